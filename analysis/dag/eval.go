@@ -1,0 +1,327 @@
+package dag
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/internal/kernel"
+)
+
+// EvalOptions tells how to evaluate.
+type EvalOptions struct {
+	// BLAS does the matrix products; nil uses blas.Find.
+	BLAS *blas.Engine
+	// Threads is the number of goroutines for everything else; 0 is one.
+	Threads int
+	// Values lists the nodes whose values are wanted; nil is the outputs.
+	Values []int
+}
+
+type evaluator struct {
+	blas    *blas.Engine
+	threads int
+	tile    []float64
+	cols    []float64
+}
+
+// Eval computes the network on a batch in float64. inputs has one row-major
+// (batch x elements) slice for each of n.Inputs; the result has one for each
+// of opt.Values, or for each of n.Outputs. It is the reference that proofs and
+// training are checked against: weights are widened exactly, and each layer is
+// computed as Scale*(W x) + Bias. Errors: a wrong number or length of inputs,
+// a cancelled context.
+func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt EvalOptions) ([][]float64, error) {
+	if len(inputs) != len(n.Inputs) {
+		return nil, fmt.Errorf("dag: %d inputs given, the network has %d", len(inputs), len(n.Inputs))
+	}
+	want := opt.Values
+	if want == nil {
+		for _, p := range n.Outputs {
+			want = append(want, p.Node)
+		}
+	}
+	ev := &evaluator{blas: opt.BLAS, threads: max(1, opt.Threads)}
+	if ev.blas == nil {
+		ev.blas = blas.Find()
+	}
+	vals := make([][]float64, len(n.Nodes))
+	last := make([]int, len(n.Nodes))
+	for i := range n.Nodes {
+		for _, j := range n.Nodes[i].In {
+			last[j] = i
+		}
+	}
+	for k, p := range n.Inputs {
+		if got, w := len(inputs[k]), batch*n.Nodes[p.Node].Len(); got != w {
+			return nil, fmt.Errorf("dag: input %q: %d values for a batch of %d, want %d: give rows of shape %v",
+				p.Name, got, batch, w, n.Nodes[p.Node].Shape)
+		}
+		vals[p.Node] = inputs[k]
+	}
+	needed := n.ancestors(want)
+	for _, j := range want {
+		last[j] = len(n.Nodes)
+	}
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		if !needed[i] {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if _, ok := nd.Op.(Input); ok {
+			if vals[i] == nil {
+				return nil, fmt.Errorf("dag: %s is not among the network's inputs", nd.Label())
+			}
+			continue
+		}
+		in := make([][]float64, len(nd.In))
+		for k, j := range nd.In {
+			in[k] = vals[j]
+		}
+		vals[i] = ev.node(nd, in, batch)
+		for _, j := range nd.In {
+			if last[j] == i {
+				vals[j] = nil
+			}
+		}
+	}
+	out := make([][]float64, len(want))
+	for k, j := range want {
+		out[k] = vals[j]
+	}
+	return out, nil
+}
+
+func (n *Network) ancestors(of []int) []bool {
+	need := make([]bool, len(n.Nodes))
+	for _, j := range of {
+		need[j] = true
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		if need[i] {
+			for _, j := range n.Nodes[i].In {
+				need[j] = true
+			}
+		}
+	}
+	return need
+}
+
+func (ev *evaluator) node(nd *Node, in [][]float64, batch int) []float64 {
+	size := nd.Len()
+	if s, ok := nd.Op.(*Select); ok && s.Index == nil {
+		return in[0]
+	}
+	dst := make([]float64, batch*size)
+	switch op := nd.Op.(type) {
+	case *Linear:
+		ev.linear(op, dst, in, batch)
+	case *Activation:
+		ev.rows(batch, size, func(lo, hi int) {
+			for b := lo; b < hi; b++ {
+				d, x := dst[b*size:][:size], in[0][b*size:][:size]
+				for i, v := range x {
+					if v < 0 {
+						// A ReLU's zero is +0, as everywhere.
+						if s := op.At(i); s == 0 {
+							v = 0
+						} else {
+							v *= s
+						}
+					}
+					d[i] = v
+				}
+			}
+		})
+	case *Add:
+		for k, x := range in {
+			if op.Sign != nil && op.Sign[k] < 0 {
+				for i, v := range x {
+					dst[i] -= v
+				}
+				continue
+			}
+			for i, v := range x {
+				dst[i] += v
+			}
+		}
+	case *Concat:
+		at := 0
+		for _, x := range in {
+			m := len(x) / max(batch, 1)
+			for b := range batch {
+				copy(dst[b*size+at:], x[b*m:(b+1)*m])
+			}
+			at += m
+		}
+	case *Select:
+		m := len(in[0]) / max(batch, 1)
+		for b := range batch {
+			d, x := dst[b*size:][:size], in[0][b*m:][:m]
+			for i, j := range op.Index {
+				if j >= 0 {
+					d[i] = x[j]
+				}
+			}
+		}
+	case *Pool:
+		ev.pool(op, dst, in, batch)
+	case *Func:
+		args := make([][]float64, len(in))
+		for b := range batch {
+			for k, x := range in {
+				m := len(x) / batch
+				args[k] = x[b*m : (b+1)*m]
+			}
+			op.Apply(dst[b*size:][:size], args...)
+		}
+	}
+	return dst
+}
+
+func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
+	kernel.Parallel(batch, ev.threads, max(1, 1<<15/max(size, 1)), f)
+}
+
+func (ev *evaluator) linear(l *Linear, dst []float64, in [][]float64, batch int) {
+	out := l.Out()
+	if l.Map != nil {
+		l.Map.eval(ev, dst, in[0], batch)
+	}
+	if l.scale == nil && l.bias == nil {
+		return
+	}
+	ev.rows(batch*out.Outer, out.N*out.Inner, func(lo, hi int) {
+		for a := lo; a < hi; a++ {
+			for i := range out.N {
+				d := dst[(a*out.N+i)*out.Inner:][:out.Inner]
+				s, b := 1.0, 0.0
+				if l.scale != nil {
+					s = l.scale[i]
+				}
+				if l.bias != nil {
+					b = l.bias[i]
+				}
+				for e := range d {
+					d[e] = s*d[e] + b
+				}
+			}
+		}
+	})
+}
+
+func (ev *evaluator) pool(p *Pool, dst []float64, in [][]float64, batch int) {
+	if p.Window == nil {
+		copy(dst, in[0])
+		for _, x := range in[1:] {
+			for i, v := range x {
+				dst[i] = max(dst[i], v)
+			}
+		}
+		return
+	}
+	nOut, nIn := Size(p.Window.Out()), Size(p.Window.In)
+	ev.rows(batch*p.Channels, nOut, func(lo, hi int) {
+		first := make([]bool, nOut)
+		for i := range first {
+			first[i] = true
+		}
+		p.Window.Taps(func(out, at, _ int) {
+			for c := lo; c < hi; c++ {
+				d, v := &dst[c*nOut+out], in[0][c*nIn+at]
+				if first[out] || v > *d || v != v {
+					*d = v
+				}
+			}
+			first[out] = false
+		})
+	})
+}
+
+// tileRows is the number of weight rows widened at a time: a tile of 4000
+// columns then stays within the second-level cache.
+const tileRows = 128
+
+func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
+	if d.inner() == 1 {
+		// dst (m x Rows) = src (m x Cols) W^T, tile by tile of rows.
+		m := batch * d.outer()
+		ev.tiles(d, func(w []float64, lo, hi int) {
+			if d.InOut { // w is rows lo..hi of the stored Cols x Rows matrix
+				beta := 1.0
+				if lo == 0 {
+					beta = 0
+				}
+				ev.blas.Dgemm(false, false, m, d.Rows, hi-lo, 1, src[lo:], d.Cols, w, d.Rows, beta, dst, d.Rows)
+				return
+			}
+			ev.blas.Dgemm(false, true, m, hi-lo, d.Cols, 1, src, d.Cols, w, d.Cols, 0, dst[lo:], d.Rows)
+		})
+		return
+	}
+	// Positions to the right: (Rows x inner) = W (Cols x inner), one a sample.
+	n := d.inner()
+	ev.tiles(d, func(w []float64, lo, hi int) {
+		for b := range batch * d.outer() {
+			x, y := src[b*d.Cols*n:][:d.Cols*n], dst[b*d.Rows*n:][:d.Rows*n]
+			if d.InOut {
+				beta := 1.0
+				if lo == 0 {
+					beta = 0
+				}
+				ev.blas.Dgemm(true, false, d.Rows, n, hi-lo, 1, w, d.Rows, x[lo*n:], n, beta, y, n)
+				continue
+			}
+			ev.blas.Dgemm(false, false, hi-lo, n, d.Cols, 1, w, d.Cols, x, n, 0, y[lo*n:], n)
+		}
+	})
+}
+
+// tiles calls f with float64 blocks of stored rows [lo, hi).
+func (ev *evaluator) tiles(d *Dense, f func(w []float64, lo, hi int)) {
+	rows, cols := d.Rows, d.Cols
+	if d.InOut {
+		rows, cols = cols, rows
+	}
+	if rows == 0 || cols == 0 {
+		return
+	}
+	if w := d.W.Param.Float64s(); w != nil {
+		f(w, 0, rows)
+		return
+	}
+	w := d.W.Param.Float32s()
+	step := max(tileRows, 1<<16/cols)
+	if need := min(step, rows) * cols; cap(ev.tile) < need {
+		ev.tile = make([]float64, need)
+	}
+	for lo := 0; lo < rows; lo += step {
+		hi := min(lo+step, rows)
+		t := ev.tile[:(hi-lo)*cols]
+		kernel.Parallel(len(t), ev.threads, 1<<15, func(a, b int) {
+			kernel.Widen(t[a:b], w[lo*cols+a:lo*cols+b])
+		})
+		f(t, lo, hi)
+	}
+}
+
+func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
+	k, ci, co := Size(c.Window.Kernel), c.InChannels/c.Groups, c.OutChannels/c.Groups
+	nOut, nIn := c.Out().Inner, c.In().Inner
+	table := c.table()
+	if need := ci * k * nOut; cap(ev.cols) < need {
+		ev.cols = make([]float64, need)
+	}
+	cols := ev.cols[:ci*k*nOut]
+	for g := range c.Groups {
+		m := c.matrix(g)
+		for b := range batch {
+			unfold(c, cols, src[b*c.InChannels*nIn:][:c.InChannels*nIn], table, g)
+			y := dst[(b*c.OutChannels+g*co)*nOut:][:co*nOut]
+			ev.blas.Dgemm(false, false, co, nOut, ci*k, 1, m, ci*k, cols, nOut, 0, y, nOut)
+		}
+	}
+}

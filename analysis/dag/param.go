@@ -1,0 +1,335 @@
+package dag
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+)
+
+// DType is the stored type of a Param's scalars.
+type DType uint8
+
+// The stored types. Float16 and BFloat16 are held widened to float32.
+const (
+	Float32 DType = iota
+	Float64
+	Float16
+	BFloat16
+)
+
+// String returns the type's name: float32, float64, float16, bfloat16.
+func (d DType) String() string {
+	return [...]string{"float32", "float64", "float16", "bfloat16"}[d]
+}
+
+// Size returns the bytes of one stored scalar.
+func (d DType) Size() int { return [...]int{4, 8, 2, 2}[d] }
+
+// Epsilon returns the distance from 1 to the next larger number of the type.
+func (d DType) Epsilon() float64 {
+	return [...]float64{0x1p-23, 0x1p-52, 0x1p-10, 0x1p-7}[d]
+}
+
+// Storage says how an edited Param can go back to where it was read from.
+type Storage uint8
+
+// The ways of writing an edited Param back.
+const (
+	// InPlace: the stored tensor takes new values of the same shape.
+	InPlace Storage = iota
+	// NewInitializer: a tensor of its own must be added (the value sits in a
+	// constant node, was computed from constants, or belongs to no file).
+	NewInitializer
+	// Unwritable: no edit can be stored; Param.Reason says why. The units
+	// whose weights it holds are pinned.
+	Unwritable
+)
+
+// Param is one stored tensor: its name, shape, type and a view of its values,
+// never copied on reading. Values are immutable; an edit makes a new Param
+// whose Origin is the stored one. Shared tensors are one Param with several
+// uses.
+type Param struct {
+	// Name is for messages only.
+	Name string
+	// Shape is the stored shape; its product is Len.
+	Shape []int
+	// Type is the stored type.
+	Type DType
+	// Storage says how an edit is written back, Reason why it cannot be.
+	Storage Storage
+	Reason  string
+	// Ref belongs to the reader that made the Param (onnxio) and is opaque here.
+	Ref any
+
+	f32    []float32
+	f64    []float64
+	n      int
+	origin *Param
+	scale  *scaling
+	once   sync.Once
+}
+
+// NewParam32 returns a Param over float32 values, which it keeps a view of.
+// typ is Float32, or Float16 or BFloat16 for widened values. It panics when
+// the shape does not fit.
+func NewParam32(name string, typ DType, shape []int, data []float32) *Param {
+	checkShape(name, shape, len(data))
+	if typ == Float64 {
+		panic("dag: NewParam32 with float64")
+	}
+	return &Param{Name: name, Shape: shape, Type: typ, f32: data, n: len(data)}
+}
+
+// NewParam64 returns a Param over float64 values, which it keeps a view of. It
+// panics when the shape does not fit.
+func NewParam64(name string, shape []int, data []float64) *Param {
+	checkShape(name, shape, len(data))
+	return &Param{Name: name, Shape: shape, Type: Float64, f64: data, n: len(data)}
+}
+
+func checkShape(name string, shape []int, n int) {
+	if Size(shape) != n {
+		panic(fmt.Sprintf("dag: param %q: %d values for shape %v", name, n, shape))
+	}
+}
+
+// Size returns the number of elements of a shape; 1 for the empty shape.
+func Size(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// Len returns the number of stored scalars.
+func (p *Param) Len() int { return p.n }
+
+// Origin returns the Param as it was read, before any edit.
+func (p *Param) Origin() *Param {
+	if p.origin != nil {
+		return p.origin
+	}
+	return p
+}
+
+// Edited reports whether p differs from what was read.
+func (p *Param) Edited() bool { return p.origin != nil }
+
+// Float32s returns the values as float32 where they are held so, nil for a
+// float64 Param. The slice must not be written to.
+func (p *Param) Float32s() []float32 { p.materialize(); return p.f32 }
+
+// Float64s returns the values of a float64 Param, nil for others. The slice
+// must not be written to.
+func (p *Param) Float64s() []float64 { p.materialize(); return p.f64 }
+
+// At returns value i.
+func (p *Param) At(i int) float64 {
+	p.materialize()
+	if p.f64 != nil {
+		return p.f64[i]
+	}
+	return float64(p.f32[i])
+}
+
+// Values returns a new float64 slice of all values.
+func (p *Param) Values() []float64 {
+	p.materialize()
+	if p.f64 != nil {
+		return slices.Clone(p.f64)
+	}
+	out := make([]float64, len(p.f32))
+	for i, v := range p.f32 {
+		out[i] = float64(v)
+	}
+	return out
+}
+
+// derive returns an edited copy of p without values.
+func (p *Param) derive(shape []int) *Param {
+	return &Param{Name: p.Name, Shape: shape, Type: p.Type, Storage: p.Storage, Reason: p.Reason,
+		Ref: p.Ref, n: Size(shape), origin: p.Origin()}
+}
+
+// WithValues returns an edited copy of p with other values, rounded to p's
+// type, of the given shape (p's own when nil). The length must fit.
+func (p *Param) WithValues(shape []int, v []float64) *Param {
+	if shape == nil {
+		shape = p.Shape
+	}
+	checkShape(p.Name, shape, len(v))
+	q := p.derive(shape)
+	if p.Type == Float64 {
+		q.f64 = slices.Clone(v)
+		return q
+	}
+	q.f32 = make([]float32, len(v))
+	for i, x := range v {
+		q.f32[i] = round(p.Type, x)
+	}
+	return q
+}
+
+func round(t DType, x float64) float32 {
+	switch t {
+	case Float16:
+		return Float16ToFloat32(Float32ToFloat16(float32(x)))
+	case BFloat16:
+		return BFloat16ToFloat32(Float32ToBFloat16(float32(x)))
+	}
+	return float32(x)
+}
+
+// WithFloat32s is WithValues for float32 values of p's own shape, which it
+// keeps a view of; p must hold float32.
+func (p *Param) WithFloat32s(v []float32) *Param {
+	checkShape(p.Name, p.Shape, len(v))
+	if p.Type != Float32 {
+		panic("dag: WithFloat32s on " + p.Type.String())
+	}
+	q := p.derive(p.Shape)
+	q.f32 = v
+	return q
+}
+
+// scaling multiplies the stored tensor, seen as [len(a)][B][K] with B columns
+// a group of rows, element by element: value (i, j, k) of row group g(i) by
+// a[i]*b[g(i)*B+j]. A nil factor list is all ones.
+type scaling struct {
+	base   *Param
+	a, b   []float64
+	B, K   int
+	groups int
+}
+
+func (s *scaling) equal(t *scaling) bool {
+	return s.base == t.base && s.B == t.B && s.K == t.K && s.groups == t.groups &&
+		slices.Equal(s.a, t.a) && slices.Equal(s.b, t.b)
+}
+
+// param returns the lazily scaled Param: its values are computed at the first
+// look, or block by block in AppendRaw.
+func (s *scaling) param() *Param {
+	q := s.base.derive(s.base.Shape)
+	q.scale = s
+	return q
+}
+
+func (p *Param) materialize() {
+	if p.scale == nil {
+		return
+	}
+	p.once.Do(func() {
+		if p.Type == Float64 {
+			p.f64 = make([]float64, p.n)
+			scaleInto(p.f64, p.scale, p.scale.base.Float64s(), 0)
+			return
+		}
+		p.f32 = make([]float32, p.n)
+		scaleInto(p.f32, p.scale, p.scale.base.Float32s(), 0)
+		if p.Type != Float32 {
+			for i, v := range p.f32 {
+				p.f32[i] = round(p.Type, float64(v))
+			}
+		}
+	})
+}
+
+// scaleInto writes the scaled values of src[lo:lo+len(dst)] to dst, each
+// rounded once.
+func scaleInto[T float32 | float64](dst []T, s *scaling, src []T, lo int) {
+	row := s.B * s.K
+	rows := len(src) / max(row, 1)
+	perGroup := max(rows/max(s.groups, 1), 1)
+	for at := lo; at < lo+len(dst); {
+		i := at / row
+		j0 := at - i*row
+		end := min(row, j0+lo+len(dst)-at)
+		r := 1.0
+		if s.a != nil {
+			r = s.a[i]
+		}
+		d, w := dst[at-lo:][:end-j0], src[at:][:end-j0]
+		switch {
+		case s.b == nil && r == 1:
+			copy(d, w)
+		case s.b == nil:
+			for x, v := range w {
+				d[x] = T(r * float64(v))
+			}
+		case s.K == 1:
+			c := s.b[(i/perGroup)*s.B+j0:][:len(w)]
+			for x, v := range w {
+				d[x] = T(r * c[x] * float64(v))
+			}
+		default:
+			c := s.b[(i/perGroup)*s.B:]
+			for x, v := range w {
+				d[x] = T(r * c[(j0+x)/s.K] * float64(v))
+			}
+		}
+		at += end - j0
+	}
+}
+
+// AppendRaw appends the little-endian stored bytes of values [lo, hi) to dst.
+// A lazily scaled Param is computed on the way, so that writing a rescaled
+// tensor needs no second copy of it.
+func (p *Param) AppendRaw(dst []byte, lo, hi int) []byte {
+	var f32 []float32
+	var f64 []float64
+	switch {
+	case p.scale != nil && p.Type == Float64:
+		f64 = make([]float64, hi-lo)
+		scaleInto(f64, p.scale, p.scale.base.Float64s(), lo)
+	case p.scale != nil:
+		f32 = make([]float32, hi-lo)
+		scaleInto(f32, p.scale, p.scale.base.Float32s(), lo)
+	case p.Type == Float64:
+		f64 = p.f64[lo:hi]
+	default:
+		f32 = p.f32[lo:hi]
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, (hi-lo)*p.Type.Size())[:at+(hi-lo)*p.Type.Size()]
+	out := dst[at:]
+	switch p.Type {
+	case Float64:
+		for i, v := range f64 {
+			binary.LittleEndian.PutUint64(out[8*i:], math.Float64bits(v))
+		}
+	case Float32:
+		for i, v := range f32 {
+			binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v))
+		}
+	case Float16:
+		for i, v := range f32 {
+			binary.LittleEndian.PutUint16(out[2*i:], Float32ToFloat16(v))
+		}
+	case BFloat16:
+		for i, v := range f32 {
+			binary.LittleEndian.PutUint16(out[2*i:], Float32ToBFloat16(v))
+		}
+	}
+	return dst
+}
+
+// Finite reports whether every stored value is finite.
+func (p *Param) Finite() bool {
+	p.materialize()
+	for _, v := range p.f64 {
+		if v-v != 0 {
+			return false
+		}
+	}
+	for _, v := range p.f32 {
+		if v-v != 0 {
+			return false
+		}
+	}
+	return true
+}

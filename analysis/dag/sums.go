@@ -1,0 +1,233 @@
+package dag
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Path is one path programme at a layer: the p-norms H = g^(1/p) of the path
+// vectors that reach the elements of its operand (forward) or that leave the
+// elements of its value (backward), p in [1, Inf].
+type Path struct {
+	P float64
+	H []scaled.Num
+}
+
+// SumRequest asks one read of a layer's weights for several sums.
+type SumRequest struct {
+	// Powers lists the p of the row norms (sum_j |w_ij|^p)^(1/p).
+	Powers []float64
+	// Forward and Backward list path programmes.
+	Forward, Backward []Path
+	// Threads is the number of goroutines; 0 is one.
+	Threads int
+}
+
+// Sums is what a SumRequest gives, of the effective weights diag(Scale) W,
+// biases left out.
+type Sums struct {
+	// Rows has, for each of Powers, the p-norm of each row (unit). Shared
+	// weights of a convolution count once.
+	Rows [][]scaled.Num
+	// Forward has, for each programme, (sum_u (|w_{u->v}| H_u)^p)^(1/p) for
+	// each element v of the layer's value.
+	Forward [][]scaled.Num
+	// Backward has, for each programme, (sum_v (|w_{u->v}| H_v)^p)^(1/p) for
+	// each element u of the operand.
+	Backward [][]scaled.Num
+	// Zeros counts the effective weights that are zero, Weights all of them;
+	// fixed weights do not count.
+	Zeros, Weights int
+}
+
+// Sums reads the layer's weights once. Cost: one pass over the weights for p
+// in {1, 2, Inf}, a power a weight for each other p. NaN and infinite weights
+// come out as NaN and infinite sums. It panics when a path has a wrong length.
+func (l *Linear) Sums(q SumRequest) *Sums {
+	s := &Sums{}
+	for range q.Powers {
+		s.Rows = append(s.Rows, make([]scaled.Num, l.Rows()))
+	}
+	if l.Map == nil {
+		for range q.Forward {
+			s.Forward = append(s.Forward, make([]scaled.Num, l.Units))
+		}
+		for range q.Backward {
+			s.Backward = append(s.Backward, nil)
+		}
+		return s
+	}
+	if q.Threads < 1 {
+		q.Threads = 1
+	}
+	in, out := l.Map.In(), l.Map.Out()
+	for _, p := range q.Forward {
+		mustLen("forward path", len(p.H), in.Len())
+		s.Forward = append(s.Forward, make([]scaled.Num, out.Len()))
+	}
+	back := make([]Path, len(q.Backward))
+	for k, p := range q.Backward {
+		mustLen("backward path", len(p.H), out.Len())
+		s.Backward = append(s.Backward, make([]scaled.Num, in.Len()))
+		back[k] = p
+		if l.scale != nil {
+			back[k].H = make([]scaled.Num, len(p.H))
+			for e, h := range p.H {
+				back[k].H[e] = h.MulFloat(math.Abs(l.scale[out.At(e)]))
+			}
+		}
+	}
+	q.Backward = back
+	l.Map.sums(&q, s)
+	if l.scale == nil {
+		return s
+	}
+	for k := range s.Rows {
+		for i := range s.Rows[k] {
+			s.Rows[k][i] = s.Rows[k][i].MulFloat(math.Abs(l.scale[i]))
+		}
+	}
+	for k := range s.Forward {
+		for e := range s.Forward[k] {
+			s.Forward[k][e] = s.Forward[k][e].MulFloat(math.Abs(l.scale[out.At(e)]))
+		}
+	}
+	return s
+}
+
+func mustLen(what string, got, want int) {
+	if got != want {
+		panic(fmt.Sprintf("dag: %s of %d elements, want %d", what, got, want))
+	}
+}
+
+func errLength(what string, got, want int) error {
+	return fmt.Errorf("%s: %d values, want %d", what, got, want)
+}
+
+// floats returns h as float64 over the common factor 2^exp, the largest in
+// [0.5, 1). ok is false when a non-zero value is too small for sums of its
+// products to be safe, so that the caller takes the slow way.
+func floats(h []scaled.Num) (v []float64, exp int64, ok bool) {
+	first := true
+	for _, x := range h {
+		if x.Frac != 0 && x.IsFinite() && (first || x.Exp > exp) {
+			exp, first = x.Exp, false
+		}
+	}
+	v = make([]float64, len(h))
+	ok = true
+	for i, x := range h {
+		switch {
+		case x.Frac == 0 || !x.IsFinite():
+			v[i] = x.Frac
+		case exp-x.Exp > 400:
+			ok = false
+		default:
+			v[i] = math.Ldexp(x.Frac, int(x.Exp-exp))
+		}
+	}
+	return v, exp, ok
+}
+
+// safeSum reports whether a sum of p-th powers in float64 lost nothing: it is
+// NaN or infinite only when its terms are, and far from the smallest numbers.
+// An exact zero is unsafe too: the terms may have underflowed.
+func safeSum(s float64) bool { return s > 1e-270 && s < 1e300 || math.IsNaN(s) }
+
+// rowNorm returns (sum_j (|w_j| h_j)^p)^(1/p) times 2^exp of one row; h nil is
+// all ones. hs holds h unscaled, for the slow way.
+func rowNorm[T float32 | float64](w []T, p float64, h []float64, exp int64, ok bool, hs []scaled.Num) scaled.Num {
+	if ok || h == nil {
+		var s float64
+		switch {
+		case p == 1 && h == nil:
+			for _, x := range w {
+				s += math.Abs(float64(x))
+			}
+		case p == 1:
+			for j, x := range w {
+				s += math.Abs(float64(x)) * h[j]
+			}
+		case p == 2 && h == nil:
+			for _, x := range w {
+				s += float64(x) * float64(x)
+			}
+		case p == 2:
+			for j, x := range w {
+				t := float64(x) * h[j]
+				s += t * t
+			}
+		default:
+			return rowNormScaled(w, p, h, exp, hs)
+		}
+		if safeSum(s) {
+			if p == 2 {
+				s = math.Sqrt(s)
+			}
+			return scaled.New(s).Scale(exp)
+		}
+	}
+	return rowNormSlow(w, p, hs)
+}
+
+// rowNormScaled divides by the row's largest term before raising to p.
+func rowNormScaled[T float32 | float64](w []T, p float64, h []float64, exp int64, hs []scaled.Num) scaled.Num {
+	var m float64
+	for j, x := range w {
+		t := math.Abs(float64(x))
+		if h != nil {
+			t *= h[j]
+		}
+		if !(t <= m) {
+			m = t
+			if t-t != 0 { // NaN or Inf
+				return scaled.New(t)
+			}
+		}
+	}
+	if math.IsInf(p, 1) && safeSum(m) {
+		return scaled.New(m).Scale(exp)
+	}
+	if !safeSum(m) {
+		return rowNormSlow(w, p, hs)
+	}
+	var s float64
+	r := 1 / m
+	for j, x := range w {
+		t := math.Abs(float64(x)) * r
+		if h != nil {
+			t *= h[j]
+		}
+		if t > 0 {
+			s += math.Pow(t, p)
+		}
+	}
+	return scaled.New(m * math.Pow(s, 1/p)).Scale(exp)
+}
+
+// rowNormSlow works with an exponent a term: right for any range.
+func rowNormSlow[T float32 | float64](w []T, p float64, hs []scaled.Num) scaled.Num {
+	var acc scaled.Accumulator
+	acc.Reset(p)
+	for j, x := range w {
+		t := scaled.New(float64(x))
+		if hs != nil {
+			t = t.Mul(hs[j])
+		}
+		acc.Add(t)
+	}
+	return acc.Norm()
+}
+
+func zeros[T float32 | float64](w []T) int {
+	n := 0
+	for _, x := range w {
+		if x == 0 {
+			n++
+		}
+	}
+	return n
+}

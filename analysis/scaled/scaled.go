@@ -1,0 +1,311 @@
+// Package scaled holds floating-point numbers with an exponent of their own.
+//
+// Path norms leave float64: the l1 path norm of a pretrained ResNet-152 is
+// about 6e194, a 400-layer network overflows, and |w|^16 underflows. A Num
+// carries 53 bits of fraction and a 64-bit binary exponent, so that such a
+// number, and its logarithms, stay exact to rounding.
+package scaled
+
+import (
+	"fmt"
+	"math"
+)
+
+// Num is the number Frac * 2^Exp. A normal Num has |Frac| in [0.5, 1); zero
+// has Frac 0 and Exp 0; NaN and the infinities keep their Frac and Exp 0. The
+// zero value is the number zero.
+type Num struct {
+	Frac float64
+	Exp  int64
+}
+
+// One is the number 1.
+var One = Num{0.5, 1}
+
+// New returns x as a Num.
+func New(x float64) Num { return norm(x, 0) }
+
+func norm(f float64, e int64) Num {
+	if f == 0 || math.IsNaN(f) || math.IsInf(f, 0) {
+		return Num{Frac: f}
+	}
+	m, k := math.Frexp(f)
+	return Num{m, e + int64(k)}
+}
+
+// FromLog2 returns 2^l.
+func FromLog2(l float64) Num {
+	if math.IsNaN(l) || math.IsInf(l, 1) {
+		return Num{Frac: l}
+	}
+	if math.IsInf(l, -1) {
+		return Num{}
+	}
+	k := math.Floor(l)
+	return norm(math.Exp2(l-k), int64(k))
+}
+
+// IsZero reports whether a is zero.
+func (a Num) IsZero() bool { return a.Frac == 0 }
+
+// IsFinite reports whether a is neither NaN nor an infinity.
+func (a Num) IsFinite() bool { return !math.IsNaN(a.Frac) && !math.IsInf(a.Frac, 0) }
+
+// Abs returns |a|.
+func (a Num) Abs() Num { return Num{math.Abs(a.Frac), a.Exp} }
+
+// Scale returns a * 2^k.
+func (a Num) Scale(k int64) Num {
+	if a.Frac == 0 || !a.IsFinite() {
+		return a
+	}
+	return Num{a.Frac, a.Exp + k}
+}
+
+// Mul returns a * b, rounded once.
+func (a Num) Mul(b Num) Num { return norm(a.Frac*b.Frac, a.Exp+b.Exp) }
+
+// MulFloat returns a * x, rounded once.
+func (a Num) MulFloat(x float64) Num { return a.Mul(New(x)) }
+
+// Div returns a / b, rounded once.
+func (a Num) Div(b Num) Num { return norm(a.Frac/b.Frac, a.Exp-b.Exp) }
+
+// Add returns a + b, rounded once.
+func (a Num) Add(b Num) Num {
+	if a.Frac == 0 {
+		return b
+	}
+	if b.Frac == 0 {
+		return a
+	}
+	if !a.IsFinite() || !b.IsFinite() {
+		return Num{Frac: a.Frac + b.Frac}
+	}
+	if a.Exp < b.Exp {
+		a, b = b, a
+	}
+	d := a.Exp - b.Exp
+	if d > 1100 {
+		return a
+	}
+	return norm(a.Frac+math.Ldexp(b.Frac, int(-d)), a.Exp)
+}
+
+// Cmp returns -1, 0 or 1 as a is less than, equal to or greater than b. A NaN
+// compares greater than everything, so that a maximum keeps it.
+func (a Num) Cmp(b Num) int {
+	an, bn := math.IsNaN(a.Frac), math.IsNaN(b.Frac)
+	switch {
+	case an && bn:
+		return 0
+	case an:
+		return 1
+	case bn:
+		return -1
+	}
+	sa, sb := sign(a.Frac), sign(b.Frac)
+	if sa != sb {
+		return sign(float64(sa - sb))
+	}
+	if sa == 0 {
+		return 0
+	}
+	ai, bi := math.IsInf(a.Frac, 0), math.IsInf(b.Frac, 0)
+	switch {
+	case ai && bi:
+		return 0
+	case ai:
+		return sa
+	case bi:
+		return -sa
+	}
+	if a.Exp != b.Exp {
+		if a.Exp > b.Exp {
+			return sa
+		}
+		return -sa
+	}
+	return sign(a.Frac - b.Frac)
+}
+
+func sign(x float64) int {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return 0
+}
+
+// Max returns the larger of a and b; NaN if either is NaN.
+func Max(a, b Num) Num {
+	if b.Cmp(a) > 0 {
+		return b
+	}
+	return a
+}
+
+// Float64 returns a as a float64: infinite where it is too large, subnormal
+// or zero where it is too small.
+func (a Num) Float64() float64 {
+	switch {
+	case a.Exp > 2000:
+		return math.Copysign(math.Inf(1), a.Frac)
+	case a.Exp < -2000:
+		return math.Copysign(0, a.Frac)
+	}
+	return math.Ldexp(a.Frac, int(a.Exp))
+}
+
+// Log2 returns log2 |a|; minus infinity for zero.
+func (a Num) Log2() float64 {
+	// Near 1 the two halves cancel; one logarithm keeps the relative error.
+	if a.Exp >= -64 && a.Exp <= 64 {
+		return math.Log2(math.Abs(a.Float64()))
+	}
+	return float64(a.Exp) + math.Log2(math.Abs(a.Frac))
+}
+
+// Ln returns ln |a|; minus infinity for zero.
+func (a Num) Ln() float64 {
+	if a.Exp >= -64 && a.Exp <= 64 {
+		return math.Log(math.Abs(a.Float64()))
+	}
+	return float64(a.Exp)*math.Ln2 + math.Log(math.Abs(a.Frac))
+}
+
+// Log10 returns log10 |a|; minus infinity for zero.
+func (a Num) Log10() float64 {
+	if a.Exp >= -64 && a.Exp <= 64 {
+		return math.Log10(math.Abs(a.Float64()))
+	}
+	return float64(a.Exp)*(math.Ln2/math.Ln10) + math.Log10(math.Abs(a.Frac))
+}
+
+// Pow returns a^p for a >= 0 and finite p: NaN for negative a. Pow(0, p) is 0
+// for p > 0 and 1 for p = 0.
+func (a Num) Pow(p float64) Num {
+	switch {
+	case p == 1:
+		return a
+	case p == 0:
+		return One
+	case p == 2:
+		return a.Mul(a)
+	case a.Frac == 0 || !a.IsFinite() || a.Frac < 0:
+		return Num{Frac: math.Pow(a.Frac, p)}
+	case p == 0.5:
+		if a.Exp&1 != 0 {
+			return norm(math.Sqrt(a.Frac*2), (a.Exp-1)/2)
+		}
+		return norm(math.Sqrt(a.Frac), a.Exp/2)
+	}
+	// 2^(p e) splits into an exact integer part and a fraction in [0, 1).
+	pe := p * float64(a.Exp)
+	k := math.Floor(pe)
+	f := math.FMA(p, float64(a.Exp), -k)
+	return norm(math.Pow(a.Frac, p)*math.Exp2(f), int64(k)).guard(a, p)
+}
+
+// guard recomputes Frac^p through logarithms where math.Pow left the normal
+// range (Frac >= 0.5, so only for p beyond a thousand).
+func (a Num) guard(base Num, p float64) Num {
+	if a.Frac != 0 && a.IsFinite() && p < 1000 {
+		return a
+	}
+	return FromLog2(p * base.Log2())
+}
+
+// Root returns a^(1/p); for p = +Inf, 1 for every non-zero a.
+func (a Num) Root(p float64) Num {
+	switch p {
+	case 1:
+		return a
+	case 2:
+		return a.Pow(0.5)
+	}
+	return a.Pow(1 / p)
+}
+
+// String formats a with six significant digits in decimal scientific form.
+func (a Num) String() string {
+	if a.Frac == 0 || !a.IsFinite() || (a.Exp > -1000 && a.Exp < 1000) {
+		return fmt.Sprintf("%.6g", a.Float64())
+	}
+	l := a.Log10()
+	k := math.Floor(l)
+	s := ""
+	if a.Frac < 0 {
+		s = "-"
+	}
+	return fmt.Sprintf("%s%.5fe%+d", s, math.Pow(10, l-k), int64(k))
+}
+
+// Norm returns (sum_i |x_i|^p)^(1/p) of non-negative numbers, p in [1, Inf]:
+// every term is divided by the largest before it is raised to p, so nothing
+// leaves the range. Norm of nothing is zero. Source: Higham, Accuracy and
+// Stability of Numerical Algorithms, section 27.5 (scaling of the 2-norm).
+func Norm(x []Num, p float64) Num {
+	var acc Accumulator
+	acc.Reset(p)
+	for _, v := range x {
+		acc.Add(v)
+	}
+	return acc.Norm()
+}
+
+// Accumulator gathers (sum |x|^p)^(1/p) term by term. Call Reset first.
+type Accumulator struct {
+	p   float64
+	max Num
+	sum float64 // sum of (|x|/max)^p, at least 1 once there is a term
+}
+
+// Reset empties the accumulator and sets its p in [1, Inf].
+func (c *Accumulator) Reset(p float64) { *c = Accumulator{p: p} }
+
+// Add takes one more term |x|.
+func (c *Accumulator) Add(x Num) {
+	x = x.Abs()
+	if x.Frac == 0 {
+		return
+	}
+	if !x.IsFinite() || !c.max.IsFinite() {
+		c.max = Max(c.max, x)
+		return
+	}
+	if x.Cmp(c.max) > 0 {
+		if !c.max.IsZero() && !math.IsInf(c.p, 1) {
+			c.sum *= pow(c.max.Div(x).Float64(), c.p)
+		}
+		c.max = x
+		c.sum++
+		return
+	}
+	if !math.IsInf(c.p, 1) {
+		c.sum += pow(x.Div(c.max).Float64(), c.p)
+	}
+}
+
+func pow(x, p float64) float64 {
+	switch p {
+	case 1:
+		return x
+	case 2:
+		return x * x
+	}
+	return math.Pow(x, p)
+}
+
+// Norm returns the p-norm of the terms so far.
+func (c *Accumulator) Norm() Num {
+	if c.max.IsZero() || !c.max.IsFinite() || math.IsInf(c.p, 1) {
+		return c.max
+	}
+	if c.p == 1 {
+		return c.max.MulFloat(c.sum)
+	}
+	return c.max.MulFloat(math.Pow(c.sum, 1/c.p))
+}
