@@ -396,7 +396,7 @@ func (n *Network) Boundary() []int {
 }
 
 // Layers returns the body's linear layers in order: every *Linear with stored
-// weights. See MEASURES section 1 of the definitions: a bias alone is no layer.
+// weights or a constant value. A bias alone, on no map, is no layer.
 func (n *Network) Layers() []int {
 	var out []int
 	for i := range n.Nodes {

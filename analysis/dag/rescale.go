@@ -1,0 +1,275 @@
+package dag
+
+import (
+	"fmt"
+	"math"
+)
+
+// Rescale applies one factor a group and returns the rescaled network: the
+// incoming weights and bias of each unit times its factor, its outgoing weights
+// divided by it. The function is unchanged (Neyshabur, Salakhutdinov, Srebro,
+// Path-SGD, NeurIPS 2015, section 2). The row factor of a layer is written into
+// its last multiplying stage (BatchNormalization's scale, a Mul) where it has
+// one, else into its weights; the column factor into its weights. A shared
+// tensor whose uses need different values is split; a broadcast scalar that
+// does becomes a vector. Weights are scaled lazily: nothing is computed here
+// for the matrices. Errors: a factor that is not positive and finite, a pinned
+// group with a factor other than 1. It panics when len(c) is not g.Count.
+func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
+	mustLen("factors", len(c), g.Count)
+	for i, f := range c {
+		if !(f > 0) || math.IsInf(f, 1) {
+			return nil, fmt.Errorf("dag: factor %d is %v, want a positive number", i, f)
+		}
+		if f != 1 && g.Pin[i] != "" {
+			return nil, fmt.Errorf("dag: factor %d is %v, want 1: the group is pinned (%s)", i, f, g.Pin[i])
+		}
+	}
+	e := &editor{params: map[*Use]*Param{}, made: map[*Param][]*scaling{}, done: map[*scaling]*Param{}}
+	for i := range n.Nodes {
+		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body {
+			e.linear(l, expand(g.Rows[i], c), expand(g.Cols[i], c))
+		}
+	}
+	if e.err != nil {
+		return nil, e.err
+	}
+	return n.Replace(func(u *Use) *Param {
+		if p := e.params[u]; p != nil {
+			return p
+		}
+		return u.Param
+	}), nil
+}
+
+// expand returns the factor of each row or column; nil when all are 1.
+func expand(ids []int32, c []float64) []float64 {
+	var out []float64
+	for i, id := range ids {
+		if id == NoGroup || c[id] == 1 {
+			continue
+		}
+		if out == nil {
+			out = make([]float64, len(ids))
+			for k := range out {
+				out[k] = 1
+			}
+		}
+		out[i] = c[id]
+	}
+	return out
+}
+
+// editor collects what each use of a Param becomes; equal edits of one Param
+// make one new Param.
+type editor struct {
+	params map[*Use]*Param
+	made   map[*Param][]*scaling
+	done   map[*scaling]*Param
+	err    error
+}
+
+// linear edits one layer for row factors r and column factors c (of the
+// operand's units); nil is all ones.
+func (e *editor) linear(l *Linear, r, c []float64) {
+	gain := l.gain()
+	// cur is the factor of the value that enters a stage.
+	cur := r
+	if l.Map != nil && gain >= 0 {
+		cur = nil
+		if l.Map.Weight() == nil {
+			cur = c
+		}
+	}
+	if l.Map != nil {
+		if u := l.Map.Weight(); u != nil {
+			rows := r
+			if gain >= 0 {
+				rows = nil
+			}
+			if rows != nil || c != nil {
+				e.scale(u, l.Map.edit(rows, inverse(c)))
+			}
+		}
+	}
+	for k := range l.Stages {
+		s := &l.Stages[k]
+		if s.Norm != nil {
+			e.elementwise(&s.Norm.Mean, cur)
+			if k == gain {
+				e.elementwise(&s.Norm.Gamma, ratio(r, cur))
+				cur = r
+			}
+			e.elementwise(&s.Norm.Beta, cur)
+		}
+		if s.Mul != nil && k == gain && s.Norm == nil {
+			e.vector(s.Mul, l.Rows(), ratio(r, cur))
+			cur = r
+		}
+		if s.Add != nil {
+			e.vector(s.Add, l.Rows(), cur)
+		}
+	}
+}
+
+func inverse(c []float64) []float64 {
+	if c == nil {
+		return nil
+	}
+	out := make([]float64, len(c))
+	for i, v := range c {
+		out[i] = 1 / v
+	}
+	return out
+}
+
+func ratio(r, c []float64) []float64 {
+	if c == nil {
+		return r
+	}
+	out := inverse(c)
+	for i := range r {
+		out[i] *= r[i]
+	}
+	return out
+}
+
+// scale records a scaling of a use's Param, sharing equal ones.
+func (e *editor) scale(u *Use, s *scaling) {
+	for _, t := range e.made[s.base] {
+		if t.equal(s) {
+			e.params[u] = e.done[t]
+			return
+		}
+	}
+	p := s.param()
+	e.made[s.base] = append(e.made[s.base], s)
+	e.done[s] = p
+	e.params[u] = p
+}
+
+func (e *editor) elementwise(u *Use, m []float64) {
+	if m != nil {
+		e.scale(u, &scaling{base: u.Param, a: m, B: 1, K: 1, groups: 1})
+	}
+}
+
+// vector multiplies a vector by m, one factor a unit.
+func (e *editor) vector(v *Vector, rows int, m []float64) {
+	if m == nil || v.Param == nil {
+		return
+	}
+	if v.Inverse {
+		m = inverse(m)
+	}
+	// The factor of each stored element, if all units that read it agree.
+	stored := make([]float64, v.Param.Len())
+	agree := true
+	for i := range rows {
+		k := v.element(i)
+		if stored[k] != 0 && stored[k] != m[i] {
+			agree = false
+			break
+		}
+		stored[k] = m[i]
+	}
+	if agree {
+		for k := range stored {
+			if stored[k] == 0 {
+				stored[k] = 1
+			}
+		}
+		e.elementwise(&v.Use, stored)
+		return
+	}
+	values := make([]float64, rows)
+	for i := range values {
+		values[i] = v.Param.At(v.element(i)) * m[i]
+	}
+	shape := v.Full
+	if shape == nil {
+		shape = []int{rows}
+	}
+	e.params[&v.Use] = v.Param.WithValues(shape, values)
+}
+
+// Replace returns a copy of the network in which each use's Param is what f
+// gives; f returning u.Param leaves it. A Param that f gives to a broadcast
+// vector with one value a unit replaces the broadcast. Effective weights and
+// slopes follow. It panics when a Param does not fit its use.
+func (n *Network) Replace(f func(u *Use) *Param) *Network {
+	out := &Network{Nodes: append([]Node(nil), n.Nodes...), Inputs: n.Inputs, Outputs: n.Outputs}
+	for i := range out.Nodes {
+		nd := &out.Nodes[i]
+		old := nd.uses()
+		repl := make([]*Param, len(old))
+		changed := false
+		for k, u := range old {
+			repl[k] = f(u)
+			changed = changed || repl[k] != u.Param
+		}
+		if !changed {
+			continue
+		}
+		switch op := nd.Op.(type) {
+		case *Linear:
+			nd.Op = op.replace(old, repl)
+		case *Activation:
+			c := *op
+			c.Param = &Use{Param: repl[0], Site: op.Param.Site}
+			c.Slope = make([]float64, len(op.Slope))
+			for e := range c.Slope {
+				k := e
+				if c.Index != nil {
+					k = int(c.Index[e])
+				} else if repl[0].Len() == 1 {
+					k = 0
+				}
+				c.Slope[e] = repl[0].At(k)
+			}
+			nd.Op = &c
+		}
+	}
+	if err := out.Validate(); err != nil {
+		panic("dag: Replace: " + err.Error())
+	}
+	return out
+}
+
+// replace returns a copy of l whose uses old[k] hold repl[k].
+func (l *Linear) replace(old []*Use, repl []*Param) *Linear {
+	c := &Linear{Map: l.Map, Units: l.Units, Stages: append([]Stage(nil), l.Stages...)}
+	k := 0
+	if l.Map != nil {
+		if u := l.Map.Weight(); u != nil {
+			c.Map = l.Map.withWeight(Use{Param: repl[0], Site: u.Site})
+			k = 1
+		}
+	}
+	vector := func(v *Vector) *Vector {
+		if v == nil || v.Param == nil {
+			return v
+		}
+		w := *v
+		if repl[k] != v.Param && repl[k].Len() == l.Rows() && v.Param.Len() != l.Rows() {
+			w.Index = nil
+		}
+		w.Param = repl[k]
+		k++
+		return &w
+	}
+	for i := range c.Stages {
+		s := &c.Stages[i]
+		if s.Norm != nil {
+			b := *s.Norm
+			for _, u := range []*Use{&b.Gamma, &b.Beta, &b.Mean, &b.Var} {
+				u.Param = repl[k]
+				k++
+			}
+			s.Norm = &b
+		}
+		s.Mul, s.Add = vector(s.Mul), vector(s.Add)
+	}
+	c.fold()
+	return c
+}

@@ -1,0 +1,356 @@
+package dag
+
+import (
+	"fmt"
+	"slices"
+)
+
+// UnitMap says which group each element of a node's value belongs to: element
+// e is in group IDs[(e/Inner) mod len(IDs)]. NoGroup marks elements that are
+// zero by construction (padding) and follow any factor.
+type UnitMap struct {
+	IDs   []int32
+	Inner int
+}
+
+// NoGroup is the group of an element that is always zero.
+const NoGroup = int32(-1)
+
+// At returns the group of element e.
+func (m *UnitMap) At(e int) int32 { return m.IDs[e/m.Inner%len(m.IDs)] }
+
+// InputGroup is the group of every input and preamble element.
+const InputGroup = 0
+
+// Groups partitions the units of a network's body: units of one group share
+// one factor under rescaling, since identity edges (skips, pooling, positions
+// of a convolution) tie them. A unit that nothing ties is a group of its own.
+type Groups struct {
+	// Count is the number of groups, InputGroup included.
+	Count int
+	// Units holds the groups of each node's value; IDs is nil in the head.
+	Units []UnitMap
+	// Rows and Cols hold the groups of each body Linear's rows (units) and
+	// columns; nil for other nodes.
+	Rows, Cols [][]int32
+	// Size is the number of units (rows of linear layers) in each group.
+	Size []int
+	// Pin says why a group's factor must be 1; empty where it is free.
+	Pin []string
+}
+
+// Free returns the number of groups whose factor is free.
+func (g *Groups) Free() int {
+	n := 0
+	for _, p := range g.Pin {
+		if p == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// Ones returns factors that change nothing.
+func (g *Groups) Ones() []float64 {
+	c := make([]float64, g.Count)
+	for i := range c {
+		c[i] = 1
+	}
+	return c
+}
+
+// grouper is a union-find over provisional unit numbers.
+type grouper struct {
+	net    *Network
+	parent []int32
+	pin    []string
+	units  []UnitMap
+	rows   [][]int32
+	cols   [][]int32
+}
+
+// Groups derives the groups of tied units. Cost: near linear in the number of
+// units; a value's elements are only listed one by one where a Select mixes
+// them.
+func (n *Network) Groups() *Groups {
+	s := &grouper{net: n, units: make([]UnitMap, len(n.Nodes)),
+		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes))}
+	s.fresh(1)
+	s.pin[InputGroup] = "an input of the network"
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		switch nd.Zone {
+		case Preamble:
+			s.units[i] = UnitMap{[]int32{InputGroup}, max(nd.Len(), 1)}
+		case Body:
+			s.units[i] = s.body(nd)
+		case Head:
+			for _, j := range nd.In {
+				if n.Nodes[j].Zone == Body {
+					s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
+				}
+			}
+		}
+	}
+	for _, p := range n.Outputs {
+		if n.Nodes[p.Node].Zone == Body {
+			s.pinAll(&s.units[p.Node], fmt.Sprintf("graph output %q", p.Name))
+		}
+	}
+	return s.result()
+}
+
+func (s *grouper) fresh(n int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(len(s.parent))
+		s.parent = append(s.parent, ids[i])
+		s.pin = append(s.pin, "")
+	}
+	return ids
+}
+
+func (s *grouper) find(a int32) int32 {
+	for s.parent[a] != a {
+		s.parent[a] = s.parent[s.parent[a]]
+		a = s.parent[a]
+	}
+	return a
+}
+
+// union ties two units and returns one of them; NoGroup follows the other.
+func (s *grouper) union(a, b int32) int32 {
+	if a == NoGroup {
+		return b
+	}
+	if b == NoGroup {
+		return a
+	}
+	a, b = s.find(a), s.find(b)
+	if a == b {
+		return a
+	}
+	if b < a {
+		a, b = b, a
+	}
+	s.parent[b] = a
+	if s.pin[a] == "" {
+		s.pin[a] = s.pin[b]
+	}
+	return a
+}
+
+func (s *grouper) pinAll(m *UnitMap, why string) { s.pinIDs(m.IDs, why) }
+
+func (s *grouper) pinIDs(ids []int32, why string) {
+	for _, id := range ids {
+		if id == NoGroup {
+			continue
+		}
+		if r := s.find(id); s.pin[r] == "" {
+			s.pin[r] = why
+		}
+	}
+}
+
+func (s *grouper) body(nd *Node) UnitMap {
+	switch op := nd.Op.(type) {
+	case *Linear:
+		return s.linear(nd, op)
+	case *Activation:
+		return s.units[nd.In[0]]
+	case *Add:
+		return s.tie(nd)
+	case *Concat:
+		return s.concat(nd)
+	case *Select:
+		if op.Index == nil {
+			return s.units[nd.In[0]]
+		}
+		in := &s.units[nd.In[0]]
+		ids := make([]int32, len(op.Index))
+		for e, j := range op.Index {
+			ids[e] = NoGroup
+			if j >= 0 {
+				ids[e] = in.At(int(j))
+			}
+		}
+		return compress(ids)
+	case *Pool:
+		if op.Window == nil {
+			return s.tie(nd)
+		}
+		in := Axis{1, op.Channels, Size(op.Window.In)}
+		return UnitMap{s.along(&s.units[nd.In[0]], in), max(Size(op.Window.Out()), 1)}
+	}
+	panic(fmt.Sprintf("dag: %s in the body", nd.Label()))
+}
+
+func (s *grouper) linear(nd *Node, l *Linear) UnitMap {
+	out := l.Out()
+	var cols []int32
+	if l.Map != nil {
+		if d, ok := l.Map.(*Diagonal); ok && len(l.uses()) == 0 {
+			// Constant multiples of each element tie nothing across a unit.
+			s.rows[nd.ID], s.cols[nd.ID] = make([]int32, d.Axis.N), make([]int32, d.Axis.N)
+			return s.units[nd.In[0]]
+		}
+		cols = s.along(&s.units[nd.In[0]], l.Map.In())
+	}
+	rows := cols
+	if l.Free() {
+		rows = s.fresh(out.N)
+	}
+	s.rows[nd.ID], s.cols[nd.ID] = rows, cols
+	for _, u := range l.uses() {
+		if u.Param.Storage == Unwritable {
+			why := fmt.Sprintf("%q cannot be stored: %s", u.Param.Name, u.Param.Reason)
+			s.pinIDs(rows, why)
+			if l.Map != nil && u == l.Map.Weight() {
+				s.pinIDs(cols, why)
+			}
+		}
+	}
+	for _, st := range l.Stages {
+		if st.Add != nil && st.Add.Param == nil && st.Add.Coef != 0 {
+			s.pinIDs(rows, fmt.Sprintf("%s adds a number that is stored nowhere", nd.Label()))
+		}
+	}
+	return UnitMap{rows, max(out.Inner, 1)}
+}
+
+// along ties the elements of every index of the axis and returns one group an
+// index.
+func (s *grouper) along(m *UnitMap, a Axis) []int32 {
+	if len(m.IDs) == a.N && m.Inner == a.Inner {
+		return m.IDs
+	}
+	ids := make([]int32, a.N)
+	for i := range ids {
+		ids[i] = NoGroup
+	}
+	for e := range a.Len() {
+		i := a.At(e)
+		ids[i] = s.union(ids[i], m.At(e))
+	}
+	return ids
+}
+
+// tie unites the operands element by element.
+func (s *grouper) tie(nd *Node) UnitMap {
+	out := s.units[nd.In[0]]
+	for _, j := range nd.In[1:] {
+		m := &s.units[j]
+		if len(m.IDs) == len(out.IDs) && m.Inner == out.Inner {
+			out = UnitMap{slices.Clone(out.IDs), out.Inner}
+			for i := range out.IDs {
+				out.IDs[i] = s.union(out.IDs[i], m.IDs[i])
+			}
+			continue
+		}
+		ids := make([]int32, nd.Len())
+		for e := range ids {
+			ids[e] = s.union(out.At(e), m.At(e))
+		}
+		out = compress(ids)
+	}
+	return out
+}
+
+func (s *grouper) concat(nd *Node) UnitMap {
+	inner := 0
+	plain := true
+	for _, j := range nd.In {
+		m := &s.units[j]
+		if inner == 0 {
+			inner = m.Inner
+		}
+		plain = plain && m.Inner == inner && len(m.IDs)*m.Inner == s.net.Nodes[j].Len()
+	}
+	var ids []int32
+	for _, j := range nd.In {
+		m := &s.units[j]
+		if plain {
+			ids = append(ids, m.IDs...)
+			continue
+		}
+		for e := range s.net.Nodes[j].Len() {
+			ids = append(ids, m.At(e))
+		}
+	}
+	if plain {
+		return UnitMap{ids, max(inner, 1)}
+	}
+	return compress(ids)
+}
+
+// compress finds the longest run length that a list of groups is made of.
+func compress(ids []int32) UnitMap {
+	if len(ids) == 0 {
+		return UnitMap{[]int32{NoGroup}, 1}
+	}
+	inner, start := 0, 0
+	for e := 1; e <= len(ids); e++ {
+		if e == len(ids) || ids[e] != ids[start] {
+			inner = gcd(inner, e-start)
+			start = e
+		}
+	}
+	if inner == 1 {
+		return UnitMap{ids, 1}
+	}
+	out := make([]int32, 0, len(ids)/inner)
+	for e := 0; e < len(ids); e += inner {
+		out = append(out, ids[e])
+	}
+	return UnitMap{out, inner}
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+func (s *grouper) result() *Groups {
+	g := &Groups{Units: s.units, Rows: s.rows, Cols: s.cols}
+	num := make([]int32, len(s.parent))
+	for i := range num {
+		if s.find(int32(i)) == int32(i) {
+			num[i] = int32(g.Count)
+			g.Count++
+			g.Pin = append(g.Pin, s.pin[i])
+		}
+	}
+	// Slices are shared between nodes: renumber each once.
+	seen := map[*int32][]int32{}
+	renumber := func(ids []int32) []int32 {
+		if len(ids) == 0 {
+			return ids
+		}
+		if out, ok := seen[&ids[0]]; ok && len(out) == len(ids) {
+			return out
+		}
+		out := make([]int32, len(ids))
+		for i, id := range ids {
+			out[i] = NoGroup
+			if id != NoGroup {
+				out[i] = num[s.find(id)]
+			}
+		}
+		seen[&ids[0]] = out
+		return out
+	}
+	g.Size = make([]int, g.Count)
+	for i := range s.units {
+		g.Units[i].IDs = renumber(s.units[i].IDs)
+		g.Rows[i], g.Cols[i] = renumber(s.rows[i]), renumber(s.cols[i])
+		if l, ok := s.net.Nodes[i].Op.(*Linear); ok && s.net.Nodes[i].Zone == Body && l.Free() {
+			for _, id := range g.Rows[i] {
+				g.Size[id]++
+			}
+		}
+	}
+	return g
+}
