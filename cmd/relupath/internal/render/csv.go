@@ -1,0 +1,46 @@
+package render
+
+import (
+	"encoding/csv"
+	"io"
+)
+
+func writeCSV(w io.Writer, d *Document) error {
+	if d.Records != nil {
+		return csvTable(w, d.Records)
+	}
+	for i := range d.Tables {
+		if i > 0 {
+			if _, err := io.WriteString(w, "\n"); err != nil {
+				return err
+			}
+		}
+		if err := csvTable(w, &d.Tables[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func csvTable(w io.Writer, t *Table) error {
+	c := csv.NewWriter(w)
+	if !t.headless() {
+		if err := c.Write(t.Columns); err != nil {
+			return err
+		}
+	}
+	rec := make([]string, len(t.Columns))
+	for _, row := range t.Rows {
+		for i := range rec {
+			rec[i] = ""
+			if i < len(row) {
+				rec[i] = row[i].full()
+			}
+		}
+		if err := c.Write(rec); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
+}

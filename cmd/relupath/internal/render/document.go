@@ -1,0 +1,128 @@
+package render
+
+import (
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Document is a result, ready for any Format.
+type Document struct {
+	// Data is what JSON shows.
+	Data any
+	// Records is what CSV shows: one observation a row, all of one shape. Nil
+	// makes CSV show Tables, each after an empty line.
+	Records *Table
+	// Tables is what the formats for readers show.
+	Tables []Table
+	// Notes are sentences below the tables.
+	Notes []string
+}
+
+// Table is a grid of cells under column heads.
+type Table struct {
+	// Title stands above the table.
+	Title string
+	// Columns has the heads; all empty leaves the head row out where the
+	// format can.
+	Columns []string
+	// Keys is the number of leading columns that name a row: they are repeated
+	// when a wide table is cut. Zero is one.
+	Keys int
+	Rows [][]Cell
+}
+
+// Add appends a row.
+func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
+
+func (t *Table) keys() int { return min(max(t.Keys, 1), len(t.Columns)) }
+
+func (t *Table) headless() bool { return strings.Join(t.Columns, "") == "" }
+
+type cellKind uint8
+
+const (
+	textCell cellKind = iota
+	codeCell
+	intCell
+	numCell
+)
+
+// Cell is one typed entry of a Table. The zero value is empty.
+type Cell struct {
+	kind cellKind
+	text string
+	int  *big.Int
+	num  scaled.Num
+}
+
+// Text is a cell of words.
+func Text(s string) Cell { return Cell{text: s} }
+
+// Code is a cell with a name as it stands in a file or on the command line.
+func Code(s string) Cell { return Cell{kind: codeCell, text: s} }
+
+// Int is a whole number, shown with all its digits.
+func Int(n int) Cell { return Big(big.NewInt(int64(n))) }
+
+// Big is a whole number of any size; readers see a rounded form of one with
+// more than fifteen digits. Nil is an empty cell.
+func Big(n *big.Int) Cell {
+	if n == nil {
+		return Cell{}
+	}
+	return Cell{kind: intCell, int: n}
+}
+
+// Float is a real number.
+func Float(x float64) Cell { return Number(scaled.New(x)) }
+
+// Number is a real number of any magnitude.
+func Number(x scaled.Num) Cell { return Cell{kind: numCell, num: x} }
+
+// Log is the logarithm or another exponent, shown with three decimals; an
+// infinite one (the logarithm of zero) is an empty cell.
+func Log(x float64) Cell {
+	if math.IsInf(x, 0) || math.IsNaN(x) {
+		return Cell{}
+	}
+	return Cell{kind: numCell, num: scaled.New(x), text: strconv.FormatFloat(x, 'f', 3, 64)}
+}
+
+// YesNo is a truth value.
+func YesNo(b bool) Cell { //nolint:revive // the cell shows the truth value itself
+	if b {
+		return Text("yes")
+	}
+	return Text("no")
+}
+
+func (c Cell) empty() bool { return c.kind <= codeCell && c.text == "" }
+
+func (c Cell) numeric() bool { return c.kind >= intCell }
+
+// Dims writes a shape as 64x784; an open dimension (-1) as ?.
+func Dims(shape []int) string {
+	s := make([]string, len(shape))
+	for i, d := range shape {
+		s[i] = strconv.Itoa(d)
+		if d < 0 {
+			s[i] = "?"
+		}
+	}
+	if len(s) == 0 {
+		return "scalar"
+	}
+	return strings.Join(s, "x")
+}
+
+// Order writes an order p of a norm: 1, 2, 1.5 or inf.
+func Order(p float64) string {
+	if math.IsInf(p, 1) {
+		return "inf"
+	}
+	return strconv.FormatFloat(p, 'g', -1, 64)
+}

@@ -1,0 +1,82 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Format is a way of writing a Document.
+type Format string
+
+// The formats.
+const (
+	TableFormat Format = "table"
+	Markdown    Format = "markdown"
+	LaTeX       Format = "latex"
+	CSV         Format = "csv"
+	JSON        Format = "json"
+)
+
+// Formats lists every format.
+func Formats() []string {
+	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON)}
+}
+
+// String and Set make a Format a flag's value.
+func (f *Format) String() string { return string(*f) }
+
+// Set takes the name of a format. Errors: an unknown one.
+func (f *Format) Set(s string) error {
+	if !slices.Contains(Formats(), s) {
+		return fmt.Errorf("want one of %s", strings.Join(Formats(), ", "))
+	}
+	*f = Format(s)
+	return nil
+}
+
+// Type names the flag's value in help.
+func (*Format) Type() string { return "format" }
+
+// DefaultWidth is the width of a plain table where no terminal tells one.
+const DefaultWidth = 100
+
+// Options tells how to write a Document.
+type Options struct {
+	// Format defaults to TableFormat.
+	Format Format
+	// Width is the number of columns that a plain table may take; 0 is
+	// DefaultWidth.
+	Width int
+}
+
+// Write writes d, in one piece, so that a failure to render leaves nothing
+// half written. Errors: w's, and a value that JSON cannot hold.
+func Write(w io.Writer, d *Document, opt Options) error {
+	if opt.Width <= 0 {
+		opt.Width = DefaultWidth
+	}
+	var b bytes.Buffer
+	var err error
+	switch opt.Format {
+	case TableFormat, "":
+		err = writeText(&b, d, opt.Width)
+	case Markdown:
+		err = writeMarkdown(&b, d)
+	case LaTeX:
+		err = writeLaTeX(&b, d)
+	case CSV:
+		err = writeCSV(&b, d)
+	case JSON:
+		err = writeJSON(&b, d)
+	default:
+		panic(fmt.Sprintf("render: format %q", opt.Format))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,182 @@
+package render
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"math"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// sample holds one cell of every kind and magnitude.
+func sample() *Document {
+	paths, _ := new(big.Int).SetString("514460170514460170514460170", 10)
+	measures := Table{Title: "measures of a_b.onnx", Columns: []string{"measure", "p", "q", "value", "log10", "invariant"}, Keys: 3}
+	add := func(name, p, q string, x scaled.Num, inv bool) {
+		measures.Add(Code(name), Text(p), Text(q), Number(x), Log(x.Log10()), YesNo(inv))
+	}
+	add("path_norm", "1", "", scaled.New(12.3456789), true)
+	add("path_norm", "2", "", scaled.New(6.0123456e194), true)
+	add("path_norm", "inf", "", scaled.FromLog2(4000.5), true)
+	add("group_norm", "1", "inf", scaled.New(7), false)
+	add("group_norm", "2", "2", scaled.FromLog2(-4000.5), false)
+	add("zero_share", "", "", scaled.New(0), false)
+	add("sum_log", "", "", scaled.New(-1234.5678), false)
+	add("margin", "", "", scaled.New(math.NaN()), true)
+	add("tiny", "", "", scaled.New(0.00001234), true)
+	facts := Table{Title: "a & b | <model> 50%", Columns: []string{"", ""}}
+	facts.Add(Text("parameters"), Int(269322))
+	facts.Add(Text("paths"), Big(paths))
+	facts.Add(Text("widths"), Text(Dims([]int{-1, 784})))
+	data := map[string]any{"x": NewValue(scaled.New(12.5)), "big": NewValue(scaled.FromLog2(4000.5)),
+		"small": NewValue(scaled.FromLog2(-4000.5)), "zero": NewValue(scaled.Num{}),
+		"nan": NewValue(scaled.New(math.NaN())), "negative": NewValue(scaled.New(-2))}
+	records := measures
+	records.Title = ""
+	return &Document{Data: data, Records: &records, Tables: []Table{facts, measures},
+		Notes: []string{"note: 100% of a_b | c"}}
+}
+
+func rendered(t *testing.T, d *Document, opt Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, d, opt); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got), go test -update rewrites it:\n%s", path, diff)
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for _, f := range Formats() {
+		t.Run(f, func(t *testing.T) {
+			golden(t, "sample."+f, rendered(t, sample(), Options{Format: Format(f)}))
+		})
+	}
+}
+
+func TestPlainTableFitsTheWidth(t *testing.T) {
+	wide := Table{Columns: []string{"measure"}}
+	row := []Cell{Code("path_norm_max_output")}
+	for i := range 12 {
+		wide.Columns = append(wide.Columns, strings.Repeat("m", 6+i))
+		row = append(row, Float(math.Exp(float64(i)*7)))
+	}
+	wide.Rows = [][]Cell{row}
+	words := Table{Columns: []string{"node", "reason"}}
+	words.Add(Code("fc1"), Text(strings.Repeat("a reason in many words ", 12)))
+	d := &Document{Tables: []Table{wide, words}}
+	got := rendered(t, d, Options{Width: 60})
+	for line := range strings.Lines(got) {
+		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 60 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+	golden(t, "wide.table", got)
+}
+
+func TestReaderNumbers(t *testing.T) {
+	for _, c := range []struct {
+		x    scaled.Num
+		want string
+	}{
+		{scaled.New(0), "0"},
+		{scaled.New(1), "1"},
+		{scaled.New(999999), "999999"},
+		{scaled.New(1000000), "1e6"},
+		{scaled.New(123456.7), "123457"},
+		{scaled.New(1.00001), "1.0000"},
+		{scaled.New(0.1), "0.10000"},
+		{scaled.New(0.00012345678), "0.00012346"},
+		{scaled.New(0.000012345678), "1.2346e-5"},
+		{scaled.New(9.99999e9), "1e10"},
+		{scaled.New(-2.5), "-2.5000"},
+		{scaled.New(math.Inf(1)), "+inf"},
+		{scaled.New(math.NaN()), "undefined"},
+		// log10 of 2^4000 is 1204.119982655925.
+		{scaled.FromLog2(4000), "1.3182e1204"},
+		{scaled.FromLog2(4000).MulFloat(-1), "-1.3182e1204"},
+		// log10 of 2^-4000 is -1204.119982655925.
+		{scaled.FromLog2(-4000), "7.5861e-1205"},
+		{scaled.New(0x1p-1074), "4.9407e-324"},
+	} {
+		if got := Number(c.x).plain(decimal.String); got != c.want {
+			t.Errorf("%v: %s, want %s", c.x, got, c.want)
+		}
+	}
+}
+
+func TestCSVReadsBack(t *testing.T) {
+	tab := Table{Columns: []string{"name", "value"}}
+	x := math.Nextafter(0.3, 1)
+	tab.Add(Text("a,\"b\"\nc"), Float(x))
+	rec, err := csv.NewReader(strings.NewReader(rendered(t, &Document{Records: &tab}, Options{Format: CSV}))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][]string{{"name", "value"}, {"a,\"b\"\nc", "0.30000000000000004"}}
+	if diff := cmp.Diff(want, rec); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJSONKeepsEveryBit(t *testing.T) {
+	x := math.Nextafter(1.0/3, 1)
+	out := rendered(t, &Document{Data: NewValue(scaled.New(x))}, Options{Format: JSON})
+	var back Value
+	if err := json.Unmarshal([]byte(out), &back); err != nil {
+		t.Fatal(err)
+	}
+	if *back.Value != x || *back.Ln != scaled.New(x).Ln() {
+		t.Errorf("%s reads back as %v", out, *back.Value)
+	}
+}
+
+func TestLaTeXCompiles(t *testing.T) {
+	pdflatex, err := exec.LookPath("pdflatex")
+	if err != nil {
+		t.Skip("pdflatex is not installed")
+	}
+	dir := t.TempDir()
+	doc := "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" +
+		rendered(t, sample(), Options{Format: LaTeX}) + "\\end{document}\n"
+	if err := os.WriteFile(filepath.Join(dir, "a.tex"), []byte(doc), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "a.tex")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,224 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+)
+
+// gap is the space between two columns of a plain table.
+const gap = 2
+
+// minText is the width below which a column of words is not squeezed.
+const minText = 24
+
+func writeText(w io.Writer, d *Document, width int) error {
+	for i := range d.Tables {
+		t := &d.Tables[i]
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if t.Title != "" {
+			fmt.Fprintln(w, t.Title)
+		}
+		grid := t.strings(decimal.String, func(s string) string { return s })
+		widths := grid.widths()
+		for k, cols := range cut(widths, t.keys(), squeezable(t), width) {
+			if k > 0 {
+				fmt.Fprintln(w)
+			}
+			if err := plainTable(w, t, grid, cols, widths, width); err != nil {
+				return err
+			}
+		}
+	}
+	return writeNotes(w, d, func(s string) string { return s })
+}
+
+func writeNotes(w io.Writer, d *Document, escape func(string) string) error {
+	for i, n := range d.Notes {
+		if i == 0 && len(d.Tables) > 0 {
+			fmt.Fprintln(w)
+		}
+		if _, err := fmt.Fprintln(w, escape(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grid is a table as characters: heads, then rows, all equally long.
+type grid struct {
+	heads []string
+	rows  [][]string
+}
+
+// strings formats every cell; escape protects words from the format's syntax.
+func (t *Table) strings(sci func(decimal) string, escape func(string) string) grid {
+	g := grid{heads: make([]string, len(t.Columns)), rows: make([][]string, len(t.Rows))}
+	for i, c := range t.Columns {
+		g.heads[i] = escape(c)
+	}
+	for r, row := range t.Rows {
+		g.rows[r] = make([]string, len(t.Columns))
+		for i, c := range row {
+			s := c.plain(sci)
+			if !c.numeric() {
+				s = escape(s)
+			}
+			g.rows[r][i] = s
+		}
+	}
+	return g
+}
+
+func (g grid) widths() []int {
+	w := make([]int, len(g.heads))
+	for i, h := range g.heads {
+		w[i] = twwidth.Width(h)
+		for _, row := range g.rows {
+			w[i] = max(w[i], twwidth.Width(row[i]))
+		}
+	}
+	return w
+}
+
+// rightAligned reports whether column i holds numbers.
+func (t *Table) rightAligned(i int) bool {
+	numbers := false
+	for _, row := range t.Rows {
+		if i >= len(row) || row[i].empty() {
+			continue
+		}
+		if !row[i].numeric() && row[i].text != undefined {
+			return false
+		}
+		numbers = true
+	}
+	return numbers
+}
+
+// squeezable returns the column of words that may be wrapped, -1 without one:
+// the longest of those that are not keys.
+func squeezable(t *Table) int {
+	best, longest := -1, 0
+	for i := range t.Columns {
+		for _, row := range t.Rows {
+			if i < len(row) && row[i].kind == textCell && len(row[i].text) > max(longest, minText) {
+				best, longest = i, len(row[i].text)
+			}
+		}
+	}
+	return best
+}
+
+// cut shares a table's columns over pieces no wider than width: every piece
+// begins with the key columns. A table with a squeezable column stays whole.
+func cut(widths []int, keys, squeeze, width int) [][]int {
+	all := make([]int, len(widths))
+	for i := range all {
+		all[i] = i
+	}
+	if squeeze >= 0 || total(widths, all) <= width {
+		return [][]int{all}
+	}
+	var out [][]int
+	piece := append([]int(nil), all[:keys]...)
+	for i := keys; i < len(widths); i++ {
+		next := append(piece, i)
+		if len(piece) > keys && total(widths, next) > width {
+			out = append(out, piece)
+			next = append(append([]int(nil), all[:keys]...), i)
+		}
+		piece = next
+	}
+	return append(out, piece)
+}
+
+func total(widths, cols []int) int {
+	s := gap * (len(cols) - 1)
+	for _, i := range cols {
+		s += widths[i]
+	}
+	return s
+}
+
+func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) error {
+	align := make([]tw.Align, len(cols))
+	padding := make([]tw.Padding, len(cols))
+	limits := tw.NewMapper[int, int]()
+	squeeze := squeezable(t)
+	over := total(widths, cols) - width
+	for k, i := range cols {
+		align[k] = tw.AlignLeft
+		if t.rightAligned(i) {
+			align[k] = tw.AlignRight
+		}
+		pad := gap
+		if k == len(cols)-1 {
+			pad = 0
+		}
+		padding[k] = tw.Padding{Left: tw.Empty, Right: strings.Repeat(" ", pad), Overwrite: true}
+		limits.Set(k, widths[i]+pad)
+		if i == squeeze && over > 0 {
+			limits.Set(k, max(widths[i]-over, minText)+pad)
+		}
+	}
+	var b strings.Builder
+	tab := tablewriter.NewTable(&b,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone,
+			Symbols: tw.NewSymbols(tw.StyleLight),
+			Settings: tw.Settings{
+				Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off},
+				Lines:      tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: onIf(!t.headless())},
+			},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithRowAutoFormat(tw.Off),
+		tablewriter.WithRowAutoWrap(tw.WrapNormal),
+		tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithHeaderPaddingPerColumn(padding),
+		tablewriter.WithRowPaddingPerColumn(padding),
+		tablewriter.WithColumnWidths(limits),
+	)
+	if !t.headless() {
+		tab.Header(pick(g.heads, cols))
+	}
+	for _, row := range g.rows {
+		if err := tab.Append(pick(row, cols)); err != nil {
+			return fmt.Errorf("render: %w", err)
+		}
+	}
+	if err := tab.Render(); err != nil {
+		return fmt.Errorf("render: %w", err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func onIf(b bool) tw.State { //nolint:revive // turns a condition into the library's switch
+	if b {
+		return tw.On
+	}
+	return tw.Off
+}
+
+func pick(s []string, cols []int) []string {
+	out := make([]string, len(cols))
+	for k, i := range cols {
+		out[k] = s[i]
+	}
+	return out
+}
