@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 )
 
 // Format is a way of writing a Document.
@@ -24,21 +22,6 @@ const (
 func Formats() []string {
 	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON)}
 }
-
-// String and Set make a Format a flag's value.
-func (f *Format) String() string { return string(*f) }
-
-// Set takes the name of a format. Errors: an unknown one.
-func (f *Format) Set(s string) error {
-	if !slices.Contains(Formats(), s) {
-		return fmt.Errorf("want one of %s", strings.Join(Formats(), ", "))
-	}
-	*f = Format(s)
-	return nil
-}
-
-// Type names the flag's value in help.
-func (*Format) Type() string { return "format" }
 
 // DefaultWidth is the width of a plain table where no terminal tells one.
 const DefaultWidth = 100

@@ -1,0 +1,94 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// The exit codes of the command line's contract.
+const (
+	codeFailed      = 1
+	codeUsage       = 2
+	codeInvalid     = 3
+	codeInterrupted = 130
+)
+
+// usageError is a command line that makes no sense; exit code 2.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// dataError is a file of data, or a model's numbers, that cannot be used; exit
+// code 3.
+type dataError struct{ err error }
+
+func (e *dataError) Error() string { return e.err.Error() }
+func (e *dataError) Unwrap() error { return e.err }
+
+func invalidf(format string, args ...any) error {
+	return &dataError{fmt.Errorf(format, args...)}
+}
+
+// exit carries an exit code of a command's own. A nil err says that the report
+// has told everything.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exit) Unwrap() error { return e.err }
+
+// codeOf maps an error to the exit code.
+func codeOf(err error) int {
+	var own *exit
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled):
+		return codeInterrupted
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &usage):
+		return codeUsage
+	case isInvalid(err):
+		return codeInvalid
+	}
+	return codeFailed
+}
+
+// isInvalid reports whether a model or data, not the machine, is to blame.
+func isInvalid(err error) bool {
+	var data *dataError
+	return errors.As(err, &data)
+}
+
+// message returns what standard error shows; empty for nothing.
+func message(err error, command string) string {
+	var own *exit
+	if errors.As(err, &own) && own.err == nil {
+		return ""
+	}
+	code := codeOf(err)
+	if code == codeInterrupted {
+		return "relupath: interrupted\n"
+	}
+	s := fmt.Sprintf("relupath: %v\n", err)
+	if code == codeUsage {
+		s += fmt.Sprintf("see '%s --help'\n", command)
+	}
+	return s
+}

@@ -1,0 +1,68 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// streams is everything a command reads from and writes to besides files.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	// width is the terminal's, 0 when out is none.
+	width int
+	// live says that err is a terminal, where progress may be drawn.
+	live bool
+}
+
+func newStreams(in io.Reader, out, err io.Writer) streams {
+	s := streams{in: in, out: out, err: err}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if w, _, e := term.GetSize(int(f.Fd())); e == nil {
+			s.width = w
+		}
+	}
+	if f, ok := err.(*os.File); ok {
+		s.live = term.IsTerminal(int(f.Fd()))
+	}
+	return s
+}
+
+// warn tells something beside the result, unless --quiet.
+func (a *app) warn(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, "relupath: "+format+"\n", args...)
+	}
+}
+
+// progress draws a bar of n steps on a terminal; elsewhere, and with --quiet,
+// it draws nothing. The bar appears after a moment, so that short work shows
+// none.
+func (a *app) progress(n int, what string) *progressbar.ProgressBar {
+	if a.quiet || !a.live {
+		return progressbar.DefaultSilent(int64(n))
+	}
+	return progressbar.NewOptions(n,
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWriter(a.err),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetRenderBlankState(false),
+	)
+}
+
+// report writes a result to a file, or to standard output for "" and "-".
+func (a *app) report(d *render.Document, path string) error {
+	opt := render.Options{Format: render.Format(a.format), Width: a.width}
+	if path == "" || path == stdStream {
+		return render.Write(a.out, d, opt)
+	}
+	opt.Width = 0
+	return a.save(path, func(w io.Writer) error { return render.Write(w, d, opt) })
+}
