@@ -1,0 +1,347 @@
+package wire
+
+import "google.golang.org/protobuf/encoding/protowire"
+
+// parseModel reads a ModelProto into the parser's file.
+func (p *parser) parseModel() *Error {
+	f := p.file
+	s := p.scan(span{0, 0, len(p.data)})
+	hasGraph := false
+	for s.next() {
+		switch s.num {
+		case 1:
+			f.Model.IRVersion = s.int64()
+		case 2:
+			f.Model.ProducerName = s.string()
+		case 3:
+			f.Model.ProducerVersion = s.string()
+		case 4:
+			f.Model.Domain = s.string()
+		case 5:
+			f.Model.ModelVersion = s.int64()
+		case 6:
+			f.Model.DocString = s.string()
+		case 7:
+			if s.once(&hasGraph, "graph") {
+				s.message("graph", -1, func(g *scanner) { g.graph(&f.Graph, s.value) })
+			}
+		case 8:
+			f.Model.OpsetImports = s.appendOpset(f.Model.OpsetImports)
+		case 14:
+			f.Model.Metadata = s.appendEntry(f.Model.Metadata, "metadata_props")
+		case 25:
+			f.Model.Functions = append(f.Model.Functions, Function{})
+			k := len(f.Model.Functions) - 1
+			s.charge(400)
+			s.message("functions", k, func(fn *scanner) { fn.function(&f.Model.Functions[k]) })
+		}
+	}
+	if s.err == nil && !hasGraph {
+		return &Error{File: f.name, Offset: -1, Msg: "there is no graph in it: this is not an ONNX model"}
+	}
+	return s.err
+}
+
+func (s *scanner) appendOpset(to []Opset) []Opset {
+	var o Opset
+	s.charge(48)
+	s.message("opset_import", len(to), func(m *scanner) {
+		for m.next() {
+			switch m.num {
+			case 1:
+				o.Domain = m.string()
+			case 2:
+				o.Version = m.int64()
+			}
+		}
+	})
+	return append(to, o)
+}
+
+func (s *scanner) appendEntry(to []Entry, name string) []Entry {
+	var e Entry
+	s.charge(64)
+	s.message(name, len(to), func(m *scanner) {
+		for m.next() {
+			switch m.num {
+			case 1:
+				e.Key = m.string()
+			case 2:
+				e.Value = m.string()
+			}
+		}
+	})
+	return append(to, e)
+}
+
+// count returns how often the fields a and b occur in the rest of a message,
+// so that large slices are allocated once.
+func (s *scanner) count(a, b protowire.Number) (na, nb int) {
+	c := s.scan(span{s.pos, s.pos, s.end})
+	for c.next() {
+		switch c.num {
+		case a:
+			na++
+		case b:
+			nb++
+		}
+	}
+	return na, nb
+}
+
+func (s *scanner) graph(g *Graph, at span) {
+	g.span = at
+	nodes, initializers := s.count(1, 5)
+	if !s.charge(nodes*nodeSize + initializers*tensorSize) {
+		return
+	}
+	g.Nodes = make([]Node, 0, nodes)
+	g.Initializers = make([]Tensor, 0, initializers)
+	for s.next() {
+		switch s.num {
+		case 1:
+			g.Nodes = append(g.Nodes, Node{span: s.value})
+			k := len(g.Nodes) - 1
+			s.message("node", k, func(n *scanner) { n.node(&g.Nodes[k]) })
+		case 2:
+			g.Name = s.string()
+		case 5:
+			g.Initializers = append(g.Initializers, Tensor{})
+			k := len(g.Initializers) - 1
+			s.message("initializer", k, func(t *scanner) { t.tensor(&g.Initializers[k]) })
+		case 10:
+			g.DocString = s.string()
+		case 11:
+			g.Inputs = s.appendValueInfo(g.Inputs, "input")
+		case 12:
+			g.Outputs = s.appendValueInfo(g.Outputs, "output")
+		case 13:
+			g.ValueInfo = s.appendValueInfo(g.ValueInfo, "value_info")
+		case 15:
+			g.SparseInitializers = s.appendSparse(g.SparseInitializers)
+		}
+	}
+}
+
+// Sizes charged for one element of a slice, rounded up.
+const (
+	nodeSize      = 192
+	attributeSize = 288
+	tensorSize    = 256
+	valueInfoSize = 160
+)
+
+func (s *scanner) node(n *Node) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			n.Inputs = s.appendString(n.Inputs)
+		case 2:
+			n.Outputs = s.appendString(n.Outputs)
+		case 3:
+			n.Name = s.string()
+		case 4:
+			n.OpType = s.string()
+		case 5:
+			n.Attributes = s.appendAttribute(n.Attributes, "attribute")
+		case 7:
+			n.Domain = s.string()
+		case 8:
+			n.Overload = s.string()
+		}
+	}
+}
+
+func (s *scanner) appendAttribute(to []Attribute, name string) []Attribute {
+	s.charge(attributeSize)
+	a := Attribute{span: s.value}
+	s.message(name, len(to), func(m *scanner) { m.attribute(&a) })
+	return append(to, a)
+}
+
+func (s *scanner) attribute(a *Attribute) {
+	var sub subgraphs
+	hasTensor, hasGraph := false, false
+	// present is the type that the fields found imply, for files that declare
+	// none.
+	present := AttrUndefined
+	for s.next() {
+		if t, ok := attributeFields[s.num]; ok {
+			present = t
+		}
+		switch s.num {
+		case 1:
+			a.Name = s.string()
+		case 2:
+			a.F = s.float32()
+		case 3:
+			a.I = s.int64()
+		case 4:
+			s.charge(len(s.bytes()))
+			a.S = append([]byte(nil), s.bytes()...)
+		case 5:
+			if s.once(&hasTensor, "tensor value") && s.charge(tensorSize) {
+				a.T = &Tensor{}
+				s.message("t", -1, func(t *scanner) { t.tensor(a.T) })
+			}
+		case 6:
+			if s.once(&hasGraph, "subgraph") {
+				a.Graphs++
+				s.message("g", -1, func(g *scanner) { g.subgraph(&sub, 1) })
+			}
+		case 7:
+			s.charge(8)
+			s.numbers(protowire.Fixed32Type, func(v uint64) { a.Floats = append(a.Floats, float32bits(v)) })
+		case 8:
+			s.charge(16)
+			s.numbers(protowire.VarintType, func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
+		case 9:
+			s.charge(24 + len(s.bytes()))
+			a.Strings = append(a.Strings, append([]byte(nil), s.bytes()...))
+		case 10:
+			s.message("tensors", -1, func(t *scanner) { t.innerTensor() })
+		case 11:
+			a.Graphs++
+			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(&sub, 1) })
+		case 20:
+			a.Type = AttributeType(s.int64())
+		case 21:
+			a.RefAttrName = s.string()
+		case 22, 23:
+			s.message("sparse_tensor", -1, func(t *scanner) { t.innerSparse() })
+		}
+	}
+	if a.Type == AttrUndefined {
+		a.Type = present
+	}
+	a.Captures = sub.list()
+}
+
+// attributeFields maps the value fields of an attribute to its types.
+var attributeFields = map[protowire.Number]AttributeType{
+	2: AttrFloat, 3: AttrInt, 4: AttrString, 5: AttrTensor, 6: AttrGraph, 7: AttrFloats, 8: AttrInts,
+	9: AttrStrings, 10: AttrTensors, 11: AttrGraphs, 14: AttrTypeProto, 15: AttrTypeProtos,
+	22: AttrSparseTensor, 23: AttrSparseTensors,
+}
+
+func (s *scanner) appendSparse(to []SparseTensor) []SparseTensor {
+	s.charge(2*tensorSize + 32)
+	to = append(to, SparseTensor{})
+	t := &to[len(to)-1]
+	s.message("sparse_initializer", len(to)-1, func(m *scanner) {
+		for m.next() {
+			switch m.num {
+			case 1:
+				m.message("values", -1, func(v *scanner) { v.tensor(&t.Values) })
+			case 2:
+				m.message("indices", -1, func(v *scanner) { v.tensor(&t.Indices) })
+			case 3:
+				m.charge(8)
+				m.numbers(protowire.VarintType, func(v uint64) { t.Dims = append(t.Dims, int64(v)) })
+			}
+		}
+	})
+	s.file.outside(&t.Values)
+	s.file.outside(&t.Indices)
+	return to
+}
+
+func (s *scanner) appendValueInfo(to []ValueInfo, name string) []ValueInfo {
+	var v ValueInfo
+	s.charge(valueInfoSize)
+	hasType := false
+	s.message(name, len(to), func(m *scanner) {
+		for m.next() {
+			switch m.num {
+			case 1:
+				v.Name = m.string()
+			case 2:
+				if m.once(&hasType, "type") {
+					m.message("type", -1, func(t *scanner) { t.typeProto(&v) })
+				}
+			}
+		}
+	})
+	return append(to, v)
+}
+
+func (s *scanner) typeProto(v *ValueInfo) {
+	kinds := map[protowire.Number]string{4: "sequence", 5: "map", 7: "opaque", 8: "sparse tensor", 9: "optional"}
+	hasTensor := false
+	for s.next() {
+		if s.num == 1 && s.once(&hasTensor, "tensor type") {
+			v.Tensor = true
+			s.message("tensor_type", -1, func(t *scanner) { t.tensorType(v) })
+		} else if k := kinds[s.num]; k != "" {
+			v.Kind = k
+		}
+	}
+	if v.Kind != "" {
+		v.Tensor = false
+	}
+}
+
+func (s *scanner) tensorType(v *ValueInfo) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			v.ElemType = DataType(s.int64())
+		case 2:
+			if !s.once(&v.HasShape, "shape") {
+				return
+			}
+			s.message("shape", -1, func(sh *scanner) {
+				for sh.next() {
+					if sh.num == 1 {
+						v.Dims = sh.appendDim(v.Dims)
+					}
+				}
+			})
+		}
+	}
+}
+
+func (s *scanner) appendDim(to []Dim) []Dim {
+	var d Dim
+	s.charge(48)
+	s.message("dim", len(to), func(m *scanner) {
+		for m.next() {
+			switch m.num {
+			case 1:
+				d = Dim{Known: true, Value: m.int64()}
+			case 2:
+				d = Dim{Param: m.string()}
+			}
+		}
+	})
+	return append(to, d)
+}
+
+func (s *scanner) function(f *Function) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			f.Name = s.string()
+		case 4:
+			f.Inputs = s.appendString(f.Inputs)
+		case 5:
+			f.Outputs = s.appendString(f.Outputs)
+		case 6:
+			f.AttributeNames = s.appendString(f.AttributeNames)
+		case 7:
+			s.charge(nodeSize)
+			n := Node{span: s.value}
+			s.message("node", len(f.Nodes), func(m *scanner) { m.node(&n) })
+			s.file.outsideNode(&n)
+			f.Nodes = append(f.Nodes, n)
+		case 9:
+			f.OpsetImports = s.appendOpset(f.OpsetImports)
+		case 10:
+			f.Domain = s.string()
+		case 11:
+			f.Attributes = s.appendAttribute(f.Attributes, "attribute_proto")
+		case 13:
+			f.Overload = s.string()
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"maps"
+	"slices"
+)
+
+// maxNesting bounds subgraphs within subgraphs.
+const maxNesting = 64
+
+// subgraphs collects what the subgraphs of one attribute say about names.
+type subgraphs struct{ captured map[string]struct{} }
+
+func (s *subgraphs) capture(name string) {
+	if s.captured == nil {
+		s.captured = map[string]struct{}{}
+	}
+	s.captured[name] = struct{}{}
+}
+
+func (s *subgraphs) list() []string {
+	if len(s.captured) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.captured))
+}
+
+// subgraph walks a graph in an attribute for the names that it uses and does
+// not define, and for external data; its nodes are not kept.
+func (s *scanner) subgraph(into *subgraphs, depth int) {
+	if depth > maxNesting {
+		s.fail("subgraphs are nested more than %d deep", maxNesting)
+		return
+	}
+	defined := map[string]struct{}{}
+	var used subgraphs
+	define := func(name string) {
+		s.charge(nameSize)
+		s.file.inner[name] = struct{}{}
+		defined[name] = struct{}{}
+	}
+	for s.next() {
+		switch s.num {
+		case 1:
+			s.message("node", -1, func(n *scanner) { n.innerNode(&used, define, depth) })
+		case 5:
+			s.message("initializer", -1, func(t *scanner) { define(t.innerTensor()) })
+		case 15:
+			s.message("sparse_initializer", -1, func(t *scanner) { define(t.innerSparse()) })
+		case 11:
+			s.message("input", -1, func(v *scanner) { define(v.firstName()) })
+		case 12:
+			s.message("output", -1, func(v *scanner) { used.capture(v.firstName()) })
+		}
+	}
+	for name := range used.captured {
+		if _, ok := defined[name]; !ok && name != "" {
+			into.capture(name)
+		}
+	}
+}
+
+// nameSize is charged for one name in the sets.
+const nameSize = 64
+
+func (s *scanner) innerNode(used *subgraphs, define func(string), depth int) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			s.charge(nameSize)
+			used.capture(s.string())
+		case 2:
+			define(s.string())
+		case 5:
+			s.message("attribute", -1, func(a *scanner) {
+				for a.next() {
+					switch a.num {
+					case 5, 10:
+						a.message("t", -1, func(t *scanner) { t.innerTensor() })
+					case 22, 23:
+						a.message("sparse_tensor", -1, func(t *scanner) { t.innerSparse() })
+					case 6, 11:
+						a.message("g", -1, func(g *scanner) { g.subgraph(used, depth+1) })
+					}
+				}
+			})
+		}
+	}
+}
+
+// firstName returns field 1 of a message, the name in a ValueInfoProto.
+func (s *scanner) firstName() (name string) {
+	for s.next() {
+		if s.num == 1 {
+			name = s.string()
+		}
+	}
+	return name
+}
+
+// innerTensor notes whether a tensor that is not kept has external data and
+// returns its name.
+func (s *scanner) innerTensor() string {
+	var t Tensor
+	s.tensor(&t)
+	s.file.outside(&t)
+	return t.Name
+}
+
+// innerSparse does the same for a sparse tensor; its name is that of its
+// values.
+func (s *scanner) innerSparse() (name string) {
+	for s.next() {
+		switch s.num {
+		case 1:
+			s.message("values", -1, func(t *scanner) { name = t.innerTensor() })
+		case 2:
+			s.message("indices", -1, func(t *scanner) { t.innerTensor() })
+		}
+	}
+	return name
+}
+
+// outside notes external data of a tensor that is neither an initializer nor
+// the value of an attribute of the main graph.
+func (f *File) outside(t *Tensor) {
+	if t.Encoding == External {
+		f.hiddenExternal = true
+	}
+}
+
+func (f *File) outsideNode(n *Node) {
+	for i := range n.Attributes {
+		if t := n.Attributes[i].T; t != nil {
+			f.outside(t)
+		}
+	}
+}
