@@ -1,0 +1,267 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// DefaultSamples is the number of random inputs.
+const DefaultSamples = 64
+
+// Options tells which inputs to compare on.
+type Options struct {
+	// Samples is the number of normal random inputs; 0 is DefaultSamples.
+	Samples int
+	// Seed is the seed of the random inputs.
+	Seed uint64
+	// Inputs has further inputs: a batch for each of the network's inputs, of
+	// Batch samples. Nil is none.
+	Inputs [][]float64
+	Batch  int
+	// Threads is the number of goroutines; 0 is one.
+	Threads int
+}
+
+// Result is what the comparison found.
+type Result struct {
+	// Samples is the number of random inputs, Inputs the number of all.
+	Samples, Inputs int
+	// MaxAbs is the largest difference of two values, MaxRel the largest
+	// relative to the largest value of the same output on inputs of the same
+	// kind (of unit scale, large, the user's).
+	MaxAbs, MaxRel float64
+	// Where says at which output and on which kind of input MaxRel occurred.
+	Where string
+	// BitIdentical says that no value differed in any bit.
+	BitIdentical bool
+}
+
+// largeScale is how far beyond unit scale the large inputs lie.
+const largeScale = 1e3
+
+// oneHots is the largest number of one-hot inputs.
+const oneHots = 8
+
+// maxValues bounds the values of one layer that are held at a time.
+const maxValues = 1 << 22
+
+// Tolerance returns the largest relative difference that rounding of the
+// stored weights explains: 1e-10 for float64, 1e-5 for float32, 2e-2 where
+// float16 or bfloat16 are stored.
+func Tolerance(n *dag.Network) float64 {
+	tol := 1e-10
+	for _, p := range n.Params() {
+		switch p.Type {
+		case dag.Float32:
+			tol = max(tol, 1e-5)
+		case dag.Float16, dag.BFloat16:
+			tol = max(tol, 2e-2)
+		}
+	}
+	return tol
+}
+
+// Compare evaluates both networks and returns the differences. The networks
+// have the same inputs and outputs. Errors: networks that differ there, inputs
+// of the wrong size, a cancelled context. Cost: two evaluations an input.
+func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, error) {
+	if opt.Samples <= 0 {
+		opt.Samples = DefaultSamples
+	}
+	sizes, err := sameEnds(a, b)
+	if err != nil {
+		return nil, err
+	}
+	c := &comparison{a: a, b: b, threads: opt.Threads, sizes: sizes,
+		res: &Result{Samples: opt.Samples, BitIdentical: true}}
+	rng := rand.New(rand.NewPCG(opt.Seed, 0))
+	unit := edges(sizes)
+	for range opt.Samples {
+		unit = append(unit, normal(rng, sizes, 1))
+	}
+	large := make([]sample, 4)
+	for i := range large {
+		large[i] = normal(rng, sizes, largeScale)
+	}
+	user, err := split(opt.Inputs, opt.Batch, sizes)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range []struct {
+		name    string
+		samples []sample
+	}{{"unit scale", unit}, {"large", large}, {"the given", user}} {
+		if err := c.kind(ctx, k.name, k.samples); err != nil {
+			return nil, err
+		}
+	}
+	return c.res, nil
+}
+
+// sample is one value for each of a network's inputs.
+type sample [][]float64
+
+// sameEnds checks that two networks take and give values of the same sizes and
+// returns those of the inputs.
+func sameEnds(a, b *dag.Network) ([]int, error) {
+	if len(a.Inputs) != len(b.Inputs) {
+		return nil, fmt.Errorf("proof: %d inputs and %d", len(a.Inputs), len(b.Inputs))
+	}
+	var sizes []int
+	for k, p := range a.Inputs {
+		n, m := a.Nodes[p.Node].Len(), b.Nodes[b.Inputs[k].Node].Len()
+		if n != m {
+			return nil, fmt.Errorf("proof: input %q has %d elements and %d", p.Name, n, m)
+		}
+		sizes = append(sizes, n)
+	}
+	outA, outB := a.Boundary(), b.Boundary()
+	if len(outA) != len(outB) {
+		return nil, fmt.Errorf("proof: %d outputs and %d", len(outA), len(outB))
+	}
+	for k, i := range outA {
+		if n, m := a.Nodes[i].Len(), b.Nodes[outB[k]].Len(); n != m {
+			return nil, fmt.Errorf("proof: output %s has %d elements and %d", a.Nodes[i].Label(), n, m)
+		}
+	}
+	return sizes, nil
+}
+
+func normal(rng *rand.Rand, sizes []int, scale float64) sample {
+	return fill(sizes, func(int, int) float64 { return scale * rng.NormFloat64() })
+}
+
+func fill(sizes []int, f func(input, i int) float64) sample {
+	s := make(sample, len(sizes))
+	for k, n := range sizes {
+		s[k] = make([]float64, n)
+		for i := range s[k] {
+			s[k][i] = f(k, i)
+		}
+	}
+	return s
+}
+
+// edges returns zeros, ones, minus ones and one-hot inputs spread over the
+// elements.
+func edges(sizes []int) []sample {
+	var out []sample
+	for _, x := range []float64{0, 1, -1} {
+		out = append(out, fill(sizes, func(int, int) float64 { return x }))
+	}
+	for k, n := range sizes {
+		for h := range min(n, oneHots) {
+			hot := h * n / min(n, oneHots)
+			out = append(out, fill(sizes, func(input, i int) float64 {
+				if input == k && i == hot {
+					return 1
+				}
+				return 0
+			}))
+		}
+	}
+	return out
+}
+
+// split cuts the user's batches into samples.
+func split(inputs [][]float64, batch int, sizes []int) ([]sample, error) {
+	if inputs == nil {
+		return nil, nil
+	}
+	if len(inputs) != len(sizes) {
+		return nil, fmt.Errorf("proof: %d inputs given, the network has %d", len(inputs), len(sizes))
+	}
+	out := make([]sample, batch)
+	for k, n := range sizes {
+		if len(inputs[k]) != batch*n {
+			return nil, fmt.Errorf("proof: input %d has %d values, want %d samples of %d", k, len(inputs[k]), batch, n)
+		}
+		for i := range out {
+			out[i] = append(out[i], inputs[k][i*n:(i+1)*n])
+		}
+	}
+	return out, nil
+}
+
+type comparison struct {
+	a, b    *dag.Network
+	threads int
+	sizes   []int
+	res     *Result
+}
+
+// kind compares on inputs of one kind.
+func (c *comparison) kind(ctx context.Context, name string, samples []sample) error {
+	largest := make([]float64, len(c.a.Boundary()))
+	diff := make([]float64, len(largest))
+	step := c.step()
+	for at := 0; at < len(samples); at += step {
+		part := samples[at:min(at+step, len(samples))]
+		in := make([][]float64, len(c.sizes))
+		for _, s := range part {
+			for k := range in {
+				in[k] = append(in[k], s[k]...)
+			}
+		}
+		y, err := c.a.Eval(ctx, in, len(part), dag.EvalOptions{Threads: c.threads, Values: c.a.Boundary()})
+		if err != nil {
+			return err
+		}
+		z, err := c.b.Eval(ctx, in, len(part), dag.EvalOptions{Threads: c.threads, Values: c.b.Boundary()})
+		if err != nil {
+			return err
+		}
+		for k := range y {
+			c.values(y[k], z[k], &largest[k], &diff[k])
+		}
+	}
+	c.res.Inputs += len(samples)
+	for k, d := range diff {
+		c.res.MaxAbs = max(c.res.MaxAbs, d)
+		rel := 0.0
+		if d > 0 {
+			rel = d / largest[k]
+		}
+		if math.IsNaN(rel) {
+			rel = math.Inf(1)
+		}
+		if rel > c.res.MaxRel {
+			c.res.MaxRel = rel
+			c.res.Where = fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.a.Boundary()[k]].Label(), name)
+		}
+	}
+	return nil
+}
+
+// step returns how many samples are evaluated at a time.
+func (c *comparison) step() int {
+	widest := 1
+	for i := range c.a.Nodes {
+		widest = max(widest, c.a.Nodes[i].Len())
+	}
+	return max(1, maxValues/widest)
+}
+
+// values compares the values of one output. Two NaN, and two equal infinities,
+// are equal; NaN beside a number is infinitely far.
+func (c *comparison) values(y, z []float64, largest, diff *float64) {
+	for i, v := range y {
+		if math.Float64bits(v) != math.Float64bits(z[i]) {
+			c.res.BitIdentical = false
+		}
+		if !math.IsNaN(v) {
+			*largest = max(*largest, math.Abs(v))
+		}
+		switch {
+		case v == z[i] || math.IsNaN(v) && math.IsNaN(z[i]):
+		case math.IsNaN(v - z[i]):
+			*diff = math.Inf(1)
+		default:
+			*diff = max(*diff, math.Abs(v-z[i]))
+		}
+	}
+}
