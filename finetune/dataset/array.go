@@ -1,0 +1,312 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+)
+
+// kind is the type of an array's elements.
+type kind uint8
+
+const (
+	kindBool kind = iota + 1
+	kindU8
+	kindI8
+	kindU16
+	kindI16
+	kindU32
+	kindI32
+	kindU64
+	kindI64
+	kindF32
+	kindF64
+)
+
+// size is the bytes of one element.
+func (k kind) size() int {
+	switch k {
+	case kindBool, kindU8, kindI8:
+		return 1
+	case kindU16, kindI16:
+		return 2
+	case kindU32, kindI32, kindF32:
+		return 4
+	}
+	return 8
+}
+
+func (k kind) isFloat() bool { return k == kindF32 || k == kindF64 }
+
+// array is what the array formats have in common: raw elements in C order.
+type array struct {
+	file  string // for errors, with the array's name where there are several
+	kind  kind
+	order binary.ByteOrder
+	shape []int
+	data  []byte
+}
+
+// product is the number of elements of a shape, false where it overflows or a
+// dimension is negative.
+func product(shape []int) (int64, bool) {
+	n := uint64(1)
+	zero := false
+	for _, d := range shape {
+		if d < 0 {
+			return 0, false
+		}
+		if d == 0 {
+			zero = true
+			continue
+		}
+		hi, lo := bits.Mul64(n, uint64(d))
+		if hi != 0 || lo > math.MaxInt64 {
+			return 0, false
+		}
+		n = lo
+	}
+	if zero {
+		return 0, true
+	}
+	return int64(n), true
+}
+
+// byteCount is the number of bytes of an array, or an error for a shape that
+// no file can hold.
+func byteCount(file string, k kind, shape []int) (int64, error) {
+	n, ok := product(shape)
+	if !ok || n > math.MaxInt64/8 {
+		return 0, &DataError{
+			File: file, Problem: fmt.Sprintf("shape %v is not possible", shape),
+			Remedy: "the header is damaged: fetch or write the file again",
+		}
+	}
+	return n * int64(k.size()), nil
+}
+
+// at returns a function that reads element i.
+func (a *array) at() func(i int) float64 {
+	d, o := a.data, a.order
+	switch a.kind {
+	case kindBool, kindU8:
+		return func(i int) float64 { return float64(d[i]) }
+	case kindI8:
+		return func(i int) float64 { return float64(int8(d[i])) }
+	case kindU16:
+		return func(i int) float64 { return float64(o.Uint16(d[2*i:])) }
+	case kindI16:
+		return func(i int) float64 { return float64(int16(o.Uint16(d[2*i:]))) }
+	case kindU32:
+		return func(i int) float64 { return float64(o.Uint32(d[4*i:])) }
+	case kindI32:
+		return func(i int) float64 { return float64(int32(o.Uint32(d[4*i:]))) }
+	case kindU64:
+		return func(i int) float64 { return float64(o.Uint64(d[8*i:])) }
+	case kindI64:
+		return func(i int) float64 { return float64(int64(o.Uint64(d[8*i:]))) }
+	case kindF32:
+		return func(i int) float64 { return float64(math.Float32frombits(o.Uint32(d[4*i:]))) }
+	case kindF64:
+		return func(i int) float64 { return math.Float64frombits(o.Uint64(d[8*i:])) }
+	}
+	panic(fmt.Sprintf("dataset: kind %d has no reader", a.kind))
+}
+
+// len is the number of elements.
+func (a *array) len() int { return len(a.data) / a.kind.size() }
+
+// rows is the number of examples and the number of values of each.
+func (a *array) rows() (n, size int) {
+	n = a.shape[0]
+	if n > 0 {
+		size = a.len() / n
+	}
+	return n, size
+}
+
+// examples makes a table of the array, one example a row, without labels.
+func (a *array) examples() (*table, error) {
+	if len(a.shape) == 0 {
+		return nil, &DataError{
+			File: a.file, Problem: "the array is a single number",
+			Remedy: "the first dimension must count the examples",
+		}
+	}
+	n, size := a.rows()
+	if size == 0 {
+		return nil, &DataError{
+			File: a.file, Problem: fmt.Sprintf("shape %v holds no values", a.shape),
+			Remedy: "the first dimension must count the examples, the others their values",
+		}
+	}
+	x, err := a.features(size)
+	if err != nil {
+		return nil, err
+	}
+	shape := append([]int{}, a.shape[1:]...)
+	if len(shape) == 0 {
+		shape = []int{1}
+	}
+	t := &table{file: a.file, x: x, n: n, shape: shape}
+	t.pixels = a.kind == kindU8
+	return t, nil
+}
+
+// features converts the elements to the narrowest storage that is exact.
+func (a *array) features(size int) (features, error) {
+	get, n := a.at(), a.len()
+	var f features
+	switch a.kind {
+	case kindBool, kindU8:
+		f.u8 = a.data
+		return f, nil
+	case kindI8, kindU16, kindI16, kindF32:
+		f.f32 = make([]float32, n)
+		for i := range f.f32 {
+			f.f32[i] = float32(get(i))
+		}
+	default:
+		f.f64 = make([]float64, n)
+		for i := range f.f64 {
+			f.f64[i] = get(i)
+		}
+	}
+	if a.kind.isFloat() {
+		for i := range n {
+			if v := get(i); !usable(v) {
+				where := fmt.Sprintf("record %d, column %d", i/size, i%size)
+				return f, unusable(a.file, where, v)
+			}
+		}
+	}
+	return f, nil
+}
+
+// usable says whether a value survives single precision.
+func usable(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
+
+// unusable is the error for a value that is not.
+func unusable(file, where string, v float64) error {
+	return &DataError{
+		File: file, Where: where, Problem: fmt.Sprintf("the value is %v, want a finite number within single precision", v),
+		Remedy: "replace it or leave the example out",
+	}
+}
+
+// labelled reads y into the labels or targets of t. Class labels are whole
+// numbers below classes, or below maxClasses where classes is 0.
+func (t *table) labelled(y *array, task Task, classes int) error {
+	n := 0
+	if len(y.shape) > 0 {
+		n = y.shape[0]
+	}
+	width := 1
+	if n > 0 {
+		width = y.len() / n
+	}
+	if n == 1 && width == t.n && t.n > 1 {
+		n, width = t.n, 1 // a row vector, as MATLAB users write them
+	}
+	if n != t.n {
+		return &DataError{
+			File: y.file, Problem: fmt.Sprintf("%d labels for the %d examples of %s", n, t.n, t.file),
+			Remedy: "both must come from the same split of the same data",
+		}
+	}
+	if task == "" {
+		task = Classification
+		if y.kind.isFloat() || width > 1 {
+			task = Regression
+		}
+	}
+	if task == Regression {
+		return t.regress(y, width)
+	}
+	if width != 1 {
+		return &DataError{
+			File: y.file, Problem: fmt.Sprintf("shape %v holds %d numbers an example, want one class label", y.shape, width),
+			Remedy: "take the argmax of one-hot rows, or add task=regression",
+		}
+	}
+	return t.classify(y, classes)
+}
+
+// regress stores y as targets.
+func (t *table) regress(y *array, width int) error {
+	get := y.at()
+	t.targets = make([]float64, y.len())
+	t.width = width
+	for i := range t.targets {
+		v := get(i)
+		if !usable(v) {
+			return unusable(y.file, fmt.Sprintf("record %d, target %d", i/width, i%width), v)
+		}
+		t.targets[i] = v
+	}
+	return nil
+}
+
+// maxClasses bounds what passes for a class label where the format does not
+// say how many classes there are; above it the number is taken for a mistake.
+const maxClasses = 1 << 16
+
+// classify stores y as class labels.
+func (t *table) classify(y *array, classes int) error {
+	limit, remedy := classes, "the file belongs to another data set or is damaged"
+	if classes == 0 {
+		limit, remedy = maxClasses, "number the classes from 0, or add task=regression"
+	}
+	get := y.at()
+	t.labels = make([]int, t.n)
+	for i := range t.labels {
+		v := get(i)
+		if v != math.Trunc(v) || v < 0 || v >= float64(limit) {
+			return labelRange(y.file, record(i), fmt.Sprint(v), limit, remedy)
+		}
+		t.labels[i] = int(v)
+		t.classes = max(t.classes, int(v)+1)
+	}
+	t.classes = max(t.classes, classes)
+	return nil
+}
+
+// labelRange is the error for a label outside 0..classes-1.
+func labelRange(file, where, label string, classes int, remedy string) error {
+	return &DataError{
+		File: file, Where: where,
+		Problem: fmt.Sprintf("label %s is out of range, want a whole number in 0..%d", label, classes-1),
+		Remedy:  remedy,
+	}
+}
+
+// fromFortran reorders elements of size bytes from column-major to row-major.
+func fromFortran(data []byte, size int, shape []int) []byte {
+	if len(shape) < 2 {
+		return data
+	}
+	// stride[k] is the distance, in elements of the source, of neighbours along
+	// axis k.
+	stride := make([]int, len(shape))
+	step := 1
+	for k, d := range shape {
+		stride[k] = step
+		step *= d
+	}
+	out := make([]byte, 0, len(data))
+	index := make([]int, len(shape))
+	for from := 0; len(out) < len(data); {
+		out = append(out, data[from*size:(from+1)*size]...)
+		for k := len(shape) - 1; k >= 0; k-- {
+			index[k]++
+			from += stride[k]
+			if index[k] < shape[k] {
+				break
+			}
+			from -= stride[k] * shape[k]
+			index[k] = 0
+		}
+	}
+	return out
+}

@@ -1,0 +1,322 @@
+package dataset
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// loadCSV reads one example a line: numbers separated by commas, one of them,
+// or a text, being the label.
+func loadCSV(ctx context.Context, path string, spec Spec, classes []string) (*table, error) {
+	s, err := openSource(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return readCSV(s, spec, classes)
+}
+
+// csvReader collects the lines of a file.
+type csvReader struct {
+	s      *source
+	r      *csv.Reader
+	header []string // nil without one, or where its width is not that of the data
+	label  int      // column, -1 before the first line
+	width  int      // fields a line
+	n      int
+	column column
+	// Labels repeat, so each text is kept once: ids are indices of texts.
+	texts []string
+	lines []int // where each text occurs first
+	ids   []int
+}
+
+func readCSV(s *source, spec Spec, classes []string) (*table, error) {
+	if bom, _ := s.r.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
+		_, _ = s.r.Discard(3)
+	}
+	c := &csvReader{s: s, r: csv.NewReader(s.r), label: -1}
+	c.r.FieldsPerRecord = -1
+	c.r.ReuseRecord = true
+	c.r.TrimLeadingSpace = true
+	if err := c.readAll(spec); err != nil {
+		return nil, err
+	}
+	if c.n == 0 {
+		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
+	}
+	t := &table{file: s.name, x: c.column.features, n: c.n, shape: []int{c.width - 1}}
+	return t, c.labels(t, spec.Task, classes)
+}
+
+// readAll reads every line.
+func (c *csvReader) readAll(spec Spec) error {
+	if spec.Header {
+		fields, err := c.r.Read()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return c.damaged(err)
+		}
+		for _, f := range fields {
+			c.header = append(c.header, strings.TrimSpace(f))
+		}
+	}
+	known := map[string]int{}
+	for {
+		fields, err := c.r.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return c.damaged(err)
+		}
+		if c.label < 0 {
+			if err := c.begin(fields, spec.Label); err != nil {
+				return err
+			}
+		}
+		if err := c.line(fields, known); err != nil {
+			return err
+		}
+	}
+}
+
+// begin settles the columns with the first line of data.
+func (c *csvReader) begin(fields []string, label string) error {
+	c.width = len(fields)
+	if c.width < 2 {
+		return c.wrong(c.where(), fmt.Sprintf("the line holds %d field, want features and a label", c.width), "separate the fields with commas")
+	}
+	if len(c.header) != c.width {
+		c.header = nil // such as the line "examples,features,class,class"
+	}
+	if label == "" {
+		c.label = c.width - 1
+		return nil
+	}
+	i := slices.Index(c.header, label)
+	if i >= 0 && slices.Contains(c.header[i+1:], label) {
+		return c.wrong("the header", fmt.Sprintf("several columns have the name %q", label), "give the label's column by its index from 0")
+	}
+	if i < 0 {
+		k, err := strconv.Atoi(label)
+		if err != nil {
+			remedy := "add ,header or give the column's index from 0"
+			if c.header != nil {
+				remedy = "the names are " + list(c.header)
+			}
+			return c.wrong("", fmt.Sprintf("no column has the name %q", label), remedy)
+		}
+		if k < 0 {
+			k += c.width
+		}
+		i = k
+	}
+	if i < 0 || i >= c.width {
+		return c.wrong("", fmt.Sprintf("label=%s is not one of the columns 0..%d", label, c.width-1), "count the columns from 0")
+	}
+	c.label = i
+	return nil
+}
+
+// line takes one line of data.
+func (c *csvReader) line(fields []string, known map[string]int) error {
+	if len(fields) != c.width {
+		return c.wrong(c.where(), fmt.Sprintf("%d fields, want %d as in the lines before", len(fields), c.width),
+			"complete the line; a field that holds a comma is written in quotes")
+	}
+	for j, field := range fields {
+		field = strings.TrimSpace(field)
+		if j != c.label {
+			v, err := strconv.ParseFloat(field, 64)
+			if err != nil && !errors.Is(err, strconv.ErrRange) {
+				return c.notNumber(j, field)
+			}
+			if !usable(v) {
+				return unusable(c.s.name, c.at(j), v)
+			}
+			c.column.add(v)
+			continue
+		}
+		id, ok := known[field]
+		if !ok {
+			if field == "" {
+				return c.wrong(c.at(j), "the label is empty", "complete the line or leave it out")
+			}
+			field = strings.Clone(field)
+			id = len(c.texts)
+			known[field] = id
+			line, _ := c.r.FieldPos(j)
+			c.texts, c.lines = append(c.texts, field), append(c.lines, line)
+		}
+		c.ids = append(c.ids, id)
+	}
+	c.n++
+	return nil
+}
+
+// notNumber is the error for a feature that is no number.
+func (c *csvReader) notNumber(j int, field string) error {
+	remedy := "replace texts by numbers and fill in missing values"
+	if c.n == 0 {
+		remedy = "if this line is a header, add ,header; " + remedy
+	}
+	if j == 0 && c.label == c.width-1 {
+		remedy += "; if the label comes first, add ,label=0"
+	}
+	return c.wrong(c.at(j), fmt.Sprintf("%q is not a number", field), remedy)
+}
+
+// where names the current line.
+func (c *csvReader) where() string {
+	line, _ := c.r.FieldPos(0)
+	return fmt.Sprintf("line %d", line)
+}
+
+// at names a field of the current line.
+func (c *csvReader) at(j int) string {
+	line, _ := c.r.FieldPos(j)
+	if c.header != nil {
+		return fmt.Sprintf("line %d, column %d (%q)", line, j, c.header[j])
+	}
+	return fmt.Sprintf("line %d, column %d", line, j)
+}
+
+func (c *csvReader) wrong(where, problem, remedy string) error {
+	return &DataError{File: c.s.name, Where: where, Problem: problem, Remedy: remedy}
+}
+
+// damaged wraps an error of the csv reader, which names line and column.
+func (c *csvReader) damaged(err error) error {
+	var p *csv.ParseError
+	if errors.As(err, &p) {
+		where := fmt.Sprintf("line %d", p.Line)
+		return &DataError{File: c.s.name, Where: where, Problem: "not well-formed", Err: p.Err, Remedy: "check the quotes of this line"}
+	}
+	return c.s.damaged(err)
+}
+
+// labels turns the label column into class labels or targets.
+func (c *csvReader) labels(t *table, task Task, classes []string) error {
+	values := make([]float64, len(c.texts))
+	numeric, whole := 0, 0
+	odd := -1 // the first text that is no number
+	for k, text := range c.texts {
+		v, ok := parseNumber(text)
+		values[k] = v
+		switch {
+		case !ok && odd < 0:
+			odd = k
+		case ok:
+			numeric++
+		}
+		if ok && v == math.Trunc(v) && v >= 0 && v < maxClasses {
+			whole++
+		}
+	}
+	all := len(c.texts)
+	mixed := odd >= 0 && numeric > 0
+	switch {
+	case task == Regression && odd >= 0, task == "" && mixed && len(classes) == 0:
+		return c.wrong(fmt.Sprintf("line %d", c.lines[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]),
+			"correct it; add ,header if it is a header, task=class if the labels are names")
+	case task == Regression, task == "" && whole < all && numeric == all && len(classes) == 0:
+		t.width = 1
+		t.targets = make([]float64, t.n)
+		for i, id := range c.ids {
+			t.targets[i] = values[id]
+		}
+		return nil
+	}
+	class := make([]int, all)
+	if whole == all && len(classes) == 0 {
+		for k, v := range values {
+			class[k] = int(v)
+			t.classes = max(t.classes, int(v)+1)
+		}
+	} else if err := c.name(t, class, values, numeric == all, classes); err != nil {
+		return err
+	}
+	t.labels = c.ids
+	for i, id := range t.labels {
+		t.labels[i] = class[id]
+	}
+	return nil
+}
+
+// name numbers the texts by their place among the class names. Numbers are
+// compared by value, so that 1 and 1.0 are one class.
+func (c *csvReader) name(t *table, class []int, values []float64, numeric bool, classes []string) error {
+	texts := slices.Clone(c.texts)
+	if numeric {
+		for k, v := range values {
+			texts[k] = formatList([]float64{v})
+		}
+	}
+	t.names = slices.Clone(classes)
+	if len(classes) == 0 {
+		t.names = slices.Clone(texts)
+		slices.SortFunc(t.names, func(a, b string) int {
+			if numeric {
+				return cmp.Compare(mustParse(a), mustParse(b))
+			}
+			return strings.Compare(a, b)
+		})
+		t.names = slices.Compact(t.names)
+	}
+	t.classes = len(t.names)
+	place := map[string]int{}
+	for i, name := range t.names {
+		place[name] = i
+	}
+	for k, text := range texts {
+		i, ok := place[text]
+		if !ok {
+			return c.wrong(fmt.Sprintf("line %d", c.lines[k]), fmt.Sprintf("class %q is not among those of the training set", text),
+				"the classes are "+list(t.names))
+		}
+		class[k] = i
+	}
+	return nil
+}
+
+// mustParse reads back a number that formatList wrote.
+func mustParse(text string) float64 {
+	v, ok := parseNumber(text)
+	if !ok {
+		panic("dataset: " + text + " is not a number")
+	}
+	return v
+}
+
+// column collects values in bytes as long as all of them fit, which pixels and
+// counts do, and in double precision from then on.
+type column struct{ features }
+
+func (c *column) add(v float64) {
+	b := uint8(0)
+	if v >= 0 && v <= math.MaxUint8 {
+		b = uint8(v)
+	}
+	fits := float64(b) == v
+	if c.f64 == nil && fits {
+		c.u8 = append(c.u8, b)
+		return
+	}
+	if c.f64 == nil {
+		c.f64 = make([]float64, len(c.u8), 2*len(c.u8)+1)
+		for i, b := range c.u8 {
+			c.f64[i] = float64(b)
+		}
+		c.u8 = nil
+	}
+	c.f64 = append(c.f64, v)
+}

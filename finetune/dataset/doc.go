@@ -1,0 +1,67 @@
+// Package dataset reads labelled examples from the files that papers and
+// tools use, and hands them out as rows of a batch.
+//
+// A data spec names the format, the files and the options:
+//
+//	mnist:DIR           IDX files with the official names, gzip or not
+//	idx:IMAGES,LABELS   any pair of IDX files
+//	cifar10:DIR         binary records of 1 + 3072 bytes: train*.bin or
+//	                    data_batch*.bin, and test*.bin
+//	cifar100:DIR        binary records of 2 + 3072 bytes; the fine label counts
+//	svhn:FILE.mat       MATLAB 5 file with X (32,32,3,N) and y; label 10 is digit 0
+//	npz:FILE            arrays x and y, or x_train, y_train, x_test, y_test
+//	npy:X,Y             two NumPy arrays
+//	csv:FILE            one example a line, gzip or not
+//
+// followed by options, separated by commas:
+//
+//	split=train|test    mnist, cifar10, cifar100, npz; the default is the caller's
+//	limit=N             the first N examples only
+//	scale=S             factor of every value, a number or a fraction; 1/255 by
+//	                    default where values are stored as unsigned bytes
+//	                    (pixels), 1 elsewhere and for csv
+//	mean=M, std=D       (scale*value - M) / D; one number, or one a channel
+//	                    joined by / or ; as in mean=0.49/0.48/0.45
+//	transpose           swap the layouts channel-height-width and
+//	                    height-width-channel; transpose=chw and transpose=hwc
+//	                    name the layout wanted where the shape does not tell
+//	label=COL           csv: the label's column, by name or by index from 0
+//	                    (negative from the end); the last column by default
+//	header              csv: the first line is a header
+//	task=class|regression
+//	                    csv, npy, npz: what the labels are, see below
+//
+// A comma inside a path or a name is written twice.
+//
+// # Labels
+//
+// The pixel formats are classification tasks. In csv, npy and npz task= says
+// what the labels are; without it, the data do:
+//
+//	csv, all labels whole numbers in 0..65535   class labels as they stand
+//	csv, all labels numbers, others among them  regression targets
+//	csv, text                                   classes, numbered in sorted order
+//	array of integers or booleans, (N) or (N,1) class labels as they stand
+//	other arrays, (N), (N,1) or (N,K)           K regression targets an example
+//
+// With task=class, csv labels that are other numbers become classes in
+// increasing order. A test set is mapped as the training set was when the
+// training set's Task and ClassNames are passed on in Options.
+//
+// # Layout
+//
+// Images are channel-height-width, also those of SVHN, whose file is column
+// major. Arrays keep the layout of their file.
+//
+// # Memory
+//
+// Values are kept as the file has them, one byte a pixel, and are scaled while
+// a batch is written. No size that a file declares is allocated before the
+// file's own size has been found to allow it.
+//
+// # Errors
+//
+// A spec that cannot be understood gives a *SpecError, a file that cannot be
+// used a *DataError. Records and columns count from 0, lines of a csv file
+// from 1.
+package dataset

@@ -1,0 +1,249 @@
+package dataset
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// The data types and array classes of a MATLAB 5 file: MathWorks, MAT-File
+// Format, tables 1-1 and 1-3.
+const (
+	miMatrix     = 14
+	miCompressed = 15
+
+	mxFirstNumeric = 6 // double
+	mxLastNumeric  = 15
+	mxComplex      = 0x0800
+)
+
+var matKinds = map[uint32]kind{
+	1: kindI8, 2: kindU8, 3: kindI16, 4: kindU16, 5: kindI32, 6: kindU32, 7: kindF32, 9: kindF64, 12: kindI64, 13: kindU64,
+}
+
+const (
+	matHeader  = 128
+	matRemedy  = "load the file in MATLAB and save it with '-v7', or write it with scipy.io.savemat"
+	matDamaged = "the file is damaged: fetch it again"
+)
+
+// readMAT returns the variables of the given names. Their shapes are as in the
+// file and their elements in the file's column-major order.
+func readMAT(s *source, names ...string) (map[string]*array, error) {
+	order, err := readMATHeader(s)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*array{}
+	m := matElements{s: s, order: order}
+	for {
+		if _, err := s.r.Peek(1); errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		tag, err := m.tag()
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case tag.kind == miMatrix, tag.kind == miCompressed:
+			err = m.matrix(tag, names, found)
+		case tag.small == nil:
+			err = s.skip(tag.size, "an element")
+			m.pad = -tag.size & 7
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// matrix reads a variable of the file's top level and leaves the source behind
+// it.
+func (m *matElements) matrix(tag matTag, names []string, found map[string]*array) error {
+	if err := m.s.need(tag.size, "a variable"); err != nil {
+		return err
+	}
+	body := &io.LimitedReader{R: m.s.r, N: tag.size}
+	inner := matElements{s: plainSource(m.s.ctx, m.s.name, body, tag.size), order: m.order}
+	inner.s.packed = m.s.packed
+	if tag.kind == miCompressed {
+		if err := inner.inflate(); err != nil {
+			return err
+		}
+	}
+	if err := inner.variable(names, found); err != nil {
+		return err
+	}
+	m.s.left -= tag.size - body.N
+	return m.s.skip(body.N, "a variable")
+}
+
+// readMATHeader checks the header and returns the byte order.
+func readMATHeader(s *source) (binary.ByteOrder, error) {
+	head, err := s.read(matHeader, "the MATLAB header")
+	if err != nil {
+		return nil, err
+	}
+	if bytes.HasPrefix(head, []byte("\x89HDF")) || bytes.HasPrefix(head, []byte("MATLAB 7.3")) {
+		return nil, &DataError{File: s.name, Problem: "this is a version 7.3 file (HDF5), want version 5", Remedy: matRemedy}
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if string(head[126:]) == "MI" {
+		order = binary.BigEndian
+	}
+	if version := order.Uint16(head[124:]); version != 0x0100 || order.Uint16(head[126:]) != 'M'<<8|'I' {
+		return nil, &DataError{File: s.name, Problem: "this is not a MATLAB version 5 file", Remedy: matRemedy}
+	}
+	return order, nil
+}
+
+// matElements reads the data elements of a source one after the other.
+type matElements struct {
+	s     *source
+	order binary.ByteOrder
+	pad   int64 // bytes between the last element and the next
+}
+
+// matTag begins an element.
+type matTag struct {
+	kind  uint32
+	size  int64
+	small []byte // the data of a small element, which lie in the tag
+}
+
+// inflate replaces the source of a compressed element by its content, and
+// reads the tag of the one variable in it.
+func (m *matElements) inflate() error {
+	z, err := zlib.NewReader(m.s.r)
+	if err != nil {
+		return m.s.damaged(err)
+	}
+	m.s.unpack(z)
+	tag, err := m.tag()
+	if err != nil {
+		return err
+	}
+	if tag.kind != miMatrix {
+		return &DataError{File: m.s.name, Problem: fmt.Sprintf("a compressed element holds data of type %d, want a matrix", tag.kind), Remedy: matDamaged}
+	}
+	return m.s.need(tag.size, "a compressed matrix")
+}
+
+// tag reads eight bytes: type and size of what follows, or both in the first
+// four and up to four bytes of data in the others.
+func (m *matElements) tag() (matTag, error) {
+	b, err := m.s.read(m.pad+8, "an element's tag")
+	if err != nil {
+		return matTag{}, err
+	}
+	b = b[m.pad:]
+	m.pad = 0
+	word := m.order.Uint32(b)
+	if n := word >> 16; n != 0 {
+		if n > 4 {
+			return matTag{}, &DataError{File: m.s.name, Problem: fmt.Sprintf("a small element declares %d bytes, want at most 4", n), Remedy: matDamaged}
+		}
+		return matTag{kind: word & 0xffff, size: int64(n), small: b[4 : 4+n]}, nil
+	}
+	return matTag{kind: word, size: int64(m.order.Uint32(b[4:]))}, nil
+}
+
+// element reads a whole element.
+func (m *matElements) element(what string) (matTag, []byte, error) {
+	tag, err := m.tag()
+	if err != nil || tag.small != nil {
+		return tag, tag.small, err
+	}
+	data, err := m.s.read(tag.size, what)
+	m.pad = -tag.size & 7
+	return tag, data, err
+}
+
+// maxMATName bounds a variable's name, which MATLAB limits to 63 bytes.
+const maxMATName = 256
+
+// variable reads the elements of a matrix: flags, dimensions, name, data. It
+// stops after the name if nobody asked for the variable.
+func (m *matElements) variable(names []string, found map[string]*array) error {
+	damaged := func(problem string, args ...any) error {
+		return &DataError{File: m.s.name, Problem: fmt.Sprintf(problem, args...), Remedy: matDamaged}
+	}
+	_, flags, err := m.element("the array flags")
+	if err != nil {
+		return err
+	}
+	if len(flags) != 8 {
+		return damaged("the array flags take %d bytes, want 8", len(flags))
+	}
+	tag, dims, err := m.element("the dimensions")
+	if err != nil {
+		return err
+	}
+	if matKinds[tag.kind] != kindI32 || len(dims) < 8 || len(dims)%4 != 0 {
+		return damaged("the dimensions take %d bytes of type %d, want 32-bit integers", len(dims), tag.kind)
+	}
+	_, name, err := m.element("the name")
+	if err != nil {
+		return err
+	}
+	if len(name) > maxMATName {
+		return damaged("a name takes %d bytes", len(name))
+	}
+	a := &array{order: m.order}
+	for _, want := range names {
+		if string(name) == want {
+			a.file = m.s.name + " (" + want + ")"
+		}
+	}
+	if a.file == "" {
+		return nil
+	}
+	flag := m.order.Uint32(flags)
+	if class := flag & 0xff; class < mxFirstNumeric || class > mxLastNumeric || flag&mxComplex != 0 {
+		return &DataError{File: a.file, Problem: "the variable is not a real numeric array", Remedy: "save a full real array"}
+	}
+	for ; len(dims) > 0; dims = dims[4:] {
+		a.shape = append(a.shape, int(int32(m.order.Uint32(dims))))
+	}
+	if err := m.values(a); err != nil {
+		return err
+	}
+	found[string(name)] = a
+	return m.finish(a.file)
+}
+
+// values reads the elements of an array, whose storage can be narrower than its
+// class.
+func (m *matElements) values(a *array) error {
+	tag, data, err := m.element("the values of " + a.file)
+	if err != nil {
+		return err
+	}
+	if a.kind = matKinds[tag.kind]; a.kind == 0 {
+		return &DataError{File: a.file, Problem: fmt.Sprintf("the values have type %d, want numbers", tag.kind), Remedy: matDamaged}
+	}
+	want, err := byteCount(a.file, a.kind, a.shape)
+	if err != nil {
+		return err
+	}
+	if want != int64(len(data)) {
+		return &DataError{
+			File: a.file, Problem: fmt.Sprintf("the values take %d bytes, but shape %v needs %d", len(data), a.shape, want),
+			Remedy: matDamaged,
+		}
+	}
+	a.data = data
+	return nil
+}
+
+// finish passes over the padding of the last element, which some writers leave
+// out, and checks that nothing but the checksum follows.
+func (m *matElements) finish(file string) error {
+	if _, err := io.CopyN(io.Discard, m.s.r, m.pad); err != nil && !errors.Is(err, io.EOF) {
+		return m.s.damaged(err)
+	}
+	return m.s.end("the values of " + file)
+}

@@ -1,0 +1,192 @@
+package dataset
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/sbinet/npyio/npy"
+)
+
+// npyKinds are NumPy's type strings without the byte order.
+var npyKinds = map[string]kind{
+	"b1": kindBool, "u1": kindU8, "i1": kindI8, "u2": kindU16, "i2": kindI16, "u4": kindU32, "i4": kindI32,
+	"u8": kindU64, "i8": kindI64, "f4": kindF32, "f8": kindF64,
+}
+
+// maxNPYHeader bounds the header; NumPy itself refuses to read one of more than
+// 10000 bytes.
+const maxNPYHeader = 1 << 16
+
+// readNPY reads a NumPy array into row-major order. The header is parsed by
+// npyio, the elements are not: npyio takes a file that ends early for one that
+// goes on with zeros.
+func readNPY(s *source) (*array, error) {
+	head, err := readNPYHeader(s)
+	if err != nil {
+		return nil, err
+	}
+	a := &array{file: s.name, shape: head.Descr.Shape, order: binary.LittleEndian}
+	name := strings.TrimLeft(head.Descr.Type, "<>|=")
+	if strings.HasPrefix(head.Descr.Type, ">") {
+		a.order = binary.BigEndian
+	}
+	if a.kind = npyKinds[name]; a.kind == 0 {
+		return nil, &DataError{
+			File: s.name, Problem: fmt.Sprintf("element type %q is not supported", head.Descr.Type),
+			Remedy: "convert the array with astype('float32'), or astype('int64') for labels",
+		}
+	}
+	n, err := byteCount(s.name, a.kind, a.shape)
+	if err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("an array of shape %v and type %s", a.shape, head.Descr.Type)
+	if a.data, err = s.read(n, what); err != nil {
+		return nil, err
+	}
+	if head.Descr.Fortran {
+		a.data = fromFortran(a.data, a.kind.size(), a.shape)
+	}
+	return a, s.end(what)
+}
+
+// readNPYHeader reads magic number, version and dictionary.
+func readNPYHeader(s *source) (h npy.Header, err error) {
+	const fixed = 8 // magic number and version
+	wrong := func(err error) error {
+		return &DataError{File: s.name, Problem: "the NumPy header cannot be read", Err: err, Remedy: "write the file with numpy.save"}
+	}
+	head, err := s.read(fixed, "the NumPy header")
+	if err != nil {
+		return h, err
+	}
+	width := 2
+	if head[6] > 1 {
+		width = 4
+	}
+	count, err := s.read(int64(width), "the NumPy header")
+	if err != nil {
+		return h, err
+	}
+	n := int64(binary.LittleEndian.Uint16(count))
+	if width == 4 {
+		n = int64(binary.LittleEndian.Uint32(count))
+	}
+	if !bytes.Equal(head[:6], npy.Magic[:]) || n > maxNPYHeader {
+		return h, wrong(npy.ErrInvalidNumPyFormat)
+	}
+	dict, err := s.read(n, "the NumPy header")
+	if err != nil {
+		return h, err
+	}
+	// npyio slices the dictionary at the places where it expects its keys, and
+	// panics where a damaged header has them elsewhere.
+	defer func() {
+		if r := recover(); r != nil {
+			err = wrong(fmt.Errorf("%v", r))
+		}
+	}()
+	r, err := npy.NewReader(bytes.NewReader(bytes.Join([][]byte{head, count, dict}, nil)))
+	if err != nil {
+		return h, wrong(err)
+	}
+	return r.Header, nil
+}
+
+// loadNPY reads a file of examples and one of labels.
+func loadNPY(ctx context.Context, x, y string, task Task) (*table, error) {
+	xs, err := openArray(ctx, x, readNPY)
+	if err != nil {
+		return nil, err
+	}
+	ys, err := openArray(ctx, y, readNPY)
+	if err != nil {
+		return nil, err
+	}
+	return pair(xs, ys, task)
+}
+
+// pair makes a table of examples and labels.
+func pair(x, y *array, task Task) (*table, error) {
+	t, err := x.examples()
+	if err != nil {
+		return nil, err
+	}
+	return t, t.labelled(y, task, 0)
+}
+
+// loadNPZ reads the arrays x and y of an archive, or those of a split.
+func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, error) {
+	f, size, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := zip.NewReader(f, size)
+	if err != nil {
+		return nil, &DataError{File: path, Problem: "is not a NumPy archive", Err: err, Remedy: "write it with numpy.savez"}
+	}
+	members := map[string]*zip.File{}
+	var names []string
+	for _, m := range z.File {
+		name := strings.TrimSuffix(m.Name, ".npy")
+		members[strings.ToLower(name)] = m
+		names = append(names, name)
+	}
+	suffix := "_" + string(split)
+	if spec.Split == "" && members["x"] != nil && members["y"] != nil {
+		suffix = ""
+	}
+	x, y := members["x"+suffix], members["y"+suffix]
+	if x == nil || y == nil {
+		want := "x" + suffix + " and y" + suffix
+		if spec.Split == "" {
+			want = "x and y, or " + want
+		}
+		return nil, &DataError{
+			File: path, Problem: fmt.Sprintf("the archive holds %s, want %s", list(names), want),
+			Remedy: "write it with numpy.savez(file, x=..., y=...)",
+		}
+	}
+	xs, err := readMember(ctx, path, x)
+	if err != nil {
+		return nil, err
+	}
+	ys, err := readMember(ctx, path, y)
+	if err != nil {
+		return nil, err
+	}
+	return pair(xs, ys, spec.Task)
+}
+
+// list names up to ten members of an archive.
+func list(names []string) string {
+	const most = 10
+	switch {
+	case len(names) == 0:
+		return "nothing"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// readMember reads one array of an archive.
+func readMember(ctx context.Context, path string, m *zip.File) (*array, error) {
+	name := path + " (" + m.Name + ")"
+	r, err := m.Open()
+	if err != nil {
+		return nil, &DataError{File: name, Problem: "cannot be unpacked", Err: err, Remedy: "write the archive with numpy.savez"}
+	}
+	defer r.Close()
+	// The directory's sizes are the file's word, not a fact: the packed one is
+	// checked by reading, the unpacked one by what packing can achieve.
+	size := inflated(int64(min(m.CompressedSize64, 1<<62)))
+	s := plainSource(ctx, name, r, int64(min(m.UncompressedSize64, uint64(size))))
+	s.packed = true
+	return readNPY(s)
+}

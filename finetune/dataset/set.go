@@ -1,0 +1,220 @@
+package dataset
+
+import (
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+)
+
+// Set is a number of labelled examples: a classification task has class labels
+// 0..Classes()-1, a regression task rows of targets. It is immutable and safe
+// for concurrent use. Load makes one.
+type Set struct {
+	name    string
+	x       features
+	rows    []int // row of x of each example; nil: they are the same
+	n, size int
+	shape   []int
+	labels  []int
+	classes int
+	names   []string
+	targets []float64
+	width   int
+	norm    normaliser
+	// tables hold the normalised value of every byte, channel after channel;
+	// nil where values are not bytes or the channels are too many.
+	table32 []float32
+	table64 []float64
+}
+
+// maxTables is how many channels get a table of byte values: the tables, 2 kB a
+// channel in double precision, have to stay in the cache.
+const maxTables = 16
+
+// newSet takes the table's memory over.
+func newSet(t *table, norm normaliser) *Set {
+	s := &Set{
+		name: t.name, x: t.x, n: t.n, size: 1, shape: t.shape,
+		labels: t.labels, classes: t.classes, names: t.names,
+		targets: t.targets, width: t.width, norm: norm,
+	}
+	for _, d := range t.shape {
+		s.size *= d
+	}
+	if s.x.u8 == nil || len(norm.mean) > maxTables {
+		return s
+	}
+	for c := range norm.mean {
+		for v := range 256 {
+			y := norm.value(float64(v), c)
+			s.table32 = append(s.table32, float32(y))
+			s.table64 = append(s.table64, y)
+		}
+	}
+	return s
+}
+
+// Name says which data these are, for reports: "mnist test".
+func (s *Set) Name() string { return s.name }
+
+// Len is the number of examples N.
+func (s *Set) Len() int { return s.n }
+
+// Shape is the shape of one example, channels first for images (unless the
+// spec transposes): [1 28 28] for MNIST, [4] for a csv file of four features.
+func (s *Set) Shape() []int { return slices.Clone(s.shape) }
+
+// Size is the number of values of one example, the product of Shape.
+func (s *Set) Size() int { return s.size }
+
+// Task says whether the examples have class labels or targets.
+func (s *Set) Task() Task {
+	if s.width > 0 {
+		return Regression
+	}
+	return Classification
+}
+
+// Classes is the number of classes: what the format prescribes, or the largest
+// label plus one; 0 for regression.
+func (s *Set) Classes() int { return s.classes }
+
+// ClassNames are the names behind the labels where the file has text, sorted;
+// nil otherwise.
+func (s *Set) ClassNames() []string { return slices.Clone(s.names) }
+
+// Labels are the class labels by example; nil for regression. The caller must
+// not modify the slice.
+func (s *Set) Labels() []int { return s.labels }
+
+// Targets are the regression targets, TargetSize() numbers an example; nil for
+// classification. The caller must not modify the slice.
+func (s *Set) Targets() []float64 { return s.targets }
+
+// TargetSize is the number of targets of an example; 0 for classification.
+func (s *Set) TargetSize() int { return s.width }
+
+// Target is the row of targets of example i. The caller must not modify it. It
+// panics for classification.
+func (s *Set) Target(i int) []float64 {
+	if s.width == 0 {
+		panic("dataset: a classification set has no targets")
+	}
+	return s.targets[i*s.width : (i+1)*s.width : (i+1)*s.width]
+}
+
+// Batch32 writes the examples named by order, row after row, as
+// (scale*value - mean) / std into dst, rounded once to single precision. It
+// allocates nothing and panics if dst is shorter than len(order)*Size() or an
+// index is not in 0..Len()-1.
+func (s *Set) Batch32(dst []float32, order []int) { batch(s, dst, order, s.table32) }
+
+// Batch64 is Batch32 in double precision.
+func (s *Set) Batch64(dst []float64, order []int) { batch(s, dst, order, s.table64) }
+
+func batch[T float32 | float64](s *Set, dst []T, order []int, table []T) {
+	if len(dst) < len(order)*s.size {
+		panic(fmt.Sprintf("dataset: a batch of %d examples of %d values does not fit into %d", len(order), s.size, len(dst)))
+	}
+	for k, i := range order {
+		if i < 0 || i >= s.n {
+			panic(fmt.Sprintf("dataset: example %d of %d", i, s.n))
+		}
+		if s.rows != nil {
+			i = s.rows[i]
+		}
+		row := dst[k*s.size : (k+1)*s.size]
+		from, to := i*s.size, (i+1)*s.size
+		switch {
+		case table != nil:
+			lookUp(row, s.x.u8[from:to], table, s.norm.inner)
+		case s.x.u8 != nil:
+			normalise(row, s.x.u8[from:to], &s.norm)
+		case s.x.f32 != nil:
+			normalise(row, s.x.f32[from:to], &s.norm)
+		default:
+			normalise(row, s.x.f64[from:to], &s.norm)
+		}
+	}
+}
+
+// lookUp replaces bytes by table entries; the channel changes every inner
+// values.
+func lookUp[T float32 | float64](dst []T, src []uint8, table []T, inner int) {
+	if len(table) == 256 {
+		inner = len(src)
+	}
+	for c := 0; len(src) > 0; c += 256 {
+		if c == len(table) {
+			c = 0
+		}
+		one := (*[256]T)(table[c:])
+		out := dst[:inner]
+		for j, v := range src[:inner] {
+			out[j] = one[v]
+		}
+		src, dst = src[inner:], dst[inner:]
+	}
+}
+
+func normalise[T, S float32 | float64 | uint8](dst []T, src []S, n *normaliser) {
+	if n.identity() {
+		for j, v := range src {
+			dst[j] = T(v)
+		}
+		return
+	}
+	channels := len(n.mean)
+	for c, j := 0, 0; j < len(src); c++ {
+		if c == channels {
+			c = 0
+		}
+		for end := j + n.inner; j < end; j++ {
+			dst[j] = T(n.value(float64(src[j]), c))
+		}
+	}
+}
+
+// Subset is the examples named by index, in that order; an example may come
+// twice. Values are shared with s, labels are copied. It panics if an index is
+// not in 0..Len()-1.
+func (s *Set) Subset(index []int) *Set {
+	sub := *s
+	sub.n = len(index)
+	sub.rows = make([]int, len(index))
+	sub.labels, sub.targets = nil, nil
+	for k, i := range index {
+		if i < 0 || i >= s.n {
+			panic(fmt.Sprintf("dataset: example %d of %d", i, s.n))
+		}
+		sub.rows[k] = i
+		if s.rows != nil {
+			sub.rows[k] = s.rows[i]
+		}
+		if s.width > 0 {
+			sub.targets = append(sub.targets, s.Target(i)...)
+		} else {
+			sub.labels = append(sub.labels, s.labels[i])
+		}
+	}
+	return &sub
+}
+
+// Order is a permutation of the examples, the same on every platform for the
+// same Len, seed and epoch: a Fisher-Yates shuffle from the last place down,
+// place i exchanged with floor(u*(i+1) / 2^64), where u is the next 64-bit
+// output of the generator PCG-DXSM with state (seed, epoch). Epochs of one seed
+// are independent of each other, so training can resume at any of them.
+func (s *Set) Order(seed uint64, epoch int) []int {
+	order := make([]int, s.n)
+	for i := range order {
+		order[i] = i
+	}
+	pcg := rand.NewPCG(seed, uint64(epoch))
+	for i := s.n - 1; i > 0; i-- {
+		j, _ := bits.Mul64(pcg.Uint64(), uint64(i+1))
+		order[i], order[j] = order[j], order[i]
+	}
+	return order
+}

@@ -1,0 +1,215 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"os"
+)
+
+// inflation bounds how much DEFLATE can expand: a stored bit of input gives at
+// most a 258-byte match in two bits, 1032:1 (RFC 1951, section 3.2.5), and the
+// stream's own header and trailer leave room to spare.
+const inflation = 1032
+
+// source reads one stream of known largest length: a file, a gzip file's
+// content, a member of an archive.
+type source struct {
+	ctx  context.Context //nolint:containedctx // ends a read, as r does
+	name string          // for errors
+	r    *bufio.Reader
+	// left bounds the bytes still to come; exact unless the stream is packed.
+	left   int64
+	packed bool
+	close  func() error
+}
+
+// plainSource reads the size bytes of r as they are.
+func plainSource(ctx context.Context, name string, r io.Reader, size int64) *source {
+	return &source{ctx: ctx, name: name, left: size, r: bufio.NewReaderSize(contextReader{ctx, r}, 1<<16)}
+}
+
+// newSource reads from r, which holds size bytes; a gzip stream is recognised
+// by its first bytes, not by its name, and unpacked.
+func newSource(ctx context.Context, name string, r io.Reader, size int64) (*source, error) {
+	s := plainSource(ctx, name, r, size)
+	if magic, _ := s.r.Peek(2); !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return s, nil
+	}
+	z, err := gzip.NewReader(s.r)
+	if err != nil {
+		return nil, s.damaged(err)
+	}
+	s.unpack(z)
+	return s, nil
+}
+
+// unpack reads on from z, which unpacks what s has read so far.
+func (s *source) unpack(z io.Reader) {
+	s.left = inflated(s.left)
+	s.packed = true
+	s.r = bufio.NewReaderSize(z, 1<<16)
+}
+
+// inflated bounds the length of what n packed bytes unpack to.
+func inflated(n int64) int64 {
+	if hi, lo := bits.Mul64(uint64(n), inflation); hi == 0 && lo < 1<<62 {
+		return int64(lo)
+	}
+	return 1 << 62
+}
+
+// openSource opens a file.
+func openSource(ctx context.Context, path string) (*source, error) {
+	f, size, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSource(ctx, path, f, size)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	s.close = f.Close
+	return s, nil
+}
+
+// openFile opens a regular file and returns its size.
+func openFile(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, &DataError{File: path, Problem: "cannot be opened", Err: unwrapPath(err)}
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &DataError{File: path, Problem: "is not a regular file", Remedy: "give the file itself"}
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+// unwrapPath drops the path that os repeats in its errors.
+func unwrapPath(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// Close closes the file; reading has already found every error that matters.
+func (s *source) Close() {
+	if s.close != nil {
+		_ = s.close()
+	}
+}
+
+// damaged wraps an error of reading.
+func (s *source) damaged(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &DataError{File: s.name, Problem: "reading was interrupted", Err: err}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &DataError{File: s.name, Problem: "the file ends too early", Remedy: "it is truncated: fetch it again", Err: io.ErrUnexpectedEOF}
+	}
+	return &DataError{File: s.name, Problem: "cannot be read", Remedy: "the file may be damaged: fetch it again", Err: err}
+}
+
+// firstPiece is what is allocated at once of a length that a packed stream
+// cannot prove.
+const firstPiece = 1 << 20
+
+// need says whether n more bytes can come; what names them in the error.
+func (s *source) need(n int64, what string) error {
+	if n >= 0 && n <= s.left {
+		return nil
+	}
+	return &DataError{
+		File:    s.name,
+		Problem: fmt.Sprintf("%s should take %d bytes, but at most %d are left", what, n, s.left),
+		Remedy:  "the file is truncated or its header is damaged: fetch it again",
+		Err:     io.ErrUnexpectedEOF,
+	}
+}
+
+// read returns the next n bytes; what names them in the error.
+func (s *source) read(n int64, what string) ([]byte, error) {
+	if err := s.need(n, what); err != nil {
+		return nil, err
+	}
+	piece := n
+	if s.packed {
+		piece = min(n, firstPiece)
+	}
+	buf := make([]byte, piece)
+	for done := int64(0); ; {
+		k, err := io.ReadFull(s.r, buf[done:])
+		done += int64(k)
+		s.left -= int64(k)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, &DataError{
+				File:    s.name,
+				Problem: fmt.Sprintf("%s should take %d bytes, but the file ends after %d of them", what, n, done),
+				Remedy:  "the file is truncated: fetch it again",
+				Err:     io.ErrUnexpectedEOF,
+			}
+		case err != nil:
+			return nil, s.damaged(err)
+		case done == n:
+			return buf, nil
+		}
+		// The bytes read so far have proved that the stream is that long, so
+		// twice as many are in proportion.
+		grown := make([]byte, min(n, 2*done))
+		copy(grown, buf)
+		buf = grown
+	}
+}
+
+// skip passes over the next n bytes.
+func (s *source) skip(n int64, what string) error {
+	if err := s.need(n, what); err != nil {
+		return err
+	}
+	k, err := io.CopyN(io.Discard, s.r, n)
+	s.left -= k
+	if err != nil {
+		return s.damaged(err)
+	}
+	return nil
+}
+
+// end checks that the stream ends here; after names what was read.
+func (s *source) end(after string) error {
+	switch _, err := s.r.ReadByte(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return s.damaged(err)
+	}
+	return &DataError{
+		File:    s.name,
+		Problem: "bytes follow after " + after,
+		Remedy:  "the header is damaged or the file has something appended: fetch it again",
+	}
+}
+
+// contextReader stops a long read when the context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

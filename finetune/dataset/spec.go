@@ -1,0 +1,269 @@
+package dataset
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Split is the part of a data set: the training or the test examples.
+type Split string
+
+// The splits. The zero value leaves the choice to Options.DefaultSplit.
+const (
+	Train Split = "train"
+	Test  Split = "test"
+)
+
+// Layout is the order of the axes of an image.
+type Layout string
+
+// The layouts: channel-height-width and height-width-channel. LayoutSwap, as
+// the wish for a layout, stands for the one that the data do not have; the
+// zero value leaves the data as they are.
+const (
+	LayoutCHW  Layout = "chw"
+	LayoutHWC  Layout = "hwc"
+	LayoutSwap Layout = "swap"
+)
+
+// Task is what the labels are.
+type Task string
+
+// The tasks. The zero value leaves the decision to the data: see the
+// package's section Labels.
+const (
+	Classification Task = "class"
+	Regression     Task = "regression"
+)
+
+// Spec is a parsed data spec: where the examples lie and how to read them.
+// The zero value of every field but Format and Paths is its default.
+type Spec struct {
+	// Format is mnist, idx, cifar10, cifar100, svhn, npz, npy or csv.
+	Format string
+	// Paths are the folder, the file, or the files of examples and labels.
+	Paths []string
+	// Split is empty where the spec leaves it to the caller.
+	Split Split
+	// Limit keeps the first examples only; 0 keeps all.
+	Limit int
+	// Scale multiplies every value; 0 means 1/255 for pixels and 1 otherwise.
+	Scale float64
+	// Mean is subtracted after scaling, then Std divides: one number or one a
+	// channel; empty means 0 and 1.
+	Mean, Std []float64
+	// Transpose is the layout wanted.
+	Transpose Layout
+	// Task says what the labels of csv, npy and npz are.
+	Task Task
+	// Label is the csv column of the label, by name or index; empty means last.
+	Label string
+	// Header says that the first line of a csv file is a header.
+	Header bool
+}
+
+// format describes what a spec of one format may hold.
+type format struct {
+	paths   []string // what each path is, for messages
+	options string   // options beyond those of every format
+}
+
+var formats = map[string]format{
+	"mnist":    {[]string{"DIR"}, "split"},
+	"idx":      {[]string{"IMAGES", "LABELS"}, ""},
+	"cifar10":  {[]string{"DIR"}, "split"},
+	"cifar100": {[]string{"DIR"}, "split"},
+	"svhn":     {[]string{"FILE.mat"}, ""},
+	"npz":      {[]string{"FILE"}, "split task"},
+	"npy":      {[]string{"X", "Y"}, "task"},
+	"csv":      {[]string{"FILE"}, "label header task"},
+}
+
+const commonOptions = "limit scale mean std transpose"
+
+// Parse reads a data spec such as "mnist:data,split=test,limit=1000"; the
+// package's comment has the grammar. It opens no file. Errors are *SpecError.
+func Parse(text string) (Spec, error) {
+	fail := func(problem, remedy string) (Spec, error) {
+		return Spec{}, &SpecError{Spec: text, Problem: problem, Remedy: remedy}
+	}
+	name, rest, found := strings.Cut(text, ":")
+	f, known := formats[name]
+	if !found || !known {
+		problem := fmt.Sprintf("format %q is not known", name)
+		if !found {
+			problem = "no format before the path"
+		}
+		return fail(problem, "write FORMAT:PATH with one of "+strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+	}
+	fields := splitCommas(rest)
+	usage := name + ":" + strings.Join(f.paths, ",")
+	if len(fields) < len(f.paths) {
+		return fail(fmt.Sprintf("got %d of %d paths", len(fields), len(f.paths)), "write "+usage)
+	}
+	s := Spec{Format: name, Paths: slices.Clip(fields[:len(f.paths)])}
+	for i, p := range s.Paths {
+		if p == "" {
+			return fail("the path "+f.paths[i]+" is empty", "write "+usage)
+		}
+	}
+	allowed := strings.Fields(f.options + " " + commonOptions)
+	var seen []string
+	for _, field := range fields[len(f.paths):] {
+		key, value, hasValue := strings.Cut(field, "=")
+		switch {
+		case !slices.Contains(allowed, key):
+			return fail(fmt.Sprintf("option %q is not known for %s", key, name),
+				"the options are "+strings.Join(allowed, ", ")+"; a comma inside a path is written twice")
+		case slices.Contains(seen, key):
+			return fail(fmt.Sprintf("option %s is given twice", key), "keep one of them")
+		}
+		seen = append(seen, key)
+		if want := s.set(key, value, hasValue); want != "" {
+			return fail(fmt.Sprintf("option %q", field), "want "+want)
+		}
+	}
+	return s, nil
+}
+
+// set stores one option and returns what it should have been, or nothing.
+func (s *Spec) set(key, value string, hasValue bool) (want string) {
+	var ok bool
+	switch key {
+	case "split":
+		s.Split = Split(value)
+		ok, want = s.Split == Train || s.Split == Test, "split=train or split=test"
+	case "limit":
+		n, err := strconv.Atoi(value)
+		s.Limit = n
+		ok, want = err == nil && n > 0, "limit=N with a whole number from 1"
+	case "scale":
+		s.Scale, ok = parseRatio(value)
+		ok, want = ok && s.Scale != 0, "scale=S with a number or a fraction such as 1/255, not 0"
+	case "mean":
+		s.Mean, ok = parseList(value)
+		want = "mean=M or mean=M1/M2/M3 with one number a channel"
+	case "std":
+		s.Std, ok = parseList(value)
+		ok = ok && !slices.ContainsFunc(s.Std, func(v float64) bool { return v <= 0 })
+		want = "std=D or std=D1/D2/D3 with one positive number a channel"
+	case "transpose":
+		s.Transpose = Layout(value)
+		if !hasValue {
+			s.Transpose = LayoutSwap
+		}
+		ok = !hasValue || s.Transpose == LayoutCHW || s.Transpose == LayoutHWC
+		want = "transpose, transpose=chw or transpose=hwc"
+	case "task":
+		s.Task = Task(value)
+		ok, want = s.Task == Classification || s.Task == Regression, "task=class or task=regression"
+	case "label":
+		s.Label = value
+		ok, want = value != "", "label=COL with a column's name or its index from 0"
+	case "header":
+		s.Header = true
+		ok, want = !hasValue, "header without a value"
+	default:
+		panic("dataset: option " + key + " is allowed but not handled")
+	}
+	if ok {
+		return ""
+	}
+	return want
+}
+
+// String writes the spec so that Parse returns it again.
+func (s Spec) String() string {
+	parts := slices.Clone(s.Paths)
+	add := func(key, value string) {
+		if value != "" {
+			parts = append(parts, key+"="+value)
+		}
+	}
+	add("split", string(s.Split))
+	if s.Limit != 0 {
+		add("limit", strconv.Itoa(s.Limit))
+	}
+	if s.Scale != 0 {
+		add("scale", formatList([]float64{s.Scale}))
+	}
+	add("mean", formatList(s.Mean))
+	add("std", formatList(s.Std))
+	if s.Transpose == LayoutSwap {
+		parts = append(parts, "transpose")
+	} else {
+		add("transpose", string(s.Transpose))
+	}
+	add("task", string(s.Task))
+	add("label", s.Label)
+	if s.Header {
+		parts = append(parts, "header")
+	}
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(p, ",", ",,")
+	}
+	return s.Format + ":" + strings.Join(parts, ",")
+}
+
+// splitCommas cuts at single commas; a doubled comma is a comma in a field.
+func splitCommas(text string) []string {
+	var fields []string
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != ',' {
+			b.WriteByte(text[i])
+			continue
+		}
+		if i+1 < len(text) && text[i+1] == ',' {
+			b.WriteByte(',')
+			i++
+			continue
+		}
+		fields = append(fields, b.String())
+		b.Reset()
+	}
+	return append(fields, b.String())
+}
+
+// parseNumber accepts finite numbers only.
+func parseNumber(text string) (float64, bool) {
+	v, err := strconv.ParseFloat(text, 64)
+	return v, err == nil && !math.IsInf(v, 0) && !math.IsNaN(v)
+}
+
+// parseRatio reads a number or a fraction a/b.
+func parseRatio(text string) (float64, bool) {
+	num, den, isRatio := strings.Cut(text, "/")
+	v, ok := parseNumber(num)
+	if !ok || !isRatio {
+		return v, ok
+	}
+	d, ok := parseNumber(den)
+	v /= d
+	return v, ok && !math.IsInf(v, 0) && !math.IsNaN(v)
+}
+
+// parseList reads numbers joined by slashes or semicolons.
+func parseList(text string) ([]float64, bool) {
+	var list []float64
+	for field := range strings.SplitSeq(strings.ReplaceAll(text, ";", "/"), "/") {
+		v, ok := parseNumber(field)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, v)
+	}
+	return list, true
+}
+
+func formatList(list []float64) string {
+	var text []string
+	for _, v := range list {
+		text = append(text, strconv.FormatFloat(v, 'g', -1, 64))
+	}
+	return strings.Join(text, "/")
+}

@@ -1,0 +1,68 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// loadSVHN reads the cropped digits of Netzer et al., Reading digits in natural
+// images with unsupervised feature learning (2011): X of shape (32, 32, 3, N),
+// uint8, and y of shape (N, 1) with 1..10, where 10 stands for the digit 0.
+func loadSVHN(ctx context.Context, path string) (*table, error) {
+	s, err := openSource(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return readSVHN(s)
+}
+
+func readSVHN(s *source) (*table, error) {
+	found, err := readMAT(s, "X", "y")
+	if err != nil {
+		return nil, err
+	}
+	x, y := found["X"], found["y"]
+	if x == nil || y == nil {
+		return nil, &DataError{
+			File: s.name, Problem: "the file does not hold both variables X and y",
+			Remedy: "give a file of the cropped digits, such as train_32x32.mat",
+		}
+	}
+	if len(x.shape) == 3 {
+		x.shape = append(x.shape, 1) // MATLAB drops a last dimension of 1
+	}
+	if len(x.shape) != 4 || !slices.Equal(x.shape[:3], []int{32, 32, 3}) || x.kind != kindU8 || x.shape[3] == 0 {
+		return nil, &DataError{
+			File: x.file, Problem: fmt.Sprintf("shape %v, want (32, 32, 3, N) of uint8", x.shape),
+			Remedy: "give a file of the cropped digits, such as train_32x32.mat",
+		}
+	}
+	// Column-major (32, 32, 3, N) is row-major (N, channel, column, row).
+	t := &table{
+		file: s.name, n: x.shape[3], shape: []int{3, 32, 32}, pixels: true,
+		x: features{u8: x.data}, layout: LayoutCHW,
+	}
+	t.permute([3]int{0, 2, 1})
+	if len(y.shape) != 2 || y.len() != t.n || y.shape[0] != t.n && y.shape[1] != t.n {
+		return nil, &DataError{
+			File: y.file, Problem: fmt.Sprintf("shape %v for %d images, want (%d, 1)", y.shape, t.n, t.n),
+			Remedy: "the file is damaged: fetch it again",
+		}
+	}
+	t.classes = 10
+	get := y.at()
+	t.labels = make([]int, t.n)
+	for i := range t.labels {
+		v := get(i)
+		if v != float64(int(v)) || v < 1 || v > 10 {
+			return nil, &DataError{
+				File: y.file, Where: record(i), Problem: fmt.Sprintf("label %v is out of range, want 1..10, where 10 is the digit 0", v),
+				Remedy: "give a file of the cropped digits, such as train_32x32.mat",
+			}
+		}
+		t.labels[i] = int(v) % 10
+	}
+	return t, nil
+}

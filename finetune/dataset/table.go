@@ -1,0 +1,213 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+)
+
+// features are all examples' values, row-major; one of the slices is in use.
+type features struct {
+	u8  []uint8
+	f32 []float32
+	f64 []float64
+}
+
+// first keeps the first n values in memory of their own, so that the rest can
+// be freed.
+func (f features) first(n int) features {
+	return features{u8: head(f.u8, n), f32: head(f.f32, n), f64: head(f.f64, n)}
+}
+
+func head[T any](s []T, n int) []T {
+	if s == nil {
+		return nil
+	}
+	return slices.Clone(s[:n])
+}
+
+// table is what a reader returns: examples as the file has them.
+type table struct {
+	file    string // for errors
+	name    string // for the reader of a report
+	x       features
+	n       int
+	shape   []int
+	pixels  bool   // values are intensities, to be scaled by 1/255
+	layout  Layout // where the format prescribes one
+	labels  []int
+	classes int
+	names   []string // of the classes, where the file has them
+	targets []float64
+	width   int // targets an example
+}
+
+// limit keeps the first n examples.
+func (t *table) limit(n int) {
+	if n == 0 || n >= t.n {
+		return
+	}
+	size := 1
+	for _, d := range t.shape {
+		size *= d
+	}
+	t.x = t.x.first(n * size)
+	t.labels = t.labels[:min(n, len(t.labels))]
+	t.targets = t.targets[:min(n*t.width, len(t.targets))]
+	t.n = n
+}
+
+// maxChannels is how many channels an image of unknown layout may have: grey,
+// colour, and either with transparency.
+const maxChannels = 4
+
+// guess tells the layout from the shape: the axis that is short enough to be
+// the channels. It returns nothing where both or neither are.
+func guess(shape []int) Layout {
+	first, last := shape[0] <= maxChannels, shape[2] <= maxChannels
+	switch {
+	case first && !last:
+		return LayoutCHW
+	case last && !first:
+		return LayoutHWC
+	}
+	return ""
+}
+
+// arrange brings the examples into the layout wanted.
+func (t *table) arrange(want Layout) error {
+	if want == "" {
+		return nil
+	}
+	if len(t.shape) != 3 {
+		return &DataError{
+			File: t.file, Problem: fmt.Sprintf("transpose: an example has shape %v, want three axes", t.shape),
+			Remedy: "leave transpose out",
+		}
+	}
+	if t.layout == "" {
+		t.layout = guess(t.shape)
+	}
+	if want == LayoutSwap {
+		switch t.layout {
+		case LayoutCHW:
+			want = LayoutHWC
+		case LayoutHWC:
+			want = LayoutCHW
+		default:
+			return &DataError{
+				File: t.file, Problem: fmt.Sprintf("transpose: the shape %v does not tell which axis holds the channels", t.shape),
+				Remedy: "write transpose=chw or transpose=hwc, the layout wanted",
+			}
+		}
+	}
+	if t.layout == want {
+		return nil
+	}
+	perm := [3]int{1, 2, 0} // chw to hwc, which is also the guess for an unclear shape
+	if want == LayoutCHW {
+		perm = [3]int{2, 0, 1}
+	}
+	t.permute(perm)
+	t.layout = want
+	return nil
+}
+
+// permute reorders the three axes of every example: axis i of the result is
+// axis perm[i] of the source.
+func (t *table) permute(perm [3]int) {
+	s := [3]int(t.shape)
+	permute3(t.x.u8, s, perm)
+	permute3(t.x.f32, s, perm)
+	permute3(t.x.f64, s, perm)
+	t.shape = []int{s[perm[0]], s[perm[1]], s[perm[2]]}
+}
+
+func permute3[T any](data []T, shape, perm [3]int) {
+	size := shape[0] * shape[1] * shape[2]
+	stride := [3]int{shape[1] * shape[2], shape[2], 1}
+	d0, d1, d2 := shape[perm[0]], shape[perm[1]], shape[perm[2]]
+	s0, s1, s2 := stride[perm[0]], stride[perm[1]], stride[perm[2]]
+	scratch := make([]T, 0, size)
+	for row := range slices.Chunk(data, max(size, 1)) {
+		scratch = scratch[:0]
+		for i := range d0 {
+			for j := range d1 {
+				for k := range d2 {
+					scratch = append(scratch, row[i*s0+j*s1+k*s2])
+				}
+			}
+		}
+		copy(row, scratch)
+	}
+}
+
+// normaliser computes (scale*v - mean) / std; value j of an example belongs to
+// channel (j / inner) mod len(mean).
+type normaliser struct {
+	scale     float64
+	mean, std []float64
+	inner     int
+}
+
+// value maps one stored value. The product is rounded before the subtraction,
+// also on machines that could fuse the two, so that every platform agrees.
+func (n *normaliser) value(v float64, channel int) float64 {
+	return (float64(v*n.scale) - n.mean[channel]) / n.std[channel]
+}
+
+// identity says whether values pass unchanged.
+func (n *normaliser) identity() bool {
+	return n.scale == 1 && len(n.mean) == 1 && n.mean[0] == 0 && n.std[0] == 1
+}
+
+// normaliser finds what the spec's numbers apply to.
+func (t *table) normaliser(spec Spec) (normaliser, error) {
+	n := normaliser{scale: spec.Scale, mean: spec.Mean, std: spec.Std, inner: 1}
+	if n.scale == 0 {
+		n.scale = 1
+		if t.pixels {
+			n.scale = 1. / 255
+		}
+	}
+	channels := max(len(n.mean), len(n.std), 1)
+	n.mean = spread(n.mean, channels, 0)
+	n.std = spread(n.std, channels, 1)
+	if n.mean == nil || n.std == nil {
+		return n, &DataError{
+			File: t.file, Problem: fmt.Sprintf("%d means and %d standard deviations", len(spec.Mean), len(spec.Std)),
+			Remedy: "give one of each, or one a channel",
+		}
+	}
+	layout := t.layout
+	if layout == "" && len(t.shape) == 3 {
+		layout = LayoutHWC
+		if t.shape[0] == channels {
+			layout = LayoutCHW
+		}
+	}
+	have := t.shape[len(t.shape)-1]
+	if layout == LayoutCHW && channels > 1 {
+		have, n.inner = t.shape[0], t.shape[1]*t.shape[2]
+	}
+	if channels > 1 && channels != have {
+		return n, &DataError{
+			File: t.file, Problem: fmt.Sprintf("mean or std holds %d numbers, but an example of shape %v has %d channels", channels, t.shape, have),
+			Remedy: "give one number, or one a channel",
+		}
+	}
+	return n, nil
+}
+
+// spread repeats one number, or the default for none, over all channels; it
+// returns nil for any other count than all.
+func spread(list []float64, channels int, otherwise float64) []float64 {
+	switch len(list) {
+	case channels:
+		return list
+	case 0:
+		return slices.Repeat([]float64{otherwise}, channels)
+	case 1:
+		return slices.Repeat(list, channels)
+	}
+	return nil
+}
