@@ -15,43 +15,46 @@ import (
 // and for packed float_data and double_data. An error names the tensor when
 // the payload does not fit the dims.
 func (t *Tensor) Bytes() (raw []byte, shared bool, err error) {
-	if t.problem != "" {
-		return nil, false, t.fail("%s", t.problem)
-	}
-	size, err := t.size()
-	if err != nil {
+	size, err := t.check()
+	switch {
+	case err != nil:
 		return nil, false, err
-	}
-	if t.payload != nil {
+	case t.payload != nil:
 		return t.produced(size)
-	}
-	switch t.Encoding {
-	case External:
+	case t.Encoding == External:
 		raw, err = t.externalBytes(size)
 		return raw, true, err
-	case Raw:
-		if err := t.wantBytes(t.raw.len(), size); err != nil {
-			return nil, false, err
-		}
-		return t.file.data[t.raw.start:t.raw.end:t.raw.end], true, nil
-	case NoData:
-		if size > 0 {
-			return nil, false, t.fail("no elements are stored, dims %v want %d bytes", t.Dims, size)
-		}
+	case size == 0:
 		return nil, false, nil
+	case t.raw.len() > 0:
+		return t.file.data[t.raw.start:t.raw.end:t.raw.end], true, nil
+	}
+	raw, err = t.gather(size)
+	return raw, false, err
+}
+
+// check compares what is stored with the dims, without reading it, and returns
+// the size of the raw form.
+func (t *Tensor) check() (int, error) {
+	if t.problem != "" {
+		return 0, t.fail("%s", t.problem)
+	}
+	size, err := t.size()
+	switch {
+	case err != nil:
+		return 0, err
+	case t.payload != nil, t.Encoding == External:
+		return size, nil
+	case t.Encoding == Raw:
+		return size, t.wantBytes(t.raw.len(), size)
+	case t.Encoding == NoData:
+		return size, t.wantBytes(0, size)
 	}
 	width, ok := typedWidth(t.Encoding, t.DType)
 	if !ok {
-		return nil, false, t.fail("elements of type %v in %v are not supported", t.DType, t.Encoding)
+		return 0, t.fail("elements of type %v in %v are not supported", t.DType, t.Encoding)
 	}
-	if err := t.wantBytes(t.count*width, size); err != nil {
-		return nil, false, err
-	}
-	if t.raw.len() > 0 {
-		return t.file.data[t.raw.start:t.raw.end:t.raw.end], true, nil
-	}
-	raw, err = t.gather(size, width)
-	return raw, false, err
+	return size, t.wantBytes(t.count*width, size)
 }
 
 func (t *Tensor) wantBytes(got, want int) error {
@@ -94,7 +97,8 @@ func typedWidth(e Encoding, d DataType) (int, bool) {
 }
 
 // gather collects typed elements that are not one packed field of fixed width.
-func (t *Tensor) gather(size, width int) ([]byte, error) {
+func (t *Tensor) gather(size int) ([]byte, error) {
+	width, _ := typedWidth(t.Encoding, t.DType)
 	out := make([]byte, 0, size)
 	outside := false
 	s := newParser(t.file, t.file.data).scan(t.span)

@@ -23,7 +23,7 @@ func (p *parser) parseModel() *Error {
 			f.Model.DocString = s.string()
 		case 7:
 			if s.once(&hasGraph, "graph") {
-				s.message("graph", -1, func(g *scanner) { g.graph(&f.Graph, s.value) })
+				s.message("graph", -1, func(g *scanner) { g.graph(&f.Graph) })
 			}
 		case 8:
 			f.Model.OpsetImports = s.appendOpset(f.Model.OpsetImports)
@@ -89,8 +89,8 @@ func (s *scanner) count(a, b protowire.Number) (na, nb int) {
 	return na, nb
 }
 
-func (s *scanner) graph(g *Graph, at span) {
-	g.span = at
+func (s *scanner) graph(g *Graph) {
+	g.span = s.self
 	nodes, initializers := s.count(1, 5)
 	if !s.charge(nodes*nodeSize + initializers*tensorSize) {
 		return
@@ -100,7 +100,7 @@ func (s *scanner) graph(g *Graph, at span) {
 	for s.next() {
 		switch s.num {
 		case 1:
-			g.Nodes = append(g.Nodes, Node{span: s.value})
+			g.Nodes = append(g.Nodes, Node{})
 			k := len(g.Nodes) - 1
 			s.message("node", k, func(n *scanner) { n.node(&g.Nodes[k]) })
 		case 2:
@@ -132,6 +132,7 @@ const (
 )
 
 func (s *scanner) node(n *Node) {
+	n.span = s.self
 	for s.next() {
 		switch s.num {
 		case 1:
@@ -154,12 +155,13 @@ func (s *scanner) node(n *Node) {
 
 func (s *scanner) appendAttribute(to []Attribute, name string) []Attribute {
 	s.charge(attributeSize)
-	a := Attribute{span: s.value}
+	var a Attribute
 	s.message(name, len(to), func(m *scanner) { m.attribute(&a) })
 	return append(to, a)
 }
 
 func (s *scanner) attribute(a *Attribute) {
+	a.span = s.self
 	var sub subgraphs
 	hasTensor, hasGraph := false, false
 	// present is the type that the fields found imply, for files that declare
@@ -330,7 +332,7 @@ func (s *scanner) function(f *Function) {
 			f.AttributeNames = s.appendString(f.AttributeNames)
 		case 7:
 			s.charge(nodeSize)
-			n := Node{span: s.value}
+			var n Node
 			s.message("node", len(f.Nodes), func(m *scanner) { m.node(&n) })
 			s.file.outsideNode(&n)
 			f.Nodes = append(f.Nodes, n)

@@ -33,6 +33,8 @@ func newParser(f *File, data []byte) *parser {
 // walk; the accessors then return zero values.
 type scanner struct {
 	*parser
+	// self is the message.
+	self     span
 	pos, end int
 	err      *Error
 
@@ -45,7 +47,7 @@ type scanner struct {
 	bits  uint64
 }
 
-func (p *parser) scan(s span) *scanner { return &scanner{parser: p, pos: s.start, end: s.end} }
+func (p *parser) scan(s span) *scanner { return &scanner{parser: p, self: s, pos: s.start, end: s.end} }
 
 func (s *scanner) fail(format string, args ...any) {
 	if s.err == nil {

@@ -87,7 +87,7 @@ type Location struct {
 // tensor reads a TensorProto.
 func (s *scanner) tensor(t *Tensor) {
 	t.file = s.file
-	t.span = span{s.pos, s.pos, s.end}
+	t.span = s.self
 	raws := 0
 	for s.next() {
 		switch s.num {

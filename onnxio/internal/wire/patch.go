@@ -1,0 +1,252 @@
+package wire
+
+import (
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Patch is a set of edits of a file. Each method adds one; WriteTo writes the
+// file with all of them. The File must stay open until then, and the output
+// must not overwrite it.
+type Patch struct {
+	f       *File
+	splices []splice
+	// outer holds the names of values in the main graph, those added included.
+	outer map[string]struct{}
+	// touched holds what was edited already, by its place in the file.
+	touched map[int]struct{}
+	// external holds new payloads of tensors with external data, relocated the
+	// layout of the new data file.
+	external  map[*Tensor]Payload
+	relocated []relocation
+	location  string
+}
+
+// NewPatch returns a Patch without edits.
+func NewPatch(f *File) *Patch {
+	p := &Patch{f: f, outer: map[string]struct{}{}, touched: map[int]struct{}{}, external: map[*Tensor]Payload{}}
+	g := &f.Graph
+	for i := range g.Nodes {
+		for _, name := range g.Nodes[i].Outputs {
+			p.outer[name] = struct{}{}
+		}
+	}
+	for i := range g.Initializers {
+		p.outer[g.Initializers[i].Name] = struct{}{}
+	}
+	for i := range g.SparseInitializers {
+		p.outer[g.SparseInitializers[i].Values.Name] = struct{}{}
+	}
+	for i := range g.Inputs {
+		p.outer[g.Inputs[i].Name] = struct{}{}
+	}
+	return p
+}
+
+func (p *Patch) fail(place, format string, args ...any) error {
+	return &Error{File: p.f.name, Path: place, Offset: -1, Msg: fmt.Sprintf(format, args...)}
+}
+
+// touch notes that the part of the file at an offset is edited.
+func (p *Patch) touch(at int, what string) error {
+	if _, ok := p.touched[at]; ok {
+		return p.fail(what, "it is edited twice")
+	}
+	p.touched[at] = struct{}{}
+	return nil
+}
+
+// ReplaceInitializer exchanges the elements of initializer k. Dims and type
+// stay. raw_data, and float_data or double_data in one packed field, keep their
+// encoding and place; any other typed data becomes raw_data. New elements of
+// external data are written by [Patch.WriteExternal]. An index out of range is
+// a programmer's mistake.
+func (p *Patch) ReplaceInitializer(k int, data Payload) error {
+	t := &p.f.Graph.Initializers[k]
+	return p.replace(t, data, []span{p.f.Graph.span, t.span})
+}
+
+// ReplaceAttribute exchanges the elements of the tensor in attribute a of node
+// n, such as the value of a Constant, as ReplaceInitializer does.
+func (p *Patch) ReplaceAttribute(n, a int, data Payload) error {
+	node := &p.f.Graph.Nodes[n]
+	attr := &node.Attributes[a]
+	if attr.T == nil {
+		return p.fail(fmt.Sprintf("graph.node[%d].attribute %q", n, attr.Name), "it holds no tensor")
+	}
+	return p.replace(attr.T, data, []span{p.f.Graph.span, node.span, attr.span, attr.T.span})
+}
+
+func (p *Patch) replace(t *Tensor, data Payload, within []span) error {
+	if err := p.touch(t.span.start, fmt.Sprintf("tensor %q", t.Name)); err != nil {
+		return err
+	}
+	size, err := t.check()
+	switch {
+	case err != nil:
+		return err
+	case t.Encoding == External:
+		p.external[t] = data
+	case size == 0:
+	case t.raw.len() > 0:
+		s := splice{start: t.raw.start, end: t.raw.end}
+		s.with.payload(t.Name, int64(size), data)
+		p.splices = append(p.splices, s)
+	default:
+		p.rewrite(t, int64(size), data, within)
+	}
+	return nil
+}
+
+// rewrite puts one raw_data field in the place of the first field of typed
+// data, and takes the others out.
+func (p *Patch) rewrite(t *Tensor, size int64, data Payload, within []span) {
+	var r rope
+	r.header(9, size)
+	r.payload(t.Name, size, data)
+	p.exchange(t.span, within, r, func(s *scanner) bool {
+		return s.num == 9 || typedFields[s.num].enc == t.Encoding
+	})
+}
+
+// exchange puts r in the place of the first field of a message that old
+// selects, and takes the others out.
+func (p *Patch) exchange(message span, within []span, r rope, old func(*scanner) bool) {
+	s := newParser(p.f, p.f.data).scan(message)
+	first := true
+	for s.next() {
+		if !old(s) {
+			continue
+		}
+		last := len(p.splices) - 1
+		switch {
+		case first:
+			p.splices = append(p.splices, splice{start: s.tag, end: s.pos, within: within, with: r})
+			first = false
+		case p.splices[last].end == s.tag:
+			p.splices[last].end = s.pos
+		default:
+			p.splices = append(p.splices, splice{start: s.tag, end: s.pos, within: within})
+		}
+	}
+}
+
+// taken says whether a name is in use anywhere in the graph.
+func (p *Patch) taken(name string) bool {
+	_, outer := p.outer[name]
+	_, inner := p.f.inner[name]
+	return outer || inner
+}
+
+// FreshName returns the base, or the base with the smallest number appended
+// that makes it a name not in use.
+func (p *Patch) FreshName(base string) string {
+	name := base
+	for i := 1; name == "" || p.taken(name); i++ {
+		name = fmt.Sprintf("%s_%d", base, i)
+	}
+	return name
+}
+
+// AddInitializer appends an initializer with raw data. Below IR version 4,
+// where every initializer must be a graph input, it appends that as well. A
+// name in use is an error.
+func (p *Patch) AddInitializer(name string, typ DataType, dims []int64, data Payload) error {
+	if name == "" || p.taken(name) {
+		return p.fail("graph.initializer", "%q cannot be added: the name is empty or in use", name)
+	}
+	t := NewTensor(name, typ, dims, data)
+	size, err := t.size()
+	if err != nil {
+		return err
+	}
+	var r rope
+	r.message(5, func(r *rope) { encodeTensor(r, name, typ, dims, int64(size), data) })
+	p.insert(5, r)
+	p.outer[name] = struct{}{}
+	if p.f.Model.IRVersion >= 4 {
+		return nil
+	}
+	in := ValueInfo{Name: name, Tensor: true, ElemType: typ, HasShape: true}
+	for _, d := range dims {
+		in.Dims = append(in.Dims, Dim{Known: true, Value: d})
+	}
+	r = rope{}
+	r.message(11, in.encode)
+	p.insert(11, r)
+	return nil
+}
+
+// insert puts a field of the graph behind the last of its number, or at the
+// end.
+func (p *Patch) insert(num protowire.Number, r rope) {
+	g := p.f.Graph.span
+	at := g.end
+	s := newParser(p.f, p.f.data).scan(g)
+	for s.next() {
+		if s.num == num {
+			at = s.pos
+		}
+	}
+	p.splices = append(p.splices, splice{start: at, end: at, within: []span{g}, with: r})
+}
+
+// RepointInput makes input i of node n read another value: one of the file, or
+// an initializer added before.
+func (p *Patch) RepointInput(n, i int, name string) error {
+	place := fmt.Sprintf("graph.node[%d].input[%d]", n, i)
+	node := &p.f.Graph.Nodes[n]
+	_ = node.Inputs[i]
+	if _, ok := p.outer[name]; !ok || name == "" {
+		return p.fail(place, "there is no value %q to read", name)
+	}
+	s := newParser(p.f, p.f.data).scan(node.span)
+	for s.next() {
+		if s.num != 1 {
+			continue
+		}
+		if i == 0 {
+			break
+		}
+		i--
+	}
+	if err := p.touch(s.value.prefix, place); err != nil {
+		return err
+	}
+	sp := splice{start: s.value.start, end: s.value.end, within: []span{p.f.Graph.span, node.span, s.value}}
+	sp.with.grow(func(b []byte) []byte { return append(b, name...) })
+	p.splices = append(p.splices, sp)
+	return nil
+}
+
+// WriteTo writes the file with the edits and returns the number of bytes. What
+// is not edited is written from the file as it lies there; new elements come
+// from their payloads. It can be called again.
+func (p *Patch) WriteTo(w io.Writer) (int64, error) {
+	if len(p.external) > 0 && p.location == "" {
+		return 0, p.fail("", "a tensor with external data was edited: a new data file must be named for it")
+	}
+	splices, size := plan(p.splices)
+	size += int64(len(p.f.data))
+	if size > maxMessage && size > int64(len(p.f.data)) {
+		return 0, p.fail("", "the edited model is larger than 2 GiB, the limit of its format")
+	}
+	out := newOutput(w)
+	at := 0
+	for i := range splices {
+		s := &splices[i]
+		if _, err := out.Write(p.f.data[at:s.start]); err != nil {
+			return out.written(err)
+		}
+		for k := range s.with.parts {
+			if err := s.with.parts[k].write(out); err != nil {
+				return out.written(err)
+			}
+		}
+		at = s.end
+	}
+	_, err := out.Write(p.f.data[at:])
+	return out.written(err)
+}
