@@ -1,0 +1,150 @@
+package wire
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// outside returns an initializer with external data at a location, and further
+// entries of key and value.
+func outside(name, location string, n int64, entries ...string) []byte {
+	b := join(stringField(8, name), uintField(1, uint64(n)), uintField(2, uint64(Float32)), uintField(14, 1))
+	entries = append([]string{"location", location}, entries...)
+	for i := 0; i < len(entries); i += 2 {
+		b = append(b, bytesField(13, stringField(1, entries[i]), stringField(2, entries[i+1]))...)
+	}
+	return bytesField(5, b)
+}
+
+// saved writes files into a new folder and opens m.onnx in it.
+func saved(t testing.TB, files map[string][]byte) (*File, string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range files {
+		check(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		check(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	f, err := Open(filepath.Join(dir, "m.onnx"))
+	check(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f, dir
+}
+
+func TestExternalData(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	check(t, os.WriteFile(secret, le([]float32{9}), 0o644))
+	f, dir := saved(t, map[string][]byte{
+		"m.onnx": modelOf(
+			outside("good", "d.bin", 2, "offset", "4", "length", "8"),
+			outside("below", "sub/d.bin", 1),
+			outside("absolute", secret, 1),
+			outside("up", "../secret", 1),
+			outside("up within", "sub/../../secret", 1),
+			outside("backslash", `..\secret`, 1),
+			outside("link", "link", 1),
+			outside("missing", "nothing", 1),
+			outside("folder", "sub", 1),
+			outside("past the end", "d.bin", 2, "offset", "8"),
+			outside("far past the end", "d.bin", 2, "offset", "9223372036854775807"),
+			outside("wrong length", "d.bin", 2, "length", "4"),
+			outside("no name", "", 2),
+		),
+		"d.bin":     le([]float32{1, 2, 3}),
+		"sub/d.bin": le([]float32{5}),
+	})
+	check(t, os.Symlink(secret, filepath.Join(dir, "link")))
+	wants := map[string]any{
+		"good": []float32{2, 3}, "below": []float32{5},
+		"absolute": "outside the model's folder", "up": "outside the model's folder", "up within": "outside the model's folder",
+		"backslash": "outside the model's folder", "link": "path escapes", "missing": "no such file", "folder": "not a regular file",
+		"past the end": `wants bytes 8 to 16 of "d.bin", which has 12`, "far past the end": "which has 12",
+		"wrong length": "4 bytes, dims [2] of float32 want 8", "no name": "empty location",
+	}
+	for i := range f.Graph.Initializers {
+		x := &f.Graph.Initializers[i]
+		v, _, err := x.Float32s()
+		if want, fails := wants[x.Name].(string); fails {
+			wantError(t, err, want)
+			wantError(t, err, `tensor "`+x.Name+`"`)
+		} else if d := cmp.Diff(wants[x.Name], v); d != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", x.Name, err, d)
+		}
+	}
+}
+
+func TestRelocateExternal(t *testing.T) {
+	big := make([]float32, 2000)
+	for i := range big {
+		big[i] = float32(i)
+	}
+	model := modelOf(
+		outside("a", "old.bin", 2, "checksum", "00", "vendor", "kept", "offset", "0"),
+		bytesField(5, tensorOf(Float32, []int64{1}, bytesField(9, le([]float32{1})))),
+		outside("big", "old.bin", 2000, "offset", "8", "length", "8000"),
+		bytesField(1, stringField(4, "Constant"), bytesField(5, stringField(1, "value"),
+			bytesField(5, outside("c", "old.bin", 1, "offset", "4")[2:]), uintField(20, 4))),
+	)
+	f, dir := saved(t, map[string][]byte{"m.onnx": model, "old.bin": append(le([]float32{1, 2}), le(big)...)})
+	p := NewPatch(f)
+	check(t, p.ReplaceInitializer(0, payload32(7, 8)))
+	_, err := p.WriteTo(&bytes.Buffer{})
+	wantError(t, err, "a new data file must be named")
+	wantError(t, p.RelocateExternal("../new.bin"), "outside the model's folder")
+	check(t, p.RelocateExternal("new.bin"))
+	wantError(t, p.RelocateExternal("new.bin"), "twice")
+	check(t, os.WriteFile(filepath.Join(dir, "out.onnx"), written(t, p), 0o644))
+	var data bytes.Buffer
+	n, err := p.WriteExternal(&data)
+	check(t, err)
+	if n != int64(data.Len()) || n != 12096+4 {
+		t.Errorf("data file has %d bytes, %d reported", data.Len(), n)
+	}
+	check(t, os.WriteFile(filepath.Join(dir, "new.bin"), data.Bytes(), 0o644))
+	check(t, os.Remove(filepath.Join(dir, "old.bin")))
+
+	g, err := Open(filepath.Join(dir, "out.onnx"))
+	check(t, err)
+	defer g.Close()
+	for i, want := range []struct {
+		at     Location
+		values []float32
+	}{
+		{Location{Path: "new.bin", Offset: 0, Length: 8}, []float32{7, 8}},
+		{Location{Path: "new.bin", Offset: 4096, Length: 8000}, big},
+		{Location{Path: "new.bin", Offset: 12096, Length: 4}, []float32{2}},
+	} {
+		x := []*Tensor{&g.Graph.Initializers[0], &g.Graph.Initializers[2], g.Graph.Nodes[0].Attributes[0].T}[i]
+		v, _, err := x.Float32s()
+		check(t, err)
+		if d := cmp.Diff(want.at, *x.External); d != "" {
+			t.Errorf("%s: location (-want +got):\n%s", x.Name, d)
+		}
+		if d := cmp.Diff(want.values, v); d != "" {
+			t.Errorf("%s: elements (-want +got):\n%s", x.Name, d)
+		}
+	}
+	if !bytes.Contains(g.data, []byte("vendor")) {
+		t.Error("an entry with an unknown key was dropped")
+	}
+}
+
+func TestRelocateExternalRefuses(t *testing.T) {
+	inner := outside("t", "d", 1)[2:]
+	for name, graph := range map[string][]byte{
+		"subgraph":  bytesField(1, bytesField(5, bytesField(6, bytesField(5, inner)))),
+		"in a node": bytesField(1, bytesField(5, bytesField(6, bytesField(1, bytesField(5, bytesField(5, inner)))))),
+		"sparse":    bytesField(15, bytesField(1, inner)),
+		"tensors":   bytesField(1, bytesField(5, bytesField(10, inner))),
+	} {
+		p := NewPatch(mustParse(t, modelOf(graph)))
+		if err := p.RelocateExternal("new"); err == nil {
+			t.Errorf("%s: external data that cannot be moved was accepted", name)
+		}
+	}
+	function := bytesField(25, bytesField(7, bytesField(5, bytesField(5, inner))))
+	wantError(t, NewPatch(mustParse(t, join(modelOf(), function))).RelocateExternal("new"), "local function")
+}
