@@ -1,5 +1,5 @@
 // Package render turns results into characters: a plain table for the
-// terminal, Markdown, LaTeX (booktabs), CSV and JSON.
+// terminal, Markdown, LaTeX (booktabs), CSV, JSON and HTML.
 //
 // A command describes its result once, as a Document: tables of typed cells for
 // readers, one tidy table of records for CSV, and a value for JSON. The format

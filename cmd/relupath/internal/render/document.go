@@ -11,6 +11,8 @@ import (
 
 // Document is a result, ready for any Format.
 type Document struct {
+	// Title heads the HTML page.
+	Title string
 	// Data is what JSON shows.
 	Data any
 	// Records is what CSV shows: one observation a row, all of one shape. Nil
@@ -57,6 +59,8 @@ type Cell struct {
 	text string
 	int  *big.Int
 	num  scaled.Num
+	// bar is a share in [0, 1] of the cell that HTML fills.
+	bar float64
 }
 
 // Text is a cell of words.
@@ -98,6 +102,26 @@ func YesNo(b bool) Cell { //nolint:revive // the cell shows the truth value itse
 		return Text("yes")
 	}
 	return Text("no")
+}
+
+// WithBar returns the cell with a bar of the given share in [0, 1] of the
+// cell's width, which only HTML draws; NaN is none.
+func (c Cell) WithBar(share float64) Cell {
+	if share > 0 {
+		c.bar = min(share, 1)
+	}
+	return c
+}
+
+// number returns a numeric cell's value.
+func (c Cell) number() scaled.Num {
+	if c.kind == intCell {
+		f := new(big.Float).SetInt(c.int)
+		exp := f.MantExp(f)
+		m, _ := f.Float64()
+		return scaled.New(m).Scale(int64(exp))
+	}
+	return c.num
 }
 
 func (c Cell) empty() bool { return c.kind <= codeCell && c.text == "" }

@@ -16,11 +16,12 @@ const (
 	LaTeX       Format = "latex"
 	CSV         Format = "csv"
 	JSON        Format = "json"
+	HTML        Format = "html"
 )
 
 // Formats lists every format.
 func Formats() []string {
-	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON)}
+	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON), string(HTML)}
 }
 
 // DefaultWidth is the width of a plain table where no terminal tells one.
@@ -54,6 +55,8 @@ func Write(w io.Writer, d *Document, opt Options) error {
 		err = writeCSV(&b, d)
 	case JSON:
 		err = writeJSON(&b, d)
+	case HTML:
+		err = writeHTML(&b, d)
 	default:
 		panic(fmt.Sprintf("render: format %q", opt.Format))
 	}

@@ -25,7 +25,7 @@ func sample() *Document {
 	paths, _ := new(big.Int).SetString("514460170514460170514460170", 10)
 	measures := Table{Title: "measures of a_b.onnx", Columns: []string{"measure", "p", "q", "value", "log10", "invariant"}, Keys: 3}
 	add := func(name, p, q string, x scaled.Num, inv bool) {
-		measures.Add(Code(name), Text(p), Text(q), Number(x), Log(x.Log10()), YesNo(inv))
+		measures.Add(Code(name), Text(p), Text(q), Number(x).WithBar(0.25), Log(x.Log10()), YesNo(inv))
 	}
 	add("path_norm", "1", "", scaled.New(12.3456789), true)
 	add("path_norm", "2", "", scaled.New(6.0123456e194), true)
@@ -45,7 +45,7 @@ func sample() *Document {
 		"nan": NewValue(scaled.New(math.NaN())), "negative": NewValue(scaled.New(-2))}
 	records := measures
 	records.Title = ""
-	return &Document{Data: data, Records: &records, Tables: []Table{facts, measures},
+	return &Document{Title: "sample", Data: data, Records: &records, Tables: []Table{facts, measures},
 		Notes: []string{"note: 100% of a_b | c"}}
 }
 
@@ -178,5 +178,28 @@ func TestLaTeXCompiles(t *testing.T) {
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func TestHTMLNeedsNothingElse(t *testing.T) {
+	out := rendered(t, sample(), Options{Format: HTML})
+	for _, bad := range []string{"http:", "https:", "src=", "@import", "url(", "<link", "<model>"} {
+		if strings.Contains(out, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+}
+
+func TestRanksOrderAnyMagnitude(t *testing.T) {
+	tab := Table{Columns: []string{"x"}}
+	huge, _ := new(big.Int).SetString("1"+strings.Repeat("0", 400), 10)
+	for _, c := range []Cell{Big(huge), Number(scaled.FromLog2(-4000)), Float(-1), Int(3), {}, Float(2.5),
+		Number(scaled.FromLog2(4000)), Text("b"), Text("a")} {
+		tab.Add(c)
+	}
+	// 10^400 lies between 3 and 2^4000, which is about 10^1204.
+	want := []int{7, 4, 3, 6, 0, 5, 8, 2, 1}
+	if diff := cmp.Diff(want, tab.ranks(0)); diff != "" {
+		t.Error(diff)
 	}
 }
