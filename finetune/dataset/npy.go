@@ -90,7 +90,10 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 			err = wrong(fmt.Errorf("%v", r))
 		}
 	}()
-	r, err := npy.NewReader(bytes.NewReader(bytes.Join([][]byte{head, count, dict}, nil)))
+	// It also wants the dictionary to end as NumPy's own do.
+	dict = append(bytes.TrimRight(dict, "},\x00 \n"), ", }\n"...)
+	count = binary.LittleEndian.AppendUint32(nil, uint32(len(dict)))
+	r, err := npy.NewReader(bytes.NewReader(bytes.Join([][]byte{head, count[:width], dict}, nil)))
 	if err != nil {
 		return h, wrong(err)
 	}

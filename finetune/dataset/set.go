@@ -145,7 +145,17 @@ func lookUp[T float32 | float64](dst []T, src []uint8, table []T, inner int) {
 	if len(table) == 256 {
 		inner = len(src)
 	}
-	for c := 0; len(src) > 0; c += 256 {
+	c := 0
+	if inner == 1 {
+		for j, v := range src {
+			dst[j] = table[c+int(v)]
+			if c += 256; c == len(table) {
+				c = 0
+			}
+		}
+		return
+	}
+	for ; len(src) > 0; c += 256 {
 		if c == len(table) {
 			c = 0
 		}

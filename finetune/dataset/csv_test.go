@@ -1,0 +1,95 @@
+package dataset
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCSV(t *testing.T) {
+	for _, test := range []struct {
+		name, text, option string
+		opt                Options
+		x                  []float64
+		labels             []int
+		classes            int
+		names              []string
+		targets            []float64
+	}{
+		{name: "classes", text: "1,2.5,0\n-3,4e2,2\n", x: []float64{1, 2.5, -3, 400}, labels: []int{0, 2}, classes: 3},
+		{name: "bytes then more", text: "1,255,0\r\n2,256,1", x: []float64{1, 255, 2, 256}, labels: []int{0, 1}, classes: 2},
+		{name: "regression", text: "1,0.5\n2,3\n", x: []float64{1, 2}, targets: []float64{0.5, 3}},
+		{name: "negative labels", text: "1,-1\n2,1\n", x: []float64{1, 2}, targets: []float64{-1, 1}},
+		{
+			name: "numbers as names", text: "1,1\n2,-1.0\n3,-1\n4,10\n5,2", option: ",task=class",
+			x: []float64{1, 2, 3, 4, 5}, labels: []int{1, 0, 0, 3, 2}, classes: 4, names: []string{"-1", "1", "2", "10"},
+		},
+		{name: "forced regression", text: "1,1\n2,0\n", option: ",task=regression", x: []float64{1, 2}, targets: []float64{1, 0}},
+		{
+			name: "text", text: "1, cat\n2,\"ant, red\"\n3, cat", x: []float64{1, 2, 3},
+			labels: []int{1, 0, 1}, classes: 2, names: []string{"ant, red", "cat"},
+		},
+		{
+			name: "training set's classes", text: "1,cat\n", opt: Options{Classes: []string{"ant", "cat", "dog"}},
+			x: []float64{1}, labels: []int{1}, classes: 3, names: []string{"ant", "cat", "dog"},
+		},
+		{name: "by index", text: "7,1,2\n", option: ",label=0", x: []float64{1, 2}, labels: []int{7}, classes: 8},
+		{name: "from the end", text: "1,7,2\n", option: ",label=-2", x: []float64{1, 2}, labels: []int{7}, classes: 8},
+		{name: "by name", text: "\xef\xbb\xbfa,the label,c\n1,7,2\n", option: ",header,label=the label", x: []float64{1, 2}, labels: []int{7}, classes: 8},
+		{name: "name before index", text: "1,0\n5,6\n", option: ",header,label=0", x: []float64{5}, labels: []int{6}, classes: 7},
+		{name: "header of another width", text: "2,1,no,yes\n5,1\n6,0\n", option: ",header", x: []float64{5, 6}, labels: []int{1, 0}, classes: 2},
+		{name: "scaled", text: "1,2,0\n", option: ",mean=1/1,std=2/4,scale=1/2", x: []float64{-0.25, 0}, labels: []int{0}, classes: 1},
+		{name: "limit after classes", text: "1,b\n2,a\n", option: ",limit=1", x: []float64{1}, labels: []int{1}, classes: 2, names: []string{"a", "b"}},
+		{name: "limit of targets", text: "1,.5\n2,.25\n", option: ",limit=1", x: []float64{1}, targets: []float64{.5}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, data := range [][]byte{[]byte(test.text), pack([]byte(test.text))} {
+				s := mustLoad(t, "csv:"+write(t, t.TempDir(), "x.csv", data)+test.option, test.opt)
+				diff(t, "values", test.x, values(s))
+				diff(t, "labels", test.labels, s.Labels())
+				diff(t, "classes", test.classes, s.Classes())
+				diff(t, "names", test.names, s.ClassNames())
+				diff(t, "targets", test.targets, s.Targets())
+			}
+		})
+	}
+}
+
+func TestCSVErrors(t *testing.T) {
+	for _, test := range []struct {
+		name, text, option string
+		opt                Options
+		want               []string
+	}{
+		{name: "empty", want: []string{"no examples"}},
+		{name: "only a header", text: "a,b\n", option: ",header", want: []string{"no examples"}},
+		{name: "one column", text: "1;2\n", want: []string{"line 1", "1 field", "commas"}},
+		{name: "ragged", text: "1,2,3\n\n1,2\n", want: []string{"line 3", "2 fields, want 3"}},
+		{name: "header not named", text: "a,b\n1,2\n", want: []string{"line 1, column 0", `"a" is not a number`, "add ,header"}},
+		{name: "label first", text: "1,2\nT,3\n", want: []string{"line 2, column 0", "label=0"}},
+		{name: "missing value", text: "a,b,y\n1,,0\n", option: ",header", want: []string{`line 2, column 1 ("b")`, `"" is not a number`}},
+		{name: "NaN", text: "1,2,0\n3,nan,1\n", want: []string{"line 2, column 1", "NaN", "leave the example out"}},
+		{name: "infinite", text: "-inf,2,0\n", want: []string{"line 1, column 0", "-Inf"}},
+		{name: "overflow", text: "1e400,2,0\n", want: []string{"line 1, column 0", "+Inf"}},
+		{name: "beyond float32", text: "1e39,2,0\n", want: []string{"single precision"}},
+		{name: "empty label", text: "1,2\n1,\n", want: []string{"line 2, column 1", "label is empty"}},
+		{name: "mixed labels", text: "1,2\n1,3\n1,?\n", want: []string{"line 3", `label "?" is not a number`, "task=class"}},
+		{name: "text as target", text: "1,2\n1,x\n", option: ",task=regression", want: []string{"line 2", `label "x"`}},
+		{name: "NaN target", text: "1,2.5\n1,nan\n", option: ",task=regression", want: []string{"line 2", `label "nan"`}},
+		{name: "unknown class", text: "1,b\n2,c\n", opt: Options{Classes: []string{"a", "b"}}, want: []string{"line 2", `class "c"`, "a, b"}},
+		{name: "no such name", text: "a,b\n1,2\n", option: ",header,label=y", want: []string{`no column has the name "y"`, "a, b"}},
+		{name: "name without header", text: "1,2\n", option: ",label=y", want: []string{"add ,header"}},
+		{name: "no such index", text: "1,2\n", option: ",label=2", want: []string{"label=2", "0..1"}},
+		{name: "no such index from the end", text: "1,2\n", option: ",label=-3", want: []string{"label=-3"}},
+		{name: "ambiguous name", text: "a,a,b\n1,2,3\n", option: ",header,label=a", want: []string{`several columns have the name "a"`, "index"}},
+		{name: "quotes", text: "1,2\n1,a\"b\n", want: []string{"line 2", "quotes"}},
+		{name: "quotes in header", text: "a\"b,2\n", option: ",header", want: []string{"line 1", "quotes"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := load("csv:"+write(t, t.TempDir(), "x.csv", []byte(test.text))+test.option, test.opt)
+			wantDataError(t, err, append(test.want, "x.csv")...)
+		})
+	}
+	cut := pack([]byte(strings.Repeat("1,2\n", 1000)))
+	_, err := load("csv:"+write(t, t.TempDir(), "x.csv", cut[:len(cut)-9]), Options{})
+	wantDataError(t, err, "truncated")
+}
