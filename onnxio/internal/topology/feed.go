@@ -10,11 +10,16 @@ import (
 
 // feed has onnx-go decode the skeleton of the file and compares the operations
 // that it applies with the index of the file.
-func (g *Graph) feed(f *wire.File) error {
+func feed(f *wire.File) error {
 	var got multigraph
 	if err := decode(&got, wire.Skeleton(f)); err != nil {
 		return err
 	}
+	return compareAll(&got, f)
+}
+
+// compareAll compares the operations with the nodes of the file, in order.
+func compareAll(got *multigraph, f *wire.File) error {
 	if len(got.calls) != len(f.Graph.Nodes) {
 		return fmt.Errorf("topology: onnx-go found %d nodes, the file has %d", len(got.calls), len(f.Graph.Nodes))
 	}

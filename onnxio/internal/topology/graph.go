@@ -83,7 +83,7 @@ func Decode(f *wire.File) (*Graph, error) {
 	if err := g.resolve(f); err != nil {
 		return nil, err
 	}
-	if err := g.feed(f); err != nil {
+	if err := feed(f); err != nil {
 		return nil, err
 	}
 	return g, g.sort(f)

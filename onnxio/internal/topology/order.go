@@ -99,5 +99,6 @@ func (g *Graph) cycle(f *wire.File, waits []int) error {
 		names = append(names, "...")
 	}
 	last := path[len(path)-1]
+	names = append(names, label(&f.Graph.Nodes[last], last))
 	return nodeError(&f.Graph.Nodes[last], last, "it depends on itself: %s", strings.Join(names, " -> "))
 }

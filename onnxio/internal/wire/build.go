@@ -3,6 +3,8 @@ package wire
 import (
 	"io"
 	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // maxMessage is the size that readers of protocol buffers accept.
@@ -17,8 +19,9 @@ func NewTensor(name string, typ DataType, dims []int64, payload Payload) Tensor 
 // Build writes a new model, fields in the order of their numbers, and returns
 // the number of bytes. Tensors are stored as raw_data, whether they come from
 // [NewTensor] or from a File that is open; their payloads are made while
-// writing. Subgraphs, sparse initializers, tensors of strings and local
-// functions cannot be written: an error names the first.
+// writing. Subgraphs, sparse initializers, tensors of strings, types that
+// are no dense tensor's and local functions cannot be written: an error names
+// the first.
 func Build(w io.Writer, m *Model, g *Graph) (int64, error) {
 	var r rope
 	e := encoder{}
@@ -84,14 +87,17 @@ func (e *encoder) graph(r *rope, g *Graph) {
 		r.message(5, func(r *rope) { e.tensor(r, &g.Initializers[i]) })
 	}
 	r.optional(10, g.DocString)
-	for i := range g.Inputs {
-		r.message(11, g.Inputs[i].encode)
-	}
-	for i := range g.Outputs {
-		r.message(12, g.Outputs[i].encode)
-	}
-	for i := range g.ValueInfo {
-		r.message(13, g.ValueInfo[i].encode)
+	e.values(r, 11, g.Inputs)
+	e.values(r, 12, g.Outputs)
+	e.values(r, 13, g.ValueInfo)
+}
+
+func (e *encoder) values(r *rope, num protowire.Number, v []ValueInfo) {
+	for i := range v {
+		if v[i].Kind != "" {
+			e.fail("value \""+v[i].Name+"\"", "the type "+v[i].Kind+" cannot be written to a new model")
+		}
+		r.message(num, v[i].encode)
 	}
 }
 
