@@ -40,6 +40,24 @@ type Table struct {
 // Add appends a row.
 func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
 
+// Bars gives the cells of every numeric column from the given one on a bar in
+// HTML: the number's share of the column's largest.
+func (t *Table) Bars(from int) {
+	for k := from; k < len(t.Columns); k++ {
+		var top scaled.Num
+		for r := range t.Rows {
+			if c := t.cell(r, k); c.numeric() && c.number().IsFinite() {
+				top = scaled.Max(top, c.number())
+			}
+		}
+		for r := range t.Rows {
+			if c := t.cell(r, k); c.numeric() && c.number().IsFinite() && !top.IsZero() {
+				t.Rows[r][k].bar = max(0, c.number().Div(top).Float64())
+			}
+		}
+	}
+}
+
 func (t *Table) keys() int { return min(max(t.Keys, 1), len(t.Columns)) }
 
 func (t *Table) headless() bool { return strings.Join(t.Columns, "") == "" }
@@ -102,15 +120,6 @@ func YesNo(b bool) Cell { //nolint:revive // the cell shows the truth value itse
 		return Text("yes")
 	}
 	return Text("no")
-}
-
-// WithBar returns the cell with a bar of the given share in [0, 1] of the
-// cell's width, which only HTML draws; NaN is none.
-func (c Cell) WithBar(share float64) Cell {
-	if share > 0 {
-		c.bar = min(share, 1)
-	}
-	return c
 }
 
 // number returns a numeric cell's value.

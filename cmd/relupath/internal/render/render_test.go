@@ -25,7 +25,7 @@ func sample() *Document {
 	paths, _ := new(big.Int).SetString("514460170514460170514460170", 10)
 	measures := Table{Title: "measures of a_b.onnx", Columns: []string{"measure", "p", "q", "value", "log10", "invariant"}, Keys: 3}
 	add := func(name, p, q string, x scaled.Num, inv bool) {
-		measures.Add(Code(name), Text(p), Text(q), Number(x).WithBar(0.25), Log(x.Log10()), YesNo(inv))
+		measures.Add(Code(name), Text(p), Text(q), Number(x), Log(x.Log10()), YesNo(inv))
 	}
 	add("path_norm", "1", "", scaled.New(12.3456789), true)
 	add("path_norm", "2", "", scaled.New(6.0123456e194), true)
@@ -44,6 +44,7 @@ func sample() *Document {
 		"small": NewValue(scaled.FromLog2(-4000.5)), "zero": NewValue(scaled.Num{}),
 		"nan": NewValue(scaled.New(math.NaN())), "negative": NewValue(scaled.New(-2))}
 	records := measures
+	measures.Bars(3)
 	records.Title = ""
 	return &Document{Title: "sample", Data: data, Records: &records, Tables: []Table{facts, measures},
 		Notes: []string{"note: 100% of a_b | c"}}
