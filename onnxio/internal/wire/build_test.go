@@ -96,6 +96,7 @@ func TestBuildRefuses(t *testing.T) {
 	for want, g := range map[string]Graph{
 		"numbers, strings":      {Nodes: []Node{{Attributes: []Attribute{{Name: "a", Type: AttrGraph}}}}},
 		"tensor is missing":     {Nodes: []Node{{Attributes: []Attribute{{Name: "a", Type: AttrTensor}}}}},
+		"sequence cannot":       {Outputs: []ValueInfo{{Name: "y", Kind: "sequence"}}},
 		"sparse":                {SparseInitializers: make([]SparseTensor, 1)},
 		"no raw form":           {Initializers: []Tensor{NewTensor("w", String, nil, payload32())}},
 		"wrote 4 bytes, want 8": {Initializers: []Tensor{NewTensor("w", Float32, []int64{2}, payload32(1))}},

@@ -89,6 +89,9 @@ func TestRelocateExternal(t *testing.T) {
 			bytesField(5, outside("c", "old.bin", 1, "offset", "4")[2:]), uintField(20, 4))),
 	)
 	f, dir := saved(t, map[string][]byte{"m.onnx": model, "old.bin": append(le([]float32{1, 2}), le(big)...)})
+	if !f.HasExternal() || mustParse(t, modelOf()).HasExternal() {
+		t.Error("HasExternal is wrong")
+	}
 	p := NewPatch(f)
 	check(t, p.ReplaceInitializer(0, payload32(7, 8)))
 	_, err := p.WriteTo(&bytes.Buffer{})
@@ -132,12 +135,26 @@ func TestRelocateExternal(t *testing.T) {
 	}
 }
 
+// A data file that vanished or shrank before the output is written is an error.
+func TestWriteExternalFails(t *testing.T) {
+	f, _ := saved(t, map[string][]byte{"m.onnx": modelOf(outside("a", "gone.bin", 2))})
+	p := NewPatch(f)
+	check(t, p.RelocateExternal("new.bin"))
+	_, err := p.WriteExternal(&bytes.Buffer{})
+	wantError(t, err, "no such file")
+	p = NewPatch(mustParse(t, modelOf(outside("a", "d", -1))))
+	wantError(t, p.RelocateExternal("new.bin"), "negative dimension")
+}
+
 func TestRelocateExternalRefuses(t *testing.T) {
 	inner := outside("t", "d", 1)[2:]
 	for name, graph := range map[string][]byte{
 		"subgraph":  bytesField(1, bytesField(5, bytesField(6, bytesField(5, inner)))),
 		"in a node": bytesField(1, bytesField(5, bytesField(6, bytesField(1, bytesField(5, bytesField(5, inner)))))),
 		"sparse":    bytesField(15, bytesField(1, inner)),
+		"indices":   bytesField(15, bytesField(2, inner)),
+		"in sparse": bytesField(1, bytesField(5, bytesField(6, bytesField(15, bytesField(1, inner), bytesField(2))))),
+		"attribute": bytesField(1, bytesField(5, bytesField(22, bytesField(1, inner)))),
 		"tensors":   bytesField(1, bytesField(5, bytesField(10, inner))),
 	} {
 		p := NewPatch(mustParse(t, modelOf(graph)))

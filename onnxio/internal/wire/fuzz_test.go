@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"testing"
+
+	"github.com/relupath/relupath/onnxio/internal/wire/wiretest"
 )
 
 // FuzzParse checks that any bytes either fail or can be read, edited and
@@ -22,7 +24,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(nested(3))
 	f.Add(modelOf(bytesField(5, tensorOf(Float32, []int64{3}, fixed32Field(4, 1), stringField(12, "doc"), bytesField(4, le([]float32{2, 3}))))))
 	if os.Getenv("RELUPATH_SHARED") != "" {
-		for _, path := range sharedFiles(f, "models", ".onnx") {
+		for _, path := range wiretest.Files(f, "models", ".onnx") {
 			if data, err := os.ReadFile(path); err == nil && len(data) < 10_000 {
 				f.Add(data)
 			}
@@ -35,7 +37,7 @@ func FuzzParse(f *testing.F) {
 		runtime.ReadMemStats(&after)
 		// What is allocated in all is a few times what is kept, since slices
 		// grow by copying.
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(1<<20+4*memoryPerByte*len(data)); got > most {
+		if got, most := after.TotalAlloc-before.TotalAlloc, 4*uint64(memoryBase+memoryPerByte*len(data)); got > most {
 			t.Fatalf("parsing %d bytes allocated %d, want at most %d", len(data), got, most)
 		}
 		if err != nil {

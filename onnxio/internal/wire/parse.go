@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // parseModel reads a ModelProto into the parser's file.
 func (p *parser) parseModel() *Error {
@@ -30,10 +34,7 @@ func (p *parser) parseModel() *Error {
 		case 14:
 			f.Model.Metadata = s.appendEntry(f.Model.Metadata, "metadata_props")
 		case 25:
-			f.Model.Functions = append(f.Model.Functions, Function{})
-			k := len(f.Model.Functions) - 1
-			s.charge(400)
-			s.message("functions", k, func(fn *scanner) { fn.function(&f.Model.Functions[k]) })
+			f.Model.Functions = appendMessage(s, f.Model.Functions, "functions", (*scanner).function)
 		}
 	}
 	if s.err == nil && !hasGraph {
@@ -42,36 +43,39 @@ func (p *parser) parseModel() *Error {
 	return s.err
 }
 
-func (s *scanner) appendOpset(to []Opset) []Opset {
-	var o Opset
-	s.charge(48)
-	s.message("opset_import", len(to), func(m *scanner) {
+// appendMessage parses a field of a repeated message; field takes each of its
+// fields.
+func appendMessage[T any](s *scanner, to []T, name string, field func(m *scanner, x *T)) []T {
+	var x T
+	s.charge(2 * int(unsafe.Sizeof(x)))
+	s.message(name, len(to), func(m *scanner) {
 		for m.next() {
-			switch m.num {
-			case 1:
-				o.Domain = m.string()
-			case 2:
-				o.Version = m.int64()
-			}
+			field(m, &x)
 		}
 	})
-	return append(to, o)
+	return append(to, x)
+}
+
+func (s *scanner) appendOpset(to []Opset) []Opset {
+	return appendMessage(s, to, "opset_import", func(m *scanner, o *Opset) {
+		switch m.num {
+		case 1:
+			o.Domain = m.string()
+		case 2:
+			o.Version = m.int64()
+		}
+	})
 }
 
 func (s *scanner) appendEntry(to []Entry, name string) []Entry {
-	var e Entry
-	s.charge(64)
-	s.message(name, len(to), func(m *scanner) {
-		for m.next() {
-			switch m.num {
-			case 1:
-				e.Key = m.string()
-			case 2:
-				e.Value = m.string()
-			}
+	return appendMessage(s, to, name, func(m *scanner, e *Entry) {
+		switch m.num {
+		case 1:
+			e.Key = m.string()
+		case 2:
+			e.Value = m.string()
 		}
 	})
-	return append(to, e)
 }
 
 // count returns how often the fields a and b occur in the rest of a message,
@@ -123,12 +127,11 @@ func (s *scanner) graph(g *Graph) {
 	}
 }
 
-// Sizes charged for one element of a slice, rounded up.
+// Sizes charged for one element of a slice.
 const (
-	nodeSize      = 192
-	attributeSize = 288
-	tensorSize    = 256
-	valueInfoSize = 160
+	nodeSize      = int(unsafe.Sizeof(Node{}))
+	attributeSize = 2 * int(unsafe.Sizeof(Attribute{}))
+	tensorSize    = int(unsafe.Sizeof(Tensor{}))
 )
 
 func (s *scanner) node(n *Node) {
@@ -227,44 +230,34 @@ var attributeFields = map[protowire.Number]AttributeType{
 }
 
 func (s *scanner) appendSparse(to []SparseTensor) []SparseTensor {
-	s.charge(2*tensorSize + 32)
-	to = append(to, SparseTensor{})
-	t := &to[len(to)-1]
-	s.message("sparse_initializer", len(to)-1, func(m *scanner) {
-		for m.next() {
-			switch m.num {
-			case 1:
-				m.message("values", -1, func(v *scanner) { v.tensor(&t.Values) })
-			case 2:
-				m.message("indices", -1, func(v *scanner) { v.tensor(&t.Indices) })
-			case 3:
-				m.charge(8)
-				m.numbers(protowire.VarintType, func(v uint64) { t.Dims = append(t.Dims, int64(v)) })
-			}
+	to = appendMessage(s, to, "sparse_initializer", func(m *scanner, t *SparseTensor) {
+		switch m.num {
+		case 1:
+			m.message("values", -1, func(v *scanner) { v.tensor(&t.Values) })
+		case 2:
+			m.message("indices", -1, func(v *scanner) { v.tensor(&t.Indices) })
+		case 3:
+			m.charge(8)
+			m.numbers(protowire.VarintType, func(v uint64) { t.Dims = append(t.Dims, int64(v)) })
 		}
 	})
-	s.file.outside(&t.Values)
-	s.file.outside(&t.Indices)
+	s.file.outside(&to[len(to)-1].Values)
+	s.file.outside(&to[len(to)-1].Indices)
 	return to
 }
 
 func (s *scanner) appendValueInfo(to []ValueInfo, name string) []ValueInfo {
-	var v ValueInfo
-	s.charge(valueInfoSize)
 	hasType := false
-	s.message(name, len(to), func(m *scanner) {
-		for m.next() {
-			switch m.num {
-			case 1:
-				v.Name = m.string()
-			case 2:
-				if m.once(&hasType, "type") {
-					m.message("type", -1, func(t *scanner) { t.typeProto(&v) })
-				}
+	return appendMessage(s, to, name, func(m *scanner, v *ValueInfo) {
+		switch m.num {
+		case 1:
+			v.Name = m.string()
+		case 2:
+			if m.once(&hasType, "type") {
+				m.message("type", -1, func(t *scanner) { t.typeProto(v) })
 			}
 		}
 	})
-	return append(to, v)
 }
 
 func (s *scanner) typeProto(v *ValueInfo) {
@@ -304,46 +297,40 @@ func (s *scanner) tensorType(v *ValueInfo) {
 }
 
 func (s *scanner) appendDim(to []Dim) []Dim {
-	var d Dim
-	s.charge(48)
-	s.message("dim", len(to), func(m *scanner) {
-		for m.next() {
-			switch m.num {
-			case 1:
-				d = Dim{Known: true, Value: m.int64()}
-			case 2:
-				d = Dim{Param: m.string()}
-			}
+	return appendMessage(s, to, "dim", func(m *scanner, d *Dim) {
+		switch m.num {
+		case 1:
+			*d = Dim{Known: true, Value: m.int64()}
+		case 2:
+			*d = Dim{Param: m.string()}
 		}
 	})
-	return append(to, d)
 }
 
+// function takes one field of a FunctionProto.
 func (s *scanner) function(f *Function) {
-	for s.next() {
-		switch s.num {
-		case 1:
-			f.Name = s.string()
-		case 4:
-			f.Inputs = s.appendString(f.Inputs)
-		case 5:
-			f.Outputs = s.appendString(f.Outputs)
-		case 6:
-			f.AttributeNames = s.appendString(f.AttributeNames)
-		case 7:
-			s.charge(nodeSize)
-			var n Node
-			s.message("node", len(f.Nodes), func(m *scanner) { m.node(&n) })
-			s.file.outsideNode(&n)
-			f.Nodes = append(f.Nodes, n)
-		case 9:
-			f.OpsetImports = s.appendOpset(f.OpsetImports)
-		case 10:
-			f.Domain = s.string()
-		case 11:
-			f.Attributes = s.appendAttribute(f.Attributes, "attribute_proto")
-		case 13:
-			f.Overload = s.string()
-		}
+	switch s.num {
+	case 1:
+		f.Name = s.string()
+	case 4:
+		f.Inputs = s.appendString(f.Inputs)
+	case 5:
+		f.Outputs = s.appendString(f.Outputs)
+	case 6:
+		f.AttributeNames = s.appendString(f.AttributeNames)
+	case 7:
+		s.charge(2 * nodeSize)
+		var n Node
+		s.message("node", len(f.Nodes), func(m *scanner) { m.node(&n) })
+		s.file.outsideNode(&n)
+		f.Nodes = append(f.Nodes, n)
+	case 9:
+		f.OpsetImports = s.appendOpset(f.OpsetImports)
+	case 10:
+		f.Domain = s.string()
+	case 11:
+		f.Attributes = s.appendAttribute(f.Attributes, "attribute_proto")
+	case 13:
+		f.Overload = s.string()
 	}
 }

@@ -1,6 +1,10 @@
 package wire
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,6 +41,7 @@ func TestParse(t *testing.T) {
 				bytesField(1, stringField(2, "batch")), bytesField(1, uintField(1, 3)), bytesField(1))))),
 			bytesField(11, stringField(1, "seq"), bytesField(2, bytesField(4))),
 			bytesField(12, stringField(1, "y")),
+			bytesField(15, bytesField(1, stringField(8, "sp")), bytesField(2, uintField(2, 7)), bytesField(3, varints(5, 6))),
 		),
 	)
 	f := mustParse(t, data)
@@ -77,10 +82,38 @@ func TestParse(t *testing.T) {
 			{Name: "x", Tensor: true, ElemType: Float32, HasShape: true, Dims: []Dim{{Param: "batch"}, {Known: true, Value: 3}, {}}},
 			{Name: "seq", Kind: "sequence"},
 		},
-		Outputs: []ValueInfo{{Name: "y"}},
+		Outputs:            []ValueInfo{{Name: "y"}},
+		SparseInitializers: []SparseTensor{{Values: Tensor{Name: "sp"}, Indices: Tensor{DType: Int64}, Dims: []int64{5, 6}}},
 	}
 	if d := cmp.Diff(wantGraph, f.Graph, exported); d != "" {
 		t.Errorf("graph (-want +got):\n%s", d)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	empty, page := filepath.Join(dir, "empty.onnx"), filepath.Join(dir, "page.onnx")
+	check(t, os.WriteFile(empty, nil, 0o644))
+	check(t, os.WriteFile(page, []byte("<html>"), 0o644))
+	for path, want := range map[string]string{
+		filepath.Join(dir, "nothing"): "no such file",
+		dir:                           "this is a folder",
+		empty:                         "the file is empty",
+		page:                          "HTML",
+	} {
+		f, err := Open(path)
+		wantError(t, err, want)
+		wantError(t, err, path)
+		if f != nil {
+			t.Errorf("%s: a File beside an error", path)
+		}
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("%v is not an *Error", err)
+		}
+	}
+	if _, err := Open(filepath.Join(dir, "nothing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v does not wrap fs.ErrNotExist", err)
 	}
 }
 
@@ -98,8 +131,9 @@ func TestOpset(t *testing.T) {
 		{[]Opset{{"", 12}, {"com.x", 2}}, "com.x", 2},
 	} {
 		m := Model{OpsetImports: c.imports}
-		if got := m.Opset(c.domain); got != c.want {
-			t.Errorf("Opset(%q) with %v is %d, want %d", c.domain, c.imports, got, c.want)
+		f := Function{OpsetImports: c.imports}
+		if m, f := m.Opset(c.domain), f.Opset(c.domain); m != c.want || f != c.want {
+			t.Errorf("Opset(%q) with %v is %d and %d, want %d", c.domain, c.imports, m, f, c.want)
 		}
 	}
 }

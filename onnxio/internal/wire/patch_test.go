@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/relupath/relupath/onnxio/internal/wire/wiretest"
 )
 
 func payload32(v ...float32) Payload { return RawBytes(le(v)) }
@@ -201,7 +203,7 @@ func TestPaddedPrefix(t *testing.T) {
 }
 
 func TestSharedModelsPatch(t *testing.T) {
-	files := append(sharedFiles(t, "models", ".onnx"), sharedFiles(t, "conformance", "model.onnx")...)
+	files := append(wiretest.Files(t, "models", ".onnx"), wiretest.Files(t, "conformance", "model.onnx")...)
 	edited, split := 0, 0
 	for _, path := range files {
 		t.Run(path, func(t *testing.T) {

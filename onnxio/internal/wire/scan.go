@@ -13,9 +13,12 @@ type span struct{ prefix, start, end int }
 
 func (s span) len() int { return s.end - s.start }
 
-// memoryPerByte bounds what the index of a file takes, in bytes for each byte
-// of the file. The densest sane files stay below 15.
-const memoryPerByte = 32
+// The index of a file may take memoryBase bytes and memoryPerByte more for each
+// byte of the file. Models without payloads, the densest files, need below 20.
+const (
+	memoryBase    = 1 << 20
+	memoryPerByte = 64
+)
 
 // parser holds what the scanners of one file share.
 type parser struct {
@@ -26,7 +29,7 @@ type parser struct {
 }
 
 func newParser(f *File, data []byte) *parser {
-	return &parser{file: f, data: data, left: 4096 + memoryPerByte*int64(len(data))}
+	return &parser{file: f, data: data, left: memoryBase + memoryPerByte*int64(len(data))}
 }
 
 // scanner walks the fields of one message. The first error sticks and ends the
