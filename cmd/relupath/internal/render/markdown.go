@@ -24,13 +24,7 @@ func writeMarkdown(w io.Writer, d *Document) error {
 		if t.Title != "" {
 			fmt.Fprintf(w, "**%s**\n\n", escapeMarkdown(t.Title))
 		}
-		align := make([]tw.Align, len(t.Columns))
-		for k := range align {
-			align[k] = tw.AlignLeft
-			if t.rightAligned(k) {
-				align[k] = tw.AlignRight
-			}
-		}
+		align := t.aligns(t.all())
 		tab := tablewriter.NewTable(w,
 			tablewriter.WithRenderer(renderer.NewMarkdown()),
 			tablewriter.WithHeaderAutoFormat(tw.Off),

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"flag"
 	"math"
 	"math/big"
 	"os"
@@ -16,9 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // sample holds one cell of every kind and magnitude.
 func sample() *Document {
@@ -59,34 +57,10 @@ func rendered(t *testing.T, d *Document, opt Options) string {
 	return b.String()
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if _, body, ok := strings.Cut(got, "<body>"); ok {
-		// The style and the script around it are not repeated.
-		got, _, _ = strings.Cut(body, "<script>")
-	}
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got), go test -update rewrites it:\n%s", path, diff)
-	}
-}
-
 func TestFormats(t *testing.T) {
 	for _, f := range Formats() {
 		t.Run(f, func(t *testing.T) {
-			golden(t, "sample."+f, rendered(t, sample(), Options{Format: Format(f)}))
+			golden.Check(t, "sample."+f, rendered(t, sample(), Options{Format: Format(f)}))
 		})
 	}
 }
@@ -108,7 +82,7 @@ func TestPlainTableFitsTheWidth(t *testing.T) {
 			t.Errorf("a line of %d columns: %s", n, line)
 		}
 	}
-	golden(t, "wide.table", got)
+	golden.Check(t, "wide.table", got)
 }
 
 func TestReaderNumbers(t *testing.T) {

@@ -28,7 +28,7 @@ func writeText(w io.Writer, d *Document, width int) error {
 		}
 		grid := t.strings(decimal.String, func(s string) string { return s })
 		widths := grid.widths()
-		for k, cols := range cut(widths, t.keys(), squeezable(t), width) {
+		for k, cols := range cut(widths, t.all(), t.keys(), squeezable(t), width) {
 			if k > 0 {
 				fmt.Fprintln(w)
 			}
@@ -119,11 +119,7 @@ func squeezable(t *Table) int {
 
 // cut shares a table's columns over pieces no wider than width: every piece
 // begins with the key columns. A table with a squeezable column stays whole.
-func cut(widths []int, keys, squeeze, width int) [][]int {
-	all := make([]int, len(widths))
-	for i := range all {
-		all[i] = i
-	}
+func cut(widths, all []int, keys, squeeze, width int) [][]int {
 	if squeeze >= 0 || total(widths, all) <= width {
 		return [][]int{all}
 	}
@@ -149,16 +145,12 @@ func total(widths, cols []int) int {
 }
 
 func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) error {
-	align := make([]tw.Align, len(cols))
+	align := t.aligns(cols)
 	padding := make([]tw.Padding, len(cols))
 	limits := tw.NewMapper[int, int]()
 	squeeze := squeezable(t)
 	over := total(widths, cols) - width
 	for k, i := range cols {
-		align[k] = tw.AlignLeft
-		if t.rightAligned(i) {
-			align[k] = tw.AlignRight
-		}
 		pad := gap
 		if k == len(cols)-1 {
 			pad = 0
@@ -206,6 +198,27 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 		}
 	}
 	return nil
+}
+
+// aligns returns how each of some columns is aligned.
+func (t *Table) aligns(cols []int) []tw.Align {
+	align := make([]tw.Align, len(cols))
+	for k, i := range cols {
+		align[k] = tw.AlignLeft
+		if t.rightAligned(i) {
+			align[k] = tw.AlignRight
+		}
+	}
+	return align
+}
+
+// all returns the indices of every column.
+func (t *Table) all() []int {
+	out := make([]int, len(t.Columns))
+	for i := range out {
+		out[i] = i
+	}
+	return out
 }
 
 func onIf(b bool) tw.State { //nolint:revive // turns a condition into the library's switch
