@@ -95,7 +95,7 @@ func (t *Tensor) externalBytes(size int) ([]byte, error) {
 	if err != nil {
 		return nil, t.fail("%v", err)
 	}
-	if l.Offset > int64(len(data)) || int64(size) > int64(len(data))-l.Offset {
+	if int64(size) > int64(len(data))-l.Offset {
 		return nil, t.fail("external data wants bytes %d to %d of %q, which has %d", l.Offset, l.Offset+int64(size), l.Path, len(data))
 	}
 	return data[l.Offset:][:size:size], nil

@@ -213,7 +213,7 @@ func TestCaptures(t *testing.T) {
 	sub := join(
 		bytesField(11, stringField(1, "formal")),
 		bytesField(5, stringField(8, "const")),
-		bytesField(1, stringField(1, "formal"), stringField(1, "const"), stringField(1, "outer"), stringField(2, "mid"), stringField(4, "Sum")),
+		bytesField(1, stringField(1, "formal"), stringField(1, "const"), stringField(1, "outer"), stringField(1, ""), stringField(2, "mid"), stringField(4, "Sum")),
 		bytesField(1, stringField(4, "If"), stringField(1, "mid"), bytesField(5, stringField(1, "else"), bytesField(6, inner...))),
 		bytesField(12, stringField(1, "mid")),
 	)

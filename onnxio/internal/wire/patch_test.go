@@ -200,6 +200,27 @@ func TestPaddedPrefix(t *testing.T) {
 	if d := cmp.Diff(model(2), written(t, p)); d != "" {
 		t.Errorf("bytes (-want +got):\n%s", d)
 	}
+	reads := func(name string) []byte {
+		return padded(7, join(padded(1, padded(1, []byte(name))), padded(11, stringField(1, "a")), padded(11, stringField(1, "b"))))
+	}
+	p = NewPatch(mustParse(t, reads("a")))
+	check(t, p.RepointInput(0, 0, "b"))
+	if d := cmp.Diff(reads("b"), written(t, p)); d != "" {
+		t.Errorf("a name of the same length (-want +got):\n%s", d)
+	}
+}
+
+// An absent input that ends a node that ends the graph is given a name, where
+// an initializer is appended as well.
+func TestEditsAtOnePlace(t *testing.T) {
+	p := NewPatch(mustParse(t, modelOf(bytesField(1, stringField(4, "Clip"), stringField(1, "")))))
+	check(t, p.AddInitializer("w", Float32, []int64{1}, payload32(1)))
+	check(t, p.RepointInput(0, 0, "w"))
+	want := modelOf(bytesField(1, stringField(4, "Clip"), stringField(1, "w")),
+		bytesField(5, uintField(1, 1), uintField(2, 1), stringField(8, "w"), bytesField(9, le([]float32{1}))))
+	if d := cmp.Diff(want, written(t, p)); d != "" {
+		t.Errorf("bytes (-want +got):\n%s", d)
+	}
 }
 
 func TestSharedModelsPatch(t *testing.T) {
