@@ -31,7 +31,7 @@ type source struct {
 
 // plainSource reads the size bytes of r as they are.
 func plainSource(ctx context.Context, name string, r io.Reader, size int64) *source {
-	return &source{ctx: ctx, name: name, left: size, r: bufio.NewReaderSize(contextReader{ctx, r}, 1<<16)}
+	return &source{ctx: ctx, name: name, left: size, r: buffered(contextReader{ctx, r}, size)}
 }
 
 // newSource reads from r, which holds size bytes; a gzip stream is recognised
@@ -53,7 +53,12 @@ func newSource(ctx context.Context, name string, r io.Reader, size int64) (*sour
 func (s *source) unpack(z io.Reader) {
 	s.left = inflated(s.left)
 	s.packed = true
-	s.r = bufio.NewReaderSize(z, 1<<16)
+	s.r = buffered(z, s.left)
+}
+
+// buffered reads r, of at most size bytes, in pieces.
+func buffered(r io.Reader, size int64) *bufio.Reader {
+	return bufio.NewReaderSize(r, int(min(size, 1<<16)))
 }
 
 // inflated bounds the length of what n packed bytes unpack to.

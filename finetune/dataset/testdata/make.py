@@ -1,4 +1,6 @@
-import numpy as np, scipy.io
+"""Makes the files here and prints what TestOrder expects: python testdata/make.py in the package's folder."""
+import numpy as np
+import scipy.io
 h,w,c,n=np.indices((32,32,3,3))
 X=((7*h+3*w+50*c+11*n)%256).astype(np.uint8)
 y=np.array([[1],[10],[9]],np.uint8)
