@@ -40,6 +40,7 @@ func TestCIFAR100(t *testing.T) {
 	write(t, dir, "train.bin", append(cifarRecord(10, 19, 99), cifarRecord(20, 0, 1)...))
 	s := mustLoad(t, "cifar100:"+dir+",scale=1,mean=1/2/3,std=2,transpose,limit=1", Options{})
 	diff(t, "fine labels", []int{99}, s.Labels())
+	diff(t, "bytes kept", 3072, len(s.x.u8))
 	diff(t, "shape", []int{32, 32, 3}, s.Shape())
 	diff(t, "first pixel", []float64{4.5, 4.5, 4.5, 4.5}, values(s)[:4])
 }

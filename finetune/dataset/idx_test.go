@@ -84,7 +84,7 @@ func TestIDXErrors(t *testing.T) {
 		{"trailing gzip", pack(append(idx(8, []int{3, 2, 2}, ramp(12)...), 0)), labels, []string{"bytes follow"}},
 		{"huge", idx(8, []int{1 << 30, 1 << 10, 1 << 10}), labels, []string{"should take", "truncated"}},
 		{"huge gzip", pack(idx(8, []int{1 << 30, 28, 28})), labels, []string{"should take 841813590016 bytes", "truncated"}},
-		{"impossible", idx(8, []int{1 << 31, 1 << 31, 1 << 31}), labels, []string{"is not possible"}},
+		{"impossible", idx(8, []int{1 << 30, 1 << 30, 1 << 30}), labels, []string{"is not possible"}},
 		{"no values", idx(8, []int{3, 0, 2}), labels, []string{"[3 0 2] holds no values"}},
 		{"no examples", idx(8, []int{0, 2, 2}), idx(8, []int{0}), []string{"[0 2 2] holds no values"}},
 		{"swapped", labels, images, []string{"train-images", "shape [3]", "first"}},

@@ -179,6 +179,7 @@ func TestSVHNErrors(t *testing.T) {
 		{"shape", little().array("X", []int{28, 28, 3, 2}, 2, make([]byte, 28*28*6)).array("y", []int{1, 2}, 2, []byte{1, 2}).b, []string{"(X)", "[28 28 3 2]", "(32, 32, 3, N)"}},
 		{"element type", little().array("X", []int{32, 32, 3, 1}, 4, make([]byte, 2*3072)).array("y", []int{1, 1}, 2, []byte{1}).b, []string{"(X)", "uint8"}},
 		{"shape lies", lie([]int{32, 32, 3, 3}), []string{"(X)", "take 6144 bytes", "needs 9216"}},
+		{"shape too small", lie([]int{32, 32, 3, 1}), []string{"take 6144 bytes", "needs 3072"}},
 		{"shape impossible", lie([]int{1 << 30, 1 << 30, 1 << 30, 1 << 30}), []string{"is not possible"}},
 		{"shape negative", lie([]int{32, 32, -3, 2}), []string{"is not possible"}},
 		{"cell", little().add(miMatrix, little().variable("X", 1, []int{1, 1}, 2, []byte{1})).b, []string{"(X)", "not a real numeric array"}},

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/sbinet/npyio/npy"
@@ -137,7 +139,7 @@ func TestNPYErrors(t *testing.T) {
 		{"truncated", x[:len(x)-1], labels, []string{"shape [2 3]", "6 bytes", "truncated"}},
 		{"trailing", append(bytes.Clone(x), 0), labels, []string{"bytes follow"}},
 		{"huge", npyFile("<f8", "False", "(1000000000, 1000000000)"), labels, []string{"should take 8000000000000000000 bytes", "truncated"}},
-		{"overflow", npyFile("<f8", "False", "(10000000000, 10000000000)"), labels, []string{"is not possible"}},
+		{"overflow", npyFile("<f8", "False", "(1000000000, 1000000000, 1000000000)"), labels, []string{"is not possible"}},
 		{"negative", npyFile("<f8", "False", "(-1, 3)"), labels, []string{"[-1 3] is not possible"}},
 		{"no examples", npyFile("|u1", "False", "(0, 3)"), labels, []string{"[0 3] holds no values"}},
 		{"infinite", inf, labels, []string{"x.npy", "record 1, column 1", "+Inf"}},
@@ -179,6 +181,44 @@ func archive(members map[string][]byte) []byte {
 		panic(err)
 	}
 	return b.Bytes()
+}
+
+// A packed stream can declare far more than it holds and still be within what
+// packing achieves; memory must follow what comes, not what is declared.
+func TestDeclaredSizesAreNotBelieved(t *testing.T) {
+	noise := make([]byte, 100<<10)
+	pcg := rand.NewPCG(1, 2)
+	for i := range noise {
+		noise[i] = byte(pcg.Uint64())
+	}
+	const declared = 100 << 20
+	member := npyFile("|u1", "False", fmt.Sprintf("(1, %d)", declared), noise...)
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "x.npy", CompressedSize64: uint64(len(member)), UncompressedSize64: 1 << 40})
+	if err == nil {
+		_, err = w.Write(member)
+	}
+	if err == nil {
+		_, err = z.Create("y.npy")
+	}
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, spec := range []string{
+		"idx:" + write(t, dir, "x.gz", pack(idx(8, []int{1, declared}, noise...))) + ",y",
+		"npz:" + write(t, dir, "x.npz", b.Bytes()),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := load(spec, Options{})
+		runtime.ReadMemStats(&after)
+		wantDataError(t, err, "should take 104857600 bytes", "the file ends after")
+		if got := after.TotalAlloc - before.TotalAlloc; got > 8<<20 {
+			t.Errorf("%s: %d bytes allocated for a file of %d", spec, got, len(noise))
+		}
+	}
 }
 
 func TestNPZErrors(t *testing.T) {

@@ -139,8 +139,8 @@ func batch[T float32 | float64](s *Set, dst []T, order []int, table []T) {
 	}
 }
 
-// lookUp replaces bytes by table entries; the channel changes every inner
-// values.
+// lookUp replaces bytes by table entries. The channel changes every inner
+// values: from value to value, or from plane to plane, each of them once.
 func lookUp[T float32 | float64](dst []T, src []uint8, table []T, inner int) {
 	if len(table) == 256 {
 		inner = len(src)
@@ -156,9 +156,6 @@ func lookUp[T float32 | float64](dst []T, src []uint8, table []T, inner int) {
 		return
 	}
 	for ; len(src) > 0; c += 256 {
-		if c == len(table) {
-			c = 0
-		}
 		one := (*[256]T)(table[c:])
 		out := dst[:inner]
 		for j, v := range src[:inner] {
