@@ -96,7 +96,7 @@ func (v *Average) eval(_ *evaluator, dst, src []float64, batch int) {
 }
 
 func (v *Average) sums(q *SumRequest, s *Sums) {
-	nOut, nIn := v.Out().Inner, v.In().Inner
+	nOut := v.Out().Inner
 	// The row sums of a channel are those of its fullest position.
 	taps := make([]float64, nOut)
 	v.Window.Taps(func(out, _, _ int) { taps[out]++ })

@@ -1,0 +1,127 @@
+// Package blas finds the fastest matrix product that the machine offers: the
+// OpenBLAS library, loaded at run time without cgo, else gonum's in Go.
+//
+// All matrices are row-major. The build tag noblas leaves the loader out, for
+// a static binary.
+package blas
+
+import (
+	"sync"
+
+	gonumblas "gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/gonum"
+)
+
+// Engine is one implementation of the products. It is safe for concurrent use.
+type Engine struct {
+	name  string
+	dgemm func(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
+	sgemm func(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
+	// setThreads and threads are nil where the number cannot be set.
+	setThreads func(n int)
+}
+
+// Name says what the engine is, with its version.
+func (e *Engine) Name() string { return e.name }
+
+// Dgemm computes C = alpha op(A) op(B) + beta C: C is m x n, op(A) m x k,
+// op(B) k x n, with leading dimensions (row strides) lda, ldb, ldc. With beta
+// 0, C is not read. It panics when a slice is too short.
+func (e *Engine) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+	if m == 0 || n == 0 {
+		return
+	}
+	check(transA, m, k, len(a), lda)
+	check(transB, k, n, len(b), ldb)
+	check(false, m, n, len(c), ldc)
+	if k == 0 {
+		scale(m, n, beta, c, ldc)
+		return
+	}
+	e.dgemm(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// Sgemm is Dgemm in float32.
+func (e *Engine) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	if m == 0 || n == 0 {
+		return
+	}
+	check(transA, m, k, len(a), lda)
+	check(transB, k, n, len(b), ldb)
+	check(false, m, n, len(c), ldc)
+	if k == 0 {
+		scale(m, n, beta, c, ldc)
+		return
+	}
+	e.sgemm(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// SetThreads sets the number of threads of later products, where the engine
+// has threads of its own to set. It is process-wide.
+func (e *Engine) SetThreads(n int) {
+	if e.setThreads != nil && n > 0 {
+		e.setThreads(n)
+	}
+}
+
+func check(trans bool, rows, cols, n, ld int) {
+	if trans {
+		rows, cols = cols, rows
+	}
+	if ld < cols || (rows > 0 && cols > 0 && n < (rows-1)*ld+cols) {
+		panic("blas: a matrix is too short for its dimensions")
+	}
+}
+
+func scale[T float32 | float64](m, n int, beta T, c []T, ldc int) {
+	for i := range m {
+		row := c[i*ldc:][:n]
+		for j := range row {
+			if beta == 0 {
+				row[j] = 0
+			} else {
+				row[j] *= beta
+			}
+		}
+	}
+}
+
+// Gonum returns the engine in Go, which is always there.
+func Gonum() *Engine {
+	return &Engine{
+		name: "gonum (Go)",
+		dgemm: func(ta, tb bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+			gonum.Implementation{}.Dgemm(trans(ta), trans(tb), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+		},
+		sgemm: func(ta, tb bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+			gonum.Implementation{}.Sgemm(trans(ta), trans(tb), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+		},
+	}
+}
+
+func trans(t bool) gonumblas.Transpose {
+	if t {
+		return gonumblas.Trans
+	}
+	return gonumblas.NoTrans
+}
+
+var found = sync.OnceValues(func() (*Engine, []string) {
+	e, tried := load()
+	if e == nil {
+		e = Gonum()
+	}
+	return e, tried
+})
+
+// Find returns the fastest engine, looked for once.
+func Find() *Engine {
+	e, _ := found()
+	return e
+}
+
+// Tried lists the libraries that Find looked for, with the outcome of each.
+func Tried() []string {
+	_, tried := found()
+	return tried
+}

@@ -1,0 +1,5 @@
+//go:build noblas || !(linux || darwin)
+
+package blas
+
+func load() (*Engine, []string) { return nil, nil }
