@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/relupath/relupath/onnxio"
 )
 
 // The exit codes of the command line's contract.
@@ -73,7 +75,9 @@ func codeOf(err error) int {
 // isInvalid reports whether a model or data, not the machine, is to blame.
 func isInvalid(err error) bool {
 	var data *dataError
-	return errors.As(err, &data)
+	var unsupported *onnxio.UnsupportedError
+	var invalid *onnxio.InvalidError
+	return errors.As(err, &data) || errors.As(err, &unsupported) || errors.As(err, &invalid)
 }
 
 // message returns what standard error shows; empty for nothing.

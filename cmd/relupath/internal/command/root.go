@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
@@ -75,7 +76,7 @@ writes ONNX back.`,
 	f.BoolVar(&a.force, "force", false, "overwrite files that exist")
 	f.Uint64Var(&a.seed, "seed", 1, "seed of everything random")
 	f.IntVar(&a.threads, "threads", 0, "threads to compute with (default: the number of CPUs)")
-	cmd.AddCommand(a.completion())
+	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.init(), a.doctor(), a.completion())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)
 		c.Flags().SortFlags = false
@@ -93,6 +94,14 @@ func (a *app) check() error {
 		a.threads = runtime.GOMAXPROCS(0)
 	}
 	return nil
+}
+
+// biasPolicy returns what --bias says.
+func (a *app) biasPolicy() analysis.Bias {
+	if a.bias == "exclude" {
+		return analysis.ExcludeBias
+	}
+	return analysis.IncludeBias
 }
 
 // usageArgs makes a wrong number of arguments a wrong usage.

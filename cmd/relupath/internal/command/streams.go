@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +42,29 @@ func (a *app) warn(format string, args ...any) {
 	}
 }
 
+// readIn reads standard input to its end. A cancelled context ends the wait:
+// the read itself cannot be interrupted.
+func (a *app) readIn(ctx context.Context) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := io.ReadAll(a.in)
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return nil, fmt.Errorf("standard input: %w", r.err)
+		}
+		return r.data, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // progress draws a bar of n steps on a terminal; elsewhere, and with --quiet,
 // it draws nothing. The bar appears after a moment, so that short work shows
 // none.
@@ -59,10 +83,15 @@ func (a *app) progress(n int, what string) *progressbar.ProgressBar {
 
 // report writes a result to a file, or to standard output for "" and "-".
 func (a *app) report(d *render.Document, path string) error {
-	opt := render.Options{Format: render.Format(a.format), Width: a.width}
 	if path == "" || path == stdStream {
-		return render.Write(a.out, d, opt)
+		return a.reportTo(a.out, d)
 	}
-	opt.Width = 0
-	return a.save(path, func(w io.Writer) error { return render.Write(w, d, opt) })
+	return a.save(path, func(w io.Writer) error {
+		return render.Write(w, d, render.Options{Format: render.Format(a.format)})
+	})
+}
+
+// reportTo writes a result to one of the streams.
+func (a *app) reportTo(w io.Writer, d *render.Document) error {
+	return render.Write(w, d, render.Options{Format: render.Format(a.format), Width: a.width})
 }

@@ -1,0 +1,157 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
+)
+
+type runOptions struct {
+	modelFlags
+	inputs []string
+	output string
+}
+
+func (a *app) run() *cobra.Command {
+	o := &runOptions{}
+	cmd := &cobra.Command{
+		Use:   "run MODEL --input [NAME=]X.npy -o Y.npy",
+		Short: "Evaluate a model on inputs from NumPy files",
+		Long: `run evaluates the whole model, preamble and head included, in float64, on a
+batch of inputs (batch first). A model with several outputs writes one file an
+output into the folder given with -o.`,
+		Example: `  relupath run mlp.onnx --input x.npy -o y.npy
+  relupath run mlp.onnx --input x.npy -o - > y2.npy`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+	}
+	o.add(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&o.inputs, "input", nil, "values of an input: [NAME=]X.npy; - is standard input")
+	f.StringVarP(&o.output, "output", "o", "", "the NumPy file to write, - for standard output; a folder for several outputs")
+	return cmd
+}
+
+// runJSON is the result of run, schema relupath.run/1.
+type runJSON struct {
+	Schema  string      `json:"schema"`
+	Model   string      `json:"model"`
+	Batch   int         `json:"batch"`
+	Outputs []runOutput `json:"outputs"`
+}
+
+type runOutput struct {
+	Name  string   `json:"name"`
+	Type  string   `json:"type"`
+	Shape []int    `json:"shape"`
+	File  string   `json:"file"`
+	Min   *float64 `json:"min"`
+	Max   *float64 `json:"max"`
+}
+
+func (o *runOptions) run(ctx context.Context, a *app, path string) error {
+	if o.output == "" {
+		return usagef("run: give the file to write with -o")
+	}
+	m, err := a.open(ctx, path, &o.modelFlags)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	files, err := o.files(a, m.Net)
+	if err != nil {
+		return err
+	}
+	in, batch, err := a.readInputs(ctx, m.Net, o.inputs)
+	if err != nil {
+		return err
+	}
+	ys, err := m.Net.Eval(ctx, in, batch, dag.EvalOptions{Threads: a.threads})
+	if err != nil {
+		return err
+	}
+	r := &runJSON{Schema: "relupath.run/1", Model: path, Batch: batch, Outputs: []runOutput{}}
+	for k, p := range m.Net.Outputs {
+		y := &array{append([]int{batch}, m.Net.Nodes[p.Node].Shape...), ys[k]}
+		typ := elementOf(m.Outputs, p.Name)
+		if err := a.save(files[k], func(w io.Writer) error { return writeNPY(w, y, typ) }); err != nil {
+			return err
+		}
+		lo, hi := extent(y.data)
+		r.Outputs = append(r.Outputs, runOutput{p.Name, typ, y.shape, files[k], render.Real(lo), render.Real(hi)})
+	}
+	to := a.out
+	if o.output == stdStream {
+		to = a.err
+	}
+	return a.reportTo(to, runDocument(r))
+}
+
+// unsafeName matches what an output's name may not keep in a file's name.
+var unsafeName = regexp.MustCompile(`[^A-Za-z0-9._-]`)
+
+// files returns the file of each output, after checking that all may be
+// written.
+func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
+	info, err := os.Stat(o.output)
+	folder := err == nil && info.IsDir()
+	if len(n.Outputs) == 1 && !folder {
+		return []string{o.output}, a.vacant(o.output)
+	}
+	if !folder {
+		return nil, usagef("the model has %d outputs: give a folder with -o, %s is none", len(n.Outputs), o.output)
+	}
+	var out []string
+	used := map[string]string{}
+	for _, p := range n.Outputs {
+		file := filepath.Join(o.output, unsafeName.ReplaceAllString(p.Name, "_")+".npy")
+		if other, ok := used[file]; ok {
+			return nil, fmt.Errorf("outputs %q and %q would both be written to %s", other, p.Name, file)
+		}
+		used[file] = p.Name
+		if err := a.vacant(file); err != nil {
+			return nil, err
+		}
+		out = append(out, file)
+	}
+	return out, nil
+}
+
+// elementOf returns the type in which an output is written: the model's own
+// where it is float32 or int64, else float64.
+func elementOf(ports []onnxio.PortInfo, name string) string {
+	for _, p := range ports {
+		if p.Name == name && (p.Type == "float32" || p.Type == "int64") {
+			return p.Type
+		}
+	}
+	return "float64"
+}
+
+// extent returns the smallest and the largest value; NaN for none or NaN.
+func extent(v []float64) (lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, x := range v {
+		lo, hi = min(lo, x), max(hi, x)
+	}
+	return lo, hi
+}
+
+func runDocument(r *runJSON) *render.Document {
+	t := render.Table{Columns: []string{"output", "type", "shape", "min", "max", "file"}}
+	for _, y := range r.Outputs {
+		t.Add(render.Code(y.Name), render.Code(y.Type), render.Code(render.Dims(y.Shape)),
+			optional(y.Min), optional(y.Max), render.Code(y.File))
+	}
+	return &render.Document{Data: r, Tables: []render.Table{t}, Records: &t}
+}

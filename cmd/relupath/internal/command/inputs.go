@@ -1,0 +1,90 @@
+package command
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// readInputs reads [NAME=]X.npy for every input of a network and returns the
+// values and the size of the batch. A network with one input needs no name.
+func (a *app) readInputs(ctx context.Context, n *dag.Network, specs []string) ([][]float64, int, error) {
+	values := make([][]float64, len(n.Inputs))
+	batch := -1
+	for _, spec := range specs {
+		k, file, err := inputOf(n, spec)
+		if err != nil {
+			return nil, 0, err
+		}
+		if values[k] != nil {
+			return nil, 0, usagef("input %q is given twice", n.Inputs[k].Name)
+		}
+		arr, err := a.readArray(ctx, file)
+		if err != nil {
+			return nil, 0, err
+		}
+		nd := &n.Nodes[n.Inputs[k].Node]
+		size, ok := batchOf(arr.shape, nd.Shape)
+		if !ok {
+			return nil, 0, invalidf("%s: shape %v does not fit input %q: want the batch and then %v", file, arr.shape, n.Inputs[k].Name, nd.Shape)
+		}
+		if batch >= 0 && size != batch {
+			return nil, 0, invalidf("%s: a batch of %d samples, another input has %d", file, size, batch)
+		}
+		values[k], batch = arr.data, size
+	}
+	for k, v := range values {
+		if v == nil {
+			return nil, 0, usagef("input %q is missing: give %s=X.npy", n.Inputs[k].Name, n.Inputs[k].Name)
+		}
+	}
+	return values, batch, nil
+}
+
+// inputOf tells which input a spec is for, and its file. A name ends at the
+// first = that gives an input's name; a path may contain = too.
+func inputOf(n *dag.Network, spec string) (k int, file string, err error) {
+	var names []string
+	for k, p := range n.Inputs {
+		if file, ok := strings.CutPrefix(spec, p.Name+"="); ok {
+			return k, file, nil
+		}
+		names = append(names, p.Name)
+	}
+	if len(n.Inputs) == 1 {
+		if name, _, ok := strings.Cut(spec, "="); ok {
+			if _, err := os.Stat(spec); err != nil {
+				return 0, "", usagef("the model has no input %q: its input is %q", name, names[0])
+			}
+		}
+		return 0, spec, nil
+	}
+	return 0, "", usagef("%s: the model has inputs %s: give NAME=X.npy for each", spec, strings.Join(names, ", "))
+}
+
+func (a *app) readArray(ctx context.Context, file string) (*array, error) {
+	if file == stdStream {
+		raw, err := a.readIn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return readNPY("standard input", raw)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return readNPY(file, raw)
+}
+
+// batchOf returns the number of samples in an array: its first axis, or 1 when
+// the array is one sample without a batch axis.
+func batchOf(shape, sample []int) (int, bool) {
+	size := dag.Size(sample)
+	if len(shape) > 0 && dag.Size(shape[1:]) == size {
+		return shape[0], true
+	}
+	return 1, dag.Size(shape) == size
+}

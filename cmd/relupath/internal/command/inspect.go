@@ -1,0 +1,235 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
+)
+
+type inspectOptions struct {
+	modelFlags
+	output string
+}
+
+func (a *app) inspect() *cobra.Command {
+	o := &inspectOptions{}
+	cmd := &cobra.Command{
+		Use:   "inspect MODEL",
+		Short: "Show the layers as read: units, tied groups, what is pinned and why",
+		Long: `inspect shows a model as relupath reads it: the layers of its homogeneous part,
+the preamble before and the head after it, which units are tied to one factor
+under rescaling, and which are pinned to 1 and why.`,
+		Example: `  relupath inspect mlp.onnx
+  relupath inspect mlp.onnx --format json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+	}
+	o.add(cmd)
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	return cmd
+}
+
+// inspectJSON is the result of inspect, schema relupath.inspect/1.
+type inspectJSON struct {
+	Schema string `json:"schema"`
+	origin
+	Inputs     []port          `json:"inputs"`
+	Outputs    []port          `json:"outputs"`
+	Parameters int             `json:"parameters"`
+	DTypes     []string        `json:"dtypes"`
+	Scope      scope           `json:"scope"`
+	Nodes      []inspectedNode `json:"nodes"`
+	Groups     inspectedGroups `json:"groups"`
+	Unwritable []unwritable    `json:"unwritable"`
+	Warnings   []string        `json:"warnings"`
+}
+
+type port struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []int  `json:"shape"`
+}
+
+type inspectedNode struct {
+	ID     int    `json:"id"`
+	Name   string `json:"name"`
+	Op     string `json:"op"`
+	Source string `json:"source"`
+	In     []int  `json:"in"`
+	Shape  []int  `json:"shape"`
+	Zone   string `json:"zone"`
+	// Units counts the rows of a linear layer, Tied those that share their
+	// factor with another unit, Pinned those whose factor must be 1.
+	Units  int `json:"units"`
+	Tied   int `json:"tied"`
+	Pinned int `json:"pinned"`
+}
+
+type inspectedGroups struct {
+	Count  int      `json:"count"`
+	Free   int      `json:"free"`
+	Tied   int      `json:"tied"`
+	Pinned []pinned `json:"pinned"`
+}
+
+type pinned struct {
+	Reason string `json:"reason"`
+	Groups int    `json:"groups"`
+	Units  int    `json:"units"`
+}
+
+type unwritable struct {
+	Tensor string `json:"tensor"`
+	Reason string `json:"reason"`
+}
+
+func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
+	m, err := a.open(ctx, path, &o.modelFlags)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	r := inspected(path, m)
+	if bad := notFinite(m.Net); bad != nil {
+		r.Warnings = append(r.Warnings, "NaN or infinite values in "+strings.Join(bad, ", "))
+	}
+	return a.report(inspectDocument(r), o.output)
+}
+
+func inspected(path string, m *onnxio.Model) *inspectJSON {
+	n := m.Net
+	r := &inspectJSON{
+		Schema: "relupath.inspect/1", origin: newOrigin(path, m),
+		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs),
+		DTypes: []string{}, Scope: scope{filled(m.Preamble), filled(m.Head)},
+		Nodes: []inspectedNode{}, Unwritable: []unwritable{}, Warnings: filled(slices.Clone(m.Warnings)),
+	}
+	for _, p := range n.Params() {
+		r.Parameters += p.Len()
+		if t := p.Type.String(); !slices.Contains(r.DTypes, t) {
+			r.DTypes = append(r.DTypes, t)
+		}
+		if p.Storage == dag.Unwritable {
+			r.Unwritable = append(r.Unwritable, unwritable{p.Name, p.Reason})
+		}
+	}
+	g := n.Groups()
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		v := inspectedNode{ID: i, Name: nd.Name, Op: dag.Describe(nd), Source: nd.Source,
+			In: append([]int{}, nd.In...), Shape: append([]int{}, nd.Shape...), Zone: nd.Zone.String()}
+		rows := g.Rows[i]
+		if l, ok := nd.Op.(*dag.Linear); !ok || !l.Free() {
+			rows = nil
+		}
+		for _, id := range rows {
+			v.Units++
+			if id == dag.NoGroup {
+				continue
+			}
+			if g.Size[id] > 1 {
+				v.Tied++
+			}
+			if g.Pin[id] != "" {
+				v.Pinned++
+			}
+		}
+		r.Nodes = append(r.Nodes, v)
+	}
+	r.Groups = inspectedGroupsOf(g)
+	return r
+}
+
+func ports(ps []onnxio.PortInfo) []port {
+	out := make([]port, len(ps))
+	for i, p := range ps {
+		out[i] = port{p.Name, p.Type, append([]int{}, p.Shape...)}
+	}
+	return out
+}
+
+// inspectedGroupsOf counts groups by the reason for which they are pinned, in
+// order of appearance; the inputs' group holds no units and does not count.
+func inspectedGroupsOf(g *dag.Groups) inspectedGroups {
+	r := inspectedGroups{Pinned: []pinned{}}
+	at := map[string]int{}
+	for id, size := range g.Size {
+		if id == dag.InputGroup && size == 0 {
+			continue
+		}
+		r.Count++
+		if size > 1 {
+			r.Tied++
+		}
+		why := g.Pin[id]
+		if why == "" {
+			r.Free++
+			continue
+		}
+		if _, ok := at[why]; !ok {
+			at[why] = len(r.Pinned)
+			r.Pinned = append(r.Pinned, pinned{Reason: why})
+		}
+		r.Pinned[at[why]].Groups++
+		r.Pinned[at[why]].Units += size
+	}
+	return r
+}
+
+func inspectDocument(r *inspectJSON) *render.Document {
+	d := &render.Document{Data: r}
+	facts := render.Table{Title: r.Path, Columns: []string{"", ""}}
+	facts.Add(render.Text("producer"), render.Text(r.origin.String()))
+	for _, ps := range []struct {
+		what  string
+		ports []port
+	}{{"input", r.Inputs}, {"output", r.Outputs}} {
+		for _, p := range ps.ports {
+			facts.Add(render.Text(ps.what), render.Text(fmt.Sprintf("%s %s %s", p.Name, p.Type, render.Dims(p.Shape))))
+		}
+	}
+	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, strings.Join(r.DTypes, ", "))))
+	facts.Add(render.Text("groups"), render.Text(fmt.Sprintf("%d, %d of several tied units, %d free", r.Groups.Count, r.Groups.Tied, r.Groups.Free)))
+	nodes := inspectNodes(r)
+	d.Tables = append(d.Tables, facts, nodes)
+	d.Records = &nodes
+	if len(r.Groups.Pinned) > 0 {
+		t := render.Table{Title: "pinned to factor 1", Columns: []string{"groups", "units", "why"}}
+		for _, p := range r.Groups.Pinned {
+			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Text(p.Reason))
+		}
+		d.Tables = append(d.Tables, t)
+	}
+	if len(r.Unwritable) > 0 {
+		t := render.Table{Title: "tensors that cannot be rewritten", Columns: []string{"tensor", "why"}}
+		for _, u := range r.Unwritable {
+			t.Add(render.Code(u.Tensor), render.Text(u.Reason))
+		}
+		d.Tables = append(d.Tables, t)
+	}
+	d.Notes = r.Warnings
+	return d
+}
+
+func inspectNodes(r *inspectJSON) render.Table {
+	t := render.Table{Columns: []string{"id", "name", "op", "source", "in", "shape", "zone", "units", "tied", "pinned"}}
+	for _, n := range r.Nodes {
+		count := func(k int) render.Cell {
+			if n.Units == 0 {
+				return render.Cell{}
+			}
+			return render.Int(k)
+		}
+		in := strings.Trim(fmt.Sprint(n.In), "[]")
+		t.Add(render.Int(n.ID), render.Code(n.Name), render.Code(n.Op), render.Code(n.Source), render.Code(in),
+			render.Code(render.Dims(n.Shape)), render.Code(n.Zone), count(n.Units), count(n.Tied), count(n.Pinned))
+	}
+	return t
+}

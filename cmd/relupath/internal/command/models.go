@@ -1,0 +1,170 @@
+package command
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio"
+)
+
+// modelFlags are the flags of commands that read models.
+type modelFlags struct {
+	shapes []string
+}
+
+func (m *modelFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&m.shapes, "input-shape", nil,
+		"shape of an input, batch included, where the file leaves a dimension open: NAME=1x784")
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{"onnx"}, cobra.ShellCompDirectiveFilterFileExt
+	}
+}
+
+// open reads a model from a file, or from standard input for "-".
+func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio.Model, error) {
+	shapes, err := parseShapes(flags.shapes)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--input-shape: %w", err)}
+	}
+	opt := onnxio.Options{Threads: a.threads, InputShape: shapes}
+	if path != stdStream {
+		return onnxio.Read(path, opt)
+	}
+	data, err := a.readIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return onnxio.Decode(data, opt)
+}
+
+// openFinite is open for commands that compute with the weights: NaN and
+// infinities are refused. what names the work in the message.
+func (a *app) openFinite(ctx context.Context, path string, flags *modelFlags, what string) (*onnxio.Model, error) {
+	m, err := a.open(ctx, path, flags)
+	if err != nil {
+		return nil, err
+	}
+	if bad := notFinite(m.Net); bad != nil {
+		m.Close()
+		return nil, invalidf("%s: %s has NaN or infinite values: cannot %s such a model", path, strings.Join(bad, ", "), what)
+	}
+	for _, w := range m.Warnings {
+		a.warn("%s: %s", path, w)
+	}
+	return m, nil
+}
+
+// notFinite returns the names of the stored tensors with NaN or infinities.
+func notFinite(n *dag.Network) []string {
+	var out []string
+	for _, p := range n.Params() {
+		if !p.Finite() {
+			out = append(out, fmt.Sprintf("%q", p.Name))
+		}
+	}
+	return out
+}
+
+// expand turns folders into the *.onnx files below them, in order; links are
+// not followed. Errors: a folder without any.
+func expand(args []string) ([]string, error) {
+	var out []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if arg == stdStream || err != nil || !info.IsDir() {
+			out = append(out, arg)
+			continue
+		}
+		before := len(out)
+		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.Type().IsRegular() && strings.EqualFold(filepath.Ext(path), ".onnx") {
+				out = append(out, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == before {
+			return nil, fmt.Errorf("folder %s has no *.onnx file", arg)
+		}
+	}
+	return out, nil
+}
+
+// hash returns the SHA-256 of a file in hexadecimal.
+func hash(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// failure is one model that could not be read, for a report.
+type failure struct {
+	Path      string     `json:"path"`
+	Obstacles []obstacle `json:"obstacles"`
+	err       error
+}
+
+type obstacle struct {
+	Node   string `json:"node"`
+	Op     string `json:"op"`
+	Reason string `json:"reason"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func newFailure(path string, err error) failure {
+	f := failure{Path: path, err: err}
+	var unsupported *onnxio.UnsupportedError
+	if !errors.As(err, &unsupported) {
+		f.Obstacles = []obstacle{{Reason: err.Error()}}
+		return f
+	}
+	for _, o := range unsupported.Obstacles {
+		f.Obstacles = append(f.Obstacles, obstacle{o.Node, o.Op, o.Reason, o.Remedy})
+	}
+	return f
+}
+
+// shortNames returns what tells paths apart: without the folders that all
+// share, and without .onnx.
+func shortNames(paths []string) []string {
+	if len(paths) == 0 {
+		return nil
+	}
+	dir := filepath.Dir(paths[0])
+	for _, p := range paths[1:] {
+		for dir != "." && dir != "/" && !strings.HasPrefix(p, dir+"/") {
+			dir = filepath.Dir(dir)
+		}
+	}
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		if dir != "." {
+			p = strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
+		}
+		out[i] = strings.TrimSuffix(p, ".onnx")
+	}
+	return out
+}

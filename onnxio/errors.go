@@ -1,0 +1,98 @@
+package onnxio
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Obstacle is one reason why a model cannot be taken as a positively
+// homogeneous network.
+type Obstacle struct {
+	// Node is the operator's name in the file, or "#k" for the k-th unnamed one.
+	Node string
+	// Op is the operator, with its domain when that is not the standard one.
+	Op string
+	// Reason says what is wrong, Remedy what to do about it.
+	Reason, Remedy string
+}
+
+// String returns `node "fc2" (Gemm): reason: remedy`.
+func (o Obstacle) String() string {
+	s := o.Reason
+	if o.Node != "" {
+		s = fmt.Sprintf("node %q (%s): %s", o.Node, o.Op, o.Reason)
+	}
+	if o.Remedy != "" {
+		s += ": " + o.Remedy
+	}
+	return s
+}
+
+// UnsupportedError lists every obstacle found in a model, in file order.
+type UnsupportedError struct {
+	// Path is the file, empty for bytes.
+	Path      string
+	Obstacles []Obstacle
+}
+
+// maxListed is how many obstacles a message lists.
+const maxListed = 10
+
+// Error lists up to ten obstacles, one a line.
+func (e *UnsupportedError) Error() string {
+	var b strings.Builder
+	b.WriteString("onnxio: ")
+	if e.Path != "" {
+		b.WriteString(e.Path + ": ")
+	}
+	if len(e.Obstacles) == 1 {
+		b.WriteString("not supported: " + e.Obstacles[0].String())
+		return b.String()
+	}
+	fmt.Fprintf(&b, "not supported, %d obstacles:", len(e.Obstacles))
+	for i, o := range e.Obstacles {
+		if i == maxListed {
+			fmt.Fprintf(&b, "\n  and %d more", len(e.Obstacles)-maxListed)
+			break
+		}
+		b.WriteString("\n  " + o.String())
+	}
+	return b.String()
+}
+
+// InvalidError is a file that is no valid ONNX model.
+type InvalidError struct {
+	// Path is the file, empty for bytes.
+	Path string
+	Err  error
+}
+
+// Error returns the path and the cause.
+func (e *InvalidError) Error() string {
+	if e.Path == "" {
+		return fmt.Sprintf("onnxio: invalid model: %v", e.Err)
+	}
+	return fmt.Sprintf("onnxio: %s: invalid model: %v", e.Path, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// refusal is an obstacle without its place, raised while lowering one node.
+type refusal struct{ reason, remedy string }
+
+func (r *refusal) Error() string { return r.reason }
+
+func refuse(remedy, format string, args ...any) error {
+	return &refusal{fmt.Sprintf(format, args...), remedy}
+}
+
+// batchError is a refusal that goes away when the first axis is not taken as
+// the batch.
+type batchError struct{ reason string }
+
+func (b *batchError) Error() string { return b.reason }
+
+func mixesBatch(format string, args ...any) error {
+	return &batchError{fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,131 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// value is what one name of the graph stands for while it is lowered: a
+// constant, or the value of a node.
+type value struct {
+	con *tensor
+	// node is the index in lowering.nodes.
+	node int
+	// shape is the full ONNX shape; batchDim marks the batch axis, if any. The
+	// node's own shape is the same without it.
+	shape []int
+	// exclusive says that one operator reads the value and nothing else does.
+	exclusive bool
+	// opaque says why nothing can be computed from it (strings).
+	opaque string
+}
+
+func (v *value) constant() bool { return v.con != nil }
+
+// batchAxis returns the position of the batch axis, -1 without one.
+func (v *value) batchAxis() int { return slices.Index(v.shape, batchDim) }
+
+// sampleShape returns a full shape without its batch axis.
+func sampleShape(shape []int) []int {
+	out := make([]int, 0, len(shape))
+	for _, d := range shape {
+		if d != batchDim {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// sampleAxis returns the axis of the sample shape that axis a of the full
+// shape is.
+func sampleAxis(shape []int, a int) int {
+	if b := slices.Index(shape, batchDim); b >= 0 && b < a {
+		return a - 1
+	}
+	return a
+}
+
+// axisOf resolves a possibly negative axis.
+func axisOf(a int64, rank int) (int, error) {
+	if a < 0 {
+		a += int64(rank)
+	}
+	if a < 0 || a >= int64(rank) {
+		return 0, refuse("", "axis %d is outside rank %d", a, rank)
+	}
+	return int(a), nil
+}
+
+// around returns the elements of the sample before, along and behind axis a of
+// the full shape.
+func around(shape []int, a int) dag.Axis {
+	return dag.Axis{Outer: dag.Size(sampleShape(shape[:a])), N: shape[a], Inner: dag.Size(sampleShape(shape[a+1:]))}
+}
+
+// sampleDims aligns a constant's dims with a full shape and takes out the
+// batch axis.
+func sampleDims(t *tensor, shape []int) ([]int, error) {
+	dims := make([]int, 0, len(shape))
+	for i, d := range shape {
+		k := len(t.dims) - len(shape) + i
+		e := 1
+		if k >= 0 {
+			e = t.dims[k]
+		}
+		if d == batchDim {
+			if e != 1 {
+				return nil, mixesBatch("a constant of shape %v has one value for each sample of a batch", t.dims)
+			}
+			continue
+		}
+		dims = append(dims, e)
+	}
+	return dims, nil
+}
+
+// expand broadcasts an activation to a larger shape.
+func (l *lowering) expand(v *value, shape []int) *value {
+	if slices.Equal(v.shape, shape) {
+		return v
+	}
+	from := make([]int, 0, len(shape))
+	for i, d := range shape {
+		if d == batchDim {
+			continue
+		}
+		e := 1
+		if k := len(v.shape) - len(shape) + i; k >= 0 {
+			e = v.shape[k]
+		}
+		from = append(from, e)
+	}
+	to := sampleShape(shape)
+	sel := &dag.Select{}
+	if dag.Size(from) != dag.Size(to) {
+		sel.Index = broadcastIndex(from, to)
+	}
+	return l.emit(sel, shape, v)
+}
+
+// materialize makes a constant the value of a node, for operators that take it
+// beside activations. Its shape has no batch axis.
+func (l *lowering) materialize(v *value) (*value, error) {
+	if !v.constant() {
+		return v, nil
+	}
+	n := v.con.size()
+	if v.con.kind != floating {
+		f, err := v.con.float64s()
+		if err != nil {
+			return nil, err
+		}
+		v = &value{con: newFloats(dag.Float64, v.con.dims, f)}
+	}
+	vec, err := l.vectorOf(v.con, nil, n)
+	if err != nil {
+		return nil, err
+	}
+	vec.Full = v.con.dims
+	return l.emit(&dag.Linear{Units: n, Stages: []dag.Stage{{Add: vec}}}, v.con.dims), nil
+}
