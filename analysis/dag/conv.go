@@ -3,7 +3,7 @@ package dag
 import (
 	"fmt"
 
-	"github.com/relupath/relupath/analysis/internal/kernel"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 

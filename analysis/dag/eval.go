@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/relupath/relupath/analysis/blas"
-	"github.com/relupath/relupath/analysis/internal/kernel"
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // EvalOptions tells how to evaluate.
