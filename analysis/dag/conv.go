@@ -189,6 +189,16 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 				s.Rows[n][g*co+i] = rowNorm(m[i*ci*k:][:ci*k], p, nil, 0, true, nil)
 			}
 		}
+		for n, pr := range q.columns {
+			for j := range ci {
+				var acc scaled.Accumulator
+				acc.Reset(pr.P)
+				for i := range co {
+					acc.Add(rowNorm(m[(i*ci+j)*k:][:k], pr.P, nil, 0, true, nil).Mul(pr.H[g*co+i]))
+				}
+				s.Columns[n][g*ci+j] = acc.Norm()
+			}
+		}
 		for n, pr := range q.Forward {
 			cols := make([]scaled.Num, ci*k*nOut)
 			unfold(c, cols, pr.H, table, g)

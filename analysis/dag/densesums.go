@@ -36,6 +36,8 @@ func programs(paths []Path, dst [][]scaled.Num, from, to Axis) []program {
 func denseSums[T float32 | float64](d *Dense, w []T, q *SumRequest, s *Sums) {
 	fwd := programs(q.Forward, s.Forward, d.In(), d.Out())
 	bwd := programs(q.Backward, s.Backward, d.Out(), d.In())
+	// Column norms are backward programmes at one position.
+	bwd = append(bwd, programs(q.columns, s.Columns, Axis{1, d.Rows, 1}, Axis{1, d.Cols, 1})...)
 	rows, cols := d.Rows, d.Cols
 	s.Weights += rows * cols
 	threads := max(1, min(q.Threads, rows))

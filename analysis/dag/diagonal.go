@@ -36,6 +36,9 @@ func (d *Diagonal) sums(q *SumRequest, s *Sums) {
 			s.Rows[k][i] = scaled.One
 		}
 	}
+	for k := range q.columns {
+		copy(s.Columns[k], q.columns[k].H)
+	}
 	for k := range q.Forward {
 		copy(s.Forward[k], q.Forward[k].H)
 	}
@@ -112,6 +115,11 @@ func (v *Average) sums(q *SumRequest, s *Sums) {
 		for i := range s.Rows[k] {
 			s.Rows[k][i] = best
 		}
+	}
+	// A column's sums are not asked of fixed weights; they are those of identity
+	// edges.
+	for k := range q.columns {
+		copy(s.Columns[k], q.columns[k].H)
 	}
 	for k, pr := range q.Forward {
 		v.path(pr, s.Forward[k], false)

@@ -19,10 +19,15 @@ type Path struct {
 type SumRequest struct {
 	// Powers lists the p of the row norms (sum_j |w_ij|^p)^(1/p).
 	Powers []float64
+	// Columns lists the p of the column norms (sum_i |w_ij|^p)^(1/p).
+	Columns []float64
 	// Forward and Backward list path programmes.
 	Forward, Backward []Path
 	// Threads is the number of goroutines; 0 is one.
 	Threads int
+
+	// columns is Columns with each row's factor as H.
+	columns []Path
 }
 
 // Sums is what a SumRequest gives, of the effective weights diag(Scale) W,
@@ -31,6 +36,9 @@ type Sums struct {
 	// Rows has, for each of Powers, the p-norm of each row (unit). Shared
 	// weights of a convolution count once.
 	Rows [][]scaled.Num
+	// Columns has, for each of Columns, the p-norm of each column (input unit or
+	// channel). Shared weights of a convolution count once.
+	Columns [][]scaled.Num
 	// Forward has, for each programme, (sum_u (|w_{u->v}| H_u)^p)^(1/p) for
 	// each element v of the layer's value.
 	Forward [][]scaled.Num
@@ -57,6 +65,9 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 		for range q.Backward {
 			s.Backward = append(s.Backward, nil)
 		}
+		for range q.Columns {
+			s.Columns = append(s.Columns, nil)
+		}
 		return s
 	}
 	if q.Threads < 1 {
@@ -66,6 +77,18 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 	for _, p := range q.Forward {
 		mustLen("forward path", len(p.H), in.Len())
 		s.Forward = append(s.Forward, make([]scaled.Num, out.Len()))
+	}
+	q.columns = nil
+	for _, p := range q.Columns {
+		s.Columns = append(s.Columns, make([]scaled.Num, in.N))
+		h := make([]scaled.Num, out.N)
+		for i := range h {
+			h[i] = scaled.One
+			if l.scale != nil {
+				h[i] = scaled.New(math.Abs(l.scale[i]))
+			}
+		}
+		q.columns = append(q.columns, Path{p, h})
 	}
 	back := make([]Path, len(q.Backward))
 	for k, p := range q.Backward {
