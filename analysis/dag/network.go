@@ -130,6 +130,14 @@ type Add struct {
 	Sign []float64
 }
 
+// Weight returns the weight of operand k, +1 or -1.
+func (a *Add) Weight(k int) float64 {
+	if a.Sign == nil {
+		return 1
+	}
+	return a.Sign[k]
+}
+
 func (a *Add) kind() string { return "Add" }
 func (a *Add) check(n *Node, in []*Node) error {
 	if len(in) == 0 {
