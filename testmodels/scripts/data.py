@@ -56,6 +56,12 @@ def digits(seed=0):
     return _split((t[:, :64] / 16).astype(np.float32), t[:, 64].astype(np.int64), seed)
 
 
+def digits_raw(seed=0):
+    """The same digits with the values as the file has them, 0 to 16."""
+    x, y, x_test, y_test = digits(seed)
+    return x * 16, y, x_test * 16, y_test
+
+
 def usps():
     """16 x 16 digits scanned by the US Postal Service, 256 values in [-1, 1]."""
     out = []

@@ -1,86 +1,80 @@
-"""Networks trained with PyTorch and written by its TorchScript exporter.
+"""Networks trained with PyTorch and written by its TorchScript exporter (PyTorch 1.13).
 
     python3 make_torchscript.py [name ...]
-
-One CPU thread and fixed seeds; another build of PyTorch may round otherwise.
 """
 
 import sys
 
-import numpy as np
 import torch
 from torch import nn
 
 import data
 import record
-
-torch.set_num_threads(1)
-
-
-def train(net, parts, epochs, lr, seed, batch=100, lr_end=0.05):
-    """Adam on the cross-entropy of the logits, the step falling linearly to lr_end of lr."""
-    dtype = next(net.parameters()).dtype
-    x, y = torch.from_numpy(parts[0]).to(dtype), torch.from_numpy(parts[1])
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
-    generator = torch.Generator().manual_seed(seed)
-    steps, step = epochs * -(-len(x) // batch), 0
-    net.train()
-    for _ in range(epochs):
-        for rows in torch.randperm(len(x), generator=generator).split(batch):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * (1 - (1 - lr_end) * step / steps)
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-            optimizer.step()
-            step += 1
-    net.eval()
-    with torch.no_grad():
-        return [
-            float((net(torch.from_numpy(a).to(dtype)).argmax(1).numpy() == b).mean())
-            for a, b in (parts[:2], parts[2:])
-        ]
-
-
-def linear_relu(*widths, bias=True):
-    """widths[0]-...-widths[-1] with ReLU between the linear layers."""
-    layers = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:])):
-        layers += [nn.Linear(a, b, bias=bias)] + ([nn.ReLU()] if i < len(widths) - 2 else [])
-    return layers
+from nets import Normalized, batch_norm, conv, leaky, linear_relu, train
 
 
 def mnist_mlp():
     return nn.Sequential(nn.Flatten(), *linear_relu(784, 32, 32, 10))
 
 
-# name: (constructor, data, training settings, export settings, what it shows)
+def usps_batchnorm():
+    return batch_norm(256, 24, 24, 10)
+
+
+def letter_leaky():
+    return leaky(16, 40, 26)
+
+
+def digits_nobias():
+    return linear_relu(64, 24, 24, 10, bias=False)
+
+
+def normalized(net, parts):
+    mean = torch.from_numpy(parts[0].mean(0))
+    return Normalized(net, mean, torch.tensor(float(parts[0].std())))
+
+
+# name: (constructor, data, training settings, export settings, what it shows).
+# Export setting wrap: a module made of the trained net and the data is exported.
 DYNAMIC = {"dynamic_axes": {"input": {0: "batch"}, "output": {0: "batch"}}}
 MODELS = {
     "mnist_mlp": (mnist_mlp, data.mnist, dict(epochs=12, lr=2e-3), DYNAMIC, "Flatten, biases, dynamic batch"),
-}
+    "digits_nobias": (digits_nobias, data.digits, dict(epochs=60, lr=5e-3), {}, "no biases, MatMul by transposed weights, fixed batch of 1"),
+    "digits_softmax": (
+        lambda: linear_relu(64, 24, 10), data.digits_raw, dict(epochs=40, lr=5e-3), dict(DYNAMIC, wrap=normalized),
+        "preamble Sub, Div; head Softmax",
+    ),
+    "usps_batchnorm": (
+        usps_batchnorm, data.usps, dict(epochs=20, lr=5e-3),
+        dict(DYNAMIC, do_constant_folding=False, opset_version=15), "BatchNormalization not folded, linear layers without bias",
+    ),
+    "usps_conv": (conv, data.usps, dict(epochs=15, lr=5e-3), DYNAMIC, "convolutions, stride, padding, MaxPool"),
+    "letter_leaky": (letter_leaky, data.letter, dict(epochs=25, lr=8e-3), dict(DYNAMIC, opset_version=9), "PReLU, LeakyReLU, opset 9"),
+}  # fmt: skip
 
 
 def make(name):
     build, read, settings, export, shows = MODELS[name]
-    settings = dict(settings, seed=1)
+    settings, export = dict(settings, seed=1), dict(export)
     torch.manual_seed(settings["seed"])
-    net, parts = build(), read()
-    scores = train(net, parts, **settings)
-    export = dict(export)
     wrap = export.pop("wrap", None)
-    shape = export.pop("shape", (1,) + parts[0].shape[1:])
-    dtype = next(net.parameters()).dtype
-    final = wrap(net).eval() if wrap else net
-    sample = torch.from_numpy(np.resize(parts[2], shape)).to(dtype)
+    net, parts = build(), read()
+    if wrap:
+        final = wrap(net, parts)
+        inside = [((x - final.mean.numpy()) / final.std.numpy()) for x in parts[::2]]
+        scores = train(net, (inside[0], parts[1], inside[1], parts[3]), **settings)
+    else:
+        final = net
+        scores = train(net, parts, **settings)
     torch.onnx.export(
-        final, sample, record.model_path(name), input_names=["input"], output_names=["output"],
-        opset_version=export.pop("opset_version", 13), **export,
-    )
+        final.eval(), torch.from_numpy(parts[2][:1]), record.model_path(name),
+        input_names=["input"], output_names=["output"], opset_version=export.pop("opset_version", 13), **export,
+    )  # fmt: skip
     record.write(
-        name, script="make_torchscript.py", data=read.__name__, shows=shows,
-        training=f"Adam lr {settings['lr']:g}, {settings['epochs']} epochs, batch {settings.get('batch', 100)}, seed 1",
+        name, script="make_torchscript.py", exporter=f"torch.onnx TorchScript, PyTorch {torch.__version__}",
+        data=read.__name__, shows=shows, training=record.adam(settings),
         train_accuracy=round(scores[0], 4), test_accuracy=round(scores[1], 4),
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -32,4 +32,4 @@ if __name__ == "__main__":
     )
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, record.model_path("toy"))
-    record.write("toy", script="make_toy.py", data="none", shows="no biases, numbers to check by hand")
+    record.write("toy", script="make_toy.py", exporter=f"onnx.helper {onnx.__version__}", data="none", shows="no biases, numbers to check by hand")

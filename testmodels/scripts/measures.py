@@ -2,13 +2,16 @@
 
 Group norms, path norms: Neyshabur, Tomioka, Srebro, Norm-based capacity control
 in neural networks, COLT 2015, sections 2 and 3. A bias is an edge from one
-constant unit (policy include) or left out (policy exclude). Sums run in long
-double, whose exponents reach 10^4932: no scaling is needed for these models.
+constant unit (policy include) or left out (policy exclude). A convolution has the
+edges of its unrolled matrix for paths, and one row a channel for everything
+else; a maximum counts every path into it (Gonon et al., A path-norm toolkit for
+modern networks, ICLR 2024). Sums run in long double, whose exponents reach
+10^4932: no scaling is needed for these models.
 """
 
 import numpy as np
 
-from body import Activation, Add, Concat, Input, Linear, sources
+from body import Activation, Add, Average, Concat, Input, Linear, MaxPool, Select, sources
 
 LD = np.longdouble
 INF = float("inf")
@@ -63,9 +66,20 @@ def path_g(body, p, policy):
             g = np.maximum(*args) if p == INF else args[0] + args[1]
         elif isinstance(node, Concat):
             g = np.concatenate(args)
+        elif isinstance(node, Select):
+            g = args[0][node.index]
+        elif isinstance(node, MaxPool):
+            g = np.array([args[0][w].max() if p == INF else args[0][w].sum() for w in node.windows])
+        elif isinstance(node, Average):
+            k = np.array([len(w) for w in node.windows]).astype(LD)
+            if p == INF:
+                g = np.array([args[0][w].max() for w in node.windows]) / k
+            else:
+                g = np.array([args[0][w].sum() for w in node.windows]) / k ** LD(p)
         else:
-            bias = node.b if with_bias and node.b is not None else np.zeros(node.size)
-            g = _through(np.abs(node.W).astype(LD), np.abs(bias).astype(LD), args[0], p)
+            W, b = node.dense()
+            bias = b if with_bias and b is not None else np.zeros(node.size)
+            g = _through(np.abs(W).astype(LD), np.abs(bias).astype(LD), args[0], p)
         done[id(node)] = g
     return done[id(body.output)]
 
@@ -89,8 +103,13 @@ def path_count(body, policy):
             n = [a + b for a, b in zip(*args)]
         elif isinstance(node, Concat):
             n = [a for part in args for a in part]
+        elif isinstance(node, Select):
+            n = [args[0][j] for j in node.index]
+        elif isinstance(node, (MaxPool, Average)):
+            n = [sum(args[0][j] for j in w) for w in node.windows]
         else:
-            n = [sum(args[0]) + (policy == "include" and node.b is not None)] * node.size
+            bias = int(policy == "include" and node.b is not None)
+            n = [sum(args[0][j] for j in np.flatnonzero(row)) + bias for row in node.edges()]
         done[id(node)] = n
     return sum(done[id(body.output)])
 
@@ -108,12 +127,19 @@ def path_vector(body, policy):
             v = [np.concatenate(pair) for pair in zip(*args)]
         elif isinstance(node, Concat):
             v = [x for part in args for x in part]
+        elif isinstance(node, Select):
+            v = [args[0][j] for j in node.index]
+        elif isinstance(node, MaxPool):
+            v = [np.concatenate([args[0][j] for j in w]) for w in node.windows]
+        elif isinstance(node, Average):
+            v = [np.concatenate([args[0][j] for j in w]) / len(w) for w in node.windows]
         else:
             v = []
-            for i, row in enumerate(node.W):
-                parts = [w * x for w, x in zip(row, args[0])]
-                if policy == "include" and node.b is not None:
-                    parts.append(np.array([node.b[i]]))
+            W, b = node.dense()
+            for i, (row, mask) in enumerate(zip(W, node.edges())):
+                parts = [row[j] * args[0][j] for j in np.flatnonzero(mask)]
+                if policy == "include" and b is not None:
+                    parts.append(np.array([b[i]]))
                 v.append(np.concatenate(parts))
         done[id(node)] = v
     return done[id(body.output)]
@@ -128,14 +154,14 @@ def depth(body):
 
 
 def hidden_units(body):
-    """Rows of linear layers that feed an activation, each use of a layer once."""
+    """Rows (channels) of linear layers that feed an activation, each use of a layer once."""
     found = {}
 
     def feed(node):
         if isinstance(node, Linear):
-            found[id(node)] = node.size
-        elif isinstance(node, (Add, Concat)):
-            for s in node.sources:
+            found[id(node)] = len(node.W)
+        elif isinstance(node, (Add, Concat, Select, MaxPool)):
+            for s in sources(node):
                 feed(s)
 
     for node in body.nodes:

@@ -11,6 +11,11 @@ def model_path(name):
     return str(FOLDER / f"{name}.onnx")
 
 
+def adam(settings):
+    """The training settings of nets.train in words."""
+    return f"Adam lr {settings['lr']:g}, {settings['epochs']} epochs, batch {settings.get('batch', 100)}, seed {settings['seed']}"
+
+
 def write(name, **facts):
     """Replaces the record of one model; keys stay sorted so that diffs are small."""
     records = json.loads(FILE.read_text()) if FILE.exists() else {}
