@@ -1,0 +1,317 @@
+package paths_test
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// walk lists every path of an unrolled network by depth-first search against
+// the edges, and calls f with the edges of each, output first. It gives up
+// beyond a number of paths.
+type walk struct {
+	net   *dag.Network
+	u     *dagtest.Unrolled
+	into  [][]int // edges into each unit
+	start []bool  // units of the preamble that are not padding
+	stack []int
+	left  int
+}
+
+func newWalk(n *dag.Network, bias paths.Bias) *walk {
+	u := dagtest.Unroll(n)
+	w := &walk{net: n, u: u, into: make([][]int, u.Offset[len(n.Nodes)]), start: make([]bool, u.Offset[len(n.Nodes)]), left: 100_000}
+	for i := range n.Nodes {
+		for e := range n.Nodes[i].Len() {
+			_, input := n.Nodes[i].Op.(dag.Input)
+			w.start[u.Offset[i]+e] = input
+		}
+	}
+	for k, e := range u.Edges {
+		switch {
+		case n.Nodes[e.Node].Zone == dag.Preamble:
+			// A preamble value is an input unless nothing reaches it.
+			if e.From == dagtest.One || w.start[e.From] {
+				w.start[e.To] = true
+			}
+		case e.Kind == dagtest.FromOne && bias == paths.Exclude:
+		default:
+			w.into[e.To] = append(w.into[e.To], k)
+		}
+	}
+	return w
+}
+
+// from calls f for every path that ends in a unit; false when there are too
+// many.
+func (w *walk) from(unit int, f func(edges []int)) bool {
+	if unit == dagtest.One || w.start[unit] {
+		f(w.stack)
+		w.left--
+		return w.left > 0
+	}
+	for _, k := range w.into[unit] {
+		w.stack = append(w.stack, k)
+		ok := w.from(w.u.Edges[k].From, f)
+		w.stack = w.stack[:len(w.stack)-1]
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// outputs calls f for every path to every output element.
+func (w *walk) outputs(f func(output int, edges []int)) bool {
+	for j, o := range paths.Outputs(w.net) {
+		if !w.from(w.u.Offset[o.Node]+o.Element, func(edges []int) { f(j, edges) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// norm is a plain (sum |x|^p)^(1/p).
+type norm struct{ p, sum float64 }
+
+func (n *norm) add(x float64) {
+	x = math.Abs(x)
+	if math.IsInf(n.p, 1) {
+		n.sum = math.Max(n.sum, x)
+		return
+	}
+	n.sum += math.Pow(x, n.p)
+}
+
+func (n *norm) value() float64 {
+	if math.IsInf(n.p, 1) {
+		return n.sum
+	}
+	return math.Pow(n.sum, 1/n.p)
+}
+
+// near compares to a relative 1e-11: some thousand terms, each a product of some
+// ten factors rounded to 53 bits and raised to p <= 3.
+func near(got scaled.Num, want float64) bool {
+	return math.Abs(got.Float64()-want) <= 1e-11*math.Abs(want)
+}
+
+var orders = []float64{1, 1.5, 2, 3, math.Inf(1)}
+
+func draw(t *rapid.T) (*dag.Network, paths.Options) {
+	n := dagtest.Random(t, dagtest.Options{Features: dagtest.All, Type: dag.Float64, Zeros: 0.1})
+	return n, paths.Options{
+		Bias:    paths.Bias(rapid.IntRange(0, 1).Draw(t, "bias")),
+		Threads: rapid.IntRange(1, 3).Draw(t, "threads"),
+	}
+}
+
+// Path norms and path counts equal those of all paths, listed one by one.
+func TestForwardAgainstEnumeration(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, opt := draw(t)
+		w := newWalk(n, opt.Bias)
+		outs := paths.Outputs(n)
+		phi := make([][]norm, len(orders))
+		for k, p := range orders {
+			phi[k] = make([]norm, len(outs))
+			for j := range outs {
+				phi[k][j].p = p
+			}
+		}
+		count := int64(0)
+		if !w.outputs(func(j int, edges []int) {
+			count++
+			x := 1.0
+			for _, k := range edges {
+				x *= w.u.Edges[k].W
+			}
+			for k := range orders {
+				phi[k][j].add(x)
+			}
+		}) {
+			t.Skip("too many paths")
+		}
+		if got := paths.Count(n, opt.Bias); got.Cmp(big.NewInt(count)) != 0 {
+			t.Fatalf("%s paths, want %d\n%s", got, count, n)
+		}
+		for _, keep := range [][]int{nil, {}} {
+			o := opt
+			o.Keep = keep
+			v := paths.Forward(n, orders, o)
+			for k, p := range orders {
+				total := norm{p: p}
+				var top float64
+				for j, got := range v.PerOutput(k) {
+					want := phi[k][j].value()
+					if !near(got, want) {
+						t.Fatalf("p = %v, output %d: %v, want %v\n%s", p, j, got, want, n)
+					}
+					total.add(want)
+					top = math.Max(top, want)
+				}
+				if got := v.PathNorm(k); !near(got, total.value()) {
+					t.Fatalf("p = %v: path norm %v, want %v\n%s", p, got, total.value(), n)
+				}
+				if got := v.MaxOutput(k); !near(got, top) {
+					t.Fatalf("p = %v: largest output %v, want %v\n%s", p, got, top, n)
+				}
+			}
+		}
+	})
+}
+
+// g_out equals the sum over all paths from an element to an output: g_in of
+// the same network with its edges turned round.
+func TestBackwardAgainstEnumeration(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, opt := draw(t)
+		w := newWalk(n, paths.Exclude)
+		v := paths.Backward(n, orders, opt)
+		for k, p := range orders {
+			// The suffixes of paths, by the unit at which they start.
+			memo := map[int]norm{}
+			for _, o := range paths.Outputs(n) {
+				out := norm{p: p}
+				out.add(1)
+				memo[w.u.Offset[o.Node]+o.Element] = out
+			}
+			for e := len(w.u.Edges) - 1; e >= 0; e-- {
+				edge := w.u.Edges[e]
+				if edge.From == dagtest.One || n.Nodes[edge.Node].Zone != dag.Body {
+					continue
+				}
+				from, to := memo[edge.From], memo[edge.To]
+				from.p, to.p = p, p
+				from.add(edge.W * to.value())
+				memo[edge.From] = from
+			}
+			for i := range n.Nodes {
+				for e, got := range v.H[k][i] {
+					want := memo[w.u.Offset[i]+e]
+					if want.p = p; !near(got, want.value()) {
+						t.Fatalf("p = %v, node %d element %d: %v, want %v\n%s", p, i, e, got, want.value(), n)
+					}
+				}
+			}
+		}
+	})
+}
+
+// kappa of p = 2 is the derivative of the squared path norm by each squared
+// weight. The norm is affine in every square, so that a difference over any
+// step is exact.
+func TestKappaIsTheDerivative(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := dagtest.Random(t, dagtest.Options{
+			Features: dagtest.All &^ dagtest.Shared, Type: dag.Float64, Zeros: 0.1})
+		opt := paths.Options{}
+		square := func(m *dag.Network) float64 {
+			x := paths.Forward(m, []float64{2}, opt).PathNorm(0).Float64()
+			return x * x
+		}
+		before := square(n)
+		kappa := paths.NewKappa(n, 2, opt)
+		for i := range n.Nodes {
+			got := kappa.Weight(i)
+			if got == nil || n.Nodes[i].Zone != dag.Body {
+				continue
+			}
+			p := n.Nodes[i].Op.(*dag.Linear).Map.Weight().Param
+			at := rapid.IntRange(0, p.Len()-1).Draw(t, "weight")
+			values := p.Values()
+			const step = 1.0
+			values[at] = math.Sqrt(values[at]*values[at] + step)
+			q := p.WithValues(nil, values)
+			after := square(n.Replace(func(u *dag.Use) *dag.Param {
+				if u.Param == p {
+					return q
+				}
+				return u.Param
+			}))
+			// The two squares are sums of the same terms but those of the weight.
+			if want := (after - before) / step; math.Abs(got[at].Float64()-want) > 1e-11*(after+before) {
+				t.Fatalf("node %d weight %d: kappa %v, want %v\n%s", i, at, got[at], want, n)
+			}
+			if out, in, ok := kappa.Factors(i); ok {
+				d := n.Nodes[i].Op.(*dag.Linear).Map.(*dag.Dense)
+				r, c := at/d.Cols, at%d.Cols
+				if d.InOut {
+					r, c = at%d.Rows, at/d.Rows
+				}
+				if x := out[r].Mul(in[c]); !near(x, got[at].Float64()) {
+					t.Fatalf("node %d: rank one %v, want %v", i, x, got[at])
+				}
+			}
+		}
+	})
+}
+
+// kappa of biases and row factors likewise, on layers whose biases come after
+// their factors, by hand.
+func TestKappaOfBiasAndScale(t *testing.T) {
+	scale, shift := []float64{3, -2}, []float64{0.5, 4}
+	build := func(scale, shift []float64) *dag.Network {
+		var b dag.Builder
+		x := b.Input("x", 2)
+		h := b.Node(dag.Node{Name: "fc", Source: "Gemm", In: []int{x}, Shape: []int{2}, Op: &dag.Linear{
+			Map: &dag.Dense{W: dag.Use{Param: dag.NewParam64("w", []int{2, 2}, []float64{1, 2, -3, 0.5})}, Rows: 2, Cols: 2},
+			Stages: []dag.Stage{{
+				Mul: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("s", []int{2}, scale)}, Coef: 1},
+				Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("b", []int{2}, shift)}, Coef: 1}}}}})
+		b.Output("y", b.Affine("out", b.Activation("relu", h, 0), 2, []float64{1, -1, 2, 7}, []float64{1, 1}))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	square := func(n *dag.Network) float64 {
+		x := paths.Forward(n, []float64{2}, paths.Options{}).PathNorm(0).Float64()
+		return x * x
+	}
+	n := build(scale, shift)
+	k := paths.NewKappa(n, 2, paths.Options{})
+	for i := range 2 {
+		s, b := append([]float64(nil), scale...), append([]float64(nil), shift...)
+		s[i] = math.Sqrt(s[i]*s[i] + 1)
+		b[i] = math.Sqrt(b[i]*b[i] + 1)
+		if got, want := k.Scale(1, paths.Options{})[i], square(build(s, shift))-square(n); !near(got, want) {
+			t.Errorf("scale %d: kappa %v, want %v", i, got, want)
+		}
+		if got, want := k.Bias(1)[i], square(build(scale, b))-square(n); !near(got, want) {
+			t.Errorf("bias %d: kappa %v, want %v", i, got, want)
+		}
+	}
+}
+
+// Rescaling keeps path norms, and moves kappa of incoming weights by c^-2.
+func TestRescalingInvariance(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, opt := draw(t)
+		g := n.Groups()
+		c := g.Ones()
+		for i := range c {
+			if g.Pin[i] == "" {
+				c[i] = math.Exp(rapid.Float64Range(-5, 5).Draw(t, "log factor"))
+			}
+		}
+		m, err := n.Rescale(g, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := paths.Forward(n, orders, opt), paths.Forward(m, orders, opt)
+		for k, p := range orders {
+			if !near(a.PathNorm(k), b.PathNorm(k).Float64()) {
+				t.Fatalf("p = %v: %v, rescaled %v\n%s", p, a.PathNorm(k), b.PathNorm(k), n)
+			}
+		}
+	})
+}
