@@ -1,0 +1,38 @@
+# make check   what to run before a commit
+# make ci      what must pass before a merge (installs what it needs)
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+FUZZTIME ?= 20s
+COUNT ?= 10
+BENCH ?= .
+
+.PHONY: check build vet lint test race fuzz bench ci
+
+check: build vet lint test
+
+build:
+	go build ./...
+
+vet:
+	go vet ./...
+
+lint:
+	$(GOLANGCI_LINT) run ./...
+
+test:
+	go test ./...
+
+race:
+	go test -race -short ./...
+
+# Every fuzz target for FUZZTIME: make fuzz FUZZTIME=10m
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+# For benchstat: make bench BENCH=PathNorm > old.txt
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+ci:
+	.ci/run
