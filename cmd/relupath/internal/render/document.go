@@ -13,6 +13,8 @@ import (
 type Document struct {
 	// Title heads the HTML page.
 	Title string
+	// Label is the stem of the labels of LaTeX tables: tab:relupath-audit.
+	Label string
 	// Data is what JSON shows.
 	Data any
 	// Records is what CSV shows: one observation a row, all of one shape. Nil
@@ -20,13 +22,16 @@ type Document struct {
 	Records *Table
 	// Tables is what the formats for readers show.
 	Tables []Table
+	// Figures are the plots below the tables of an HTML page, and the files
+	// that WriteFigures writes.
+	Figures []Figure
 	// Notes are sentences below the tables.
 	Notes []string
 }
 
 // Table is a grid of cells under column heads.
 type Table struct {
-	// Title stands above the table.
+	// Title stands above the table, and is its caption in LaTeX.
 	Title string
 	// Columns has the heads; all empty leaves the head row out where the
 	// format can.
@@ -78,7 +83,25 @@ type Cell struct {
 	int  *big.Int
 	num  scaled.Num
 	// bar is a share in [0, 1] of the cell that HTML fills.
-	bar float64
+	bar  float64
+	mark Mark
+}
+
+// Mark sets a cell off from its column.
+type Mark uint8
+
+// The marks. Plain tables write * and !, Markdown bold and italic type, LaTeX
+// bold and slanted type, HTML a colour and a sign.
+const (
+	Unmarked Mark = iota
+	Best
+	Worst
+)
+
+// Marked returns the cell with a mark.
+func (c Cell) Marked(m Mark) Cell {
+	c.mark = m
+	return c
 }
 
 // Text is a cell of words.

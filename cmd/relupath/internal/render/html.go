@@ -16,9 +16,17 @@ var pageSource string
 var page = template.Must(template.New("page").Parse(pageSource))
 
 type htmlPage struct {
-	Title  string
-	Tables []htmlTable
-	Notes  []string
+	Title   string
+	Tables  []htmlTable
+	Notes   []string
+	Figures []htmlFigure
+}
+
+type htmlFigure struct {
+	Title, Caption string
+	SVG            template.HTML
+	// Style holds the width in points, by which the page sizes the figure.
+	Style template.CSS
 }
 
 type htmlTable struct {
@@ -48,11 +56,20 @@ var superscript = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "�
 	"5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹")
 
 // writeHTML writes one page that needs nothing else: no style sheet, script,
-// font or picture from elsewhere. Tables sort by a click on a column's head.
+// font or picture from elsewhere. Tables sort by a click, or a key, on a column's
+// head.
 func writeHTML(w io.Writer, d *Document) error {
 	p := htmlPage{Title: d.Title, Notes: d.Notes}
 	for i := range d.Tables {
 		p.Tables = append(p.Tables, htmlTableOf(&d.Tables[i]))
+	}
+	for i := range d.Figures {
+		f := &d.Figures[i]
+		svg, width, err := inline(f)
+		if err != nil {
+			return err
+		}
+		p.Figures = append(p.Figures, htmlFigure{f.Title, f.Caption, svg, template.CSS(fmt.Sprintf("--w:%d", width))})
 	}
 	return page.Execute(w, p)
 }
@@ -83,6 +100,12 @@ func htmlTableOf(t *Table) htmlTable {
 			if c.bar > 0 {
 				class = append(class, "b")
 				v.Style = template.CSS(fmt.Sprintf("--s:%.3f", c.bar))
+			}
+			switch c.mark {
+			case Best:
+				class = append(class, "best")
+			case Worst:
+				class = append(class, "worst")
 			}
 			v.Class = strings.Join(class, " ")
 			out.Rows[r][k] = v

@@ -35,6 +35,16 @@ func writeMarkdown(w io.Writer, d *Document) error {
 			tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
 		)
 		g := t.strings(decimal.String, escapeMarkdown)
+		for r, row := range g.rows {
+			for i := range row {
+				switch t.cell(r, i).mark {
+				case Best:
+					row[i] = "**" + row[i] + "**"
+				case Worst:
+					row[i] = "_" + row[i] + "_"
+				}
+			}
+		}
 		tab.Header(g.heads)
 		for _, row := range g.rows {
 			if err := tab.Append(row); err != nil {

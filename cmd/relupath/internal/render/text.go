@@ -27,6 +27,7 @@ func writeText(w io.Writer, d *Document, width int) error {
 			fmt.Fprintln(w, t.Title)
 		}
 		grid := t.strings(decimal.String, func(s string) string { return s })
+		grid.alignPoints(t)
 		widths := grid.widths()
 		for k, cols := range cut(widths, t.all(), t.keys(), squeezable(t), width) {
 			if k > 0 {
@@ -50,6 +51,34 @@ func writeNotes(w io.Writer, d *Document, escape func(string) string) error {
 		}
 	}
 	return nil
+}
+
+// plainMarks stand behind a marked cell of a plain table.
+var plainMarks = [...]string{Best: "*", Worst: "!"}
+
+// alignPoints puts the decimal points of a column of numbers below each other:
+// numbers are aligned right, so each is filled up on that side.
+func (g grid) alignPoints(t *Table) {
+	for i := range g.heads {
+		if !t.rightAligned(i) {
+			continue
+		}
+		tails := make([]int, len(g.rows))
+		longest := 0
+		for r, row := range g.rows {
+			c := t.cell(r, i)
+			row[i] += plainMarks[c.mark]
+			if at := strings.IndexAny(row[i], ".e*!"); at >= 0 && c.numeric() {
+				tails[r] = len(row[i]) - at
+			}
+			longest = max(longest, tails[r])
+		}
+		for r, row := range g.rows {
+			if c := t.cell(r, i); c.numeric() && row[i] != undefined {
+				row[i] += strings.Repeat(" ", longest-tails[r])
+			}
+		}
+	}
 }
 
 // grid is a table as characters: heads, then rows, all equally long.

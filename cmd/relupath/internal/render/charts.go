@@ -1,0 +1,260 @@
+package render
+
+import (
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// barRow is the height of one category of a Bars with one series.
+const barRow = 16
+
+func (b *Bars) size() (w, h float64) {
+	rows := len(b.Categories) * (barRow + 7*(len(b.Series)-1))
+	return figureWidth, float64(rows) + 44 + legendHeight(seriesNames(b.Series))
+}
+
+func (b *Bars) draw(c canvas) error {
+	logAxis := logarithmic(b.Series)
+	p := newPlot(b.Axis, "")
+	p.X.Tick.Marker = ticker(logAxis)
+	p.Y.Tick.Marker = categories(b.Categories)
+	p.Y.Tick.LineStyle.Width = 0
+	p.Y.Min, p.Y.Max = -0.6, float64(len(b.Categories))-0.4
+	lo, hi := b.extent(logAxis)
+	p.X.Min, p.X.Max = lo, hi
+	p.Add(verticalGrid(), plotFunc(func(c canvas, p *plot.Plot) {
+		x, y := p.Transforms(&c)
+		thick := 0.8 / float64(len(b.Series))
+		for k, s := range b.Series {
+			for i, v := range s.Values {
+				to, ok := coordinate(v, logAxis)
+				if !ok || i >= len(b.Categories) {
+					continue
+				}
+				top := float64(len(b.Categories)-1-i) + 0.4 - thick*float64(k)
+				rectangle(c, x(max(min(0, hi), lo)), y(top-thick*0.92), x(to), y(top), colorOf(k))
+			}
+		}
+	}))
+	p.Draw(legend(c, seriesNames(b.Series)))
+	return nil
+}
+
+// extent returns the ends of the axis: from zero, or from the decade below the
+// smallest number.
+func (b *Bars) extent(logAxis bool) (lo, hi float64) {
+	lo, hi = spread(b.Series, logAxis)
+	if logAxis {
+		return math.Floor(lo - 0.3), hi + 0.05*(hi-lo)
+	}
+	lo, hi = min(lo, 0), max(hi, 0)
+	if lo == hi {
+		hi = 1
+	}
+	return lo, hi + 0.05*(hi-lo)
+}
+
+// spread returns the smallest and the largest coordinate of all series, 0 and
+// 1 without any.
+func spread(series []Series, logAxis bool) (lo, hi float64) {
+	lo, hi = math.Inf(1), math.Inf(-1)
+	for _, s := range series {
+		for _, x := range s.Values {
+			if v, ok := coordinate(x, logAxis); ok {
+				lo, hi = min(lo, v), max(hi, v)
+			}
+		}
+	}
+	if lo > hi {
+		return 0, 1
+	}
+	return lo, hi
+}
+
+// categories marks places with names, the first at the top.
+type categories []string
+
+// Ticks returns one mark a name.
+func (n categories) Ticks(float64, float64) []plot.Tick {
+	out := make([]plot.Tick, len(n))
+	for i, s := range n {
+		out[i] = plot.Tick{Value: float64(len(n) - 1 - i), Label: shorten(s, 17)}
+	}
+	return out
+}
+
+// shorten cuts the middle of a long name.
+func shorten(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n/2]) + "…" + string(r[len(r)-n/2+1:])
+}
+
+// plotFunc draws inside a plot's axes.
+type plotFunc func(c canvas, p *plot.Plot)
+
+// Plot calls f.
+func (f plotFunc) Plot(c draw.Canvas, p *plot.Plot) { f(c, p) }
+
+func verticalGrid() *plotter.Grid {
+	g := plotter.NewGrid()
+	g.Horizontal = draw.LineStyle{}
+	g.Vertical = draw.LineStyle{Color: line, Width: 0.5}
+	return g
+}
+
+func rectangle(c canvas, x0, y0, x1, y1 vg.Length, fill interface{ RGBA() (r, g, b, a uint32) }) {
+	c.FillPolygon(fill, []vg.Point{{X: x0, Y: y0}, {X: x1, Y: y0}, {X: x1, Y: y1}, {X: x0, Y: y1}})
+}
+
+// Histograms: strips of stripRow points, bins over the whole axis.
+const (
+	stripRow = 30
+	bins     = 40
+)
+
+func (h *Histograms) names() []string {
+	if len(h.Rows) == 0 {
+		return nil
+	}
+	return seriesNames(h.Rows[0].Series)
+}
+
+func (h *Histograms) size() (w, ht float64) {
+	return figureWidth, float64(len(h.Rows)*stripRow) + 48 + legendHeight(h.names())
+}
+
+func (h *Histograms) draw(c canvas) error {
+	var all []Series
+	rows := make(categories, len(h.Rows))
+	for i, r := range h.Rows {
+		all = append(all, r.Series...)
+		rows[i] = r.Name
+	}
+	logAxis := logarithmic(all)
+	lo, hi := spread(all, logAxis)
+	if pad := 0.04 * (hi - lo); pad > 0 {
+		lo, hi = lo-pad, hi+pad
+	} else {
+		lo, hi = lo-0.5, hi+0.5
+	}
+	p := newPlot(h.Axis, "")
+	p.X.Tick.Marker = ticker(logAxis)
+	p.Y.Tick.Marker = rows
+	p.Y.Tick.LineStyle.Width = 0
+	p.X.Min, p.X.Max = lo, hi
+	p.Y.Min, p.Y.Max = -0.2, float64(len(h.Rows))
+	p.Add(verticalGrid(), plotFunc(func(c canvas, p *plot.Plot) {
+		x, y := p.Transforms(&c)
+		for i, r := range h.Rows {
+			base := float64(len(h.Rows) - 1 - i)
+			for k, s := range r.Series {
+				strip(c, x, y, base, histogram(s, lo, hi, logAxis), lo, hi, k)
+			}
+			c.StrokeLine2(draw.LineStyle{Color: soft, Width: 0.4}, c.Min.X, y(base), c.Max.X, y(base))
+		}
+	}))
+	p.Draw(legend(c, h.names()))
+	return nil
+}
+
+// histogram returns the share of the fullest bin that each bin holds.
+func histogram(s Series, lo, hi float64, logAxis bool) []float64 {
+	n := make([]float64, bins)
+	top := 0.0
+	for _, v := range s.Values {
+		at, ok := coordinate(v, logAxis)
+		if !ok {
+			continue
+		}
+		b := min(max(int(float64(bins)*(at-lo)/(hi-lo)), 0), bins-1)
+		n[b]++
+		top = max(top, n[b])
+	}
+	for b := range n {
+		n[b] /= max(top, 1)
+	}
+	return n
+}
+
+func strip(c canvas, x, y func(float64) vg.Length, base float64, n []float64, lo, hi float64, series int) {
+	step := (hi - lo) / float64(len(n))
+	for b := 0; b < len(n); b++ {
+		if n[b] == 0 {
+			continue
+		}
+		// One polygon for each run of bins that are not empty.
+		from := b
+		pts := []vg.Point{{X: x(lo + step*float64(b)), Y: y(base)}}
+		for ; b < len(n) && n[b] > 0; b++ {
+			top := y(base + 0.85*n[b])
+			pts = append(pts, vg.Point{X: x(lo + step*float64(b)), Y: top}, vg.Point{X: x(lo + step*float64(b+1)), Y: top})
+		}
+		pts = append(pts, vg.Point{X: pts[len(pts)-1].X, Y: y(base)}, vg.Point{X: x(lo + step*float64(from)), Y: y(base)})
+		c.FillPolygon(translucent(colorOf(series)), pts)
+		c.StrokeLines(draw.LineStyle{Color: colorOf(series), Width: 0.8}, pts)
+	}
+}
+
+func (l *Lines) size() (w, h float64) {
+	return figureWidth, 220 + legendHeight(seriesNames(l.Series))
+}
+
+func (l *Lines) draw(c canvas) error {
+	logAxis := logarithmic(l.Series)
+	p := newPlot(l.XAxis, l.YAxis)
+	p.Y.Tick.Marker = ticker(logAxis)
+	if l.X == nil {
+		p.X.Tick.Marker = wholeTicks{}
+	}
+	grid := plotter.NewGrid()
+	grid.Horizontal = draw.LineStyle{Color: line, Width: 0.5}
+	grid.Vertical = grid.Horizontal
+	p.Add(grid)
+	for k, s := range l.Series {
+		var pts plotter.XYs
+		for i, v := range s.Values {
+			x := float64(i + 1)
+			if l.X != nil {
+				x = l.X[i]
+			}
+			if y, ok := coordinate(v, logAxis); ok {
+				pts = append(pts, plotter.XY{X: x, Y: y})
+			}
+		}
+		if pts == nil {
+			continue
+		}
+		ln, sc, err := plotter.NewLinePoints(pts)
+		if err != nil {
+			return err
+		}
+		ln.LineStyle = draw.LineStyle{Color: colorOf(k), Width: 1.2, Dashes: dashOf(k)}
+		sc.GlyphStyle = draw.GlyphStyle{Color: colorOf(k), Radius: 1.6, Shape: draw.CircleGlyph{}}
+		p.Add(ln, sc)
+	}
+	if !logAxis && p.Y.Min == p.Y.Max {
+		p.Y.Min, p.Y.Max = p.Y.Min-0.5, p.Y.Max+0.5
+	}
+	p.Draw(legend(c, seriesNames(l.Series)))
+	return nil
+}
+
+// wholeTicks marks whole numbers.
+type wholeTicks struct{}
+
+// Ticks returns at most about eight whole numbers.
+func (wholeTicks) Ticks(lo, hi float64) []plot.Tick {
+	step := niceStep((hi - lo) / 8)
+	var out []plot.Tick
+	for v := math.Ceil(lo/step) * step; v <= hi; v += step {
+		out = append(out, plot.Tick{Value: v, Label: tickLabel(v, 0)})
+	}
+	return out
+}

@@ -1,0 +1,114 @@
+package render
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Figure is a plot with a name for its files and words for its caption.
+type Figure struct {
+	// Name is the stem of the files: layers for layers.svg.
+	Name string
+	// Title stands above the plot.
+	Title string
+	// Caption says what the plot shows, for readers and for screen readers.
+	Caption string
+	Chart   Chart
+}
+
+// Chart is what a Figure draws: *Bars, *Histograms, *Lines or *Diagram.
+type Chart interface {
+	draw(c canvas) error
+	// size returns width and height in points.
+	size() (w, h float64)
+}
+
+// Series is a named sequence of numbers. Zeros, negative numbers and what is
+// not finite have no place on a logarithmic axis and are left out there.
+type Series struct {
+	Name   string
+	Values []scaled.Num
+}
+
+// Bars draws one horizontal bar a category and series.
+type Bars struct {
+	Categories []string
+	// Axis names the quantity, with its unit.
+	Axis   string
+	Series []Series
+}
+
+// Histograms draws one strip a row, above a common axis: how the numbers of
+// each series are distributed.
+type Histograms struct {
+	// Axis names the quantity, with its unit.
+	Axis string
+	Rows []HistogramRow
+}
+
+// HistogramRow is one strip of a Histograms.
+type HistogramRow struct {
+	Name string
+	// Series holds the numbers; the names are the same in every row.
+	Series []Series
+}
+
+// Lines draws numbers over a sequence: one line a series.
+type Lines struct {
+	// XAxis and YAxis name the quantities, with their units.
+	XAxis, YAxis string
+	// X are the places; nil is 1, 2, 3...
+	X      []float64
+	Series []Series
+}
+
+// Diagram draws a directed acyclic graph from top to bottom.
+type Diagram struct {
+	Nodes []DiagramNode
+}
+
+// DiagramNode is one box of a Diagram.
+type DiagramNode struct {
+	// Label is the first line of the box, Detail the second.
+	Label, Detail string
+	// Muted marks what lies outside the homogeneous part.
+	Muted bool
+	// In are the indices of the nodes that it takes values from, all smaller
+	// than its own.
+	In []int
+}
+
+// decades is the spread above which an axis becomes logarithmic.
+const decades = 2
+
+// logarithmic decides the scale of an axis: logarithmic when the positive
+// numbers spread over decades or leave float64, and none is negative.
+func logarithmic(series []Series) bool {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, s := range series {
+		for _, x := range s.Values {
+			if !x.IsFinite() || x.IsZero() {
+				continue
+			}
+			if x.Frac < 0 {
+				return false
+			}
+			l := x.Log10()
+			lo, hi = min(lo, l), max(hi, l)
+		}
+	}
+	return lo <= hi && (hi-lo > decades || hi > 300 || hi < -300)
+}
+
+// coordinate returns the place of x on an axis; ok is false where it has none.
+func coordinate(x scaled.Num, logAxis bool) (v float64, ok bool) {
+	if !logAxis {
+		v = x.Float64()
+		return v, !math.IsNaN(v) && !math.IsInf(v, 0)
+	}
+	if !x.IsFinite() || x.Frac <= 0 {
+		return 0, false
+	}
+	return x.Log10(), true
+}
