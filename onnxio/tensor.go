@@ -29,6 +29,8 @@ type tensor struct {
 	kind kind
 	// typ is the type to store floating numbers in.
 	typ dag.DType
+	// elem is the type of integers in the file; undefined is int64.
+	elem wire.DataType
 	// stored is the tensor in the file whose values these are, in stored order;
 	// nil when they were computed. swapped says that these are the transpose of
 	// a stored matrix.
@@ -54,6 +56,20 @@ type storedTensor struct {
 func (t *tensor) size() int { return dag.Size(t.dims) }
 
 func (t *tensor) scalar() bool { return t.size() == 1 }
+
+// dataType returns the type of the numbers as ONNX names it.
+func (t *tensor) dataType() wire.DataType {
+	switch {
+	case t.kind == floating:
+		return [...]wire.DataType{dag.Float32: wire.Float32, dag.Float64: wire.Float64,
+			dag.Float16: wire.Float16, dag.BFloat16: wire.BFloat16}[t.typ]
+	case t.kind == boolean:
+		return wire.Bool
+	case t.elem == wire.Undefined:
+		return wire.Int64
+	}
+	return t.elem
+}
 
 func newFloats(typ dag.DType, dims []int, v []float64) *tensor {
 	return &tensor{dims: dims, typ: typ, floats: v}
@@ -147,9 +163,11 @@ func (t *tensor) reshaped(dims []int) *tensor {
 	if t.swapped {
 		// A swapped matrix has no stored order of its own any more.
 		_ = t.load()
-		return &tensor{dims: dims, kind: t.kind, typ: t.typ, floats: t.floats, ints: t.ints}
+		return &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem, floats: t.floats, ints: t.ints}
 	}
-	return &tensor{dims: dims, kind: t.kind, typ: t.typ, stored: t.stored, floats: t.floats, ints: t.ints}
+	c := *t
+	c.dims = dims
+	return &c
 }
 
 // transposed permutes the axes; a stored matrix stays a view.
@@ -175,7 +193,7 @@ func (t *tensor) transposed(perm []int) (*tensor, error) {
 	if err := t.read(); err != nil {
 		return nil, err
 	}
-	out := &tensor{dims: dims, kind: t.kind, typ: t.typ}
+	out := &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem}
 	if t.kind == floating {
 		out.floats = permuted(t.floats, t.dims, perm)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 // value is what one name of the graph stands for while it is lowered: a
@@ -15,6 +16,8 @@ type value struct {
 	// shape is the full ONNX shape; batchDim marks the batch axis, if any. The
 	// node's own shape is the same without it.
 	shape []int
+	// elem is the type of an activation's numbers.
+	elem wire.DataType
 	// exclusive says that one operator reads the value and nothing else does.
 	exclusive bool
 	// opaque says why nothing can be computed from it (strings).
@@ -22,6 +25,14 @@ type value struct {
 }
 
 func (v *value) constant() bool { return v.con != nil }
+
+// dataType returns the type of the value's numbers.
+func (v *value) dataType() wire.DataType {
+	if v.constant() {
+		return v.con.dataType()
+	}
+	return v.elem
+}
 
 // batchAxis returns the position of the batch axis, -1 without one.
 func (v *value) batchAxis() int { return slices.Index(v.shape, batchDim) }
@@ -114,7 +125,7 @@ func (l *lowering) materialize(v *value) (*value, error) {
 	if !v.constant() {
 		return v, nil
 	}
-	n := v.con.size()
+	n, elem := v.con.size(), v.con.dataType()
 	if v.con.kind != floating {
 		f, err := v.con.float64s()
 		if err != nil {
@@ -127,5 +138,7 @@ func (l *lowering) materialize(v *value) (*value, error) {
 		return nil, err
 	}
 	vec.Full = v.con.dims
-	return l.emit(&dag.Linear{Units: n, Stages: []dag.Stage{{Add: vec}}}, v.con.dims), nil
+	out := l.emit(&dag.Linear{Units: n, Stages: []dag.Stage{{Add: vec}}}, v.con.dims)
+	out.elem = elem
+	return out, nil
 }

@@ -1,0 +1,285 @@
+package onnxio
+
+import (
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// activation applies z for z >= 0, slope*z below.
+func (o *op) activation(v *value, slope float64) *value {
+	return o.emit(&dag.Activation{Slope: []float64{slope}}, v.shape, v)
+}
+
+// leaky makes a lowerer of an activation with a slope that is known, or that
+// the attribute alpha holds.
+func leaky(slope func(o *op) float64) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		s := slope(o)
+		if v.constant() || !isFloat(v.elem) {
+			return o.elementwise("integers have no slope", func(x []float64) float64 {
+				if x[0] < 0 {
+					return s * x[0]
+				}
+				return x[0]
+			})
+		}
+		o.give(0, o.activation(v, s))
+		return nil
+	}
+}
+
+var (
+	lowerRelu      = leaky(func(*op) float64 { return 0 })
+	lowerAbs       = leaky(func(*op) float64 { return -1 })
+	lowerLeakyRelu = leaky(func(o *op) float64 { return o.float("alpha", 0.01) })
+)
+
+// lowerPRelu is an activation with a stored slope, which broadcasts to the
+// operand from its last axis.
+func lowerPRelu(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	t, err := o.constant(1, "the slope")
+	if err != nil {
+		return err
+	}
+	if v.constant() {
+		return o.elementwise("", func(x []float64) float64 {
+			if x[0] < 0 {
+				return x[1] * x[0]
+			}
+			return x[0]
+		})
+	}
+	if t, err = o.legacySlope(t, v.shape); err != nil {
+		return err
+	}
+	shape, err := broadcastDims(v.shape, alignBatch(t, v.shape))
+	if err != nil {
+		return refuse("", "the slope: %v", err)
+	}
+	if dag.Size(sampleShape(shape)) != dag.Size(sampleShape(v.shape)) {
+		return refuse("", "a slope of shape %v does not broadcast to %s", t.dims, dimString(v.shape))
+	}
+	dims, err := sampleDims(t, v.shape)
+	if err != nil {
+		return err
+	}
+	u, err := o.use(t, 1)
+	if err != nil {
+		return err
+	}
+	a := &dag.Activation{Param: &u}
+	if t.scalar() {
+		a.Slope = []float64{u.Param.At(0)}
+		o.give(0, o.emit(a, v.shape, v))
+		return nil
+	}
+	index := broadcastIndex(dims, sampleShape(v.shape))
+	if t.swapped {
+		// The Param holds the transpose.
+		place := permutation([]int{t.dims[1], t.dims[0]}, []int{1, 0})
+		for i, j := range index {
+			index[i] = place[j]
+		}
+	}
+	a.Slope = make([]float64, len(index))
+	plain := len(index) == u.Param.Len()
+	for i, j := range index {
+		a.Slope[i] = u.Param.At(int(j))
+		plain = plain && int(j) == i
+	}
+	if !plain {
+		a.Index = index
+	}
+	o.give(0, o.emit(a, v.shape, v))
+	return nil
+}
+
+// legacySlope gives the slope of a channel, as opsets before 7 store it, and as
+// exporters kept storing it, its place beside the spatial axes.
+func (o *op) legacySlope(t *tensor, shape []int) (*tensor, error) {
+	if len(t.dims) != 1 || t.scalar() || len(shape) < 2 || o.opset >= 7 {
+		return t, nil
+	}
+	if t.dims[0] != shape[1] {
+		return nil, refuse("", "%d slopes for %d channels", t.dims[0], shape[1])
+	}
+	dims := []int{t.dims[0]}
+	for range shape[2:] {
+		dims = append(dims, 1)
+	}
+	return t.reshaped(dims), nil
+}
+
+// lowerThresholdedRelu is ReLU where the threshold is 0.
+func lowerThresholdedRelu(o *op) error {
+	alpha := o.float("alpha", 1)
+	if alpha == 0 {
+		return lowerRelu(o)
+	}
+	return o.elementwise("its threshold is not 0", func(x []float64) float64 {
+		if x[0] > alpha {
+			return x[0]
+		}
+		return 0
+	})
+}
+
+// lowerClip is ReLU for the bounds 0 and infinity, and the identity without
+// bounds. Any other bound is a number that does not scale with the operand.
+func lowerClip(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	lo, hi := bound{}, bound{}
+	for k, b := range []*bound{&lo, &hi} {
+		if *b, err = o.bound(k); err != nil {
+			return err
+		}
+	}
+	if !v.constant() && isFloat(v.elem) && !hi.set {
+		switch {
+		case !lo.set:
+			o.give(0, v)
+			return nil
+		case lo.at == 0:
+			o.give(0, o.activation(v, 0))
+			return nil
+		}
+	}
+	out, err := o.apply("it clips at a number other than 0", v.dataType(), func(x []float64) float64 {
+		y := x[0]
+		if lo.set {
+			y = larger(y, lo.at)
+		}
+		if hi.set {
+			y = smaller(y, hi.at)
+		}
+		return y
+	}, v)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// bound is a bound of Clip; it is set where it can be reached.
+type bound struct {
+	at  float64
+	set bool
+}
+
+// bound reads the lower (0) or upper (1) bound: an attribute before opset 11,
+// an input from then on.
+func (o *op) bound(k int) (bound, error) {
+	x := 0.0
+	if o.opset < 11 {
+		name := [...]string{"min", "max"}[k]
+		if o.attr(name) == nil {
+			return bound{}, nil
+		}
+		x = o.float(name, 0)
+	} else {
+		if o.arg(1+k) == nil {
+			return bound{}, nil
+		}
+		t, err := o.constant(1+k, [...]string{"the lower bound", "the upper bound"}[k])
+		if err != nil {
+			return bound{}, err
+		}
+		if x, err = t.value(); err != nil {
+			return bound{}, err
+		}
+	}
+	// The largest float32 stands for infinity in the files of several exporters.
+	const most = 3.4028234e38
+	if k == 0 && x <= -most || k == 1 && x >= most {
+		return bound{}, nil
+	}
+	return bound{x, true}, nil
+}
+
+// lowerMax is the maximum of activations; with the constant 0 it is ReLU.
+func lowerMax(o *op) error { return o.extreme(1) }
+
+// lowerMin is the negative of the maximum of the negatives.
+func lowerMin(o *op) error { return o.extreme(-1) }
+
+func (o *op) extreme(sign float64) error {
+	var acts []*value
+	var cons []*value
+	float := true
+	for k := range o.in {
+		v, err := o.need(k)
+		if err != nil {
+			return err
+		}
+		float = float && isFloat(v.dataType())
+		if v.constant() {
+			cons = append(cons, v)
+		} else {
+			acts = append(acts, v)
+		}
+	}
+	zero := true
+	for _, v := range cons {
+		z, err := allZero(v.con)
+		if err != nil {
+			return err
+		}
+		zero = zero && z
+	}
+	pick := pairs[o.node.OpType]
+	switch {
+	case len(acts) == 0:
+		t, err := o.foldAll()
+		if err != nil {
+			return err
+		}
+		o.giveTensor(0, t)
+		return nil
+	case !float || !zero:
+		return o.elementwise("it compares with a number other than 0", func(x []float64) float64 {
+			y := x[0]
+			for _, z := range x[1:] {
+				y = pick.float(y, z)
+			}
+			return y
+		})
+	}
+	shape, _, err := o.broadcastAll(o.in)
+	if err != nil {
+		return err
+	}
+	for k, v := range acts {
+		v = o.expand(v, shape)
+		if sign < 0 {
+			if v, err = o.affine(v, affine{coef: -1}); err != nil {
+				return err
+			}
+		}
+		acts[k] = v
+	}
+	out := acts[0]
+	if len(acts) > 1 {
+		out = o.emit(&dag.Pool{}, shape, acts...)
+	}
+	if len(cons) > 0 {
+		out = o.activation(out, 0)
+	}
+	if sign < 0 {
+		if out, err = o.affine(out, affine{coef: -1}); err != nil {
+			return err
+		}
+	}
+	o.give(0, out)
+	return nil
+}

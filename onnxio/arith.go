@@ -1,0 +1,282 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+func (o *op) binary() (a, b *value, err error) {
+	if a, err = o.need(0); err != nil {
+		return
+	}
+	if b, err = o.need(1); err != nil {
+		return
+	}
+	if o.opset < 7 && domain(o.node.Domain) == "" {
+		if b.constant() {
+			dims, err := o.legacyBroadcast(b.con.dims)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !slices.Equal(dims, b.con.dims) {
+				b = &value{con: b.con.reshaped(dims)}
+			}
+		} else if rank(a) != rank(b) {
+			shape, err := o.legacyBroadcast(b.shape)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !slices.Equal(shape, b.shape) {
+				b = o.emit(&dag.Select{}, shape, b)
+			}
+		}
+	}
+	return a, b, nil
+}
+
+// legacyBroadcast returns the constant or value with the shape that the
+// broadcast and axis attributes before opset 7 give its second operand.
+func (o *op) legacyBroadcast(shape []int) ([]int, error) {
+	a, b := o.in[0], o.in[1]
+	ra, rb := rank(a), rank(b)
+	if o.opset >= 7 || ra == rb {
+		return shape, nil
+	}
+	if o.int("broadcast", 0) == 0 {
+		return nil, refuse("", "the operands have ranks %d and %d without broadcast=1", ra, rb)
+	}
+	at := o.attr("axis")
+	if at == nil {
+		return shape, nil
+	}
+	k, err := axisOf(at.I, ra)
+	if err != nil {
+		return nil, err
+	}
+	if k+rb > ra {
+		return nil, refuse("", "axis %d puts rank %d beyond rank %d", k, rb, ra)
+	}
+	out := slices.Clone(shape)
+	for len(out) < ra-k {
+		out = append(out, 1)
+	}
+	return out, nil
+}
+
+func rank(v *value) int {
+	if v.constant() {
+		return len(v.con.dims)
+	}
+	return len(v.shape)
+}
+
+func lowerAdd(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	var out *value
+	switch {
+	case a.constant() && b.constant():
+		return o.foldBinary(a.con, b.con)
+	case b.constant():
+		out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: 1})
+	case a.constant():
+		out, err = o.affine(b, affine{add: a.con, addAt: 0, coef: 1, addCoef: 1})
+	default:
+		out, err = o.combine(nil, a, b)
+	}
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+func lowerSub(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	var out *value
+	switch {
+	case a.constant() && b.constant():
+		return o.foldBinary(a.con, b.con)
+	case b.constant():
+		out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: -1})
+	case a.constant():
+		out, err = o.affine(b, affine{add: a.con, addAt: 0, coef: -1, addCoef: 1})
+	default:
+		out, err = o.combine([]float64{1, -1}, a, b)
+	}
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+func lowerMul(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	var out *value
+	switch {
+	case a.constant() && b.constant():
+		return o.foldBinary(a.con, b.con)
+	case b.constant():
+		out, err = o.multiply(a, b.con, 1, false)
+	case a.constant():
+		out, err = o.multiply(b, a.con, 0, false)
+	default:
+		return o.elementwise("the product of two activations is homogeneous of degree 2",
+			func(x []float64) float64 { return x[0] * x[1] })
+	}
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+func lowerDiv(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.constant() && b.constant():
+		return o.foldBinary(a.con, b.con)
+	case b.constant() && b.con.kind == floating:
+		out, err := o.multiply(a, b.con, 1, true)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
+	}
+	return o.elementwise("a quotient by an activation is not linear",
+		func(x []float64) float64 { return x[0] / x[1] })
+}
+
+func lowerNeg(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	if v.constant() {
+		return o.foldUnary(func(x float64) float64 { return -x })
+	}
+	out, err := o.affine(v, affine{coef: -1})
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// combine sums activations, each with a sign.
+func (o *op) combine(sign []float64, in ...*value) (*value, error) {
+	shape := in[0].shape
+	for _, v := range in[1:] {
+		s, err := broadcastDims(shape, v.shape)
+		if err != nil {
+			return nil, sumShapes(err, in)
+		}
+		shape = s
+	}
+	for k := range in {
+		in[k] = o.expand(in[k], shape)
+	}
+	return o.emit(&dag.Add{Sign: sign}, shape, in...), nil
+}
+
+func sumShapes(err error, in []*value) error {
+	for _, v := range in {
+		if v.batchAxis() >= 0 {
+			return mixesBatch("%v", err)
+		}
+	}
+	return refuse("", "%v", err)
+}
+
+func lowerSum(o *op) error {
+	v, err := o.sum()
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+func lowerMean(o *op) error {
+	v, err := o.sum()
+	if err != nil {
+		return err
+	}
+	if v.constant() {
+		f, err := v.con.float64s()
+		if err != nil {
+			return err
+		}
+		f = slices.Clone(f)
+		for i := range f {
+			f[i] /= float64(len(o.in))
+		}
+		o.giveTensor(0, newFloats(v.con.typ, v.con.dims, f))
+		return nil
+	}
+	out, err := o.affine(v, affine{coef: 1 / float64(len(o.in))})
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// sum adds all operands: activations by one Add, then each constant.
+func (o *op) sum() (*value, error) {
+	var acts []*value
+	var cons []int
+	for k := range o.in {
+		v, err := o.need(k)
+		if err != nil {
+			return nil, err
+		}
+		if v.constant() {
+			cons = append(cons, k)
+		} else {
+			acts = append(acts, v)
+		}
+	}
+	if len(o.in) == 0 {
+		return nil, refuse("", "no operands")
+	}
+	if len(acts) == 0 {
+		t := o.in[0].con
+		for _, v := range o.in[1:] {
+			var err error
+			if t, err = foldPair("Add", t, v.con); err != nil {
+				return nil, err
+			}
+		}
+		return &value{con: t}, nil
+	}
+	out := acts[0]
+	if len(acts) > 1 {
+		var err error
+		if out, err = o.combine(nil, acts...); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range cons {
+		var err error
+		out, err = o.affine(out, affine{add: o.in[k].con, addAt: k, coef: 1, addCoef: 1})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

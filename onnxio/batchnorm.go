@@ -1,0 +1,60 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+func lowerBatchNormalization(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	if v.constant() || len(v.shape) < 2 {
+		return refuse("", "it normalises a constant or a vector")
+	}
+	if o.int("training_mode", 0) != 0 || (o.opset < 14 && o.outputsUsed() > 1) {
+		return refuse("export the model in evaluation mode", "it computes statistics of the batch (training mode)")
+	}
+	if o.int("spatial", 1) == 0 && len(v.shape) > 2 {
+		return refuse("", "spatial=0 normalises each position on its own")
+	}
+	if v.shape[1] == batchDim {
+		return mixesBatch("it normalises along the batch axis")
+	}
+	bn := &dag.BatchNorm{Epsilon: o.float("epsilon", 1e-5)}
+	for k, u := range []*dag.Use{&bn.Gamma, &bn.Beta, &bn.Mean, &bn.Var} {
+		t, err := o.constant(k+1, [...]string{"scale", "B", "mean", "var"}[k])
+		if err != nil {
+			return err
+		}
+		if t.size() != v.shape[1] {
+			return refuse("", "%d values for %d channels", t.size(), v.shape[1])
+		}
+		if *u, err = o.use(t, k+1); err != nil {
+			return err
+		}
+	}
+	stage := dag.Stage{Norm: bn}
+	if lin := o.foldable(v); lin != nil && slices.Equal(o.unitAxes[v.node], []int{1}) {
+		lin.Stages = append(lin.Stages, stage)
+		o.nodes[v.node].Source += "+" + opLabel(o.node)
+		o.give(0, v)
+		return nil
+	}
+	out := o.emit(&dag.Linear{Map: &dag.Diagonal{Axis: around(v.shape, 1)}, Stages: []dag.Stage{stage}}, v.shape, v)
+	o.unitAxes[out.node] = []int{1}
+	o.give(0, out)
+	return nil
+}
+
+func (o *op) outputsUsed() int {
+	n := 0
+	for _, name := range o.node.Outputs {
+		if name != "" {
+			n++
+		}
+	}
+	return n
+}

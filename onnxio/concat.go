@@ -1,0 +1,174 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+func lowerConcat(o *op) error {
+	if len(o.in) == 0 {
+		return refuse("", "no operands")
+	}
+	all := true
+	for k := range o.in {
+		v, err := o.need(k)
+		if err != nil {
+			return err
+		}
+		all = all && v.constant()
+	}
+	def := int64(0)
+	if o.opset < 4 {
+		def = 1
+	}
+	a, err := axisOf(o.int("axis", def), rank(o.in[0]))
+	if err != nil {
+		return err
+	}
+	if all {
+		t, err := foldConcat(o.in, a)
+		if err != nil {
+			return err
+		}
+		o.giveTensor(0, t)
+		return nil
+	}
+	in := make([]*value, len(o.in))
+	var like *value
+	for k, v := range o.in {
+		if !v.constant() {
+			like = v
+		}
+		in[k] = v
+	}
+	b := like.batchAxis()
+	if a == b {
+		return mixesBatch("it joins samples along the batch axis")
+	}
+	total := 0
+	for k, v := range in {
+		if v.constant() {
+			if v, err = o.constantLike(v, like.shape, a, b); err != nil {
+				return err
+			}
+			in[k] = v
+		}
+		for d := range like.shape {
+			if len(v.shape) != len(like.shape) || (d != a && v.shape[d] != like.shape[d]) {
+				return refuse("", "operands of shapes %s and %s", dimString(like.shape), dimString(v.shape))
+			}
+		}
+		total += v.shape[a]
+	}
+	shape := slices.Clone(like.shape)
+	shape[a] = total
+	o.give(0, o.concat(in, a, shape))
+	return nil
+}
+
+// constantLike makes a constant operand of a concatenation a value with the
+// batch axis of the others.
+func (o *op) constantLike(v *value, like []int, a, b int) (*value, error) {
+	dims := slices.Clone(v.con.dims)
+	if len(dims) != len(like) {
+		return nil, refuse("", "an operand of rank %d among rank %d", len(dims), len(like))
+	}
+	if b >= 0 && dims[b] != 1 {
+		return nil, mixesBatch("a constant operand has %d samples", dims[b])
+	}
+	m, err := o.materialize(v)
+	if err != nil {
+		return nil, err
+	}
+	if b >= 0 {
+		dims[b] = batchDim
+	}
+	return o.relabel(m, dims), nil
+}
+
+// concat joins activations along axis a of the full shape.
+func (o *op) concat(in []*value, a int, shape []int) *value {
+	if len(in) == 1 {
+		return in[0]
+	}
+	axis := around(shape, a)
+	flat := o.emit(&dag.Concat{}, shape, in...)
+	if axis.Outer == 1 {
+		return flat
+	}
+	// flat holds whole operands one behind the other; interleave them.
+	index := make([]int32, axis.Len())
+	base, at := 0, 0
+	for _, v := range in {
+		run := v.shape[a] * axis.Inner
+		for q := range axis.Outer {
+			for e := range run {
+				index[q*axis.N*axis.Inner+at+e] = int32(base + q*run + e)
+			}
+		}
+		base += axis.Outer * run
+		at += run
+	}
+	return o.pick(flat, shape, index)
+}
+
+func lowerSplit(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	a, err := axisOf(o.int("axis", 0), rank(v))
+	if err != nil {
+		return err
+	}
+	sizes, ok, err := o.intsArg("split", 13, 1)
+	if err != nil {
+		return err
+	}
+	n := 0
+	if v.constant() {
+		n = v.con.dims[a]
+	} else {
+		n = v.shape[a]
+	}
+	if n == batchDim {
+		return mixesBatch("it splits the batch axis")
+	}
+	if !ok {
+		parts := len(o.node.Outputs)
+		chunk := (n + parts - 1) / parts
+		for left := n; parts > 0; parts-- {
+			sizes = append(sizes, int64(min(chunk, left)))
+			left -= min(chunk, left)
+		}
+	}
+	sum := int64(0)
+	for _, s := range sizes {
+		if s < 0 {
+			return refuse("", "split sizes %v", sizes)
+		}
+		sum += s
+	}
+	if sum != int64(n) || len(sizes) < len(o.node.Outputs) {
+		return refuse("", "split sizes %v for an axis of %d and %d outputs", sizes, n, len(o.node.Outputs))
+	}
+	at := 0
+	for k := range o.node.Outputs {
+		list := make([]int, sizes[k])
+		for i := range list {
+			list[i] = at + i
+		}
+		at += len(list)
+		if v.constant() {
+			part, err := takeConstant(v, a, list)
+			if err != nil {
+				return err
+			}
+			o.give(k, part)
+		} else {
+			o.give(k, o.along(v, a, list))
+		}
+	}
+	return nil
+}

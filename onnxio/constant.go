@@ -1,0 +1,107 @@
+package onnxio
+
+import (
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// lowerConstant is a constant in any of the attributes that can hold it.
+func lowerConstant(o *op) error {
+	for i := range o.node.Attributes {
+		a := &o.node.Attributes[i]
+		switch a.Name {
+		case "value":
+			if a.T == nil {
+				return refuse("", "its value is no tensor")
+			}
+			if a.T.DType == wire.String {
+				o.give(0, &value{opaque: "it holds strings"})
+				return nil
+			}
+			s := &storedTensor{wire: a.T, initializer: -1, name: o.node.Outputs[0]}
+			t, err := s.constant()
+			if err != nil {
+				return err
+			}
+			o.giveTensor(0, t)
+			return nil
+		case "value_float":
+			o.giveTensor(0, newFloats(dag.Float32, nil, []float64{float64(a.F)}))
+			return nil
+		case "value_floats":
+			v := make([]float64, len(a.Floats))
+			for k, x := range a.Floats {
+				v[k] = float64(x)
+			}
+			o.giveTensor(0, newFloats(dag.Float32, []int{len(v)}, v))
+			return nil
+		case "value_int":
+			o.giveTensor(0, newInts(nil, []int64{a.I}))
+			return nil
+		case "value_ints":
+			o.giveTensor(0, newInts([]int{len(a.Ints)}, a.Ints))
+			return nil
+		case "value_string", "value_strings":
+			o.give(0, &value{opaque: "it holds strings"})
+			return nil
+		case "sparse_value":
+			return refuse("store it as a dense tensor", "its value is a sparse tensor")
+		}
+	}
+	return refuse("", "it has no value")
+}
+
+// lowerConstantOfShape repeats a number; by default 0 in float32.
+func lowerConstantOfShape(o *op) error {
+	t, err := o.constant(0, "the shape")
+	if err != nil {
+		return err
+	}
+	dims, err := lengths(t, "the shape")
+	if err != nil {
+		return err
+	}
+	fill := newFloats(dag.Float32, []int{1}, []float64{0})
+	if a := o.attr("value"); a != nil && a.T != nil {
+		if fill, err = (&storedTensor{wire: a.T, initializer: -1}).constant(); err != nil {
+			return err
+		}
+	}
+	if !fill.scalar() {
+		return refuse("", "its value has %d elements, want 1", fill.size())
+	}
+	out, err := foldExpand(fill.reshaped(nil), dims)
+	if err != nil {
+		return err
+	}
+	o.giveTensor(0, out)
+	return nil
+}
+
+// lowerRange counts from start to limit, which it does not reach.
+func lowerRange(o *op) error {
+	var t [3]*tensor
+	var v [3]float64
+	for k, what := range []string{"the start", "the limit", "the step"} {
+		var err error
+		if t[k], err = o.constant(k, what); err != nil {
+			return err
+		}
+		if v[k], err = t[k].value(); err != nil {
+			return err
+		}
+	}
+	if v[2] == 0 {
+		return refuse("", "its step is 0")
+	}
+	n := (v[1] - v[0]) / v[2]
+	if !(n <= maxFolded) {
+		return refuse("", "it counts to %v in steps of %v", v[1], v[2])
+	}
+	var out []float64
+	for i := 0; float64(i) < n; i++ {
+		out = append(out, v[0]+float64(i)*v[2])
+	}
+	o.giveTensor(0, newTensor(t[0].dataType(), []int{len(out)}, out))
+	return nil
+}

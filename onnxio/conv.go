@@ -1,0 +1,203 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// lowerConv is a convolution in any number of dimensions: operand (N, C,
+// spatial...), weight (M, C/group, kernel...), bias (M).
+func lowerConv(o *op) error {
+	v, err := o.convolution(false)
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// lowerConvTranspose is a transposed convolution: weight (C, M/group,
+// kernel...).
+func lowerConvTranspose(o *op) error {
+	v, err := o.convolution(true)
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// lowerFusedConv is com.microsoft.FusedConv: a convolution, the sum with
+// another value, and an activation.
+func lowerFusedConv(o *op) error {
+	v, err := o.convolution(false)
+	if err != nil {
+		return err
+	}
+	if z := o.arg(3); z != nil {
+		if z.constant() {
+			v, err = o.affine(v, affine{add: z.con, addAt: 3, coef: 1, addCoef: 1})
+		} else {
+			v, err = o.combine(nil, v, z)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if v, err = o.fusedActivation(v); err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// convolution lowers the first three inputs of a convolution.
+func (o *op) convolution(transposed bool) (*value, error) {
+	v, w, err := o.convOperands()
+	if err != nil {
+		return nil, err
+	}
+	groups := int(o.int("group", 1))
+	c := &dag.Conv{InChannels: v.shape[1], Groups: groups, Transposed: transposed}
+	if groups < 1 || c.InChannels%groups != 0 {
+		return nil, refuse("", "%d groups of %d channels", groups, c.InChannels)
+	}
+	wantIn, gotIn := c.InChannels/groups, w.dims[1]
+	c.OutChannels = w.dims[0]
+	if transposed {
+		wantIn, gotIn = c.InChannels, w.dims[0]
+		c.OutChannels = w.dims[1] * groups
+	}
+	if gotIn != wantIn || c.OutChannels%groups != 0 {
+		return nil, refuse("", "a weight of shape %v does not fit %d groups of an operand of shape %s", w.dims, groups, dimString(v.shape))
+	}
+	in, kernel := v.shape[2:], w.dims[2:]
+	g, err := o.geometry(len(in), kernel)
+	if err != nil {
+		return nil, err
+	}
+	spatial := in
+	if transposed {
+		c.Window, err = o.transposedWindow(&g, in)
+		spatial = c.Window.In
+	} else if c.Window, err = g.window(in, false); err == nil {
+		spatial = c.Window.Out()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.OutChannels*dag.Size(spatial) > maxElements {
+		return nil, refuse("", "the result has too many elements")
+	}
+	if c.W, err = o.use(w, 1); err != nil {
+		return nil, err
+	}
+	lin := &dag.Linear{Map: c}
+	if b := o.arg(2); b != nil {
+		bias, err := o.constant(2, "the bias")
+		if err != nil {
+			return nil, err
+		}
+		if bias.size() != c.OutChannels {
+			return nil, refuse("", "a bias of %d for %d channels", bias.size(), c.OutChannels)
+		}
+		add, err := o.vectorAt(bias, nil, c.OutChannels, 2)
+		if err != nil {
+			return nil, err
+		}
+		lin.Stages = []dag.Stage{{Add: add}}
+	}
+	shape := append([]int{v.shape[0], c.OutChannels}, spatial...)
+	out := o.emit(lin, shape, v)
+	o.unitAxes[out.node] = []int{1}
+	return out, nil
+}
+
+// convOperands returns the operand and the weight, checked for rank and batch.
+func (o *op) convOperands() (v *value, w *tensor, err error) {
+	if v, err = o.need(0); err != nil {
+		return nil, nil, err
+	}
+	if v.constant() {
+		return nil, nil, refuse("fold constants before export", "it convolves a constant")
+	}
+	x, err := o.need(1)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !x.constant() {
+		return nil, nil, refuse("", "its weight is computed by the network: the product of two activations is homogeneous of degree 2")
+	}
+	w = x.con
+	if len(v.shape) < 3 || len(w.dims) != len(v.shape) {
+		return nil, nil, refuse("", "an operand of rank %d and a weight of rank %d", len(v.shape), len(w.dims))
+	}
+	if b := v.batchAxis(); b > 0 {
+		return nil, nil, mixesBatch("it convolves over the batch axis")
+	}
+	if v.shape[0] != batchDim && v.shape[0] != 1 {
+		return nil, nil, refuse("make the first axis the batch", "its operand of shape %s holds several samples", dimString(v.shape))
+	}
+	if slices.Contains(w.dims, 0) {
+		return nil, nil, refuse("", "a weight of shape %v", w.dims)
+	}
+	return v, w, nil
+}
+
+// transposedWindow returns the window of the convolution whose transpose the
+// operator is. The value has
+//
+//	stride*(in-1) + output_padding + dilation*(kernel-1) + 1 - pads
+//
+// elements along an axis, or what output_shape says, or stride*in with
+// automatic padding; the window's end padding takes up what is left over.
+func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
+	n := len(in)
+	w := dag.Window{In: make([]int, n), Kernel: g.kernel, Stride: g.stride, Dilation: g.dilation,
+		Before: make([]int, n), After: make([]int, n)}
+	extra, given := o.ints("output_padding"), o.ints("output_shape")
+	if len(extra) != 0 && len(extra) != n || len(given) != 0 && len(given) < n {
+		return w, refuse("", "output_padding %v and output_shape %v for %d spatial axes", extra, given, n)
+	}
+	given = given[max(0, len(given)-n):] // some exporters list N and C too
+	size := 1
+	for i := range in {
+		full := int64(g.stride[i])*int64(in[i]-1) + int64(g.extent(i))
+		if len(extra) > 0 {
+			if extra[i] < 0 || extra[i] > maxElements {
+				return w, refuse("", "output_padding is %v", extra)
+			}
+			full += extra[i]
+		}
+		var out int64
+		switch {
+		case len(given) > 0:
+			out = given[i]
+		case g.auto == "SAME_UPPER" || g.auto == "SAME_LOWER":
+			out = int64(g.stride[i]) * int64(in[i])
+		case g.auto == "VALID":
+			out = full
+		default:
+			out = full - int64(g.pads[i]) - int64(g.pads[n+i])
+		}
+		if out < 1 || out > maxElements || full > 1<<40 {
+			return w, refuse("", "the result has %d elements along axis %d", out, i+2)
+		}
+		switch {
+		case g.pads != nil && len(given) == 0:
+			w.Before[i] = g.pads[i]
+		case g.auto == "SAME_UPPER":
+			w.Before[i] = int(max(0, full-out) / 2)
+		default:
+			total := int(max(0, full-out))
+			w.Before[i] = total - total/2
+		}
+		w.In[i] = int(out)
+		w.After[i] = g.stride[i]*(in[i]-1) + g.extent(i) - int(out) - w.Before[i]
+		if size *= int(out); size > maxElements {
+			return w, refuse("", "the result has too many elements")
+		}
+	}
+	return w, nil
+}

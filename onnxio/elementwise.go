@@ -1,0 +1,275 @@
+package onnxio
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// elementwise computes f of the operator's inputs, broadcast against each
+// other, element by element, outside the homogeneous part: the reason says why.
+// Constants are folded.
+func (o *op) elementwise(reason string, f func(x []float64) float64) error {
+	in := make([]*value, len(o.in))
+	for k := range o.in {
+		var err error
+		if in[k], err = o.need(k); err != nil {
+			return err
+		}
+	}
+	if len(in) == 0 {
+		return refuse("", "no operands")
+	}
+	v, err := o.apply(reason, in[0].dataType(), f, in...)
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// apply is elementwise with the values given; the result has the type typ and
+// is rounded to it where that is an integer type.
+func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64, in ...*value) (*value, error) {
+	shape, acts, err := o.broadcastAll(in)
+	if err != nil {
+		return nil, err
+	}
+	sample := sampleShape(shape)
+	if acts == 0 && dag.Size(sample) > maxFolded {
+		return nil, refuse("", "a constant of shape %v is too large", sample)
+	}
+	// Each operand is fixed numbers or an activation.
+	fixed := make([][]float64, len(in))
+	var nodes []*value
+	for k, v := range in {
+		if !v.constant() {
+			nodes = append(nodes, o.expand(v, shape))
+			continue
+		}
+		x, err := v.con.float64s()
+		if err != nil {
+			return nil, err
+		}
+		dims, err := sampleDims(v.con, shape)
+		if err != nil {
+			return nil, err
+		}
+		fixed[k] = make([]float64, dag.Size(sample))
+		for i, j := range broadcastIndex(dims, sample) {
+			fixed[k][i] = x[j]
+		}
+	}
+	compute := func(dst []float64, acts ...[]float64) {
+		args, x := make([][]float64, len(fixed)), make([]float64, len(fixed))
+		next := 0
+		for k := range fixed {
+			if args[k] = fixed[k]; args[k] == nil {
+				args[k] = acts[next]
+				next++
+			}
+		}
+		for i := range dst {
+			for k := range args {
+				x[k] = args[k][i]
+			}
+			y := f(x)
+			if !isFloat(typ) {
+				y = rounded(typ, y)
+			}
+			dst[i] = y
+		}
+	}
+	if acts == 0 {
+		out := make([]float64, dag.Size(sample))
+		compute(out)
+		return &value{con: newTensor(typ, sample, out)}, nil
+	}
+	return o.function(reason, typ, shape, compute, nodes...), nil
+}
+
+// broadcastAll returns the common shape of values and how many are no
+// constants.
+func (o *op) broadcastAll(in []*value) (shape []int, acts int, err error) {
+	for _, v := range in {
+		if v.constant() {
+			continue
+		}
+		acts++
+		if shape, err = broadcastDims(shape, v.shape); err != nil {
+			return nil, 0, sumShapes(err, in)
+		}
+	}
+	for _, v := range in {
+		if !v.constant() {
+			continue
+		}
+		if shape, err = broadcastDims(shape, alignBatch(v.con, shape)); err != nil {
+			return nil, 0, sumShapes(err, in)
+		}
+	}
+	if dag.Size(sampleShape(shape)) > maxElements {
+		return nil, 0, refuse("", "the result of shape %s has too many elements", dimString(shape))
+	}
+	return shape, acts, nil
+}
+
+// function adds a function outside the homogeneous part and records why it is
+// none of it.
+func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst []float64, in ...[]float64), in ...*value) *value {
+	out := o.emit(&dag.Func{Apply: f}, shape, in...)
+	out.elem = typ
+	o.because[out.node] = reason
+	return out
+}
+
+func truncate(x []float64) float64 { return math.Trunc(x[0]) }
+
+// head makes a lowerer of a function of one number; make reads its attributes.
+func head(reason string, make func(o *op) func(x float64) float64) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		f := make(o)
+		out, err := o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
+	}
+}
+
+// curve is head for a function without attributes.
+func curve(reason string, f func(x float64) float64) lowerer {
+	return head(reason, func(*op) func(float64) float64 { return f })
+}
+
+// testing is head for a function to truth values.
+func testing(reason string, f func(x float64) bool) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		out, err := o.apply(reason, wire.Bool, func(x []float64) float64 { return truth(f(x[0])) }, v)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// lowerPair lowers an operator of two numbers that is not homogeneous.
+func lowerPair(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	out, err := o.pair(o.node.OpType+" is not positively homogeneous", a, b)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// pair applies the current operator of two numbers, in the operands' type.
+func (o *op) pair(reason string, a, b *value) (*value, error) {
+	name := o.node.OpType
+	if a.constant() && b.constant() {
+		t, err := foldPair(name, a.con, b.con)
+		if err != nil {
+			return nil, err
+		}
+		return &value{con: t}, nil
+	}
+	p, typ := pairs[name], a.dataType()
+	f := func(x []float64) float64 { return p.float(x[0], x[1]) }
+	if !isFloat(typ) {
+		f = func(x []float64) float64 {
+			if x[1] == 0 && (name == "Div" || name == "Mod") {
+				return math.NaN()
+			}
+			return float64(wrap(typ, p.integer(int64(x[0]), int64(x[1]), typ == wire.Uint64)))
+		}
+	} else if p.float == nil {
+		return nil, refuse("", "%s of floating-point numbers", name)
+	}
+	if p.test {
+		typ = wire.Bool
+	}
+	return o.apply(reason, typ, f, a, b)
+}
+
+// lowerWhere picks from two operands by a condition.
+func lowerWhere(o *op) error {
+	var in [3]*value
+	for k := range in {
+		var err error
+		if in[k], err = o.need(k); err != nil {
+			return err
+		}
+	}
+	if in[0].constant() && in[1].constant() && in[2].constant() {
+		t, err := foldWhere(in[0].con, in[1].con, in[2].con)
+		if err != nil {
+			return err
+		}
+		o.giveTensor(0, t)
+		return nil
+	}
+	out, err := o.apply("it picks values by a condition", in[1].dataType(), func(x []float64) float64 {
+		if x[0] != 0 {
+			return x[1]
+		}
+		return x[2]
+	}, in[:]...)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// foldWhere picks constants; sizes of the batch pass through.
+func foldWhere(cond, x, y *tensor) (*tensor, error) {
+	dims, err := broadcastDims(cond.dims, x.dims)
+	if err == nil {
+		dims, err = broadcastDims(dims, y.dims)
+	}
+	if err != nil {
+		return nil, refuse("", "%v", err)
+	}
+	c, err := cond.int64s()
+	if err != nil {
+		return nil, err
+	}
+	if x, err = foldExpand(x, dims); err != nil {
+		return nil, err
+	}
+	if y, err = foldExpand(y, dims); err != nil {
+		return nil, err
+	}
+	for i, j := range broadcastIndex(cond.dims, dims) {
+		switch {
+		case c[j] != 0:
+		case x.kind == floating:
+			x.floats[i] = y.floats[i]
+		default:
+			x.ints[i] = y.ints[i]
+		}
+	}
+	return x, nil
+}

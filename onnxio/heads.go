@@ -1,0 +1,143 @@
+package onnxio
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+func sigmoid(x float64) float64 {
+	if x < 0 {
+		e := math.Exp(x)
+		return e / (1 + e)
+	}
+	return 1 / (1 + math.Exp(-x))
+}
+
+func softplus(x float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+// normalCDF is the distribution function of the standard normal distribution.
+func normalCDF(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
+
+func elu(o *op) func(float64) float64 {
+	alpha := o.float("alpha", 1)
+	return func(x float64) float64 {
+		if x < 0 {
+			return alpha * math.Expm1(x)
+		}
+		return x
+	}
+}
+
+// selu has its constants in full since opset 6, and in five digits before.
+func selu(o *op) func(float64) float64 {
+	a, g := float64(float32(1.67326319217681884765625)), float64(float32(1.05070102214813232421875))
+	if o.opset < 6 {
+		a, g = float64(float32(1.6732)), float64(float32(1.0507))
+	}
+	alpha, gamma := o.float("alpha", a), o.float("gamma", g)
+	return func(x float64) float64 {
+		if x <= 0 {
+			return gamma * alpha * math.Expm1(x)
+		}
+		return gamma * x
+	}
+}
+
+func celu(o *op) func(float64) float64 {
+	alpha := o.float("alpha", 1)
+	return func(x float64) float64 {
+		return math.Max(x, 0) + math.Min(0, alpha*math.Expm1(x/alpha))
+	}
+}
+
+func hardSigmoid(o *op) func(float64) float64 {
+	alpha, beta := o.float("alpha", float64(float32(0.2))), o.float("beta", 0.5)
+	return func(x float64) float64 { return smaller(1, larger(0, alpha*x+beta)) }
+}
+
+func hardSwish(x float64) float64 { return x * smaller(1, larger(0, x/6+0.5)) }
+
+func gelu(o *op) func(float64) float64 {
+	if o.str("approximate", "none") == "tanh" {
+		return func(x float64) float64 {
+			return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+		}
+	}
+	return func(x float64) float64 { return x * normalCDF(x) }
+}
+
+func swish(o *op) func(float64) float64 {
+	alpha := o.float("alpha", 1)
+	return func(x float64) float64 { return x * sigmoid(alpha*x) }
+}
+
+func mish(x float64) float64 { return x * math.Tanh(softplus(x)) }
+
+func shrink(o *op) func(float64) float64 {
+	lambda, bias := o.float("lambd", 0.5), o.float("bias", 0)
+	return func(x float64) float64 {
+		switch {
+		case x < -lambda:
+			return x + bias
+		case x > lambda:
+			return x - bias
+		}
+		return 0
+	}
+}
+
+func sign(x float64) float64 {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return x // 0 and NaN
+}
+
+func not(x float64) bool { return x == 0 }
+
+// lowerPow is the identity for the exponent 1.
+func lowerPow(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	if !a.constant() && b.constant() && b.con.scalar() {
+		e, err := b.con.value()
+		if err != nil {
+			return err
+		}
+		if e == 1 && len(b.con.dims) <= len(a.shape) {
+			o.give(0, a)
+			return nil
+		}
+	}
+	if isFloat(a.dataType()) && !isFloat(b.dataType()) {
+		if b, err = o.asFloat(b, a.dataType()); err != nil {
+			return err
+		}
+	}
+	out, err := o.pair("a power is not homogeneous of degree 1", a, b)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// asFloat gives an integer value a floating type.
+func (o *op) asFloat(v *value, typ wire.DataType) (*value, error) {
+	if !v.constant() {
+		w := *v
+		w.elem = typ
+		return &w, nil
+	}
+	f, err := v.con.float64s()
+	if err != nil {
+		return nil, err
+	}
+	return &value{con: newTensor(typ, v.con.dims, append([]float64(nil), f...))}, nil
+}

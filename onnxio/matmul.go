@@ -1,0 +1,400 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// dense multiplies along axis a of v by a constant matrix: with left the
+// matrix is rows x cols (out x in), else cols x rows (in x out).
+func (o *op) dense(v *value, axis int, t *tensor, at int, left bool) (*value, error) {
+	if v.shape[axis] == batchDim {
+		return nil, mixesBatch("the product runs over the batch axis")
+	}
+	rows, cols := t.dims[1], t.dims[0]
+	if left {
+		rows, cols = cols, rows
+	}
+	if v.shape[axis] != cols {
+		return nil, refuse("", "a weight of %d x %d does not fit a value of shape %s", t.dims[0], t.dims[1], dimString(v.shape))
+	}
+	u, err := o.use(t, at)
+	if err != nil {
+		return nil, err
+	}
+	a := around(v.shape, axis)
+	shape := slices.Clone(v.shape)
+	shape[axis] = rows
+	if dag.Size(sampleShape(shape)) > maxElements {
+		return nil, refuse("", "the result has too many elements")
+	}
+	// The stored matrix is out x in when it is on the left and as stored, or on
+	// the right and swapped.
+	m := &dag.Dense{W: u, Rows: rows, Cols: cols, InOut: left == t.swapped, Outer: a.Outer, Inner: a.Inner}
+	out := o.emit(&dag.Linear{Map: m}, shape, v)
+	o.unitAxes[out.node] = []int{axis}
+	return out, nil
+}
+
+func lowerMatMul(o *op) error {
+	a, b, err := o.binary2()
+	if err != nil {
+		return err
+	}
+	out, err := o.matMul(a, b)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+func (o *op) matMul(a, b *value) (*value, error) {
+	switch {
+	case a.constant() && b.constant():
+		t, err := foldProduct(a.con, b.con)
+		if err != nil {
+			return nil, err
+		}
+		return &value{con: t}, nil
+	case !a.constant() && !b.constant():
+		return nil, errDegree2
+	case b.constant():
+		return o.matMulRight(a, b.con)
+	}
+	return o.matMulLeft(a.con, b)
+}
+
+// isStack reports whether a constant holds several matrices.
+func isStack(t *tensor) bool {
+	return len(t.dims) > 2 && dag.Size(t.dims[:len(t.dims)-2]) != 1
+}
+
+// matrix drops the leading axes, of extent 1, of a constant.
+func matrix(t *tensor) *tensor {
+	if len(t.dims) <= 2 {
+		return t
+	}
+	return t.reshaped(t.dims[len(t.dims)-2:])
+}
+
+func (o *op) matMulRight(v *value, t *tensor) (*value, error) {
+	if len(v.shape) == 0 || len(t.dims) == 0 {
+		return nil, refuse("", "a scalar operand")
+	}
+	if isStack(t) {
+		return o.stacked(v, t, false)
+	}
+	lead := len(t.dims) - 2 // axes of extent 1 that the result has too
+	t = matrix(t)
+	vector := len(t.dims) == 1
+	if vector {
+		t = t.reshaped([]int{t.dims[0], 1})
+	}
+	out, err := o.dense(v, len(v.shape)-1, t, 1, false)
+	if err != nil {
+		return nil, err
+	}
+	if vector {
+		return o.relabel(out, out.shape[:len(out.shape)-1]), nil
+	}
+	return o.leading(out, max(lead, 0)+min(len(v.shape), 2)), nil
+}
+
+// leading adds axes of extent 1 in front.
+func (o *op) leading(v *value, rank int) *value {
+	if len(v.shape) >= rank {
+		return v
+	}
+	return o.relabel(v, slices.Concat(slices.Repeat([]int{1}, rank-len(v.shape)), v.shape))
+}
+
+func (o *op) matMulLeft(t *tensor, v *value) (*value, error) {
+	if len(v.shape) == 0 || len(t.dims) == 0 {
+		return nil, refuse("", "a scalar operand")
+	}
+	if isStack(t) {
+		return o.stacked(v, t, true)
+	}
+	lead := len(t.dims) - 2
+	t = matrix(t)
+	vector := len(t.dims) == 1
+	if vector {
+		t = t.reshaped([]int{1, t.dims[0]})
+	}
+	axis := max(len(v.shape)-2, 0)
+	out, err := o.dense(v, axis, t, 0, true)
+	if err != nil {
+		return nil, err
+	}
+	if vector {
+		return o.relabel(out, slices.Delete(slices.Clone(out.shape), axis, axis+1)), nil
+	}
+	return o.leading(out, max(lead, 0)+min(len(v.shape), 2)), nil
+}
+
+// stacked multiplies by a stack of matrices, one for each entry of the leading
+// axes: a convolution with a kernel of 1 whose groups are the stack.
+func (o *op) stacked(v *value, t *tensor, left bool) (*value, error) {
+	stack := t.dims[:len(t.dims)-2]
+	rows, cols := t.dims[len(t.dims)-1], t.dims[len(t.dims)-2]
+	if left {
+		rows, cols = cols, rows
+	}
+	r := len(v.shape)
+	lead := v.shape[:max(r-2, 0)]
+	if slices.Contains(lead, batchDim) || slices.Contains(v.shape[max(r-2, 0):], batchDim) {
+		return nil, mixesBatch("it multiplies by a stack of matrices of shape %v", t.dims)
+	}
+	if r < 2 || !slices.Equal(lead, stack) {
+		return nil, refuse("", "a stack of matrices of shape %v and an operand of shape %s", t.dims, dimString(v.shape))
+	}
+	n, k := v.shape[r-2], v.shape[r-1] // positions, inputs
+	if left {
+		n, k = k, n
+	}
+	if k != cols {
+		return nil, refuse("", "a weight of shape %v does not fit a value of shape %s", t.dims, dimString(v.shape))
+	}
+	perm := make([]int, r)
+	for i := range perm {
+		perm[i] = i
+	}
+	perm[r-2], perm[r-1] = r-1, r-2
+	if !left {
+		v = o.transpose(v, perm)
+	}
+	w, err := o.use(t, map[bool]int{true: 0, false: 1}[left])
+	if err != nil {
+		return nil, err
+	}
+	groups := dag.Size(stack)
+	c := &dag.Conv{W: w, InChannels: groups * cols, OutChannels: groups * rows, Groups: groups, Transposed: !left}
+	g := geometry{kernel: []int{1}, stride: []int{1}, dilation: []int{1}, pads: []int{0, 0}, auto: "NOTSET"}
+	if c.Window, err = g.window([]int{n}, false); err != nil {
+		return nil, err
+	}
+	if groups*rows*n > maxElements {
+		return nil, refuse("", "the result has too many elements")
+	}
+	out := o.emit(&dag.Linear{Map: c}, slices.Concat(stack, []int{rows, n}), v)
+	if !left {
+		out = o.transpose(out, perm)
+	}
+	return out, nil
+}
+
+func lowerGemm(o *op) error {
+	v, err := o.gemm()
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// gemm is alpha*op(A) op(B) + beta*C with one constant matrix, or all of them.
+func (o *op) gemm() (*value, error) {
+	a, b, err := o.binary2()
+	if err != nil {
+		return nil, err
+	}
+	alpha, beta := o.float("alpha", 1), o.float("beta", 1)
+	// A constant beside an activation stays as the operator sees it, since it
+	// may have to be written back; its layout says the same.
+	fold := a.constant() && b.constant()
+	transA, transB := o.int("transA", 0) != 0, o.int("transB", 0) != 0
+	if a, err = o.gemmOperand(a, transA && (fold || !a.constant())); err != nil {
+		return nil, err
+	}
+	if b, err = o.gemmOperand(b, transB && (fold || !b.constant())); err != nil {
+		return nil, err
+	}
+	var out *value
+	switch {
+	case fold:
+		return o.foldGemm(a.con, b.con, alpha, beta)
+	case !a.constant() && !b.constant():
+		return nil, errDegree2
+	case b.constant():
+		out, err = o.dense(a, 1, b.con, 1, transB)
+	default:
+		out, err = o.dense(b, 0, a.con, 0, !transA)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if alpha != 1 {
+		if out, err = o.affine(out, affine{coef: alpha}); err != nil {
+			return nil, err
+		}
+	}
+	if c := o.arg(2); c != nil && beta != 0 {
+		if out, err = o.gemmBias(out, c, beta); err != nil {
+			return nil, err
+		}
+	}
+	o.nodes[out.node].Source = opLabel(o.node)
+	return out, nil
+}
+
+// errDegree2 is the refusal of a product of activations.
+var errDegree2 = refuse("", "it multiplies two activations, which is homogeneous of degree 2")
+
+// gemmBias adds beta*C, which broadcasts to the product and never widens it.
+func (o *op) gemmBias(v, c *value, beta float64) (*value, error) {
+	shape := v.shape
+	if c.constant() {
+		out, err := o.affine(v, affine{add: c.con, addAt: 2, coef: 1, addCoef: beta})
+		if err == nil && !slices.Equal(out.shape, shape) {
+			err = refuse("", "C of shape %v does not fit a product of shape %s", c.con.dims, dimString(shape))
+		}
+		return out, err
+	}
+	if beta != 1 {
+		var err error
+		if c, err = o.affine(c, affine{coef: beta}); err != nil {
+			return nil, err
+		}
+	}
+	return o.combine(nil, v, c)
+}
+
+func (o *op) foldGemm(a, b *tensor, alpha, beta float64) (*value, error) {
+	t, err := foldProduct(a, b)
+	if err != nil {
+		return nil, err
+	}
+	typ := t.dataType()
+	if t, err = foldPair("Mul", t, newTensor(typ, nil, []float64{alpha})); err != nil {
+		return nil, err
+	}
+	c := o.arg(2)
+	if c == nil || beta == 0 {
+		return &value{con: t}, nil
+	}
+	if !c.constant() {
+		return o.affine(c, affine{add: t, addAt: -1, coef: beta, addCoef: 1})
+	}
+	scaled, err := foldPair("Mul", c.con, newTensor(typ, nil, []float64{beta}))
+	if err != nil {
+		return nil, err
+	}
+	if t, err = foldPair("Add", t, scaled); err != nil {
+		return nil, err
+	}
+	return &value{con: t}, nil
+}
+
+func (o *op) binary2() (a, b *value, err error) {
+	if a, err = o.need(0); err != nil {
+		return
+	}
+	b, err = o.need(1)
+	return
+}
+
+// gemmOperand returns a matrix operand, transposed where asked.
+func (o *op) gemmOperand(v *value, transpose bool) (*value, error) {
+	if rank(v) != 2 {
+		return nil, refuse("", "an operand of rank %d, want 2", rank(v))
+	}
+	if !transpose {
+		return v, nil
+	}
+	if v.constant() {
+		t, err := v.con.transposed([]int{1, 0})
+		if err != nil {
+			return nil, err
+		}
+		return &value{con: t}, nil
+	}
+	return o.transpose(v, []int{1, 0}), nil
+}
+
+// lowerFusedGemm is com.microsoft.FusedGemm: Gemm and an activation.
+func lowerFusedGemm(o *op) error {
+	v, err := o.gemm()
+	if err != nil {
+		return err
+	}
+	if v, err = o.fusedActivation(v); err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// lowerFusedMatMul is com.microsoft.FusedMatMul: MatMul of operands whose last
+// two axes may be transposed, times alpha.
+func lowerFusedMatMul(o *op) error {
+	if o.int("transBatchA", 0) != 0 || o.int("transBatchB", 0) != 0 {
+		return refuse("export without operator fusion", "it moves the first axis of a batch of matrices")
+	}
+	a, b, err := o.binary2()
+	if err != nil {
+		return err
+	}
+	if a, err = o.lastTransposed(a, o.int("transA", 0) != 0); err != nil {
+		return err
+	}
+	if b, err = o.lastTransposed(b, o.int("transB", 0) != 0); err != nil {
+		return err
+	}
+	out, err := o.matMul(a, b)
+	if err != nil {
+		return err
+	}
+	if alpha := o.float("alpha", 1); alpha != 1 {
+		if out, err = o.multiply(out, newFloats(dag.Float64, nil, []float64{alpha}), -1, false); err != nil {
+			return err
+		}
+	}
+	o.give(0, out)
+	return nil
+}
+
+// lastTransposed swaps the last two axes where asked.
+func (o *op) lastTransposed(v *value, swap bool) (*value, error) {
+	r := rank(v)
+	if !swap || r < 2 {
+		return v, nil
+	}
+	perm := make([]int, r)
+	for i := range perm {
+		perm[i] = i
+	}
+	perm[r-2], perm[r-1] = r-1, r-2
+	if !v.constant() {
+		return o.transpose(v, perm), nil
+	}
+	t, err := v.con.transposed(perm)
+	if err != nil {
+		return nil, err
+	}
+	return &value{con: t}, nil
+}
+
+// fusedActivation applies the attribute activation.
+func (o *op) fusedActivation(v *value) (*value, error) {
+	name := o.str("activation", "")
+	if name == "" {
+		return v, nil
+	}
+	if v.constant() {
+		return nil, refuse("fold constants before export", "all its operands are constants")
+	}
+	slope := 0.0
+	switch name {
+	case "Relu":
+	case "LeakyRelu":
+		slope = o.float("activation_alpha", 0.01)
+		if a := o.attr("activation_params"); a != nil && len(a.Floats) > 0 {
+			slope = float64(a.Floats[0])
+		}
+	default:
+		return nil, refuse("export without operator fusion", "its activation %s is not supported", name)
+	}
+	return o.activation(v, slope), nil
+}

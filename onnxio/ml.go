@@ -1,0 +1,222 @@
+package onnxio
+
+import (
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// lowerScaler is ai.onnx.ml.Scaler: (x - offset)*scale along the last axis, or
+// the same numbers for all.
+func lowerScaler(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	if v.constant() {
+		return refuse("fold constants before export", "it scales a constant")
+	}
+	if !isFloat(v.elem) {
+		return refuse("cast to float before it", "it scales integers")
+	}
+	out := v
+	for _, part := range []struct {
+		name string
+		f    func(t *tensor) affine
+	}{
+		{"offset", func(t *tensor) affine { return affine{add: t, addAt: -1, coef: 1, addCoef: -1} }},
+		{"scale", func(t *tensor) affine { return affine{mul: t, mulAt: -1, coef: 1} }},
+	} {
+		a := o.attr(part.name)
+		if a == nil || len(a.Floats) == 0 {
+			continue
+		}
+		if n := len(a.Floats); n != 1 && n != v.shape[len(v.shape)-1] {
+			return refuse("", "%d values of %s for a value of shape %s", n, part.name, dimString(v.shape))
+		}
+		f := make([]float64, len(a.Floats))
+		for i, x := range a.Floats {
+			f[i] = float64(x)
+		}
+		if out, err = o.affine(out, part.f(newFloats(dag.Float32, []int{len(f)}, f))); err != nil {
+			return err
+		}
+		out.exclusive = true
+	}
+	out.elem = wire.Float32
+	o.give(0, out)
+	return nil
+}
+
+// lowerBinarizer is ai.onnx.ml.Binarizer: 1 above the threshold, else 0.
+func lowerBinarizer(o *op) error {
+	t := o.float("threshold", 0)
+	return o.elementwise("it gives 0 or 1", func(x []float64) float64 { return truth(x[0] > t) })
+}
+
+// lowerNormalizer is ai.onnx.ml.Normalizer: each row over its norm.
+func lowerNormalizer(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	var norm func(x []float64) float64
+	switch kind := o.str("norm", "MAX"); kind {
+	case "MAX":
+		norm = func(x []float64) float64 { return extremeOf(x, larger) }
+	case "L1":
+		norm = absSumOf
+	case "L2":
+		norm = func(x []float64) float64 { return math.Sqrt(squareSumOf(x)) }
+	default:
+		return refuse("", "norm %q", kind)
+	}
+	if v.constant() || len(v.shape) == 0 {
+		return refuse("fold constants before export", "it normalises a constant")
+	}
+	k := len(v.shape) - 1
+	if v.shape[k] == batchDim {
+		return mixesBatch("it normalises along the batch axis")
+	}
+	n := v.shape[k]
+	if n == 0 {
+		return refuse("", "it normalises empty rows")
+	}
+	o.give(0, o.function("it divides by a norm of its operand", wire.Float32, v.shape, func(dst []float64, in ...[]float64) {
+		for at := 0; at+n <= len(dst); at += n {
+			x := in[0][at:][:n]
+			s := norm(x)
+			for i, z := range x {
+				if dst[at+i] = z; s != 0 {
+					dst[at+i] = z / s
+				}
+			}
+		}
+	}, v))
+	return nil
+}
+
+// lowerArrayFeatureExtractor is ai.onnx.ml.ArrayFeatureExtractor: entries of
+// the last axis by constant indices, or entries of a constant by indices that
+// the network computes, as a classifier's labels.
+func lowerArrayFeatureExtractor(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	at, err := o.need(1)
+	if err != nil {
+		return err
+	}
+	from := v.shape
+	if v.constant() {
+		from = v.con.dims
+	}
+	if len(from) == 0 {
+		return refuse("", "a scalar operand")
+	}
+	k := len(from) - 1
+	if !at.constant() {
+		return o.lookup(v, at)
+	}
+	index, err := at.con.int64s()
+	if err != nil {
+		return err
+	}
+	if from[k] == batchDim {
+		return mixesBatch("it picks samples of the batch")
+	}
+	list := make([]int, len(index))
+	for i, x := range index {
+		if x < 0 || x >= int64(from[k]) {
+			return refuse("", "index %d is outside %d entries", x, from[k])
+		}
+		list[i] = int(x)
+	}
+	if v.constant() {
+		part, err := takeConstant(v, k, list)
+		if err != nil {
+			return err
+		}
+		o.give(0, part)
+		return nil
+	}
+	o.give(0, o.along(v, k, list))
+	return nil
+}
+
+// lookup picks entries of a constant row by computed indices.
+func (o *op) lookup(v, at *value) error {
+	if !v.constant() {
+		return refuse("", "both the values and the indices are computed by the network")
+	}
+	if v.con.stored != nil && v.con.stored.wire.DType == wire.String {
+		o.give(0, &value{opaque: "it holds strings"})
+		return nil
+	}
+	row, err := v.con.float64s()
+	if err != nil {
+		return err
+	}
+	if len(row) != v.con.dims[len(v.con.dims)-1] {
+		return refuse("", "labels of shape %v", v.con.dims)
+	}
+	count := 1
+	for _, d := range at.shape {
+		if d == batchDim || count == batchDim {
+			count = batchDim
+		} else {
+			count *= d
+		}
+	}
+	if count == batchDim && dag.Size(sampleShape(at.shape)) != 1 {
+		return mixesBatch("it flattens the batch axis with others")
+	}
+	shape := []int{1, count}
+	o.give(0, o.function("it looks up a label", v.dataType(), shape, func(dst []float64, in ...[]float64) {
+		for i, x := range in[0] {
+			dst[i] = math.NaN()
+			if k := int(x); k >= 0 && k < len(row) {
+				dst[i] = row[k]
+			}
+		}
+	}, at))
+	return nil
+}
+
+// lowerOpaque gives values that hold no numbers.
+func lowerOpaque(what string) lowerer {
+	return func(o *op) error {
+		for k := range o.node.Outputs {
+			o.give(k, &value{opaque: what})
+		}
+		return nil
+	}
+}
+
+// lowerLabelEncoder maps numbers to numbers by a table, or makes strings.
+func lowerLabelEncoder(o *op) error {
+	keys, values := o.attr("keys_int64s"), o.attr("values_int64s")
+	if keys == nil || values == nil || len(keys.Ints) != len(values.Ints) {
+		o.give(0, &value{opaque: "it holds labels that are no integers"})
+		return nil
+	}
+	def := o.int("default_int64", -1)
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	out, err := o.apply("it maps labels", wire.Int64, func(x []float64) float64 {
+		if k := slices.Index(keys.Ints, int64(x[0])); k >= 0 {
+			return float64(values.Ints[k])
+		}
+		return float64(def)
+	}, v)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}

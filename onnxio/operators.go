@@ -1,0 +1,194 @@
+package onnxio
+
+import "math"
+
+// operators holds what can be lowered: by domain, then by operator. Operators
+// that are known and refused stand here too, with the reason.
+var operators map[string]map[string]lowerer
+
+func init() {
+	// Not an initializer of the variable: lowerers read the registry's
+	// companions, which would make a cycle.
+	operators = map[string]map[string]lowerer{
+		"":              standardOperators,
+		"ai.onnx.ml":    mlOperators,
+		"com.microsoft": microsoftOperators,
+	}
+}
+
+var standardOperators = map[string]lowerer{
+	// Linear layers.
+	"BatchNormalization": lowerBatchNormalization,
+	"Conv":               lowerConv,
+	"ConvTranspose":      lowerConvTranspose,
+	"Gemm":               lowerGemm,
+	"MatMul":             lowerMatMul,
+
+	// Sums and scales.
+	"Add":  lowerAdd,
+	"Div":  lowerDiv,
+	"Mean": lowerMean,
+	"Mul":  lowerMul,
+	"Neg":  lowerNeg,
+	"Sub":  lowerSub,
+	"Sum":  lowerSum,
+
+	// Activations.
+	"Abs":             lowerAbs,
+	"Clip":            lowerClip,
+	"LeakyRelu":       lowerLeakyRelu,
+	"Max":             lowerMax,
+	"Min":             lowerMin,
+	"PRelu":           lowerPRelu,
+	"Relu":            lowerRelu,
+	"ThresholdedRelu": lowerThresholdedRelu,
+
+	// Pools and reductions.
+	"AveragePool":       lowerAveragePool,
+	"GlobalAveragePool": lowerGlobalAveragePool,
+	"GlobalMaxPool":     lowerGlobalMaxPool,
+	"MaxPool":           lowerMaxPool,
+	"ReduceL1":          lowerReduce,
+	"ReduceL2":          lowerReduce,
+	"ReduceLogSum":      lowerReduce,
+	"ReduceLogSumExp":   lowerReduce,
+	"ReduceMax":         lowerReduce,
+	"ReduceMean":        lowerReduce,
+	"ReduceMin":         lowerReduce,
+	"ReduceProd":        lowerReduce,
+	"ReduceSum":         lowerReduce,
+	"ReduceSumSquare":   lowerReduce,
+
+	// Rearrangements.
+	"Cast":         lowerCast,
+	"CastLike":     lowerCastLike,
+	"Concat":       lowerConcat,
+	"DepthToSpace": lowerDepthToSpace,
+	"Dropout":      lowerDropout,
+	"Expand":       lowerExpand,
+	"Flatten":      lowerFlatten,
+	"Gather":       lowerGather,
+	"Identity":     lowerIdentity,
+	"Pad":          lowerPad,
+	"Reshape":      lowerReshape,
+	"Resize":       lowerResize,
+	"Slice":        lowerSlice,
+	"SpaceToDepth": lowerSpaceToDepth,
+	"Split":        lowerSplit,
+	"Squeeze":      lowerSqueeze,
+	"Tile":         lowerTile,
+	"Transpose":    lowerTranspose,
+	"Unsqueeze":    lowerUnsqueeze,
+	"Upsample":     lowerResize,
+
+	// Constants and shapes.
+	"Constant":        lowerConstant,
+	"ConstantOfShape": lowerConstantOfShape,
+	"EyeLike":         lowerEyeLike,
+	"Range":           lowerRange,
+	"Shape":           lowerShape,
+	"Size":            lowerSize,
+
+	// Functions for the head.
+	"Acos":           curve("it is a curve", math.Acos),
+	"Acosh":          curve("it is a curve", math.Acosh),
+	"And":            lowerPair,
+	"ArgMax":         placing(func(a, b float64) bool { return a > b }),
+	"ArgMin":         placing(func(a, b float64) bool { return a < b }),
+	"Asin":           curve("it is a curve", math.Asin),
+	"Asinh":          curve("it is a curve", math.Asinh),
+	"Atan":           curve("it is a curve", math.Atan),
+	"Atanh":          curve("it is a curve", math.Atanh),
+	"Ceil":           curve("it rounds", math.Ceil),
+	"Celu":           head("it is an exponential below 0", celu),
+	"Cos":            curve("it is a curve", math.Cos),
+	"Cosh":           curve("it is a curve", math.Cosh),
+	"Elu":            head("it is an exponential below 0", elu),
+	"Equal":          lowerPair,
+	"Erf":            curve("it is a curve", math.Erf),
+	"Exp":            curve("it is an exponential", math.Exp),
+	"Floor":          curve("it rounds", math.Floor),
+	"Gelu":           head("it is a curve", gelu),
+	"Greater":        lowerPair,
+	"GreaterOrEqual": lowerPair,
+	"HardSigmoid":    head("it is bounded", hardSigmoid),
+	"HardSwish":      curve("it is quadratic near 0", hardSwish),
+	"Hardmax":        normalizer("it gives 0 or 1", hardmax),
+	"IsInf":          testing("it gives a truth value", func(x float64) bool { return math.IsInf(x, 0) }),
+	"IsNaN":          testing("it gives a truth value", math.IsNaN),
+	"Less":           lowerPair,
+	"LessOrEqual":    lowerPair,
+	"Log":            curve("it is a logarithm", math.Log),
+	"LogSoftmax":     normalizer("it is a logarithm of a sum of exponentials", logSoftmax),
+	"Mish":           curve("it is a curve", mish),
+	"Mod":            lowerPair,
+	"Not":            testing("it gives a truth value", not),
+	"Or":             lowerPair,
+	"Pow":            lowerPow,
+	"Reciprocal":     curve("it is homogeneous of degree -1", func(x float64) float64 { return 1 / x }),
+	"Round":          curve("it rounds", math.RoundToEven),
+	"Selu":           head("it is an exponential below 0", selu),
+	"Shrink":         head("it has a threshold", shrink),
+	"Sigmoid":        curve("it is bounded", sigmoid),
+	"Sign":           curve("it is homogeneous of degree 0", sign),
+	"Sin":            curve("it is a curve", math.Sin),
+	"Sinh":           curve("it is a curve", math.Sinh),
+	"Softmax":        normalizer("it is a ratio of exponentials", softmax),
+	"Softplus":       curve("it is a logarithm of a sum of exponentials", softplus),
+	"Softsign":       curve("it is bounded", func(x float64) float64 { return x / (1 + math.Abs(x)) }),
+	"Sqrt":           curve("it is homogeneous of degree 1/2", math.Sqrt),
+	"Swish":          head("it is a curve", swish),
+	"Tan":            curve("it is a curve", math.Tan),
+	"Tanh":           curve("it is bounded", math.Tanh),
+	"Where":          lowerWhere,
+	"Xor":            lowerPair,
+
+	// Known and refused.
+	"GRU":                       recurrent,
+	"GlobalLpPool":              refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
+	"GroupNormalization":        normalized,
+	"If":                        refused("its branches depend on a value", "export a traced model without control flow"),
+	"InstanceNormalization":     normalized,
+	"LRN":                       refused("it divides by a power of a sum of squares of its operand", "train without local response normalization"),
+	"LSTM":                      recurrent,
+	"LayerNormalization":        normalized,
+	"Loop":                      refused("it is a loop", "export a traced model without control flow"),
+	"LpNormalization":           normalized,
+	"LpPool":                    refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
+	"MeanVarianceNormalization": normalized,
+	"RMSNormalization":          normalized,
+	"RNN":                       recurrent,
+	"RandomNormal":              random,
+	"RandomNormalLike":          random,
+	"RandomUniform":             random,
+	"RandomUniformLike":         random,
+	"Scan":                      refused("it is a loop", "export a traced model without control flow"),
+}
+
+var mlOperators = map[string]lowerer{
+	"ArrayFeatureExtractor": lowerArrayFeatureExtractor,
+	"Binarizer":             lowerBinarizer,
+	"LabelEncoder":          lowerLabelEncoder,
+	"Normalizer":            lowerNormalizer,
+	"Scaler":                lowerScaler,
+	"ZipMap":                lowerOpaque("it is a map from labels to numbers"),
+}
+
+var microsoftOperators = map[string]lowerer{
+	"FusedConv":   lowerFusedConv,
+	"FusedGemm":   lowerFusedGemm,
+	"FusedMatMul": lowerFusedMatMul,
+	"Gelu":        head("it is a curve", gelu),
+}
+
+// refused makes a lowerer that says why an operator is not supported.
+func refused(reason, remedy string) lowerer {
+	return func(*op) error { return refuse(remedy, "%s", reason) }
+}
+
+var (
+	normalized = refused("it divides by a norm of its own operand, which is homogeneous of degree 0",
+		"train with batch normalization, which is linear in evaluation mode")
+	recurrent = refused("a recurrent layer multiplies activations", "export a feedforward model")
+	random    = refused("it draws random numbers", "export the model in evaluation mode")
+)

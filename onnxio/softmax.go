@@ -1,0 +1,160 @@
+package onnxio
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// normalizer makes a lowerer of a function along one axis. Before opset 13 the
+// operand is seen as a matrix whose rows are the axes from the attribute on,
+// by default 1; from then on it is one axis, by default the last.
+func normalizer(reason string, f func(x []float64)) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		if v.constant() {
+			return refuse("fold constants before export", "it normalises a constant")
+		}
+		a, err := o.normalizedAxis(v)
+		if err != nil {
+			return err
+		}
+		o.give(0, o.function(reason, v.elem, v.shape, func(dst []float64, in ...[]float64) {
+			x := make([]float64, a.N)
+			for q := range a.Outer {
+				for e := range a.Inner {
+					at := q*a.N*a.Inner + e
+					for i := range x {
+						x[i] = in[0][at+i*a.Inner]
+					}
+					f(x)
+					for i := range x {
+						dst[at+i*a.Inner] = x[i]
+					}
+				}
+			}
+		}, v))
+		return nil
+	}
+}
+
+func (o *op) normalizedAxis(v *value) (dag.Axis, error) {
+	r := len(v.shape)
+	if o.opset >= 13 {
+		k, err := axisOf(o.int("axis", -1), r)
+		if err != nil {
+			return dag.Axis{}, err
+		}
+		if v.shape[k] == batchDim {
+			return dag.Axis{}, mixesBatch("it normalises along the batch axis")
+		}
+		return around(v.shape, k), nil
+	}
+	k := o.int("axis", 1)
+	if k < 0 {
+		k += int64(r)
+	}
+	if k < 0 || k > int64(r) {
+		return dag.Axis{}, refuse("", "axis %d is outside rank %d", k, r)
+	}
+	if v.batchAxis() >= int(k) {
+		return dag.Axis{}, mixesBatch("it normalises along the batch axis")
+	}
+	return dag.Axis{Outer: dag.Size(sampleShape(v.shape[:k])), N: dag.Size(v.shape[k:]), Inner: 1}, nil
+}
+
+func softmax(x []float64) {
+	if len(x) == 0 {
+		return
+	}
+	m := extremeOf(x, larger)
+	s := 0.0
+	for i, v := range x {
+		x[i] = math.Exp(v - m)
+		s += x[i]
+	}
+	for i := range x {
+		x[i] /= s
+	}
+}
+
+func logSoftmax(x []float64) {
+	if len(x) == 0 {
+		return
+	}
+	l := logSumExp(x)
+	for i := range x {
+		x[i] -= l
+	}
+}
+
+func hardmax(x []float64) {
+	best := argBest(x, func(a, b float64) bool { return a > b })
+	for i := range x {
+		x[i] = truth(i == best)
+	}
+}
+
+// argBest returns the first place that no other is better than.
+func argBest(x []float64, better func(a, b float64) bool) int {
+	best := 0
+	for i, v := range x {
+		if better(v, x[best]) {
+			best = i
+		}
+	}
+	return best
+}
+
+// placing makes a lowerer of ArgMax and ArgMin.
+func placing(better func(a, b float64) bool) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		if v.constant() {
+			return refuse("fold constants before export", "it searches a constant")
+		}
+		k, err := axisOf(o.int("axis", 0), len(v.shape))
+		if err != nil {
+			return err
+		}
+		if v.shape[k] == batchDim {
+			return mixesBatch("it compares the samples of a batch")
+		}
+		a := around(v.shape, k)
+		if a.N == 0 {
+			return refuse("", "it searches an empty axis")
+		}
+		order := better
+		if o.int("select_last_index", 0) != 0 {
+			order = func(x, y float64) bool { return !better(y, x) }
+		}
+		var shape []int
+		for i, d := range v.shape {
+			switch {
+			case i != k:
+				shape = append(shape, d)
+			case o.int("keepdims", 1) != 0:
+				shape = append(shape, 1)
+			}
+		}
+		o.give(0, o.function("it gives the place of an extreme value", wire.Int64, shape, func(dst []float64, in ...[]float64) {
+			x := make([]float64, a.N)
+			for q := range a.Outer {
+				for e := range a.Inner {
+					for i := range x {
+						x[i] = in[0][(q*a.N+i)*a.Inner+e]
+					}
+					dst[q*a.Inner+e] = float64(argBest(x, order))
+				}
+			}
+		}, v))
+		return nil
+	}
+}
