@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/golden"
+	"github.com/relupath/relupath/testmodels"
+)
+
+// TestReadme runs the commands of README.md's fenced blocks, in order, in a
+// folder with testmodels. A block of console shows each command behind a $,
+// and its output below, which must be what the command prints; in a block of
+// sh the commands only have to succeed. Both forms of calling the program,
+// relupath and go run ./cmd/relupath, are run; other programs are not.
+func TestReadme(t *testing.T) {
+	path, err := filepath.Abs("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(raw)
+	t.Chdir(t.TempDir())
+	if err := os.CopyFS("testmodels", testmodels.Files()); err != nil {
+		t.Fatal(err)
+	}
+	got := replay(t, readme)
+	if *golden.Update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(readme, got); diff != "" {
+		t.Errorf("README.md shows other output than the program prints (-README +program), go test -update rewrites it:\n%s", diff)
+	}
+}
+
+// replay returns the text with the output below each $ line replaced by what
+// the command prints.
+func replay(t *testing.T, text string) string {
+	t.Helper()
+	var out strings.Builder
+	block, ran, keep := "", 0, false
+	for line := range strings.Lines(text) {
+		if fence, ok := strings.CutPrefix(line, "```"); ok {
+			if block == "" {
+				block = strings.TrimSpace(fence) + " "
+			} else {
+				block = ""
+			}
+			out.WriteString(line)
+			continue
+		}
+		command, prompt := strings.CutPrefix(line, "$ ")
+		switch {
+		case block == "console " && prompt:
+			out.WriteString(line)
+			var printed string
+			printed, keep = execute(t, command)
+			out.WriteString(printed)
+			ran++
+		case block == "console " && !keep:
+			// Old output of the command above.
+		case block == "sh ":
+			execute(t, line)
+			out.WriteString(line)
+		default:
+			out.WriteString(line)
+		}
+	}
+	if ran == 0 {
+		t.Error("README.md shows no output of the program")
+	}
+	return out.String()
+}
+
+// execute runs a line that calls the program and returns what it prints to
+// standard output, without trailing spaces. Its second result says that the
+// line was not run, and that what README.md shows stays.
+func execute(t *testing.T, line string) (string, bool) {
+	t.Helper()
+	line, _, _ = strings.Cut(strings.TrimSpace(line), " # ")
+	args, ok := strings.CutPrefix(line, "go run ./cmd/")
+	if !ok {
+		args = line
+	}
+	args, ok = strings.CutPrefix(args, "relupath ")
+	if !ok {
+		return "", true
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(strings.Fields(args), strings.NewReader(""), &stdout, &stderr); code != 0 {
+		t.Errorf("%s: exit code %d: %s", line, code, &stderr)
+	}
+	var printed strings.Builder
+	for l := range strings.Lines(stdout.String()) {
+		printed.WriteString(strings.TrimRight(l, " \n") + "\n")
+	}
+	return printed.String(), false
+}
