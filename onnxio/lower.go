@@ -40,11 +40,17 @@ type lowering struct {
 	// origin is the ONNX node that made each dag node.
 	origin    []int
 	current   *op
-	obstacles []Obstacle
+	obstacles []placed
 	warnings  []string
 	// because says why the function of a Func node is not homogeneous.
 	because map[int]string
 	batch   *batchError
+}
+
+// placed is an obstacle at a node of the file; -1 stands before all nodes.
+type placed struct {
+	Obstacle
+	at int
 }
 
 // op is one operator being lowered.
@@ -117,6 +123,10 @@ func domain(d string) string {
 }
 
 func (l *lowering) initializers() {
+	for i := range l.graph.SparseInitializers {
+		l.obstacle(Obstacle{Node: l.graph.SparseInitializers[i].Values.Name, Op: "initializer",
+			Reason: "it is stored as a sparse tensor", Remedy: "store it as a dense tensor"})
+	}
 	for i := range l.graph.Initializers {
 		t := &l.graph.Initializers[i]
 		s := &storedTensor{wire: t, initializer: i, name: t.Name}
@@ -127,6 +137,14 @@ func (l *lowering) initializers() {
 			continue
 		}
 		l.values[t.Name] = &value{con: con}
+	}
+	for name, t := range l.opt.bind {
+		con, err := (&storedTensor{wire: t, initializer: -1, name: name}).constant()
+		if err != nil {
+			l.obstacle(Obstacle{Node: name, Op: "graph input", Reason: err.Error()})
+			continue
+		}
+		l.values[name] = &value{con: con}
 	}
 }
 
@@ -151,12 +169,19 @@ func (s *storedTensor) constant() (*tensor, error) {
 	case wire.Bool:
 		t.kind = boolean
 	default:
-		t.kind = integer
+		t.kind, t.elem = integer, s.wire.DType
 	}
 	return t, nil
 }
 
-func (l *lowering) obstacle(o Obstacle) { l.obstacles = append(l.obstacles, o) }
+// obstacle records why the node being lowered, or the graph, is refused.
+func (l *lowering) obstacle(o Obstacle) {
+	at := -1
+	if l.current != nil {
+		at = l.current.index
+	}
+	l.obstacles = append(l.obstacles, placed{o, at})
+}
 
 // lower lowers node k, or records why it cannot be.
 func (l *lowering) lower(k int) {
@@ -238,7 +263,11 @@ func (l *lowering) emit(op dag.Op, shape []int, in ...*value) *value {
 	}
 	l.nodes = append(l.nodes, nd)
 	l.origin = append(l.origin, k)
-	return &value{node: len(l.nodes) - 1, shape: shape, exclusive: true}
+	out := &value{node: len(l.nodes) - 1, shape: shape, exclusive: true}
+	if len(in) > 0 {
+		out.elem = in[0].elem
+	}
+	return out
 }
 
 // give makes v the operator's k-th output.
@@ -359,6 +388,7 @@ func (l *lowering) graphInputs() {
 		v := l.emit(dag.Input{}, shape)
 		l.nodes[v.node].Name, l.nodes[v.node].Source = in.Name, "Input"
 		v.exclusive = l.reads[in.Name] == 1
+		v.elem = in.ElemType
 		l.values[in.Name] = v
 		l.inputs = append(l.inputs, dag.Port{Name: in.Name, Node: v.node})
 	}

@@ -1,0 +1,239 @@
+package onnxio
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/topology"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// newestOpset is the newest version of the standard operators whose changes are
+// known to the lowerings.
+const newestOpset = 28
+
+// read turns an indexed file into a Model.
+func read(f *wire.File, path string, opt Options) (m *Model, err error) {
+	err = guard(path, func() error {
+		m, err = decode(f, path, opt)
+		return err
+	})
+	return m, err
+}
+
+func decode(f *wire.File, path string, opt Options) (*Model, error) {
+	t, err := topology.Decode(f)
+	if err != nil {
+		return nil, &InvalidError{Path: path, Err: err}
+	}
+	order, unused := live(t)
+	l := lowerGraph(f, order, opt)
+	if len(l.obstacles) == 0 && len(l.outputs) == 0 {
+		l.obstacle(Obstacle{Node: f.Graph.Outputs[0].Name, Op: "graph output",
+			Reason: "no output of the model holds numbers that can be computed"})
+	}
+	m := &Model{file: f, path: path}
+	m.describe(f, l)
+	if len(l.obstacles) == 0 {
+		if err := m.build(l); err != nil {
+			return nil, err
+		}
+	}
+	if len(l.obstacles) > 0 {
+		sort.SliceStable(l.obstacles, func(i, j int) bool { return l.obstacles[i].at < l.obstacles[j].at })
+		e := &UnsupportedError{Path: path}
+		for _, o := range l.obstacles {
+			e.Obstacles = append(e.Obstacles, o.Obstacle)
+		}
+		return nil, e
+	}
+	m.Warnings = append(m.Warnings, remarks(f, unused)...)
+	m.Warnings = append(m.Warnings, l.warnings...)
+	return m, nil
+}
+
+// lowerGraph lowers the nodes that outputs need: with the first axis of the
+// inputs as the batch, or, where an operator mixes the elements along that
+// axis, with all axes as parts of one sample.
+func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
+	l := &lowering{file: f, graph: &f.Graph, opt: opt}
+	l.run(order)
+	if l.batch == nil {
+		return l
+	}
+	l = &lowering{file: f, graph: &f.Graph, opt: opt, batchless: true}
+	l.run(order)
+	return l
+}
+
+// live returns the nodes that some output needs, in order, and the others.
+func live(t *topology.Graph) (order, unused []int) {
+	needed := make([]bool, len(t.Nodes))
+	need := func(value int) {
+		if value != topology.Absent && t.Values[value].Producer != nil {
+			needed[t.Values[value].Producer.Node] = true
+		}
+	}
+	for _, v := range t.Outputs {
+		need(v)
+	}
+	for i := len(t.Order) - 1; i >= 0; i-- {
+		n := &t.Nodes[t.Order[i]]
+		if !needed[t.Order[i]] {
+			continue
+		}
+		for _, v := range n.Inputs {
+			need(v)
+		}
+		for _, v := range n.Captures {
+			need(v)
+		}
+	}
+	for _, k := range t.Order {
+		if needed[k] {
+			order = append(order, k)
+		} else {
+			unused = append(unused, k)
+		}
+	}
+	return order, unused
+}
+
+// remarks are warnings about the file itself.
+func remarks(f *wire.File, unused []int) []string {
+	var out []string
+	if v := f.Model.Opset(""); v > newestOpset {
+		out = append(out, fmt.Sprintf("opset %d is newer than the newest known one, %d: operators are read as of opset %d",
+			v, newestOpset, newestOpset))
+	}
+	if len(unused) > 0 {
+		names := make([]string, 0, maxListed)
+		for _, k := range unused[:min(len(unused), maxListed)] {
+			n := &f.Graph.Nodes[k]
+			names = append(names, fmt.Sprintf("%q (%s)", nodeLabel(n, k), opLabel(n)))
+		}
+		more := ""
+		if len(unused) > maxListed {
+			more = fmt.Sprintf(" and %d more", len(unused)-maxListed)
+		}
+		out = append(out, "no output needs "+strings.Join(names, ", ")+more)
+	}
+	return out
+}
+
+// build makes the network of the dag nodes that outputs need.
+func (m *Model) build(l *lowering) error {
+	needed := make([]bool, len(l.nodes))
+	for _, p := range l.outputs {
+		needed[p.Node] = true
+	}
+	for i := len(l.nodes) - 1; i >= 0; i-- {
+		if needed[i] {
+			for _, j := range l.nodes[i].In {
+				needed[j] = true
+			}
+		}
+	}
+	for _, p := range l.inputs {
+		needed[p.Node] = true
+	}
+	var b dag.Builder
+	inputs := map[int]string{}
+	for _, p := range l.inputs {
+		inputs[p.Node] = p.Name
+	}
+	id := make([]int, len(l.nodes))
+	var from []int
+	for i := range l.nodes {
+		if !needed[i] {
+			continue
+		}
+		nd := l.nodes[i]
+		if name, ok := inputs[i]; ok {
+			id[i] = b.Input(name, nd.Shape...)
+		} else {
+			nd.In = make([]int, len(l.nodes[i].In))
+			for k, j := range l.nodes[i].In {
+				nd.In[k] = id[j]
+			}
+			id[i] = b.Node(nd)
+		}
+		from = append(from, i)
+	}
+	for _, p := range l.outputs {
+		b.Output(p.Name, id[p.Node])
+	}
+	net, err := b.Build()
+	if err != nil {
+		return &InvalidError{Path: m.path, Err: err}
+	}
+	m.Net = net
+	l.headsOnly(net, from)
+	for i := range net.Nodes {
+		nd := &net.Nodes[i]
+		if _, ok := nd.Op.(dag.Input); ok {
+			continue
+		}
+		switch nd.Zone {
+		case dag.Preamble:
+			m.Preamble = append(m.Preamble, shortLabel(nd))
+		case dag.Head:
+			m.Head = append(m.Head, shortLabel(nd))
+		}
+	}
+	return nil
+}
+
+func shortLabel(nd *dag.Node) string {
+	if nd.Name == "" {
+		return nd.Source
+	}
+	return fmt.Sprintf("%s (%s)", nd.Name, nd.Source)
+}
+
+// headsOnly refuses functions outside the homogeneous part that weights follow:
+// the network would go on behind what can be measured. from gives the lowered
+// node of each node of the network.
+func (l *lowering) headsOnly(net *dag.Network, from []int) {
+	// next is the first node with weights at or behind each node, -1 for none.
+	next := make([]int, len(net.Nodes))
+	consumers := net.Consumers()
+	for i := len(net.Nodes) - 1; i >= 0; i-- {
+		nd := &net.Nodes[i]
+		next[i] = -1
+		for _, j := range consumers[i] {
+			if w := next[j]; w >= 0 && (next[i] < 0 || w < next[i]) {
+				next[i] = w
+			}
+		}
+		if _, ok := nd.Op.(*dag.Func); ok && next[i] >= 0 {
+			weights := &net.Nodes[next[i]]
+			k := l.origin[from[i]]
+			l.obstacles = append(l.obstacles, placed{Obstacle{Node: nodeLabel(&l.graph.Nodes[k], k), Op: opLabel(&l.graph.Nodes[k]),
+				Reason: fmt.Sprintf("%s, and weights follow it in %s", l.because[from[i]], weights.Label()),
+				Remedy: "only ReLU-like activations may stand between layers; cut the model before this node to measure the part up to it"}, k})
+		}
+		if nd.Zone == dag.Head && weighs(nd) {
+			next[i] = i
+		}
+	}
+}
+
+// weighs reports whether a node multiplies by stored numbers.
+func weighs(nd *dag.Node) bool {
+	l, ok := nd.Op.(*dag.Linear)
+	if !ok || l.Map == nil {
+		return false
+	}
+	if l.Map.Weight() != nil {
+		return true
+	}
+	for _, s := range l.Stages {
+		if s.Norm != nil || (s.Mul != nil && (s.Mul.Param != nil || (s.Mul.Coef != 1 && s.Mul.Coef != -1))) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,138 @@
+package onnxio
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// Options say how a model is read. The zero value works.
+type Options struct {
+	// Threads bounds the goroutines that reading may use; 0 is one. Reading is
+	// lazy, so that it rarely needs more.
+	Threads int
+	// InputShape gives the shape of an input, its batch axis included, where the
+	// file leaves dimensions open: {"x": {1, 784}}.
+	InputShape map[string][]int
+
+	// bind takes inputs as constants, for tests of operators.
+	bind map[string]*wire.Tensor
+}
+
+// PortInfo is one input or output as the file declares it.
+type PortInfo struct {
+	Name string
+	// Type is the type of the elements, such as float32; sequence or map where
+	// the value is no tensor; empty where the file does not say.
+	Type string
+	// Shape is the declared shape with the batch axis; an open dimension is -1.
+	Shape []int
+}
+
+// Model is a network and the file that it was read from.
+type Model struct {
+	// Net is the network. Its Params are views of the file: they end with Close.
+	Net *dag.Network
+	// Producer is the program that wrote the file, with its version.
+	Producer string
+	// IRVersion and Opset are the versions of the format and of the standard
+	// operators.
+	IRVersion, Opset int64
+	// Inputs are the inputs that are no initializers, Outputs all outputs, those
+	// included that Net does not compute (see Warnings).
+	Inputs, Outputs []PortInfo
+	// Preamble and Head list the nodes before and after the homogeneous part, as
+	// `name (operator)`, or the operator alone for unnamed ones.
+	Preamble, Head []string
+	// Warnings are remarks on the file that do not stop it from being used.
+	Warnings []string
+
+	file *wire.File
+	path string
+}
+
+// Read maps a file and reads the model in it. The Model must be closed. Errors:
+// *InvalidError for what is no valid ONNX file, *UnsupportedError for a model
+// that is no positively homogeneous network between a preamble and a head, and
+// the operating system's error, with the path, for a file that cannot be read.
+//
+// The file must not change while the Model is in use; see [Model.Guard].
+func Read(path string, opt Options) (*Model, error) {
+	f, err := wire.Open(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	m, err := read(f, path, opt)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return m, nil
+}
+
+// Decode reads a model from bytes, which must not change while the Model is in
+// use. External data cannot be read: use [Read]. Errors are those of Read.
+func Decode(data []byte, opt Options) (*Model, error) {
+	f, err := wire.Parse(data, wire.Options{})
+	if err != nil {
+		return nil, &InvalidError{Err: err}
+	}
+	return read(f, "", opt)
+}
+
+// Close unmaps the file. Net must not be used afterwards.
+func (m *Model) Close() error { return m.file.Close() }
+
+// openError tells a file that cannot be read from one that is no model.
+func openError(path string, err error) error {
+	var sys *fs.PathError
+	var w *wire.Error
+	if errors.As(err, &w) && errors.Unwrap(w) != nil && !errors.As(err, &sys) {
+		return &fs.PathError{Op: "open", Path: path, Err: errors.Unwrap(w)}
+	}
+	return &InvalidError{Path: path, Err: plain(err)}
+}
+
+// plain drops the parts of a wire.Error that the outer message repeats.
+func plain(err error) error {
+	var w *wire.Error
+	if errors.As(err, &w) && w.File != "" {
+		c := *w
+		c.File = ""
+		return &c
+	}
+	return err
+}
+
+// describe fills the fields of the Model that the file's header gives.
+func (m *Model) describe(f *wire.File, l *lowering) {
+	m.Producer = strings.TrimSpace(f.Model.ProducerName + " " + f.Model.ProducerVersion)
+	m.IRVersion, m.Opset = f.Model.IRVersion, f.Model.Opset("")
+	for i := range f.Graph.Inputs {
+		in := &f.Graph.Inputs[i]
+		if l.stored[in.Name] == nil {
+			m.Inputs = append(m.Inputs, portInfo(in))
+		}
+	}
+	for i := range f.Graph.Outputs {
+		m.Outputs = append(m.Outputs, portInfo(&f.Graph.Outputs[i]))
+	}
+}
+
+func portInfo(v *wire.ValueInfo) PortInfo {
+	p := PortInfo{Name: v.Name, Type: v.Kind}
+	if !v.Tensor {
+		return p
+	}
+	p.Type = v.ElemType.String()
+	for _, d := range v.Dims {
+		n := -1
+		if d.Known {
+			n = int(d.Value)
+		}
+		p.Shape = append(p.Shape, n)
+	}
+	return p
+}
