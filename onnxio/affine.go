@@ -10,18 +10,21 @@ import (
 // says that the operator sees the transpose of the Param.
 func (l *lowering) use(t *tensor, k int) (dag.Use, error) {
 	name := ""
-	index := -1
+	at := &site{node: -1, input: -1, swapped: t.swapped, dims: t.dims}
 	if l.current != nil {
-		index = l.current.index
+		at.node = l.current.index
 		if k >= 0 && k < len(l.current.node.Inputs) {
-			name = l.current.node.Inputs[k]
+			name, at.input = l.current.node.Inputs[k], k
+			if v := l.current.in[k]; v.constant() {
+				at.dims = v.con.dims
+			}
 		}
 	}
 	p, err := t.param(name)
 	if err != nil {
 		return dag.Use{}, err
 	}
-	return dag.Use{Param: p, Site: &site{node: index, input: k, swapped: t.swapped, dims: t.dims}}, nil
+	return dag.Use{Param: p, Site: at}, nil
 }
 
 // vectorOf makes a stage vector of a constant: index maps each of rows units
@@ -106,7 +109,7 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 		}
 		s, err := broadcastDims(shape, alignBatch(t, shape))
 		if err != nil {
-			return nil, refuse("", "%v", err)
+			return nil, sumShapes(err, []*value{v})
 		}
 		shape = s
 	}
@@ -248,7 +251,7 @@ func (o *op) multiply(v *value, t *tensor, at int, inverse bool) (*value, error)
 	}
 	shape, err := broadcastDims(v.shape, alignBatch(t, v.shape))
 	if err != nil {
-		return nil, refuse("", "%v", err)
+		return nil, sumShapes(err, []*value{v})
 	}
 	v = o.expand(v, shape)
 	if c == 1 {

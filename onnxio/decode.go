@@ -49,6 +49,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 		}
 		return nil, e
 	}
+	classify(m.Net)
 	m.Warnings = append(m.Warnings, remarks(f, unused)...)
 	m.Warnings = append(m.Warnings, l.warnings...)
 	return m, nil
@@ -236,4 +237,29 @@ func weighs(nd *dag.Node) bool {
 		}
 	}
 	return false
+}
+
+// classify says of every Param how an edit of it is written back.
+func classify(net *dag.Network) {
+	uses := map[*dag.Param][]*dag.Use{}
+	for u := range net.Uses() {
+		uses[u.Param] = append(uses[u.Param], u)
+	}
+	for p, all := range uses {
+		stored, _ := p.Ref.(*storedTensor)
+		if stored == nil || stored.fixed {
+			p.Storage = dag.NewInitializer
+		}
+		if p.Storage == dag.InPlace && len(all) == 1 && p.Len() > 1 {
+			continue
+		}
+		// Uses may come to read different tensors: each must be an operand that
+		// can be made to.
+		for _, u := range all {
+			if at, ok := u.Site.(*site); !ok || at.input < 0 {
+				p.Storage = dag.Unwritable
+				p.Reason = "an operator reads it together with others, where no tensor of its own can be put"
+			}
+		}
+	}
 }

@@ -44,8 +44,10 @@ type tensor struct {
 // storedTensor is a tensor of the file and what is known of its consumers.
 type storedTensor struct {
 	wire *wire.Tensor
-	// initializer is its index, -1 for a tensor in a Constant node.
-	initializer int
+	// initializer is its index, -1 for a tensor in attribute attribute of node
+	// node.
+	initializer     int
+	node, attribute int
 	name        string
 	param       *dag.Param
 	// fixed says that something beside the Uses of param depends on its values,
@@ -348,9 +350,6 @@ func (s *storedTensor) asParam() (*dag.Param, error) {
 		s.param = dag.NewParam32(s.name, typ, dims, v)
 	default:
 		return nil, refuse("store the weights as float32 or float64", "weight %q is %v", s.name, t.DType)
-	}
-	if s.initializer < 0 {
-		s.param.Storage = dag.NewInitializer
 	}
 	s.param.Ref = s
 	return s.param, nil

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -26,6 +27,18 @@ func (f *File) HasExternal() bool {
 	found := false
 	f.eachExternal(func(*Tensor, []span) { found = true })
 	return found
+}
+
+// ExternalLocations lists the data files of the tensors that HasExternal looks
+// at, each once, as they are named in the file.
+func (f *File) ExternalLocations() []string {
+	var out []string
+	f.eachExternal(func(t *Tensor, _ []span) {
+		if t.External != nil && !slices.Contains(out, t.External.Path) {
+			out = append(out, t.External.Path)
+		}
+	})
+	return out
 }
 
 // eachExternal visits the tensors with external data and the messages that they

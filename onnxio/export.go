@@ -1,0 +1,333 @@
+package onnxio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// WriteOptions say how a model is written. The zero value works.
+type WriteOptions struct {
+	// External is where the external data of the model goes, if it has any: a
+	// path relative to the folder of the model, with slashes; default the
+	// model's base name and ".data".
+	External string
+	// SkipSync leaves out waiting for the disk.
+	SkipSync bool
+}
+
+// ExternalName returns the default place of the external data of a model file,
+// relative to its folder; empty when the model keeps everything in one file.
+func (m *Model) ExternalName(path string) string {
+	if !m.file.HasExternal() {
+		return ""
+	}
+	return filepath.Base(path) + ".data"
+}
+
+// WriteFile writes the model with the parameters of net, a network that edits
+// of m.Net made, and waits until it is on the disk. Everything but the edited
+// numbers comes from the source file: an unedited model is written byte for
+// byte. A new initializer is added only where uses of one stored tensor became
+// different, where a scalar became a vector, and where the numbers were computed
+// from constants. External data, edited or not, is written to one new file
+// beside the output.
+//
+// WriteFile creates or truncates path; to replace a file safely, write to a
+// temporary name and rename. Errors: the operating system's; a network that is
+// not of this model; a number that is not finite in the stored type; path or
+// the data file being a file that the model is read from. After an error no
+// file is left.
+func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error {
+	p, err := m.patch(net)
+	if err != nil {
+		return err
+	}
+	written := []string{}
+	err = m.Guard(func() error {
+		if m.file.HasExternal() {
+			location := opt.External
+			if location == "" {
+				location = m.ExternalName(path)
+			}
+			if err := p.RelocateExternal(location); err != nil {
+				return err
+			}
+			data := filepath.Join(filepath.Dir(path), filepath.FromSlash(location))
+			if err := m.create(data, opt, p.WriteExternal, &written); err != nil {
+				return err
+			}
+		}
+		return m.create(path, opt, p.WriteTo, &written)
+	})
+	if err != nil {
+		for _, name := range written {
+			err = errors.Join(err, os.Remove(name))
+		}
+	}
+	return err
+}
+
+// create writes one file and notes it in written.
+func (m *Model) create(path string, opt WriteOptions, write func(io.Writer) (int64, error), written *[]string) error {
+	if err := m.notSource(path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		*written = append(*written, path)
+	}
+	if _, err := write(f); err != nil {
+		return errors.Join(fmt.Errorf("onnxio: writing %s: %w", path, err), f.Close())
+	}
+	if !opt.SkipSync {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// notSource refuses to write over a file that is mapped.
+func (m *Model) notSource(path string) error {
+	to, err := os.Stat(path)
+	if err != nil || m.path == "" {
+		return nil
+	}
+	sources := []string{m.path}
+	for _, location := range m.file.ExternalLocations() {
+		sources = append(sources, filepath.Join(filepath.Dir(m.path), filepath.FromSlash(location)))
+	}
+	for _, s := range sources {
+		if from, err := os.Stat(s); err == nil && os.SameFile(from, to) {
+			return fmt.Errorf("onnxio: %s is the file that the model is read from: write to another name and rename it at the end", path)
+		}
+	}
+	return nil
+}
+
+// Write writes the model with the parameters of net to w, as WriteFile does.
+// A model with external data can be written only unedited, naming the same data
+// files.
+func (m *Model) Write(w io.Writer, net *dag.Network) error {
+	p, err := m.patch(net)
+	if err != nil {
+		return err
+	}
+	return m.Guard(func() error {
+		_, err := p.WriteTo(w)
+		return err
+	})
+}
+
+// variant is one set of values that uses of a stored tensor have.
+type variant struct {
+	param *dag.Param
+	uses  []*dag.Use
+}
+
+// patch collects the edits that take the file to net.
+func (m *Model) patch(net *dag.Network) (*wire.Patch, error) {
+	known := map[*dag.Param]bool{}
+	for _, p := range m.Net.Params() {
+		known[p] = true
+	}
+	var order []*dag.Param
+	variants := map[*dag.Param][]variant{}
+	for u := range net.Uses() {
+		from := u.Param.Origin()
+		if !known[from] {
+			return nil, fmt.Errorf("onnxio: parameter %q is not of this model", u.Param.Name)
+		}
+		if variants[from] == nil {
+			order = append(order, from)
+		}
+		variants[from] = addUse(variants[from], u)
+	}
+	e := &exporter{Patch: wire.NewPatch(m.file), repointed: map[[2]int]string{}}
+	for _, from := range order {
+		if v := variants[from]; len(v) > 1 || v[0].param != from {
+			if err := e.edit(from, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return e.Patch, nil
+}
+
+func addUse(v []variant, u *dag.Use) []variant {
+	for i := range v {
+		if v[i].param == u.Param {
+			v[i].uses = append(v[i].uses, u)
+			return v
+		}
+	}
+	return append(v, variant{u.Param, []*dag.Use{u}})
+}
+
+// exporter makes the edits of a patch.
+type exporter struct {
+	*wire.Patch
+	// repointed holds the inputs of nodes that read a new initializer.
+	repointed map[[2]int]string
+}
+
+// edit stores the values that the uses of one Param have: one variant in the
+// place of the stored tensor where that is free, the others in new
+// initializers.
+func (e *exporter) edit(from *dag.Param, all []variant) error {
+	if from.Storage == dag.Unwritable {
+		return fmt.Errorf("onnxio: %q was edited and cannot be written: %s", from.Name, from.Reason)
+	}
+	stored, _ := from.Ref.(*storedTensor)
+	stay := -1
+	if stored != nil && from.Storage == dag.InPlace {
+		stay = inPlace(from, all)
+	}
+	for i := range all {
+		v := &all[i]
+		switch {
+		case v.param == from:
+		case i == stay:
+			if err := e.replace(stored, v.param); err != nil {
+				return err
+			}
+		default:
+			if err := e.split(from, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inPlace picks the variant that the stored tensor holds: the stored values if
+// a use keeps them, else that of the most uses.
+func inPlace(from *dag.Param, all []variant) int {
+	best := -1
+	for i := range all {
+		if all[i].param == from {
+			return i
+		}
+		if all[i].param.Len() == from.Len() && (best < 0 || len(all[i].uses) > len(all[best].uses)) {
+			best = i
+		}
+	}
+	return best
+}
+
+func (e *exporter) replace(s *storedTensor, p *dag.Param) error {
+	if s.initializer >= 0 {
+		return e.ReplaceInitializer(s.initializer, payload(p))
+	}
+	return e.ReplaceAttribute(s.node, s.attribute, payload(p))
+}
+
+// split adds initializers for a variant and makes its uses read them.
+func (e *exporter) split(from *dag.Param, v *variant) error {
+	type form struct {
+		dims    string
+		swapped bool
+	}
+	made := map[form]string{}
+	for _, u := range v.uses {
+		at, ok := u.Site.(*site)
+		if !ok || at.input < 0 {
+			return fmt.Errorf("onnxio: %q was edited and its use is no operand that can read another tensor", from.Name)
+		}
+		p, dims := v.param, v.param.Shape
+		if p.Len() == from.Len() {
+			dims = at.dims
+		}
+		f := form{dimString(dims), at.swapped}
+		name, ok := made[f]
+		if !ok {
+			if at.swapped {
+				p = p.WithValues(dims, permuted(p.Values(), []int{dims[1], dims[0]}, []int{1, 0}))
+			}
+			wide := make([]int64, len(dims))
+			for i, d := range dims {
+				wide[i] = int64(d)
+			}
+			name = e.FreshName(from.Name)
+			if err := e.AddInitializer(name, storedType(p.Type), wide, payload(p)); err != nil {
+				return err
+			}
+			made[f] = name
+		}
+		if err := e.repoint(at, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *exporter) repoint(at *site, name string) error {
+	place := [2]int{at.node, at.input}
+	if old, ok := e.repointed[place]; ok {
+		if old == name {
+			return nil
+		}
+		return fmt.Errorf("onnxio: input %d of node #%d is used twice with different values", at.input, at.node)
+	}
+	e.repointed[place] = name
+	return e.RepointInput(at.node, at.input, name)
+}
+
+func storedType(t dag.DType) wire.DataType {
+	return [...]wire.DataType{dag.Float32: wire.Float32, dag.Float64: wire.Float64,
+		dag.Float16: wire.Float16, dag.BFloat16: wire.BFloat16}[t]
+}
+
+// block is how many numbers are encoded at a time.
+const block = 1 << 16
+
+// payload streams the values of a Param, so that a rescaled tensor is never
+// there as a whole.
+func payload(p *dag.Param) wire.Payload {
+	return func(w io.Writer) error {
+		buf := make([]byte, 0, block*p.Type.Size())
+		for lo := 0; lo < p.Len(); lo += block {
+			hi := min(lo+block, p.Len())
+			buf = p.AppendRaw(buf[:0], lo, hi)
+			if i := notFinite(buf, p.Type); i >= 0 {
+				return fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", lo+i, p.Name, p.Type)
+			}
+			if _, err := w.Write(buf); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// notFinite returns the index of the first number in raw form whose exponent is
+// that of infinities and NaN, -1 for none.
+func notFinite(b []byte, t dag.DType) int {
+	switch t {
+	case dag.Float64:
+		return exponentOnes(b, 8, 0x7ff0)
+	case dag.Float32:
+		return exponentOnes(b, 4, 0x7f80)
+	case dag.BFloat16:
+		return exponentOnes(b, 2, 0x7f80)
+	}
+	return exponentOnes(b, 2, 0x7c00)
+}
+
+// exponentOnes looks at the upper two bytes of each number.
+func exponentOnes(b []byte, size int, mask uint16) int {
+	for i := size - 2; i+2 <= len(b); i += size {
+		if binary.LittleEndian.Uint16(b[i:])&mask == mask {
+			return i / size
+		}
+	}
+	return -1
+}

@@ -1,0 +1,115 @@
+package onnxio_test
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio"
+)
+
+// randomly rescales every free group by a factor between 1/4 and 4.
+func randomly(t testing.TB, n *dag.Network, seed uint64) *dag.Network {
+	r := rand.New(rand.NewPCG(seed, 1))
+	g := n.Groups()
+	c := g.Ones()
+	for i := range c {
+		if g.Pin[i] == "" {
+			c[i] = math.Exp2(4*r.Float64() - 2)
+		}
+	}
+	out, err := n.Rescale(g, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// randomInputs returns standard normal inputs for a batch.
+func randomInputs(n *dag.Network, batch int, seed uint64) [][]float64 {
+	r := rand.New(rand.NewPCG(seed, 2))
+	in := make([][]float64, len(n.Inputs))
+	for k, p := range n.Inputs {
+		in[k] = make([]float64, batch*n.Nodes[p.Node].Len())
+		for i := range in[k] {
+			in[k][i] = r.NormFloat64()
+		}
+	}
+	return in
+}
+
+// furthest returns the largest difference of the outputs of two networks on
+// the same inputs, relative to the largest value of the output.
+func furthest(t testing.TB, a, b *dag.Network) float64 {
+	in := randomInputs(a, 4, 7)
+	x, err := a.Eval(context.Background(), in, 4, evalOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.Eval(context.Background(), in, 4, evalOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst := 0.0
+	for k := range x {
+		worst = max(worst, difference(t, a.Outputs[k].Name, y[k], x[k]))
+	}
+	return worst
+}
+
+// TestRoundTrip writes every shared model unedited, which must give the same
+// bytes, and randomly rescaled, which must give a model of the same function.
+func TestRoundTrip(t *testing.T) {
+	read, edited := 0, 0
+	for _, m := range sharedModels(t) {
+		model, err := onnxio.Read(m.path, onnxio.Options{})
+		if err != nil {
+			continue
+		}
+		read++
+		t.Run(m.name, func(t *testing.T) {
+			defer model.Close()
+			var same bytes.Buffer
+			if err := model.Write(&same, model.Net); err != nil {
+				t.Fatal(err)
+			}
+			source, err := os.ReadFile(m.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(same.Bytes(), source) {
+				t.Error("the unedited model was not written byte for byte")
+			}
+			scaled := randomly(t, model.Net, 1)
+			path := filepath.Join(t.TempDir(), "out.onnx")
+			if err := model.WriteFile(path, scaled, onnxio.WriteOptions{SkipSync: true}); err != nil {
+				t.Fatal(err)
+			}
+			back, err := onnxio.Read(path, onnxio.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer back.Close()
+			// What is read back has the very values that were written.
+			if d := furthest(t, scaled, back.Net); d != 0 {
+				t.Errorf("the written model differs from the network written by %.3g", d)
+			}
+			// Each weight is rounded once: relative 2^-24 in float32, 2^-11 in float16,
+			// amplified by cancellation in the sums.
+			tol := 1e-5
+			for _, p := range model.Net.Params() {
+				tol = max(tol, 64*p.Type.Epsilon())
+			}
+			if d := furthest(t, model.Net, back.Net); !(d <= tol) {
+				t.Errorf("the rescaled model differs from the source by %.3g, want %g", d, tol)
+			}
+			edited++
+		})
+	}
+	t.Logf("%d models read, %d rescaled and read back", read, edited)
+}
