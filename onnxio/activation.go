@@ -61,7 +61,7 @@ func lowerPRelu(o *op) error {
 	}
 	shape, err := broadcastDims(v.shape, alignBatch(t, v.shape))
 	if err != nil {
-		return refuse("", "the slope: %v", err)
+		return sumShapes(err, []*value{v})
 	}
 	if dag.Size(sampleShape(shape)) != dag.Size(sampleShape(v.shape)) {
 		return refuse("", "a slope of shape %v does not broadcast to %s", t.dims, dimString(v.shape))

@@ -193,6 +193,8 @@ func (o *op) combine(sign []float64, in ...*value) (*value, error) {
 	return o.emit(&dag.Add{Sign: sign}, shape, in...), nil
 }
 
+// sumShapes refuses operands that do not broadcast; with a batch axis among
+// them the reason may be that.
 func sumShapes(err error, in []*value) error {
 	for _, v := range in {
 		if v.batchAxis() >= 0 {

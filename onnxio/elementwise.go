@@ -148,8 +148,8 @@ func curve(reason string, f func(x float64) float64) lowerer {
 	return head(reason, func(*op) func(float64) float64 { return f })
 }
 
-// testing is head for a function to truth values.
-func testing(reason string, f func(x float64) bool) lowerer {
+// predicate is head for a function to truth values.
+func predicate(reason string, f func(x float64) bool) lowerer {
 	return func(o *op) error {
 		v, err := o.need(0)
 		if err != nil {

@@ -488,6 +488,10 @@ func (l *lowering) graphOutputs() {
 				continue
 			}
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: m.node})
+		case v.batchAxis() > 0 && !l.batchless:
+			// A network's values have the batch first.
+			l.batch = &batchError{fmt.Sprintf("output %q has the batch at axis %d", out.Name, v.batchAxis())}
+			return
 		default:
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: v.node})
 		}
