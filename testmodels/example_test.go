@@ -1,0 +1,21 @@
+package testmodels_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio"
+	"github.com/relupath/relupath/testmodels"
+)
+
+func ExampleBytes() {
+	m, err := onnxio.Decode(testmodels.Bytes("toy"), onnxio.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	y, err := m.Net.Eval(context.Background(), [][]float64{{1, 2}}, 1, dag.EvalOptions{})
+	fmt.Println(y, err)
+	// Output: [[17 26]] <nil>
+}
