@@ -1,5 +1,3 @@
-// Package kernel holds the loops over weights that everything else is built
-// on, and the split of such loops over goroutines.
 package kernel
 
 import "sync"
@@ -24,12 +22,4 @@ func Parallel(n, threads, grain int, f func(lo, hi int)) {
 	}
 	f(0, chunk)
 	wg.Wait()
-}
-
-// Widen writes src as float64 to dst, which must be as long.
-func Widen(dst []float64, src []float32) {
-	src = src[:len(dst)]
-	for i, v := range src {
-		dst[i] = float64(v)
-	}
 }

@@ -1,0 +1,83 @@
+//go:build amd64 && !purego
+
+package kernel
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+func init() {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return
+	}
+	vector32 = &vectorOps{
+		row: row32, dotAbs: dotAbs32, dotSquares: dotSquares32, dotMax: dotMax32,
+		columnsAbs: columnsAbs32, columnsSquares: columnsSquares32, columnsMax: columnsMax32,
+		scale: scale32, scaleConst: scaleConst32,
+	}
+	vector64 = &vectorOps{
+		row: row64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
+		columnsAbs: columnsAbs64, columnsSquares: columnsSquares64, columnsMax: columnsMax64,
+		scale: scale64, scaleConst: scaleConst64,
+	}
+	widen32 = widen
+}
+
+//go:noescape
+func row32(w unsafe.Pointer, n int, out *Row)
+
+//go:noescape
+func row64(w unsafe.Pointer, n int, out *Row)
+
+//go:noescape
+func dotAbs32(w unsafe.Pointer, h *float64, n int) float64
+
+//go:noescape
+func dotAbs64(w unsafe.Pointer, h *float64, n int) float64
+
+//go:noescape
+func dotSquares32(w unsafe.Pointer, h *float64, n int) float64
+
+//go:noescape
+func dotSquares64(w unsafe.Pointer, h *float64, n int) float64
+
+//go:noescape
+func dotMax32(w unsafe.Pointer, h *float64, n int) float64
+
+//go:noescape
+func dotMax64(w unsafe.Pointer, h *float64, n int) float64
+
+//go:noescape
+func columnsAbs32(dst *float64, w unsafe.Pointer, stride, n int, h *float64)
+
+//go:noescape
+func columnsAbs64(dst *float64, w unsafe.Pointer, stride, n int, h *float64)
+
+//go:noescape
+func columnsSquares32(dst *float64, w unsafe.Pointer, stride, n int, h *float64)
+
+//go:noescape
+func columnsSquares64(dst *float64, w unsafe.Pointer, stride, n int, h *float64)
+
+//go:noescape
+func columnsMax32(dst *float64, w unsafe.Pointer, stride, n int, h *float64)
+
+//go:noescape
+func columnsMax64(dst *float64, w unsafe.Pointer, stride, n int, h *float64)
+
+//go:noescape
+func scale32(dst, src unsafe.Pointer, c *float64, r float64, n int)
+
+//go:noescape
+func scale64(dst, src unsafe.Pointer, c *float64, r float64, n int)
+
+//go:noescape
+func scaleConst32(dst, src unsafe.Pointer, r float64, n int)
+
+//go:noescape
+func scaleConst64(dst, src unsafe.Pointer, r float64, n int)
+
+//go:noescape
+func widen(dst *float64, src *float32, n int)
