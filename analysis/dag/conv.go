@@ -1,11 +1,6 @@
 package dag
 
-import (
-	"fmt"
-
-	"github.com/relupath/relupath/analysis/kernel"
-	"github.com/relupath/relupath/analysis/scaled"
-)
+import "fmt"
 
 // Conv is a convolution over (channels, spatial...), or a transposed one. Its
 // weights are shared over positions: they count once as parameters and in row
@@ -57,11 +52,11 @@ func (c *Conv) check() error {
 		return err
 	}
 	g := c.Groups
-	if g < 1 || c.InChannels%g != 0 || c.OutChannels%g != 0 {
+	if g < 1 || c.InChannels < 1 || c.OutChannels < 1 || c.InChannels%g != 0 || c.OutChannels%g != 0 {
 		return fmt.Errorf("%d groups of %d input and %d output channels", g, c.InChannels, c.OutChannels)
 	}
-	want := c.OutChannels * (c.InChannels / g) * Size(c.Window.Kernel)
-	if c.W.Param.Len() != want {
+	want, ok := product(maxElements, c.OutChannels, c.InChannels/g, Size(c.Window.Kernel))
+	if !ok || c.W.Param.Len() != want {
 		return errLength(fmt.Sprintf("weight %q", c.W.Param.Name), c.W.Param.Len(), want)
 	}
 	return nil
@@ -81,162 +76,121 @@ func (c *Conv) edit(a, b []float64) *scaling {
 	return &scaling{base: c.W.Param, a: a, b: b, B: c.InChannels / c.Groups, K: k, groups: c.Groups}
 }
 
-// taps calls f for every pair of positions that a kernel position joins.
-func (c *Conv) taps(f func(out, in, kernel int)) {
+// dims returns the sizes of one group's matrix. The weights of a group lie
+// together as outer x (inner * kernel): outer counts the channels at the
+// window's outputs, inner those at its inputs. A convolution goes from inner to
+// outer, a transposed one the other way; so do their transposes, the backward
+// programmes.
+func (c *Conv) dims() (outer, inner, kernel int) {
+	outer, inner = c.OutChannels/c.Groups, c.InChannels/c.Groups
 	if c.Transposed {
-		c.Window.Taps(func(out, in, k int) { f(in, out, k) })
-		return
+		outer, inner = inner, outer
 	}
-	c.Window.Taps(f)
+	return outer, inner, Size(c.Window.Kernel)
 }
 
-// index returns where the weight from input channel j of group g to its output
-// channel i at kernel position 0 is stored.
-func (c *Conv) index(g, i, j int) int {
-	k, ci, co := Size(c.Window.Kernel), c.InChannels/c.Groups, c.OutChannels/c.Groups
-	if c.Transposed {
-		return ((g*ci+j)*co + i) * k
+// row calls f for every weight of output channel i.
+func (c *Conv) row(i int, f func(w float64)) {
+	outer, inner, k := c.dims()
+	if !c.Transposed {
+		for t := range inner * k {
+			f(c.W.Param.At(i*inner*k + t))
+		}
+		return
 	}
-	return ((g*co+i)*ci + j) * k
+	for a := range outer {
+		for t := range k {
+			f(c.W.Param.At(((i/inner*outer+a)*inner+i%inner)*k + t))
+		}
+	}
 }
 
 func (c *Conv) elements(f func(row, col, out, in int, w float64)) {
 	nOut, nIn := c.Out().Inner, c.In().Inner
-	ci, co := c.InChannels/c.Groups, c.OutChannels/c.Groups
-	c.taps(func(o, p, k int) {
+	outer, inner, kernel := c.dims()
+	c.Window.Taps(func(o, p, k int) {
 		for g := range c.Groups {
-			for i := range co {
-				for j := range ci {
-					row, col := g*co+i, g*ci+j
-					f(row, col, row*nOut+o, col*nIn+p, c.W.Param.At(c.index(g, i, j)+k))
+			for a := range outer {
+				for b := range inner {
+					w := c.W.Param.At(((g*outer+a)*inner+b)*kernel + k)
+					if c.Transposed {
+						row, col := g*inner+b, g*outer+a
+						f(row, col, row*nOut+p, col*nIn+o, w)
+					} else {
+						row, col := g*outer+a, g*inner+b
+						f(row, col, row*nOut+o, col*nIn+p, w)
+					}
 				}
 			}
 		}
 	})
 }
 
-// table lists, for each kernel position and output position, the input
-// position that it reads; -1 in the padding.
-func (c *Conv) table() []int32 {
-	nOut := c.Out().Inner
-	t := make([]int32, Size(c.Window.Kernel)*nOut)
-	for i := range t {
-		t[i] = -1
+// block is a range of the window's outputs, lines [lo, hi) of the first
+// dimension, n positions from position at.
+type block struct{ lo, hi, at, n int }
+
+// blocks splits the window's outputs so that an unfolded block of rows rows
+// has at most limit elements, as far as one line allows.
+func (c *Conv) blocks(rows, limit int) []block {
+	out := c.Window.Out()
+	if len(out) == 0 {
+		return []block{{0, 1, 0, 1}}
 	}
-	c.taps(func(o, p, k int) { t[k*nOut+o] = int32(p) })
-	return t
+	line := Size(out[1:])
+	step := max(1, limit/max(1, rows*line))
+	var bs []block
+	for lo := 0; lo < out[0]; lo += step {
+		hi := min(lo+step, out[0])
+		bs = append(bs, block{lo, hi, lo * line, (hi - lo) * line})
+	}
+	return bs
 }
 
-// matrix returns the weights of one group, as (out channels) x (in channels *
-// kernel), in float64.
-func (c *Conv) matrix(g int) []float64 {
-	k, ci, co := Size(c.Window.Kernel), c.InChannels/c.Groups, c.OutChannels/c.Groups
-	m := make([]float64, co*ci*k)
-	f32, f64 := c.W.Param.Float32s(), c.W.Param.Float64s()
-	for i := range co {
-		for j := range ci {
-			dst, at := m[(i*ci+j)*k:][:k], c.index(g, i, j)
-			if f64 != nil {
-				copy(dst, f64[at:])
+// runs lists the taps of a block's outputs, see Window.Runs; out counts from
+// the block's begin.
+func (c *Conv) runs(b block, f func(out, in, kernel, n int)) {
+	if len(c.Window.In) == 0 {
+		f(0, 0, 0, 1)
+		return
+	}
+	c.Window.runs(c.Window.Out(), b.lo, b.hi, func(out, in, k, n int) { f(out-b.at, in, k, n) })
+}
+
+// unfold writes the (channels * kernel) x (positions of b) matrix of the
+// values, channels [lo, hi) of x, that each output position reads. Padding is
+// left as it is.
+func (c *Conv) unfold(dst, x []float64, b block, lo, hi int) {
+	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
+	c.runs(b, func(o, p, k, n int) {
+		for j := lo; j < hi; j++ {
+			d := dst[(j*kernel+k)*b.n+o:][:n]
+			s := x[j*nIn+p:]
+			if step == 1 {
+				copy(d, s)
 				continue
 			}
-			for x, v := range f32[at:][:k] {
-				dst[x] = float64(v)
+			for i := range d {
+				d[i] = s[i*step]
 			}
 		}
-	}
-	return m
+	})
 }
 
-// unfold writes the (in channels of group g * kernel) x (output positions)
-// matrix of the operand's values that each output position reads.
-func unfold[T any](c *Conv, dst, src []T, table []int32, g int) {
-	nOut, nIn := c.Out().Inner, c.In().Inner
-	ci, k := c.InChannels/c.Groups, Size(c.Window.Kernel)
-	var zero T
-	for j := range ci {
-		x := src[(g*ci+j)*nIn:][:nIn]
-		for t := range k {
-			row := dst[(j*k+t)*nOut:][:nOut]
-			for o, p := range table[t*nOut:][:nOut] {
-				if p < 0 {
-					row[o] = zero
+// fold is unfold's transpose: it adds the matrix to the elements of x that it
+// stands for, or joins them as told.
+func (c *Conv) fold(x, src []float64, b block, lo, hi int, join func(dst *float64, v float64)) {
+	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
+	c.runs(b, func(o, p, k, n int) {
+		for j := lo; j < hi; j++ {
+			d := x[j*nIn+p:]
+			for i, v := range src[(j*kernel+k)*b.n+o:][:n] {
+				if join != nil {
+					join(&d[i*step], v)
 				} else {
-					row[o] = x[p]
+					d[i*step] += v
 				}
 			}
 		}
-	}
-}
-
-func (c *Conv) sums(q *SumRequest, s *Sums) {
-	k, ci, co := Size(c.Window.Kernel), c.InChannels/c.Groups, c.OutChannels/c.Groups
-	nOut, nIn := c.Out().Inner, c.In().Inner
-	var table []int32
-	if len(q.Forward)+len(q.Backward) > 0 {
-		table = c.table()
-	}
-	for g := range c.Groups {
-		m := c.matrix(g)
-		for _, w := range m {
-			if w == 0 {
-				s.Zeros++
-			}
-		}
-		s.Weights += len(m)
-		for n, p := range q.Powers {
-			for i := range co {
-				s.Rows[n][g*co+i] = rowNorm(m[i*ci*k:][:ci*k], p, nil, 0, true, nil)
-			}
-		}
-		for n, pr := range q.columns {
-			for j := range ci {
-				var acc scaled.Accumulator
-				acc.Reset(pr.P)
-				for i := range co {
-					acc.Add(rowNorm(m[(i*ci+j)*k:][:k], pr.P, nil, 0, true, nil).Mul(pr.H[g*co+i]))
-				}
-				s.Columns[n][g*ci+j] = acc.Norm()
-			}
-		}
-		for n, pr := range q.Forward {
-			cols := make([]scaled.Num, ci*k*nOut)
-			unfold(c, cols, pr.H, table, g)
-			kernel.Parallel(nOut, q.Threads, 16, func(lo, hi int) {
-				hs := make([]scaled.Num, ci*k)
-				for o := lo; o < hi; o++ {
-					for t := range hs {
-						hs[t] = cols[t*nOut+o]
-					}
-					h, exp, ok := floats(hs)
-					for i := range co {
-						s.Forward[n][(g*co+i)*nOut+o] = rowNorm(m[i*ci*k:][:ci*k], pr.P, h, exp, ok, hs)
-					}
-				}
-			})
-		}
-		for n, pr := range q.Backward {
-			// One reversed convolution: each input element gathers from the
-			// positions that read it.
-			acc := make([]scaled.Accumulator, ci*nIn)
-			for i := range acc {
-				acc[i].Reset(pr.P)
-			}
-			for t := range k {
-				for o, p := range table[t*nOut:][:nOut] {
-					if p < 0 {
-						continue
-					}
-					for j := range ci {
-						for i := range co {
-							acc[j*nIn+int(p)].Add(pr.H[(g*co+i)*nOut+o].MulFloat(m[(i*ci+j)*k+t]))
-						}
-					}
-				}
-			}
-			for i := range acc {
-				s.Backward[n][g*ci*nIn+i] = acc[i].Norm()
-			}
-		}
-	}
+	})
 }

@@ -7,92 +7,271 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
-// program is a path programme at one position, ready for the row loops.
-type program struct {
+// series is one sum (sum_k (|w_k| h_k)^p)^(1/p) for every row, or for every
+// column, of a stored matrix.
+type series struct {
 	p   float64
-	hs  []scaled.Num // as given
+	hs  []scaled.Num // as given; nil is all ones
 	h   []float64    // over 2^exp
+	g   []float64    // h^p (h for p = Inf), what the loops multiply by
 	exp int64
-	ok  bool
-	dst []scaled.Num
-	at  func(i int) int // row or column -> element of dst
+	ok  bool // h holds all of hs
+	// fast says that g holds all of hs too.
+	fast bool
+	dst  []scaled.Num
+	at   func(i int) int // row or column -> element of dst
 }
 
-func programs(paths []Path, dst [][]scaled.Num, from, to Axis) []program {
-	var out []program
+func newSeries(p float64, hs, dst []scaled.Num, at func(int) int) *series {
+	s := &series{p: p, hs: hs, ok: true, fast: true, dst: dst, at: at}
+	if !ones(hs) {
+		s.h, s.exp, s.ok = floats(hs)
+		s.g = make([]float64, len(s.h))
+		// A factor that lost bits to underflow may meet a large weight.
+		s.fast = raise(s.g, s.h, p) > 1e-290 && s.ok
+	} else {
+		s.hs = nil
+	}
+	return s
+}
+
+func ones(h []scaled.Num) bool {
+	for _, x := range h {
+		if x != scaled.One {
+			return false
+		}
+	}
+	return true
+}
+
+// paths splits path programmes into one series a position.
+func allSeries(paths []Path, dst [][]scaled.Num, from, to Axis) []*series {
+	var out []*series
 	for k, pr := range paths {
 		for a := range from.Outer {
 			for b := range from.Inner {
-				g := program{p: pr.P, hs: gather(pr.H, from, a, b), dst: dst[k],
-					at: func(i int) int { return (a*to.N+i)*to.Inner + b }}
-				g.h, g.exp, g.ok = floats(g.hs)
-				out = append(out, g)
+				out = append(out, newSeries(pr.P, gather(pr.H, from, a, b), dst[k],
+					func(i int) int { return (a*to.N+i)*to.Inner + b }))
 			}
 		}
 	}
 	return out
 }
 
-func denseSums[T float32 | float64](d *Dense, w []T, q *SumRequest, s *Sums) {
-	fwd := programs(q.Forward, s.Forward, d.In(), d.Out())
-	bwd := programs(q.Backward, s.Backward, d.Out(), d.In())
+// The loops run over tiles of the stored matrix: a row's part of tileCols
+// columns stays in the first-level cache with the factors that it meets, and a
+// tile in the second.
+const (
+	sumRows = 16
+	sumCols = 2048
+)
+
+// matrixSums is one read of a stored rows x cols matrix.
+type matrixSums[T kernel.Float] struct {
+	w            []T
+	rows, cols   int
+	across, down []*series // sums along rows, sums along columns
+}
+
+func denseSums[T kernel.Float](d *Dense, w []T, q *SumRequest, s *Sums) {
+	var norms []*series
+	for k, p := range q.Powers {
+		norms = append(norms, newSeries(p, nil, s.Rows[k], func(i int) int { return i }))
+	}
+	byRow := append(norms, allSeries(q.Forward, s.Forward, d.In(), d.Out())...)
+	byCol := allSeries(q.Backward, s.Backward, d.Out(), d.In())
 	// Column norms are backward programmes at one position.
-	bwd = append(bwd, programs(q.columns, s.Columns, Axis{1, d.Rows, 1}, Axis{1, d.Cols, 1})...)
-	rows, cols := d.Rows, d.Cols
-	s.Weights += rows * cols
-	threads := max(1, min(q.Threads, rows))
+	byCol = append(byCol, allSeries(q.columns, s.Columns, Axis{1, d.Rows, 1}, Axis{1, d.Cols, 1})...)
+	m := &matrixSums[T]{w: w, rows: d.Rows, cols: d.Cols, across: byRow, down: byCol}
+	if d.InOut {
+		m.rows, m.cols, m.across, m.down = m.cols, m.rows, byCol, byRow
+	}
+	s.Weights += m.rows * m.cols
+	s.Zeros += m.run(q.Threads)
+}
+
+// run computes all series and returns the number of zeros.
+func (m *matrixSums[T]) run(threads int) int {
+	threads = max(1, min(threads, m.rows))
+	chunk := (m.rows + threads - 1) / threads
 	zero := make([]int, threads)
 	acc := make([][][]float64, threads)
-	chunk := (rows + threads - 1) / threads
 	kernel.Parallel(threads, threads, 1, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
-			acc[t] = make([][]float64, len(bwd))
-			for k := range bwd {
-				acc[t][k] = make([]float64, cols)
+			acc[t] = make([][]float64, len(m.down))
+			for k := range acc[t] {
+				acc[t][k] = make([]float64, m.cols)
 			}
-			var tile []T
-			const block = 16
-			for i0 := t * chunk; i0 < min(rows, (t+1)*chunk); i0 += block {
-				i1 := min(i0+block, rows, (t+1)*chunk)
-				tile = rowTile(tile, w, d, i0, i1)
-				for i := i0; i < i1; i++ {
-					row := tile[(i-i0)*cols:][:cols]
-					zero[t] += zeros(row)
-					for k, p := range q.Powers {
-						s.Rows[k][i] = rowNorm(row, p, nil, 0, true, nil)
-					}
-					for _, g := range fwd {
-						g.dst[g.at(i)] = rowNorm(row, g.p, g.h, g.exp, g.ok, g.hs)
-					}
-					for k, g := range bwd {
-						addPowers(acc[t][k], row, g.p, g.h[i])
-					}
-				}
+			for i := t * chunk; i < min(m.rows, (t+1)*chunk); i += sumRows {
+				zero[t] += m.tile(i, min(i+sumRows, m.rows, (t+1)*chunk), acc[t])
 			}
 		}
 	})
-	for _, z := range zero {
-		s.Zeros += z
-	}
-	for k, g := range bwd {
-		for j := range cols {
-			sum := acc[0][k][j]
+	for k, s := range m.down {
+		for j := range m.cols {
+			x := acc[0][k][j]
 			for t := 1; t < threads; t++ {
-				if math.IsInf(g.p, 1) {
-					sum = math.Max(sum, acc[t][k][j])
-				} else {
-					sum += acc[t][k][j]
-				}
+				x = s.join(x, acc[t][k][j])
 			}
-			var r scaled.Num
-			if g.ok && safeSum(sum) {
-				r = scaled.New(sum).Root(rootOf(g.p)).Scale(g.exp)
-			} else {
-				r = columnSlow(d, w, j, g.p, g.hs)
+			r, ok := s.finish(x)
+			if !ok {
+				r = m.column(j, s)
 			}
-			g.dst[g.at(j)] = r
+			s.dst[s.at(j)] = r
 		}
 	}
+	n := 0
+	for _, z := range zero {
+		n += z
+	}
+	return n
+}
+
+// join adds two partial sums.
+func (s *series) join(a, b float64) float64 {
+	if !math.IsInf(s.p, 1) {
+		return a + b
+	}
+	if b <= a || a != a {
+		return a
+	}
+	return b
+}
+
+// finish takes the root of a sum; ok is false when the sum may have lost terms
+// to under- or overflow.
+func (s *series) finish(x float64) (r scaled.Num, ok bool) {
+	if !s.fast || !safeSum(x) {
+		return r, false
+	}
+	if s.p == 2 {
+		return scaled.New(math.Sqrt(x)).Scale(s.exp), true
+	}
+	return scaled.New(x).Root(rootOf(s.p)).Scale(s.exp), true
+}
+
+// tile takes rows [i0, i1): all sums along them, and their share of the sums
+// along columns, in acc.
+func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
+	var rows [sumRows]kernel.Row
+	part := make([]float64, len(m.across)*sumRows)
+	for c0 := 0; c0 < m.cols; c0 += sumCols {
+		c1 := min(c0+sumCols, m.cols)
+		for i := i0; i < i1; i++ {
+			w := m.w[i*m.cols+c0 : i*m.cols+c1]
+			kernel.Add(&rows[i-i0], w)
+			for k, s := range m.across {
+				if s.h == nil && plain(s.p) {
+					continue // rows has it
+				}
+				x := &part[k*sumRows+i-i0]
+				*x = s.join(*x, dot(w, s, c0))
+			}
+		}
+		for k, s := range m.down {
+			addColumns(acc[k][c0:c1], m.w[i0*m.cols+c0:(i1-1)*m.cols+c1], m.cols, s, i0, i1)
+		}
+	}
+	for i := i0; i < i1; i++ {
+		row := &rows[i-i0]
+		zeros += row.Zeros
+		for k, s := range m.across {
+			x := part[k*sumRows+i-i0]
+			if s.h == nil && plain(s.p) {
+				x = normOf(row, s.p)
+			}
+			r, ok := s.finish(x)
+			if !ok {
+				r = rowSlow(m.w[i*m.cols:(i+1)*m.cols], s.p, s.h, s.exp, s.ok, s.hs)
+			}
+			s.dst[s.at(i)] = r
+		}
+	}
+	return zeros
+}
+
+// plain reports whether kernel.Row has the sum of p-th powers.
+func plain(p float64) bool { return p == 1 || p == 2 || p == 3 || math.IsInf(p, 1) }
+
+func normOf(r *kernel.Row, p float64) float64 {
+	switch p {
+	case 1:
+		return r.Abs
+	case 2:
+		return r.Squares
+	case 3:
+		return r.Cubes
+	}
+	return r.Max
+}
+
+// unit is a list of ones, for the loops that want factors.
+var unit = func() (u [max(sumRows, sumCols)]float64) {
+	for i := range u {
+		u[i] = 1
+	}
+	return u
+}()
+
+// dot returns sum_j |w_j|^p g_j over columns from c0 on.
+func dot[T kernel.Float](w []T, s *series, c0 int) float64 {
+	g := unit[:len(w)]
+	if s.g != nil {
+		g = s.g[c0:][:len(w)]
+	}
+	switch {
+	case s.p == 1:
+		return kernel.DotAbs(w, g)
+	case s.p == 2:
+		return kernel.DotSquares(w, g)
+	case math.IsInf(s.p, 1):
+		return kernel.DotMax(w, g)
+	}
+	var x float64
+	for j, v := range w {
+		x += power(math.Abs(float64(v)), s.p) * g[j]
+	}
+	return x
+}
+
+// addColumns adds rows [i0, i1) to the sums along columns.
+func addColumns[T kernel.Float](dst []float64, w []T, stride int, s *series, i0, i1 int) {
+	g := unit[:i1-i0]
+	if s.g != nil {
+		g = s.g[i0:i1]
+	}
+	switch {
+	case s.p == 1:
+		kernel.ColumnsAbs(dst, w, stride, g)
+	case s.p == 2:
+		kernel.ColumnsSquares(dst, w, stride, g)
+	case math.IsInf(s.p, 1):
+		kernel.ColumnsMax(dst, w, stride, g)
+	default:
+		for i, f := range g {
+			for j, v := range w[i*stride:][:len(dst)] {
+				dst[j] += power(math.Abs(float64(v)), s.p) * f
+			}
+		}
+	}
+}
+
+// power returns x^p of x >= 0 for finite p.
+func power(x, p float64) float64 {
+	switch p {
+	case 1:
+		return x
+	case 1.5:
+		return x * math.Sqrt(x)
+	case 2:
+		return x * x
+	case 3:
+		return x * x * x
+	}
+	if x == 0 {
+		return 0
+	}
+	return math.Pow(x, p)
 }
 
 func rootOf(p float64) float64 {
@@ -102,63 +281,11 @@ func rootOf(p float64) float64 {
 	return p
 }
 
-// rowTile returns rows [i0, i1) contiguously, out x in: a view of w, or a
-// transposed copy in buf.
-func rowTile[T float32 | float64](buf, w []T, d *Dense, i0, i1 int) []T {
-	if !d.InOut {
-		return w[i0*d.Cols : i1*d.Cols]
+// column is one column's sum, right for any range.
+func (m *matrixSums[T]) column(j int, s *series) scaled.Num {
+	col := make([]T, m.rows)
+	for i := range col {
+		col[i] = m.w[i*m.cols+j]
 	}
-	n := (i1 - i0) * d.Cols
-	if cap(buf) < n {
-		buf = make([]T, n)
-	}
-	buf = buf[:n]
-	for j := range d.Cols {
-		src := w[j*d.Rows+i0 : j*d.Rows+i1]
-		for i, v := range src {
-			buf[i*d.Cols+j] = v
-		}
-	}
-	return buf
-}
-
-// addPowers adds (|w_j| h)^p to dst_j (the maximum for p = Inf).
-func addPowers[T float32 | float64](dst []float64, w []T, p, h float64) {
-	if h == 0 {
-		return
-	}
-	switch {
-	case p == 1:
-		for j, x := range w {
-			dst[j] += math.Abs(float64(x)) * h
-		}
-	case p == 2:
-		for j, x := range w {
-			t := float64(x) * h
-			dst[j] += t * t
-		}
-	case math.IsInf(p, 1):
-		for j, x := range w {
-			if t := math.Abs(float64(x)) * h; !(t <= dst[j]) {
-				dst[j] = t
-			}
-		}
-	default:
-		for j, x := range w {
-			dst[j] += math.Pow(math.Abs(float64(x))*h, p)
-		}
-	}
-}
-
-func columnSlow[T float32 | float64](d *Dense, w []T, j int, p float64, hs []scaled.Num) scaled.Num {
-	var acc scaled.Accumulator
-	acc.Reset(p)
-	for i := range d.Rows {
-		x := w[i*d.Cols+j]
-		if d.InOut {
-			x = w[j*d.Rows+i]
-		}
-		acc.Add(scaled.New(float64(x)).Mul(hs[i]))
-	}
-	return acc.Norm()
+	return rowSlow(col, s.p, s.h, s.exp, s.ok, s.hs)
 }

@@ -3,6 +3,7 @@ package dag
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -22,7 +23,6 @@ type evaluator struct {
 	blas    *blas.Engine
 	threads int
 	tile    []float64
-	cols    []float64
 }
 
 // Eval computes the network on a batch in float64. inputs has one row-major
@@ -225,18 +225,17 @@ func (ev *evaluator) pool(p *Pool, dst []float64, in [][]float64, batch int) {
 	}
 	nOut, nIn := Size(p.Window.Out()), Size(p.Window.In)
 	ev.rows(batch*p.Channels, nOut, func(lo, hi int) {
-		first := make([]bool, nOut)
-		for i := range first {
-			first[i] = true
+		for i := lo * nOut; i < hi*nOut; i++ {
+			dst[i] = math.Inf(-1)
 		}
-		p.Window.Taps(func(out, at, _ int) {
+		step := p.Window.step()
+		p.Window.Runs(func(out, at, _, n int) {
 			for c := lo; c < hi; c++ {
-				d, v := &dst[c*nOut+out], in[0][c*nIn+at]
-				if first[out] || v > *d || v != v {
-					*d = v
+				d, x := dst[c*nOut+out:][:n], in[0][c*nIn+at:]
+				for i := range d {
+					d[i] = max(d[i], x[i*step])
 				}
 			}
-			first[out] = false
 		})
 	})
 }
@@ -305,23 +304,5 @@ func (ev *evaluator) tiles(d *Dense, f func(w []float64, lo, hi int)) {
 			kernel.Widen(t[a:b], w[lo*cols+a:lo*cols+b])
 		})
 		f(t, lo, hi)
-	}
-}
-
-func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
-	k, ci, co := Size(c.Window.Kernel), c.InChannels/c.Groups, c.OutChannels/c.Groups
-	nOut, nIn := c.Out().Inner, c.In().Inner
-	table := c.table()
-	if need := ci * k * nOut; cap(ev.cols) < need {
-		ev.cols = make([]float64, need)
-	}
-	cols := ev.cols[:ci*k*nOut]
-	for g := range c.Groups {
-		m := c.matrix(g)
-		for b := range batch {
-			unfold(c, cols, src[b*c.InChannels*nIn:][:c.InChannels*nIn], table, g)
-			y := dst[(b*c.OutChannels+g*co)*nOut:][:co*nOut]
-			ev.blas.Dgemm(false, false, co, nOut, ci*k, 1, m, ci*k, cols, nOut, 0, y, nOut)
-		}
 	}
 }

@@ -271,6 +271,9 @@ type Network struct {
 	Outputs []Port
 }
 
+// maxElements bounds the elements of a value and of a weight: indices are int32.
+const maxElements = math.MaxInt32
+
 // Validate checks every invariant: order, operands, shapes, weights' lengths,
 // zones. The error names the node.
 func (n *Network) Validate() error {
@@ -286,10 +289,8 @@ func (n *Network) Validate() error {
 			}
 			in[k] = &n.Nodes[j]
 		}
-		for _, d := range nd.Shape {
-			if d < 0 {
-				return fmt.Errorf("dag: %s: shape %v", nd.Label(), nd.Shape)
-			}
+		if _, ok := product(maxElements, nd.Shape...); !ok {
+			return fmt.Errorf("dag: %s: shape %v is negative or has more than 2^31 elements", nd.Label(), nd.Shape)
 		}
 		if nd.Op == nil {
 			return fmt.Errorf("dag: %s: no op", nd.Label())

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -107,6 +108,11 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 	if l.scale == nil {
 		return s
 	}
+	for i, f := range l.scale {
+		if f == 0 {
+			s.Zeros += l.nonzeros(i)
+		}
+	}
 	for k := range s.Rows {
 		for i := range s.Rows[k] {
 			s.Rows[k][i] = s.Rows[k][i].MulFloat(math.Abs(l.scale[i]))
@@ -118,6 +124,25 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 		}
 	}
 	return s
+}
+
+// nonzeros counts the stored weights of row i that are not zero.
+func (l *Linear) nonzeros(i int) int {
+	n := 0
+	count := func(w float64) {
+		if w != 0 {
+			n++
+		}
+	}
+	switch m := l.Map.(type) {
+	case *Dense:
+		for j := range m.Cols {
+			count(m.At(i, j))
+		}
+	case *Conv:
+		m.row(i, count)
+	}
+	return n
 }
 
 func mustLen(what string, got, want int) {
@@ -156,83 +181,73 @@ func floats(h []scaled.Num) (v []float64, exp int64, ok bool) {
 }
 
 // safeSum reports whether a sum of p-th powers in float64 lost nothing: it is
-// NaN or infinite only when its terms are, and far from the smallest numbers.
-// An exact zero is unsafe too: the terms may have underflowed.
-func safeSum(s float64) bool { return s > 1e-270 && s < 1e300 || math.IsNaN(s) }
+// far from the largest and the smallest numbers. Zero is unsafe, since the terms
+// may have underflowed, and NaN, since a power may have overflowed and met a
+// zero factor.
+func safeSum(s float64) bool { return s > 1e-270 && s < 1e300 }
 
-// rowNorm returns (sum_j (|w_j| h_j)^p)^(1/p) times 2^exp of one row; h nil is
-// all ones. hs holds h unscaled, for the slow way.
-func rowNorm[T float32 | float64](w []T, p float64, h []float64, exp int64, ok bool, hs []scaled.Num) scaled.Num {
-	if ok || h == nil {
-		var s float64
-		switch {
-		case p == 1 && h == nil:
-			for _, x := range w {
-				s += math.Abs(float64(x))
-			}
-		case p == 1:
-			for j, x := range w {
-				s += math.Abs(float64(x)) * h[j]
-			}
-		case p == 2 && h == nil:
-			for _, x := range w {
-				s += float64(x) * float64(x)
-			}
-		case p == 2:
-			for j, x := range w {
-				t := float64(x) * h[j]
-				s += t * t
-			}
-		default:
-			return rowNormScaled(w, p, h, exp, hs)
-		}
-		if safeSum(s) {
-			if p == 2 {
-				s = math.Sqrt(s)
-			}
-			return scaled.New(s).Scale(exp)
+// rowNorm returns (sum_j |w_j|^p)^(1/p) of one row.
+func rowNorm(w []float64, p float64) scaled.Num {
+	s := newSeries(p, nil, nil, nil)
+	var x float64
+	if plain(p) {
+		var r kernel.Row
+		kernel.Add(&r, w)
+		x = normOf(&r, p)
+	} else {
+		for _, v := range w {
+			x += power(math.Abs(v), p)
 		}
 	}
-	return rowNormSlow(w, p, hs)
+	if r, ok := s.finish(x); ok {
+		return r
+	}
+	return rowSlow(w, p, nil, 0, true, nil)
 }
 
-// rowNormScaled divides by the row's largest term before raising to p.
-func rowNormScaled[T float32 | float64](w []T, p float64, h []float64, exp int64, hs []scaled.Num) scaled.Num {
-	var m float64
-	for j, x := range w {
-		t := math.Abs(float64(x))
+// rowSlow returns (sum_j (|w_j| h_j)^p)^(1/p) times 2^exp for terms whose
+// powers may leave the range of float64: it divides by the largest before it
+// raises to p. h nil is all ones; hs is h as given, for a range that float64
+// cannot hold (ok false).
+func rowSlow[T kernel.Float](w []T, p float64, h []float64, exp int64, ok bool, hs []scaled.Num) scaled.Num {
+	term := func(j int) float64 {
+		t := math.Abs(float64(w[j]))
 		if h != nil {
 			t *= h[j]
 		}
-		if !(t <= m) {
-			m = t
-			if t-t != 0 { // NaN or Inf
-				return scaled.New(t)
-			}
+		return t
+	}
+	var m float64
+	least := math.Inf(1)
+	for j, x := range w {
+		t := term(j)
+		if t-t != 0 {
+			return rowExact(w, p, hs)
+		}
+		m = max(m, t)
+		if x != 0 && (h == nil || h[j] != 0 || hs[j].Frac != 0) {
+			least = min(least, t)
 		}
 	}
-	if math.IsInf(p, 1) && safeSum(m) {
-		return scaled.New(m).Scale(exp)
+	if math.IsInf(least, 1) {
+		return scaled.Num{} // every term is zero
 	}
-	if !safeSum(m) {
-		return rowNormSlow(w, p, hs)
+	if !ok || !safeSum(least) {
+		return rowExact(w, p, hs)
+	}
+	if math.IsInf(p, 1) {
+		return scaled.New(m).Scale(exp)
 	}
 	var s float64
 	r := 1 / m
-	for j, x := range w {
-		t := math.Abs(float64(x)) * r
-		if h != nil {
-			t *= h[j]
-		}
-		if t > 0 {
-			s += math.Pow(t, p)
-		}
+	for j := range w {
+		s += power(term(j)*r, p)
 	}
-	return scaled.New(m * math.Pow(s, 1/p)).Scale(exp)
+	return scaled.New(m).MulFloat(math.Pow(s, 1/p)).Scale(exp)
 }
 
-// rowNormSlow works with an exponent a term: right for any range.
-func rowNormSlow[T float32 | float64](w []T, p float64, hs []scaled.Num) scaled.Num {
+// rowExact works with an exponent a term: right for any range.
+func rowExact[T kernel.Float](w []T, p float64, hs []scaled.Num) scaled.Num {
 	var acc scaled.Accumulator
 	acc.Reset(p)
 	for j, x := range w {
@@ -245,7 +260,7 @@ func rowNormSlow[T float32 | float64](w []T, p float64, hs []scaled.Num) scaled.
 	return acc.Norm()
 }
 
-func zeros[T float32 | float64](w []T) int {
+func zeros(w []float64) int {
 	n := 0
 	for _, x := range w {
 		if x == 0 {

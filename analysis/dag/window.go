@@ -1,6 +1,9 @@
 package dag
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Window is a sliding window over spatial positions, of a convolution or a
 // pooling. All slices have one entry a spatial dimension.
@@ -9,10 +12,11 @@ type Window struct {
 	In []int
 	// Kernel, Stride and Dilation are the window's geometry.
 	Kernel, Stride, Dilation []int
-	// Before and After are the padding at the begin and the end.
+	// Before and After are the padding at the begin and the end; negative
+	// padding crops.
 	Before, After []int
 	// Extra widens the output at the end (ceil_mode): positions whose window
-	// begins inside the padded operand though it ends beyond it.
+	// begins inside the padded operand though it ends beyond it. Nil is none.
 	Extra []int
 }
 
@@ -30,55 +34,159 @@ func (w *Window) Out() []int {
 	return out
 }
 
+// maxTaps bounds the pairs of output and kernel positions of one window, and
+// with them the time and the memory that a file can ask for in a few bytes.
+const maxTaps = math.MaxInt32
+
 func (w *Window) check() error {
 	d := len(w.In)
-	for _, s := range [][]int{w.Kernel, w.Stride, w.Dilation, w.Before, w.After} {
+	fields := [][]int{w.In, w.Kernel, w.Stride, w.Dilation, w.Before, w.After}
+	if w.Extra != nil {
+		fields = append(fields, w.Extra)
+	}
+	for _, s := range fields {
 		if len(s) != d {
 			return fmt.Errorf("window of %d dimensions has a field of %d", d, len(s))
 		}
+		for _, x := range s {
+			// Sums and products of two such numbers fit an int64.
+			if x > math.MaxInt32 || x < -math.MaxInt32 {
+				return fmt.Errorf("window: %d is beyond 2^31", x)
+			}
+		}
 	}
-	for i := 0; i < d; i++ {
+	for i := range d {
+		if w.In[i] < 1 {
+			return fmt.Errorf("window over an empty operand %v", w.In)
+		}
 		if w.Kernel[i] < 1 || w.Stride[i] < 1 || w.Dilation[i] < 1 {
 			return fmt.Errorf("window kernel %v, stride %v, dilation %v: want at least 1", w.Kernel, w.Stride, w.Dilation)
+		}
+		if w.Extra != nil && w.Extra[i] < 0 {
+			return fmt.Errorf("window: %v extra positions", w.Extra)
 		}
 		if w.In[i]+w.Before[i]+w.After[i] < w.Dilation[i]*(w.Kernel[i]-1)+1 {
 			return fmt.Errorf("window of %v (dilation %v) exceeds the padded operand %v", w.Kernel, w.Dilation, w.In)
 		}
 	}
+	if _, ok := product(maxTaps, w.In...); !ok {
+		return fmt.Errorf("window over %v: more than 2^31 positions", w.In)
+	}
+	if _, ok := product(maxTaps, append(w.Out(), w.Kernel...)...); !ok {
+		return fmt.Errorf("window of %v at %v positions: more than 2^31 products", w.Kernel, w.Out())
+	}
 	return nil
+}
+
+// product multiplies dimensions; ok is false when one is negative or the
+// product is above limit.
+func product(limit int, dims ...int) (n int, ok bool) {
+	n = 1
+	for _, d := range dims {
+		if d < 0 {
+			return 0, false
+		}
+		if d == 0 {
+			return 0, true
+		}
+	}
+	for _, d := range dims {
+		if n > limit/d {
+			return 0, false
+		}
+		n *= d
+	}
+	return n, true
 }
 
 // Taps calls f for every pair of an output position and an operand position
 // inside the operand (padding is skipped), with the kernel position between
-// them; all are row-major indices. Output positions come in order.
+// them; all are row-major indices. A kernel position's taps of one line come
+// together: see Runs.
 func (w *Window) Taps(f func(out, in, kernel int)) {
-	d := len(w.In)
+	step := w.step()
+	w.Runs(func(out, in, kernel, n int) {
+		for i := range n {
+			f(out+i, in+i*step, kernel)
+		}
+	})
+}
+
+// step returns by how many operand positions neighbours of a run differ.
+func (w *Window) step() int {
+	if d := len(w.Stride); d > 0 {
+		return w.Stride[d-1]
+	}
+	return 1
+}
+
+// Runs lists the taps of Taps in runs along the last dimension: run (out, in,
+// kernel, n) has the taps (out+i, in+i*stride, kernel) for i < n.
+func (w *Window) Runs(f func(out, in, kernel, n int)) {
+	if len(w.In) == 0 {
+		f(0, 0, 0, 1)
+		return
+	}
 	out := w.Out()
-	o, k := make([]int, d), make([]int, d)
-	nOut, nK := Size(out), Size(w.Kernel)
-	for oi := 0; oi < nOut; oi++ {
-		unravel(o, oi, out)
-		for ki := 0; ki < nK; ki++ {
-			unravel(k, ki, w.Kernel)
-			in := 0
-			for i := 0; i < d; i++ {
-				x := o[i]*w.Stride[i] - w.Before[i] + k[i]*w.Dilation[i]
-				if x < 0 || x >= w.In[i] {
-					in = -1
-					break
-				}
-				in = in*w.In[i] + x
-			}
-			if in >= 0 {
-				f(oi, in, ki)
-			}
+	w.runs(out, 0, out[0], f)
+}
+
+// runs is Runs for the output positions whose first coordinate is in [lo, hi).
+func (w *Window) runs(out []int, lo, hi int, f func(out, in, kernel, n int)) {
+	r := &runner{w, out, f}
+	if len(out) > 1 {
+		for x := lo; x < hi; x++ {
+			r.line(0, x, 0, 0, 0)
+		}
+		return
+	}
+	r.last(lo, hi, 0, 0, 0)
+}
+
+type runner struct {
+	w   *Window
+	out []int
+	f   func(out, in, kernel, n int)
+}
+
+// line visits coordinate x of dimension d below the partial indices o, in, k.
+func (r *runner) line(d, x, o, in, k int) {
+	w := r.w
+	base := x*w.Stride[d] - w.Before[d]
+	first := ceilDiv(max(0, -base), w.Dilation[d])
+	for t := first; t < w.Kernel[d]; t++ {
+		at := base + t*w.Dilation[d]
+		if at >= w.In[d] {
+			break
+		}
+		o, in, k := o*r.out[d]+x, in*w.In[d]+at, k*w.Kernel[d]+t
+		if d+2 == len(r.out) {
+			r.last(0, r.out[d+1], o, in, k)
+			continue
+		}
+		for y := range r.out[d+1] {
+			r.line(d+1, y, o, in, k)
 		}
 	}
 }
 
-func unravel(dst []int, i int, shape []int) {
-	for d := len(shape) - 1; d >= 0; d-- {
-		dst[d] = i % shape[d]
-		i /= shape[d]
+// last lists the runs of the last dimension, over outputs [lo, hi).
+func (r *runner) last(lo, hi, o, in, k int) {
+	w, d := r.w, len(r.out)-1
+	s, n := w.Stride[d], w.In[d]
+	for t := range w.Kernel[d] {
+		// x*s - base is inside [0, n).
+		base := w.Before[d] - t*w.Dilation[d]
+		if base+n <= lo*s {
+			break
+		}
+		x0 := max(lo, ceilDiv(max(0, base), s))
+		x1 := min(hi, ceilDiv(base+n, s))
+		if x0 < x1 {
+			r.f(o*r.out[d]+x0, in*n+x0*s-base, k*w.Kernel[d]+t, x1-x0)
+		}
 	}
 }
+
+// ceilDiv returns a/b rounded up, for a >= 0 and b > 0.
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -1,0 +1,71 @@
+package dag
+
+import "github.com/relupath/relupath/analysis/kernel"
+
+// eval computes the convolution sample by sample.
+func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
+	outer, inner, k := c.dims()
+	rows := inner * k
+	nx, ny := c.In().Len(), c.Out().Len()
+	nOut := Size(c.Window.Out())
+	// Small samples are split over goroutines. For large ones the matrix product
+	// is, which then has threads of its own.
+	samples, inside := 1, ev.threads
+	if outer*rows*nOut <= smallProduct {
+		samples, inside = ev.threads, 1
+	}
+	buf := make([]float64, outer*rows)
+	bs := c.blocks(rows, unfoldLimit)
+	for g := range c.Groups {
+		m := c.group(g, buf, ev.threads)
+		kernel.Parallel(batch, samples, 1, func(lo, hi int) {
+			w := &convWorker{c: c, ev: ev, m: m, g: g, blocks: bs, threads: inside}
+			for b := lo; b < hi; b++ {
+				w.sample(dst[b*ny:][:ny], src[b*nx:][:nx])
+			}
+		})
+	}
+}
+
+// smallProduct is the largest product (multiplications) that OpenBLAS computes
+// on the calling thread.
+const smallProduct = 1 << 18
+
+// convWorker evaluates one group on samples.
+type convWorker struct {
+	c       *Conv
+	ev      *evaluator
+	m       []float64
+	g       int
+	blocks  []block
+	threads int
+	cols    []float64
+}
+
+func (w *convWorker) sample(dst, src []float64) {
+	c := w.c
+	outer, inner, k := c.dims()
+	rows, nOut, nIn := inner*k, Size(c.Window.Out()), Size(c.Window.In)
+	if need := rows * w.blocks[0].n; w.cols == nil {
+		w.cols = make([]float64, need)
+	}
+	if c.Transposed {
+		x, y := src[w.g*outer*nOut:], dst[w.g*inner*nIn:]
+		for _, b := range w.blocks {
+			cols := w.cols[:rows*b.n]
+			w.ev.blas.Dgemm(true, false, rows, b.n, outer, 1, w.m, rows, x[b.at:], nOut, 0, cols, b.n)
+			kernel.Parallel(inner, w.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) { c.fold(y, cols, b, lo, hi, nil) })
+		}
+		return
+	}
+	x, y := src[w.g*inner*nIn:], dst[w.g*outer*nOut:]
+	for _, b := range w.blocks {
+		cols := w.cols[:rows*b.n]
+		// One block's padding is the same in every sample.
+		if len(w.blocks) > 1 {
+			clear(cols)
+		}
+		kernel.Parallel(inner, w.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) { c.unfold(cols, x, b, lo, hi) })
+		w.ev.blas.Dgemm(false, false, outer, b.n, rows, 1, w.m, rows, cols, b.n, 0, y[b.at:], nOut)
+	}
+}

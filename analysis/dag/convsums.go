@@ -1,0 +1,286 @@
+package dag
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// unfoldLimit bounds the elements of an unfolded block: 8 MB.
+const unfoldLimit = 1 << 20
+
+func (c *Conv) sums(q *SumRequest, s *Sums) {
+	outer, inner, k := c.dims()
+	n := outer * inner * k
+	buf := make([]float64, n)
+	for g := range c.Groups {
+		m := c.group(g, buf, q.Threads)
+		s.Zeros += zeros(m)
+		s.Weights += n
+		c.channels(m, g, q, s)
+		for i, pr := range q.Forward {
+			newProgramme(c, m, pr, g, !c.Transposed, q.Threads).run(s.Forward[i])
+		}
+		for i, pr := range q.Backward {
+			newProgramme(c, m, pr, g, c.Transposed, q.Threads).run(s.Backward[i])
+		}
+	}
+}
+
+// group returns the weights of one group in float64: a view, or widened into
+// buf.
+func (c *Conv) group(g int, buf []float64, threads int) []float64 {
+	outer, inner, k := c.dims()
+	n := outer * inner * k
+	if f := c.W.Param.Float64s(); f != nil {
+		return f[g*n:][:n]
+	}
+	f := c.W.Param.Float32s()[g*n:][:n]
+	kernel.Parallel(n, threads, 1<<15, func(lo, hi int) { kernel.Widen(buf[lo:hi], f[lo:hi]) })
+	return buf[:n]
+}
+
+// channels takes the row and column norms of one group's weights m, each
+// shared weight once.
+func (c *Conv) channels(m []float64, g int, q *SumRequest, s *Sums) {
+	outer, inner, k := c.dims()
+	// across joins the outer channel's contiguous weights; down the inner
+	// channel's, kernel by kernel.
+	across := func(dst []scaled.Num, p float64, scale []scaled.Num) {
+		for a := range outer {
+			dst[g*outer+a] = rowNorm(m[a*inner*k:][:inner*k], p)
+			if scale != nil {
+				var acc scaled.Accumulator
+				acc.Reset(p)
+				for b := range inner {
+					acc.Add(rowNorm(m[(a*inner+b)*k:][:k], p).Mul(scale[g*inner+b]))
+				}
+				dst[g*outer+a] = acc.Norm()
+			}
+		}
+	}
+	down := func(dst []scaled.Num, p float64, scale []scaled.Num) {
+		for b := range inner {
+			var acc scaled.Accumulator
+			acc.Reset(p)
+			for a := range outer {
+				t := rowNorm(m[(a*inner+b)*k:][:k], p)
+				if scale != nil {
+					t = t.Mul(scale[g*outer+a])
+				}
+				acc.Add(t)
+			}
+			dst[g*inner+b] = acc.Norm()
+		}
+	}
+	rows, cols := across, down
+	if c.Transposed {
+		rows, cols = down, across
+	}
+	for i, p := range q.Powers {
+		rows(s.Rows[i], p, nil)
+	}
+	for i, pr := range q.columns {
+		cols(s.Columns[i], pr.P, pr.H)
+	}
+}
+
+// programme is one path programme through one group of a convolution: a
+// convolution of |w|^p with h^p, as a matrix product over unfolded blocks (for
+// p = Inf with the maximum for the sum).
+type programme struct {
+	c       *Conv
+	m       []float64 // weights, outer x (inner*kernel)
+	w       []float64 // (|m| 2^-we)^p
+	h       []float64 // (H 2^-he)^p of the group's elements
+	hs      []scaled.Num
+	p       float64
+	we, he  int64
+	exact   bool // no product of w and h underflows
+	ok      bool
+	g       int
+	out     bool // towards the window's outputs
+	threads int
+}
+
+func newProgramme(c *Conv, m []float64, pr Path, g int, out bool, threads int) *programme {
+	outer, inner, _ := c.dims()
+	r := &programme{c: c, m: m, p: pr.P, g: g, out: out, threads: threads}
+	from := inner * Size(c.Window.In)
+	if !out {
+		from = outer * Size(c.Window.Out())
+	}
+	r.hs = pr.H[g*from:][:from]
+	r.h, r.he, r.ok = floats(r.hs)
+	hmin := raise(r.h, r.h, r.p)
+	top := 0.0
+	for _, x := range m {
+		if x = math.Abs(x); x > top && x <= math.MaxFloat64 {
+			top = x
+		}
+	}
+	_, e := math.Frexp(top)
+	r.we = int64(e)
+	r.w = make([]float64, len(m))
+	for i, x := range m {
+		r.w[i] = math.Ldexp(math.Abs(x), -e)
+	}
+	wmin := raise(r.w, r.w, r.p)
+	r.exact = r.ok && wmin*hmin > 1e-290
+	return r
+}
+
+// raise writes x^p (x itself for p = Inf) of non-negative numbers to dst and
+// returns the smallest that is not zero; zero when one underflowed.
+func raise(dst, x []float64, p float64) float64 {
+	least := math.Inf(1)
+	for i, v := range x {
+		y := v
+		switch {
+		case v == 0 || p == 1 || math.IsInf(p, 1):
+		default:
+			y = power(v, p)
+		}
+		dst[i] = y
+		if v > 0 && y < least {
+			least = y
+		}
+	}
+	return least
+}
+
+// run writes the group's elements of the programme's result to dst.
+func (r *programme) run(dst []scaled.Num) {
+	outer, inner, _ := r.c.dims()
+	nOut, nIn := Size(r.c.Window.Out()), Size(r.c.Window.In)
+	var sum []float64
+	if r.out {
+		sum = make([]float64, outer*nOut)
+		r.toOut(sum)
+	} else {
+		sum = make([]float64, inner*nIn)
+		r.toIn(sum)
+	}
+	dst = dst[r.g*len(sum):][:len(sum)]
+	slow := map[int]*scaled.Accumulator{}
+	for e, x := range sum {
+		if r.exact || r.ok && safeSum(x) {
+			dst[e] = scaled.New(x).Root(rootOf(r.p)).Scale(r.we + r.he)
+			continue
+		}
+		acc := &scaled.Accumulator{}
+		acc.Reset(r.p)
+		slow[e] = acc
+	}
+	if len(slow) > 0 {
+		r.slow(slow)
+		for e, acc := range slow {
+			dst[e] = acc.Norm()
+		}
+	}
+}
+
+func (r *programme) toOut(sum []float64) {
+	c := r.c
+	outer, inner, k := c.dims()
+	rows, nOut := inner*k, Size(c.Window.Out())
+	var cols []float64
+	for _, b := range c.blocks(rows, unfoldLimit) {
+		if cap(cols) < rows*b.n {
+			cols = make([]float64, rows*b.n)
+		}
+		cols = cols[:rows*b.n]
+		kernel.Parallel(inner, r.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) {
+			clear(cols[lo*k*b.n : hi*k*b.n])
+			c.unfold(cols, r.h, b, lo, hi)
+		})
+		if !math.IsInf(r.p, 1) {
+			blas.Find().Dgemm(false, false, outer, b.n, rows, 1, r.w, rows, cols, b.n, 0, sum[b.at:], nOut)
+			continue
+		}
+		kernel.Parallel(outer, r.threads, max(1, 1<<14/(rows*b.n)), func(lo, hi int) {
+			for a := lo; a < hi; a++ {
+				kernel.ColumnsMax(sum[a*nOut+b.at:][:b.n], cols, b.n, r.w[a*rows:][:rows])
+			}
+		})
+	}
+}
+
+func (r *programme) toIn(sum []float64) {
+	c := r.c
+	outer, inner, k := c.dims()
+	rows, nOut := inner*k, Size(c.Window.Out())
+	var cols, turned []float64
+	var join func(*float64, float64)
+	if math.IsInf(r.p, 1) {
+		join = func(d *float64, v float64) {
+			if !(v <= *d) {
+				*d = v
+			}
+		}
+		turned = make([]float64, len(r.w))
+		for a := range outer {
+			for i := range rows {
+				turned[i*outer+a] = r.w[a*rows+i]
+			}
+		}
+	}
+	for _, b := range c.blocks(rows, unfoldLimit) {
+		if cap(cols) < rows*b.n {
+			cols = make([]float64, rows*b.n)
+		}
+		cols = cols[:rows*b.n]
+		if join == nil {
+			blas.Find().Dgemm(true, false, rows, b.n, outer, 1, r.w, rows, r.h[b.at:], nOut, 0, cols, b.n)
+		} else {
+			kernel.Parallel(rows, r.threads, max(1, 1<<14/(outer*b.n)), func(lo, hi int) {
+				for i := lo; i < hi; i++ {
+					d := cols[i*b.n:][:b.n]
+					clear(d)
+					kernel.ColumnsMax(d, r.h[b.at:], nOut, turned[i*outer:][:outer])
+				}
+			})
+		}
+		kernel.Parallel(inner, r.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) {
+			c.fold(sum, cols, b, lo, hi, join)
+		})
+	}
+}
+
+// slow computes the elements in acc term by term, with an exponent each.
+func (r *programme) slow(acc map[int]*scaled.Accumulator) {
+	outer, inner, kernel := r.c.dims()
+	nOut, nIn := Size(r.c.Window.Out()), Size(r.c.Window.In)
+	r.c.Window.Taps(func(o, p, k int) {
+		for a := range outer {
+			for b := range inner {
+				to, from := a*nOut+o, b*nIn+p
+				if !r.out {
+					to, from = from, to
+				}
+				if x := acc[to]; x != nil {
+					x.Add(r.hs[from].MulFloat(r.m[(a*inner+b)*kernel+k]))
+				}
+			}
+		}
+	})
+}
+
+// matrix returns the weights of one group as (out channels) x (in channels *
+// kernel), in float64: a copy where the stored order is another one.
+func (c *Conv) matrix(g int) []float64 {
+	outer, inner, k := c.dims()
+	m := c.group(g, make([]float64, outer*inner*k), 1)
+	if !c.Transposed {
+		return m
+	}
+	t := make([]float64, len(m))
+	for a := range outer {
+		for b := range inner {
+			copy(t[(b*outer+a)*k:][:k], m[(a*inner+b)*k:])
+		}
+	}
+	return t
+}

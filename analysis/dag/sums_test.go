@@ -1,0 +1,196 @@
+package dag_test
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+const precision = 200
+
+func toBig(a scaled.Num) *big.Float {
+	return new(big.Float).SetMantExp(new(big.Float).SetPrec(precision).SetFloat64(a.Frac), int(a.Exp))
+}
+
+// bigPower returns x^p of x >= 0 for p = 1, 1.5, 2, 3, 16.
+func bigPower(x *big.Float, p float64) *big.Float {
+	y := new(big.Float).SetPrec(precision).SetInt64(1)
+	for range int(p) {
+		y.Mul(y, x)
+	}
+	if p != math.Trunc(p) {
+		y.Mul(y, new(big.Float).SetPrec(precision).Sqrt(x))
+	}
+	return y
+}
+
+// norms gathers p-norms term by term in 200 bits.
+type norms struct {
+	p   float64
+	sum []*big.Float // of p-th powers, or the largest
+}
+
+func newNorms(p float64, n int) *norms {
+	s := &norms{p, make([]*big.Float, n)}
+	for i := range s.sum {
+		s.sum[i] = new(big.Float).SetPrec(precision)
+	}
+	return s
+}
+
+func (s *norms) add(i int, x *big.Float) {
+	x = new(big.Float).Abs(x)
+	switch {
+	case !math.IsInf(s.p, 1):
+		s.sum[i].Add(s.sum[i], bigPower(x, s.p))
+	case x.Cmp(s.sum[i]) > 0:
+		s.sum[i] = x
+	}
+}
+
+// check compares got with the norms. The sums have up to some hundred
+// non-negative terms of a few roundings each (h, h^p, |w|^p, the product), and
+// a factor of the row: 1e-13 of the norm's p-th power covers them for p <= 16.
+func (s *norms) check(t *rapid.T, what string, got []scaled.Num) {
+	if len(got) != len(s.sum) {
+		t.Fatalf("%s: %d elements, want %d", what, len(got), len(s.sum))
+	}
+	p := s.p
+	if math.IsInf(p, 1) {
+		p = 1
+	}
+	for i, want := range s.sum {
+		g := bigPower(toBig(got[i]), p)
+		d := new(big.Float).Sub(g, want)
+		d.Abs(d)
+		if d.Cmp(new(big.Float).Mul(want, big.NewFloat(1e-13))) > 0 {
+			t.Fatalf("%s p=%v element %d: got^p %v, want %v", what, s.p, i, g, want)
+		}
+	}
+}
+
+// spread replaces every stored number by one with a random exponent.
+func spread(n *dag.Network, rng *rand.Rand, bits int) *dag.Network {
+	return n.Replace(func(u *dag.Use) *dag.Param {
+		v := u.Param.Values()
+		for i := range v {
+			v[i] = math.Ldexp(v[i], rng.IntN(2*bits+1)-bits)
+		}
+		return u.Param.WithValues(nil, v)
+	})
+}
+
+func paths(rng *rand.Rand, n, bits int) []scaled.Num {
+	h := make([]scaled.Num, n)
+	for i := range h {
+		if rng.IntN(6) > 0 {
+			h[i] = scaled.New(rng.Float64()).Scale(int64(rng.IntN(2*bits+1) - bits))
+		}
+	}
+	return h
+}
+
+// stored calls f for every effective weight once, by the layouts that Dense
+// and Conv document.
+func stored(l *dag.Linear, f func(row, col int, w float64)) {
+	scale := func(row int) float64 {
+		if s := l.Scale(); s != nil {
+			return s[row]
+		}
+		return 1
+	}
+	switch m := l.Map.(type) {
+	case *dag.Dense:
+		for i := range m.Rows {
+			for j := range m.Cols {
+				f(i, j, scale(i)*m.At(i, j))
+			}
+		}
+	case *dag.Conv:
+		k, in, out := dag.Size(m.Window.Kernel), m.InChannels/m.Groups, m.OutChannels/m.Groups
+		for at := range m.W.Param.Len() {
+			row, col := at/k/in, at/k/in/out*in+at/k%in // (out, in/groups, kernel)
+			if m.Transposed {                           // (in, out/groups, kernel)
+				row, col = at/k/out/in*out+at/k%out, at/k/out
+			}
+			f(row, col, scale(row)*m.W.Param.At(at))
+		}
+	}
+}
+
+// Sums equals the definition on single weights, for every kind of map, in both
+// directions, for every p and over ranges of numbers that float64 cannot hold.
+func TestSumsAgainstElements(t *testing.T) {
+	kinds := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		opt := dagtest.Options{Features: dagtest.All, Zeros: 0.2, Width: 5}
+		opt.Type = []dag.DType{dag.Float32, dag.Float64, dag.Float16}[rapid.IntRange(0, 2).Draw(t, "type")]
+		net := dagtest.Random(t, opt)
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "spread"), 9))
+		weightBits, pathBits := 0, rapid.SampledFrom([]int{0, 5, 300, 5000}).Draw(t, "path bits")
+		switch opt.Type {
+		case dag.Float32:
+			weightBits = rapid.SampledFrom([]int{0, 3, 40}).Draw(t, "weight bits")
+		case dag.Float64:
+			weightBits = rapid.SampledFrom([]int{0, 3, 200}).Draw(t, "weight bits")
+		}
+		net = spread(net, rng, weightBits)
+		orders := []float64{1, 1.5, 2, 3, 16, math.Inf(1)}
+		for i := range net.Nodes {
+			l, ok := net.Nodes[i].Op.(*dag.Linear)
+			if !ok || l.Map == nil {
+				continue
+			}
+			kinds[fmt.Sprintf("%T", l.Map)]++
+			in, out := l.Map.In(), l.Out()
+			q := dag.SumRequest{Powers: orders, Columns: orders, Threads: rapid.IntRange(0, 3).Draw(t, "threads")}
+			hin, hout := paths(rng, in.Len(), pathBits), paths(rng, out.Len(), pathBits)
+			for _, p := range orders {
+				q.Forward = append(q.Forward, dag.Path{P: p, H: hin})
+				q.Backward = append(q.Backward, dag.Path{P: p, H: hout})
+			}
+			got := l.Sums(q)
+			for k, p := range orders {
+				rows, cols := newNorms(p, out.N), newNorms(p, in.N)
+				fwd, bwd := newNorms(p, out.Len()), newNorms(p, in.Len())
+				zero, all := 0, 0
+				stored(l, func(row, col int, w float64) {
+					x := new(big.Float).SetPrec(precision).SetFloat64(w)
+					rows.add(row, x)
+					cols.add(col, x)
+					all++
+					if w == 0 {
+						zero++
+					}
+				})
+				l.Elements(func(row, col, o, i int, w float64) {
+					x := new(big.Float).SetPrec(precision).SetFloat64(w)
+					fwd.add(o, new(big.Float).Mul(x, toBig(hin[i])))
+					bwd.add(i, new(big.Float).Mul(x, toBig(hout[o])))
+				})
+				fwd.check(t, fmt.Sprintf("node %d %T forward", i, l.Map), got.Forward[k])
+				bwd.check(t, fmt.Sprintf("node %d %T backward", i, l.Map), got.Backward[k])
+				if l.Map.Weight() != nil {
+					rows.check(t, "rows", got.Rows[k])
+					cols.check(t, "columns", got.Columns[k])
+				}
+				if got.Zeros != zero || got.Weights != all {
+					t.Fatalf("%d zeros of %d weights, want %d of %d", got.Zeros, got.Weights, zero, all)
+				}
+			}
+		}
+	})
+	for _, k := range []string{"*dag.Dense", "*dag.Conv", "*dag.Diagonal", "*dag.Average"} {
+		if kinds[k] == 0 {
+			t.Errorf("no %s was tested", k)
+		}
+	}
+}
