@@ -149,7 +149,7 @@ func evaluateRecorded(t testing.TB, m *onnxio.Model, r *recorded) (worst float64
 }
 
 // difference returns the largest difference relative to the largest value.
-func difference(t testing.TB, name string, got, want []float64) float64 {
+func difference(t interface{ Fatalf(string, ...any) }, name string, got, want []float64) float64 {
 	if len(got) != len(want) {
 		t.Fatalf("output %q: %d values, want %d", name, len(got), len(want))
 	}
