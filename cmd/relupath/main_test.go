@@ -26,7 +26,7 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			return os.CopyFS(e.WorkDir, os.DirFS("testdata/data"))
 		},
-		Cmds:               map[string]func(*testscript.TestScript, bool, []string){"code": code},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
 	})
 }
 

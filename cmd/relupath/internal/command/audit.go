@@ -2,21 +2,30 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
+	"io"
+	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/dataset"
 )
 
 type auditOptions struct {
 	modelFlags
 	p, group, measures []string
 	perLayer, sha256   bool
+	list               bool
+	reference, data    string
+	percentile         float64
+	sort, baseline     string
+	rescalings         int
+	filesFrom          string
 	jobs               int
+	plots              string
 	output             string
 }
 
@@ -28,31 +37,51 @@ func (a *app) audit() *cobra.Command {
 		Long: `audit prints every measure of each model, per layer and as a whole. Several
 models give one table to compare them; a folder stands for the *.onnx files
 below it. A model that cannot be read is reported, the others are measured, and
-the exit code is 3.`,
+the exit code is 3. Checkpoints of one run, given in order, make plots over time.
+
+--list prints what the measures are. --rescalings N draws N equivalent networks
+of each model and shows how far each measure moves. --format jsonl writes each
+model on a line of its own as soon as it and those before it are measured.`,
 		Example: `  relupath audit mlp.onnx
   relupath audit mlp.onnx balanced.onnx --p 1,2 --group 1:inf
+  relupath audit mlp.onnx balanced.onnx --baseline mlp.onnx --sort path_norm
   relupath audit . --measures path_norm --format csv -o norms.csv
-  relupath audit mlp.onnx --per-layer --measures all --format html -o mlp.html`,
-		Args: cobra.MinimumNArgs(1),
+  relupath audit mlp.onnx --per-layer --measures all --format html -o mlp.html
+  relupath audit iris.onnx --data csv:iris.csv,header --measures all
+  relupath audit mlp.onnx --rescalings 10
+  relupath audit --list`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args) },
 	}
-	f := cmd.Flags()
 	o.add(cmd)
+	f := cmd.Flags()
 	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path norms")
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
 	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values")
+	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
+	f.StringVar(&o.reference, "reference", "", "the model at initialisation, for distances")
+	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds")
+	f.Float64Var(&o.percentile, "percentile", 5, "percentile of the margins in bounds")
+	f.StringVar(&o.sort, "sort", "", "order of the models: a measure, such as path_norm(2); -NAME for the largest first")
+	f.StringVar(&o.baseline, "baseline", "", "one of the models, to whose values the others' are divided")
+	f.IntVar(&o.rescalings, "rescalings", 0, "how far each measure moves over so many rescaling-equivalent networks")
+	f.StringVar(&o.filesFrom, "files-from", "", "a file with one path a line; - is standard input")
 	f.BoolVar(&o.sha256, "sha256", false, "add the SHA-256 of each file")
 	f.IntVar(&o.jobs, "jobs", 0, "models to measure at a time (default: the number of threads)")
+	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
 	f.StringVarP(&o.output, "output", "o", "", "write the result to a file")
 	must(cmd.RegisterFlagCompletionFunc("measures", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		names := []string{"fast", "all"}
-		for _, i := range analysis.Registry() {
-			names = append(names, i.Name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return append([]string{"fast", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
 	}))
 	return cmd
+}
+
+func measureNames() []string {
+	var names []string
+	for _, i := range analysis.Registry() {
+		names = append(names, i.Name)
+	}
+	return names
 }
 
 func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
@@ -65,40 +94,241 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 			return err
 		}
 	}
-	paths, err := expand(args)
+	if o.list {
+		return a.report(listDocument(analysis.Registry()), o.output)
+	}
+	paths, err := o.paths(ctx, a, args)
 	if err != nil {
 		return err
 	}
-	jobs := o.jobs
-	if jobs <= 0 {
-		jobs = a.threads
-	}
-	jobs = min(jobs, len(paths))
-	opt.Threads = max(1, a.threads/jobs)
-	models := make([]auditedModel, len(paths))
-	errs := make([]error, len(paths))
-	bar := a.progress(len(paths), "measuring")
-	parallel(jobs, len(paths), func(i int) {
-		if errs[i] = ctx.Err(); errs[i] == nil {
-			models[i], errs[i] = o.one(ctx, a, paths[i], opt)
+	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
+	if o.data != "" {
+		if work.data, err = loadData(ctx, o.data); err != nil {
+			return err
 		}
-		step(bar)
-	})
-	if err := ctx.Err(); err != nil {
-		return err
+		if work.measure.Data, err = labelled(ctx, work.data); err != nil {
+			return err
+		}
 	}
-	result := &auditJSON{Schema: "relupath.audit/1", Bias: a.bias, Models: []auditedModel{}, Errors: []failure{}}
-	for i, err := range errs {
+	if o.reference != "" {
+		ref, err := a.openFinite(ctx, o.reference, &o.modelFlags, "compare with")
 		if err != nil {
-			result.Errors = append(result.Errors, newFailure(paths[i], err))
-			continue
+			return err
 		}
-		result.Models = append(result.Models, models[i])
+		defer ref.Close()
+		work.measure.Reference = ref.Net
 	}
-	if err := a.report(auditDocument(result, o.perLayer), o.output); err != nil {
+	if o.rescalings > 0 {
+		return o.study(ctx, work)
+	}
+	if a.format == string(render.JSONLines) {
+		return work.stream(ctx)
+	}
+	return work.table(ctx)
+}
+
+// paths lists the models: arguments, and the lines of --files-from.
+func (o *auditOptions) paths(ctx context.Context, a *app, args []string) ([]string, error) {
+	if o.filesFrom != "" {
+		list, err := a.readList(ctx, o.filesFrom)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, list...)
+	}
+	if len(args) == 0 {
+		return nil, usagef("audit: give a model, a folder, or --files-from")
+	}
+	return expand(args)
+}
+
+// readList reads a file of one path a line; empty lines do not count.
+func (a *app) readList(ctx context.Context, path string) ([]string, error) {
+	raw, err := a.readFile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for line := range strings.Lines(string(raw)) {
+		if line = strings.TrimRight(line, "\r\n"); strings.TrimSpace(line) != "" {
+			out = append(out, line)
+		}
+	}
+	return out, nil
+}
+
+// analysis turns the flags into options.
+func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
+	opt := analysis.Options{Names: o.measures, Bias: a.biasPolicy(), Percentile: o.percentile, Seed: a.seed}
+	if !(o.percentile > 0 && o.percentile <= 100) {
+		return opt, fmt.Errorf("--percentile %v: want a number above 0, up to 100", o.percentile)
+	}
+	if o.rescalings < 0 {
+		return opt, fmt.Errorf("--rescalings %d: want a positive number", o.rescalings)
+	}
+	var err error
+	if opt.P, err = parseOrders(o.p); err != nil {
+		return opt, fmt.Errorf("--p: %w", err)
+	}
+	pairs, err := parsePairs(o.group)
+	if err != nil {
+		return opt, fmt.Errorf("--group: %w", err)
+	}
+	for _, pq := range pairs {
+		opt.Groups = append(opt.Groups, analysis.PQ{P: pq[0], Q: pq[1]})
+	}
+	return opt, o.known()
+}
+
+// known checks the names of measures, and that they have what they need.
+func (o *auditOptions) known() error {
+	needs := map[string]analysis.Need{"fast": 0, "all": 0}
+	for _, i := range analysis.Registry() {
+		needs[i.Name] = i.Needs
+	}
+	for _, n := range o.measures {
+		need, ok := needs[n]
+		switch {
+		case !ok:
+			return fmt.Errorf("--measures: there is no measure %q; relupath audit --list has every name", n)
+		case need&analysis.NeedsData != 0 && o.data == "":
+			return fmt.Errorf("--measures %s needs labelled data: give --data", n)
+		case need&analysis.NeedsReference != 0 && o.reference == "":
+			return fmt.Errorf("--measures %s needs the model at initialisation: give --reference", n)
+		}
+	}
+	return nil
+}
+
+// auditWork measures a list of models.
+type auditWork struct {
+	*app
+	options *auditOptions
+	paths   []string
+	measure analysis.Options
+	data    *dataset.Set
+}
+
+// one measures one model and closes it.
+func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) (out auditedModel, err error) {
+	m, err := w.open(ctx, path, &w.options.modelFlags)
+	if err != nil {
+		return out, err
+	}
+	defer m.Close()
+	err = m.Guard(func() error {
+		if w.data != nil {
+			if err := fitsInput(m.Net, w.data); err != nil {
+				return err
+			}
+		}
+		r, err := analysis.Measures(ctx, m.Net, opt)
+		if err != nil {
+			return err
+		}
+		out = newAudited(path, m, r)
+		if w.drawn() {
+			out.units = incomingNorms(m.Net, 2, opt.Bias, opt.Threads)
+			out.diagram = diagramOf(m.Net)
+		}
+		return nil
+	})
+	if err == nil && w.options.sha256 && path != stdStream {
+		out.SHA256, err = hash(path)
+	}
+	return out, err
+}
+
+// drawn reports whether the result has figures of single models.
+func (w *auditWork) drawn() bool {
+	return len(w.paths) <= maxDrawn && (w.options.plots != "" || w.format == string(render.HTML))
+}
+
+// each measures every model, several at a time, and calls f in the order of
+// the paths, each as soon as it and those before it are done. It ends early
+// when the context does; f is then not called for the rest.
+func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err error) error) error {
+	jobs := w.options.jobs
+	if jobs <= 0 {
+		jobs = w.threads
+	}
+	jobs = max(1, min(jobs, len(w.paths)))
+	opt := w.measure
+	opt.Threads = max(1, w.threads/jobs)
+	bar := w.progress(len(w.paths), "measuring")
+	err := inOrder(ctx, jobs, len(w.paths), func(i int) (auditedModel, error) {
+		m, err := w.one(ctx, w.paths[i], opt)
+		step(bar)
+		return m, err
+	}, f)
+	_ = bar.Finish()
+	return err
+}
+
+// table writes the whole result in one piece. After an interrupt it has what
+// was measured until then.
+func (w *auditWork) table(ctx context.Context) error {
+	result := &auditJSON{Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}}
+	interrupted := w.each(ctx, func(i int, m auditedModel, err error) error {
+		if err != nil {
+			result.Errors = append(result.Errors, newFailure(w.paths[i], err))
+		} else {
+			result.Models = append(result.Models, m)
+		}
+		return nil
+	})
+	if interrupted != nil && len(result.Models)+len(result.Errors) == 0 {
+		return interrupted
+	}
+	if err := w.options.arrange(result); err != nil {
 		return err
 	}
-	return a.failures(result.Errors, len(paths))
+	d := auditDocument(result, w.options.perLayer)
+	d.Figures = auditFigures(result)
+	if interrupted != nil {
+		d.Notes = append(d.Notes, fmt.Sprintf("Interrupted after %d of %d models.", len(result.Models)+len(result.Errors), len(w.paths)))
+	}
+	err := errors.Join(w.report(d, w.options.output), w.plots(d, w.options.plots))
+	if err == nil {
+		err = interrupted
+	}
+	if err != nil {
+		return err
+	}
+	return w.failures(result.Errors, len(w.paths))
+}
+
+// stream writes each model on a line of its own.
+func (w *auditWork) stream(ctx context.Context) error {
+	var failed []failure
+	var interrupted error
+	write := func(to io.Writer) error {
+		interrupted = w.each(ctx, func(i int, m auditedModel, err error) error {
+			line := auditLine{Schema: auditSchema, Bias: w.bias, auditedModel: &m}
+			if err != nil {
+				f := newFailure(w.paths[i], err)
+				failed = append(failed, f)
+				return render.Write(to, &render.Document{Data: failedLine{auditSchema, f}}, render.Options{Format: render.JSONLines})
+			}
+			return render.Write(to, &render.Document{Data: line}, render.Options{Format: render.JSONLines})
+		})
+		if errors.Is(interrupted, context.Canceled) {
+			// What is done is kept.
+			return nil
+		}
+		return interrupted
+	}
+	path := w.options.output
+	if path == "" {
+		path = stdStream
+	}
+	if err := w.save(path, write); err != nil {
+		return err
+	}
+	if interrupted != nil {
+		return interrupted
+	}
+	return w.failures(failed, len(w.paths))
 }
 
 // failures tells on standard error which models could not be read; CSV has no
@@ -114,73 +344,3 @@ func (a *app) failures(fs []failure, of int) error {
 	}
 	return &exit{codeInvalid, fmt.Errorf("%d of %d models could not be measured", len(fs), of)}
 }
-
-// analysis turns the flags into options.
-func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
-	opt := analysis.Options{Names: o.measures, Bias: a.biasPolicy()}
-	var err error
-	if opt.P, err = parseOrders(o.p); err != nil {
-		return opt, fmt.Errorf("--p: %w", err)
-	}
-	pairs, err := parsePairs(o.group)
-	if err != nil {
-		return opt, fmt.Errorf("--group: %w", err)
-	}
-	for _, pq := range pairs {
-		opt.Groups = append(opt.Groups, analysis.PQ{P: pq[0], Q: pq[1]})
-	}
-	return opt, o.known()
-}
-
-// known checks the names of measures.
-func (o *auditOptions) known() error {
-	names := map[string]bool{"fast": true, "all": true}
-	for _, i := range analysis.Registry() {
-		names[i.Name] = true
-	}
-	for _, n := range o.measures {
-		if !names[n] {
-			return fmt.Errorf("--measures: there is no measure %q; relupath audit --measures all lists every name", n)
-		}
-	}
-	return nil
-}
-
-// one measures one model.
-func (o *auditOptions) one(ctx context.Context, a *app, path string, opt analysis.Options) (auditedModel, error) {
-	m, err := a.open(ctx, path, &o.modelFlags)
-	if err != nil {
-		return auditedModel{}, err
-	}
-	defer m.Close()
-	r, err := analysis.Measures(ctx, m.Net, opt)
-	if err != nil {
-		return auditedModel{}, err
-	}
-	out := newAudited(path, m, r)
-	if o.sha256 && path != stdStream {
-		out.SHA256, err = hash(path)
-	}
-	return out, err
-}
-
-// parallel calls f for each of n indices from the given number of goroutines.
-func parallel(jobs, n int, f func(i int)) {
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(max(jobs, 1), n) {
-		wg.Go(func() {
-			for i := range next {
-				f(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-}
-
-// step moves a progress bar, whose failures to draw do not matter.
-func step(bar *progressbar.ProgressBar) { _ = bar.Add(1) }

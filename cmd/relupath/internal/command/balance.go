@@ -7,13 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
+	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
-	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -26,6 +27,8 @@ type balanceOptions struct {
 	inputs    []string
 	tolerance float64
 	dryRun    bool
+	plots     string
+	report    string
 	output    string
 }
 
@@ -37,7 +40,8 @@ func (a *app) balance() *cobra.Command {
 		Long: `balance multiplies the incoming weights of each hidden unit by a positive factor
 and divides its outgoing weights by it, which changes no output. The result is
 written to a temporary file and read again; only when its outputs agree with
-the model's does it become OUT.
+the model's does it become OUT. A model with external data gets a new data file,
+OUT.data.
 
 Methods:
   path      the smallest largest incoming p-norm of a unit
@@ -47,6 +51,7 @@ Methods:
   unbalance the opposite: some units of each layer by large random factors`,
 		Example: `  relupath balance mlp.onnx -o equal.onnx --method enorm
   relupath balance mlp.onnx -o exact.onnx --exact --format json
+  relupath balance mlp.onnx -o paths.onnx --format html --report proof.html
   relupath balance mlp.onnx --method path --p inf --dry-run`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
@@ -62,6 +67,8 @@ Methods:
 	f.Float64Var(&o.tolerance, "tolerance", 0,
 		"largest difference relative to the largest output (default: 1e-10, 1e-5 or 2e-2 by the stored type)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "report and prove, but write nothing")
+	f.StringVar(&o.report, "report", "", "write the report to a file instead of standard output")
+	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
 	return cmd
 }
 
@@ -70,7 +77,20 @@ func methods() []string {
 		string(rescale.PathConditioned), string(rescale.Unbalance)}
 }
 
-func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
+// clock takes the seconds of each part of the work.
+type clock struct {
+	last  time.Time
+	parts seconds
+}
+
+// lap adds the time since the last lap to a part.
+func (c *clock) lap(part *float64) {
+	now := time.Now()
+	*part += now.Sub(c.last).Seconds()
+	c.last = now
+}
+
+func (o *balanceOptions) check(a *app) error {
 	switch {
 	case o.output == "" && !o.dryRun:
 		return usagef("balance: give the model to write with -o, or --dry-run")
@@ -78,102 +98,178 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 		return usagef("--samples %d: want at least 1", o.samples)
 	case !(o.tolerance >= 0):
 		return usagef("--tolerance %v: want a positive number", o.tolerance)
+	case o.method == string(rescale.EqualNorm) && o.p.String() == "inf":
+		return usagef("--p inf: enorm wants a finite order; cle is its limit")
 	}
-	if !o.dryRun {
-		if err := a.vacant(o.output); err != nil {
+	for _, path := range []string{o.output, o.report} {
+		if path == "" || path == o.output && o.dryRun {
+			continue
+		}
+		if err := a.vacant(path); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
+	if err := o.check(a); err != nil {
+		return err
+	}
+	c := &clock{last: time.Now()}
 	m, err := a.openFinite(ctx, path, &o.modelFlags, "balance")
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	res, net, err := o.factors(ctx, a, m.Net)
-	if err != nil {
+	c.lap(&c.parts.Read)
+	if o.output == stdStream && m.ExternalName("model.onnx") != "" && !o.dryRun {
+		return usagef("the model has external data, which needs a file of its own: give a file with -o")
+	}
+	var r *balanceJSON
+	if err := m.Guard(func() error {
+		r, err = o.work(ctx, a, m, c)
 		return err
-	}
-	return o.finish(ctx, a, m, res, net)
-}
-
-// factors finds the factors and applies them.
-func (o *balanceOptions) factors(ctx context.Context, a *app, net *dag.Network) (*rescale.Result, *dag.Network, error) {
-	res, err := rescale.Run(ctx, rescale.Method(o.method), net, rescale.Options{
-		P: float64(o.p), Threads: a.threads, Seed: a.seed})
-	if err != nil {
-		return nil, nil, err
-	}
-	if o.exact {
-		res = rescale.Exact(res)
-	}
-	out, err := net.Rescale(res.Groups, res.Factors)
-	return res, out, err
-}
-
-// finish writes the model to a temporary file, proves that what was written
-// computes the same, puts the file in place and reports.
-func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, net *dag.Network) error {
-	tmp, remove, err := o.temporary()
-	if err != nil {
+	}); r == nil {
 		return err
-	}
-	defer remove()
-	if err := m.WriteFile(tmp, net, onnxio.WriteOptions{}); err != nil {
-		return err
-	}
-	written, err := a.open(ctx, tmp, &o.modelFlags)
-	if err != nil {
-		return fmt.Errorf("the balanced model cannot be read back: %w", err)
-	}
-	defer written.Close()
-	r, err := o.prove(ctx, a, m, written.Net, res)
-	if err != nil {
-		return err
-	}
-	failed := o.verdict(r)
-	if failed == nil && !o.dryRun {
-		if err := o.place(a, tmp); err != nil {
-			return err
-		}
-		r.Output = o.output
 	}
 	to := a.out
 	if o.output == stdStream {
 		// Standard output carries the model; the report goes beside it.
 		to = a.err
 	}
-	return errors.Join(a.reportTo(to, balanceDocument(r)), failed)
+	d := balanceDocument(r)
+	report := func() error { return a.reportTo(to, d) }
+	if o.report != "" {
+		report = func() error { return a.report(d, o.report) }
+	}
+	return errors.Join(report(), a.plots(d, o.plots), err)
 }
 
-// temporary returns a name for the written model, in the target's folder so
-// that a rename puts it in place, or in a folder of its own.
-func (o *balanceOptions) temporary() (path string, remove func(), err error) {
-	if !o.dryRun && o.output != stdStream && !isDevice(o.output) {
-		path, err = temporary(o.output)
-		return path, func() { os.Remove(path) }, err
+// work balances. A result beside an error is the report of a proof that failed.
+func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *clock) (*balanceJSON, error) {
+	res, err := rescale.Run(ctx, rescale.Method(o.method), m.Net, rescale.Options{
+		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed})
+	if err != nil {
+		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "relupath")
-	return filepath.Join(dir, "model.onnx"), func() { os.RemoveAll(dir) }, err
+	optimum := res.Objective.After
+	if o.exact {
+		res = rescale.Exact(res)
+	}
+	net, err := m.Net.Rescale(res.Groups, res.Factors)
+	if err != nil {
+		return nil, err
+	}
+	c.lap(&c.parts.Factors)
+	return o.finish(ctx, a, m, res, optimum, net, c)
 }
 
-// place makes the temporary file the output.
-func (o *balanceOptions) place(a *app, tmp string) error {
-	if o.output != stdStream && !isDevice(o.output) {
-		return a.place(tmp, o.output)
+// finish writes the model into a temporary folder, proves that what was written
+// computes the same, puts the files in place and reports.
+func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, optimum scaled.Num, net *dag.Network, c *clock) (*balanceJSON, error) {
+	dir, err := o.temporary()
+	if err != nil {
+		return nil, err
 	}
-	f, err := os.Open(tmp)
+	defer os.RemoveAll(dir)
+	target := "model.onnx"
+	if o.placed() {
+		target = filepath.Base(o.output)
+	}
+	tmp := filepath.Join(dir, target)
+	files := []string{target}
+	if data := m.ExternalName(target); data != "" {
+		// The data goes first: a model without its data is of no use.
+		files = []string{data, target}
+	}
+	if o.placed() {
+		for _, f := range files {
+			if err := a.vacant(filepath.Join(filepath.Dir(o.output), f)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := m.WriteFile(tmp, net, onnxio.WriteOptions{SkipSync: true}); err != nil {
+		return nil, err
+	}
+	c.lap(&c.parts.Write)
+	written, err := a.open(ctx, tmp, &o.modelFlags)
+	if err != nil {
+		return nil, fmt.Errorf("the balanced model cannot be read back: %w", err)
+	}
+	defer written.Close()
+	r, err := o.prove(ctx, a, m, written.Net, res, optimum, c)
+	if err != nil {
+		return nil, err
+	}
+	failed := o.verdict(r)
+	if failed == nil && !o.dryRun {
+		if err := o.place(a, dir, files, c); err != nil {
+			return nil, err
+		}
+		r.Output = o.output
+	}
+	r.Seconds = c.parts
+	return r, failed
+}
+
+// placed reports whether the output is a file that is renamed into place.
+func (o *balanceOptions) placed() bool {
+	return !o.dryRun && o.output != stdStream && !isDevice(o.output)
+}
+
+// temporary makes a folder for what is written: beside the output, so that a
+// rename puts it in place, or among the system's temporary files.
+func (o *balanceOptions) temporary() (string, error) {
+	if !o.placed() {
+		return os.MkdirTemp("", "relupath")
+	}
+	dir, err := temporary(o.output)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Mkdir(dir, 0o777)
+}
+
+// place makes the written files the output.
+func (o *balanceOptions) place(a *app, dir string, files []string, c *clock) error {
+	if !o.placed() {
+		f, err := os.Open(filepath.Join(dir, files[len(files)-1]))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return a.save(o.output, func(w io.Writer) error {
+			_, err := io.Copy(w, f)
+			return err
+		})
+	}
+	for _, name := range files {
+		if err := syncFile(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	c.lap(&c.parts.Fsync)
+	for _, name := range files {
+		if err := a.place(filepath.Join(dir, name), filepath.Join(filepath.Dir(o.output), name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncFile waits until a file is on the disk.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	return a.save(o.output, func(w io.Writer) error {
-		_, err := io.Copy(w, f)
-		return err
-	})
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // prove compares the model with what was written.
-func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, written *dag.Network, res *rescale.Result) (*balanceJSON, error) {
+func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, written *dag.Network, res *rescale.Result, optimum scaled.Num, c *clock) (*balanceJSON, error) {
 	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads}
 	if len(o.inputs) > 0 {
 		var err error
@@ -185,15 +281,18 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, wri
 	if err != nil {
 		return nil, err
 	}
-	r := newBalanceJSON(o, res)
+	c.lap(&c.parts.Verify)
+	r := newBalanceJSON(o, res, optimum)
 	r.Bias = a.bias
-	r.Verification = verification{Samples: v.Samples, Inputs: v.Inputs, MaxAbs: render.Real(v.MaxAbs),
-		MaxRel: render.Real(v.MaxRel), BitIdentical: v.BitIdentical, Tolerance: o.tolerance, Where: v.Where, rel: v.MaxRel}
+	r.Verification = newVerification(v, o.tolerance)
 	if o.tolerance == 0 {
 		r.Verification.Tolerance = proof.Tolerance(m.Net)
 	}
-	r.Invariants, err = invariants(ctx, a, m.Net, written)
-	return r, err
+	if err := r.measure(ctx, a, m.Net, written); err != nil {
+		return nil, err
+	}
+	c.lap(&c.parts.Measure)
+	return r, nil
 }
 
 // verdict returns the error of a failed proof.

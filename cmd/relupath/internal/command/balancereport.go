@@ -2,35 +2,55 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/proof"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
 // balanceJSON is the result of balance, schema relupath.balance/1.
 type balanceJSON struct {
-	Schema       string       `json:"schema"`
-	Method       string       `json:"method"`
-	P            string       `json:"p"`
-	Bias         string       `json:"bias"`
-	Objective    change       `json:"objective"`
-	Factors      factors      `json:"factors"`
-	Invariants   []change     `json:"invariants"`
-	Verification verification `json:"verification"`
-	Sweeps       int          `json:"sweeps"`
-	Residual     *float64     `json:"residual"`
+	Schema     string   `json:"schema"`
+	Method     string   `json:"method"`
+	P          string   `json:"p"`
+	Bias       string   `json:"bias"`
+	Objective  change   `json:"objective"`
+	Factors    factors  `json:"factors"`
+	Invariants []change `json:"invariants"`
+	// Spreads are max minus min of natural logarithms: see the measures
+	// balance_spread and kappa_spread.
+	Spreads      []change      `json:"spreads"`
+	Layers       []layerChange `json:"layers"`
+	Verification verification  `json:"verification"`
+	Sweeps       int           `json:"sweeps"`
+	Residual     *float64      `json:"residual"`
 	// Infimum says that the objective's minimum is not attained; the factors
 	// reach it up to the relative Delta.
 	Infimum bool    `json:"infimum,omitempty"`
 	Delta   float64 `json:"delta,omitempty"`
 	Exact   bool    `json:"exact"`
+	// Optimum is what real-valued factors reach where --exact rounds them.
+	Optimum  *float64 `json:"optimum,omitempty"`
+	Warnings []string `json:"warnings"`
+	Seconds  seconds  `json:"seconds"`
 	// Output is empty when nothing was written.
-	Output string `json:"output"`
+	Output        string `json:"output"`
+	optimum       scaled.Num
+	before, after []layerNorms
+}
+
+// seconds says where the time went.
+type seconds struct {
+	Read    float64 `json:"read"`
+	Factors float64 `json:"factors"`
+	Write   float64 `json:"write"`
+	Verify  float64 `json:"verify"`
+	Measure float64 `json:"measure"`
+	Fsync   float64 `json:"fsync"`
 }
 
 // change is a number before and after; null where float64 cannot hold it, with
@@ -51,6 +71,16 @@ func newChange(name, p string, before, after scaled.Num) change {
 		render.Log10(before), render.Log10(after), before, after}
 }
 
+// layerChange has the norms of one layer and the range of its units' incoming
+// norms, before and after.
+type layerChange struct {
+	Layer     string `json:"layer"`
+	Units     int    `json:"units"`
+	Frobenius change `json:"norm"`
+	Smallest  change `json:"smallest_incoming"`
+	Largest   change `json:"largest_incoming"`
+}
+
 type factors struct {
 	Groups int      `json:"groups"`
 	Min    *float64 `json:"min"`
@@ -59,23 +89,45 @@ type factors struct {
 }
 
 type verification struct {
-	Samples      int      `json:"samples"`
+	Samples      int        `json:"samples"`
+	Inputs       int        `json:"inputs"`
+	MaxAbs       *float64   `json:"max_abs_diff"`
+	MaxRel       *float64   `json:"max_rel_diff"`
+	BitIdentical bool       `json:"bit_identical"`
+	Tolerance    float64    `json:"tolerance"`
+	Where        string     `json:"where,omitempty"`
+	Kinds        []kindDiff `json:"kinds"`
+	rel          float64
+}
+
+// kindDiff is the same for one kind of input: random, zero, large or given.
+type kindDiff struct {
+	Kind         string   `json:"kind"`
 	Inputs       int      `json:"inputs"`
 	MaxAbs       *float64 `json:"max_abs_diff"`
 	MaxRel       *float64 `json:"max_rel_diff"`
 	BitIdentical bool     `json:"bit_identical"`
-	Tolerance    float64  `json:"tolerance"`
-	Where        string   `json:"where,omitempty"`
-	rel          float64
 }
 
-func newBalanceJSON(o *balanceOptions, res *rescale.Result) *balanceJSON {
+func newVerification(v *proof.Result, tolerance float64) verification {
+	out := verification{Samples: v.Samples, Inputs: v.Inputs, MaxAbs: render.Real(v.MaxAbs), MaxRel: render.Real(v.MaxRel),
+		BitIdentical: v.BitIdentical, Tolerance: tolerance, Where: v.Where, rel: v.MaxRel}
+	for _, k := range v.Kinds {
+		out.Kinds = append(out.Kinds, kindDiff{k.Name, k.Inputs, render.Real(k.MaxAbs), render.Real(k.MaxRel), k.BitIdentical})
+	}
+	return out
+}
+
+func newBalanceJSON(o *balanceOptions, res *rescale.Result, optimum scaled.Num) *balanceJSON {
 	r := &balanceJSON{
 		Schema: "relupath.balance/1", Method: o.method, P: o.p.String(),
 		Objective: newChange(res.Objective.Name, "", res.Objective.Before, res.Objective.After),
 		Factors:   factorsOf(res.Groups, res.Factors),
 		Sweeps:    res.Sweeps, Residual: render.Real(res.Residual), Infimum: res.Infimum, Delta: res.Delta,
-		Exact: o.exact,
+		Exact: o.exact, Warnings: filled(res.Warnings), Layers: []layerChange{}, optimum: optimum,
+	}
+	if o.exact {
+		r.Optimum = render.RealNum(optimum)
 	}
 	return r
 }
@@ -98,78 +150,46 @@ func factorsOf(g *dag.Groups, c []float64) factors {
 	return f
 }
 
-// invariants takes the path norms that rescaling must keep from both networks.
-func invariants(ctx context.Context, a *app, before, after *dag.Network) ([]change, error) {
-	opt := analysis.Options{P: []float64{1, 2, math.Inf(1)}, Names: []string{"path_norm"}, Threads: a.threads, Bias: a.biasPolicy()}
+// measure takes from both networks what rescaling must keep, and what it is to
+// change.
+func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Network) error {
+	opt := analysis.Options{P: []float64{1, 2, math.Inf(1)}, Threads: a.threads, Bias: a.biasPolicy(),
+		Names: []string{"path_norm", "balance_spread", "kappa_spread"}}
 	var rs [2]*analysis.Report
 	for i, n := range []*dag.Network{before, after} {
-		r, err := analysis.Measures(ctx, n, opt)
-		if err != nil {
-			return nil, err
+		var err error
+		if rs[i], err = analysis.Measures(ctx, n, opt); err != nil {
+			return err
 		}
-		rs[i] = r
 	}
-	var out []change
 	for i, m := range rs[0].Measures {
+		c := newChange(m.Name, m.P, m.Value, rs[1].Measures[i].Value)
 		if m.Name == "path_norm" {
-			out = append(out, newChange(m.Name, m.P, m.Value, rs[1].Measures[i].Value))
+			r.Invariants = append(r.Invariants, c)
+		} else {
+			r.Spreads = append(r.Spreads, c)
 		}
 	}
-	return out, nil
+	r.before = incomingNorms(before, 2, opt.Bias, a.threads)
+	r.after = incomingNorms(after, 2, opt.Bias, a.threads)
+	for i, b := range r.before {
+		lo, hi := ends(b.norms)
+		lo2, hi2 := ends(r.after[i].norms)
+		r.Layers = append(r.Layers, layerChange{b.name, len(b.norms),
+			newChange("norm", "2", scaled.Norm(b.norms, 2), scaled.Norm(r.after[i].norms, 2)),
+			newChange("smallest_incoming", "2", lo, lo2), newChange("largest_incoming", "2", hi, hi2)})
+	}
+	return nil
 }
 
-func balanceDocument(r *balanceJSON) *render.Document {
-	t := render.Table{Columns: []string{"quantity", "p", "before", "after"}, Keys: 2}
-	for _, c := range append([]change{r.Objective}, r.Invariants...) {
-		name := c.Name
-		if c.P == "" {
-			name += " (objective)"
+// ends returns the smallest non-zero and the largest of some norms; zeros where
+// there are none.
+func ends(norms []scaled.Num) (lo, hi scaled.Num) {
+	for _, x := range norms {
+		if !x.IsZero() && (lo.IsZero() || x.Cmp(lo) < 0) {
+			lo = x
 		}
-		t.Add(render.Code(name), render.Text(c.P), render.Number(c.before), render.Number(c.after))
+		hi = scaled.Max(hi, x)
 	}
-	v := &r.Verification
-	f := render.Table{Columns: []string{"", ""}}
-	f.Add(render.Text("method"), render.Text(r.Method))
-	f.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
-		r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
-	f.Add(render.Text("sweeps"), render.Int(r.Sweeps))
-	if r.Infimum {
-		f.Add(render.Text("infimum"), render.Text(fmt.Sprintf("not attained; reached up to a factor 1+%.3g", r.Delta)))
-	}
-	f.Add(render.Text("compared on"), render.Text(fmt.Sprintf("%d inputs, %d of them random", v.Inputs, v.Samples)))
-	diff := fmt.Sprintf("%s, %s relative to the largest output; tolerance %.3g", short(v.MaxAbs), short(v.MaxRel), v.Tolerance)
-	if v.BitIdentical {
-		diff = "none: bit-identical"
-	}
-	f.Add(render.Text("difference"), render.Text(diff))
-	out := r.Output
-	if out == "" {
-		out = "nothing"
-	}
-	f.Add(render.Text("written"), render.Code(out))
-	return &render.Document{Data: r, Tables: []render.Table{f, t}, Records: balanceRecords(r)}
-}
-
-// balanceRecords is the tidy table: one quantity a row.
-func balanceRecords(r *balanceJSON) *render.Table {
-	t := &render.Table{Columns: []string{"quantity", "p", "before", "after", "before_log10", "after_log10"}}
-	for _, c := range append([]change{r.Objective}, r.Invariants...) {
-		t.Add(render.Text(c.Name), render.Text(c.P), optional(c.Before), optional(c.After),
-			optional(c.BeforeLog10), optional(c.AfterLog10))
-	}
-	add := func(name string, x *float64) { t.Add(render.Text(name), render.Cell{}, render.Cell{}, optional(x)) }
-	add("factor_min", r.Factors.Min)
-	add("factor_max", r.Factors.Max)
-	add("max_abs_diff", r.Verification.MaxAbs)
-	add("max_rel_diff", r.Verification.MaxRel)
-	return t
-}
-
-// short writes a number with few digits; null, which JSON has for an infinite
-// one, as infinite.
-func short(x *float64) string {
-	if x == nil {
-		return "infinite"
-	}
-	return fmt.Sprintf("%.4g", *x)
+	return lo, hi
 }

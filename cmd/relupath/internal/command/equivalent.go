@@ -107,5 +107,5 @@ func equivalentDocument(r *equivalentJSON) *render.Document {
 	if r.Residual != nil {
 		t.Add(render.Text("residual"), render.Text(fmt.Sprintf("%s relative, at %s; tolerance %.3g", short(r.Residual.MaxRel), r.Residual.Where, r.Tolerance)))
 	}
-	return &render.Document{Data: r, Tables: []render.Table{t}}
+	return &render.Document{Title: "relupath equivalent", Label: "relupath-equivalent", Data: r, Tables: []render.Table{t}}
 }

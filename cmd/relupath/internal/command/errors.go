@@ -57,6 +57,7 @@ func (e *exit) Unwrap() error { return e.err }
 func codeOf(err error) int {
 	var own *exit
 	var usage *usageError
+	wrongSpec, _ := isDataError(err)
 	switch {
 	case err == nil:
 		return 0
@@ -64,7 +65,7 @@ func codeOf(err error) int {
 		return codeInterrupted
 	case errors.As(err, &own):
 		return own.code
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), wrongSpec:
 		return codeUsage
 	case isInvalid(err):
 		return codeInvalid
@@ -77,7 +78,8 @@ func isInvalid(err error) bool {
 	var data *dataError
 	var unsupported *onnxio.UnsupportedError
 	var invalid *onnxio.InvalidError
-	return errors.As(err, &data) || errors.As(err, &unsupported) || errors.As(err, &invalid)
+	_, file := isDataError(err)
+	return file || errors.As(err, &data) || errors.As(err, &unsupported) || errors.As(err, &invalid)
 }
 
 // message returns what standard error shows; empty for nothing.

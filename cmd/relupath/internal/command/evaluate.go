@@ -76,8 +76,11 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	ys, err := m.Net.Eval(ctx, in, batch, dag.EvalOptions{Threads: a.threads})
-	if err != nil {
+	var ys [][]float64
+	if err := m.Guard(func() error {
+		ys, err = a.evaluate(ctx, m.Net, in, batch)
+		return err
+	}); err != nil {
 		return err
 	}
 	r := &runJSON{Schema: "relupath.run/1", Model: path, Batch: batch, Outputs: []runOutput{}}
@@ -95,6 +98,39 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 		to = a.err
 	}
 	return a.reportTo(to, runDocument(r))
+}
+
+// evaluate computes the outputs of a batch in parts, so that the values between
+// the layers stay small.
+func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batch int) ([][]float64, error) {
+	widest := 1
+	for i := range n.Nodes {
+		widest = max(widest, n.Nodes[i].Len())
+	}
+	step := max(1, maxScored/widest)
+	if batch <= step {
+		return n.Eval(ctx, in, batch, dag.EvalOptions{Threads: a.threads})
+	}
+	out := make([][]float64, len(n.Outputs))
+	bar := a.progress(batch, "evaluating")
+	defer func() { _ = bar.Finish() }()
+	for first := 0; first < batch; first += step {
+		last := min(first+step, batch)
+		part := make([][]float64, len(in))
+		for k, x := range in {
+			size := len(x) / batch
+			part[k] = x[first*size : last*size]
+		}
+		ys, err := n.Eval(ctx, part, last-first, dag.EvalOptions{Threads: a.threads})
+		if err != nil {
+			return nil, err
+		}
+		for k, y := range ys {
+			out[k] = append(out[k], y...)
+		}
+		_ = bar.Set(last)
+	}
+	return out, nil
 }
 
 // unsafeName matches what an output's name may not keep in a file's name.
@@ -153,5 +189,5 @@ func runDocument(r *runJSON) *render.Document {
 		t.Add(render.Code(y.Name), render.Code(y.Type), render.Code(render.Dims(y.Shape)),
 			optional(y.Min), optional(y.Max), render.Code(y.File))
 	}
-	return &render.Document{Data: r, Tables: []render.Table{t}, Records: &t}
+	return &render.Document{Title: "relupath run", Label: "relupath-run", Data: r, Tables: []render.Table{t}, Records: &t}
 }

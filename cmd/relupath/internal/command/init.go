@@ -153,5 +153,5 @@ func initDocument(r *initJSON) *render.Document {
 	t.Add(render.Text("widths"), render.Code(strings.Join(widths, "-")))
 	t.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, r.DType)))
 	t.Add(render.Text("seed"), render.Text(strconv.FormatUint(r.Seed, 10)))
-	return &render.Document{Data: r, Tables: []render.Table{t}}
+	return &render.Document{Title: "relupath init", Label: "relupath-init", Data: r, Tables: []render.Table{t}}
 }

@@ -65,18 +65,22 @@ func inputOf(n *dag.Network, spec string) (k int, file string, err error) {
 }
 
 func (a *app) readArray(ctx context.Context, file string) (*array, error) {
-	if file == stdStream {
-		raw, err := a.readIn(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return readNPY("standard input", raw)
-	}
-	raw, err := os.ReadFile(file)
+	raw, err := a.readFile(ctx, file)
 	if err != nil {
 		return nil, err
 	}
+	if file == stdStream {
+		file = "standard input"
+	}
 	return readNPY(file, raw)
+}
+
+// readFile reads a file, or standard input for "-".
+func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
+	if file == stdStream {
+		return a.readIn(ctx)
+	}
+	return os.ReadFile(file)
 }
 
 // batchOf returns the number of samples in an array: its first axis, or 1 when

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 type inspectOptions struct {
 	modelFlags
+	plots  string
 	output string
 }
 
@@ -33,6 +35,7 @@ under rescaling, and which are pinned to 1 and why.`,
 	}
 	o.add(cmd)
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	cmd.Flags().StringVar(&o.plots, "plots", "", "a folder for a drawing of the network as SVG, PNG and PDF files")
 	return cmd
 }
 
@@ -96,11 +99,23 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	defer m.Close()
-	r := inspected(path, m)
-	if bad := notFinite(m.Net); bad != nil {
+	var r *inspectJSON
+	var bad []string
+	if err := m.Guard(func() error {
+		r, bad = inspected(path, m), notFinite(m.Net)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if bad != nil {
 		r.Warnings = append(r.Warnings, "NaN or infinite values in "+strings.Join(bad, ", "))
 	}
-	return a.report(inspectDocument(r), o.output)
+	d := inspectDocument(r)
+	if diagram := diagramOf(m.Net); diagram != nil {
+		d.Figures = []render.Figure{{Name: "network", Title: "Network",
+			Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram}}
+	}
+	return errors.Join(a.report(d, o.output), a.plots(d, o.plots))
 }
 
 func inspected(path string, m *onnxio.Model) *inspectJSON {
@@ -184,7 +199,7 @@ func inspectedGroupsOf(g *dag.Groups) inspectedGroups {
 }
 
 func inspectDocument(r *inspectJSON) *render.Document {
-	d := &render.Document{Data: r}
+	d := &render.Document{Title: "relupath inspect", Label: "relupath-inspect", Data: r}
 	facts := render.Table{Title: r.Path, Columns: []string{"", ""}}
 	facts.Add(render.Text("producer"), render.Text(r.origin.String()))
 	for _, ps := range []struct {

@@ -55,8 +55,15 @@ func (a *app) openFinite(ctx context.Context, path string, flags *modelFlags, wh
 	if err != nil {
 		return nil, err
 	}
-	if bad := notFinite(m.Net); bad != nil {
-		m.Close()
+	var bad []string
+	if err := m.Guard(func() error {
+		bad = notFinite(m.Net)
+		return nil
+	}); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	if bad != nil {
+		_ = m.Close()
 		return nil, invalidf("%s: %s has NaN or infinite values: cannot %s such a model", path, strings.Join(bad, ", "), what)
 	}
 	for _, w := range m.Warnings {

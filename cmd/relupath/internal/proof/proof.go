@@ -32,12 +32,24 @@ type Result struct {
 	Samples, Inputs int
 	// MaxAbs is the largest difference of two values, MaxRel the largest
 	// relative to the largest value of the same output on inputs of the same
-	// kind (of unit scale, large, the user's).
+	// scale (zero and random, large, the user's).
 	MaxAbs, MaxRel float64
+	// Kinds has the same for each kind of input.
+	Kinds []Kind
 	// Where says at which output and on which kind of input MaxRel occurred.
 	Where string
 	// BitIdentical says that no value differed in any bit.
 	BitIdentical bool
+}
+
+// Kind is what the comparison found on one kind of input.
+type Kind struct {
+	// Name is zero; random (normal, all ones, all minus ones, one-hot); large;
+	// or given.
+	Name           string
+	Inputs         int
+	MaxAbs, MaxRel float64
+	BitIdentical   bool
 }
 
 // largeScale is how far beyond unit scale the large inputs lie.
@@ -91,11 +103,22 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	if err != nil {
 		return nil, err
 	}
+	zero := []sample{fill(sizes, func(int, int) float64 { return 0 })}
+	// At zero the biases alone speak, and may cancel: a difference there counts
+	// relative to what the outputs are on inputs of unit scale.
+	scale := make([]float64, len(a.Boundary()))
 	for _, k := range []struct {
 		name    string
 		samples []sample
-	}{{"unit scale", unit}, {"large", large}, {"the given", user}} {
-		if err := c.kind(ctx, k.name, k.samples); err != nil {
+		scale   []float64
+	}{{"random", unit, scale}, {"zero", zero, scale}, {"large", large, nil}, {"given", user, nil}} {
+		if len(k.samples) == 0 {
+			continue
+		}
+		if k.scale == nil {
+			k.scale = make([]float64, len(scale))
+		}
+		if err := c.kind(ctx, k.name, k.samples, k.scale); err != nil {
 			return nil, err
 		}
 	}
@@ -146,11 +169,10 @@ func fill(sizes []int, f func(input, i int) float64) sample {
 	return s
 }
 
-// edges returns zeros, ones, minus ones and one-hot inputs spread over the
-// elements.
+// edges returns ones, minus ones and one-hot inputs spread over the elements.
 func edges(sizes []int) []sample {
 	var out []sample
-	for _, x := range []float64{0, 1, -1} {
+	for _, x := range []float64{1, -1} {
 		out = append(out, fill(sizes, func(int, int) float64 { return x }))
 	}
 	for k, n := range sizes {
@@ -194,10 +216,11 @@ type comparison struct {
 	res     *Result
 }
 
-// kind compares on inputs of one kind.
-func (c *comparison) kind(ctx context.Context, name string, samples []sample) error {
-	largest := make([]float64, len(c.a.Boundary()))
+// kind compares on inputs of one kind. largest has the largest value of each
+// output so far, and is carried on.
+func (c *comparison) kind(ctx context.Context, name string, samples []sample, largest []float64) error {
 	diff := make([]float64, len(largest))
+	k := Kind{Name: name, Inputs: len(samples), BitIdentical: true}
 	step := c.step()
 	for at := 0; at < len(samples); at += step {
 		part := samples[at:min(at+step, len(samples))]
@@ -215,25 +238,30 @@ func (c *comparison) kind(ctx context.Context, name string, samples []sample) er
 		if err != nil {
 			return err
 		}
-		for k := range y {
-			c.values(y[k], z[k], &largest[k], &diff[k])
+		for j := range y {
+			same := values(y[j], z[j], &largest[j], &diff[j])
+			k.BitIdentical = k.BitIdentical && same
 		}
 	}
-	c.res.Inputs += len(samples)
-	for k, d := range diff {
-		c.res.MaxAbs = max(c.res.MaxAbs, d)
+	for j, d := range diff {
+		k.MaxAbs = max(k.MaxAbs, d)
 		rel := 0.0
 		if d > 0 {
-			rel = d / largest[k]
+			rel = d / largest[j]
 		}
 		if math.IsNaN(rel) {
 			rel = math.Inf(1)
 		}
+		k.MaxRel = max(k.MaxRel, rel)
 		if rel > c.res.MaxRel {
 			c.res.MaxRel = rel
-			c.res.Where = fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.a.Boundary()[k]].Label(), name)
+			c.res.Where = fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.a.Boundary()[j]].Label(), name)
 		}
 	}
+	c.res.Kinds = append(c.res.Kinds, k)
+	c.res.Inputs += k.Inputs
+	c.res.MaxAbs = max(c.res.MaxAbs, k.MaxAbs)
+	c.res.BitIdentical = c.res.BitIdentical && k.BitIdentical
 	return nil
 }
 
@@ -246,12 +274,14 @@ func (c *comparison) step() int {
 	return max(1, maxValues/widest)
 }
 
-// values compares the values of one output. Two NaN, and two equal infinities,
-// are equal; NaN beside a number is infinitely far.
-func (c *comparison) values(y, z []float64, largest, diff *float64) {
+// values compares the values of one output and reports whether they have the
+// same bits. Two NaN, and two equal infinities, are equal; NaN beside a number
+// is infinitely far.
+func values(y, z []float64, largest, diff *float64) (same bool) {
+	same = true
 	for i, v := range y {
 		if math.Float64bits(v) != math.Float64bits(z[i]) {
-			c.res.BitIdentical = false
+			same = false
 		}
 		if !math.IsNaN(v) {
 			*largest = max(*largest, math.Abs(v))
@@ -264,4 +294,5 @@ func (c *comparison) values(y, z []float64, largest, diff *float64) {
 			*diff = max(*diff, math.Abs(v-z[i]))
 		}
 	}
+	return same
 }

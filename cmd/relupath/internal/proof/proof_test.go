@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/relupath/relupath/analysis/dag"
 )
 
@@ -43,6 +45,22 @@ func TestPowerOfTwoIsBitIdentical(t *testing.T) {
 	// Zeros, ones, minus ones, two one-hots and four large ones.
 	if want := 10 + 3 + 2 + 4; r.Inputs != want {
 		t.Errorf("%d inputs, want %d", r.Inputs, want)
+	}
+}
+
+func TestEveryKindIsReported(t *testing.T) {
+	a := net(t, 1)
+	r := compare(t, a, net(t, 10.0/3), Options{Samples: 5, Inputs: [][]float64{{1, 2}}, Batch: 1})
+	var got []Kind
+	worst := 0.0
+	for _, k := range r.Kinds {
+		worst = max(worst, k.MaxRel)
+		k.MaxAbs, k.MaxRel, k.BitIdentical = 0, 0, false
+		got = append(got, k)
+	}
+	want := []Kind{{Name: "random", Inputs: 9}, {Name: "zero", Inputs: 1}, {Name: "large", Inputs: 4}, {Name: "given", Inputs: 1}}
+	if diff := cmp.Diff(want, got); diff != "" || worst != r.MaxRel {
+		t.Errorf("worst %v of %v: %s", worst, r.MaxRel, diff)
 	}
 }
 
@@ -89,14 +107,13 @@ func TestGivenInputsAreCompared(t *testing.T) {
 }
 
 func TestNaNIsInfinitelyFar(t *testing.T) {
-	c := &comparison{res: &Result{BitIdentical: true}}
 	nan := math.NaN()
 	for _, k := range []struct{ y, z, want float64 }{
 		{1, 1, 0}, {nan, nan, 0}, {math.Inf(1), math.Inf(1), 0}, {1, nan, math.Inf(1)}, {nan, 1, math.Inf(1)},
 		{1, math.Inf(1), math.Inf(1)}, {3, 1, 2},
 	} {
 		var largest, diff float64
-		c.values([]float64{k.y}, []float64{k.z}, &largest, &diff)
+		values([]float64{k.y}, []float64{k.z}, &largest, &diff)
 		if diff != k.want {
 			t.Errorf("%v beside %v: %v, want %v", k.y, k.z, diff, k.want)
 		}

@@ -79,9 +79,9 @@ func TestPageInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is undefined comes after every number.
-	ascending := "sum_log,zero_share,group_norm,tiny,group_norm,path_norm,path_norm,path_norm,margin"
-	descending := "margin,path_norm,path_norm,path_norm,group_norm,tiny,group_norm,zero_share,sum_log"
-	names := "group_norm,group_norm,margin,path_norm,path_norm,path_norm,sum_log,tiny,zero_share"
+	ascending := "sum_log,zero_share,group_norm,tiny,share,group_norm,path_norm,path_norm,path_norm,margin"
+	descending := "margin,path_norm,path_norm,path_norm,group_norm,share,tiny,group_norm,zero_share,sum_log"
+	names := "group_norm,group_norm,margin,path_norm,path_norm,path_norm,share,sum_log,tiny,zero_share"
 	want := strings.Join([]string{"ascending:" + ascending, "descending:" + descending, "ascending:null:" + names,
 		"focus:true", "plot:true", "plot:true", "plot:true", "plot:true", "colour:rgb(27, 31, 36)", "wide:true"}, "|")
 	// A desk and the narrowest window that Chromium opens.

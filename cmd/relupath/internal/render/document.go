@@ -85,6 +85,9 @@ type Cell struct {
 	// bar is a share in [0, 1] of the cell that HTML fills.
 	bar  float64
 	mark Mark
+	// times says that the number is a multiple; LaTeX leaves the sign out, as
+	// its column holds numbers alone.
+	times bool
 }
 
 // Mark sets a cell off from its column.
@@ -137,6 +140,9 @@ func Log(x float64) Cell {
 	return Cell{kind: numCell, num: scaled.New(x), text: strconv.FormatFloat(x, 'f', 3, 64)}
 }
 
+// Ratio is a multiple of something, shown with an x behind it.
+func Ratio(x scaled.Num) Cell { return Cell{kind: numCell, num: x, times: true} }
+
 // YesNo is a truth value.
 func YesNo(b bool) Cell { //nolint:revive // the cell shows the truth value itself
 	if b {
@@ -148,12 +154,25 @@ func YesNo(b bool) Cell { //nolint:revive // the cell shows the truth value itse
 // number returns a numeric cell's value.
 func (c Cell) number() scaled.Num {
 	if c.kind == intCell {
-		f := new(big.Float).SetInt(c.int)
-		exp := f.MantExp(f)
-		m, _ := f.Float64()
-		return scaled.New(m).Scale(int64(exp))
+		return BigNum(c.int)
 	}
 	return c.num
+}
+
+// BigNum returns a whole number as a scaled.Num, rounded.
+func BigNum(n *big.Int) scaled.Num {
+	f := new(big.Float).SetInt(n)
+	exp := f.MantExp(f)
+	m, _ := f.Float64()
+	return scaled.New(m).Scale(int64(exp))
+}
+
+// sign returns what follows the number for readers.
+func (c Cell) sign() string {
+	if c.times && c.num.IsFinite() {
+		return "x"
+	}
+	return ""
 }
 
 func (c Cell) empty() bool { return c.kind <= codeCell && c.text == "" }

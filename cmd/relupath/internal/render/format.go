@@ -16,12 +16,13 @@ const (
 	LaTeX       Format = "latex"
 	CSV         Format = "csv"
 	JSON        Format = "json"
+	JSONLines   Format = "jsonl"
 	HTML        Format = "html"
 )
 
 // Formats lists every format.
 func Formats() []string {
-	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON), string(HTML)}
+	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON), string(JSONLines), string(HTML)}
 }
 
 // DefaultWidth is the width of a plain table where no terminal tells one.
@@ -54,7 +55,9 @@ func Write(w io.Writer, d *Document, opt Options) error {
 	case CSV:
 		err = writeCSV(&b, d)
 	case JSON:
-		err = writeJSON(&b, d)
+		err = writeJSON(&b, d, "  ")
+	case JSONLines:
+		err = writeJSON(&b, d, "")
 	case HTML:
 		err = writeHTML(&b, d)
 	default:

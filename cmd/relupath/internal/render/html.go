@@ -86,7 +86,7 @@ func htmlTableOf(t *Table) htmlTable {
 		}
 		for r, rank := range t.ranks(k) {
 			c := t.cell(r, k)
-			v := htmlCell{Text: c.plain(htmlDecimal), Rank: rank}
+			v := htmlCell{Text: c.plain(htmlDecimal) + c.sign(), Rank: rank}
 			var class []string
 			if right {
 				class = append(class, "n")

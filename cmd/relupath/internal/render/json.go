@@ -74,9 +74,10 @@ func jsonValue(x scaled.Num) (f float64, rng string, ok bool) {
 	return f, "", true
 }
 
-func writeJSON(w io.Writer, d *Document) error {
+// writeJSON writes the document's data, on one line when indent is empty.
+func writeJSON(w io.Writer, d *Document, indent string) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	return e.Encode(d.Data)
 }

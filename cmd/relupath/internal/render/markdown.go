@@ -37,6 +37,7 @@ func writeMarkdown(w io.Writer, d *Document) error {
 		g := t.strings(decimal.String, escapeMarkdown)
 		for r, row := range g.rows {
 			for i := range row {
+				row[i] += t.cell(r, i).sign()
 				switch t.cell(r, i).mark {
 				case Best:
 					row[i] = "**" + row[i] + "**"

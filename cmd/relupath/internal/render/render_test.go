@@ -31,6 +31,7 @@ func sample() *Document {
 	add("sum_log", "", "", scaled.New(-1234.5678), false)
 	add("margin", "", "", scaled.New(math.NaN()), true)
 	add("tiny", "", "", scaled.New(0.00001234), true)
+	measures.Add(Code("share"), Text(""), Text(""), Ratio(scaled.New(2.5)))
 	facts := Table{Title: "a & b | <model> 50%", Columns: []string{"", ""}}
 	facts.Add(Text("parameters"), Int(269322))
 	facts.Add(Text("paths"), Big(paths))

@@ -67,8 +67,8 @@ func (g grid) alignPoints(t *Table) {
 		longest := 0
 		for r, row := range g.rows {
 			c := t.cell(r, i)
-			row[i] += plainMarks[c.mark]
-			if at := strings.IndexAny(row[i], ".e*!"); at >= 0 && c.numeric() {
+			row[i] += c.sign() + plainMarks[c.mark]
+			if at := strings.IndexAny(row[i], ".ex*!"); at >= 0 && c.numeric() {
 				tails[r] = len(row[i]) - at
 			}
 			longest = max(longest, tails[r])

@@ -1,0 +1,183 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// maxDrawn is the number of models up to which each has figures of its own.
+const maxDrawn = 4
+
+// maxBoxes is the number of layers up to which the network is drawn.
+const maxBoxes = 400
+
+// layerNorms has the incoming norms of a layer's units.
+type layerNorms struct {
+	name  string
+	norms []scaled.Num
+}
+
+// incomingNorms returns the p-norm of the incoming weights of every unit, layer
+// by layer, with the bias among them under IncludeBias.
+func incomingNorms(n *dag.Network, p float64, bias analysis.Bias, threads int) []layerNorms {
+	var out []layerNorms
+	for _, i := range n.Layers() {
+		l := n.Nodes[i].Op.(*dag.Linear)
+		norms := l.Sums(dag.SumRequest{Powers: []float64{p}, Threads: threads}).Rows[0]
+		if b := l.Bias(); b != nil && bias == analysis.IncludeBias {
+			for k := range norms {
+				norms[k] = scaled.Norm([]scaled.Num{norms[k], scaled.New(b[k])}, p)
+			}
+		}
+		out = append(out, layerNorms{layerName(&n.Nodes[i]), norms})
+	}
+	return out
+}
+
+// layerName is a node's name, or its place and operator where it has none.
+func layerName(nd *dag.Node) string {
+	if nd.Name != "" {
+		return nd.Name
+	}
+	return fmt.Sprintf("%d %s", nd.ID, nd.Source)
+}
+
+// diagramOf draws a network's layers; nil for one with too many.
+func diagramOf(n *dag.Network) *render.Diagram {
+	if len(n.Nodes) > maxBoxes {
+		return nil
+	}
+	d := &render.Diagram{}
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		what := dag.Describe(nd)
+		if _, ok := nd.Op.(*dag.Func); ok {
+			what = nd.Source
+		}
+		d.Nodes = append(d.Nodes, render.DiagramNode{Label: layerName(nd), Detail: what + " → " + render.Dims(nd.Shape),
+			Muted: nd.Zone != dag.Body, In: nd.In})
+	}
+	return d
+}
+
+// auditFigures draws each of a few models, and several as a sequence.
+func auditFigures(r *auditJSON) []render.Figure {
+	var out []render.Figure
+	if len(r.Models) > 1 {
+		out = overModels(r)
+	}
+	for i, name := range modelNames(r.Models) {
+		m := &r.Models[i]
+		if m.units == nil {
+			continue
+		}
+		stem, of := "", ""
+		if len(r.Models) > 1 {
+			stem, of = unsafeName.ReplaceAllString(name, "_")+"_", " of "+name
+		}
+		if f, ok := layerBars(m); ok {
+			out = append(out, render.Figure{Name: stem + "layers", Title: "Norms of the layers" + of,
+				Caption: "Norms of each layer's weights; where they are far apart, a few layers decide the products over layers.", Chart: f})
+		}
+		out = append(out, render.Figure{Name: stem + "incoming", Title: "Incoming norms of the units" + of,
+			Caption: "How the 2-norms of the units' incoming weights are distributed in each layer; in a balanced network they are narrow and alike. Units with norm 0 are not shown on a logarithmic axis.",
+			Chart:   normHistograms([]string{"units"}, m.units)})
+		if m.diagram != nil {
+			out = append(out, render.Figure{Name: stem + "network", Title: "Network" + of,
+				Caption: "The layers as read. Blue boxes are the positively homogeneous part, which is measured; grey ones stand before or after it.", Chart: m.diagram})
+		}
+	}
+	return out
+}
+
+// layerBars draws the norms of each layer that have the same meaning for all.
+func layerBars(m *auditedModel) (*render.Bars, bool) {
+	b := &render.Bars{Axis: "norm"}
+	at := map[string]int{}
+	for i := range m.Layers {
+		b.Categories = append(b.Categories, m.Layers[i].Name)
+		for k := range m.Layers[i].Measures {
+			v := &m.Layers[i].Measures[k]
+			label := v.label()
+			switch label {
+			case "frobenius", "spectral", "group_norm(1,inf)", "group_norm(2,inf)", "max_abs":
+			default:
+				continue
+			}
+			if _, ok := at[label]; !ok {
+				at[label] = len(b.Series)
+				b.Series = append(b.Series, render.Series{Name: label, Values: make([]scaled.Num, len(m.Layers))})
+			}
+			b.Series[at[label]].Values[i] = v.num
+		}
+	}
+	return b, len(b.Series) > 0
+}
+
+// normHistograms draws the incoming norms of one network, or of several of the
+// same layers in the same strips.
+func normHistograms(names []string, of ...[]layerNorms) *render.Histograms {
+	h := &render.Histograms{Axis: "2-norm of a unit's incoming weights"}
+	for i, l := range of[0] {
+		row := render.HistogramRow{Name: l.name}
+		for k := range of {
+			row.Series = append(row.Series, render.Series{Name: names[k], Values: of[k][i].norms})
+		}
+		h.Rows = append(h.Rows, row)
+	}
+	return h
+}
+
+// maxSeries is the number of lines in one plot.
+const maxSeries = 6
+
+// overModels draws each measure over the models, one plot for the entries of a
+// name.
+func overModels(r *auditJSON) []render.Figure {
+	var out []render.Figure
+	at := map[string]int{}
+	for _, c := range columnsOf(r) {
+		if c.name == "" {
+			continue
+		}
+		k, ok := at[c.name]
+		if !ok {
+			k = len(out)
+			at[c.name] = k
+			out = append(out, render.Figure{Name: "models_" + c.name, Title: c.name,
+				Caption: "Over the models in the order of the table: checkpoints of one run show how training changes it.",
+				Chart:   &render.Lines{XAxis: "model", YAxis: c.name}})
+		}
+		if l := out[k].Chart.(*render.Lines); len(l.Series) < maxSeries {
+			l.Series = append(l.Series, render.Series{Name: c.label, Values: c.nums})
+		}
+	}
+	return out
+}
+
+// plots writes every figure of a document into a folder, which is made where
+// it does not exist. Empty means none.
+func (a *app) plots(d *render.Document, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for i := range d.Figures {
+		for _, typ := range render.FigureTypes() {
+			path := filepath.Join(dir, d.Figures[i].Name+"."+typ)
+			if err := a.save(path, func(w io.Writer) error { return render.WriteFigure(w, &d.Figures[i], typ) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package command
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// maxOutputs is the number of outputs up to which a table lists each one's
+// path norm; CSV and JSON always do.
+const maxOutputs = 10
+
+// listed returns the measures that a table shows: all but single outputs of
+// models with many, and the count that stands among the facts.
+func listed(ms []measured) (show []measured, left int) {
+	outputs := map[string]int{}
+	for i := range ms {
+		if ms[i].Output != "" {
+			outputs[ms[i].Name+"/"+ms[i].P]++
+		}
+	}
+	for i := range ms {
+		if ms[i].Name == "parameter_count" {
+			continue
+		}
+		if ms[i].Output != "" && outputs[ms[i].Name+"/"+ms[i].P] > maxOutputs {
+			left++
+			continue
+		}
+		show = append(show, ms[i])
+	}
+	return show, left
+}
+
+func factTable(m *auditedModel) render.Table {
+	t := render.Table{Title: m.Path, Columns: []string{"", ""}}
+	t.Add(render.Text("producer"), render.Text(m.origin.String()))
+	if m.SHA256 != "" {
+		t.Add(render.Text("sha256"), render.Code(m.SHA256))
+	}
+	for _, f := range facts {
+		t.Add(render.Text(f.name), f.cell(m))
+	}
+	if len(m.Scope.Preamble)+len(m.Scope.Head) > 0 {
+		t.Add(render.Text("left out"), render.Text(strings.Join(append(append([]string(nil), m.Scope.Preamble...), m.Scope.Head...), ", ")))
+	}
+	return t
+}
+
+func measureTable(ms []measured) render.Table {
+	t := render.Table{Title: "measures", Columns: []string{"measure", "p", "q", "value", "log10", "unit", "invariant"}, Keys: 3}
+	show, _ := listed(ms)
+	units := unitsOf()
+	for i := range show {
+		m := &show[i]
+		name := measured{Name: m.Name, Output: m.Output, Percentile: m.Percentile}
+		t.Add(render.Code(name.label()), render.Text(m.P), render.Text(m.Q), m.cell(), m.log(), render.Text(units[m.Name]), render.YesNo(m.Invariant))
+	}
+	return t
+}
+
+// symbolTables shows what the bounds are made of.
+func symbolTables(ms []measured) []render.Table {
+	t := render.Table{Title: "symbols of the formulas (relupath audit --list)", Columns: []string{"measure", "symbol", "value"}, Keys: 2}
+	for i := range ms {
+		for _, s := range ms[i].Symbols {
+			t.Add(render.Code(ms[i].label()), render.Code(s.Name), render.Number(s.num))
+		}
+	}
+	if t.Rows == nil {
+		return nil
+	}
+	return []render.Table{t}
+}
+
+// fixedLayerColumns is the number of columns before the measures.
+const fixedLayerColumns = 4
+
+func layerTable(m *auditedModel, models int) render.Table {
+	t := render.Table{Title: "layers", Columns: []string{"layer", "op", "inputs", "outputs"}}
+	if models > 1 {
+		t.Title = "layers of " + m.Path
+	}
+	at := map[string]int{}
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		row := []render.Cell{render.Code(l.Name), render.Code(l.Op), render.Int(l.Inputs), render.Int(l.Outputs)}
+		for k := range l.Measures {
+			label := l.Measures[k].label()
+			if _, ok := at[label]; !ok {
+				at[label] = len(t.Columns)
+				t.Columns = append(t.Columns, label)
+			}
+			for len(row) <= at[label] {
+				row = append(row, render.Cell{})
+			}
+			row[at[label]] = l.Measures[k].cell()
+		}
+		t.Add(row...)
+	}
+	t.Bars(fixedLayerColumns)
+	return t
+}
+
+func failureTable(fs []failure) render.Table {
+	t := render.Table{Title: "not measured", Columns: []string{"model", "node", "op", "reason"}}
+	for _, f := range fs {
+		for _, o := range f.Obstacles {
+			reason := o.Reason
+			if o.Remedy != "" {
+				reason += ": " + o.Remedy
+			}
+			t.Add(render.Code(f.Path), render.Code(o.Node), render.Code(o.Op), render.Text(reason))
+		}
+	}
+	return t
+}
+
+// auditRecords is the tidy table: one measure of one model or layer a row.
+func auditRecords(r *auditJSON, perLayer bool) *render.Table { //nolint:revive // the flag --per-layer
+	t := &render.Table{Columns: []string{"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
+		"value", "range", "log10", "ln", "invariant"}}
+	if r.Baseline != "" {
+		t.Columns = append(t.Columns, "ratio")
+	}
+	for i := range r.Models {
+		m := &r.Models[i]
+		for _, f := range facts {
+			t.Add(render.Text(m.Path), render.Cell{}, render.Text(f.key), render.Cell{}, render.Cell{}, render.Cell{},
+				render.Cell{}, render.Text(r.Bias), f.cell(m), render.Cell{}, render.Cell{}, render.Cell{}, truth(true))
+		}
+		recordMeasures(t, m.Path, "", m.Measures)
+		if !perLayer {
+			continue
+		}
+		for k := range m.Layers {
+			recordMeasures(t, m.Path, m.Layers[k].Name, m.Layers[k].Measures)
+		}
+	}
+	return t
+}
+
+func recordMeasures(t *render.Table, path, layer string, ms []measured) {
+	for i := range ms {
+		m := &ms[i]
+		row := []render.Cell{render.Text(path), render.Text(layer), render.Text(m.Name), render.Text(m.P), render.Text(m.Q),
+			render.Text(m.Output), optional(m.Percentile), render.Text(m.Bias), m.cell(), render.Text(m.Range),
+			optional(m.Log10), optional(m.Ln), truth(m.Invariant)}
+		if m.Ratio != nil {
+			row = append(row, optional(m.Ratio.Value))
+		}
+		t.Add(row...)
+	}
+}
+
+func optional(x *float64) render.Cell {
+	if x == nil {
+		return render.Cell{}
+	}
+	return render.Float(*x)
+}
+
+func truth(b bool) render.Cell { //nolint:revive // the cell shows the truth value itself
+	return render.Text(strconv.FormatBool(b))
+}

@@ -1,0 +1,116 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+func balanceDocument(r *balanceJSON) *render.Document {
+	d := &render.Document{Title: "relupath balance", Label: "relupath-balance", Data: r, Records: balanceRecords(r),
+		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: r.Warnings}
+	if len(r.before) > 0 {
+		d.Figures = []render.Figure{{Name: "incoming", Title: "Incoming norms of the units",
+			Caption: "How the 2-norms of the units' incoming weights (and bias) are distributed in each layer, before and after.",
+			Chart:   normHistograms([]string{"before", "after"}, r.before, r.after)}}
+	}
+	return d
+}
+
+func balanceFacts(r *balanceJSON) render.Table {
+	f := render.Table{Title: "balance", Columns: []string{"", ""}}
+	f.Add(render.Text("method"), render.Text(r.Method))
+	f.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
+		r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
+	f.Add(render.Text("sweeps"), render.Int(r.Sweeps))
+	if r.Residual != nil {
+		f.Add(render.Text("residual"), render.Float(*r.Residual))
+	}
+	if r.Infimum {
+		f.Add(render.Text("infimum"), render.Text(fmt.Sprintf("not attained; reached up to a factor 1+%.3g", r.Delta)))
+	}
+	if r.Exact {
+		f.Add(render.Text("optimum"), render.Number(r.optimum))
+	}
+	f.Add(render.Text("seconds"), render.Text(fmt.Sprintf("read %.3g, factors %.3g, write %.3g, verify %.3g, measure %.3g, fsync %.3g",
+		r.Seconds.Read, r.Seconds.Factors, r.Seconds.Write, r.Seconds.Verify, r.Seconds.Measure, r.Seconds.Fsync)))
+	out := r.Output
+	if out == "" {
+		out = "nothing"
+	}
+	f.Add(render.Text("written"), render.Code(out))
+	return f
+}
+
+// changes lists what is compared before and after, by its part of the report.
+func (r *balanceJSON) changes() []change {
+	return append(append([]change{r.Objective}, r.Invariants...), r.Spreads...)
+}
+
+func balanceChanges(r *balanceJSON) render.Table {
+	t := render.Table{Title: "before and after", Columns: []string{"quantity", "p", "before", "after"}, Keys: 2}
+	for i, c := range r.changes() {
+		name := c.Name
+		if i == 0 {
+			name += " (objective)"
+		}
+		t.Add(render.Code(name), render.Text(c.P), render.Number(c.before), render.Number(c.after))
+	}
+	return t
+}
+
+func balanceLayers(r *balanceJSON) render.Table {
+	t := render.Table{Title: "2-norms of the layers, and of their units' incoming weights", Columns: []string{"layer", "units",
+		"norm", "after", "smallest unit", "after", "largest unit", "after"}}
+	for _, l := range r.Layers {
+		t.Add(render.Code(l.Layer), render.Int(l.Units), render.Number(l.Frobenius.before), render.Number(l.Frobenius.after),
+			render.Number(l.Smallest.before), render.Number(l.Smallest.after), render.Number(l.Largest.before), render.Number(l.Largest.after))
+	}
+	return t
+}
+
+func balanceProof(r *balanceJSON) render.Table {
+	v := &r.Verification
+	t := render.Table{Title: fmt.Sprintf("outputs before and after; tolerance %.3g relative to the largest", v.Tolerance),
+		Columns: []string{"inputs", "number", "absolute difference", "relative difference", "bit-identical"}}
+	for _, k := range v.Kinds {
+		t.Add(render.Text(k.Kind), render.Int(k.Inputs), optional(k.MaxAbs), optional(k.MaxRel), render.YesNo(k.BitIdentical))
+	}
+	return t
+}
+
+// balanceRecords is the tidy table: one quantity a row.
+func balanceRecords(r *balanceJSON) *render.Table {
+	t := &render.Table{Columns: []string{"layer", "quantity", "p", "before", "after", "before_log10", "after_log10"}}
+	row := func(layer string, c change) {
+		t.Add(render.Text(layer), render.Text(c.Name), render.Text(c.P), optional(c.Before), optional(c.After),
+			optional(c.BeforeLog10), optional(c.AfterLog10))
+	}
+	for _, c := range r.changes() {
+		row("", c)
+	}
+	for _, l := range r.Layers {
+		row(l.Layer, l.Frobenius)
+		row(l.Layer, l.Smallest)
+		row(l.Layer, l.Largest)
+	}
+	add := func(name string, x *float64) {
+		t.Add(render.Cell{}, render.Text(name), render.Cell{}, render.Cell{}, optional(x))
+	}
+	add("factor_min", r.Factors.Min)
+	add("factor_max", r.Factors.Max)
+	for _, k := range r.Verification.Kinds {
+		add("max_abs_diff_"+k.Kind, k.MaxAbs)
+		add("max_rel_diff_"+k.Kind, k.MaxRel)
+	}
+	return t
+}
+
+// short writes a number with few digits; null, which JSON has for an infinite
+// one, as infinite.
+func short(x *float64) string {
+	if x == nil {
+		return "infinite"
+	}
+	return fmt.Sprintf("%.4g", *x)
+}

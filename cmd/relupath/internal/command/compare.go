@@ -1,0 +1,220 @@
+package command
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// arrange sorts the models and divides by the baseline, as the flags say.
+func (o *auditOptions) arrange(r *auditJSON) error {
+	if o.sort != "" {
+		if err := sortModels(r.Models, o.sort); err != nil {
+			return err
+		}
+	}
+	if o.baseline == "" {
+		return nil
+	}
+	base := -1
+	names := modelNames(r.Models)
+	for i := range r.Models {
+		if r.Models[i].Path == o.baseline || base < 0 && names[i] == o.baseline {
+			base = i
+		}
+	}
+	if base < 0 {
+		return usagef("--baseline %s is none of the models that were measured: %s", o.baseline, strings.Join(names, ", "))
+	}
+	r.Baseline = r.Models[base].Path
+	against := map[string]scaled.Num{}
+	for _, m := range r.Models[base].Measures {
+		against[m.label()] = m.num
+	}
+	units := unitsOf()
+	for i := range r.Models {
+		ms := r.Models[i].Measures
+		for k := range ms {
+			m := &ms[k]
+			// A ratio of logarithms means nothing.
+			if b, ok := against[m.label()]; ok && units[m.Name] != "log" && !b.IsZero() {
+				m.ratio = m.num.Div(b)
+				v := render.NewValue(m.ratio)
+				m.Ratio = &v
+			}
+		}
+	}
+	return nil
+}
+
+// sortModels orders models by a fact or a measure, the smallest first, or the
+// largest for -NAME; models without it come last. A name without its orders
+// means the first entry of that name.
+func sortModels(models []auditedModel, by string) error {
+	name, descending := strings.CutPrefix(by, "-")
+	found := false
+	key := func(m *auditedModel) (scaled.Num, bool) {
+		for _, f := range facts {
+			if f.key == name || f.name == name {
+				found = true
+				return f.num(m), true
+			}
+		}
+		for i := range m.Measures {
+			if v := &m.Measures[i]; v.label() == name || v.Name == name {
+				found = true
+				return v.num, v.num.IsFinite()
+			}
+		}
+		return scaled.Num{}, false
+	}
+	slices.SortStableFunc(models, func(a, b auditedModel) int {
+		x, okX := key(&a)
+		y, okY := key(&b)
+		switch {
+		case okX && okY && descending:
+			return y.Cmp(x)
+		case okX && okY:
+			return x.Cmp(y)
+		case okX:
+			return -1
+		case okY:
+			return 1
+		}
+		return 0
+	})
+	if !found && len(models) > 1 {
+		return usagef("--sort %s: no model has such a measure", by)
+	}
+	return nil
+}
+
+func modelNames(models []auditedModel) []string {
+	paths := make([]string, len(models))
+	for i := range models {
+		paths[i] = models[i].Path
+	}
+	return shortNames(paths)
+}
+
+// maxSideBySide is the number of models up to which each has a column; more
+// have a row each.
+const maxSideBySide = 4
+
+// column is one fact or measure of every model.
+type column struct {
+	label string
+	name  string
+	cells []render.Cell
+	nums  []scaled.Num
+}
+
+// columnsOf lists what the models have, in the order of first appearance.
+func columnsOf(r *auditJSON) []column {
+	var out []column
+	at := map[string]int{}
+	add := func(i int, label, name string, c render.Cell, x scaled.Num) {
+		k, ok := at[label]
+		if !ok {
+			k = len(out)
+			at[label] = k
+			out = append(out, column{label, name, make([]render.Cell, len(r.Models)), make([]scaled.Num, len(r.Models))})
+			for j := range out[k].nums {
+				out[k].nums[j] = scaled.New(math.NaN())
+			}
+		}
+		out[k].cells[i], out[k].nums[i] = c, x
+	}
+	for i := range r.Models {
+		for _, f := range facts {
+			add(i, f.name, "", f.cell(&r.Models[i]), f.num(&r.Models[i]))
+		}
+		show, _ := listed(r.Models[i].Measures)
+		for k := range show {
+			m := &show[k]
+			c := m.cell()
+			if m.Ratio != nil && r.Models[i].Path != r.Baseline {
+				c = render.Ratio(m.ratio)
+			}
+			add(i, m.label(), m.Name, c, m.num)
+		}
+	}
+	return out
+}
+
+// comparison is one table of several models, with the best and the worst of
+// each measure marked.
+func comparison(r *auditJSON) render.Table {
+	names := modelNames(r.Models)
+	cols := columnsOf(r)
+	for k := range cols {
+		cols[k].mark()
+	}
+	title := fmt.Sprintf("%d models", len(names))
+	if len(names) <= maxSideBySide {
+		t := render.Table{Title: title, Columns: append([]string{"measure"}, names...)}
+		for _, c := range cols {
+			t.Add(append([]render.Cell{render.Code(c.label)}, c.cells...)...)
+		}
+		return t
+	}
+	t := render.Table{Title: title, Columns: []string{"model"}}
+	for _, c := range cols {
+		t.Columns = append(t.Columns, c.label)
+	}
+	for i, n := range names {
+		row := []render.Cell{render.Code(n)}
+		for _, c := range cols {
+			row = append(row, c.cells[i])
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// largerIsBetter names the measures of which more is better.
+var largerIsBetter = []string{"margin"}
+
+// unranked names the measures of which neither end is better.
+var unranked = []string{"zero_share"}
+
+// mark marks the smallest value as the best and the largest as the worst, the
+// other way round for margins; facts, and values that are all equal, stay
+// unmarked.
+func (c *column) mark() {
+	if c.name == "" || slices.Contains(unranked, c.name) {
+		return
+	}
+	lo, hi := -1, -1
+	for i, x := range c.nums {
+		if !x.IsFinite() {
+			continue
+		}
+		if lo < 0 || x.Cmp(c.nums[lo]) < 0 {
+			lo = i
+		}
+		if hi < 0 || x.Cmp(c.nums[hi]) > 0 {
+			hi = i
+		}
+	}
+	if lo < 0 || c.nums[lo].Cmp(c.nums[hi]) == 0 {
+		return
+	}
+	if slices.Contains(largerIsBetter, c.name) {
+		lo, hi = hi, lo
+	}
+	c.cells[lo] = c.cells[lo].Marked(render.Best)
+	c.cells[hi] = c.cells[hi].Marked(render.Worst)
+}
+
+func comparisonNotes(r *auditJSON) []string {
+	notes := []string{"Marked: the smallest value of each measure (*) and the largest (!), the other way round for margins."}
+	if r.Baseline != "" {
+		notes = append(notes, "Values followed by x are multiples of those of "+r.Baseline+".")
+	}
+	return notes
+}

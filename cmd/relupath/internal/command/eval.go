@@ -1,0 +1,265 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/dataset"
+)
+
+type evalOptions struct {
+	modelFlags
+	data        string
+	percentiles []string
+	output      string
+}
+
+func (a *app) eval() *cobra.Command {
+	o := &evalOptions{}
+	cmd := &cobra.Command{
+		Use:   "eval MODEL --data SPEC",
+		Short: "Loss, error and margins of a model on labelled examples",
+		Long: `eval evaluates a model on labelled examples and prints the mean loss, the share
+of wrong answers, and percentiles of the margins. The margin of an example is
+the score of its class minus the largest of the others. Scores are the logits
+before a softmax or the like, else the model's outputs. For regression it prints
+the mean squared error.`,
+		Example: `  relupath eval iris.onnx --data csv:iris.csv,header
+  relupath eval iris.onnx --data csv:iris.csv,header --percentile 1,50 --format json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+	}
+	o.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.data, "data", "", dataUsage)
+	f.StringSliceVar(&o.percentiles, "percentile", []string{"0", "1", "5", "10", "50"}, "percentiles of the margins")
+	f.StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	return cmd
+}
+
+// evalJSON is the result of eval, schema relupath.eval/1.
+type evalJSON struct {
+	Schema string `json:"schema"`
+	origin
+	Data     string `json:"data"`
+	Task     string `json:"task"`
+	Examples int    `json:"examples"`
+	// Scores says where the scores were taken; Logits that they enter the
+	// softmax as they are.
+	Scores string `json:"scores"`
+	Logits bool   `json:"logits"`
+	// Loss is named by LossName, a mean over the examples.
+	LossName string   `json:"loss_name"`
+	Loss     *float64 `json:"loss"`
+	// Correct and Error are left out for regression.
+	Correct  *int             `json:"correct,omitempty"`
+	Error    *float64         `json:"error,omitempty"`
+	Margins  []percentileJSON `json:"margins"`
+	Warnings []string         `json:"warnings"`
+}
+
+type percentileJSON struct {
+	Percentile float64  `json:"percentile"`
+	Margin     *float64 `json:"margin"`
+}
+
+func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
+	if o.data == "" {
+		return usagef("eval: give the examples with --data")
+	}
+	percentiles, err := parsePercentiles(o.percentiles)
+	if err != nil {
+		return &usageError{fmt.Errorf("--percentile: %w", err)}
+	}
+	if o.output != "" {
+		if err := a.vacant(o.output); err != nil {
+			return err
+		}
+	}
+	m, err := a.open(ctx, path, &o.modelFlags)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	set, err := loadData(ctx, o.data)
+	if err != nil {
+		return err
+	}
+	at, err := newScoring(m, set)
+	if err != nil {
+		return err
+	}
+	e := newEvaluation(set, at.width)
+	bar := a.progress(set.Len(), "evaluating")
+	err = m.Guard(func() error {
+		return scores(ctx, m.Net, set, at, a.threads, func(first int, y []float64) error {
+			e.add(first, y)
+			_ = bar.Set(first + len(y)/at.width)
+			return nil
+		})
+	})
+	_ = bar.Finish()
+	if err != nil {
+		return err
+	}
+	r := &evalJSON{Schema: "relupath.eval/1", origin: newOrigin(path, m), Data: set.Name(), Task: string(set.Task()),
+		Examples: set.Len(), Scores: at.name, Logits: at.logits, Margins: []percentileJSON{}, Warnings: filled(slices.Clone(m.Warnings))}
+	e.report(r, percentiles)
+	return a.report(evalDocument(r), o.output)
+}
+
+func parsePercentiles(list []string) ([]float64, error) {
+	var out []float64
+	for _, s := range list {
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(v >= 0 && v <= 100) {
+			return nil, fmt.Errorf("%q is no number from 0 to 100", s)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// evaluation gathers what the scores of labelled examples say.
+type evaluation struct {
+	set     *dataset.Set
+	width   int
+	loss    float64
+	correct int
+	margins []float64
+}
+
+func newEvaluation(set *dataset.Set, width int) *evaluation {
+	return &evaluation{set: set, width: width, margins: make([]float64, 0, set.Len())}
+}
+
+// add takes the scores of a batch that begins with an example.
+func (e *evaluation) add(first int, y []float64) {
+	for k := 0; (k+1)*e.width <= len(y); k++ {
+		row := y[k*e.width:][:e.width]
+		if e.set.Task() == dataset.Regression {
+			for i, t := range e.set.Target(first + k) {
+				e.loss += (row[i] - t) * (row[i] - t)
+			}
+			continue
+		}
+		label := e.set.Labels()[first+k]
+		e.loss += crossEntropy(row, label)
+		m := margin(row, label)
+		e.margins = append(e.margins, m)
+		if predicted(row) == label {
+			e.correct++
+		}
+	}
+}
+
+// crossEntropy returns ln sum_c exp(f_c) - f_y, the largest score taken out so
+// that nothing overflows. NaN for NaN scores.
+func crossEntropy(f []float64, y int) float64 {
+	top := slices.Max(f)
+	s := 0.0
+	for _, x := range f {
+		s += math.Exp(x - top)
+	}
+	return math.Log(s) + top - f[y]
+}
+
+// margin returns f_y - max_{c != y} f_c.
+func margin(f []float64, y int) float64 {
+	other := math.Inf(-1)
+	for c, x := range f {
+		if c != y {
+			other = max(other, x)
+		}
+	}
+	return f[y] - other
+}
+
+// predicted returns the first class with the largest score; -1 for NaN scores.
+func predicted(f []float64) int {
+	best := 0
+	for c, x := range f {
+		if math.IsNaN(x) {
+			return -1
+		}
+		if x > f[best] {
+			best = c
+		}
+	}
+	return best
+}
+
+// percentile interpolates linearly between order statistics, as NumPy does by
+// default; v is sorted. NaN for no numbers.
+func percentile(v []float64, p float64) float64 {
+	if len(v) == 0 || math.IsNaN(v[0]) {
+		return math.NaN()
+	}
+	at := p / 100 * float64(len(v)-1)
+	k := min(int(at), len(v)-1)
+	if k == len(v)-1 {
+		return v[k]
+	}
+	return v[k] + (at-float64(k))*(v[k+1]-v[k])
+}
+
+func (e *evaluation) report(r *evalJSON, percentiles []float64) {
+	n := float64(e.set.Len())
+	r.Loss = render.Real(e.loss / n)
+	if e.set.Task() == dataset.Regression {
+		r.LossName = "squared"
+		return
+	}
+	r.LossName = "softmax"
+	wrong := 1 - float64(e.correct)/n
+	r.Correct, r.Error = &e.correct, &wrong
+	slices.Sort(e.margins)
+	for _, p := range percentiles {
+		r.Margins = append(r.Margins, percentileJSON{p, render.Real(percentile(e.margins, p))})
+	}
+}
+
+func evalDocument(r *evalJSON) *render.Document {
+	t := render.Table{Title: r.Path, Columns: []string{"", ""}}
+	t.Add(render.Text("data"), render.Text(r.Data))
+	t.Add(render.Text("examples"), render.Int(r.Examples))
+	t.Add(render.Text("scores"), render.Text(r.Scores))
+	t.Add(render.Text("loss ("+r.LossName+")"), optional(r.Loss))
+	if r.Error != nil {
+		t.Add(render.Text("error"), render.Text(fmt.Sprintf("%.4g%%", 100**r.Error)))
+		t.Add(render.Text("correct"), render.Int(*r.Correct))
+	}
+	d := &render.Document{Title: "relupath eval", Label: "relupath-eval", Data: r, Records: evalRecords(r), Tables: []render.Table{t}, Notes: r.Warnings}
+	if len(r.Margins) > 0 {
+		m := render.Table{Title: "margins", Columns: []string{"percentile", "margin"}}
+		for _, p := range r.Margins {
+			m.Add(render.Float(p.Percentile), optional(p.Margin))
+		}
+		d.Tables = append(d.Tables, m)
+	}
+	return d
+}
+
+// evalRecords is the tidy table: one quantity a row.
+func evalRecords(r *evalJSON) *render.Table {
+	t := &render.Table{Columns: []string{"path", "data", "quantity", "percentile", "value"}}
+	add := func(name string, percentile, value render.Cell) {
+		t.Add(render.Text(r.Path), render.Text(r.Data), render.Text(name), percentile, value)
+	}
+	add("examples", render.Cell{}, render.Int(r.Examples))
+	add("loss_"+r.LossName, render.Cell{}, optional(r.Loss))
+	if r.Error != nil {
+		add("correct", render.Cell{}, render.Int(*r.Correct))
+		add("error", render.Cell{}, optional(r.Error))
+	}
+	for _, p := range r.Margins {
+		add("margin", render.Float(p.Percentile), optional(p.Margin))
+	}
+	return t
+}

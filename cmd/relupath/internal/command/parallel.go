@@ -1,0 +1,67 @@
+package command
+
+import (
+	"context"
+	"sync"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// inOrder computes f for each of n indices from the given number of goroutines
+// and hands every result to take in order, as soon as those before it are
+// taken. A cancelled context, or an error of take, ends it: no further index is
+// begun, what is under way is waited for, and results without a gap before them
+// are still taken after a cancellation. It returns the context's error or
+// take's.
+func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), take func(i int, v T, err error) error) error {
+	type result struct {
+		v   T
+		err error
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var mu sync.Mutex
+	waiting := map[int]result{}
+	next, begun := 0, 0
+	var failed error
+	var wg sync.WaitGroup
+	for range max(1, min(jobs, n)) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				i := begun
+				if i >= n || ctx.Err() != nil {
+					mu.Unlock()
+					return
+				}
+				begun++
+				mu.Unlock()
+				v, err := f(i)
+				mu.Lock()
+				if err == nil || ctx.Err() == nil {
+					waiting[i] = result{v, err}
+				}
+				for failed == nil {
+					r, ok := waiting[next]
+					if !ok {
+						break
+					}
+					delete(waiting, next)
+					if failed = take(next, r.v, r.err); failed != nil {
+						stop(failed)
+					}
+					next++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if failed != nil {
+		return failed
+	}
+	return ctx.Err()
+}
+
+// step moves a progress bar, whose failures to draw do not matter.
+func step(bar *progressbar.ProgressBar) { _ = bar.Add(1) }

@@ -1,0 +1,60 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestInOrder(t *testing.T) {
+	var got []int
+	var most, now atomic.Int32
+	err := inOrder(context.Background(), 3, 40, func(i int) (int, error) {
+		most.Store(max(most.Load(), now.Add(1)))
+		defer now.Add(-1)
+		// Later ones are quicker.
+		time.Sleep(time.Duration(40-i) * 100 * time.Microsecond)
+		if i == 5 {
+			return 0, errors.New("bad")
+		}
+		return i * i, nil
+	}, func(i, v int, err error) error {
+		if (err != nil) != (i == 5) || err == nil && v != i*i {
+			t.Errorf("index %d: %d, %v", i, v, err)
+		}
+		got = append(got, i)
+		return nil
+	})
+	if err != nil || len(got) != 40 || !slices.IsSorted(got) || most.Load() > 3 {
+		t.Errorf("%v, %d at a time: %v", got, most.Load(), err)
+	}
+}
+
+func TestInOrderStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	taken := 0
+	err := inOrder(ctx, 2, 1000, func(i int) (int, error) {
+		if i == 10 {
+			cancel()
+		}
+		return i, nil
+	}, func(int, int, error) error { taken++; return nil })
+	if !errors.Is(err, context.Canceled) || taken < 10 || taken > 20 {
+		t.Errorf("%d taken, error %v", taken, err)
+	}
+	full := errors.New("disk full")
+	begun := atomic.Int32{}
+	err = inOrder(context.Background(), 2, 1000, func(i int) (int, error) { begun.Add(1); return i, nil },
+		func(i, _ int, _ error) error {
+			if i == 3 {
+				return full
+			}
+			return nil
+		})
+	if !errors.Is(err, full) || begun.Load() > 20 {
+		t.Errorf("%d begun, error %v", begun.Load(), err)
+	}
+}
