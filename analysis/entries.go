@@ -1,0 +1,89 @@
+package analysis
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Registry lists every measure, in the order of reports.
+func Registry() []Info {
+	var out []Info
+	for _, e := range entries() {
+		out = append(out, e.Info)
+	}
+	return out
+}
+
+// entries makes the registry: the measures, then those of them that are also
+// reported over the margin.
+func entries() []*entry {
+	base := slices.Concat(pathEntries(), weightEntries(), spectralEntries(), referenceEntries())
+	var over []*entry
+	for _, e := range base {
+		if e.overMargin != notOver {
+			over = append(over, e.over())
+		}
+	}
+	return slices.Concat(base, diagnosticEntries(), marginEntries(), over, boundEntries(), flatnessEntries())
+}
+
+// one wraps a value that nothing else tells apart.
+func one(x scaled.Num) []Measure { return []Measure{{Value: x}} }
+
+// pathEntries are the path norms.
+func pathEntries() []*entry {
+	return []*entry{
+		{
+			Info: Info{Name: "path_norm", Params: []string{"p"},
+				Formula: "(sum over paths of prod |w_e|^p)^(1/p); p = inf: the largest product",
+				LaTeX:   `\Bigl(\sum_{\text{paths}}\prod_e |w_e|^p\Bigr)^{1/p}`,
+				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true},
+			orders: true, overMargin: linear,
+			net: func(r *run) []Measure {
+				var out []Measure
+				for _, p := range r.opt.P {
+					out = append(out, Measure{P: order(p), Value: r.forward.PathNorm(r.path(p))})
+				}
+				return out
+			},
+		},
+		{
+			Info: Info{Name: "path_norm_max_output", Params: []string{"p"},
+				Formula: "max_j phi_j, phi_j = (sum over paths to output j of prod |w_e|^p)^(1/p)",
+				LaTeX:   `\max_j \phi_j,\quad \phi_j=\Bigl(\sum_{\text{paths to }j}\prod_e |w_e|^p\Bigr)^{1/p}`,
+				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true},
+			orders: true, overMargin: linear,
+			net: func(r *run) []Measure {
+				var out []Measure
+				for _, p := range r.opt.P {
+					out = append(out, Measure{P: order(p), Value: r.forward.MaxOutput(r.path(p))})
+				}
+				return out
+			},
+		},
+		{
+			Info: Info{Name: "path_norm_output", Params: []string{"p", "output"},
+				Formula: "phi_j = (sum over paths to output j of prod |w_e|^p)^(1/p)",
+				LaTeX:   `\phi_j=\Bigl(\sum_{\text{paths to }j}\prod_e |w_e|^p\Bigr)^{1/p}`,
+				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true},
+			orders: true,
+			net: func(r *run) []Measure {
+				var out []Measure
+				for _, p := range r.opt.P {
+					for j, x := range r.forward.PerOutput(r.path(p)) {
+						out = append(out, Measure{P: order(p), Output: r.ports[j], Value: x})
+					}
+				}
+				return out
+			},
+		},
+		{
+			Info: Info{Name: "path_2", Formula: "sum over paths of prod w_e^2",
+				LaTeX:  `\sum_{\text{paths}}\prod_e w_e^2`,
+				Source: j20, Unit: "norm squared", Invariant: true, Scope: OfNet, Policy: true},
+			path: []float64{2}, overMargin: squared,
+			net: func(r *run) []Measure { return one(r.forward.PathNorm(r.path(2)).Pow(2)) },
+		},
+	}
+}

@@ -1,0 +1,183 @@
+package analysis
+
+import (
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// body yields the nodes of the body.
+func body(n *dag.Network) func(yield func(*dag.Node) bool) {
+	return func(yield func(*dag.Node) bool) {
+		for i := range n.Nodes {
+			if n.Nodes[i].Zone == dag.Body && !yield(&n.Nodes[i]) {
+				return
+			}
+		}
+	}
+}
+
+// learned returns the stored tensors of the body in order, each once. The
+// running mean and variance of a BatchNormalization are not learned and left
+// out.
+func learned(n *dag.Network) []*dag.Param {
+	var out []*dag.Param
+	seen := map[*dag.Param]bool{}
+	add := func(u *dag.Use) {
+		if u != nil && u.Param != nil && !seen[u.Param] {
+			seen[u.Param] = true
+			out = append(out, u.Param)
+		}
+	}
+	for nd := range body(n) {
+		switch op := nd.Op.(type) {
+		case *dag.Linear:
+			if op.Map != nil {
+				add(op.Map.Weight())
+			}
+			for _, s := range op.Stages {
+				if s.Norm != nil {
+					add(&s.Norm.Gamma)
+					add(&s.Norm.Beta)
+				}
+				for _, v := range []*dag.Vector{s.Mul, s.Add} {
+					if v != nil {
+						add(&v.Use)
+					}
+				}
+			}
+		case *dag.Activation:
+			add(op.Param)
+		}
+	}
+	return out
+}
+
+// parameters counts stored scalars.
+func parameters(n *dag.Network) int {
+	total := 0
+	for _, p := range learned(n) {
+		total += p.Len()
+	}
+	return total
+}
+
+// depth is the largest number of layers on a path; a constant is none.
+func depth(n *dag.Network) int {
+	deep := make([]int, len(n.Nodes))
+	for nd := range body(n) {
+		for _, j := range nd.In {
+			deep[nd.ID] = max(deep[nd.ID], deep[j])
+		}
+		if l, ok := nd.Op.(*dag.Linear); ok && l.Map != nil && l.Free() {
+			deep[nd.ID]++
+		}
+	}
+	d := 0
+	for _, i := range n.Boundary() {
+		d = max(d, deep[i])
+	}
+	return d
+}
+
+// hiddenUnits counts the rows of layers that feed an activation, through
+// identity edges at most. A row counts when one of its elements does.
+func hiddenUnits(n *dag.Network) int {
+	feeds := make([][]bool, len(n.Nodes)) // by element; nil is none
+	mark := func(j, e int) {
+		if feeds[j] == nil {
+			feeds[j] = make([]bool, n.Nodes[j].Len())
+		}
+		feeds[j][e] = true
+	}
+	units := 0
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		nd := &n.Nodes[i]
+		if nd.Zone != dag.Body {
+			continue
+		}
+		if a, ok := nd.Op.(*dag.Activation); ok && !a.Identity() {
+			for e := range nd.Len() {
+				mark(nd.In[0], e)
+			}
+			continue
+		}
+		if feeds[i] == nil {
+			continue
+		}
+		l, ok := nd.Op.(*dag.Linear)
+		if ok && l.Free() {
+			rows := make([]bool, l.Rows())
+			for e, f := range feeds[i] {
+				if row := l.Out().At(e); f && !rows[row] {
+					rows[row] = true
+					units++
+				}
+			}
+			continue
+		}
+		identity(n, nd, func(operand, from, to int) {
+			if feeds[i][to] {
+				mark(nd.In[operand], from)
+			}
+		})
+	}
+	return units
+}
+
+// identity calls f for the identity edges of a node: its operand, the element of
+// that and its own.
+func identity(n *dag.Network, nd *dag.Node, f func(operand, from, to int)) {
+	switch op := nd.Op.(type) {
+	case *dag.Linear: // fixed weights
+		switch m := op.Map.(type) {
+		case *dag.Diagonal:
+			for e := range nd.Len() {
+				f(0, e, e)
+			}
+		case *dag.Average:
+			planes(&m.Window, m.Channels, f)
+		}
+	case *dag.Activation: // of slope 1
+		across(nd, f)
+	case *dag.Select:
+		for e := range nd.Len() {
+			if op.Index == nil {
+				f(0, e, e)
+			} else if op.Index[e] >= 0 {
+				f(0, int(op.Index[e]), e)
+			}
+		}
+	case *dag.Concat:
+		at := 0
+		for k, j := range nd.In {
+			for e := range n.Nodes[j].Len() {
+				f(k, e, at+e)
+			}
+			at += n.Nodes[j].Len()
+		}
+	case *dag.Pool:
+		if op.Window != nil {
+			planes(op.Window, op.Channels, f)
+			return
+		}
+		across(nd, f)
+	case *dag.Add:
+		across(nd, f)
+	}
+}
+
+func across(nd *dag.Node, f func(operand, from, to int)) {
+	for k := range nd.In {
+		for e := range nd.Len() {
+			f(k, e, e)
+		}
+	}
+}
+
+func planes(w *dag.Window, channels int, f func(operand, from, to int)) {
+	nOut, nIn := dag.Size(w.Out()), dag.Size(w.In)
+	w.Taps(func(o, i, _ int) {
+		for c := range channels {
+			f(0, c*nIn+i, c*nOut+o)
+		}
+	})
+}

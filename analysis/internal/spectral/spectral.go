@@ -1,0 +1,379 @@
+// Package spectral computes singular values of matrices that are read row by
+// row, with an error bound.
+package spectral
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/relupath/relupath/analysis/blas"
+)
+
+// Matrix is a matrix that is read a few rows at a time.
+type Matrix struct {
+	Rows, Cols int
+	// Read writes rows [lo, hi) to dst, row-major.
+	Read func(dst []float64, lo, hi int)
+}
+
+// Options says how to iterate. The zero value works.
+type Options struct {
+	// Tolerance is the relative error of the result. Default: 1e-10.
+	Tolerance float64
+	// Seed of the random start.
+	Seed uint64
+	// BLAS does the products. Default: blas.Find().
+	BLAS *blas.Engine
+}
+
+// Result is a largest singular value.
+type Result struct {
+	// Sigma is the value, never more than the true one but for rounding.
+	Sigma float64
+	// Bound is the bound on its relative error: see Norm.
+	Bound float64
+	// Residual is |A^T u - sigma v| / sigma of the singular pair, with u =
+	// A v / sigma exactly.
+	Residual float64
+	// Reads is the number of times that the matrix was read.
+	Reads int
+}
+
+const (
+	// block is the number of vectors that one read of the matrix multiplies.
+	block = 8
+	// most is the size of the basis at which it is condensed, keep the number of
+	// vectors that survive.
+	most, keep = 192, 40
+	// small is the largest number of columns or rows whose singular values are
+	// computed at once.
+	small = 48
+)
+
+// Norm returns sigma_1 of a matrix by a block Lanczos iteration on A^T A with a
+// random start, full reorthogonalisation and thick restarts: one read of the
+// matrix an iteration. It stops once
+//
+//	min(r, r^2/gap) <= 2 Tolerance theta
+//
+// with theta = sigma^2 the largest Ritz value, r = |A^T A v - theta v| its
+// residual and gap its distance to the next Ritz value of another cluster, less
+// that one's residual: then a singular value lies within the relative Tolerance
+// of the result (Parlett, The symmetric eigenvalue problem, theorem 11.7.1). That
+// it is the largest rests on the random start, which meets the dominant singular
+// vector with probability one. A matrix with few rows or columns, where the
+// iteration would span everything, is given to an SVD. Entries should be of
+// moderate size: their squares are summed.
+//
+// A zero or empty matrix gives 0; NaN or Inf in the matrix gives NaN. Errors: a
+// cancelled context. Source: Golub, Underwood, The block Lanczos method, 1977;
+// Wu, Simon, Thick-restart Lanczos, SIAM J. Matrix Anal. 2000.
+func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
+	if opt.Tolerance <= 0 {
+		opt.Tolerance = 1e-10
+	}
+	if opt.BLAS == nil {
+		opt.BLAS = blas.Find()
+	}
+	if m.Rows == 0 || m.Cols == 0 {
+		return Result{}, nil
+	}
+	if min(m.Rows, m.Cols) <= small {
+		v := Values(m)
+		// LAPACK's singular values err by a small multiple of the rounding unit
+		// times the largest.
+		return Result{Sigma: v[0], Bound: 0x1p-52 * float64(min(m.Rows, m.Cols)), Reads: 1}, nil
+	}
+	return newLanczos(m, opt).run(ctx)
+}
+
+// Values returns all singular values, in decreasing order, by LAPACK's QR
+// iteration. NaN or Inf in the matrix gives NaN in every place.
+func Values(m Matrix) []float64 {
+	k := min(m.Rows, m.Cols)
+	if k == 0 {
+		return nil
+	}
+	a := make([]float64, m.Rows*m.Cols)
+	m.Read(a, 0, m.Rows)
+	for _, x := range a {
+		if x-x != 0 {
+			return nans(k)
+		}
+	}
+	d := mat.NewDense(m.Rows, m.Cols, a)
+	var factored mat.Matrix = d
+	// Of a long matrix only the square factor matters.
+	switch {
+	case m.Rows > 2*m.Cols:
+		var qr mat.QR
+		qr.Factorize(d)
+		var r mat.Dense
+		qr.RTo(&r)
+		factored = r.Slice(0, k, 0, k)
+	case m.Cols > 2*m.Rows:
+		var lq mat.LQ
+		lq.Factorize(d)
+		var l mat.Dense
+		lq.LTo(&l)
+		factored = l.Slice(0, k, 0, k)
+	}
+	var svd mat.SVD
+	if !svd.Factorize(factored, mat.SVDNone) {
+		return nans(k)
+	}
+	return svd.Values(nil)
+}
+
+func nans(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = math.NaN()
+	}
+	return out
+}
+
+// lanczos holds the basis as rows: basis[i*n:][:n] is vector i.
+type lanczos struct {
+	m     Matrix
+	opt   Options
+	n     int       // columns of the matrix
+	basis []float64 // size x n, orthonormal
+	size  int
+	h     []float64 // most+block squared: the projection V A^T A V^T
+	ld    int
+	tile  []float64
+	y     []float64
+	next  []float64 // block x n: A^T A times the newest block, then the residual
+	reads int
+	rng   *rand.Rand
+}
+
+func newLanczos(m Matrix, opt Options) *lanczos {
+	ld := most + block
+	return &lanczos{m: m, opt: opt, n: m.Cols, ld: ld,
+		basis: make([]float64, ld*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols),
+		rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed))}
+}
+
+func (l *lanczos) row(i int) []float64 { return l.basis[i*l.n:][:l.n] }
+
+func (l *lanczos) run(ctx context.Context) (Result, error) {
+	for i := range l.next {
+		l.next[i] = l.rng.NormFloat64()
+	}
+	width := l.orthonormalize(min(block, l.n), 0, nil)
+	check := 0
+	for {
+		if err := ctx.Err(); err != nil {
+			return Result{}, fmt.Errorf("spectral norm: %w", err)
+		}
+		old := l.size
+		copy(l.basis[old*l.n:], l.next[:width*l.n])
+		l.size += width
+		scale := l.multiply(old, width)
+		if math.IsNaN(scale) || math.IsInf(scale, 0) {
+			return Result{Sigma: math.NaN(), Reads: l.reads}, nil
+		}
+		l.project(old, width)
+		b := make([]float64, block*block)
+		next := l.orthonormalize(width, scale, b)
+		check++
+		full := l.size+block > most
+		if next > 0 && !full && check%4 != 0 {
+			width = next
+			continue
+		}
+		theta, vec := l.ritz()
+		if res, done := l.converged(theta, vec, b, width, next); done {
+			res.Reads = l.reads
+			return res, nil
+		}
+		if full {
+			l.restart(theta, vec)
+		}
+		width = next
+	}
+}
+
+// multiply sets next to A^T A times basis vectors [at, at+width), and returns
+// the size of the result.
+func (l *lanczos) multiply(at, width int) float64 {
+	rows := max(16, (1<<18)/max(l.n, 1))
+	rows = min(rows, l.m.Rows)
+	if l.tile == nil {
+		l.tile, l.y = make([]float64, rows*l.n), make([]float64, rows*block)
+	}
+	v, z := l.basis[at*l.n:][:width*l.n], l.next[:width*l.n]
+	clear(z)
+	for lo := 0; lo < l.m.Rows; lo += rows {
+		hi := min(lo+rows, l.m.Rows)
+		t := l.tile[:(hi-lo)*l.n]
+		l.m.Read(t, lo, hi)
+		l.opt.BLAS.Dgemm(false, true, width, hi-lo, l.n, 1, v, l.n, t, l.n, 0, l.y, hi-lo)
+		l.opt.BLAS.Dgemm(false, false, width, l.n, hi-lo, 1, l.y, hi-lo, t, l.n, 1, z, l.n)
+	}
+	l.reads++
+	var top float64
+	for i := range width {
+		if s := norm2(z[i*l.n:][:l.n]); !(s <= top) {
+			top = s
+		}
+	}
+	return top
+}
+
+// project stores the products of the new block with the whole basis in h, and
+// takes the basis out of next, twice.
+func (l *lanczos) project(at, width int) {
+	z := l.next[:width*l.n]
+	c := make([]float64, width*l.size)
+	for pass := range 2 {
+		l.opt.BLAS.Dgemm(false, true, width, l.size, l.n, 1, z, l.n, l.basis, l.n, 0, c, l.size)
+		l.opt.BLAS.Dgemm(false, false, width, l.n, l.size, -1, c, l.size, l.basis, l.n, 1, z, l.n)
+		if pass > 0 {
+			return
+		}
+		for j := range width {
+			for i := range l.size {
+				l.h[i*l.ld+at+j], l.h[(at+j)*l.ld+i] = c[j*l.size+i], c[j*l.size+i]
+			}
+		}
+	}
+}
+
+// orthonormalize makes the rows of next orthonormal, drops those that are only
+// rounding next to scale, and returns how many are left. coef (block x block)
+// takes the coefficients: old row i = sum_j coef[i][j] new row j.
+func (l *lanczos) orthonormalize(width int, scale float64, coef []float64) int {
+	kept := 0
+	for i := range width {
+		x := l.next[i*l.n:][:l.n]
+		for range 2 {
+			for j := range kept {
+				q := l.next[j*l.n:][:l.n]
+				d := dot(q, x)
+				if coef != nil {
+					coef[i*block+j] += d
+				}
+				axpy(-d, q, x)
+			}
+		}
+		s := norm2(x)
+		if !(s > 64*0x1p-52*scale) {
+			continue
+		}
+		if coef != nil {
+			coef[i*block+kept] = s
+		}
+		q := l.next[kept*l.n:][:l.n]
+		for e, v := range x {
+			q[e] = v / s
+		}
+		kept++
+	}
+	return kept
+}
+
+// ritz returns the eigenvalues of h in decreasing order, and the eigenvectors as
+// columns of a size x size matrix in the same order.
+func (l *lanczos) ritz() ([]float64, *mat.Dense) {
+	sym := mat.NewSymDense(l.size, nil)
+	for i := range l.size {
+		for j := i; j < l.size; j++ {
+			sym.SetSym(i, j, l.h[i*l.ld+j])
+		}
+	}
+	var eig mat.EigenSym
+	eig.Factorize(sym, true)
+	up := eig.Values(nil)
+	var q mat.Dense
+	eig.VectorsTo(&q)
+	theta := make([]float64, l.size)
+	vec := mat.NewDense(l.size, l.size, nil)
+	for k := range theta {
+		from := l.size - 1 - k
+		theta[k] = up[from]
+		for i := range l.size {
+			vec.Set(i, k, q.At(i, from))
+		}
+	}
+	return theta, vec
+}
+
+// converged decides on the largest Ritz value. The residual of Ritz pair k is
+// coef^T times the last width components of its eigenvector.
+func (l *lanczos) converged(theta []float64, vec *mat.Dense, coef []float64, width, next int) (Result, bool) {
+	if !(theta[0] > 0) {
+		return Result{}, true
+	}
+	residual := func(k int) float64 {
+		var s float64
+		for j := range next {
+			var r float64
+			for i := range width {
+				r += coef[i*block+j] * vec.At(l.size-width+i, k)
+			}
+			s = math.Hypot(s, r)
+		}
+		return s
+	}
+	r := residual(0)
+	bound := r
+	// The first Ritz value that is apart from the first by more than the
+	// residuals bounds the gap; values nearer are of one cluster, whose members
+	// all equal the first within what is asked.
+	for k := 1; k < len(theta); k++ {
+		if theta[0]-theta[k] <= l.opt.Tolerance*theta[0] {
+			continue
+		}
+		if gap := theta[0] - theta[k] - residual(k); gap > 0 {
+			bound = min(bound, r*r/gap)
+		}
+		break
+	}
+	floor := 4 * 0x1p-52 * theta[0]
+	rel := max(bound, floor) / (2 * theta[0])
+	return Result{Sigma: math.Sqrt(theta[0]), Bound: rel, Residual: r / theta[0]}, rel <= l.opt.Tolerance || next == 0
+}
+
+// restart condenses the basis to the largest Ritz vectors.
+func (l *lanczos) restart(theta []float64, vec *mat.Dense) {
+	k := min(keep, l.size)
+	q := make([]float64, k*l.size)
+	for i := range k {
+		for j := range l.size {
+			q[i*l.size+j] = vec.At(j, i)
+		}
+	}
+	out := make([]float64, k*l.n)
+	l.opt.BLAS.Dgemm(false, false, k, l.n, l.size, 1, q, l.size, l.basis, l.n, 0, out, l.n)
+	copy(l.basis, out)
+	clear(l.h)
+	for i := range k {
+		l.h[i*l.ld+i] = theta[i]
+	}
+	l.size = k
+}
+
+func dot(a, b []float64) float64 {
+	var s float64
+	b = b[:len(a)]
+	for i, x := range a {
+		s += x * b[i]
+	}
+	return s
+}
+
+func axpy(c float64, x, y []float64) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] += c * v
+	}
+}
+
+func norm2(x []float64) float64 { return math.Sqrt(dot(x, x)) }

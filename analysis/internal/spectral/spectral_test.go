@@ -1,0 +1,167 @@
+package spectral
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/relupath/relupath/analysis/blas"
+)
+
+func dense(rows, cols int, a []float64) Matrix {
+	return Matrix{rows, cols, func(dst []float64, lo, hi int) { copy(dst, a[lo*cols:hi*cols]) }}
+}
+
+func gaussian(rows, cols int, rng *rand.Rand) []float64 {
+	a := make([]float64, rows*cols)
+	for i := range a {
+		a[i] = rng.NormFloat64()
+	}
+	return a
+}
+
+// orthogonal returns the first k columns of a random orthogonal matrix.
+func orthogonal(n, k int, rng *rand.Rand) *mat.Dense {
+	var qr mat.QR
+	qr.Factorize(mat.NewDense(n, k, gaussian(n, k, rng)))
+	var q mat.Dense
+	qr.QTo(&q)
+	var out mat.Dense
+	out.CloneFrom(q.Slice(0, n, 0, k))
+	return &out
+}
+
+// planted is a matrix of known singular values.
+func planted(rows, cols int, sigma []float64, rng *rand.Rand) []float64 {
+	u, v := orthogonal(rows, len(sigma), rng), orthogonal(cols, len(sigma), rng)
+	for k, s := range sigma {
+		for i := range rows {
+			u.Set(i, k, u.At(i, k)*s)
+		}
+	}
+	var a mat.Dense
+	a.Mul(u, v.T())
+	return a.RawMatrix().Data
+}
+
+func geometric(n int, ratio float64) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = math.Pow(ratio, float64(i))
+	}
+	return out
+}
+
+func TestNormOfPlantedValues(t *testing.T) {
+	cluster := geometric(150, 0.95)
+	for i := range 12 { // more than a block of nearly equal values
+		cluster[i] = 1 + 1e-13*float64(12-i)
+	}
+	close := geometric(150, 0.95)
+	close[0], close[1] = 1, 1-1e-6
+	flat := make([]float64, 150)
+	for i := range flat {
+		flat[i] = 1 - 1e-4*float64(i)
+	}
+	equal := make([]float64, 100)
+	for i := range equal {
+		equal[i] = 3
+	}
+	for _, c := range []struct {
+		name       string
+		rows, cols int
+		sigma      []float64
+	}{
+		{"geometric", 200, 300, geometric(150, 0.9)},
+		{"more than a block equal", 300, 200, cluster},
+		{"two close", 300, 200, close},
+		{"a flat top", 250, 220, flat},
+		{"orthogonal", 100, 130, equal},
+		{"rank one", 100, 120, []float64{7}},
+		{"rank three", 500, 90, []float64{2, 1, 1e-9}},
+		{"wide", 60, 900, geometric(60, 0.97)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := planted(c.rows, c.cols, c.sigma, rand.New(rand.NewPCG(1, 2)))
+			for _, e := range []*blas.Engine{blas.Gonum(), blas.Find()} {
+				got, err := Norm(context.Background(), dense(c.rows, c.cols, a), Options{BLAS: e})
+				if err != nil {
+					t.Fatal(err)
+				}
+				// The planted value itself is off by the rounding of the product.
+				if rel := math.Abs(got.Sigma-c.sigma[0]) / c.sigma[0]; rel > 1e-10 || got.Bound > 1e-10 {
+					t.Errorf("%+v: off by %.2g of %v", got, rel, c.sigma[0])
+				}
+			}
+			values := Values(dense(c.rows, c.cols, a))
+			for i, v := range values {
+				want := 0.0
+				if i < len(c.sigma) {
+					want = c.sigma[i]
+				}
+				// LAPACK's error is relative to the largest value.
+				if math.Abs(v-want) > 1e-13*c.sigma[0] {
+					t.Fatalf("singular value %d: %v, want %v", i, v, want)
+				}
+			}
+		})
+	}
+}
+
+// The edge of a Gaussian matrix's spectrum is dense: compare with LAPACK.
+func TestNormAgainstSVD(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, d := range [][2]int{{300, 300}, {400, 150}, {150, 400}, {49, 49}, {1, 100}, {100, 1}, {10, 10}} {
+		a := gaussian(d[0], d[1], rng)
+		m := dense(d[0], d[1], a)
+		got, err := Norm(context.Background(), m, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Values(m)[0]
+		if rel := math.Abs(got.Sigma-want) / want; rel > 1e-10 {
+			t.Errorf("%v: %+v, want %v (%.2g)", d, got, want, rel)
+		}
+	}
+}
+
+func TestDegenerate(t *testing.T) {
+	for _, d := range [][2]int{{0, 5}, {5, 0}, {60, 70}, {3, 4}} {
+		got, err := Norm(context.Background(), dense(d[0], d[1], make([]float64, d[0]*d[1])), Options{})
+		if err != nil || got.Sigma != 0 {
+			t.Errorf("zero %v: %+v, %v", d, got, err)
+		}
+	}
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		for _, d := range [][2]int{{60, 70}, {3, 4}} {
+			a := gaussian(d[0], d[1], rand.New(rand.NewPCG(1, 1)))
+			a[5] = bad
+			got, err := Norm(context.Background(), dense(d[0], d[1], a), Options{})
+			if err != nil || !math.IsNaN(got.Sigma) {
+				t.Errorf("%v in %v: %+v, %v", bad, d, got, err)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Norm(ctx, dense(100, 100, make([]float64, 10000)), Options{}); err == nil {
+		t.Error("no error from a cancelled context")
+	}
+}
+
+func BenchmarkNorm(b *testing.B) {
+	for _, n := range []int{1000, 4000} {
+		a := gaussian(n, n, rand.New(rand.NewPCG(1, 1)))
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			var r Result
+			for b.Loop() {
+				r, _ = Norm(context.Background(), dense(n, n, a), Options{})
+			}
+			b.ReportMetric(float64(r.Reads), "reads")
+		})
+	}
+}

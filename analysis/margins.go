@@ -1,0 +1,200 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// marginEntries are the measures of margins alone.
+func marginEntries() []*entry {
+	return []*entry{
+		{
+			Info: Info{Name: "margin", Params: []string{"percentile"},
+				Formula: "percentile of f_y - max_{c != y} f_c over the examples, linearly interpolated",
+				LaTeX:   `\gamma=\operatorname{perc}\bigl(f_y-\max_{c\ne y}f_c\bigr)`,
+				Source:  n17, Unit: "output", Invariant: true, Needs: NeedsData, Scope: OfNet},
+			margin: true,
+			net:    func(r *run) []Measure { return one(r.gamma()) },
+		},
+		{
+			Info: Info{Name: "inverse_margin_squared", Params: []string{"percentile"}, Formula: "1 / gamma^2", LaTeX: `1/\gamma^2`,
+				Source: j20 + " (inverse-margin)", Unit: "output^-2", Invariant: true, Needs: NeedsData, Scope: OfNet},
+			margin: true,
+			net: func(r *run) []Measure {
+				return r.withMargin(func(gamma scaled.Num) []Measure { return one(scaled.One.Div(gamma.Pow(2))) })
+			},
+		},
+	}
+}
+
+// overMargin says what dividing by the margin means for a measure.
+type overMargin uint8
+
+const (
+	notOver   overMargin = iota
+	linear               // x / gamma
+	squared              // x / gamma^2
+	logarithm            // x - ln gamma^2
+	rooted               // x / gamma^(2/d)
+)
+
+// over is the entry of a measure over the margin.
+func (e *entry) over() *entry {
+	out := *e
+	out.Name += "_over_margin"
+	out.Params = append(slices.Clone(e.Params), "percentile")
+	out.Needs |= NeedsData
+	out.Scope = OfNet
+	out.margin, out.layer = true, nil
+	plain := e.net
+	form := map[overMargin][2]string{
+		linear:    {"(%s) / gamma", `%s/\gamma`},
+		squared:   {"(%s) / gamma^2", `%s/\gamma^2`},
+		logarithm: {"%s - ln gamma^2", `%s-\ln\gamma^2`},
+		rooted:    {"(%s) / gamma^(2/d)", `%s/\gamma^{2/d}`},
+	}[e.overMargin]
+	out.Formula, out.LaTeX = fmt.Sprintf(form[0], e.Formula), fmt.Sprintf(form[1], e.LaTeX)
+	out.net = func(r *run) []Measure {
+		return r.withMargin(func(gamma scaled.Num) []Measure {
+			ms := plain(r)
+			for i := range ms {
+				x := ms[i].Value
+				switch e.overMargin {
+				case linear:
+					ms[i].Value = x.Div(gamma)
+				case squared:
+					ms[i].Value = x.Div(gamma.Pow(2))
+				case logarithm:
+					ms[i].Value = scaled.New(x.Float64() - 2*gamma.Ln())
+				case rooted:
+					ms[i].Value = x.Div(gamma.Pow(2).Root(float64(max(len(r.matrices()), 1))))
+				}
+				ms[i].Symbols = append(ms[i].Symbols, Symbol{e.Name, x}, Symbol{"gamma", gamma})
+			}
+			return ms
+		})
+	}
+	return &out
+}
+
+// withMargin gives f a positive margin; without one the value is undefined.
+func (r *run) withMargin(f func(gamma scaled.Num) []Measure) []Measure {
+	gamma := r.gamma()
+	if gamma.Frac > 0 {
+		return f(gamma)
+	}
+	r.note("the margin's %v%% percentile is %v: measures over it are undefined", r.opt.Percentile, gamma)
+	ms := f(scaled.One)
+	for i := range ms {
+		ms[i].Value, ms[i].Symbols = scaled.New(math.NaN()), []Symbol{{"gamma", gamma}}
+	}
+	return ms
+}
+
+// checkData checks that data fit the network's inputs and its one output.
+func (r *run) checkData(d *Labelled) error {
+	if d.Batch < 1 || len(d.Labels) != d.Batch {
+		return fmt.Errorf("data of %d examples with %d labels: want one label an example, and an example at least", d.Batch, len(d.Labels))
+	}
+	if len(d.Inputs) != len(r.net.Inputs) {
+		return fmt.Errorf("data for %d inputs, the network has %d", len(d.Inputs), len(r.net.Inputs))
+	}
+	for k, p := range r.net.Inputs {
+		if got, want := len(d.Inputs[k]), d.Batch*r.net.Nodes[p.Node].Len(); got != want {
+			return fmt.Errorf("input %q: %d values for %d examples, want %d: rows of shape %v", p.Name, got, d.Batch, want, r.net.Nodes[p.Node].Shape)
+		}
+	}
+	out := r.net.Boundary()
+	if len(out) != 1 {
+		return fmt.Errorf("margins need one output, the network's homogeneous part has %d", len(out))
+	}
+	classes := max(r.net.Nodes[out[0]].Len(), 2)
+	for i, y := range d.Labels {
+		if y < 0 || y >= classes {
+			return fmt.Errorf("label %d of example %d is outside the network's %d classes", y, i, classes)
+		}
+	}
+	return nil
+}
+
+// evalBatch is the number of examples that are evaluated at a time.
+const evalBatch = 256
+
+// outputs calls f with the output of each example; a network with one output
+// unit f decides between class 1 and class 0 and gives (0, f).
+func (r *run) outputs(n *dag.Network, f func(example int, out []float64)) error {
+	d := r.opt.Data
+	node := n.Boundary()[0]
+	classes := n.Nodes[node].Len()
+	pair := make([]float64, 2)
+	for lo := 0; lo < d.Batch; lo += evalBatch {
+		hi := min(lo+evalBatch, d.Batch)
+		in := make([][]float64, len(d.Inputs))
+		for k, x := range d.Inputs {
+			m := len(x) / d.Batch
+			in[k] = x[lo*m : hi*m]
+		}
+		out, err := n.Eval(r.ctx, in, hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: []int{node}})
+		if err != nil {
+			return err
+		}
+		for i := range hi - lo {
+			y := out[0][i*classes:][:classes]
+			if classes == 1 {
+				pair[0], pair[1] = 0, y[0]
+				y = pair
+			}
+			f(lo+i, y)
+		}
+	}
+	return nil
+}
+
+// margin is f_y - max_{c != y} f_c.
+func margin(out []float64, y int) float64 {
+	best := math.Inf(-1)
+	for c, v := range out {
+		if c != y && !(v <= best) {
+			best = v
+		}
+	}
+	return out[y] - best
+}
+
+// gamma is the percentile of the margins on the body's output: logits, before
+// a softmax in the head.
+func (r *run) gamma() scaled.Num {
+	if r.memo.gamma != nil {
+		return *r.memo.gamma
+	}
+	var m []float64
+	if err := r.outputs(r.net, func(i int, out []float64) {
+		m = append(m, margin(out, r.opt.Data.Labels[i]))
+	}); err != nil {
+		r.err = err
+		return scaled.New(math.NaN())
+	}
+	g := scaled.New(percentile(m, r.opt.Percentile))
+	r.memo.gamma = &g
+	return g
+}
+
+// percentile interpolates linearly between order statistics, as NumPy does; NaN
+// if there is one.
+func percentile(x []float64, p float64) float64 {
+	x = slices.Clone(x)
+	slices.Sort(x) // NaN first
+	if len(x) == 0 || math.IsNaN(x[0]) {
+		return math.NaN()
+	}
+	at := p / 100 * float64(len(x)-1)
+	lo := int(at)
+	if lo+1 >= len(x) {
+		return x[len(x)-1]
+	}
+	return x[lo] + (at-float64(lo))*(x[lo+1]-x[lo])
+}

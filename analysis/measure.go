@@ -1,0 +1,130 @@
+package analysis
+
+import (
+	"math"
+	"math/big"
+	"strconv"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Bias says whether biases count as incoming weights.
+type Bias = paths.Bias
+
+// The bias policies.
+const (
+	IncludeBias = paths.Include
+	ExcludeBias = paths.Exclude
+)
+
+// PQ names a group norm: p within the incoming weights of a unit, q over the
+// units, each in [1, Inf].
+type PQ struct{ P, Q float64 }
+
+// Options says what to measure. The zero value measures everything that one
+// pass over the weights gives.
+type Options struct {
+	// P lists the orders of the path norms, in [1, Inf]. Default: 1, 2, Inf.
+	P []float64
+	// Groups lists the group norms. Default: (1,Inf), (2,Inf), (1,1), (2,1),
+	// (2,2).
+	Groups []PQ
+	// Names lists measures of Registry, or "fast": those that one pass over the
+	// weights gives, and "all". Either leaves out what needs a reference or data
+	// that are not given. Default: fast.
+	Names []string
+	// Bias is the bias policy. Default: IncludeBias.
+	Bias Bias
+	// Threads is the number of goroutines. Default: 1.
+	Threads int
+	// Reference is the network at initialisation, of the same architecture.
+	// Default: none.
+	Reference *dag.Network
+	// Data is for margins, bounds and flatness. Default: none.
+	Data *Labelled
+	// Percentile of the margins that normalised measures and bounds use, in (0,
+	// 100]. Default: 5.
+	Percentile float64
+	// Seed makes random numbers (of flatness and of the starts of iterations).
+	Seed uint64
+}
+
+// Labelled is a set of examples with their classes.
+type Labelled struct {
+	// Inputs has one row-major (Batch x elements) slice for each network input.
+	Inputs [][]float64
+	// Batch is the number of examples.
+	Batch int
+	// Labels has the class of each example, an index into the output.
+	Labels []int
+}
+
+// Report is what Measures gives.
+type Report struct {
+	// Parameters is the number of stored scalars: a shared tensor once, biases,
+	// BatchNormalization's scale and shift and PReLU slopes included, its
+	// running mean and variance not.
+	Parameters int
+	// HiddenUnits is the number of rows (output channels) that feed an activation.
+	HiddenUnits int
+	// Depth is the largest number of layers on a path.
+	Depth int
+	// Paths is the exact number of paths: see paths.Count.
+	Paths *big.Int
+	// Measures has the whole network's, in the order of the registry.
+	Measures []Measure
+	// Layers has each layer's.
+	Layers []Layer
+	// Warnings say what is not as one would expect, such as NaN in a weight.
+	Warnings []string
+}
+
+// Layer is one linear layer of a report.
+type Layer struct {
+	// Name and Op are the node's name and the operators it was read from.
+	Name, Op string
+	// Inputs and Outputs are the numbers of columns (input units or channels)
+	// and of units.
+	Inputs, Outputs int
+	Measures        []Measure
+}
+
+// Measure is one measured value.
+type Measure struct {
+	// Name is the measure's name in the registry.
+	Name string
+	// P and Q are the orders of a norm: "1", "2.5", "inf"; empty where there are
+	// none.
+	P, Q string
+	// Output names one element of the network's output: "y[3]".
+	Output string
+	// Bias is the policy that the value follows: include or exclude.
+	Bias string
+	// Percentile is that of the margin in the value; 0 where there is none.
+	Percentile float64
+	Value      scaled.Num
+	// Defined is false where the value is no number: NaN or Inf in a weight, the
+	// logarithm of a zero, a margin that is not positive.
+	Defined bool
+	// Invariant says that rescaling does not change the value.
+	Invariant bool
+	// Symbols are the values that the formula is made of, so that a reader can
+	// compute it again.
+	Symbols []Symbol
+}
+
+// Symbol is a letter of a formula and its value.
+type Symbol struct {
+	Name  string
+	Value scaled.Num
+}
+
+// order writes an order as reports do.
+func order(p float64) string {
+	if math.IsInf(p, 1) {
+		return "inf"
+	}
+	return strconv.FormatFloat(p, 'g', -1, 64)
+}

@@ -1,0 +1,348 @@
+package analysis
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// entry is a measure of the registry with the functions that compute it. Their
+// results carry what tells them apart (P, Q, Output), Value and Symbols; the rest
+// is filled in from Info.
+type entry struct {
+	Info
+	net   func(r *run) []Measure
+	layer func(r *run, l *layer) []Measure
+	// rows lists the orders of row norms that it needs, groups says that it
+	// needs those of Options.Groups, columns the columns' norms, orders those of
+	// Options.P, path the orders of path norms beyond.
+	rows                    []float64
+	groups, columns, orders bool
+	path                    []float64
+	// overMargin says how the measure is reported over the margin too.
+	overMargin overMargin
+	// margin says that the value depends on the margin's percentile.
+	margin bool
+}
+
+// run is one call of Measures: what is shared between measures is computed
+// once, when it is first asked for.
+type run struct {
+	ctx context.Context
+	net *dag.Network
+	opt Options
+
+	layers  []*layer
+	forward *paths.Values
+	orders  []float64 // of the row norms in forward
+	ports   []string  // the name of each output element
+	memo    memo
+	// err is the first error; what comes after it is not reported.
+	err error
+}
+
+// memo holds what some measures share and others never need.
+type memo struct {
+	gamma *scaled.Num
+	kappa *paths.Kappa
+	notes []string
+}
+
+// note adds a warning, once.
+func (r *run) note(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	if !slices.Contains(r.memo.notes, s) {
+		r.memo.notes = append(r.memo.notes, s)
+	}
+}
+
+// layer is one linear layer with stored weights.
+type layer struct {
+	node *dag.Node
+	op   *dag.Linear
+	// index is the node's.
+	index int
+	// ref is the same layer of the reference network.
+	ref *dag.Linear
+
+	sigma   *scaled.Num
+	nuclear *scaled.Num
+	// diff has the 2-norms of the rows of W - W0, diffSigma its largest singular
+	// value.
+	diff      []scaled.Num
+	diffSigma *scaled.Num
+}
+
+// Measures measures a network. Measures come in the order of the registry.
+//
+// Cost: one pass over the weights for everything that Registry calls OnePass,
+// and what the others say.
+//
+// NaN and infinite weights make the measures that they reach undefined and are
+// named in a warning. Errors: unknown names, orders outside [1, Inf], a measure
+// asked for by name without its data or reference, a reference of another
+// architecture, data that do not fit, a cancelled context.
+func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error) {
+	r, chosen, err := newRun(ctx, n, opt)
+	if err != nil {
+		return nil, fmt.Errorf("analysis: %w", err)
+	}
+	r.pass(chosen)
+	rep := &Report{Paths: paths.Count(n, r.opt.Bias)}
+	rep.Parameters, rep.HiddenUnits, rep.Depth = parameters(n), hiddenUnits(n), depth(n)
+	for _, e := range chosen {
+		if e.net != nil {
+			rep.Measures = append(rep.Measures, r.finish(e, e.net(r))...)
+		}
+		if err := r.failed(); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range r.layers {
+		out := Layer{Name: l.node.Name, Op: l.node.Source, Outputs: l.op.Rows()}
+		if out.Name == "" {
+			out.Name = fmt.Sprintf("node %d", l.index)
+		}
+		if l.op.Map != nil {
+			out.Inputs = l.op.Map.In().N
+		}
+		for _, e := range chosen {
+			if e.layer != nil {
+				out.Measures = append(out.Measures, r.finish(e, e.layer(r, l))...)
+			}
+			if err := r.failed(); err != nil {
+				return nil, err
+			}
+		}
+		rep.Layers = append(rep.Layers, out)
+	}
+	rep.Warnings = r.warnings()
+	return rep, nil
+}
+
+func (r *run) failed() error {
+	if r.err == nil {
+		r.err = r.ctx.Err()
+	}
+	if r.err != nil {
+		return fmt.Errorf("analysis: %w", r.err)
+	}
+	return nil
+}
+
+// newRun checks the options, fills in the defaults and picks the measures.
+func newRun(ctx context.Context, n *dag.Network, opt Options) (*run, []*entry, error) {
+	if opt.P == nil {
+		opt.P = []float64{1, 2, math.Inf(1)}
+	}
+	if opt.Groups == nil {
+		inf := math.Inf(1)
+		opt.Groups = []PQ{{1, inf}, {2, inf}, {1, 1}, {2, 1}, {2, 2}}
+	}
+	if opt.Names == nil {
+		opt.Names = []string{"fast"}
+	}
+	if opt.Percentile == 0 {
+		opt.Percentile = 5
+	}
+	if !(opt.Percentile > 0 && opt.Percentile <= 100) {
+		return nil, nil, fmt.Errorf("percentile %v of the margins: want a number in (0, 100]", opt.Percentile)
+	}
+	for _, p := range opt.P {
+		if !(p >= 1) {
+			return nil, nil, fmt.Errorf("path norm of order %v: want a number from 1 to Inf", p)
+		}
+	}
+	for _, g := range opt.Groups {
+		if !(g.P >= 1) || !(g.Q >= 1) {
+			return nil, nil, fmt.Errorf("group norm (%v, %v): want numbers from 1 to Inf", g.P, g.Q)
+		}
+	}
+	chosen, err := choose(opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &run{ctx: ctx, net: n, opt: opt}
+	for _, i := range n.Layers() {
+		r.layers = append(r.layers, &layer{node: &n.Nodes[i], op: n.Nodes[i].Op.(*dag.Linear), index: i})
+	}
+	if opt.Reference != nil {
+		if err := r.attach(opt.Reference); err != nil {
+			return nil, nil, err
+		}
+	}
+	if opt.Data != nil {
+		if err := r.checkData(opt.Data); err != nil {
+			return nil, nil, err
+		}
+	}
+	return r, chosen, nil
+}
+
+// choose resolves the names of measures, in the registry's order.
+func choose(opt Options) ([]*entry, error) {
+	have := Need(0)
+	if opt.Data != nil {
+		have |= NeedsData
+	}
+	if opt.Reference != nil {
+		have |= NeedsReference
+	}
+	all := entries()
+	want := map[string]bool{}
+	var unknown []string
+	for _, name := range opt.Names {
+		known := name == "fast" || name == "all"
+		for _, e := range all {
+			switch {
+			case name == "all", name == "fast" && e.Cost == OnePass:
+				if e.Needs&^have == 0 {
+					want[e.Name] = true
+				}
+			case name == e.Name:
+				known = true
+				if lack := e.Needs &^ have; lack != 0 {
+					return nil, fmt.Errorf("measure %q needs %s, which is not given", name, lack)
+				}
+				want[e.Name] = true
+			}
+		}
+		if !known {
+			unknown = append(unknown, fmt.Sprintf("%q", name))
+		}
+	}
+	if unknown != nil {
+		return nil, fmt.Errorf("no measure is named %s: see Registry", strings.Join(unknown, ", "))
+	}
+	return slices.DeleteFunc(all, func(e *entry) bool { return !want[e.Name] }), nil
+}
+
+// pass reads the weights once, for everything that the chosen measures need.
+func (r *run) pass(chosen []*entry) {
+	o := paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads, Keep: []int{}}
+	var orders []float64
+	for _, e := range chosen {
+		o.Rows = append(o.Rows, e.rows...)
+		o.Columns = o.Columns || e.columns
+		if e.groups {
+			for _, g := range r.opt.Groups {
+				o.Rows = append(o.Rows, g.P)
+			}
+		}
+		if e.orders {
+			orders = append(orders, r.opt.P...)
+		}
+		orders = append(orders, e.path...)
+	}
+	o.Rows, orders = unique(o.Rows), unique(orders)
+	r.forward = paths.Forward(r.net, orders, o)
+	r.orders = o.Rows
+	for _, i := range r.net.Boundary() {
+		name := ""
+		for _, p := range r.net.Outputs {
+			if p.Node == i {
+				name = p.Name
+			}
+		}
+		if name == "" {
+			name = r.net.Nodes[i].Name
+		}
+		if name == "" {
+			name = fmt.Sprintf("node %d", i)
+		}
+		for e := range r.net.Nodes[i].Len() {
+			r.ports = append(r.ports, fmt.Sprintf("%s[%d]", name, e))
+		}
+	}
+}
+
+func unique(p []float64) []float64 {
+	p = slices.Clone(p)
+	slices.Sort(p)
+	return slices.Compact(p)
+}
+
+// path returns the index of an order in the forward programmes.
+func (r *run) path(p float64) int { return slices.Index(r.forward.P, p) }
+
+// rows returns the p-norms of the rows of a linear node, biases left out.
+func (r *run) rows(node int, p float64) []scaled.Num {
+	return r.forward.Sums[node].Rows[slices.Index(r.orders, p)]
+}
+
+// incoming returns the p-norms of the incoming weights of a linear node's units,
+// with biases under IncludeBias. Fixed weights are none.
+func (r *run) incoming(node int, l *dag.Linear, p float64) []scaled.Num {
+	var out []scaled.Num
+	if l.Map != nil && l.Free() {
+		out = r.rows(node, p)
+	} else {
+		out = make([]scaled.Num, l.Rows())
+	}
+	if r.opt.Bias == ExcludeBias || l.Bias() == nil {
+		return out
+	}
+	out = slices.Clone(out)
+	for i, b := range l.Bias() {
+		out[i] = scaled.Norm([]scaled.Num{out[i], scaled.New(b)}, p)
+	}
+	return out
+}
+
+// finish fills in what the registry knows.
+func (r *run) finish(e *entry, ms []Measure) []Measure {
+	for i := range ms {
+		m := &ms[i]
+		m.Name, m.Invariant = e.Name, e.Invariant
+		m.Bias = ExcludeBias.String()
+		if e.Policy {
+			m.Bias = r.opt.Bias.String()
+		}
+		if e.margin {
+			m.Percentile = r.opt.Percentile
+		}
+		m.Defined = m.Value.IsFinite()
+	}
+	return ms
+}
+
+// warnings names tensors that hold NaN or Inf. The tensors are searched only
+// when a sum came out so.
+func (r *run) warnings() []string {
+	suspect := false
+	for _, s := range r.forward.Sums {
+		if s == nil {
+			continue
+		}
+		for _, rows := range s.Rows {
+			for _, x := range rows {
+				suspect = suspect || !x.IsFinite()
+			}
+		}
+	}
+	for k := range r.forward.P {
+		suspect = suspect || !r.forward.PathNorm(k).IsFinite()
+	}
+	for i := range r.net.Nodes {
+		if l, ok := r.net.Nodes[i].Op.(*dag.Linear); ok {
+			for _, b := range l.Bias() {
+				suspect = suspect || b-b != 0
+			}
+		}
+	}
+	var out []string
+	if suspect {
+		for _, p := range r.net.Params() {
+			if !p.Finite() {
+				out = append(out, fmt.Sprintf("NaN or Inf in %q: the measures that it reaches are undefined", p.Name))
+			}
+		}
+	}
+	return append(out, r.memo.notes...)
+}

@@ -1,0 +1,214 @@
+package analysis
+
+import (
+	"math"
+	"sync"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/spectral"
+	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// spectralEntries are the measures of singular values.
+func spectralEntries() []*entry {
+	return []*entry{
+		{
+			Info: Info{Name: "spectral",
+				Formula: "sigma_1(W), the largest singular value; relative error at most 1e-10 (block Lanczos)",
+				LaTeX:   `\sigma_1(W)`, Source: la, Unit: "norm", Cost: Spectral, Scope: OfLayer},
+			rows:  []float64{math.Inf(1)},
+			layer: func(r *run, l *layer) []Measure { return one(r.spectral(l)) },
+		},
+		{
+			Info: Info{Name: "stable_rank", Formula: "||W||_F^2 / sigma_1(W)^2", LaTeX: `\lVert W\rVert_F^2/\sigma_1(W)^2`,
+				Source: rv07, Unit: "pure", Cost: Spectral, Scope: OfLayer},
+			rows: []float64{2, math.Inf(1)},
+			layer: func(r *run, l *layer) []Measure {
+				return one(r.frobenius(l).Div(r.spectral(l)).Pow(2))
+			},
+		},
+		{
+			Info: Info{Name: "nuclear", Formula: "sum_i sigma_i(W)", LaTeX: `\sum_i\sigma_i(W)`,
+				Source: la, Unit: "norm", Cost: AllSingular, Scope: OfLayer},
+			rows:  []float64{math.Inf(1)},
+			layer: func(r *run, l *layer) []Measure { return one(r.nuclearNorm(l)) },
+		},
+		{
+			Info: Info{Name: "product_spectral", Formula: "prod_l sigma_1(W_l)", LaTeX: `\prod_l\sigma_1(W_l)`,
+				Source: b17, Unit: "norm", Cost: Spectral, Scope: OfNet},
+			rows: []float64{math.Inf(1)}, overMargin: linear,
+			net: func(r *run) []Measure { return one(r.product(r.spectral)) },
+		},
+		{
+			Info: Info{Name: "sum_log_spectral_squared", Formula: "sum_l ln sigma_1(W_l)^2", LaTeX: `\sum_l\ln\sigma_1(W_l)^2`,
+				Source: j20 + " (log-prod-of-spec)", Unit: "log", Cost: Spectral, Scope: OfNet},
+			rows: []float64{math.Inf(1)}, overMargin: logarithm,
+			net: func(r *run) []Measure { return one(r.sumLog(r.spectral)) },
+		},
+		{
+			Info: Info{Name: "sum_of_spectral", Formula: "d (prod_l sigma_1(W_l)^2)^(1/d)",
+				LaTeX:  `d\,\bigl(\prod_l\sigma_1(W_l)^2\bigr)^{1/d}`,
+				Source: j20 + " (sum-of-spec)", Unit: "norm squared", Cost: Spectral, Scope: OfNet},
+			rows: []float64{math.Inf(1)}, overMargin: rooted,
+			net: func(r *run) []Measure { return one(r.geometric(r.spectral)) },
+		},
+		{
+			Info: Info{Name: "fro_over_spec", Formula: "sum_l ||W_l||_F^2 / sigma_1(W_l)^2",
+				LaTeX:  `\sum_l\lVert W_l\rVert_F^2/\sigma_1(W_l)^2`,
+				Source: j20, Unit: "pure", Cost: Spectral, Scope: OfNet},
+			rows: []float64{2, math.Inf(1)}, overMargin: squared,
+			net: func(r *run) []Measure { return one(r.froOverSpec(r.frobenius)) },
+		},
+		{
+			Info: Info{Name: "spec_orig", Formula: "prod_l sigma_1(W_l)^2 * sum_l ||W_l||_F^2 / sigma_1(W_l)^2",
+				LaTeX:  `\prod_l\sigma_1(W_l)^2\sum_l\lVert W_l\rVert_F^2/\sigma_1(W_l)^2`,
+				Source: j20 + " (spec-orig)", Unit: "norm squared", Cost: Spectral, Scope: OfNet},
+			rows: []float64{2, math.Inf(1)}, overMargin: squared,
+			net: func(r *run) []Measure {
+				return one(r.product(r.spectral).Pow(2).Mul(r.froOverSpec(r.frobenius)))
+			},
+		},
+	}
+}
+
+// froOverSpec is sum_l f_l^2 / sigma_l^2.
+func (r *run) froOverSpec(f func(*layer) scaled.Num) scaled.Num {
+	return r.sum(func(l *layer) scaled.Num { return f(l).Div(r.spectral(l)).Pow(2) })
+}
+
+// spectral is sigma_1 of a layer's effective matrix: the largest over its
+// blocks.
+func (r *run) spectral(l *layer) scaled.Num {
+	if l.sigma == nil {
+		x := r.largest(blocks(l.op), r.maxAbs(l))
+		if _, ok := l.op.Map.(*dag.Diagonal); ok {
+			x = r.maxAbs(l)
+		}
+		l.sigma = &x
+	}
+	return *l.sigma
+}
+
+// nuclearNorm is the sum of all singular values of a layer's matrix; sigma_1
+// comes with it.
+func (r *run) nuclearNorm(l *layer) scaled.Num {
+	if l.nuclear != nil {
+		return *l.nuclear
+	}
+	var sum, top scaled.Num
+	if _, ok := l.op.Map.(*dag.Diagonal); ok {
+		for _, x := range r.rows(l.index, math.Inf(1)) {
+			sum, top = sum.Add(x), scaled.Max(top, x)
+		}
+	}
+	for _, m := range blocks(l.op) {
+		if r.ctx.Err() != nil {
+			break
+		}
+		shrunk, exp := m.normalized(r.maxAbs(l))
+		for _, s := range spectral.Values(shrunk) {
+			x := scaled.New(s).Scale(exp)
+			sum, top = sum.Add(x), scaled.Max(top, x)
+		}
+	}
+	l.nuclear, l.sigma = &sum, &top
+	return sum
+}
+
+// largest is the largest singular value over blocks whose largest entry is
+// size.
+func (r *run) largest(ms []matrix, size scaled.Num) scaled.Num {
+	var top scaled.Num
+	for _, m := range ms {
+		shrunk, exp := m.normalized(size)
+		res, err := spectral.Norm(r.ctx, shrunk, spectral.Options{Seed: r.opt.Seed})
+		if err != nil {
+			r.err = err
+			return top
+		}
+		top = scaled.Max(top, scaled.New(res.Sigma).Scale(exp))
+	}
+	return top
+}
+
+// matrix is a block of an effective weight matrix, or a difference of two.
+type matrix struct {
+	rows, cols int
+	read       func(dst []float64, lo, hi int)
+}
+
+// blocks returns a layer's matrix, each block in the order in which it is
+// stored: transposed where the weights lie in x out.
+func blocks(l *dag.Linear) []matrix {
+	var out []matrix
+	for _, b := range l.Blocks() {
+		c, row, col := b.Flip()
+		out = append(out, matrix{c.Rows, c.Cols, func(dst []float64, lo, hi int) {
+			c.ReadRows(dst, lo, hi)
+			for i := lo; i < hi && row != nil; i++ {
+				for j, w := range dst[(i-lo)*c.Cols:][:c.Cols] {
+					dst[(i-lo)*c.Cols+j] = w * row[i]
+				}
+			}
+			for i := 0; i < hi-lo && col != nil; i++ {
+				d := dst[i*c.Cols:][:c.Cols]
+				for j := range d {
+					d[j] *= col[j]
+				}
+			}
+		}})
+	}
+	return out
+}
+
+// tileRows is the number of rows of a matrix that are read at a time.
+func (m *matrix) tileRows() int { return max(1, min(m.rows, (1<<16)/max(m.cols, 1))) }
+
+// tiles reads the matrix once, tile by tile of rows.
+func (m *matrix) tiles(f func(tile []float64, lo, hi int)) {
+	step := m.tileRows()
+	buf := make([]float64, step*m.cols)
+	for lo := 0; lo < m.rows; lo += step {
+		hi := min(lo+step, m.rows)
+		t := buf[:(hi-lo)*m.cols]
+		m.read(t, lo, hi)
+		f(t, lo, hi)
+	}
+}
+
+// normalized returns the matrix for package spectral, times 2^-exp when size,
+// its largest entry, is so large or small that squares would leave float64.
+func (m *matrix) normalized(size scaled.Num) (spectral.Matrix, int64) {
+	out := spectral.Matrix{Rows: m.rows, Cols: m.cols, Read: m.read}
+	const moderate = 200
+	if !size.IsFinite() || size.IsZero() || (size.Exp > -moderate && size.Exp < moderate) {
+		return out, 0
+	}
+	out.Read = func(dst []float64, lo, hi int) {
+		m.read(dst, lo, hi)
+		for i, w := range dst {
+			dst[i] = scaled.New(w).Scale(-size.Exp).Float64()
+		}
+	}
+	return out, size.Exp
+}
+
+// difference is A - B of matrices of one size.
+func difference(a, b matrix, threads int) matrix {
+	var pool sync.Pool
+	return matrix{a.rows, a.cols, func(dst []float64, lo, hi int) {
+		buf, _ := pool.Get().([]float64)
+		if len(buf) < len(dst) {
+			buf = make([]float64, len(dst))
+		}
+		a.read(dst, lo, hi)
+		b.read(buf[:len(dst)], lo, hi)
+		kernel.Parallel(len(dst), threads, 1<<15, func(lo, hi int) {
+			for i, w := range buf[lo:hi] {
+				dst[lo+i] -= w
+			}
+		})
+		pool.Put(buf)
+	}}
+}

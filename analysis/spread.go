@@ -1,0 +1,262 @@
+package analysis
+
+import (
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// diagnosticEntries tell how far a network is from balanced.
+func diagnosticEntries() []*entry {
+	return []*entry{
+		{
+			Info: Info{Name: "balance_spread",
+				Formula: "max - min over live free units of ln(||in||_2 / ||out||_2); tied units count as one",
+				LaTeX:   `\max-\min_v\,\ln\bigl(\lVert\mathrm{in}_v\rVert_2/\lVert\mathrm{out}_v\rVert_2\bigr)`,
+				Source:  s19, Unit: "log", Scope: OfNet, Policy: true},
+			rows: []float64{2}, columns: true,
+			net: func(r *run) []Measure { return one(r.balanceSpread()) },
+		},
+		{
+			Info: Info{Name: "kappa_spread", Params: []string{"p"},
+				Formula: "max - min over edges between live units of ln kappa, kappa = g_in(u) g_out(v), p = 2; a convolution's weight has the sum over its positions",
+				LaTeX:   `\max-\min_{u\to v}\,\ln\kappa_{u\to v}`,
+				Source:  n15b, Unit: "log", Cost: TwoPasses, Scope: OfNet, Policy: true},
+			net: func(r *run) []Measure { return []Measure{{P: order(2), Value: r.kappaSpread()}} },
+		},
+	}
+}
+
+// kappa is that of p = 2.
+func (r *run) kappa() *paths.Kappa {
+	if r.memo.kappa == nil {
+		r.memo.kappa = paths.NewKappa(r.net, 2, paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads})
+	}
+	return r.memo.kappa
+}
+
+// spread gathers the largest and the smallest of positive numbers.
+type spread struct {
+	lo, hi scaled.Num
+	any    bool
+}
+
+func (s *spread) add(x scaled.Num) {
+	if x.IsZero() {
+		return
+	}
+	if !s.any {
+		s.lo, s.hi, s.any = x, x, true
+		return
+	}
+	s.hi = scaled.Max(s.hi, x)
+	if x.Cmp(s.lo) < 0 {
+		s.lo = x
+	}
+}
+
+// log is ln(max/min); 0 for nothing.
+func (s *spread) log() float64 {
+	if !s.any {
+		return 0
+	}
+	return s.hi.Div(s.lo).Ln()
+}
+
+// balanceSpread needs no further read where every unit is live: a row and a
+// column that is not zero has an edge on each side, and so on to the inputs and
+// the outputs. Else the live units are found first.
+func (r *run) balanceSpread() scaled.Num {
+	g := r.net.Groups()
+	in, out := make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
+	live := true
+	for nd := range body(r.net) {
+		if s, ok := nd.Op.(*dag.Select); ok && s.Index != nil {
+			for _, j := range s.Index {
+				live = live && j >= 0
+			}
+		}
+		l, ok := nd.Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		for i, x := range r.incoming(nd.ID, l, 2) {
+			live = live && (!l.Free() || !x.IsZero())
+			square(in, g.Rows[nd.ID][i], x)
+		}
+		if l.Map == nil || !l.Free() {
+			continue
+		}
+		for j, x := range r.forward.Columns[nd.ID] {
+			square(out, g.Cols[nd.ID][j], x)
+		}
+	}
+	for id := range g.Count {
+		live = live && (g.Pin[id] != "" || g.Size[id] == 0 || !out[id].IsZero())
+	}
+	if !live {
+		in, out = r.liveNorms(g)
+	}
+	var s spread
+	for id := range g.Count {
+		if g.Pin[id] == "" && g.Size[id] > 0 && !in[id].IsZero() && !out[id].IsZero() {
+			s.add(in[id].Div(out[id]))
+		}
+	}
+	return scaled.New(s.log() / 2)
+}
+
+// square adds x^2 to a group's sum.
+func square(sum []scaled.Num, id int32, x scaled.Num) {
+	if id != dag.NoGroup {
+		sum[id] = sum[id].Add(x.Mul(x))
+	}
+}
+
+// liveNorms sums the squares of incoming and outgoing weights of each group over
+// edges between live ends.
+func (r *run) liveNorms(g *dag.Groups) (in, out []scaled.Num) {
+	in, out = make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
+	for nd := range body(r.net) {
+		l, ok := nd.Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		rows, cols := r.live(nd, l)
+		if r.opt.Bias == IncludeBias {
+			for i, b := range l.Bias() {
+				if rows[i] {
+					square(in, g.Rows[nd.ID][i], scaled.New(b))
+				}
+			}
+		}
+		if !l.Free() {
+			continue
+		}
+		weights(l, func(row, col int, w float64) {
+			if rows[row] && cols[col] && w != 0 {
+				x := scaled.New(w)
+				square(in, g.Rows[nd.ID][row], x)
+				square(out, g.Cols[nd.ID][col], x)
+			}
+		})
+	}
+	return in, out
+}
+
+// live tells which rows and columns of a layer have a live element.
+func (r *run) live(nd *dag.Node, l *dag.Linear) (rows, cols []bool) {
+	k := r.kappa()
+	rows = make([]bool, l.Rows())
+	for e := range nd.Len() {
+		if k.Live(nd.ID, e) {
+			rows[l.Out().At(e)] = true
+		}
+	}
+	if l.Map == nil {
+		return rows, nil
+	}
+	cols = make([]bool, l.Map.In().N)
+	for e := range r.net.Nodes[nd.In[0]].Len() {
+		if k.Live(nd.In[0], e) {
+			cols[l.Map.In().At(e)] = true
+		}
+	}
+	return rows, cols
+}
+
+// weights calls f for every effective weight once, with its unit and its input
+// unit or channel.
+func weights(l *dag.Linear, f func(row, col int, w float64)) {
+	if d, ok := l.Map.(*dag.Diagonal); ok {
+		for i := range d.Axis.N {
+			w := 1.0
+			if l.Scale() != nil {
+				w = l.Scale()[i]
+			}
+			f(i, i, w)
+		}
+		return
+	}
+	for _, b := range l.Blocks() {
+		m := matrix{b.Rows, b.Cols, b.ReadRows}
+		m.tiles(func(tile []float64, lo, _ int) {
+			for e, w := range tile {
+				f(b.Row+lo+e/b.Cols, b.Col+e%b.Cols/b.Kernel, w)
+			}
+		})
+	}
+}
+
+// kappaSpread looks at every stored weight between live ends, and under
+// IncludeBias at biases.
+func (r *run) kappaSpread() scaled.Num {
+	k := r.kappa()
+	var s spread
+	for nd := range body(r.net) {
+		l, ok := nd.Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		rows, cols := r.live(nd, l)
+		if r.opt.Bias == IncludeBias && l.Bias() != nil {
+			for i, x := range k.Bias(nd.ID) {
+				if rows[i] {
+					s.add(x)
+				}
+			}
+		}
+		if l.Map == nil || !l.Free() {
+			continue
+		}
+		if out, in, ok := k.Factors(nd.ID); ok {
+			var so, si spread
+			for i, x := range out {
+				if rows[i] {
+					so.add(x)
+				}
+			}
+			for j, x := range in {
+				if cols[j] {
+					si.add(x)
+				}
+			}
+			if so.any && si.any {
+				s.add(so.lo.Mul(si.lo))
+				s.add(so.hi.Mul(si.hi))
+			}
+			continue
+		}
+		kappa := k.Weight(nd.ID)
+		if kappa == nil { // a Diagonal's factors
+			kappa = k.Scale(nd.ID, paths.Options{Threads: r.opt.Threads})
+		}
+		for at, x := range kappa {
+			if row, col := place(l.Map, at); rows[row] && cols[col] {
+				s.add(x)
+			}
+		}
+	}
+	return scaled.New(s.log())
+}
+
+// place returns the unit and the input unit or channel of a stored weight.
+func place(m dag.Map, at int) (row, col int) {
+	switch m := m.(type) {
+	case *dag.Dense:
+		if m.InOut {
+			return at % m.Rows, at / m.Rows
+		}
+		return at / m.Cols, at % m.Cols
+	case *dag.Conv:
+		ci, co := m.InChannels/m.Groups, m.OutChannels/m.Groups
+		at /= dag.Size(m.Window.Kernel)
+		if m.Transposed {
+			col, i := at/co, at%co
+			return col/ci*co + i, col
+		}
+		row, j := at/ci, at%ci
+		return row, row/co*ci + j
+	}
+	return at, at
+}
