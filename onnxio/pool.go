@@ -11,8 +11,8 @@ func (o *op) pooled() (v *value, channels int, err error) {
 	if v, err = o.need(0); err != nil {
 		return nil, 0, err
 	}
-	if v.constant() {
-		return nil, 0, refuse("fold constants before export", "it pools a constant")
+	if v, err = o.materialize(v); err != nil {
+		return nil, 0, err
 	}
 	if len(v.shape) < 3 {
 		return nil, 0, refuse("", "an operand of rank %d, want (N, C, spatial...)", len(v.shape))
