@@ -36,10 +36,11 @@ func (d *Dense) check() error {
 	if d.W.Param == nil {
 		return fmt.Errorf("a dense map without a weight")
 	}
-	if d.Rows < 0 || d.Cols < 0 || d.W.Param.Len() != d.Rows*d.Cols {
-		return errLength(fmt.Sprintf("weight %q of %d x %d", d.W.Param.Name, d.Rows, d.Cols), d.W.Param.Len(), d.Rows*d.Cols)
+	want, ok := product(maxElements, d.Rows, d.Cols)
+	if !ok || d.W.Param.Len() != want {
+		return errLength(fmt.Sprintf("weight %q of %d x %d", d.W.Param.Name, d.Rows, d.Cols), d.W.Param.Len(), want)
 	}
-	return nil
+	return d.Out().check()
 }
 
 func (d *Dense) withWeight(u Use) Map {

@@ -1,8 +1,10 @@
 package dag
 
 import (
+	"fmt"
 	"math"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -24,7 +26,7 @@ func (d *Diagonal) In() Axis { return d.Axis }
 // Weight implements Map: none.
 func (d *Diagonal) Weight() *Use { return nil }
 
-func (d *Diagonal) check() error                 { return nil }
+func (d *Diagonal) check() error                 { return d.Axis.check() }
 func (d *Diagonal) withWeight(Use) Map           { return d }
 func (d *Diagonal) edit(a, b []float64) *scaling { return nil }
 
@@ -79,6 +81,9 @@ func (v *Average) check() error {
 	if err := v.Window.check(); err != nil {
 		return err
 	}
+	if v.Channels < 1 {
+		return fmt.Errorf("average pooling of %d channels", v.Channels)
+	}
 	if got, want := len(v.Weights), Size(v.Window.Out()); got != want {
 		return errLength("average weights", got, want)
 	}
@@ -87,14 +92,18 @@ func (v *Average) check() error {
 func (v *Average) withWeight(Use) Map           { return v }
 func (v *Average) edit(a, b []float64) *scaling { return nil }
 
-func (v *Average) eval(_ *evaluator, dst, src []float64, batch int) {
+func (v *Average) eval(ev *evaluator, dst, src []float64, batch int) {
 	nOut, nIn := v.Out().Inner, v.In().Inner
-	clear(dst)
-	v.Window.Taps(func(out, in, _ int) {
-		w := v.Weights[out]
-		for c := 0; c < batch*v.Channels; c++ {
-			dst[c*nOut+out] += w * src[c*nIn+in]
-		}
+	step := v.Window.step()
+	kernel.Parallel(batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
+		v.Window.Runs(func(out, in, _, n int) {
+			for c := lo; c < hi; c++ {
+				d, x := dst[c*nOut+out:][:n], src[c*nIn+in:]
+				for i, w := range v.Weights[out:][:n] {
+					d[i] += w * x[i*step]
+				}
+			}
+		})
 	})
 }
 
@@ -131,6 +140,9 @@ func (v *Average) sums(q *SumRequest, s *Sums) {
 
 // path runs one path programme through the windows, backward when asked.
 func (v *Average) path(pr Path, dst []scaled.Num, backward bool) {
+	if v.fastPath(pr, dst, backward) {
+		return
+	}
 	nOut, nIn := v.Out().Inner, v.In().Inner
 	acc := make([]scaled.Accumulator, len(dst))
 	for i := range acc {
@@ -148,6 +160,40 @@ func (v *Average) path(pr Path, dst []scaled.Num, backward bool) {
 	for i := range acc {
 		dst[i] = acc[i].Norm()
 	}
+}
+
+// fastPath is path in float64; it returns false when that may lose terms.
+func (v *Average) fastPath(pr Path, dst []scaled.Num, backward bool) bool {
+	h, exp, ok := floats(pr.H)
+	w := make([]float64, len(v.Weights))
+	for i, x := range v.Weights {
+		w[i] = math.Abs(x)
+	}
+	if !ok || raise(h, h, pr.P)*raise(w, w, pr.P) < 1e-290 {
+		return false
+	}
+	nOut, nIn, step := v.Out().Inner, v.In().Inner, v.Window.step()
+	s := &series{p: pr.P}
+	acc := make([]float64, len(dst))
+	v.Window.Runs(func(out, in, _, n int) {
+		for c := range v.Channels {
+			o, x := c*nOut+out, c*nIn+in
+			for i := range n {
+				if backward {
+					acc[x+i*step] = s.join(acc[x+i*step], h[o+i]*w[out+i])
+				} else {
+					acc[o+i] = s.join(acc[o+i], h[x+i*step]*w[out+i])
+				}
+			}
+		}
+	})
+	for i, x := range acc {
+		if x > 1e300 {
+			return false
+		}
+		dst[i] = scaled.New(x).Root(rootOf(pr.P)).Scale(exp)
+	}
+	return true
 }
 
 func (v *Average) elements(f func(row, col, out, in int, w float64)) {

@@ -72,9 +72,6 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 			return nil, err
 		}
 		if _, ok := nd.Op.(Input); ok {
-			if vals[i] == nil {
-				return nil, fmt.Errorf("dag: %s is not among the network's inputs", nd.Label())
-			}
 			continue
 		}
 		in := make([][]float64, len(nd.In))

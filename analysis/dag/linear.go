@@ -23,6 +23,13 @@ func (a Axis) Len() int { return a.Outer * a.N * a.Inner }
 // At returns the index of element e.
 func (a Axis) At(e int) int { return e / a.Inner % a.N }
 
+func (a Axis) check() error {
+	if _, ok := product(maxElements, a.Outer, a.N, a.Inner); !ok {
+		return fmt.Errorf("axis of %d x %d x %d elements", a.Outer, a.N, a.Inner)
+	}
+	return nil
+}
+
 // Map is the weight matrix of a Linear layer: *Dense, *Conv, *Diagonal or
 // *Average.
 type Map interface {

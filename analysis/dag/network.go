@@ -119,6 +119,23 @@ func (a *Activation) check(n *Node, in []*Node) error {
 			return fmt.Errorf("slope %d is %v", i, s)
 		}
 	}
+	if a.Param == nil {
+		return nil
+	}
+	switch stored := a.Param.Param; {
+	case stored == nil:
+		return fmt.Errorf("a PReLU without slopes")
+	case a.Index == nil && stored.Len() != 1 && stored.Len() != n.Len():
+		return fmt.Errorf("%d stored slopes for %d elements", stored.Len(), n.Len())
+	case a.Index != nil && len(a.Index) != n.Len():
+		return fmt.Errorf("index of %d for %d elements", len(a.Index), n.Len())
+	default:
+		for i, j := range a.Index {
+			if j < 0 || int(j) >= stored.Len() {
+				return fmt.Errorf("index[%d] = %d is outside %d slopes", i, j, stored.Len())
+			}
+		}
+	}
 	return nil
 }
 
@@ -200,7 +217,8 @@ func (s *Select) check(n *Node, in []*Node) error {
 // Linear with fixed weights.
 type Pool struct {
 	// Window describes a sliding window over one operand of shape
-	// (channels, spatial...); nil is the element-wise maximum over all operands.
+	// (channels, spatial...), padding left out (a window of padding alone has
+	// the maximum -Inf); nil is the element-wise maximum over all operands.
 	Window *Window
 	// Channels is the number of leading channels when Window is set.
 	Channels int
@@ -219,6 +237,9 @@ func (p *Pool) check(n *Node, in []*Node) error {
 	}
 	if err := p.Window.check(); err != nil {
 		return err
+	}
+	if p.Channels < 1 || p.Channels > maxElements {
+		return fmt.Errorf("pooling of %d channels", p.Channels)
 	}
 	if got, want := in[0].Len(), p.Channels*Size(p.Window.In); got != want {
 		return fmt.Errorf("operand of %d elements, window wants %d", got, want)
@@ -309,9 +330,20 @@ func (n *Network) Validate() error {
 			}
 		}
 	}
+	named := make([]bool, len(n.Nodes))
 	for _, p := range n.Inputs {
-		if _, ok := n.Nodes[p.Node].Op.(Input); !ok {
-			return fmt.Errorf("dag: input %q is %s", p.Name, n.Nodes[p.Node].Label())
+		nd := &n.Nodes[p.Node]
+		if _, ok := nd.Op.(Input); !ok {
+			return fmt.Errorf("dag: input %q is %s", p.Name, nd.Label())
+		}
+		if named[p.Node] {
+			return fmt.Errorf("dag: input %q: %s is named twice", p.Name, nd.Label())
+		}
+		named[p.Node] = true
+	}
+	for i := range n.Nodes {
+		if _, ok := n.Nodes[i].Op.(Input); ok && !named[i] {
+			return fmt.Errorf("dag: %s is not among the network's inputs", n.Nodes[i].Label())
 		}
 	}
 	return nil

@@ -25,21 +25,18 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 			return nil, fmt.Errorf("dag: factor %d is %v, want 1: the group is pinned (%s)", i, f, g.Pin[i])
 		}
 	}
-	e := &editor{params: map[*Use]*Param{}, made: map[*Param][]*scaling{}, done: map[*scaling]*Param{}}
+	e := &editor{params: map[*Use]*Param{}, whole: map[*Use]bool{}, made: map[*Param][]*scaling{}, done: map[*scaling]*Param{}}
 	for i := range n.Nodes {
 		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body {
 			e.linear(l, expand(g.Rows[i], c), expand(g.Cols[i], c))
 		}
 	}
-	if e.err != nil {
-		return nil, e.err
-	}
-	return n.Replace(func(u *Use) *Param {
+	return n.replace(func(u *Use) *Param {
 		if p := e.params[u]; p != nil {
 			return p
 		}
 		return u.Param
-	}), nil
+	}, e.whole), nil
 }
 
 // expand returns the factor of each row or column; nil when all are 1.
@@ -64,9 +61,9 @@ func expand(ids []int32, c []float64) []float64 {
 // make one new Param.
 type editor struct {
 	params map[*Use]*Param
+	whole  map[*Use]bool // vectors that now have one value a unit
 	made   map[*Param][]*scaling
 	done   map[*scaling]*Param
-	err    error
 }
 
 // linear edits one layer for row factors r and column factors c (of the
@@ -123,13 +120,22 @@ func inverse(c []float64) []float64 {
 	return out
 }
 
+// ratio returns r/c; nil is all ones.
 func ratio(r, c []float64) []float64 {
-	if c == nil {
+	switch {
+	case c == nil:
 		return r
+	case r == nil:
+		return inverse(c)
 	}
-	out := inverse(c)
-	for i := range r {
-		out[i] *= r[i]
+	out := make([]float64, len(c))
+	same := true
+	for i := range out {
+		out[i] = r[i] / c[i]
+		same = same && out[i] == 1
+	}
+	if same {
+		return nil
 	}
 	return out
 }
@@ -191,13 +197,18 @@ func (e *editor) vector(v *Vector, rows int, m []float64) {
 		shape = []int{rows}
 	}
 	e.params[&v.Use] = v.Param.WithValues(shape, values)
+	e.whole[&v.Use] = true
 }
 
 // Replace returns a copy of the network in which each use's Param is what f
 // gives; f returning u.Param leaves it. A Param that f gives to a broadcast
 // vector with one value a unit replaces the broadcast. Effective weights and
 // slopes follow. It panics when a Param does not fit its use.
-func (n *Network) Replace(f func(u *Use) *Param) *Network {
+func (n *Network) Replace(f func(u *Use) *Param) *Network { return n.replace(f, nil) }
+
+// replace is Replace; the uses in whole get one value a unit, even where the
+// stored tensor had as many values in another order.
+func (n *Network) replace(f func(u *Use) *Param, whole map[*Use]bool) *Network {
 	out := &Network{Nodes: append([]Node(nil), n.Nodes...), Inputs: n.Inputs, Outputs: n.Outputs}
 	for i := range out.Nodes {
 		nd := &out.Nodes[i]
@@ -213,7 +224,7 @@ func (n *Network) Replace(f func(u *Use) *Param) *Network {
 		}
 		switch op := nd.Op.(type) {
 		case *Linear:
-			nd.Op = op.replace(old, repl)
+			nd.Op = op.replace(old, repl, whole)
 		case *Activation:
 			c := *op
 			c.Param = &Use{Param: repl[0], Site: op.Param.Site}
@@ -237,7 +248,7 @@ func (n *Network) Replace(f func(u *Use) *Param) *Network {
 }
 
 // replace returns a copy of l whose uses old[k] hold repl[k].
-func (l *Linear) replace(old []*Use, repl []*Param) *Linear {
+func (l *Linear) replace(old []*Use, repl []*Param, whole map[*Use]bool) *Linear {
 	c := &Linear{Map: l.Map, Units: l.Units, Stages: append([]Stage(nil), l.Stages...)}
 	k := 0
 	if l.Map != nil {
@@ -251,7 +262,7 @@ func (l *Linear) replace(old []*Use, repl []*Param) *Linear {
 			return v
 		}
 		w := *v
-		if repl[k] != v.Param && repl[k].Len() == l.Rows() && v.Param.Len() != l.Rows() {
+		if whole[old[k]] || repl[k] != v.Param && repl[k].Len() == l.Rows() && v.Param.Len() != l.Rows() {
 			w.Index = nil
 		}
 		w.Param = repl[k]

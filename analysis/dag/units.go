@@ -31,7 +31,9 @@ type Groups struct {
 	// Units holds the groups of each node's value; IDs is nil in the head.
 	Units []UnitMap
 	// Rows and Cols hold the groups of each body Linear's rows (units) and
-	// columns; nil for other nodes.
+	// columns; nil for other nodes. A layer that multiplies by constants alone has
+	// no factors of its own; where the elements of one of its rows lie in
+	// different groups (see Units), the row has NoGroup.
 	Rows, Cols [][]int32
 	// Size is the number of units (rows of linear layers) in each group.
 	Size []int
@@ -191,9 +193,7 @@ func (s *grouper) linear(nd *Node, l *Linear) UnitMap {
 	var cols []int32
 	if l.Map != nil {
 		if d, ok := l.Map.(*Diagonal); ok && len(l.uses()) == 0 {
-			// Constant multiples of each element tie nothing across a unit.
-			s.rows[nd.ID], s.cols[nd.ID] = make([]int32, d.Axis.N), make([]int32, d.Axis.N)
-			return s.units[nd.In[0]]
+			return s.constants(nd, l, d)
 		}
 		cols = s.along(&s.units[nd.In[0]], l.Map.In())
 	}
@@ -202,21 +202,82 @@ func (s *grouper) linear(nd *Node, l *Linear) UnitMap {
 		rows = s.fresh(out.N)
 	}
 	s.rows[nd.ID], s.cols[nd.ID] = rows, cols
-	for _, u := range l.uses() {
-		if u.Param.Storage == Unwritable {
-			why := fmt.Sprintf("%q cannot be stored: %s", u.Param.Name, u.Param.Reason)
-			s.pinIDs(rows, why)
-			if l.Map != nil && u == l.Map.Weight() {
-				s.pinIDs(cols, why)
-			}
-		}
-	}
-	for _, st := range l.Stages {
-		if st.Add != nil && st.Add.Param == nil && st.Add.Coef != 0 {
-			s.pinIDs(rows, fmt.Sprintf("%s adds a number that is stored nowhere", nd.Label()))
-		}
-	}
+	s.pinStored(nd, l, rows, cols)
 	return UnitMap{rows, max(out.Inner, 1)}
+}
+
+// constants is a layer that multiplies each element by a number: it ties
+// nothing across a unit. What it adds cannot be rescaled.
+func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal) UnitMap {
+	m := s.units[nd.In[0]]
+	ids := m.IDs
+	if len(ids) != d.Axis.N || m.Inner != d.Axis.Inner {
+		ids = make([]int32, d.Axis.N)
+		for i := range ids {
+			ids[i] = NoGroup
+		}
+	}
+	s.rows[nd.ID], s.cols[nd.ID] = ids, ids
+	for _, st := range l.Stages {
+		if st.Add != nil && st.Add.Coef != 0 {
+			s.pinAll(&m, nowhere(nd))
+		}
+	}
+	return m
+}
+
+func nowhere(nd *Node) string { return nd.Label() + " adds a number that is stored nowhere" }
+
+// pinStored pins the units whose factor would have to be written where it
+// cannot: it follows editor.linear use by use.
+func (s *grouper) pinStored(nd *Node, l *Linear, rows, cols []int32) {
+	pin := func(u *Use, ids ...[]int32) {
+		if u.Param.Storage != Unwritable {
+			return
+		}
+		for _, x := range ids {
+			s.pinIDs(x, fmt.Sprintf("%q cannot be stored: %s", u.Param.Name, u.Param.Reason))
+		}
+	}
+	gain := l.gain()
+	// cur holds the groups whose factors the value that enters a stage has.
+	cur := rows
+	if l.Map != nil {
+		u := l.Map.Weight()
+		if u != nil {
+			pin(u, cols)
+		}
+		switch {
+		case gain < 0 && u != nil:
+			pin(u, rows)
+		case gain >= 0 && u != nil:
+			cur = nil
+		case gain >= 0:
+			cur = cols
+		}
+	}
+	for k := range l.Stages {
+		st := &l.Stages[k]
+		if st.Norm != nil {
+			pin(&st.Norm.Mean, cur)
+			if k == gain {
+				pin(&st.Norm.Gamma, rows, cur)
+				cur = rows
+			}
+			pin(&st.Norm.Beta, cur)
+		}
+		if st.Mul != nil && k == gain && st.Norm == nil {
+			pin(&st.Mul.Use, rows, cur)
+			cur = rows
+		}
+		switch {
+		case st.Add == nil:
+		case st.Add.Param != nil:
+			pin(&st.Add.Use, cur)
+		case st.Add.Coef != 0:
+			s.pinIDs(cur, nowhere(nd))
+		}
+	}
 }
 
 // along ties the elements of every index of the axis and returns one group an

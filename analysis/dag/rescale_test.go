@@ -1,0 +1,401 @@
+package dag_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+)
+
+func evaluate(t interface{ Fatal(...any) }, n *dag.Network, in [][]float64, batch int, nodes []int) [][]float64 {
+	out, err := n.Eval(context.Background(), in, batch, dag.EvalOptions{Values: nodes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func all(n *dag.Network) []int {
+	ids := make([]int, len(n.Nodes))
+	for i := range ids {
+		ids[i] = i
+	}
+	return ids
+}
+
+// Rescaling multiplies every value of the body by its unit's factor, and so
+// leaves the outputs as they are; with factors that are powers of two, in every
+// bit. A factor drawn elsewhere would show: factors are between 1/16 and 16.
+func TestRescaleKeepsTheFunction(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		typ := []dag.DType{dag.Float64, dag.Float32}[rapid.IntRange(0, 1).Draw(t, "type")]
+		net := dagtest.Random(t, dagtest.Options{Features: dagtest.All, Type: typ, Zeros: 0.1})
+		g := net.Groups()
+		exact := rapid.Bool().Draw(t, "powers of two")
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "factors"), 1))
+		c := g.Ones()
+		for i := range c {
+			switch {
+			case g.Pin[i] != "":
+			case exact:
+				c[i] = math.Ldexp(1, rng.IntN(9)-4)
+			default:
+				c[i] = math.Exp2(8*rng.Float64() - 4)
+			}
+		}
+		scaled, err := net.Rescale(g, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const batch = 3
+		in := dagtest.Input(net, batch, 11)
+		before, after := evaluate(t, net, in, batch, all(net)), evaluate(t, scaled, in, batch, all(net))
+		// Stored weights are rounded once more, and values cancel: some hundred
+		// roundings of the type, relative to the largest value met.
+		top := 1.0
+		for i := range before {
+			for e, x := range before[i] {
+				top = max(top, math.Abs(x), math.Abs(after[i][e]))
+			}
+		}
+		tol := 1000 * typ.Epsilon() * top
+		for i := range net.Nodes {
+			m := net.Nodes[i].Len()
+			for e, x := range before[i] {
+				f := 1.0
+				if u := g.Units[i]; u.IDs != nil {
+					if id := u.At(e % m); id != dag.NoGroup {
+						f = c[id]
+					}
+				}
+				got, want := after[i][e], f*x
+				if exact && got != want || !(math.Abs(got-want) <= tol) {
+					t.Fatalf("node %d element %d: %v rescaled to %v, want %v\n%s", i, e%m, x, got, want, net)
+				}
+			}
+		}
+		// The factors' inverse leads back, with powers of two to the same bits.
+		back := make([]float64, len(c))
+		for i := range c {
+			back[i] = 1 / c[i]
+		}
+		again, err := scaled.Rescale(scaled.Groups(), back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if exact {
+			if d := cmp.Diff(before, evaluate(t, again, in, batch, all(net))); d != "" {
+				t.Fatalf("back again: %s", d)
+			}
+		}
+	})
+}
+
+// unionFind is the brute force of Groups: one set a unit of the unrolled graph.
+type unionFind map[int]int
+
+func (u unionFind) find(a int) int {
+	for u[a] != a {
+		a = u[a]
+	}
+	return a
+}
+
+// Groups equals the union of single elements: identity edges tie, a layer with
+// weights starts anew, its positions are one unit.
+func TestGroupsAgainstElements(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		net := dagtest.Random(t, dagtest.Options{Features: dagtest.All &^ dagtest.Fixed, Type: dag.Float64})
+		g := net.Groups()
+		r := dagtest.Unroll(net)
+		sets := unionFind{}
+		for v := range r.Offset[len(net.Nodes)] {
+			sets[v] = v
+		}
+		tie := func(a, b int) { sets[sets.find(a)] = sets.find(b) }
+		zero := map[int]bool{} // elements that are padding
+		first := -1
+		pinned := map[int]bool{}
+		for i := range net.Nodes {
+			nd := &net.Nodes[i]
+			at := func(e int) int { return r.Offset[i] + e }
+			if nd.Zone == dag.Preamble {
+				for e := range nd.Len() {
+					if first < 0 {
+						first = at(e)
+					}
+					tie(at(e), first)
+				}
+				continue
+			}
+			if s, ok := nd.Op.(*dag.Select); ok && s.Index != nil {
+				for e, j := range s.Index {
+					zero[at(e)] = j < 0 || zero[r.Offset[nd.In[0]]+int(j)]
+				}
+			}
+			l, linear := nd.Op.(*dag.Linear)
+			if !linear {
+				carry := nd.Len() > 0
+				for _, x := range r.Edges {
+					if x.Node != i {
+						continue
+					}
+					if _, sel := nd.Op.(*dag.Select); !sel && zero[x.From] {
+						// A sum or maximum with zero follows the others; alone it is zero.
+						continue
+					}
+					tie(x.From, x.To)
+				}
+				if _, sel := nd.Op.(*dag.Select); !sel && carry {
+					for e := range nd.Len() {
+						any, none := false, true
+						for _, x := range r.Edges {
+							if x.Node == i && x.To == at(e) {
+								any = true
+								none = none && zero[x.From]
+							}
+						}
+						zero[at(e)] = any && none
+					}
+				}
+				// Windows belong to one channel, whose positions are tied.
+				if p, ok := nd.Op.(*dag.Pool); ok && p.Window != nil {
+					perUnit(dag.Axis{Outer: 1, N: p.Channels, Inner: dag.Size(p.Window.In)}, r.Offset[nd.In[0]], zero, tie)
+					perUnit(dag.Axis{Outer: 1, N: p.Channels, Inner: dag.Size(p.Window.Out())}, at(0), zero, tie)
+				}
+				continue
+			}
+			if l.Map != nil {
+				perUnit(l.Map.In(), r.Offset[nd.In[0]], zero, tie)
+			}
+			perUnit(l.Out(), at(0), zero, tie)
+			if !l.Free() {
+				l.Elements(func(_, _, out, in int, _ float64) { tie(r.Offset[nd.In[0]]+in, at(out)) })
+			}
+		}
+		for _, p := range net.Outputs {
+			for e := range net.Nodes[p.Node].Len() {
+				if v := r.Offset[p.Node] + e; !zero[v] {
+					pinned[sets.find(v)] = true
+				}
+			}
+		}
+		if first >= 0 {
+			pinned[sets.find(first)] = true
+		}
+		// The same partition: each set is one group and each group one set.
+		group, set := map[int]int32{}, map[int32]int{}
+		for i := range net.Nodes {
+			for e := range net.Nodes[i].Len() {
+				v, id := r.Offset[i]+e, g.Units[i].At(e)
+				if zero[v] || id == dag.NoGroup {
+					if zero[v] != (id == dag.NoGroup) {
+						t.Fatalf("node %d element %d: group %d, zero %v\n%s", i, e, id, zero[v], net)
+					}
+					continue
+				}
+				s := sets.find(v)
+				if old, ok := group[s]; ok && old != id {
+					t.Fatalf("node %d element %d: groups %d and %d are tied\n%s", i, e, old, id, net)
+				}
+				if old, ok := set[id]; ok && old != s {
+					t.Fatalf("node %d element %d: group %d joins what nothing ties\n%s", i, e, id, net)
+				}
+				group[s], set[id] = id, s
+				if pinned[s] != (g.Pin[id] != "") {
+					t.Fatalf("node %d element %d: pinned %v, want %v\n%s", i, e, g.Pin[id], pinned[s], net)
+				}
+			}
+		}
+	})
+}
+
+// perUnit ties the elements of each index of an axis.
+func perUnit(a dag.Axis, offset int, zero map[int]bool, tie func(a, b int)) {
+	first := map[int]int{}
+	for e := range a.Len() {
+		v := offset + e
+		if zero[v] {
+			continue
+		}
+		if old, ok := first[a.At(e)]; ok {
+			tie(v, old)
+		}
+		first[a.At(e)] = v
+	}
+}
+
+// chain is x -> fc1 -> relu -> fc2, with what build does to fc1's value.
+func chain(t *testing.T, build func(b *dag.Builder, h int) int) *dag.Network {
+	t.Helper()
+	var b dag.Builder
+	x := b.Input("x", 2)
+	h := b.Affine("fc1", x, 2, []float64{6, 1, 1, 4}, []float64{1, 2})
+	h = b.Activation("relu", h, 0)
+	b.Output("y", b.Affine("fc2", build(&b, h), 2, []float64{1, 1, 1, 2}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestPins(t *testing.T) {
+	add := func(coef float64) func(b *dag.Builder, h int) int {
+		return func(b *dag.Builder, h int) int {
+			return b.Node(dag.Node{Name: "plus", Source: "Add", In: []int{h}, Shape: []int{2}, Op: &dag.Linear{
+				Map:    &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}},
+				Stages: []dag.Stage{{Add: &dag.Vector{Coef: coef}}}}})
+		}
+	}
+	norm := func(unwritable string) func(b *dag.Builder, h int) int {
+		return func(b *dag.Builder, h int) int {
+			use := func(name string) dag.Use {
+				p := dag.NewParam64(name, []int{2}, []float64{1, 2})
+				if name == unwritable {
+					p.Storage, p.Reason = dag.Unwritable, "it is an input"
+				}
+				return dag.Use{Param: p}
+			}
+			return b.Node(dag.Node{Name: "bn", Source: "BatchNormalization", In: []int{h}, Shape: []int{2}, Op: &dag.Linear{
+				Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}},
+				Stages: []dag.Stage{{Norm: &dag.BatchNorm{Gamma: use("gamma"), Beta: use("beta"),
+					Mean: use("mean"), Var: use("var"), Epsilon: 1e-5}}}}})
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		build func(b *dag.Builder, h int) int
+		// want is the reasons of the pins but for the input's and the output's, in
+		// order of groups: fc1's two units, then those after.
+		want []string
+	}{
+		{"nothing", func(b *dag.Builder, h int) int { return h }, []string{"", ""}},
+		{"an output", func(b *dag.Builder, h int) int { b.Output("h", h); return h },
+			[]string{`graph output "h"`, `graph output "h"`}},
+		{"the head", func(b *dag.Builder, h int) int {
+			b.Node(dag.Node{Name: "soft", Source: "Softmax", In: []int{h}, Shape: []int{2},
+				Op: &dag.Func{Apply: func(dst []float64, in ...[]float64) {}}})
+			return h
+		}, []string{`enters "soft" (Softmax), which is not homogeneous`, `enters "soft" (Softmax), which is not homogeneous`}},
+		{"a skip from the input", func(b *dag.Builder, h int) int { return b.Sum("add", 0, h) },
+			[]string{"an input of the network", "an input of the network"}},
+		{"a number stored nowhere", add(0.5),
+			[]string{`"plus" (Add) adds a number that is stored nowhere`, `"plus" (Add) adds a number that is stored nowhere`}},
+		{"zero stored nowhere", add(0), []string{"", ""}},
+		{"a norm", norm(""), []string{"", "", "", ""}},
+		{"a norm's mean", norm("mean"), []string{`"mean" cannot be stored: it is an input`, `"mean" cannot be stored: it is an input`, "", ""}},
+		{"a norm's scale", norm("gamma"), []string{`"gamma" cannot be stored: it is an input`, `"gamma" cannot be stored: it is an input`,
+			`"gamma" cannot be stored: it is an input`, `"gamma" cannot be stored: it is an input`}},
+		{"a norm's shift", norm("beta"), []string{"", "", `"beta" cannot be stored: it is an input`, `"beta" cannot be stored: it is an input`}},
+		{"a norm's variance", norm("var"), []string{"", "", "", ""}},
+	} {
+		n := chain(t, c.build)
+		g := n.Groups()
+		var got []string
+		seen := map[int32]bool{dag.InputGroup: true}
+		for i := range n.Nodes {
+			if l, ok := n.Nodes[i].Op.(*dag.Linear); ok && l.Free() && n.Nodes[i].Name != "fc2" {
+				for _, id := range g.Rows[i] {
+					if id == dag.InputGroup || !seen[id] {
+						got = append(got, g.Pin[id])
+					}
+					seen[id] = true
+				}
+			}
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+		// A factor for a pinned group is refused.
+		for id := range g.Pin {
+			f := g.Ones()
+			f[id] = 2
+			_, err := n.Rescale(g, f)
+			if (err != nil) != (g.Pin[id] != "") {
+				t.Errorf("%s: factor of group %d (%s): error %v", c.name, id, g.Pin[id], err)
+			}
+			if err != nil && !strings.Contains(err.Error(), g.Pin[id]) {
+				t.Errorf("%s: error %v does not say %q", c.name, err, g.Pin[id])
+			}
+		}
+	}
+}
+
+func TestRescaleRefusesFactors(t *testing.T) {
+	n := chain(t, func(b *dag.Builder, h int) int { return h })
+	g := n.Groups()
+	for _, bad := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		c := g.Ones()
+		c[1] = bad
+		if _, err := n.Rescale(g, c); err == nil || !strings.Contains(err.Error(), fmt.Sprint(bad)) {
+			t.Errorf("factor %v: error %v", bad, err)
+		}
+	}
+}
+
+// An index may say that two units read one stored number; once their factors
+// differ, each gets its own, and as many numbers as before do not hide that.
+func TestRescaleSplitsAnIndexedVector(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 1)
+	w := dag.NewParam64("w", []int{2, 1}, []float64{1, 1})
+	bias := dag.NewParam64("bias", []int{2}, []float64{3, 5})
+	h := b.Node(dag.Node{Name: "fc1", Source: "Gemm", In: []int{x}, Shape: []int{2}, Op: &dag.Linear{
+		Map:    &dag.Dense{W: dag.Use{Param: w}, Rows: 2, Cols: 1},
+		Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: bias}, Coef: 1, Index: []int32{1, 1}}}}}})
+	b.Output("y", b.Affine("fc2", b.Activation("relu", h, 0), 1, []float64{1, 1}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := n.Groups()
+	c := g.Ones()
+	c[g.Rows[h][0]], c[g.Rows[h][1]] = 2, 4
+	r, err := n.Rescale(g, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]float64{10, 20}, r.Nodes[h].Op.(*dag.Linear).Bias()); d != "" {
+		t.Error(d)
+	}
+}
+
+// Uses of one stored tensor that need the same values still share one.
+func TestRescaleKeepsTensorsShared(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	w := dag.NewParam64("w", []int{2, 2}, []float64{1, 2, 3, 4})
+	layer := func(in int) int {
+		return b.Node(dag.Node{Name: "fc", Source: "Gemm", In: []int{in}, Shape: []int{2}, Op: &dag.Linear{
+			Map: &dag.Dense{W: dag.Use{Param: w}, Rows: 2, Cols: 2}}})
+	}
+	one, two := layer(x), layer(x)
+	b.Output("y", b.Affine("out", b.Sum("add", b.Activation("r1", one, 0), b.Activation("r2", two, 0)), 1, []float64{1, 1}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := n.Groups()
+	c := g.Ones()
+	c[g.Rows[one][0]] = 2 // tied to two's unit 0 by the sum
+	r, err := n.Rescale(g, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := r.Params()
+	if len(p) != 2 || p[0].Origin() != w || !p[0].Edited() {
+		t.Fatalf("params after: %v", p)
+	}
+	if d := cmp.Diff([]float64{2, 4, 3, 4}, p[0].Values()); d != "" {
+		t.Error(d)
+	}
+}
