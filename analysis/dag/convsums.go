@@ -2,6 +2,7 @@ package dag
 
 import (
 	"math"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -113,41 +114,77 @@ func newProgramme(c *Conv, m []float64, pr Path, g int, out bool, threads int) *
 		from = outer * Size(c.Window.Out())
 	}
 	r.hs = pr.H[g*from:][:from]
-	r.h, r.he, r.ok = floats(r.hs)
-	hmin := raise(r.h, r.h, r.p)
-	top := 0.0
-	for _, x := range m {
-		if x = math.Abs(x); x > top && x <= math.MaxFloat64 {
-			top = x
-		}
-	}
-	_, e := math.Frexp(top)
+	r.h, r.he, r.ok = scaled.Common(r.hs)
+	hmin := raise(r.h, r.h, 1, r.p, threads)
+	_, e := math.Frexp(largest(m, threads))
+	e = max(-1000, min(e, 1000)) // so that 2^-e is a normal number
 	r.we = int64(e)
 	r.w = make([]float64, len(m))
-	for i, x := range m {
-		r.w[i] = math.Ldexp(math.Abs(x), -e)
-	}
-	wmin := raise(r.w, r.w, r.p)
+	wmin := raise(r.w, m, math.Ldexp(1, -e), r.p, threads)
 	r.exact = r.ok && wmin*hmin > 1e-290
 	return r
 }
 
-// raise writes x^p (x itself for p = Inf) of non-negative numbers to dst and
-// returns the smallest that is not zero; zero when one underflowed.
-func raise(dst, x []float64, p float64) float64 {
+// largest returns the largest finite |x|.
+func largest(x []float64, threads int) float64 {
+	var all sync.Mutex
+	top := 0.0
+	kernel.Parallel(len(x), threads, 1<<14, func(lo, hi int) {
+		m := 0.0
+		for _, v := range x[lo:hi] {
+			if v = math.Abs(v); v > m && v <= math.MaxFloat64 {
+				m = v
+			}
+		}
+		all.Lock()
+		top = max(top, m)
+		all.Unlock()
+	})
+	return top
+}
+
+// raise writes (f*|x|)^p (f*|x| for p = Inf) to dst and returns the smallest
+// that is not the power of zero; zero when one underflowed.
+func raise(dst, x []float64, f, p float64, threads int) float64 {
+	var all sync.Mutex
 	least := math.Inf(1)
-	for i, v := range x {
-		y := v
+	kernel.Parallel(len(x), threads, 1<<14, func(lo, hi int) {
+		m := math.Inf(1)
+		dst := dst[lo:hi]
 		switch {
-		case v == 0 || p == 1 || math.IsInf(p, 1):
+		case p == 1 || math.IsInf(p, 1):
+			for i, v := range x[lo:hi] {
+				y := math.Abs(v) * f
+				dst[i] = y
+				if y < m && v != 0 {
+					m = y
+				}
+			}
+		case p == 2:
+			for i, v := range x[lo:hi] {
+				y := v * f
+				y *= y
+				dst[i] = y
+				if y < m && v != 0 {
+					m = y
+				}
+			}
 		default:
-			y = power(v, p)
+			for i, v := range x[lo:hi] {
+				y := math.Abs(v) * f
+				if y != 0 {
+					y = power(y, p)
+				}
+				dst[i] = y
+				if y < m && v != 0 {
+					m = y
+				}
+			}
 		}
-		dst[i] = y
-		if v > 0 && y < least {
-			least = y
-		}
-	}
+		all.Lock()
+		least = min(least, m)
+		all.Unlock()
+	})
 	return least
 }
 
@@ -165,15 +202,24 @@ func (r *programme) run(dst []scaled.Num) {
 	}
 	dst = dst[r.g*len(sum):][:len(sum)]
 	slow := map[int]*scaled.Accumulator{}
-	for e, x := range sum {
-		if r.exact || r.ok && safeSum(x) {
-			dst[e] = scaled.New(x).Root(rootOf(r.p)).Scale(r.we + r.he)
-			continue
+	var all sync.Mutex
+	kernel.Parallel(len(sum), r.threads, 1<<13, func(lo, hi int) {
+		for e := lo; e < hi; e++ {
+			x := sum[e]
+			switch {
+			case !r.exact && !(r.ok && safeSum(x)):
+				acc := &scaled.Accumulator{}
+				acc.Reset(r.p)
+				all.Lock()
+				slow[e] = acc
+				all.Unlock()
+			case r.p == 2:
+				dst[e] = scaled.New(math.Sqrt(x)).Scale(r.we + r.he)
+			default:
+				dst[e] = scaled.New(x).Root(rootOf(r.p)).Scale(r.we + r.he)
+			}
 		}
-		acc := &scaled.Accumulator{}
-		acc.Reset(r.p)
-		slow[e] = acc
-	}
+	})
 	if len(slow) > 0 {
 		r.slow(slow)
 		for e, acc := range slow {

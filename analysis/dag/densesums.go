@@ -25,10 +25,10 @@ type series struct {
 func newSeries(p float64, hs, dst []scaled.Num, at func(int) int) *series {
 	s := &series{p: p, hs: hs, ok: true, fast: true, dst: dst, at: at}
 	if !ones(hs) {
-		s.h, s.exp, s.ok = floats(hs)
+		s.h, s.exp, s.ok = scaled.Common(hs)
 		s.g = make([]float64, len(s.h))
 		// A factor that lost bits to underflow may meet a large weight.
-		s.fast = raise(s.g, s.h, p) > 1e-290 && s.ok
+		s.fast = raise(s.g, s.h, 1, p, 1) > 1e-290 && s.ok
 	} else {
 		s.hs = nil
 	}

@@ -164,12 +164,12 @@ func (v *Average) path(pr Path, dst []scaled.Num, backward bool) {
 
 // fastPath is path in float64; it returns false when that may lose terms.
 func (v *Average) fastPath(pr Path, dst []scaled.Num, backward bool) bool {
-	h, exp, ok := floats(pr.H)
+	h, exp, ok := scaled.Common(pr.H)
 	w := make([]float64, len(v.Weights))
 	for i, x := range v.Weights {
 		w[i] = math.Abs(x)
 	}
-	if !ok || raise(h, h, pr.P)*raise(w, w, pr.P) < 1e-290 {
+	if !ok || raise(h, h, 1, pr.P, 1)*raise(w, w, 1, pr.P, 1) < 1e-290 {
 		return false
 	}
 	nOut, nIn, step := v.Out().Inner, v.In().Inner, v.Window.step()

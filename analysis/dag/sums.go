@@ -119,11 +119,21 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 		}
 	}
 	for k := range s.Forward {
-		for e := range s.Forward[k] {
-			s.Forward[k][e] = s.Forward[k][e].MulFloat(math.Abs(l.scale[out.At(e)]))
-		}
+		scaleRows(s.Forward[k], l.scale, out, q.Threads)
 	}
 	return s
+}
+
+// scaleRows multiplies the elements of each row by the magnitude of its factor.
+func scaleRows(h []scaled.Num, factor []float64, out Axis, threads int) {
+	kernel.Parallel(out.Outer*out.N, threads, max(1, 1<<12/max(out.Inner, 1)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			f := scaled.New(math.Abs(factor[i%out.N]))
+			for e, x := range h[i*out.Inner:][:out.Inner] {
+				h[i*out.Inner+e] = x.Mul(f)
+			}
+		}
+	})
 }
 
 // nonzeros counts the stored weights of row i that are not zero.
@@ -153,31 +163,6 @@ func mustLen(what string, got, want int) {
 
 func errLength(what string, got, want int) error {
 	return fmt.Errorf("%s: %d values, want %d", what, got, want)
-}
-
-// floats returns h as float64 over the common factor 2^exp, the largest in
-// [0.5, 1). ok is false when a non-zero value is too small for sums of its
-// products to be safe, so that the caller takes the slow way.
-func floats(h []scaled.Num) (v []float64, exp int64, ok bool) {
-	first := true
-	for _, x := range h {
-		if x.Frac != 0 && x.IsFinite() && (first || x.Exp > exp) {
-			exp, first = x.Exp, false
-		}
-	}
-	v = make([]float64, len(h))
-	ok = true
-	for i, x := range h {
-		switch {
-		case x.Frac == 0 || !x.IsFinite():
-			v[i] = x.Frac
-		case exp-x.Exp > 400:
-			ok = false
-		default:
-			v[i] = math.Ldexp(x.Frac, int(x.Exp-exp))
-		}
-	}
-	return v, exp, ok
 }
 
 // safeSum reports whether a sum of p-th powers in float64 lost nothing: it is

@@ -25,8 +25,19 @@ var One = Num{0.5, 1}
 // New returns x as a Num.
 func New(x float64) Num { return norm(x, 0) }
 
+// norm returns f * 2^e. The bits of a normal f are taken apart here: calls of
+// math.Frexp would take most of the time of a path programme.
 func norm(f float64, e int64) Num {
-	if f == 0 || math.IsNaN(f) || math.IsInf(f, 0) {
+	b := math.Float64bits(f)
+	if x := b >> 52 & 0x7ff; x-1 < 0x7fe {
+		return Num{math.Float64frombits(b&^(0x7ff<<52) | 1022<<52), e + int64(x) - 1022}
+	}
+	return normSpecial(f, e)
+}
+
+// normSpecial is norm for zero, subnormal numbers, infinities and NaN.
+func normSpecial(f float64, e int64) Num {
+	if f == 0 || f-f != 0 {
 		return Num{Frac: f}
 	}
 	m, k := math.Frexp(f)
@@ -49,7 +60,7 @@ func FromLog2(l float64) Num {
 func (a Num) IsZero() bool { return a.Frac == 0 }
 
 // IsFinite reports whether a is neither NaN nor an infinity.
-func (a Num) IsFinite() bool { return !math.IsNaN(a.Frac) && !math.IsInf(a.Frac, 0) }
+func (a Num) IsFinite() bool { return a.Frac-a.Frac == 0 }
 
 // Abs returns |a|.
 func (a Num) Abs() Num { return Num{math.Abs(a.Frac), a.Exp} }
@@ -86,10 +97,10 @@ func (a Num) Add(b Num) Num {
 		a, b = b, a
 	}
 	d := a.Exp - b.Exp
-	if d > 1100 {
+	if d > 64 { // below half of the last place
 		return a
 	}
-	return norm(a.Frac+math.Ldexp(b.Frac, int(-d)), a.Exp)
+	return norm(a.Frac+b.Frac*math.Float64frombits(uint64(1023-d)<<52), a.Exp)
 }
 
 // Cmp returns -1, 0 or 1 as a is less than, equal to or greater than b. A NaN
@@ -241,6 +252,32 @@ func (a Num) String() string {
 		s = "-"
 	}
 	return fmt.Sprintf("%s%.5fe%+d", s, math.Pow(10, l-k), int64(k))
+}
+
+// Common returns x as float64 over one factor: x_i = v_i * 2^exp, the largest
+// finite |v_i| in [0.5, 1). ok is false when a number is too small beside the
+// largest for sums of products of the v to be safe; its v is 0 then. NaN and
+// infinities are what they are.
+func Common(x []Num) (v []float64, exp int64, ok bool) {
+	first := true
+	for _, a := range x {
+		if (first || a.Exp > exp) && a.Frac != 0 && a.IsFinite() {
+			exp, first = a.Exp, false
+		}
+	}
+	v = make([]float64, len(x))
+	ok = true
+	for i, a := range x {
+		switch d := exp - a.Exp; {
+		case a.Frac == 0 || !a.IsFinite():
+			v[i] = a.Frac
+		case d > 400:
+			ok = false
+		default:
+			v[i] = a.Frac * math.Float64frombits(uint64(1023-d)<<52)
+		}
+	}
+	return v, exp, ok
 }
 
 // Norm returns (sum_i |x_i|^p)^(1/p) of non-negative numbers, p in [1, Inf]:
