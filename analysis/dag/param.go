@@ -6,6 +6,9 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"unsafe"
+
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // DType is the stored type of a Param's scalars.
@@ -239,40 +242,46 @@ func (p *Param) materialize() {
 	})
 }
 
-// scaleInto writes the scaled values of src[lo:lo+len(dst)] to dst, each
-// rounded once.
-func scaleInto[T float32 | float64](dst []T, s *scaling, src []T, lo int) {
+// scaleInto writes the scaled values of src[lo:lo+len(dst)] to dst. A value's
+// factor a*b is rounded once, the scaled value once more, to the type.
+func scaleInto[T kernel.Float](dst []T, s *scaling, src []T, lo int) {
 	row := s.B * s.K
-	rows := len(src) / max(row, 1)
-	perGroup := max(rows/max(s.groups, 1), 1)
-	for at := lo; at < lo+len(dst); {
+	if row == 0 {
+		return
+	}
+	perGroup := max(len(src)/row/max(s.groups, 1), 1)
+	for at, hi := lo, lo+len(dst); at < hi; {
 		i := at / row
-		j0 := at - i*row
-		end := min(row, j0+lo+len(dst)-at)
+		end := min((i+1)*row, hi)
 		r := 1.0
 		if s.a != nil {
 			r = s.a[i]
 		}
-		d, w := dst[at-lo:][:end-j0], src[at:][:end-j0]
+		d, w := dst[at-lo:end-lo], src[at:end]
 		switch {
 		case s.b == nil && r == 1:
 			copy(d, w)
 		case s.b == nil:
-			for x, v := range w {
-				d[x] = T(r * float64(v))
-			}
-		case s.K == 1:
-			c := s.b[(i/perGroup)*s.B+j0:][:len(w)]
-			for x, v := range w {
-				d[x] = T(r * c[x] * float64(v))
-			}
+			kernel.Scale(d, r, nil, w)
 		default:
-			c := s.b[(i/perGroup)*s.B:]
-			for x, v := range w {
-				d[x] = T(r * c[(j0+x)/s.K] * float64(v))
+			c := s.b[i/perGroup*s.B:][:s.B]
+			if s.K == 1 {
+				kernel.Scale(d, r, c[at-i*row:end-i*row], w)
+			} else {
+				scaleRuns(d, r, c, w, s.K, at-i*row)
 			}
 		}
-		at += end - j0
+		at = end
+	}
+}
+
+// scaleRuns scales runs of k values by r*c[j], from value first of a row on.
+func scaleRuns[T kernel.Float](dst []T, r float64, c []float64, src []T, k, first int) {
+	for at, hi := first, first+len(src); at < hi; {
+		j := at / k
+		end := min((j+1)*k, hi)
+		kernel.Scale(dst[at-first:end-first], r*c[j], nil, src[at-first:end-first])
+		at = end
 	}
 }
 
@@ -280,56 +289,69 @@ func scaleInto[T float32 | float64](dst []T, s *scaling, src []T, lo int) {
 // A lazily scaled Param is computed on the way, so that writing a rescaled
 // tensor needs no second copy of it.
 func (p *Param) AppendRaw(dst []byte, lo, hi int) []byte {
-	var f32 []float32
-	var f64 []float64
-	switch {
-	case p.scale != nil && p.Type == Float64:
-		f64 = make([]float64, hi-lo)
-		scaleInto(f64, p.scale, p.scale.base.Float64s(), lo)
-	case p.scale != nil:
-		f32 = make([]float32, hi-lo)
-		scaleInto(f32, p.scale, p.scale.base.Float32s(), lo)
-	case p.Type == Float64:
-		f64 = p.f64[lo:hi]
-	default:
-		f32 = p.f32[lo:hi]
-	}
-	at := len(dst)
-	dst = slices.Grow(dst, (hi-lo)*p.Type.Size())[:at+(hi-lo)*p.Type.Size()]
+	at, size := len(dst), (hi-lo)*p.Type.Size()
+	dst = slices.Grow(dst, size)[:at+size]
 	out := dst[at:]
 	switch p.Type {
 	case Float64:
-		for i, v := range f64 {
-			binary.LittleEndian.PutUint64(out[8*i:], math.Float64bits(v))
+		v, direct := view[float64](out)
+		if p.scale != nil {
+			scaleInto(v, p.scale, p.scale.base.Float64s(), lo)
+		} else {
+			copy(v, p.f64[lo:hi])
+		}
+		for i := 0; !direct && i < len(v); i++ {
+			binary.LittleEndian.PutUint64(out[8*i:], math.Float64bits(v[i]))
 		}
 	case Float32:
-		for i, v := range f32 {
-			binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v))
+		v, direct := view[float32](out)
+		p.read32(v, lo)
+		for i := 0; !direct && i < len(v); i++ {
+			binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v[i]))
 		}
 	case Float16:
-		for i, v := range f32 {
-			binary.LittleEndian.PutUint16(out[2*i:], Float32ToFloat16(v))
+		v := make([]float32, hi-lo)
+		p.read32(v, lo)
+		for i, x := range v {
+			binary.LittleEndian.PutUint16(out[2*i:], Float32ToFloat16(x))
 		}
 	case BFloat16:
-		for i, v := range f32 {
-			binary.LittleEndian.PutUint16(out[2*i:], Float32ToBFloat16(v))
+		v := make([]float32, hi-lo)
+		p.read32(v, lo)
+		for i, x := range v {
+			binary.LittleEndian.PutUint16(out[2*i:], Float32ToBFloat16(x))
 		}
 	}
 	return dst
 }
 
+// read32 writes values from lo on to dst without keeping them.
+func (p *Param) read32(dst []float32, lo int) {
+	if p.scale != nil {
+		scaleInto(dst, p.scale, p.scale.base.Float32s(), lo)
+		return
+	}
+	copy(dst, p.f32[lo:])
+}
+
+// view returns b as values where the machine stores them as files do, else new
+// values as long (direct false).
+func view[T kernel.Float](b []byte) (v []T, direct bool) {
+	var x T
+	size := int(unsafe.Sizeof(x))
+	n := len(b) / size
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 && uintptr(p)%uintptr(size) == 0 {
+		return unsafe.Slice((*T)(p), n), true
+	}
+	return make([]T, n), false
+}
+
 // Finite reports whether every stored value is finite.
 func (p *Param) Finite() bool {
 	p.materialize()
-	for _, v := range p.f64 {
-		if v-v != 0 {
-			return false
-		}
-	}
-	for _, v := range p.f32 {
-		if v-v != 0 {
-			return false
-		}
-	}
-	return true
+	var r kernel.Row
+	kernel.Add(&r, p.f64)
+	kernel.Add(&r, p.f32)
+	return r.Max-r.Max == 0
 }
