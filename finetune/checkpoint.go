@@ -1,0 +1,398 @@
+package finetune
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/relupath/relupath/finetune/dataset"
+)
+
+// CheckpointName is the file that a run keeps in its checkpoint folder.
+const CheckpointName = "checkpoint.relupath"
+
+// A checkpoint is
+//
+//	magic    8 bytes, the last one the version
+//	length   8 bytes, little endian, of the header
+//	header   JSON: see checkpointHeader
+//	arrays   little endian numbers, in the header's order
+//	sum      4 bytes, CRC-32C of all before it
+const checkpointMagic = "relupck\x01"
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type checkpointHeader struct {
+	// Network, Options and Data tell what the run is of.
+	Network string       `json:"network"`
+	Options []setting    `json:"options"`
+	Data    string       `json:"data"`
+	State   state        `json:"state"`
+	Arrays  []arrayShape `json:"arrays"`
+	// Sums holds the exponents of AdaGrad's sums by tensor.
+	Sums []sumExponent `json:"sums"`
+}
+
+// setting is an option that must not change between the parts of a run.
+type setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+type arrayShape struct {
+	Name string `json:"name"`
+	Len  int    `json:"len"`
+}
+
+type sumExponent struct {
+	Exp int  `json:"exp"`
+	Set bool `json:"set"`
+}
+
+// array is a slice of float32 or float64 with a name.
+type array struct {
+	name string
+	data any
+}
+
+// arrays lists everything that a checkpoint holds besides its header.
+func (c *core[T]) arrays() []array {
+	var out []array
+	add := func(t int, what string, data []T) {
+		if data != nil {
+			out = append(out, array{fmt.Sprintf("%d %s", t, what), data})
+		}
+	}
+	for t, x := range c.prog.Tensors {
+		if x.Frozen {
+			continue
+		}
+		s := c.rule.States()[t]
+		add(t, "weights", x.Data)
+		add(t, "velocity", s.Velocity)
+		add(t, "sum", s.Sum)
+	}
+	return out
+}
+
+func (c *core[T]) exponents() []sumExponent {
+	var out []sumExponent
+	for _, s := range c.rule.States() {
+		out = append(out, sumExponent{s.SumExp, s.SumSet})
+	}
+	return out
+}
+
+func (c *core[T]) setExponents(e []sumExponent) {
+	for t := range c.rule.States() {
+		s := &c.rule.States()[t]
+		s.SumExp, s.SumSet = e[t].Exp, e[t].Set
+	}
+}
+
+// fingerprint identifies a network by its structure and its stored values.
+func (c *core[T]) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintln(h, c.prog.Net)
+	buf := make([]byte, 0, 1<<16)
+	for _, p := range c.prog.Net.Params() {
+		sum := crc32.New(castagnoli)
+		for lo := 0; lo < p.Len(); lo += 1 << 13 {
+			buf = p.AppendRaw(buf[:0], lo, min(lo+1<<13, p.Len()))
+			sum.Write(buf)
+		}
+		fmt.Fprintln(h, p.Name, p.Type, p.Shape, sum.Sum32())
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// settings lists the options on which every bit of a run depends.
+func (t *Trainer) settings() []setting {
+	o := &t.opt
+	var out []setting
+	add := func(name string, value any) { out = append(out, setting{name, fmt.Sprint(value)}) }
+	add("optimizer", o.Optimizer)
+	add("p", o.P)
+	add("bias", o.Bias)
+	add("step size", o.Rate)
+	add("decay of the step size", o.RateDecay)
+	add("normalised step", o.Normalize == NormalizeOn)
+	add("momentum", [3]float64{o.Momentum, o.MomentumRise, o.MomentumMax})
+	add("weight decay", o.WeightDecay)
+	add("path penalty", o.PathPenalty)
+	add("largest norm", o.MaxNorm)
+	add("dropout", o.Dropout)
+	add("loss", o.Loss)
+	add("margin", o.Margin)
+	add("output", o.Output)
+	add("frozen layers", o.Freeze)
+	add("batch", o.Batch)
+	add("seed", o.Seed)
+	add("threads", o.Threads)
+	add("engine", t.run.engineName())
+	return out
+}
+
+func dataName(s *dataset.Set) string {
+	return fmt.Sprintf("%s, %d examples of %v", s.Name(), s.Len(), s.Shape())
+}
+
+// save writes the checkpoint: into a temporary file first, so that the last one
+// stays whole whatever happens.
+func (t *Trainer) save() error {
+	if t.opt.Checkpoint == "" {
+		return nil
+	}
+	if err := os.MkdirAll(t.opt.Checkpoint, 0o777); err != nil {
+		return fmt.Errorf("finetune: checkpoint: %w", err)
+	}
+	path := filepath.Join(t.opt.Checkpoint, CheckpointName)
+	f, err := os.CreateTemp(t.opt.Checkpoint, "."+CheckpointName+".*")
+	if err != nil {
+		return fmt.Errorf("finetune: checkpoint: %w", err)
+	}
+	err = errors.Join(t.write(f), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("finetune: the checkpoint could not be written, the one before it is whole: %w", err)
+	}
+	return nil
+}
+
+func (t *Trainer) write(f io.Writer) error {
+	arrays := t.run.arrays()
+	for k, b := range t.best {
+		if b != nil {
+			arrays = append(arrays, array{fmt.Sprintf("%d best", k), b})
+		}
+	}
+	h := checkpointHeader{Network: t.run.fingerprint(), Options: t.settings(), Data: dataName(t.train), State: t.state, Sums: t.run.exponents()}
+	for _, a := range arrays {
+		h.Arrays = append(h.Arrays, arrayShape{a.name, arrayLen(a.data)})
+	}
+	head, err := json.Marshal(&h)
+	if err != nil {
+		return err
+	}
+	sum := crc32.New(castagnoli)
+	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
+	prefix := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(head)))
+	for _, b := range [][]byte{prefix, head} {
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	for _, a := range arrays {
+		if err := writeFrom(w, a.data); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return binary.Write(f, binary.LittleEndian, sum.Sum32())
+}
+
+func arrayLen(a any) int {
+	switch a := a.(type) {
+	case []float32:
+		return len(a)
+	case []float64:
+		return len(a)
+	}
+	panic("finetune: an array of another type")
+}
+
+// restore reads the checkpoint, if there is one.
+func (t *Trainer) restore() error {
+	path := filepath.Join(t.opt.Checkpoint, CheckpointName)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("finetune: checkpoint: %w", err)
+	}
+	defer f.Close()
+	if err := t.read(f); err != nil {
+		return fmt.Errorf("finetune: checkpoint %s: %w", path, err)
+	}
+	return nil
+}
+
+// summed reads and sums up.
+type summed struct {
+	r   io.Reader
+	sum hash.Hash32
+}
+
+func (s *summed) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.sum.Write(p[:n])
+	return n, err
+}
+
+var errDamaged = errors.New("it is damaged: remove it to start again")
+
+func (t *Trainer) read(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	buffered := bufio.NewReaderSize(f, 1<<16)
+	r := &summed{buffered, crc32.New(castagnoli)}
+	prefix := make([]byte, len(checkpointMagic)+8)
+	if _, err := io.ReadFull(r, prefix); err != nil || !bytes.HasPrefix(prefix, []byte(checkpointMagic[:7])) {
+		return errors.New("it is no checkpoint")
+	}
+	if v := prefix[7]; v != checkpointMagic[7] {
+		return fmt.Errorf("it has version %d, this program reads version %d: resume with the program that wrote it", v, checkpointMagic[7])
+	}
+	length := binary.LittleEndian.Uint64(prefix[8:])
+	if length > uint64(info.Size()) {
+		return errDamaged
+	}
+	head := make([]byte, length)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return errDamaged
+	}
+	var h checkpointHeader
+	if err := json.Unmarshal(head, &h); err != nil {
+		return errDamaged
+	}
+	if err := t.same(&h); err != nil {
+		return err
+	}
+	if err := t.readArrays(r, &h); err != nil {
+		return err
+	}
+	want := r.sum.Sum32()
+	var got uint32
+	if err := binary.Read(buffered, binary.LittleEndian, &got); err != nil || got != want {
+		return errDamaged
+	}
+	t.run.setExponents(h.Sums)
+	t.state = h.State
+	return nil
+}
+
+// same checks that a checkpoint is of this run.
+func (t *Trainer) same(h *checkpointHeader) error {
+	if h.Network != t.run.fingerprint() {
+		return errors.New("it belongs to another model: give the model that the run began with, or another folder")
+	}
+	if got := dataName(t.train); h.Data != got {
+		return fmt.Errorf("the run began with other data (%s, now %s): give the same data, or another folder", h.Data, got)
+	}
+	now := t.settings()
+	if len(now) != len(h.Options) {
+		return errDamaged
+	}
+	for k, s := range h.Options {
+		if s != now[k] {
+			return fmt.Errorf("the run began with %s %s, now it is %s: give the same, or another folder", s.Name, s.Value, now[k].Value)
+		}
+	}
+	return nil
+}
+
+// readArrays fills the tensors. A file that fails its sum has then spoilt them:
+// the run ends with the error.
+func (t *Trainer) readArrays(r io.Reader, h *checkpointHeader) error {
+	arrays := t.run.arrays()
+	if h.State.BestEpoch > 0 {
+		t.run.keep(&t.best)
+		for k, b := range t.best {
+			if b != nil {
+				arrays = append(arrays, array{fmt.Sprintf("%d best", k), b})
+			}
+		}
+	}
+	if len(arrays) != len(h.Arrays) || len(h.Sums) != len(t.run.exponents()) {
+		return errDamaged
+	}
+	for k, a := range arrays {
+		if h.Arrays[k] != (arrayShape{a.name, arrayLen(a.data)}) {
+			return errDamaged
+		}
+		if err := readInto(r, a.data); err != nil {
+			return errDamaged
+		}
+	}
+	return nil
+}
+
+// writeFrom writes little endian numbers, piece by piece.
+func writeFrom(w io.Writer, src any) error {
+	buf := make([]byte, 0, 1<<15)
+	flush := func(full bool) error {
+		if full && len(buf) < cap(buf) {
+			return nil
+		}
+		_, err := w.Write(buf)
+		buf = buf[:0]
+		return err
+	}
+	switch src := src.(type) {
+	case []float32:
+		for _, v := range src {
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+			if err := flush(true); err != nil {
+				return err
+			}
+		}
+	case []float64:
+		for _, v := range src {
+			buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(v))
+			if err := flush(true); err != nil {
+				return err
+			}
+		}
+	}
+	return flush(false)
+}
+
+// readInto reads little endian numbers, piece by piece.
+func readInto(r io.Reader, dst any) error {
+	buf := make([]byte, 1<<15)
+	switch dst := dst.(type) {
+	case []float32:
+		return pieces(r, buf, 4, len(dst), func(i int, b []byte) {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+		})
+	case []float64:
+		return pieces(r, buf, 8, len(dst), func(i int, b []byte) {
+			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(b))
+		})
+	}
+	return nil
+}
+
+func pieces(r io.Reader, buf []byte, size, n int, f func(i int, b []byte)) error {
+	for i := 0; i < n; {
+		k := min(len(buf)/size, n-i)
+		if _, err := io.ReadFull(r, buf[:k*size]); err != nil {
+			return err
+		}
+		for j := range k {
+			f(i+j, buf[j*size:])
+		}
+		i += k
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+// Package engine is the contract between the training loop and what computes a
+// step: the hand-derived engine of package native, and Gorgonia's.
+package engine
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/finetune/internal/optim"
+	"github.com/relupath/relupath/finetune/internal/program"
+)
+
+// Batch is a number of examples, row after row.
+type Batch[T program.Float] struct {
+	N int
+	X []T
+	// Labels are classes; Targets rows of numbers. One of them is nil.
+	Labels  []int
+	Targets []T
+	// Seed and Step determine the dropout.
+	Seed, Step uint64
+}
+
+// Stats are sums over the examples of a batch.
+type Stats struct {
+	N int
+	// Loss is the training loss, Full the loss without truncation.
+	Loss, Full float64
+	// Wrong counts the examples whose largest logit is not their label's.
+	Wrong int
+}
+
+// Add sums two Stats.
+func (s *Stats) Add(t Stats) {
+	s.N += t.N
+	s.Loss += t.Loss
+	s.Full += t.Full
+	s.Wrong += t.Wrong
+}
+
+// Finite reports whether the loss is a number.
+func (s *Stats) Finite() bool { return s.Loss-s.Loss == 0 && s.Full-s.Full == 0 }
+
+// Engine computes on the live slices of one program. An engine is used by one
+// goroutine at a time.
+type Engine[T program.Float] interface {
+	// Name says what it is, for reports.
+	Name() string
+	// Step does one step of an optimizer on a batch. When the loss is not
+	// finite the weights are left as they were, and Stats says so.
+	Step(b *Batch[T], o *optim.Optimizer[T]) (Stats, error)
+	// Gradient writes the gradient of the mean loss into grads, one slice a
+	// tensor, nil where it is not wanted; dropout applies.
+	Gradient(b *Batch[T], grads [][]T) (Stats, error)
+	// Evaluate computes the loss without dropout.
+	Evaluate(b *Batch[T]) (Stats, error)
+	// Logits returns the logits of the last batch, valid until the next call.
+	Logits() []T
+	// Sync makes the host's slices current where the engine keeps the weights
+	// elsewhere.
+	Sync() error
+	// Close frees what the garbage collector does not.
+	Close() error
+}
+
+// LossKind is the loss.
+type LossKind uint8
+
+// The losses, means over examples, of logits f and label y:
+//
+//	Softmax    -f_y + ln sum_c exp f_c
+//	Truncated  the same, but 0 where f_y - max_{c != y} f_c > Margin
+//	Squared    (1/2) sum_c (f_c - t_c)^2, t the targets or the label's unit vector
+const (
+	Softmax LossKind = iota
+	Truncated
+	Squared
+)
+
+// Loss is a loss with its parameter.
+type Loss struct {
+	Kind   LossKind
+	Margin float64
+}
+
+// Of adds the loss of every example to the sums and writes into grad (nil:
+// not wanted) the derivative of the batch's mean.
+func Of[T program.Float](l Loss, b *Batch[T], logits, grad []T) Stats {
+	s := Stats{N: b.N}
+	if b.N == 0 {
+		return s
+	}
+	m := len(logits) / b.N
+	inv := 1 / float64(b.N)
+	for i := range b.N {
+		f := logits[i*m:][:m]
+		var d []T
+		if grad != nil {
+			d = grad[i*m:][:m]
+		}
+		y := -1
+		if b.Labels != nil {
+			y = b.Labels[i]
+			if argmax(f) != y {
+				s.Wrong++
+			}
+		}
+		var loss, full float64
+		if l.Kind == Squared {
+			loss = squared(f, d, row(b.Targets, i, m), y, inv)
+			full = loss
+		} else {
+			loss, full = softmax(l, f, d, y, inv)
+		}
+		s.Loss += loss
+		s.Full += full
+	}
+	return s
+}
+
+func row[T program.Float](t []T, i, m int) []T {
+	if t == nil {
+		return nil
+	}
+	return t[i*m:][:m]
+}
+
+// argmax returns the first index of the largest value; -1 when a NaN is among
+// them.
+func argmax[T program.Float](f []T) int {
+	best := -1
+	for c, v := range f {
+		if v != v {
+			return -1
+		}
+		if best < 0 || v > f[best] {
+			best = c
+		}
+	}
+	return best
+}
+
+// softmax returns the loss of one example, truncated and not, and writes its
+// derivative times inv.
+func softmax[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full float64) {
+	most := math.Inf(-1)
+	rival := math.Inf(-1)
+	for c, v := range f {
+		most = math.Max(most, float64(v))
+		if c != y {
+			rival = math.Max(rival, float64(v))
+		}
+	}
+	sum := 0.0
+	for _, v := range f {
+		sum += math.Exp(float64(v) - most)
+	}
+	full = most + math.Log(sum) - float64(f[y])
+	loss = full
+	if l.Kind == Truncated && float64(f[y])-rival > l.Margin {
+		clear(d)
+		return 0, full
+	}
+	for c := range d {
+		p := math.Exp(float64(f[c])-most) / sum
+		if c == y {
+			p--
+		}
+		d[c] = T(p * inv)
+	}
+	return loss, full
+}
+
+// squared is the squared loss of one example; t nil is the unit vector of y.
+func squared[T program.Float](f, d, t []T, y int, inv float64) float64 {
+	sum := 0.0
+	for c, v := range f {
+		want := 0.0
+		switch {
+		case t != nil:
+			want = float64(t[c])
+		case c == y:
+			want = 1
+		}
+		r := float64(v) - want
+		sum += r * r
+		if d != nil {
+			d[c] = T(r * inv)
+		}
+	}
+	return sum / 2
+}

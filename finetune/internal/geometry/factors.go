@@ -1,0 +1,270 @@
+package geometry
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/finetune/internal/program"
+)
+
+// Factors is one positive number for each element of a stored tensor:
+// Out[i]*In[j]*2^Exp of unit i and input j where it is an outer product, else
+// All[e]*2^Exp. A zero stands for a dead path.
+type Factors struct {
+	Out, In []float64
+	All     []float64
+	Exp     int
+	// InOut says that the tensor is stored inputs x units.
+	InOut bool
+}
+
+// At returns element e, without the exponent.
+func (f *Factors) At(e int) float64 {
+	if f.All != nil {
+		return f.All[e]
+	}
+	if f.InOut {
+		return f.In[e/len(f.Out)] * f.Out[e%len(f.Out)]
+	}
+	return f.Out[e/len(f.In)] * f.In[e%len(f.In)]
+}
+
+// factors caches the inverse kappa of one tensor.
+type factors struct {
+	Factors
+	fresh bool
+}
+
+// reserveFactors allocates what kappa of each trained tensor needs.
+func (g *Geometry[T]) reserveFactors() {
+	for t, x := range g.prog.Tensors {
+		if x.Frozen {
+			continue
+		}
+		g.facts[t].Factors = g.empty(t)
+	}
+}
+
+// empty allocates the factors of a tensor.
+func (g *Geometry[T]) empty(t int) Factors {
+	if op := g.outer(t); op != nil {
+		return Factors{Out: make([]float64, op.Rows), In: make([]float64, op.Cols), InOut: op.InOut}
+	}
+	return Factors{All: make([]float64, len(g.prog.Tensors[t].Data))}
+}
+
+// outer returns the only use of a tensor whose kappa is an outer product.
+func (g *Geometry[T]) outer(t int) *program.Dense {
+	if len(g.uses[t]) != 1 {
+		return nil
+	}
+	op, ok := g.prog.Ops[g.uses[t][0]].(*program.Dense)
+	if !ok || !op.Plain() {
+		return nil
+	}
+	return op
+}
+
+// Inverse returns 1/kappa of a trained tensor, of the last Update; the caller
+// must not keep it beyond the next. The largest factor is near 1.
+func (g *Geometry[T]) Inverse(t int) *Factors {
+	f := &g.facts[t]
+	if f.fresh {
+		return &f.Factors
+	}
+	f.fresh = true
+	if op := g.outer(t); op != nil {
+		f.Exp = -g.raise(f.In, &g.in[op.X], 2) - g.raise(f.Out, &g.out[op.Y], 2)
+		f.Exp += reciprocal(f.In) + reciprocal(f.Out)
+		return &f.Factors
+	}
+	f.Exp = -g.total(t, f.All, 2)
+	f.Exp += reciprocal(f.All)
+	return &f.Factors
+}
+
+// Slope returns sum g_in g_out |coef|^p over the uses of a trained tensor:
+// times p |w|^(p-1) sign(w), the derivative of ||pi||_p^p. It allocates.
+func (g *Geometry[T]) Slope(t int) Factors {
+	f := g.empty(t)
+	if op := g.outer(t); op != nil {
+		f.Exp = g.raise(f.In, &g.in[op.X], g.opt.P) + g.raise(f.Out, &g.out[op.Y], g.opt.P)
+		return f
+	}
+	f.Exp = g.total(t, f.All, g.opt.P)
+	return f
+}
+
+// raise writes h^q, h = g^(1/p), and returns the exponent: for q = 2 the factor
+// of kappa, for q = p that of the path norm. A vector holds g for p = 2.
+func (g *Geometry[T]) raise(dst []float64, x *vec, q float64) int {
+	switch {
+	case !x.set:
+		clear(dst)
+		return 0
+	case g.opt.P == 2 || q == 1:
+		copy(dst, x.v)
+		return x.e
+	case q == 2:
+		for i, v := range x.v {
+			dst[i] = v * v
+		}
+		return 2 * x.e
+	}
+	// x.e need not be a whole number once multiplied by q: it is folded in.
+	whole := math.Floor(q * float64(x.e))
+	rest := math.Exp2(q*float64(x.e) - whole)
+	for i, v := range x.v {
+		dst[i] = math.Pow(v, q) * rest
+	}
+	return int(whole)
+}
+
+// reciprocal replaces positive numbers by their reciprocals over 2^k, the
+// largest near 1, and returns k. Zero and what is not finite become zero.
+func reciprocal(x []float64) int {
+	most := 0.0
+	for i, v := range x {
+		r := 1 / v
+		if v == 0 || r-r != 0 || v-v != 0 {
+			r = 0
+		}
+		x[i] = r
+		most = math.Max(most, r)
+	}
+	if most == 0 {
+		return 0
+	}
+	_, k := math.Frexp(most)
+	f := math.Ldexp(1, -k)
+	for i := range x {
+		x[i] *= f
+	}
+	return k
+}
+
+// total writes the sum over a tensor's uses of coef^q (h_in h_out)^q and
+// returns the exponent.
+func (g *Geometry[T]) total(t int, dst []float64, q float64) int {
+	clear(dst)
+	exp := math.MinInt
+	for _, i := range g.uses[t] {
+		exp = max(exp, g.useExponent(g.prog.Ops[i], q))
+	}
+	for _, i := range g.uses[t] {
+		op := g.prog.Ops[i]
+		f := math.Ldexp(1, g.useExponent(op, q)-exp)
+		switch op := op.(type) {
+		case *program.Shift:
+			h := g.lift(0, &g.out[op.Y], q)
+			for e, v := range h {
+				g.addUse(dst, &op.V, e, v*f, q)
+			}
+		case *program.Scale:
+			g.products(dst, &op.V, op.X, op.Y, f, q)
+		case *program.Activate:
+			g.products(dst, &op.V, op.X, op.Y, f, q)
+		case *program.Dense:
+			g.denseTotal(dst, op, f, q)
+		case *program.Conv:
+			g.convTotal(dst, op, f, q)
+		}
+	}
+	return exp
+}
+
+// lift returns h^q of a vector, in one of two scratch slices.
+func (g *Geometry[T]) lift(slot int, x *vec, q float64) []float64 {
+	h := g.lifted[slot][:len(x.v)]
+	g.raise(h, x, q)
+	return h
+}
+
+func (g *Geometry[T]) useExponent(op program.Op, q float64) int {
+	of := func(x *vec) int {
+		switch {
+		case !x.set:
+			return 0
+		case g.opt.P == 2:
+			return x.e
+		}
+		return int(math.Floor(q * float64(x.e)))
+	}
+	e := of(&g.out[op.Result()])
+	if _, bias := op.(*program.Shift); !bias {
+		e += of(&g.in[op.Operands()[0]])
+	}
+	return e
+}
+
+func (g *Geometry[T]) addUse(dst []float64, v *program.Vector, e int, h, q float64) {
+	i := v.Axis.At(e)
+	c := v.CoefAt(i)
+	if q == 2 {
+		c *= c
+	} else {
+		c = math.Pow(math.Abs(c), q)
+	}
+	dst[v.Element(i, len(dst))] += c * h
+}
+
+// products adds h_in h_out of every element of a unit-wise operation.
+func (g *Geometry[T]) products(dst []float64, v *program.Vector, x, y int, f, q float64) {
+	in, out := g.lift(0, &g.in[x], q), g.lift(1, &g.out[y], q)
+	for e := range in {
+		g.addUse(dst, v, e, f*in[e]*out[e], q)
+	}
+}
+
+// denseTotal adds the products over the positions of a dense layer.
+func (g *Geometry[T]) denseTotal(dst []float64, op *program.Dense, f, q float64) {
+	in, out := g.lift(0, &g.in[op.X], q), g.lift(1, &g.out[op.Y], q)
+	for a := range op.Outer {
+		for b := range op.Inner {
+			for i := range op.Rows {
+				o := f * out[(a*op.Rows+i)*op.Inner+b]
+				for j := range op.Cols {
+					at := i*op.Cols + j
+					if op.InOut {
+						at = j*op.Rows + i
+					}
+					dst[at] += o * in[(a*op.Cols+j)*op.Inner+b]
+				}
+			}
+		}
+	}
+}
+
+// convTotal adds the products over the positions of a convolution: a matrix
+// product.
+func (g *Geometry[T]) convTotal(dst []float64, op *program.Conv, f, q float64) {
+	in, out := g.lift(0, &g.in[op.X], q), g.lift(1, &g.out[op.Y], q)
+	m := op.In * op.Kernel
+	cols := g.conv.cols[:m*op.OutLen]
+	for group := range op.Groups {
+		unfold(op, cols, in, group)
+		g.opt.BLAS.Dgemm(false, true, op.Out, m, op.OutLen, f, out[group*op.Out*op.OutLen:], op.OutLen,
+			cols, op.OutLen, 1, dst[group*op.Out*m:], m)
+	}
+}
+
+// Log10Norm returns log10 ||pi||_p of the program at the tensors' present
+// values: minus infinity for zero. It overwrites the sums of the last Update.
+func (g *Geometry[T]) Log10Norm() float64 {
+	for t := range g.facts {
+		g.facts[t].fresh = false
+	}
+	ones(&g.in[g.prog.Input])
+	for i := range g.prog.Ops {
+		g.forward(i)
+	}
+	x := &g.in[g.prog.Logits]
+	sum := 0.0
+	for _, v := range x.v {
+		sum = g.plus(sum, v)
+	}
+	l := math.Log10(sum) + float64(x.e)*math.Log10(2)
+	if g.opt.P == 2 {
+		l /= 2
+	}
+	return l
+}

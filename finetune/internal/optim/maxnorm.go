@@ -1,0 +1,62 @@
+package optim
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/finetune/internal/program"
+)
+
+// End projects each unit whose incoming weights have a p-norm above MaxNorm
+// onto that norm, biases left out (Srebro, Rennie, Jaakkola, NeurIPS 2004;
+// Srivastava et al., Dropout, JMLR 2014, section 5.1). Call it once a step, after
+// all tensors changed.
+func (o *Optimizer[T]) End() {
+	if o.MaxNorm == 0 {
+		return
+	}
+	for _, op := range o.prog.Ops {
+		t := program.TensorOf(op)
+		if t < 0 || o.prog.Tensors[t].Frozen {
+			continue
+		}
+		switch op := op.(type) {
+		case *program.Dense:
+			o.project(o.prog.Tensors[t].Data, op.Rows, op.InOut)
+		case *program.Conv:
+			o.project(o.prog.Tensors[t].Data, op.Out*op.Groups, false)
+		}
+	}
+}
+
+// project bounds the norms of the units of a matrix, which are its rows, or its
+// columns when it is stored inputs x units.
+func (o *Optimizer[T]) project(w []T, units int, columns bool) {
+	if len(o.norms) < units {
+		o.norms = make([]float64, units)
+	}
+	norms := o.norms[:units]
+	clear(norms)
+	inputs := len(w) / max(units, 1)
+	unit := func(e int) int {
+		if columns {
+			return e % units
+		}
+		return e / inputs
+	}
+	for e, x := range w {
+		norms[unit(e)] += math.Pow(math.Abs(float64(x)), o.P)
+	}
+	over := false
+	for i, s := range norms {
+		norms[i] = 1
+		if n := math.Pow(s, 1/o.P); n > o.MaxNorm {
+			norms[i], over = o.MaxNorm/n, true
+		}
+	}
+	if !over {
+		return
+	}
+	for e := range w {
+		w[e] = T(float64(w[e]) * norms[unit(e)])
+	}
+}

@@ -1,0 +1,293 @@
+// Package optim holds the optimizers as rules on live parameter slices.
+//
+// With g the gradient of the mean loss, eta the step size and kappa from
+// package geometry:
+//
+//	sgd           u = eta g
+//	path-sgd      u = eta g/kappa
+//	adagrad       a += g^2,        u = eta g/(sqrt(a) + eps)
+//	path-adagrad  a += g^2/kappa,  u = eta (g/kappa)/(sqrt(a) + eps)
+//	momentum      v = mu v + u,    u = v
+//	              w = (1 - eta0 lambda) w - u
+//
+// path-adagrad is AdaGrad on the numbers w sqrt(kappa), whose gradient
+// g/sqrt(kappa) does not change under rescaling, so that neither does a.
+// Momentum is the heavy ball with the step size inside: v has the units of the
+// weights and stays in their range. Weight decay is decoupled (Loshchilov and
+// Hutter, ICLR 2019) and uses the nominal step size eta0, before it is
+// normalised. Where kappa is 0 or beyond range 1/kappa counts as 0: the
+// gradient of a dead path is not applied. Sources: Neyshabur, Salakhutdinov,
+// Srebro, Path-SGD, NeurIPS 2015; Duchi, Hazan, Singer, JMLR 2011; Polyak 1964.
+package optim
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/finetune/internal/geometry"
+	"github.com/relupath/relupath/finetune/internal/pool"
+	"github.com/relupath/relupath/finetune/internal/program"
+)
+
+// Kind is the optimizer.
+type Kind uint8
+
+// The optimizers.
+const (
+	SGD Kind = iota
+	PathSGD
+	AdaGrad
+	PathAdaGrad
+)
+
+func (k Kind) path() bool     { return k == PathSGD || k == PathAdaGrad }
+func (k Kind) adaptive() bool { return k == AdaGrad || k == PathAdaGrad }
+
+// Rule is a complete description of an update.
+type Rule struct {
+	Kind Kind
+	// P is the order of the path geometry, of the path penalty and of the norm
+	// that MaxNorm bounds.
+	P float64
+	// Epsilon is AdaGrad's.
+	Epsilon float64
+	// Momentum says that velocities are kept; the coefficient is Optimizer.Mu.
+	Momentum bool
+	// Decay is lambda.
+	Decay float64
+	// PathPenalty is the factor of ||pi||_p^p / p, added to the loss.
+	PathPenalty float64
+	// MaxNorm bounds the p-norm of each unit's incoming weights; 0 is no bound.
+	MaxNorm float64
+}
+
+// Optimizer applies one rule to the tensors of one program.
+type Optimizer[T program.Float] struct {
+	Rule
+	// Eta0 is the nominal step size; the step size is Eta*2^EtaExp.
+	Eta0, Eta float64
+	EtaExp    int
+	// Mu is the coefficient of the momentum.
+	Mu float64
+
+	prog  *program.Program[T]
+	geo   *geometry.Geometry[T]
+	pool  *pool.Pool
+	state []State[T]
+	fused []Scaling[T]
+	norms []float64
+	pass  update[T]
+	run   func(lo, hi int)
+}
+
+// State is what an optimizer remembers of one tensor; nil where it needs none.
+type State[T program.Float] struct {
+	Velocity []T
+	// Sum is AdaGrad's a over 4^SumExp; SumSet says that SumExp was chosen.
+	Sum    []T
+	SumExp int
+	SumSet bool
+}
+
+// New prepares an optimizer. geo may be nil where no rule needs kappa.
+func New[T program.Float](prog *program.Program[T], rule Rule, geo *geometry.Geometry[T], pl *pool.Pool) *Optimizer[T] {
+	o := &Optimizer[T]{Rule: rule, prog: prog, geo: geo, pool: pl,
+		state: make([]State[T], len(prog.Tensors)), fused: make([]Scaling[T], len(prog.Tensors))}
+	for t, x := range prog.Tensors {
+		if x.Frozen {
+			continue
+		}
+		if rule.Momentum {
+			o.state[t].Velocity = make([]T, len(x.Data))
+		}
+		if rule.Kind.adaptive() {
+			o.state[t].Sum = make([]T, len(x.Data))
+		}
+	}
+	o.run = o.slice
+	return o
+}
+
+// NeedsGeometry tells whether a rule needs kappa or the path norm's derivative.
+func (r *Rule) NeedsGeometry() bool { return r.Kind.path() || r.PathPenalty != 0 }
+
+// States returns the optimizer's memory, one entry a tensor.
+func (o *Optimizer[T]) States() []State[T] { return o.state }
+
+// Begin computes kappa at the present weights. Call it once a step, before any
+// tensor changes.
+func (o *Optimizer[T]) Begin() {
+	if o.NeedsGeometry() {
+		o.geo.Update()
+	}
+}
+
+// Scaling describes an update as one matrix product into the weights:
+// W = Beta W + Alpha (D diag(Out))^T (X diag(In)), D the batch's derivatives at
+// the units and X its inputs. Nil factors are ones.
+type Scaling[T program.Float] struct {
+	Out, In     []T
+	Alpha, Beta T
+}
+
+// Fused tells whether the update of a tensor with one use in a dense layer is
+// linear in the gradient, and how.
+func (o *Optimizer[T]) Fused(t int) (*Scaling[T], bool) {
+	if o.Kind.adaptive() || o.Momentum || o.PathPenalty != 0 || o.prog.Tensors[t].Uses != 1 {
+		return nil, false
+	}
+	s := &o.fused[t]
+	s.Beta = T(1 - o.Eta0*o.Decay)
+	if o.Kind == SGD {
+		s.Alpha = T(-math.Ldexp(o.Eta, o.EtaExp))
+		return s, true
+	}
+	f := o.geo.Inverse(t)
+	if f.All != nil {
+		return nil, false
+	}
+	if s.Out == nil {
+		s.Out, s.In = make([]T, len(f.Out)), make([]T, len(f.In))
+	}
+	m, k := math.Frexp(-o.Eta)
+	k += o.EtaExp + f.Exp
+	// What does not fit the range of alpha goes into the units' factors.
+	limit := 1000
+	if _, single := any(s.Alpha).(float32); single {
+		limit = 100
+	}
+	in := max(-limit, min(limit, k))
+	s.Alpha = T(math.Ldexp(m, in))
+	rest := math.Ldexp(1, k-in)
+	for i, v := range f.Out {
+		s.Out[i] = T(v * rest)
+	}
+	s.In = s.In[:len(f.In)]
+	for j, v := range f.In {
+		s.In[j] = T(v)
+	}
+	return s, true
+}
+
+// update is the pass in progress over one tensor.
+type update[T program.Float] struct {
+	w, g, v, a []T
+	cols       int
+	row, col   []float64 // factors of 1/kappa; nil is ones
+	pen        geometry.Factors
+	penalty    float64
+	step, sum  float64
+	root       float64
+	keep       float64
+}
+
+// Apply updates a tensor from its gradient, which it leaves as it is.
+func (o *Optimizer[T]) Apply(t int, g []T) {
+	x, st := o.prog.Tensors[t], &o.state[t]
+	u := update[T]{w: x.Data, g: g, v: st.Velocity, a: st.Sum, cols: len(x.Data), keep: 1, step: math.Ldexp(o.Eta, o.EtaExp)}
+	if !x.Slope {
+		u.keep = 1 - o.Eta0*o.Decay
+	}
+	exp := 0
+	if o.Kind.path() {
+		f := o.geo.Inverse(t)
+		exp = f.Exp
+		switch {
+		case f.All != nil:
+			u.col = f.All
+		case f.InOut:
+			u.row, u.col, u.cols = f.In, f.Out, len(f.Out)
+		default:
+			u.row, u.col, u.cols = f.Out, f.In, len(f.In)
+		}
+		u.step = math.Ldexp(o.Eta, o.EtaExp+exp)
+	}
+	if o.PathPenalty != 0 {
+		u.pen = o.geo.Slope(t)
+		u.penalty = math.Ldexp(o.PathPenalty, u.pen.Exp)
+	}
+	o.pass = u
+	if st.Sum != nil {
+		if !st.SumSet {
+			st.SumExp, st.SumSet = o.range4(exp)
+		}
+		o.pass.sum = math.Ldexp(1, exp-2*st.SumExp)
+		o.pass.root = math.Ldexp(1, st.SumExp)
+	}
+	rows := len(x.Data) / max(u.cols, 1)
+	if rows == 1 {
+		o.run(0, 1)
+		return
+	}
+	o.pool.Do(rows, max(1, 1<<14/u.cols), o.run)
+}
+
+// range4 chooses the k for which the largest g^2/kappa is near 4^k, so that
+// AdaGrad's sums stay in range whatever the path norm is.
+func (o *Optimizer[T]) range4(exp int) (k int, ok bool) {
+	u := &o.pass
+	most := 0.0
+	for e := range u.w {
+		g, q := u.at(o, e)
+		most = math.Max(most, g*g*q)
+	}
+	if most == 0 || most-most != 0 {
+		return 0, false
+	}
+	_, k = math.Frexp(most)
+	k += exp
+	return (k - k&1) / 2, true
+}
+
+// at returns the gradient, penalty included, and 1/kappa of element e.
+func (u *update[T]) at(o *Optimizer[T], e int) (g, q float64) {
+	g, q = float64(u.g[e]), 1
+	if u.row != nil {
+		q = u.row[e/u.cols]
+	}
+	if u.col != nil {
+		q *= u.col[e%u.cols]
+	}
+	if u.penalty != 0 {
+		w := float64(u.w[e])
+		g += u.penalty * u.pen.At(e) * math.Copysign(math.Pow(math.Abs(w), o.P-1), w)
+	}
+	return g, q
+}
+
+// slice updates rows lo to hi of the stored tensor.
+func (o *Optimizer[T]) slice(lo, hi int) {
+	u := &o.pass
+	mu := T(o.Mu)
+	for r := lo; r < hi; r++ {
+		row := 1.0
+		if u.row != nil {
+			row = u.row[r]
+		}
+		at := r * u.cols
+		for c, w := range u.w[at:][:u.cols] {
+			e := at + c
+			g, q := float64(u.g[e]), row
+			if u.col != nil {
+				q *= u.col[c]
+			}
+			if u.penalty != 0 {
+				g, q = u.at(o, e)
+			}
+			d := g * q
+			if u.a != nil {
+				a := T(float64(u.a[e]) + g*d*u.sum)
+				u.a[e] = a
+				if d != 0 {
+					d /= math.Sqrt(float64(a))*u.root + o.Epsilon
+				}
+			}
+			d *= u.step
+			if u.v != nil {
+				v := mu*u.v[e] + T(d)
+				u.v[e] = v
+				d = float64(v)
+			}
+			u.w[e] = T(u.keep*float64(w) - d)
+		}
+	}
+}

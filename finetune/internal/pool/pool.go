@@ -1,0 +1,78 @@
+// Package pool splits loops over goroutines that stay: unlike a goroutine a
+// loop, it allocates nothing.
+package pool
+
+import "sync"
+
+// Pool is a fixed number of goroutines. The zero value and nil run everything
+// on the caller's.
+type Pool struct {
+	threads int
+	work    chan piece
+	wg      sync.WaitGroup
+}
+
+type piece struct {
+	f      func(lo, hi int)
+	lo, hi int
+}
+
+// New starts threads-1 goroutines; Close ends them.
+func New(threads int) *Pool {
+	p := &Pool{threads: max(threads, 1)}
+	if p.threads == 1 {
+		return p
+	}
+	p.work = make(chan piece, p.threads)
+	for range p.threads - 1 {
+		go func() {
+			for w := range p.work {
+				w.f(w.lo, w.hi)
+				p.wg.Done()
+			}
+		}()
+	}
+	return p
+}
+
+// Threads returns the number of goroutines, the caller's included.
+func (p *Pool) Threads() int {
+	if p == nil {
+		return 1
+	}
+	return max(p.threads, 1)
+}
+
+// Parts returns into how many ranges Do splits n elements.
+func (p *Pool) Parts(n, grain int) int {
+	return max(1, min(p.Threads(), n/max(grain, 1)))
+}
+
+// Do splits [0, n) into Parts(n, grain) consecutive ranges, calls f for each and
+// returns when all are done. The ranges depend on n, grain and the number of
+// threads alone. Calls must not nest or overlap.
+func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
+	if n <= 0 {
+		return
+	}
+	parts := p.Parts(n, grain)
+	if parts == 1 {
+		f(0, n)
+		return
+	}
+	chunk := (n + parts - 1) / parts
+	for lo := chunk; lo < n; lo += chunk {
+		p.wg.Add(1)
+		p.work <- piece{f, lo, min(lo+chunk, n)}
+	}
+	f(0, chunk)
+	p.wg.Wait()
+}
+
+// Close ends the goroutines.
+func (p *Pool) Close() {
+	if p != nil && p.work != nil {
+		close(p.work)
+		p.work = nil
+	}
+}

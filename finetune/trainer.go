@@ -1,0 +1,382 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/finetune/internal/engine"
+)
+
+// Epoch is one line of the log. Losses are means over examples, errors the
+// share of examples whose largest logit is not their label's.
+type Epoch struct {
+	// Epoch counts from 1; 0 is the network before training.
+	Epoch int `json:"epoch"`
+	// TrainLoss and TrainError are means over the epoch's batches, each before
+	// its step, or those after the epoch with Options.EvalTrain.
+	TrainLoss  *float64 `json:"train_loss"`
+	TrainError *float64 `json:"train_error"`
+	// TrainFullLoss is the loss without truncation, where the loss truncates.
+	TrainFullLoss *float64 `json:"train_full_loss,omitempty"`
+	TestLoss      *float64 `json:"test_loss"`
+	TestError     *float64 `json:"test_error"`
+	// PathNorm is log10 ||pi||_p after the epoch; nil where the norm is zero.
+	PathNorm *float64 `json:"path_norm_log10"`
+	// Seconds is the time of the steps alone.
+	Seconds        float64 `json:"seconds"`
+	StepsPerSecond float64 `json:"steps_per_second"`
+}
+
+// Progress tells about the step just done.
+type Progress struct {
+	// Epoch counts from 1, Step from 1 within the epoch of Steps steps.
+	Epoch, Epochs int
+	Step, Steps   int
+	// BatchLoss is the mean loss of the step's batch, before the step; Loss and
+	// Error are the means over the epoch so far.
+	BatchLoss, Loss, Error float64
+	// StepsPerSecond is the speed of this epoch, Left the time that the rest of
+	// the run takes at it, evaluations left out.
+	StepsPerSecond float64
+	Left           time.Duration
+}
+
+// Result is what a run gives.
+type Result struct {
+	// Net is the network with its trained weights: after the last step, or, where
+	// the loss left the numbers, after the last epoch that was sound.
+	Net *dag.Network
+	// Best is the network of the epoch with the smallest test error, BestEpoch
+	// its number, where Options.Patience asks for it.
+	Best      *dag.Network
+	BestEpoch int
+	// Initial is the network before training on the test data; Epochs what
+	// followed, resumed epochs included.
+	Initial Epoch
+	Epochs  []Epoch
+	// Stopped says why the run ended before its time; empty where it did not.
+	Stopped string
+	// Rate is the step size of the first epoch after normalisation.
+	Rate float64
+	// Engine names what computed.
+	Engine string
+}
+
+// DivergedError says that the loss is NaN or infinite. The result that comes
+// with it has the last good network.
+type DivergedError struct {
+	Epoch, Step int
+	Loss, Rate  float64
+	// Kept is the epoch whose network was kept; 0 is the one before training.
+	Kept int
+}
+
+func (e *DivergedError) Error() string {
+	kept := fmt.Sprintf("the network after epoch %d was kept", e.Kept)
+	if e.Kept == 0 {
+		kept = "the network is as it was before"
+	}
+	return fmt.Sprintf("finetune: the loss is %v at step %d of epoch %d with step size %.3g: %s; try a tenth of the step size", e.Loss, e.Step, e.Epoch, e.Rate, kept)
+}
+
+// Trainer trains one network on one data set. It is used by one goroutine.
+type Trainer struct {
+	net   *dag.Network
+	train *dataset.Set
+	opt   Options
+	run   runner
+	state state
+	good  []any // the tensors after the last sound epoch
+	best  []any
+}
+
+// state is where a run is; it is part of a checkpoint.
+type state struct {
+	// Epoch counts the finished epochs, At the examples done in the next one.
+	Epoch int    `json:"epoch"`
+	At    int    `json:"at"`
+	Step  uint64 `json:"step"`
+	// Sum is over the examples of the epoch in progress.
+	Sum     engine.Stats `json:"sum"`
+	Seconds float64      `json:"seconds"`
+	// Factor*2^Exp multiplies the step size.
+	Factor     float64 `json:"factor"`
+	Exp        int     `json:"exp"`
+	Normalized bool    `json:"normalized"`
+	Initial    *Epoch  `json:"initial"`
+	History    []Epoch `json:"history"`
+	BestEpoch  int     `json:"best_epoch"`
+}
+
+// New checks that a network can be trained on the data and prepares to. The
+// network must have one input, of as many elements as an example. Errors name
+// the option, the layer or the data that does not fit.
+func New(net *dag.Network, train *dataset.Set, opt Options) (*Trainer, error) {
+	opt, err := opt.complete(train)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range net.Params() {
+		if !p.Finite() {
+			return nil, fmt.Errorf("finetune: %q has NaN or infinite values: such a network cannot be trained", p.Name)
+		}
+	}
+	t := &Trainer{net: net, train: train, opt: opt}
+	t.state.Factor = 1
+	if t.run, err = newRunner(net, opt); err != nil {
+		return nil, err
+	}
+	for _, set := range []*dataset.Set{train, opt.Test} {
+		if set == nil {
+			continue
+		}
+		if err := t.fits(set); err != nil {
+			return nil, errors.Join(err, t.run.close())
+		}
+	}
+	return t, nil
+}
+
+// fits checks that a data set has the network's shape.
+func (t *Trainer) fits(set *dataset.Set) error {
+	in, out := &t.net.Nodes[t.net.Inputs[0].Node], &t.net.Nodes[t.run.output()]
+	switch {
+	case set.Size() != in.Len():
+		return fmt.Errorf("finetune: the examples of %s have shape %v, the network's input %q wants %v",
+			set.Name(), set.Shape(), t.net.Inputs[0].Name, in.Shape)
+	case set.Task() != t.train.Task():
+		return fmt.Errorf("finetune: %s has %s labels, the training data %s", set.Name(), set.Task(), t.train.Task())
+	case set.Task() == dataset.Regression && set.TargetSize() != out.Len():
+		return fmt.Errorf("finetune: %s has %d targets an example, the network's %s makes %d numbers",
+			set.Name(), set.TargetSize(), out.Label(), out.Len())
+	}
+	for i, y := range set.Labels() {
+		if y < 0 || y >= out.Len() {
+			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s tells %d classes apart",
+				set.Name(), i, y, out.Label(), out.Len())
+		}
+	}
+	return nil
+}
+
+// Warnings are sentences about tensors that are not trained though they were
+// not frozen.
+func (t *Trainer) Warnings() []string { return t.run.warnings() }
+
+// Run trains until the last epoch, until Patience is exhausted, until ctx ends
+// or until the loss leaves the numbers. When ctx ends, the step in progress is
+// finished, the checkpoint written, and the result so far returned with
+// ctx.Err(). A *DivergedError comes with the last good network too. Other
+// errors: of the checkpoint's file, or of Options.Log. It can be called once.
+func (t *Trainer) Run(ctx context.Context) (*Result, error) {
+	defer t.run.close()
+	if err := t.begin(ctx); err != nil {
+		return nil, err
+	}
+	stopped, err := t.epochs(ctx)
+	res := &Result{Initial: *t.state.Initial, Epochs: t.state.History, Stopped: stopped, BestEpoch: t.state.BestEpoch,
+		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName()}
+	var diverged *DivergedError
+	switch {
+	case errors.As(err, &diverged):
+		res.Net = t.run.network(t.good)
+	case err == nil || ctx.Err() != nil:
+		res.Net = t.run.network(nil)
+	default:
+		return nil, err
+	}
+	if t.best != nil {
+		res.Best = t.run.network(t.best)
+	}
+	return res, err
+}
+
+// begin resumes, or prepares the first step.
+func (t *Trainer) begin(ctx context.Context) error {
+	if t.opt.Resume {
+		if err := t.restore(); err != nil {
+			return err
+		}
+	}
+	t.run.keep(&t.good)
+	if t.state.Initial == nil {
+		e := Epoch{}
+		if err := t.test(ctx, &e); err != nil {
+			return err
+		}
+		e.PathNorm = number(t.run.pathNorm())
+		t.state.Initial = &e
+	}
+	if t.opt.Normalize == NormalizeOn && !t.state.Normalized {
+		order := t.train.Order(t.opt.Seed, 0)
+		f, exp, err := t.run.normalize(ctx, t.net, t.train, order[:min(t.opt.Batch, len(order))])
+		if err != nil {
+			return err
+		}
+		t.state.Factor, t.state.Exp, t.state.Normalized = f, exp, true
+	}
+	return nil
+}
+
+// number returns a pointer to x, nil where it is no number.
+func number(x float64) *float64 {
+	if x-x != 0 {
+		return nil
+	}
+	return &x
+}
+
+func (t *Trainer) epochs(ctx context.Context) (stopped string, err error) {
+	for t.state.Epoch < t.opt.Epochs {
+		if t.exhausted() {
+			return fmt.Sprintf("the test error has not fallen for %d epochs", t.opt.Patience), nil
+		}
+		if err := t.epoch(ctx); err != nil {
+			if ctx.Err() == nil {
+				return "", err
+			}
+			return "interrupted", errors.Join(ctx.Err(), t.save())
+		}
+	}
+	return "", nil
+}
+
+// exhausted tells whether the test error has not fallen for long enough.
+func (t *Trainer) exhausted() bool {
+	return t.opt.Patience > 0 && t.state.Epoch-t.state.BestEpoch >= t.opt.Patience
+}
+
+// epoch does the steps of one epoch, or what is left of them, and what follows.
+func (t *Trainer) epoch(ctx context.Context) error {
+	s, n := &t.state, t.train.Len()
+	order := t.train.Order(t.opt.Seed, s.Epoch)
+	rate := t.opt.rateAt(s.Epoch)
+	t.run.schedule(rate*s.Factor, s.Exp, rate, t.opt.momentumAt(s.Epoch))
+	for s.At < n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		end := min(s.At+t.opt.Batch, n)
+		start := time.Now()
+		stats, err := t.run.step(t.train, order[s.At:end], s.Step)
+		if err != nil {
+			return err
+		}
+		s.Seconds += time.Since(start).Seconds()
+		if !stats.Finite() {
+			return t.diverged(stats)
+		}
+		s.Sum.Add(stats)
+		s.At, s.Step = end, s.Step+1
+		if t.opt.Progress != nil {
+			t.opt.Progress(t.progress(stats))
+		}
+	}
+	return t.finish(ctx)
+}
+
+func (t *Trainer) diverged(stats engine.Stats) error {
+	s := &t.state
+	return &DivergedError{Epoch: s.Epoch + 1, Step: s.At/t.opt.Batch + 1, Loss: stats.Loss / float64(max(stats.N, 1)),
+		Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch}
+}
+
+func (t *Trainer) progress(stats engine.Stats) Progress {
+	s := &t.state
+	steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
+	p := Progress{Epoch: s.Epoch + 1, Epochs: t.opt.Epochs, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Steps: steps,
+		BatchLoss: stats.Loss / float64(stats.N), Loss: s.Sum.Loss / float64(s.Sum.N), Error: float64(s.Sum.Wrong) / float64(s.Sum.N)}
+	p.StepsPerSecond = float64(p.Step) / s.Seconds
+	left := float64((t.opt.Epochs-s.Epoch)*steps-p.Step) / p.StepsPerSecond
+	p.Left = time.Duration(left * float64(time.Second))
+	return p
+}
+
+// finish evaluates after an epoch, logs it, and keeps what must be kept.
+func (t *Trainer) finish(ctx context.Context) error {
+	s := &t.state
+	if !t.run.finite() {
+		return &DivergedError{Epoch: s.Epoch + 1, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Loss: math.NaN(),
+			Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch}
+	}
+	e := Epoch{Epoch: s.Epoch + 1, Seconds: s.Seconds}
+	if s.Seconds > 0 {
+		steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
+		e.StepsPerSecond = float64(steps) / s.Seconds
+	}
+	sum := s.Sum
+	if t.opt.EvalTrain {
+		var err error
+		if sum, err = t.run.evaluate(t.train, ctx.Err); err != nil {
+			return err
+		}
+	}
+	e.TrainLoss, e.TrainError = t.means(sum)
+	if t.opt.Loss == TruncatedSoftmax {
+		e.TrainFullLoss = number(sum.Full / float64(sum.N))
+	}
+	if err := t.test(ctx, &e); err != nil {
+		return err
+	}
+	e.PathNorm = number(t.run.pathNorm())
+	s.Epoch, s.At, s.Sum, s.Seconds = s.Epoch+1, 0, engine.Stats{}, 0
+	s.History = append(s.History, e)
+	if t.opt.Patience > 0 && t.better(&e) {
+		s.BestEpoch = e.Epoch
+		t.run.keep(&t.best)
+	}
+	t.run.keep(&t.good)
+	if err := t.save(); err != nil {
+		return err
+	}
+	if t.opt.Log != nil {
+		return t.opt.Log(e)
+	}
+	return nil
+}
+
+// better tells whether an epoch beats the best one so far, or what was before.
+func (t *Trainer) better(e *Epoch) bool {
+	of := func(e *Epoch) float64 {
+		switch {
+		case e.TestError != nil:
+			return *e.TestError
+		case e.TestLoss != nil:
+			return *e.TestLoss
+		}
+		return math.Inf(1)
+	}
+	if t.state.BestEpoch == 0 {
+		return true
+	}
+	return of(e) < of(&t.state.History[t.state.BestEpoch-1])
+}
+
+// test evaluates on the test data.
+func (t *Trainer) test(ctx context.Context, e *Epoch) error {
+	if t.opt.Test == nil {
+		return nil
+	}
+	sum, err := t.run.evaluate(t.opt.Test, ctx.Err)
+	if err != nil {
+		return err
+	}
+	e.TestLoss, e.TestError = t.means(sum)
+	return nil
+}
+
+func (t *Trainer) means(s engine.Stats) (loss, wrong *float64) {
+	if s.N == 0 {
+		return nil, nil
+	}
+	loss = number(s.Loss / float64(s.N))
+	if t.train.Task() == dataset.Classification {
+		wrong = number(float64(s.Wrong) / float64(s.N))
+	}
+	return loss, wrong
+}
