@@ -11,8 +11,11 @@ func lowerBatchNormalization(o *op) error {
 	if err != nil {
 		return err
 	}
-	if v.constant() || len(v.shape) < 2 {
-		return refuse("", "it normalises a constant or a vector")
+	if v, err = o.materialize(v); err != nil {
+		return err
+	}
+	if len(v.shape) < 2 {
+		return refuse("", "it normalises a vector")
 	}
 	if o.int("training_mode", 0) != 0 || (o.opset < 14 && o.outputsUsed() > 1) {
 		return refuse("export the model in evaluation mode", "it computes statistics of the batch (training mode)")

@@ -119,8 +119,8 @@ func (o *op) convOperands() (v *value, w *tensor, err error) {
 	if v, err = o.need(0); err != nil {
 		return nil, nil, err
 	}
-	if v.constant() {
-		return nil, nil, refuse("fold constants before export", "it convolves a constant")
+	if v, err = o.materialize(v); err != nil {
+		return nil, nil, err
 	}
 	x, err := o.need(1)
 	if err != nil {

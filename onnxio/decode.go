@@ -29,6 +29,12 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 		return nil, &InvalidError{Path: path, Err: err}
 	}
 	order, unused := live(t)
+	if k := unversioned(f); k >= 0 {
+		n := &f.Graph.Nodes[k]
+		return nil, &UnsupportedError{Path: path, Obstacles: []Obstacle{{Node: nodeLabel(n, k), Op: opLabel(n),
+			Reason: fmt.Sprintf("the file (IR version %d) does not say which version of the operators it means", f.Model.IRVersion),
+			Remedy: "export it again with IR version 3 or newer, which names an operator set"}}}
+	}
 	l := lowerGraph(f, order, opt)
 	if len(l.obstacles) == 0 && len(l.outputs) == 0 {
 		l.obstacle(Obstacle{Node: f.Graph.Outputs[0].Name, Op: "graph output",
@@ -53,6 +59,23 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 	m.Warnings = append(m.Warnings, remarks(f, unused)...)
 	m.Warnings = append(m.Warnings, l.warnings...)
 	return m, nil
+}
+
+// unversioned returns the first node of the standard operators in a file that
+// imports no version of them, -1 for none. Runtimes refuse such files: each
+// version gives some operators another meaning.
+func unversioned(f *wire.File) int {
+	for _, o := range f.Model.OpsetImports {
+		if domain(o.Domain) == "" {
+			return -1
+		}
+	}
+	for k := range f.Graph.Nodes {
+		if domain(f.Graph.Nodes[k].Domain) == "" {
+			return k
+		}
+	}
+	return -1
 }
 
 // lowerGraph lowers the nodes that outputs need: with the first axis of the

@@ -12,8 +12,11 @@ func lowerPad(o *op) error {
 	if err != nil {
 		return err
 	}
-	if v.constant() {
-		return refuse("fold constants before export", "it pads a constant")
+	if v.constant() && v.con.kind != floating {
+		return refuse("fold constants before export", "it pads a constant of %v", v.con.dataType())
+	}
+	if v, err = o.materialize(v); err != nil {
+		return err
 	}
 	pads, err := o.pads(len(v.shape))
 	if err != nil {

@@ -48,8 +48,8 @@ type storedTensor struct {
 	// node.
 	initializer     int
 	node, attribute int
-	name        string
-	param       *dag.Param
+	name            string
+	param           *dag.Param
 	// fixed says that something beside the Uses of param depends on its values,
 	// so that they may not change in place.
 	fixed bool
