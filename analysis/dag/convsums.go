@@ -9,23 +9,38 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
+// workspace holds the buffers of a convolution's sums from layer to layer: to
+// get so much fresh memory would take as long as the products.
+type workspace struct{ m, w, cols, sum []float64 }
+
+var workspaces = sync.Pool{New: func() any { return &workspace{} }}
+
+// sized returns buf with n elements of any value, or a new slice.
+func sized(buf *[]float64, n int) []float64 {
+	if cap(*buf) < n {
+		*buf = make([]float64, n)
+	}
+	return (*buf)[:n]
+}
+
 // unfoldLimit bounds the elements of an unfolded block: 8 MB.
 const unfoldLimit = 1 << 20
 
 func (c *Conv) sums(q *SumRequest, s *Sums) {
 	outer, inner, k := c.dims()
 	n := outer * inner * k
-	buf := make([]float64, n)
+	ws := workspaces.Get().(*workspace)
+	defer workspaces.Put(ws)
 	for g := range c.Groups {
-		m := c.group(g, buf, q.Threads)
+		m := c.group(g, sized(&ws.m, n), q.Threads)
 		s.Zeros += zeros(m)
 		s.Weights += n
 		c.channels(m, g, q, s)
 		for i, pr := range q.Forward {
-			newProgramme(c, m, pr, g, !c.Transposed, q.Threads).run(s.Forward[i])
+			newProgramme(c, ws, m, pr, g, !c.Transposed, q.Threads).run(s.Forward[i])
 		}
 		for i, pr := range q.Backward {
-			newProgramme(c, m, pr, g, c.Transposed, q.Threads).run(s.Backward[i])
+			newProgramme(c, ws, m, pr, g, c.Transposed, q.Threads).run(s.Backward[i])
 		}
 	}
 }
@@ -93,6 +108,7 @@ func (c *Conv) channels(m []float64, g int, q *SumRequest, s *Sums) {
 // p = Inf with the maximum for the sum).
 type programme struct {
 	c       *Conv
+	ws      *workspace
 	m       []float64 // weights, outer x (inner*kernel)
 	w       []float64 // (|m| 2^-we)^p
 	h       []float64 // (H 2^-he)^p of the group's elements
@@ -106,9 +122,9 @@ type programme struct {
 	threads int
 }
 
-func newProgramme(c *Conv, m []float64, pr Path, g int, out bool, threads int) *programme {
+func newProgramme(c *Conv, ws *workspace, m []float64, pr Path, g int, out bool, threads int) *programme {
 	outer, inner, _ := c.dims()
-	r := &programme{c: c, m: m, p: pr.P, g: g, out: out, threads: threads}
+	r := &programme{c: c, ws: ws, m: m, p: pr.P, g: g, out: out, threads: threads}
 	from := inner * Size(c.Window.In)
 	if !out {
 		from = outer * Size(c.Window.Out())
@@ -119,7 +135,7 @@ func newProgramme(c *Conv, m []float64, pr Path, g int, out bool, threads int) *
 	_, e := math.Frexp(largest(m, threads))
 	e = max(-1000, min(e, 1000)) // so that 2^-e is a normal number
 	r.we = int64(e)
-	r.w = make([]float64, len(m))
+	r.w = sized(&ws.w, len(m))
 	wmin := raise(r.w, m, math.Ldexp(1, -e), r.p, threads)
 	r.exact = r.ok && wmin*hmin > 1e-290
 	return r
@@ -194,10 +210,11 @@ func (r *programme) run(dst []scaled.Num) {
 	nOut, nIn := Size(r.c.Window.Out()), Size(r.c.Window.In)
 	var sum []float64
 	if r.out {
-		sum = make([]float64, outer*nOut)
+		sum = sized(&r.ws.sum, outer*nOut)
 		r.toOut(sum)
 	} else {
-		sum = make([]float64, inner*nIn)
+		sum = sized(&r.ws.sum, inner*nIn)
+		clear(sum)
 		r.toIn(sum)
 	}
 	dst = dst[r.g*len(sum):][:len(sum)]
@@ -232,12 +249,11 @@ func (r *programme) toOut(sum []float64) {
 	c := r.c
 	outer, inner, k := c.dims()
 	rows, nOut := inner*k, Size(c.Window.Out())
-	var cols []float64
+	if math.IsInf(r.p, 1) {
+		clear(sum)
+	}
 	for _, b := range c.blocks(rows, unfoldLimit) {
-		if cap(cols) < rows*b.n {
-			cols = make([]float64, rows*b.n)
-		}
-		cols = cols[:rows*b.n]
+		cols := sized(&r.ws.cols, rows*b.n)
 		kernel.Parallel(inner, r.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) {
 			clear(cols[lo*k*b.n : hi*k*b.n])
 			c.unfold(cols, r.h, b, lo, hi)
@@ -258,7 +274,7 @@ func (r *programme) toIn(sum []float64) {
 	c := r.c
 	outer, inner, k := c.dims()
 	rows, nOut := inner*k, Size(c.Window.Out())
-	var cols, turned []float64
+	var turned []float64
 	var join func(*float64, float64)
 	if math.IsInf(r.p, 1) {
 		join = func(d *float64, v float64) {
@@ -274,10 +290,7 @@ func (r *programme) toIn(sum []float64) {
 		}
 	}
 	for _, b := range c.blocks(rows, unfoldLimit) {
-		if cap(cols) < rows*b.n {
-			cols = make([]float64, rows*b.n)
-		}
-		cols = cols[:rows*b.n]
+		cols := sized(&r.ws.cols, rows*b.n)
 		if join == nil {
 			blas.Find().Dgemm(true, false, rows, b.n, outer, 1, r.w, rows, r.h[b.at:], nOut, 0, cols, b.n)
 		} else {

@@ -317,16 +317,15 @@ func selected(s *dag.Select, h []scaled.Num) []scaled.Num {
 	return out
 }
 
-// pooled is the p-norm of each window.
+// pooled is the p-norm of each window: that of a sum, so that every path
+// counts.
 func pooled(op *dag.Pool, h []scaled.Num, p float64) []scaled.Num {
-	nOut, nIn := dag.Size(op.Window.Out()), dag.Size(op.Window.In)
-	out := make([]scaled.Num, op.Channels*nOut)
-	op.Window.Taps(func(o, i, _ int) {
-		for c := range op.Channels {
-			out[c*nOut+o] = plus(out[c*nOut+o], h[c*nIn+i], p)
-		}
-	})
-	return out
+	ones := make([]float64, dag.Size(op.Window.Out()))
+	for i := range ones {
+		ones[i] = 1
+	}
+	sum := &dag.Linear{Map: &dag.Average{Channels: op.Channels, Window: *op.Window, Weights: ones}}
+	return sum.Sums(dag.SumRequest{Forward: []dag.Path{{P: p, H: h}}}).Forward[0]
 }
 
 // Output is one element of the body's outputs.
