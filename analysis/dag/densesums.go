@@ -58,12 +58,13 @@ func allSeries(paths []Path, dst [][]scaled.Num, from, to Axis) []*series {
 	return out
 }
 
-// The loops run over tiles of the stored matrix: a row's part of tileCols
-// columns stays in the first-level cache with the factors that it meets, and a
-// tile in the second.
+// The loops run over tiles of the stored matrix: rows are read from end to end
+// (parts of pages defeat the hardware's prefetching and cost twice the time),
+// but parts of at most sumCols columns meet all their factors while they are in
+// the nearest caches.
 const (
-	sumRows = 16
-	sumCols = 2048
+	sumRows = 8
+	sumCols = 8192
 )
 
 // matrixSums is one read of a stored rows x cols matrix.
