@@ -4,12 +4,14 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/golden"
+	"github.com/relupath/relupath/testmodels"
 )
 
 func TestMain(m *testing.M) {
@@ -24,7 +26,8 @@ func TestScript(t *testing.T) {
 		UpdateScripts:      *golden.Update,
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
-			return os.CopyFS(e.WorkDir, os.DirFS("testdata/data"))
+			return errors.Join(os.CopyFS(e.WorkDir, os.DirFS("testdata/data")),
+				os.CopyFS(filepath.Join(e.WorkDir, "ext"), testmodels.Files()))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
 	})

@@ -50,6 +50,7 @@ model on a line of its own as soon as it and those before it are measured.`,
   relupath audit iris.onnx --data csv:iris.csv,header --measures all
   relupath audit mlp.onnx --rescalings 10
   relupath audit --list`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args) },
 	}
 	o.add(cmd)

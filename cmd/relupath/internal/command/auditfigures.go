@@ -107,7 +107,7 @@ func layerBars(m *auditedModel) (*render.Bars, bool) {
 			v := &m.Layers[i].Measures[k]
 			label := v.label()
 			switch label {
-			case "frobenius", "spectral", "group_norm(1,inf)", "group_norm(2,inf)", "max_abs":
+			case "frobenius", "spectral", "group_norm(1,inf)", "group_norm(2,inf)":
 			default:
 				continue
 			}

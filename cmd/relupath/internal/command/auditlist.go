@@ -30,7 +30,7 @@ type listedInfo struct {
 // listDocument describes the registry of measures.
 func listDocument(registry []analysis.Info) *render.Document {
 	r := &listJSON{Schema: "relupath.measures/1", Measures: []listedInfo{}}
-	t := render.Table{Title: "measures", Columns: []string{"measure", "of", "unit", "invariant", "cost", "needs", "formula"}}
+	t := render.Table{Title: "measures", Columns: []string{"measure", "of", "unit", "invariant", "cost", "formula"}}
 	sources := render.Table{Title: "sources", Columns: []string{"source", "measures"}}
 	var order []string
 	of := map[string][]string{}
@@ -38,7 +38,7 @@ func listDocument(registry []analysis.Info) *render.Document {
 		r.Measures = append(r.Measures, listedInfo{i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Unit, i.Invariant,
 			i.Cost.String(), i.Needs.String(), i.Scope.String(), i.Policy})
 		t.Add(render.Code(i.Name), render.Text(i.Scope.String()), render.Text(i.Unit), render.YesNo(i.Invariant),
-			render.Text(i.Cost.String()), render.Text(i.Needs.String()), render.Text(i.Formula))
+			render.Text(cost(&i)), render.Text(i.Formula))
 		if of[i.Source] == nil {
 			order = append(order, i.Source)
 		}
@@ -49,6 +49,14 @@ func listDocument(registry []analysis.Info) *render.Document {
 	}
 	return &render.Document{Title: "relupath measures", Label: "relupath-measures", Data: r, Records: listRecords(r),
 		Tables: []render.Table{t, sources}}
+}
+
+// cost says what a measure takes, and what it needs beside the model.
+func cost(i *analysis.Info) string {
+	if i.Needs == 0 {
+		return i.Cost.String()
+	}
+	return i.Cost.String() + "; " + i.Needs.String()
 }
 
 func listRecords(r *listJSON) *render.Table {

@@ -153,11 +153,12 @@ func newMeasured(ms []analysis.Measure) []measured {
 	return out
 }
 
-// cell returns the value for a table, log its decimal logarithm.
+// cell returns the value for a table, log its decimal logarithm where that
+// means something for its unit.
 func (m *measured) cell() render.Cell { return render.Number(m.num) }
 
-func (m *measured) log() render.Cell {
-	if !m.num.IsFinite() || m.num.Frac <= 0 {
+func (m *measured) log(unit string) render.Cell {
+	if unit == "log" || unit == "share" || !m.num.IsFinite() || m.num.Frac <= 0 {
 		return render.Cell{}
 	}
 	return render.Log(m.num.Log10())

@@ -9,7 +9,7 @@ import (
 
 // maxOutputs is the number of outputs up to which a table lists each one's
 // path norm; CSV and JSON always do.
-const maxOutputs = 10
+const maxOutputs = 3
 
 // listed returns the measures that a table shows: all but single outputs of
 // models with many, and the count that stands among the facts.
@@ -55,18 +55,25 @@ func measureTable(ms []measured) render.Table {
 	for i := range show {
 		m := &show[i]
 		name := measured{Name: m.Name, Output: m.Output, Percentile: m.Percentile}
-		t.Add(render.Code(name.label()), render.Text(m.P), render.Text(m.Q), m.cell(), m.log(), render.Text(units[m.Name]), render.YesNo(m.Invariant))
+		t.Add(render.Code(name.label()), render.Text(m.P), render.Text(m.Q), m.cell(), m.log(units[m.Name]), render.Text(units[m.Name]), render.YesNo(m.Invariant))
 	}
 	return t
 }
 
-// symbolTables shows what the bounds are made of.
+// symbolTables shows what the bounds are made of. A measure over the margin is
+// left out: it is two entries of the measures' table.
 func symbolTables(ms []measured) []render.Table {
-	t := render.Table{Title: "symbols of the formulas (relupath audit --list)", Columns: []string{"measure", "symbol", "value"}, Keys: 2}
+	t := render.Table{Title: "symbols of the formulas (relupath audit --list)", Columns: []string{"measure", "symbols"}}
 	for i := range ms {
-		for _, s := range ms[i].Symbols {
-			t.Add(render.Code(ms[i].label()), render.Code(s.Name), render.Number(s.num))
+		m := &ms[i]
+		if len(m.Symbols) == 0 || strings.HasSuffix(m.Name, "_over_margin") {
+			continue
 		}
+		var of []string
+		for _, s := range m.Symbols {
+			of = append(of, s.Name+" = "+render.Plain(s.num))
+		}
+		t.Add(render.Code(m.label()), render.Text(strings.Join(of, ", ")))
 	}
 	if t.Rows == nil {
 		return nil

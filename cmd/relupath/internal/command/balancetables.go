@@ -32,8 +32,6 @@ func balanceFacts(r *balanceJSON) render.Table {
 	if r.Exact {
 		f.Add(render.Text("optimum"), render.Number(r.optimum))
 	}
-	f.Add(render.Text("seconds"), render.Text(fmt.Sprintf("read %.3g, factors %.3g, write %.3g, verify %.3g, measure %.3g, fsync %.3g",
-		r.Seconds.Read, r.Seconds.Factors, r.Seconds.Write, r.Seconds.Verify, r.Seconds.Measure, r.Seconds.Fsync)))
 	out := r.Output
 	if out == "" {
 		out = "nothing"

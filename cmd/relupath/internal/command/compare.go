@@ -182,6 +182,10 @@ var largerIsBetter = []string{"margin"}
 // unranked names the measures of which neither end is better.
 var unranked = []string{"zero_share"}
 
+// equalTo is the relative difference up to which two values are the same:
+// rounding moves the invariants of equivalent models by less.
+const equalTo = 1e-6
+
 // mark marks the smallest value as the best and the largest as the worst, the
 // other way round for margins; facts, and values that are all equal, stay
 // unmarked.
@@ -201,7 +205,7 @@ func (c *column) mark() {
 			hi = i
 		}
 	}
-	if lo < 0 || c.nums[lo].Cmp(c.nums[hi]) == 0 {
+	if lo < 0 || c.nums[hi].Add(c.nums[lo].MulFloat(-1)).Abs().Cmp(c.nums[hi].Abs().MulFloat(equalTo)) <= 0 {
 		return
 	}
 	if slices.Contains(largerIsBetter, c.name) {

@@ -26,8 +26,8 @@ type doctorJSON struct {
 	Kernels string `json:"kernels"`
 	// GPU says what this program can do with a graphics card, and whether the
 	// machine has a driver for one.
-	GPU string `json:"gpu"`
-	Advice  []string `json:"advice"`
+	GPU    string   `json:"gpu"`
+	Advice []string `json:"advice"`
 }
 
 func (a *app) doctor() *cobra.Command {

@@ -93,6 +93,9 @@ func readerInt(n *big.Int) (plain string, sci decimal) {
 // String writes the exponent behind an e: 6.0123e194.
 func (d decimal) String() string { return d.mantissa + "e" + strconv.FormatInt(d.exp, 10) }
 
+// Plain writes a number as a plain table does.
+func Plain(x scaled.Num) string { return Number(x).plain(decimal.String) }
+
 // plain returns the characters of a cell for readers; sci formats an exponent.
 func (c Cell) plain(sci func(decimal) string) string {
 	var s string

@@ -119,12 +119,18 @@ func TestPlainTableFitsTheWidth(t *testing.T) {
 	wide.Rows = [][]Cell{row}
 	words := Table{Columns: []string{"node", "reason"}}
 	words.Add(Code("fc1"), Text(strings.Repeat("a reason in many words ", 12)))
-	d := &Document{Tables: []Table{wide, words}}
+	words.Add(Code("fc2"), Text("one "+strings.Repeat("unbreakable", 10)))
+	broad := Table{Columns: []string{"measure", strings.Repeat("c", 30), "words"}}
+	broad.Add(Code("path_norm"), Float(1), Text(strings.Repeat("many words ", 10)))
+	d := &Document{Tables: []Table{wide, words, broad}}
 	got := rendered(t, d, Options{Width: 60})
 	for line := range strings.Lines(got) {
 		if n := len([]rune(strings.TrimRight(line, "\n"))); n > 60 {
 			t.Errorf("a line of %d columns: %s", n, line)
 		}
+	}
+	if n := strings.Count(strings.Join(strings.Fields(got), ""), "unbreakable"); n < 5 || strings.Count(got, "b") < 10 {
+		t.Errorf("letters are lost: %s", got)
 	}
 	golden.Check(t, "wide.table", got)
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -135,10 +136,10 @@ func (t *Table) rightAligned(i int) bool {
 // squeezable returns the column of words that may be wrapped, -1 without one:
 // the longest of those that are not keys.
 func squeezable(t *Table) int {
-	best, longest := -1, 0
+	best, longest := -1, minText
 	for i := range t.Columns {
 		for _, row := range t.Rows {
-			if i < len(row) && row[i].kind == textCell && len(row[i].text) > max(longest, minText) {
+			if i < len(row) && row[i].kind == textCell && len(row[i].text) > longest {
 				best, longest = i, len(row[i].text)
 			}
 		}
@@ -147,22 +148,56 @@ func squeezable(t *Table) int {
 }
 
 // cut shares a table's columns over pieces no wider than width: every piece
-// begins with the key columns. A table with a squeezable column stays whole.
+// begins with the key columns. The squeezable column counts as narrow as it may
+// become.
 func cut(widths, all []int, keys, squeeze, width int) [][]int {
-	if squeeze >= 0 || total(widths, all) <= width {
+	least := slices.Clone(widths)
+	if squeeze >= 0 {
+		least[squeeze] = min(least[squeeze], minText)
+	}
+	if total(least, all) <= width {
 		return [][]int{all}
 	}
 	var out [][]int
-	piece := append([]int(nil), all[:keys]...)
+	piece := slices.Clone(all[:keys])
 	for i := keys; i < len(widths); i++ {
 		next := append(piece, i)
-		if len(piece) > keys && total(widths, next) > width {
+		if len(piece) > keys && total(least, next) > width {
 			out = append(out, piece)
-			next = append(append([]int(nil), all[:keys]...), i)
+			next = append(slices.Clone(all[:keys]), i)
 		}
 		piece = next
 	}
 	return append(out, piece)
+}
+
+// wrap breaks words into lines of at most width columns; a word that is longer
+// itself is broken too.
+func wrap(s string, width int) string {
+	var b strings.Builder
+	at := 0
+	for word := range strings.FieldsSeq(s) {
+		n := twwidth.Width(word)
+		switch {
+		case at == 0:
+		case at+1+n <= width:
+			b.WriteByte(' ')
+			at++
+		default:
+			b.WriteByte('\n')
+			at = 0
+		}
+		for _, r := range word {
+			w := twwidth.Width(string(r))
+			if at > 0 && at+w > width {
+				b.WriteByte('\n')
+				at = 0
+			}
+			b.WriteRune(r)
+			at += w
+		}
+	}
+	return b.String()
 }
 
 func total(widths, cols []int) int {
@@ -179,6 +214,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 	limits := tw.NewMapper[int, int]()
 	squeeze := squeezable(t)
 	over := total(widths, cols) - width
+	narrow := 0
 	for k, i := range cols {
 		pad := gap
 		if k == len(cols)-1 {
@@ -187,7 +223,8 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 		padding[k] = tw.Padding{Left: tw.Empty, Right: strings.Repeat(" ", pad), Overwrite: true}
 		limits.Set(k, widths[i]+pad)
 		if i == squeeze && over > 0 {
-			limits.Set(k, max(widths[i]-over, minText)+pad)
+			narrow = max(widths[i]-over, minText)
+			limits.Set(k, narrow+pad)
 		}
 	}
 	var b strings.Builder
@@ -202,7 +239,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 		})),
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithRowAutoFormat(tw.Off),
-		tablewriter.WithRowAutoWrap(tw.WrapNormal),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
 		tablewriter.WithTrimSpace(tw.Off),
 		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
 		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
@@ -214,6 +251,10 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 		tab.Header(pick(g.heads, cols))
 	}
 	for _, row := range g.rows {
+		if narrow > 0 {
+			row = slices.Clone(row)
+			row[squeeze] = wrap(row[squeeze], narrow)
+		}
 		if err := tab.Append(pick(row, cols)); err != nil {
 			return fmt.Errorf("render: %w", err)
 		}
