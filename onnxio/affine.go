@@ -10,14 +10,15 @@ import (
 // says that the operator sees the transpose of the Param.
 func (l *lowering) use(t *tensor, k int) (dag.Use, error) {
 	name := ""
-	at := &site{node: -1, input: -1, swapped: t.swapped, dims: t.dims}
+	at := &site{node: -1, input: -1}
 	if l.current != nil {
-		at.node = l.current.index
-		if k >= 0 && k < len(l.current.node.Inputs) {
-			name, at.input = l.current.node.Inputs[k], k
-			if v := l.current.in[k]; v.constant() {
-				at.dims = v.con.dims
-			}
+		*at = l.operandSite(k)
+	}
+	at.swapped, at.dims = t.swapped, t.dims
+	if l.current != nil && k >= 0 && k < len(l.current.in) {
+		name = l.current.node.Inputs[k]
+		if v := l.current.in[k]; v.constant() {
+			at.dims = v.con.dims
 		}
 	}
 	p, err := t.param(name)

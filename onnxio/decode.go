@@ -269,6 +269,9 @@ func classify(net *dag.Network) {
 		uses[u.Param] = append(uses[u.Param], u)
 	}
 	for p, all := range uses {
+		if p.Storage == dag.Unwritable {
+			continue
+		}
 		stored, _ := p.Ref.(*storedTensor)
 		if stored == nil || stored.fixed {
 			p.Storage = dag.NewInitializer
@@ -281,7 +284,7 @@ func classify(net *dag.Network) {
 		for _, u := range all {
 			if at, ok := u.Site.(*site); !ok || at.input < 0 {
 				p.Storage = dag.Unwritable
-				p.Reason = "an operator reads it together with others, where no tensor of its own can be put"
+				p.Reason = "a use of it is inside a local function or an operator that cannot be made to read another tensor"
 			}
 		}
 	}

@@ -28,9 +28,10 @@ type lowering struct {
 	// declared is the batch size that the file fixes, 0 where it leaves it open.
 	declared int
 
-	opsets  map[string]int64
-	reads   map[string]int
-	values  map[string]*value
+	scope
+	functions map[function]*wire.Function
+	// inlined counts the operators of local functions.
+	inlined int
 	stored  map[string]*storedTensor
 	nodes   []dag.Node
 	inputs  []dag.Port
@@ -88,6 +89,7 @@ func (l *lowering) run(order []int) {
 	l.because = map[int]string{}
 	l.reads = map[string]int{}
 	l.opsets = map[string]int64{}
+	l.functions = localFunctions(&l.file.Model)
 	for _, s := range l.file.Model.OpsetImports {
 		l.opsets[domain(s.Domain)] = s.Version
 	}
@@ -105,7 +107,7 @@ func (l *lowering) run(order []int) {
 		return
 	}
 	for _, k := range order {
-		l.lower(k)
+		l.lowerNode(&l.graph.Nodes[k], k)
 		if l.batch != nil {
 			return
 		}
@@ -183,9 +185,9 @@ func (l *lowering) obstacle(o Obstacle) {
 	l.obstacles = append(l.obstacles, placed{o, at})
 }
 
-// lower lowers node k, or records why it cannot be.
-func (l *lowering) lower(k int) {
-	n := &l.graph.Nodes[k]
+// lowerNode lowers a node, or records why it cannot be; k is the node of the
+// graph that it is or is expanded from.
+func (l *lowering) lowerNode(n *wire.Node, k int) {
 	o := &op{lowering: l, index: k, node: n}
 	l.current = o
 	for _, name := range n.Inputs {
@@ -230,6 +232,9 @@ func (o *op) dispatch() error {
 		v = 1
 	}
 	o.opset = v
+	if f := o.functions[function{d, o.node.OpType, o.node.Overload}]; f != nil {
+		return o.expandCall(f)
+	}
 	f := operators[d][o.node.OpType]
 	if f == nil {
 		return refuse("export the model without it, or replace it by operators that are supported",
@@ -237,7 +242,7 @@ func (o *op) dispatch() error {
 	}
 	for _, a := range o.node.Attributes {
 		if a.RefAttrName != "" {
-			return refuse("inline the function", "attribute %q refers to a function's parameter", a.Name)
+			return refuse("", "attribute %q refers to a function's parameter, outside a function", a.Name)
 		}
 	}
 	for _, x := range o.in {

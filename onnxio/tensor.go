@@ -48,8 +48,10 @@ type storedTensor struct {
 	// node.
 	initializer     int
 	node, attribute int
-	name            string
-	param           *dag.Param
+	// hidden says that it is inside a local function.
+	hidden bool
+	name   string
+	param  *dag.Param
 	// fixed says that something beside the Uses of param depends on its values,
 	// so that they may not change in place.
 	fixed bool
@@ -350,6 +352,9 @@ func (s *storedTensor) asParam() (*dag.Param, error) {
 		s.param = dag.NewParam32(s.name, typ, dims, v)
 	default:
 		return nil, refuse("store the weights as float32 or float64", "weight %q is %v", s.name, t.DType)
+	}
+	if s.hidden {
+		s.param.Storage, s.param.Reason = dag.Unwritable, "it is a constant inside a local function"
 	}
 	s.param.Ref = s
 	return s.param, nil
