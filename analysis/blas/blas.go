@@ -1,16 +1,22 @@
 // Package blas finds the fastest matrix product that the machine offers: the
 // OpenBLAS library, loaded at run time without cgo, else gonum's in Go.
 //
-// All matrices are row-major. The build tag noblas leaves the loader out, for
-// a static binary.
+// All matrices are row-major. The environment variable RELUPATH_BLAS picks the
+// library: a path to load, or "none" for the engine in Go. The build tag noblas
+// leaves the loader out, for a static binary.
 package blas
 
 import (
+	"math"
 	"sync"
 
 	gonumblas "gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
 )
+
+// Env names the environment variable that picks the library: a path to load,
+// or "none" for the engine in Go. It has no effect on builds with noblas.
+const Env = "RELUPATH_BLAS"
 
 // Engine is one implementation of the products. It is safe for concurrent use.
 type Engine struct {
@@ -67,6 +73,9 @@ func (e *Engine) SetThreads(n int) {
 func check(trans bool, rows, cols, n, ld int) {
 	if trans {
 		rows, cols = cols, rows
+	}
+	if rows > math.MaxInt32 || cols > math.MaxInt32 || ld > math.MaxInt32 {
+		panic("blas: a matrix is too large")
 	}
 	if ld < cols || (rows > 0 && cols > 0 && n < (rows-1)*ld+cols) {
 		panic("blas: a matrix is too short for its dimensions")

@@ -12,10 +12,6 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// Env names the environment variable that picks the library: a path to load,
-// or "none" for the engine in Go.
-const Env = "RELUPATH_BLAS"
-
 func candidates() []string {
 	if v := os.Getenv(Env); v != "" {
 		if v == "none" {

@@ -1,0 +1,222 @@
+package blas
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// engines are those of this machine: gonum's, and a library when there is one.
+func engines() []*Engine {
+	e := []*Engine{Gonum()}
+	if f := Find(); f.Name() != e[0].Name() {
+		e = append(e, f)
+	}
+	return e
+}
+
+type number interface{ float32 | float64 }
+
+type gemm[T number] func(e *Engine) func(ta, tb bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
+
+// random is a rows x cols matrix in rows of ld, NaN between them.
+func random[T number](rng *rand.Rand, rows, cols, ld int) []T {
+	a := make([]T, max(0, (rows-1)*ld+cols))
+	for i := range a {
+		a[i] = T(math.NaN())
+		if i%ld < cols {
+			a[i] = T(rng.NormFloat64())
+		}
+	}
+	return a
+}
+
+// Both products against three loops, for every transposition, with rows longer
+// than the matrices, in sizes below and above those that OpenBLAS splits over
+// threads. eps bounds the sum of k products of unit size.
+func TestGemm(t *testing.T) {
+	for _, e := range engines() {
+		t.Run(e.Name(), func(t *testing.T) {
+			testGemm(t, e, 0x1p-52, func(e *Engine) func(ta, tb bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+				return e.Dgemm
+			})
+			testGemm(t, e, 0x1p-23, func(e *Engine) func(ta, tb bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+				return e.Sgemm
+			})
+		})
+	}
+}
+
+func testGemm[T number](t *testing.T, e *Engine, eps float64, of gemm[T]) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	product := of(e)
+	for _, s := range [][3]int{{1, 1, 1}, {3, 4, 5}, {1, 7, 3}, {17, 1, 9}, {2, 3, 0}, {0, 3, 2}, {3, 0, 2}, {70, 65, 80}} {
+		m, n, k := s[0], s[1], s[2]
+		for mask := range 4 {
+			ta, tb := mask&1 != 0, mask&2 != 0
+			pad := rng.IntN(3)
+			ra, ca, rb, cb := m, k, k, n
+			if ta {
+				ra, ca = ca, ra
+			}
+			if tb {
+				rb, cb = cb, rb
+			}
+			lda, ldb, ldc := max(1, ca+pad), max(1, cb+pad), max(1, n+pad)
+			a, b := random[T](rng, ra, ca, lda), random[T](rng, rb, cb, ldb)
+			for _, beta := range []T{0, 1, -0.5} {
+				alpha := T(1.5)
+				c := random[T](rng, m, n, ldc)
+				before := append([]T(nil), c...)
+				if beta == 0 { // C is not read
+					for i := range c {
+						c[i] = T(math.NaN())
+					}
+				}
+				product(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+				for i := range m {
+					for j := range n {
+						want := float64(beta) * float64(before[i*ldc+j])
+						for x := range k {
+							p, q := i*lda+x, x*ldb+j
+							if ta {
+								p = x*lda + i
+							}
+							if tb {
+								q = j*ldb + x
+							}
+							want += float64(alpha) * float64(a[p]) * float64(b[q])
+						}
+						got := float64(c[i*ldc+j])
+						if !(math.Abs(got-want) <= 20*eps*float64(k+2)) {
+							t.Fatalf("%v ta %v tb %v beta %v: c[%d,%d] = %v, want %v", s, ta, tb, beta, i, j, got, want)
+						}
+					}
+					for j := n; j < ldc && i < m-1; j++ {
+						if x := c[i*ldc+j]; x == x {
+							t.Fatalf("%v: wrote %v beyond row %d", s, x, i)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A slice that is too short panics instead of letting a library read on.
+func TestShortMatrices(t *testing.T) {
+	for _, e := range engines() {
+		for _, c := range []struct {
+			name          string
+			a, b, c       int
+			lda, ldb, ldc int
+		}{
+			{"a", 5, 6, 4, 3, 2, 2}, {"b", 6, 5, 4, 3, 2, 2}, {"c", 6, 6, 3, 3, 2, 2},
+			{"lda", 6, 6, 4, 2, 2, 2}, {"ldb", 6, 6, 4, 3, 1, 2}, {"ldc", 6, 6, 4, 3, 2, 1},
+		} {
+			func() {
+				defer func() {
+					if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "too short") {
+						t.Errorf("%s: short %s: recovered %v", e.Name(), c.name, r)
+					}
+				}()
+				e.Dgemm(false, false, 2, 2, 3, 1, make([]float64, c.a), c.lda, make([]float64, c.b), c.ldb, 0, make([]float64, c.c), c.ldc)
+			}()
+		}
+	}
+}
+
+// Many goroutines use one engine at a time, with garbage collections between;
+// each gets its own product, the same bits every time.
+func TestConcurrentProducts(t *testing.T) {
+	for _, e := range engines() {
+		const n = 64
+		var wg sync.WaitGroup
+		results := make([][]float64, 8)
+		for g := range results {
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(9, 9))
+				a, b := random[float64](rng, n, n, n), random[float64](rng, n, n, n)
+				for range 20 {
+					c := make([]float64, n*n)
+					e.Dgemm(false, true, n, n, n, 1, a, n, b, n, 0, c, n)
+					if results[g] == nil {
+						results[g] = c
+					}
+					for i := range c {
+						if c[i] != results[g][i] {
+							t.Errorf("%s: a product changed", e.Name())
+							return
+						}
+					}
+					if g == 0 {
+						runtime.GC()
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for g := range results[1:] {
+			for i := range results[0] {
+				if results[g+1][i] != results[0][i] {
+					t.Fatalf("%s: goroutines differ", e.Name())
+				}
+			}
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	if Find() != Find() {
+		t.Error("looked twice")
+	}
+	for _, s := range Tried() {
+		t.Log(s)
+	}
+	Find().SetThreads(2)
+	Gonum().SetThreads(2)
+}
+
+func benchmark(b *testing.B, e *Engine, m, n, k int) {
+	x, y, z := make([]float64, m*k), make([]float64, k*n), make([]float64, m*n)
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Dgemm(false, true, m, n, k, 1, x, k, y, k, 0, z, n)
+	}
+	b.ReportMetric(2*float64(m)*float64(n)*float64(k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}
+
+func BenchmarkDgemm(b *testing.B) {
+	for _, e := range engines() {
+		for _, s := range [][3]int{{1, 1, 1}, {64, 256, 256}, {64, 4000, 784}} {
+			b.Run(fmt.Sprintf("%dx%dx%d/%s", s[0], s[1], s[2], e.Name()), func(b *testing.B) { benchmark(b, e, s[0], s[1], s[2]) })
+		}
+	}
+}
+
+// setenv is t.Setenv for load, which reads the variable each time.
+func setenv(t *testing.T, v string) {
+	t.Helper()
+	t.Setenv(Env, v)
+	if os.Getenv(Env) != v {
+		t.Fatal("not set")
+	}
+}
+
+// The variable picks the library, turns the search off, and a file that is no
+// library is named with the reason.
+func TestEnv(t *testing.T) {
+	setenv(t, "none")
+	if e, tried := load(); e != nil || len(tried) != 0 {
+		t.Errorf("none: %v %v", e, tried)
+	}
+	setenv(t, "/nowhere/libopenblas.so")
+	if e, tried := load(); e != nil || len(tried) > 1 {
+		t.Errorf("a missing library: %v %v", e, tried)
+	}
+}
