@@ -32,15 +32,15 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 	ws := workspaces.Get().(*workspace)
 	defer workspaces.Put(ws)
 	for g := range c.Groups {
-		m := c.group(g, sized(&ws.m, n), q.Threads)
-		s.Zeros += zeros(m)
+		m, top, zeros := c.scan(g, sized(&ws.m, n), q.Threads)
+		s.Zeros += zeros
 		s.Weights += n
 		c.channels(m, g, q, s)
 		for i, pr := range q.Forward {
-			newProgramme(c, ws, m, pr, g, !c.Transposed, q.Threads).run(s.Forward[i])
+			newProgramme(c, ws, m, top, pr, g, !c.Transposed, q.Threads).run(s.Forward[i])
 		}
 		for i, pr := range q.Backward {
-			newProgramme(c, ws, m, pr, g, c.Transposed, q.Threads).run(s.Backward[i])
+			newProgramme(c, ws, m, top, pr, g, c.Transposed, q.Threads).run(s.Backward[i])
 		}
 	}
 }
@@ -48,14 +48,68 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 // group returns the weights of one group in float64: a view, or widened into
 // buf.
 func (c *Conv) group(g int, buf []float64, threads int) []float64 {
+	m, _, _ := c.scan(g, buf, threads)
+	return m
+}
+
+// scan is group with the largest finite magnitude and the number of zeros, in
+// the same read.
+func (c *Conv) scan(g int, buf []float64, threads int) (m []float64, top float64, zeros int) {
 	outer, inner, k := c.dims()
 	n := outer * inner * k
-	if f := c.W.Param.Float64s(); f != nil {
-		return f[g*n:][:n]
+	m = buf[:n]
+	var f []float32
+	if d := c.W.Param.Float64s(); d != nil {
+		m = d[g*n:][:n]
+	} else {
+		f = c.W.Param.Float32s()[g*n:][:n]
 	}
-	f := c.W.Param.Float32s()[g*n:][:n]
-	kernel.Parallel(n, threads, 1<<15, func(lo, hi int) { kernel.Widen(buf[lo:hi], f[lo:hi]) })
-	return buf[:n]
+	var all sync.Mutex
+	kernel.Parallel(n, threads, 1<<14, func(lo, hi int) {
+		t, z := 0.0, 0
+		for ; lo < hi; lo += 1 << 12 { // in the first-level cache
+			block := m[lo:min(lo+1<<12, hi)]
+			if f != nil {
+				kernel.Widen(block, f[lo:lo+len(block)])
+			}
+			for _, v := range block {
+				if v = math.Abs(v); v > t && v <= math.MaxFloat64 {
+					t = v
+				}
+				if v == 0 {
+					z++
+				}
+			}
+		}
+		all.Lock()
+		top, zeros = max(top, t), zeros+z
+		all.Unlock()
+	})
+	return m, top, zeros
+}
+
+// common is scaled.Common on several goroutines.
+func common(x []scaled.Num, threads int) (v []float64, exp int64, ok bool) {
+	exp, ok = math.MinInt64, true
+	v = make([]float64, len(x))
+	var all sync.Mutex
+	kernel.Parallel(len(x), threads, 1<<14, func(lo, hi int) {
+		e := scaled.MaxExp(x[lo:hi])
+		all.Lock()
+		exp = max(exp, e)
+		all.Unlock()
+	})
+	if exp == math.MinInt64 {
+		exp = 0
+	}
+	kernel.Parallel(len(x), threads, 1<<14, func(lo, hi int) {
+		if !scaled.Shift(v[lo:hi], x[lo:hi], exp) {
+			all.Lock()
+			ok = false
+			all.Unlock()
+		}
+	})
+	return v, exp, ok
 }
 
 // channels takes the row and column norms of one group's weights m, each
@@ -122,7 +176,7 @@ type programme struct {
 	threads int
 }
 
-func newProgramme(c *Conv, ws *workspace, m []float64, pr Path, g int, out bool, threads int) *programme {
+func newProgramme(c *Conv, ws *workspace, m []float64, top float64, pr Path, g int, out bool, threads int) *programme {
 	outer, inner, _ := c.dims()
 	r := &programme{c: c, ws: ws, m: m, p: pr.P, g: g, out: out, threads: threads}
 	from := inner * Size(c.Window.In)
@@ -130,33 +184,15 @@ func newProgramme(c *Conv, ws *workspace, m []float64, pr Path, g int, out bool,
 		from = outer * Size(c.Window.Out())
 	}
 	r.hs = pr.H[g*from:][:from]
-	r.h, r.he, r.ok = scaled.Common(r.hs)
+	r.h, r.he, r.ok = common(r.hs, threads)
 	hmin := raise(r.h, r.h, 1, r.p, threads)
-	_, e := math.Frexp(largest(m, threads))
+	_, e := math.Frexp(top)
 	e = max(-1000, min(e, 1000)) // so that 2^-e is a normal number
 	r.we = int64(e)
 	r.w = sized(&ws.w, len(m))
 	wmin := raise(r.w, m, math.Ldexp(1, -e), r.p, threads)
 	r.exact = r.ok && wmin*hmin > 1e-290
 	return r
-}
-
-// largest returns the largest finite |x|.
-func largest(x []float64, threads int) float64 {
-	var all sync.Mutex
-	top := 0.0
-	kernel.Parallel(len(x), threads, 1<<14, func(lo, hi int) {
-		m := 0.0
-		for _, v := range x[lo:hi] {
-			if v = math.Abs(v); v > m && v <= math.MaxFloat64 {
-				m = v
-			}
-		}
-		all.Lock()
-		top = max(top, m)
-		all.Unlock()
-	})
-	return top
 }
 
 // raise writes (f*|x|)^p (f*|x| for p = Inf) to dst and returns the smallest

@@ -131,16 +131,16 @@ func (v *Average) sums(q *SumRequest, s *Sums) {
 		copy(s.Columns[k], q.columns[k].H)
 	}
 	for k, pr := range q.Forward {
-		v.path(pr, s.Forward[k], false)
+		v.path(pr, s.Forward[k], false, q.Threads)
 	}
 	for k, pr := range q.Backward {
-		v.path(pr, s.Backward[k], true)
+		v.path(pr, s.Backward[k], true, q.Threads)
 	}
 }
 
 // path runs one path programme through the windows, backward when asked.
-func (v *Average) path(pr Path, dst []scaled.Num, backward bool) {
-	if v.fastPath(pr, dst, backward) {
+func (v *Average) path(pr Path, dst []scaled.Num, backward bool, threads int) {
+	if v.fastPath(pr, dst, backward, threads) {
 		return
 	}
 	nOut, nIn := v.Out().Inner, v.In().Inner
@@ -163,29 +163,31 @@ func (v *Average) path(pr Path, dst []scaled.Num, backward bool) {
 }
 
 // fastPath is path in float64; it returns false when that may lose terms.
-func (v *Average) fastPath(pr Path, dst []scaled.Num, backward bool) bool {
-	h, exp, ok := scaled.Common(pr.H)
+func (v *Average) fastPath(pr Path, dst []scaled.Num, backward bool, threads int) bool {
+	h, exp, ok := common(pr.H, threads)
 	w := make([]float64, len(v.Weights))
 	for i, x := range v.Weights {
 		w[i] = math.Abs(x)
 	}
-	if !ok || raise(h, h, 1, pr.P, 1)*raise(w, w, 1, pr.P, 1) < 1e-290 {
+	if !ok || raise(h, h, 1, pr.P, threads)*raise(w, w, 1, pr.P, 1) < 1e-290 {
 		return false
 	}
 	nOut, nIn, step := v.Out().Inner, v.In().Inner, v.Window.step()
 	s := &series{p: pr.P}
 	acc := make([]float64, len(dst))
-	v.Window.Runs(func(out, in, _, n int) {
-		for c := range v.Channels {
-			o, x := c*nOut+out, c*nIn+in
-			for i := range n {
-				if backward {
-					acc[x+i*step] = s.join(acc[x+i*step], h[o+i]*w[out+i])
-				} else {
-					acc[o+i] = s.join(acc[o+i], h[x+i*step]*w[out+i])
+	kernel.Parallel(v.Channels, threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
+		v.Window.Runs(func(out, in, _, n int) {
+			for c := lo; c < hi; c++ {
+				o, x := c*nOut+out, c*nIn+in
+				for i := range n {
+					if backward {
+						acc[x+i*step] = s.join(acc[x+i*step], h[o+i]*w[out+i])
+					} else {
+						acc[o+i] = s.join(acc[o+i], h[x+i*step]*w[out+i])
+					}
 				}
 			}
-		}
+		})
 	})
 	for i, x := range acc {
 		if x > 1e300 {

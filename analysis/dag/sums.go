@@ -244,13 +244,3 @@ func rowExact[T kernel.Float](w []T, p float64, hs []scaled.Num) scaled.Num {
 	}
 	return acc.Norm()
 }
-
-func zeros(w []float64) int {
-	n := 0
-	for _, x := range w {
-		if x == 0 {
-			n++
-		}
-	}
-	return n
-}

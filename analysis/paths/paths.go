@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -102,7 +103,7 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 				break
 			}
 			for k := range p {
-				v.H[k][i] = v.step(nd, k)
+				v.H[k][i] = v.step(nd, k, opt.Threads)
 			}
 		}
 		for _, j := range drop[i] {
@@ -249,14 +250,14 @@ func plus(a, b scaled.Num, p float64) scaled.Num {
 }
 
 // step returns h of a node without weights, for order k.
-func (v *Values) step(nd *dag.Node, k int) []scaled.Num {
+func (v *Values) step(nd *dag.Node, k, threads int) []scaled.Num {
 	p := v.P[k]
 	in := func(j int) []scaled.Num { return v.H[k][nd.In[j]] }
 	switch op := nd.Op.(type) {
 	case *dag.Activation:
 		return gained(op, in(0))
 	case *dag.Add:
-		return union(nd, in, p)
+		return union(nd, in, p, threads)
 	case *dag.Concat:
 		return concat(nd, in)
 	case *dag.Select:
@@ -266,9 +267,9 @@ func (v *Values) step(nd *dag.Node, k int) []scaled.Num {
 		return selected(op, in(0))
 	case *dag.Pool:
 		if op.Window == nil {
-			return union(nd, in, p)
+			return union(nd, in, p, threads)
 		}
-		return pooled(op, in(0), p)
+		return pooled(op, in(0), p, threads)
 	}
 	panic(fmt.Sprintf("paths: %s in the body", nd.Label()))
 }
@@ -286,16 +287,18 @@ func gained(a *dag.Activation, h []scaled.Num) []scaled.Num {
 }
 
 // union is the p-norm of the operands, element by element.
-func union(nd *dag.Node, in func(int) []scaled.Num, p float64) []scaled.Num {
+func union(nd *dag.Node, in func(int) []scaled.Num, p float64, threads int) []scaled.Num {
 	if len(nd.In) == 1 {
 		return in(0)
 	}
 	out := append([]scaled.Num(nil), in(0)...)
-	for j := 1; j < len(nd.In); j++ {
-		for e, x := range in(j) {
-			out[e] = plus(out[e], x, p)
+	kernel.Parallel(len(out), threads, 1<<12, func(lo, hi int) {
+		for j := 1; j < len(nd.In); j++ {
+			for e, x := range in(j)[lo:hi] {
+				out[lo+e] = plus(out[lo+e], x, p)
+			}
 		}
-	}
+	})
 	return out
 }
 
@@ -319,13 +322,13 @@ func selected(s *dag.Select, h []scaled.Num) []scaled.Num {
 
 // pooled is the p-norm of each window: that of a sum, so that every path
 // counts.
-func pooled(op *dag.Pool, h []scaled.Num, p float64) []scaled.Num {
+func pooled(op *dag.Pool, h []scaled.Num, p float64, threads int) []scaled.Num {
 	ones := make([]float64, dag.Size(op.Window.Out()))
 	for i := range ones {
 		ones[i] = 1
 	}
 	sum := &dag.Linear{Map: &dag.Average{Channels: op.Channels, Window: *op.Window, Weights: ones}}
-	return sum.Sums(dag.SumRequest{Forward: []dag.Path{{P: p, H: h}}}).Forward[0]
+	return sum.Sums(dag.SumRequest{Forward: []dag.Path{{P: p, H: h}}, Threads: threads}).Forward[0]
 }
 
 // Output is one element of the body's outputs.

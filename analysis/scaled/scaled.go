@@ -259,25 +259,41 @@ func (a Num) String() string {
 // largest for sums of products of the v to be safe; its v is 0 then. NaN and
 // infinities are what they are.
 func Common(x []Num) (v []float64, exp int64, ok bool) {
-	first := true
-	for _, a := range x {
-		if (first || a.Exp > exp) && a.Frac != 0 && a.IsFinite() {
-			exp, first = a.Exp, false
-		}
+	if exp = MaxExp(x); exp == math.MinInt64 {
+		exp = 0
 	}
 	v = make([]float64, len(x))
-	ok = true
+	return v, exp, Shift(v, x, exp)
+}
+
+// MaxExp returns the largest exponent of the finite numbers that are not zero;
+// the smallest int64 when there is none.
+func MaxExp(x []Num) int64 {
+	exp := int64(math.MinInt64)
+	for _, a := range x {
+		if a.Exp > exp && a.Frac != 0 && a.IsFinite() {
+			exp = a.Exp
+		}
+	}
+	return exp
+}
+
+// Shift writes x_i * 2^-exp to v, where exp is at least MaxExp(x), and reports
+// whether all are large enough for sums of products of them to be safe: see
+// Common.
+func Shift(v []float64, x []Num, exp int64) bool {
+	ok := true
 	for i, a := range x {
 		switch d := exp - a.Exp; {
 		case a.Frac == 0 || !a.IsFinite():
 			v[i] = a.Frac
 		case d > 400:
-			ok = false
+			v[i], ok = 0, false
 		default:
 			v[i] = a.Frac * math.Float64frombits(uint64(1023-d)<<52)
 		}
 	}
-	return v, exp, ok
+	return ok
 }
 
 // Norm returns (sum_i |x_i|^p)^(1/p) of non-negative numbers, p in [1, Inf]:
