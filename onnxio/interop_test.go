@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -32,7 +33,8 @@ type interopInput struct {
 	Data []float64 `json:"data"`
 }
 
-// TestInterop exports every shared model randomly rescaled, and random networks
+// TestInterop exports every shared model and every form of storage randomly
+// rescaled, and random networks
 // as fresh files, and has onnx.checker and ONNX Runtime judge them. It needs a
 // Python with onnx and onnxruntime, named by RELUPATH_PYTHON.
 func TestInterop(t *testing.T) {
@@ -55,6 +57,15 @@ func TestInterop(t *testing.T) {
 			cases = append(cases, newCase(t, m.name, &m.path, out))
 		}
 		model.Close()
+	}
+	for _, f := range forms() {
+		m := readForm(t, &f)
+		original := m.Path()
+		out := filepath.Join(dir, strings.ReplaceAll(f.name, " ", "_")+".onnx")
+		if err := m.WriteFile(out, randomly(t, m.Net, 1), onnxio.WriteOptions{SkipSync: true}); err != nil {
+			t.Fatal(err)
+		}
+		cases = append(cases, newCase(t, f.name, &original, out))
 	}
 	types := []dag.DType{dag.Float32, dag.Float64}
 	for seed := range uint64(60) {

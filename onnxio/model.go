@@ -85,6 +85,9 @@ func Decode(data []byte, opt Options) (*Model, error) {
 // Close unmaps the file. Net must not be used afterwards.
 func (m *Model) Close() error { return m.file.Close() }
 
+// Path returns the file that the model was read from, empty for bytes.
+func (m *Model) Path() string { return m.path }
+
 // openError tells a file that cannot be read from one that is no model.
 func openError(path string, err error) error {
 	var sys *fs.PathError
