@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,13 +52,22 @@ architecture included), and 4 if the question could not be answered.`,
 
 // equivalentJSON is the result of equivalent, schema relupath.equivalent/1.
 type equivalentJSON struct {
-	Schema     string    `json:"schema"`
-	Equivalent bool      `json:"equivalent"`
-	Permuted   bool      `json:"permuted"`
-	Reason     string    `json:"reason,omitempty"`
-	Factors    *factors  `json:"factors"`
-	Residual   *residual `json:"residual"`
-	Tolerance  float64   `json:"tolerance"`
+	Schema     string `json:"schema"`
+	Equivalent bool   `json:"equivalent"`
+	// Permuted says that units were looked for in any order; Permutation lists
+	// the layers whose units come in another one in B.
+	Permuted    bool         `json:"permuted"`
+	Reason      string       `json:"reason,omitempty"`
+	Factors     *factors     `json:"factors"`
+	Residual    *residual    `json:"residual"`
+	Tolerance   float64      `json:"tolerance"`
+	Permutation []layerOrder `json:"permutation,omitempty"`
+}
+
+// layerOrder has, for each unit of A's layer, the unit of B that it is.
+type layerOrder struct {
+	Layer string `json:"layer"`
+	Units []int  `json:"units"`
 }
 
 type residual struct {
@@ -81,11 +91,15 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 		return err
 	}
 	defer mb.Close()
-	e, err := rescale.Equivalent(ma.Net, mb.Net, rescale.Options{Threads: a.threads})
+	opt := rescale.EquivalentOptions{Tolerance: o.tolerance}
+	if o.permute {
+		opt.Units = rescale.AnyOrder
+	}
+	e, err := rescale.Equivalent(ma.Net, mb.Net, opt)
 	if err != nil {
 		return err
 	}
-	r := &equivalentJSON{Schema: "relupath.equivalent/1", Equivalent: e.Equivalent, Reason: e.Reason}
+	r := newEquivalentJSON(o, e)
 	if err := a.report(equivalentDocument(r), o.output); err != nil {
 		return err
 	}
@@ -93,6 +107,20 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 		return errNotEquivalent
 	}
 	return nil
+}
+
+func newEquivalentJSON(o *equivalentOptions, e *rescale.Equivalence) *equivalentJSON {
+	r := &equivalentJSON{Schema: "relupath.equivalent/1", Equivalent: e.Equivalent, Permuted: o.permute, Reason: e.Reason,
+		Tolerance: e.Tolerance}
+	if e.Factors != nil {
+		f := factorsOf(e.Groups, e.Factors)
+		r.Factors = &f
+		r.Residual = &residual{MaxRel: render.Real(e.Residual), Where: e.Where}
+	}
+	for _, l := range e.Permutation {
+		r.Permutation = append(r.Permutation, layerOrder{l.Name, l.Units})
+	}
+	return r
 }
 
 func equivalentDocument(r *equivalentJSON) *render.Document {
@@ -104,8 +132,18 @@ func equivalentDocument(r *equivalentJSON) *render.Document {
 	if r.Factors != nil {
 		t.Add(render.Text("factors"), render.Text(fmt.Sprintf("%s to %s", short(r.Factors.Min), short(r.Factors.Max))))
 	}
-	if r.Residual != nil {
+	if r.Residual != nil && r.Residual.Where != "" {
 		t.Add(render.Text("residual"), render.Text(fmt.Sprintf("%s relative, at %s; tolerance %.3g", short(r.Residual.MaxRel), r.Residual.Where, r.Tolerance)))
 	}
 	return &render.Document{Title: "relupath equivalent", Label: "relupath-equivalent", Data: r, Tables: []render.Table{t}}
+}
+
+// orderText writes the first units of a permutation.
+func orderText(units []int) string {
+	const most = 16
+	s := strings.Trim(fmt.Sprint(units[:min(len(units), most)]), "[]")
+	if len(units) > most {
+		s += fmt.Sprintf(" ... (%d units)", len(units))
+	}
+	return s
 }

@@ -1,0 +1,199 @@
+package rescale
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// sameArchitecture returns why two networks differ in more than their weights,
+// or nothing.
+func sameArchitecture(a, b *dag.Network, tol float64) string {
+	if len(a.Nodes) != len(b.Nodes) {
+		return fmt.Sprintf("another architecture: %d nodes and %d", len(a.Nodes), len(b.Nodes))
+	}
+	for i := range a.Nodes {
+		if why := sameNode(&a.Nodes[i], &b.Nodes[i], tol); why != "" {
+			return fmt.Sprintf("another architecture: %s: %s", a.Nodes[i].Label(), why)
+		}
+	}
+	for k, ports := range [][2][]dag.Port{{a.Inputs, b.Inputs}, {a.Outputs, b.Outputs}} {
+		what := [...]string{"inputs", "outputs"}[k]
+		if len(ports[0]) != len(ports[1]) {
+			return fmt.Sprintf("another architecture: %d %s and %d", len(ports[0]), what, len(ports[1]))
+		}
+		for q, p := range ports[0] {
+			if ports[1][q].Node != p.Node {
+				return fmt.Sprintf("another architecture: %s %q is another value", what[:len(what)-1], p.Name)
+			}
+		}
+	}
+	return ""
+}
+
+func sameNode(a, b *dag.Node, tol float64) string {
+	if x, y := kindOf(a.Op), kindOf(b.Op); x != y {
+		return fmt.Sprintf("%s and %s", x, y)
+	}
+	if !slices.Equal(a.In, b.In) {
+		return "other operands"
+	}
+	if a.Len() != b.Len() {
+		return fmt.Sprintf("%d values and %d", a.Len(), b.Len())
+	}
+	switch x := a.Op.(type) {
+	case *dag.Linear:
+		return sameLinear(x, b.Op.(*dag.Linear), tol)
+	case *dag.Add:
+		for k := range a.In {
+			if x.Weight(k) != b.Op.(*dag.Add).Weight(k) {
+				return fmt.Sprintf("other signs of operand %d", k)
+			}
+		}
+	case *dag.Select:
+		y := b.Op.(*dag.Select)
+		for e := range a.Len() {
+			if at(x.Index, e) != at(y.Index, e) {
+				return fmt.Sprintf("element %d is another one of the operand", e)
+			}
+		}
+	case *dag.Pool:
+		y := b.Op.(*dag.Pool)
+		if x.Channels != y.Channels || !reflect.DeepEqual(x.Window, y.Window) {
+			return "another window"
+		}
+	case *dag.Func:
+		if a.Source != b.Source {
+			return fmt.Sprintf("%s and %s", a.Source, b.Source)
+		}
+	}
+	return ""
+}
+
+func at(index []int32, e int) int32 {
+	if index == nil {
+		return int32(e)
+	}
+	return index[e]
+}
+
+func kindOf(op dag.Op) string {
+	s := fmt.Sprintf("%T", op)
+	if l, ok := op.(*dag.Linear); ok {
+		s = fmt.Sprintf("%T", l.Map)
+	}
+	for k := len(s) - 1; k >= 0; k-- {
+		if s[k] == '.' {
+			return s[k+1:]
+		}
+	}
+	return "Constant"
+}
+
+func sameLinear(a, b *dag.Linear, tol float64) string {
+	switch {
+	case a.Rows() != b.Rows():
+		return fmt.Sprintf("%d units and %d", a.Rows(), b.Rows())
+	case a.Out() != b.Out():
+		return "units lie otherwise in the value"
+	case a.Free() != b.Free():
+		return "stored weights in one only"
+	}
+	if a.Map == nil {
+		return ""
+	}
+	if x, y := a.Map.In(), b.Map.In(); x != y {
+		if x.N != y.N {
+			return fmt.Sprintf("%d inputs and %d", x.N, y.N)
+		}
+		return "inputs lie otherwise in the operand"
+	}
+	switch x := a.Map.(type) {
+	case *dag.Conv:
+		y := b.Map.(*dag.Conv)
+		if x.Groups != y.Groups || x.Transposed != y.Transposed || !sameWindow(&x.Window, &y.Window) {
+			return "another window or number of groups"
+		}
+	case *dag.Average:
+		y := b.Map.(*dag.Average)
+		if !sameWindow(&x.Window, &y.Window) {
+			return "another window"
+		}
+		for k, w := range x.Weights {
+			if math.Abs(w-y.Weights[k]) > tol*math.Abs(w) {
+				return "another average"
+			}
+		}
+	}
+	return ""
+}
+
+// sameWindow compares windows; no extra positions are as good as zero ones.
+func sameWindow(a, b *dag.Window) bool {
+	return slices.Equal(a.In, b.In) && slices.Equal(a.Out(), b.Out()) && slices.Equal(a.Kernel, b.Kernel) &&
+		slices.Equal(a.Stride, b.Stride) && slices.Equal(a.Dilation, b.Dilation) && slices.Equal(a.Before, b.Before)
+}
+
+// slopes compares the slopes of activations under the order of units.
+func (c *comparison) slopes() (worst float64, where string) {
+	for i := range c.a.Nodes {
+		x, ok := c.a.Nodes[i].Op.(*dag.Activation)
+		if !ok {
+			continue
+		}
+		y := c.b.Nodes[i].Op.(*dag.Activation)
+		if len(x.Slope) == 1 && len(y.Slope) == 1 {
+			if d := slopeError(x.At(0), y.At(0)); d > worst {
+				worst, where = d, c.a.Nodes[i].Label()+", slope"
+			}
+			continue
+		}
+		to := c.elements(i)
+		for e := range c.a.Nodes[i].Len() {
+			if d := slopeError(x.At(e), y.At(to[e])); d > worst {
+				worst, where = d, fmt.Sprintf("%s, slope of element %d", c.a.Nodes[i].Label(), e)
+			}
+		}
+	}
+	return worst, where
+}
+
+func slopeError(a, b float64) float64 {
+	if a == b {
+		return 0
+	}
+	return math.Abs(b-a) / math.Abs(a)
+}
+
+// elements maps each element of a node's value in a to its element in b.
+func (c *comparison) elements(node int) []int {
+	n := c.a.Nodes[node].Len()
+	out := make([]int, n)
+	m := &c.g.Units[node]
+	if m.IDs == nil {
+		for e := range out {
+			out[e] = e
+		}
+		return out
+	}
+	slot, next := map[int32][]int{}, map[int32]int{}
+	for e := range n {
+		slot[m.At(e)] = append(slot[m.At(e)], e)
+	}
+	for e := range n {
+		id := m.At(e)
+		to := id
+		if id != dag.NoGroup {
+			to = c.sigma[id]
+		}
+		out[e] = e
+		if k := next[id]; k < len(slot[to]) {
+			out[e] = slot[to][k]
+		}
+		next[id]++
+	}
+	return out
+}

@@ -1,0 +1,353 @@
+package rescale
+
+import (
+	"context"
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"gonum.org/v1/gonum/floats"
+)
+
+// program is the convex problem behind EqualNorm and PathConditioned: over the
+// logarithms z of the factors, minimise
+//
+//	S(z)                   S = sum_e a_e exp(s (z_row(e) - z_col(e))), or
+//	n ln S(z) + sum_g lin_g z_g   with n > 0,
+//
+// e the edges of all blocks. z is counted from the view's start.
+type program struct {
+	s      float64
+	n      float64
+	lin    []float64
+	blocks []*block
+	vars   int
+	sweeps int
+
+	// At the point of the last eval: the sums of edges into and out of each
+	// variable's group.
+	in, out []float64
+}
+
+// block is one layer's edges. Edges a_ij run from column j to row i, a bias from
+// a constant column.
+type block struct {
+	// mul adds A x to ax and A^T y to aty.
+	mul func(x, y, ax, aty []float64)
+	// row and col hold the logarithms of factors of a, NoGroup's are -Inf; bias
+	// that of the bias, -Inf for none.
+	row, col, bias []float64
+	// rows and cols hold the variable of each row and column, -1 for none.
+	rows, cols []int32
+
+	// At the point of the last eval: multipliers and sums.
+	r, c, b, rowSum, colSum []float64
+}
+
+func (b *block) fill(s float64, z []float64) {
+	if b.r == nil {
+		b.r, b.rowSum = make([]float64, len(b.row)), make([]float64, len(b.row))
+		b.c, b.colSum = make([]float64, len(b.col)), make([]float64, len(b.col))
+		b.b = make([]float64, len(b.row))
+	}
+	at := func(v int32) float64 {
+		if v < 0 {
+			return 0
+		}
+		return s * z[v]
+	}
+	// The largest column factor is 1, so that no product leaves the range before
+	// its row's factor brings it back.
+	top := math.Inf(-1)
+	for j, l := range b.col {
+		b.c[j] = l - at(b.cols[j])
+		top = math.Max(top, b.c[j])
+	}
+	if math.IsInf(top, -1) {
+		top = 0
+	}
+	for j, l := range b.c {
+		b.c[j] = math.Exp(l - top)
+	}
+	for i, l := range b.row {
+		b.r[i] = math.Exp(l + at(b.rows[i]) + top)
+		b.b[i] = 0
+		if b.bias != nil {
+			b.b[i] = math.Exp(b.bias[i] + at(b.rows[i]))
+		}
+	}
+}
+
+// eval returns S and leaves the sums of edges in p.in and p.out.
+func (p *program) eval(z []float64) float64 {
+	p.sweeps++
+	clear(p.in)
+	clear(p.out)
+	var total float64
+	for _, b := range p.blocks {
+		b.fill(p.s, z)
+		clear(b.rowSum)
+		clear(b.colSum)
+		b.mul(b.c, b.r, b.rowSum, b.colSum)
+		for i := range b.rowSum {
+			b.rowSum[i] = b.rowSum[i]*b.r[i] + b.b[i]
+			total += b.rowSum[i]
+			if v := b.rows[i]; v >= 0 {
+				p.in[v] += b.rowSum[i]
+			}
+		}
+		for j := range b.colSum {
+			b.colSum[j] *= b.c[j]
+			if v := b.cols[j]; v >= 0 {
+				p.out[v] += b.colSum[j]
+			}
+		}
+	}
+	return total
+}
+
+// value is the objective of a sum S at z.
+func (p *program) value(sum float64, z []float64) float64 {
+	if p.n == 0 {
+		return sum
+	}
+	return p.n*math.Log(sum) + floats.Dot(p.lin, z)
+}
+
+// gradient writes the derivative to g and returns the largest relative
+// imbalance of its terms.
+func (p *program) gradient(sum float64, g []float64) (residual float64) {
+	w := p.weight(sum)
+	for v := range g {
+		g[v] = w * p.s * (p.in[v] - p.out[v])
+		size := math.Abs(w*p.s) * (p.in[v] + p.out[v])
+		if p.n != 0 {
+			g[v] += p.lin[v]
+			size += math.Abs(p.lin[v])
+		}
+		if r := math.Abs(g[v]) / size; !(r <= residual) {
+			residual = r
+		}
+	}
+	return residual
+}
+
+// weight is the derivative of the objective by S.
+func (p *program) weight(sum float64) float64 {
+	if p.n == 0 {
+		return 1
+	}
+	return p.n / sum
+}
+
+// hessian writes H d to hd.
+func (p *program) hessian(sum float64, d, hd []float64) {
+	p.sweeps++
+	clear(hd)
+	k := p.weight(sum) * p.s * p.s
+	at := func(v int32) float64 {
+		if v < 0 {
+			return 0
+		}
+		return d[v]
+	}
+	for _, b := range p.blocks {
+		x, y := make([]float64, len(b.c)), make([]float64, len(b.r))
+		for j := range x {
+			x[j] = b.c[j] * at(b.cols[j])
+		}
+		for i := range y {
+			y[i] = b.r[i] * at(b.rows[i])
+		}
+		ax, aty := make([]float64, len(b.r)), make([]float64, len(b.c))
+		b.mul(x, y, ax, aty)
+		for i, v := range b.rows {
+			if v >= 0 {
+				hd[v] += k * (b.rowSum[i]*d[v] - b.r[i]*ax[i])
+			}
+		}
+		for j, v := range b.cols {
+			if v >= 0 {
+				hd[v] += k * (b.colSum[j]*d[v] - b.c[j]*aty[j])
+			}
+		}
+	}
+	if p.n == 0 {
+		return
+	}
+	var dot float64
+	for v := range d {
+		dot += (p.in[v] - p.out[v]) * d[v]
+	}
+	for v := range hd {
+		hd[v] -= k / sum * dot * (p.in[v] - p.out[v])
+	}
+}
+
+// minimum is the end of a minimisation.
+type minimum struct {
+	z        []float64
+	sum      float64
+	residual float64
+	// trace has the objective of every step.
+	trace []float64
+}
+
+// minimise runs Newton's method with the linear systems solved by conjugate
+// gradients, preconditioned by the diagonal, to a relative residual that falls
+// with the gradient's (Nocedal and Wright, Numerical Optimization, algorithm
+// 7.1). The first steps balance every group by itself, half the way so that
+// neighbours do not overshoot. A step is halved until the objective does not
+// rise. It ends when the residual is at most tol, or when rounding lets it fall
+// no further.
+func (p *program) minimise(ctx context.Context, opt Options) (*minimum, error) {
+	m := &minimum{z: make([]float64, p.vars)}
+	p.in, p.out = make([]float64, p.vars), make([]float64, p.vars)
+	g, d := make([]float64, p.vars), make([]float64, p.vars)
+	m.sum = p.eval(m.z)
+	f := p.value(m.sum, m.z)
+	best, stalled := math.Inf(1), 0
+	newton := false
+	for step := 0; ; step++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		m.residual = p.gradient(m.sum, g)
+		m.trace = append(m.trace, f)
+		if m.residual < best/2 {
+			best, stalled = m.residual, 0
+		} else {
+			stalled++
+		}
+		if m.residual <= opt.Tolerance || p.vars == 0 || p.sweeps >= opt.MaxSweeps || m.residual < 1e-6 && stalled > 2 {
+			return m, nil
+		}
+		if newton = newton || step >= alone; newton {
+			p.newton(m.sum, g, d, m.residual, opt.MaxSweeps)
+		} else {
+			p.balanceAlone(m.sum, d)
+		}
+		next, ok := p.search(m, f, g, d)
+		if !ok {
+			m.sum = p.eval(m.z)
+			if newton {
+				return m, nil
+			}
+			newton = true
+			continue
+		}
+		f = next
+	}
+}
+
+// alone is the number of first steps that balance groups by themselves.
+const alone = 3
+
+// balanceAlone writes the step that halves the logarithm of in/out of every
+// group by itself.
+func (p *program) balanceAlone(sum float64, d []float64) {
+	w := p.weight(sum) * math.Abs(p.s)
+	for v := range d {
+		in, out := w*p.in[v], w*p.out[v]
+		if p.n != 0 { // in - out + lin/s = 0 is what is wanted
+			if l := p.lin[v] / p.s * math.Abs(p.s); l > 0 {
+				in += l
+			} else {
+				out -= l
+			}
+		}
+		d[v] = (math.Log(out) - math.Log(in)) / (4 * p.s)
+	}
+}
+
+// newton writes the truncated Newton step of gradient g.
+func (p *program) newton(sum float64, g, d []float64, residual float64, maxSweeps int) {
+	n := len(g)
+	k := p.weight(sum) * p.s * p.s
+	r, q, hq, y := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	precondition := func() (rho float64) {
+		for v := range r {
+			y[v] = r[v] / (k * (p.in[v] + p.out[v]))
+			rho += r[v] * y[v]
+		}
+		return rho
+	}
+	clear(d)
+	for v := range r {
+		r[v] = -g[v]
+	}
+	rho := precondition()
+	copy(q, y)
+	target := rho * math.Pow(math.Min(0.3, math.Sqrt(residual)), 2)
+	for range 4*n + 20 {
+		if !(rho > target) || p.sweeps >= maxSweeps {
+			return
+		}
+		p.hessian(sum, q, hq)
+		curve := floats.Dot(q, hq)
+		if !(curve > 0) {
+			return
+		}
+		a := rho / curve
+		floats.AddScaled(d, a, q)
+		floats.AddScaled(r, -a, hq)
+		last := rho
+		rho = precondition()
+		floats.Scale(rho/last, q)
+		floats.Add(q, y)
+	}
+}
+
+// search moves m along d by the largest of 1, 1/2, 1/4, ... that lowers the
+// objective as the derivative promises (Armijo's rule), and evaluates there.
+// Where the promise drowns in the rounding of the objective, the whole step is
+// taken unless the objective rises beyond rounding.
+func (p *program) search(m *minimum, f float64, g, d []float64) (next float64, ok bool) {
+	slope := floats.Dot(g, d)
+	if !(slope < 0) {
+		return f, false
+	}
+	z := make([]float64, len(d))
+	// exp(s z) of a longer step says nothing about the neighbourhood.
+	t := math.Min(1, 30/(math.Abs(p.s)*floats.Norm(d, math.Inf(1))))
+	for range 60 {
+		floats.AddScaledTo(z, m.z, t, d)
+		sum := p.eval(z)
+		next = p.value(sum, z)
+		small := -t*slope <= 1e-11*math.Abs(f)
+		if next <= f+1e-4*t*slope || small && next <= f+4e-16*rounding*math.Abs(f) {
+			copy(m.z, z)
+			m.sum = sum
+			return next, true
+		}
+		if small {
+			return f, false
+		}
+		t /= 2
+	}
+	return f, false
+}
+
+// rounding is how many units in the last place the objective of one point may
+// differ by, being a sum of positive terms in one order.
+const rounding = 16
+
+// newBlock returns the block of a layer whose logarithms of factors, counted in
+// z's, are s*start.
+func (v *view) newBlock(y *layer, s float64) *block {
+	b := &block{row: make([]float64, len(y.rows)), col: make([]float64, len(y.cols)),
+		rows: make([]int32, len(y.rows)), cols: make([]int32, len(y.cols))}
+	side := func(ids []int32, ln []float64, vars []int32, s float64) {
+		for i, id := range ids {
+			vars[i] = -1
+			if id == dag.NoGroup {
+				ln[i] = math.Inf(-1)
+				continue
+			}
+			vars[i] = v.index[id]
+			ln[i] = s * v.start[id]
+		}
+	}
+	side(y.rows, b.row, b.rows, s)
+	side(y.cols, b.col, b.cols, -s)
+	return b
+}

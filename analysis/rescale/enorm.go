@@ -1,0 +1,213 @@
+package rescale
+
+import (
+	"context"
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// equalNorm minimises sum |theta|^p, which is convex in the logarithms of the
+// factors: sum_e |w_e|^p exp(p (z_row - z_col)).
+func (r *Result) equalNorm(ctx context.Context) error {
+	p := r.opt.P
+	v, err := newView(r.net, r.Groups, p, r.opt)
+	if err != nil {
+		return err
+	}
+	r.view = v
+	r.Objective.Name = "sum_abs_power"
+	r.Objective.Before = v.power(p, r.Groups.Ones(), r.opt.Threads)
+	q := v.powerProgram(p, r.opt.Threads)
+	m, err := q.minimise(ctx, r.opt)
+	if err != nil {
+		return err
+	}
+	r.finish(v, q, m)
+	for _, f := range m.trace {
+		r.Trace = append(r.Trace, scaled.New(f))
+	}
+	r.Objective.After = scaled.New(m.sum)
+	return nil
+}
+
+// finish takes over the factors of a minimum.
+func (r *Result) finish(v *view, q *program, m *minimum) {
+	z := v.logs()
+	for k := range z {
+		z[k] += m.z[k]
+	}
+	r.Factors = v.factors(z)
+	r.Sweeps = q.sweeps + 2
+	r.Residual = m.residual
+}
+
+// powerProgram is the program of sum |theta|^p.
+func (v *view) powerProgram(p float64, threads int) *program {
+	q := &program{s: p, vars: len(v.active)}
+	for _, y := range v.layers {
+		b := v.newBlock(y, p)
+		if y.bias != nil {
+			b.bias = make([]float64, len(y.rows))
+			for i := range b.bias {
+				b.bias[i] = b.row[i] + p*math.Log(y.bias[i])
+			}
+		}
+		for i, s := range y.scale {
+			b.row[i] += p * math.Log(s)
+		}
+		parts, kind := y.parts, sumAbs
+		switch {
+		case p == 1 && direct(parts, b):
+		case p == 2 && direct(parts, b):
+			kind = sumSquares
+		default:
+			parts = normalisedParts(parts, p, b)
+		}
+		b.mul = func(x, y, ax, aty []float64) {
+			for k := range parts {
+				parts[k].products(kind, x, y, ax, aty, threads)
+			}
+		}
+		q.blocks = append(q.blocks, b)
+	}
+	return q
+}
+
+// direct reports whether |w|^p (p at most 2) times the block's factors stay
+// within the range of float64 at every step of the way: the stored numbers of
+// at most 2^128, the logarithms of factors at most 300.
+func direct(parts []matrix, b *block) bool {
+	for _, s := range parts {
+		if s.f64 != nil && !s.diag {
+			for _, w := range s.f64 {
+				if w != 0 && !(math.Abs(w) < 0x1p128 && math.Abs(w) > 0x1p-150) {
+					return false
+				}
+			}
+		}
+	}
+	for _, ln := range [][]float64{b.row, b.col} {
+		for _, l := range ln {
+			if l > 300 || l < -300 && !math.IsInf(l, -1) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// normalisedParts moves the block's factors into copies of the numbers.
+func normalisedParts(parts []matrix, p float64, b *block) []matrix {
+	lr, lc := make([]float64, len(b.row)), make([]float64, len(b.col))
+	move := func(ln, to []float64) {
+		for i, l := range ln {
+			if !math.IsInf(l, -1) {
+				to[i], ln[i] = l/p, 0
+			}
+		}
+	}
+	move(b.row, lr)
+	move(b.col, lc)
+	var out []matrix
+	for k := range parts {
+		out = append(out, parts[k].normalised(p, lr, lc))
+	}
+	return out
+}
+
+// power is sum |theta|^p of the network rescaled by c, in one read, over edges
+// between live units.
+func (v *view) power(p float64, c []float64, threads int) scaled.Num {
+	var acc scaled.Accumulator
+	acc.Reset(p)
+	for _, y := range v.layers {
+		for _, x := range y.rowNorms(p, c, threads) {
+			acc.Add(x)
+		}
+	}
+	return acc.Norm().Pow(p)
+}
+
+// rowNorms returns the incoming p-norm, bias included, of every row of a layer
+// rescaled by c, over live edges; zero for rows that are not live.
+func (y *layer) rowNorms(p float64, c []float64, threads int) []scaled.Num {
+	col := make([]scaled.Num, len(y.cols))
+	for j, id := range y.cols {
+		if id != dag.NoGroup {
+			col[j] = scaled.One.Div(scaled.New(c[id]))
+		}
+	}
+	out := y.incoming([]dag.Path{{P: p, H: col}}, threads)[0]
+	for i, id := range y.rows {
+		if id == dag.NoGroup {
+			out[i] = scaled.Num{}
+			continue
+		}
+		if y.bias != nil {
+			out[i] = plus(out[i], scaled.New(y.bias[i]), p)
+		}
+		out[i] = out[i].MulFloat(c[id])
+	}
+	return out
+}
+
+// incoming returns (sum_j (|w_ij| h_j)^p)^(1/p) of every row i of a layer for
+// several h, one number a column, in one read. A convolution's weights count
+// once. The bias is left out.
+func (y *layer) incoming(h []dag.Path, threads int) [][]scaled.Num {
+	out := make([][]scaled.Num, len(h))
+	for k := range out {
+		out[k] = make([]scaled.Num, len(y.rows))
+	}
+	for i := range y.parts {
+		y.parts[i].incoming(h, out, threads)
+	}
+	for i, s := range y.scale {
+		for k := range out {
+			out[k][i] = out[k][i].MulFloat(s)
+		}
+	}
+	return out
+}
+
+func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
+	if s.diag {
+		for k := range h {
+			for i, w := range s.f64 {
+				out[k][i] = plus(out[k][i], h[k].H[i].MulFloat(w), h[k].P)
+			}
+		}
+		return
+	}
+	d := &dag.Dense{Rows: s.m, Cols: s.n}
+	shape := []int{s.m, s.n}
+	if s.f64 != nil {
+		d.W.Param = dag.NewParam64("", shape, s.f64)
+	} else {
+		d.W.Param = dag.NewParam32("", dag.Float32, shape, s.f32)
+	}
+	rows, cols := s.rows, s.cols
+	if s.swap {
+		d.Rows, d.Cols, d.InOut = s.n, s.m, true
+		rows, cols = cols, rows
+	}
+	q := dag.SumRequest{Threads: threads}
+	for _, x := range h {
+		g := make([]scaled.Num, d.Cols)
+		for j := range g {
+			g[j] = x.H[pick(cols, j)]
+		}
+		q.Forward = append(q.Forward, dag.Path{P: x.P, H: g})
+	}
+	for k, sums := range (&dag.Linear{Map: d}).Sums(q).Forward {
+		for i, x := range sums {
+			at := pick(rows, i)
+			out[k][at] = plus(out[k][at], x, h[k].P)
+		}
+	}
+}
+
+// plus returns (a^p + b^p)^(1/p) of non-negative numbers.
+func plus(a, b scaled.Num, p float64) scaled.Num { return scaled.Norm([]scaled.Num{a, b}, p) }

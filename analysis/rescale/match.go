@@ -1,0 +1,408 @@
+package rescale
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// match finds the order of b's units, as a map from groups of a to groups of a
+// at whose places b has them.
+//
+// From the inputs, layer by layer, a unit's incoming weights over the factors of
+// their columns are known up to its own factor. Their projections on random
+// vectors, divided by their norm, are the unit's key. Units of a and b with equal
+// keys correspond; several units of one key form a class, whose members look the
+// same to what comes before. Columns of one class share their random numbers
+// until its members are told apart, so that later keys do not depend on the order
+// within it. A second walk, from the outputs back, tells the members of each
+// class apart by their outgoing weights, to rows already in order. Members that
+// neither walk tells apart are interchangeable. Nothing is guessed: the caller
+// compares every weight under the order found.
+func (c *comparison) match() string {
+	if why := c.sameSlots(); why != "" {
+		return why
+	}
+	m := &matching{comparison: c, class: make([]int32, c.g.Count), norms: [2]map[int32]float64{{}, {}}}
+	done := map[int32]bool{}
+	for id := range m.class {
+		m.class[id] = int32(id)
+		done[int32(id)] = c.g.Pin[id] != ""
+	}
+	for _, p := range c.layers {
+		var open []int32
+		for _, id := range p.rows {
+			if id != dag.NoGroup && !done[id] {
+				done[id] = true
+				open = append(open, id)
+			}
+		}
+		if len(open) == 0 {
+			continue
+		}
+		if why := m.rows(p, open); why != "" {
+			return why
+		}
+		c.place()
+	}
+	m.apart()
+	c.place()
+	return ""
+}
+
+// matching is the state of the walks.
+type matching struct {
+	*comparison
+	// class is a number that groups of a share while nothing tells them apart.
+	class []int32
+	// classes lists those of several members, in order of the walk.
+	classes [][]int32
+	// norms has the norm of the incoming weights of each group, at its place in a
+	// and in b.
+	norms [2]map[int32]float64
+}
+
+// keys is the number of random projections of a key.
+const keys = 4
+
+type key struct {
+	id  int32
+	x   [keys]float64
+	len float64
+}
+
+// random returns number k of a random vector at a place.
+func random(place ...int) [keys]float64 {
+	h := uint64(0x9e3779b97f4a7c15)
+	for _, p := range place {
+		h = (h ^ uint64(p)) * 0xff51afd7ed558ccd
+		h ^= h >> 32
+	}
+	rng := rand.New(rand.NewPCG(h, 0))
+	var out [keys]float64
+	for k := range out {
+		out[k] = rng.NormFloat64()
+	}
+	return out
+}
+
+// rows matches the open groups at a layer that has rows of theirs.
+func (m *matching) rows(p *pair, open []int32) string {
+	rho, back := m.randomColumns(p), m.inverse(p)
+	slope := m.slopeFeatures(open)
+	ka := make([]key, 0, len(open))
+	kb := make([]key, 0, len(open))
+	var buf []entry
+	for _, id := range open {
+		a := key{id: id}
+		b := key{id: id}
+		for slot, row := range p.rowSlots[id] {
+			buf = p.readA(int(row), buf[:0])
+			m.project(&a, p, slot, buf, biasAt(p.a, int(row)), rho, nil)
+			buf = p.readB(int(row), buf[:0])
+			m.project(&b, p, slot, buf, biasAt(p.b, int(row)), rho, back)
+		}
+		finish := func(k *key, slope float64) {
+			k.len = math.Sqrt(k.len)
+			for q := range k.x {
+				if k.len > 0 {
+					k.x[q] /= k.len
+				}
+				k.x[q] += slope * float64(q+1)
+			}
+		}
+		finish(&a, slope[0][id])
+		finish(&b, slope[1][id])
+		ka, kb = append(ka, a), append(kb, b)
+	}
+	window := 8 * m.tol * math.Sqrt(math.Max(1, float64(len(p.cols)*p.taps)))
+	order := func(x, y key) int {
+		if x.x[0] < y.x[0] {
+			return -1
+		}
+		return 1
+	}
+	slices.SortStableFunc(ka, order)
+	slices.SortStableFunc(kb, order)
+	used := make([]bool, len(kb))
+	lo := 0
+	for _, a := range ka {
+		for lo < len(kb) && kb[lo].x[0] < a.x[0]-window {
+			lo++
+		}
+		best, dist := -1, math.Inf(1)
+		for j := lo; j < len(kb) && kb[j].x[0] <= a.x[0]+window; j++ {
+			if d := distance(&a, &kb[j]); !used[j] && d < dist {
+				best, dist = j, d
+			}
+		}
+		if best < 0 || dist > window {
+			return m.unmatched(p, &a, kb, used)
+		}
+		used[best] = true
+		m.sigma[a.id] = kb[best].id
+		m.norms[0][a.id], m.norms[1][kb[best].id] = a.len, kb[best].len
+		if a.len > 0 && kb[best].len > 0 {
+			m.z[a.id] = math.Log(kb[best].len) - math.Log(a.len)
+		}
+	}
+	m.form(ka, window)
+	return ""
+}
+
+// form joins groups of equal keys to classes.
+func (m *matching) form(ka []key, window float64) {
+	for i := range ka {
+		if m.class[ka[i].id] != ka[i].id {
+			continue
+		}
+		class := []int32{ka[i].id}
+		for j := i + 1; j < len(ka) && ka[j].x[0] <= ka[i].x[0]+window; j++ {
+			if m.class[ka[j].id] == ka[j].id && distance(&ka[i], &ka[j]) <= window {
+				m.class[ka[j].id] = ka[i].id
+				class = append(class, ka[j].id)
+			}
+		}
+		if len(class) > 1 {
+			m.classes = append(m.classes, class)
+		}
+	}
+}
+
+func distance(a, b *key) float64 {
+	var d float64
+	for k := range a.x {
+		d = math.Max(d, math.Abs(a.x[k]-b.x[k]))
+	}
+	return d
+}
+
+// unmatched says which unit has no counterpart and how near the nearest is.
+func (m *matching) unmatched(p *pair, a *key, kb []key, used []bool) string {
+	row := p.rowSlots[a.id][0]
+	best, dist := -1, math.Inf(1)
+	for j := range kb {
+		if d := distance(a, &kb[j]); !used[j] && d < dist {
+			best, dist = j, d
+		}
+	}
+	s := fmt.Sprintf("%s, unit %d has no counterpart", m.a.Nodes[p.node].Label(), row)
+	if best >= 0 {
+		s += fmt.Sprintf("; the nearest is unit %d, whose incoming weights differ by about %.2g relative to their norm",
+			p.rowSlots[kb[best].id][0], dist)
+	}
+	return s
+}
+
+// randomColumns returns the random numbers of each of a's columns and taps; those
+// of one class are the same. Units without incoming weights compute nothing and
+// have a factor that only their outgoing weights tell: they have none.
+func (m *matching) randomColumns(p *pair) []*[keys]float64 {
+	out := make([]*[keys]float64, len(p.cols)*p.taps)
+	next := map[int32]int{}
+	for j, id := range p.cols {
+		slot := next[id]
+		next[id]++
+		class := id
+		if id != dag.NoGroup {
+			class = m.class[id]
+			if n, ok := m.norms[0][id]; ok && n == 0 {
+				continue
+			}
+		}
+		for t := range p.taps {
+			r := random(p.node, int(class), slot, t)
+			out[j*p.taps+t] = &r
+		}
+	}
+	return out
+}
+
+// project adds a row of a to a key, or one of b at the place that back gives
+// each of its columns. Columns without random numbers are left out.
+func (m *matching) project(k *key, p *pair, slot int, row []entry, bias float64, rho []*[keys]float64, back []int32) {
+	mix := float64(slot + 1)
+	add := func(r *[keys]float64, w float64) {
+		if r == nil {
+			return
+		}
+		w *= mix
+		k.len += w * w
+		for q := range r {
+			k.x[q] += r[q] * w
+		}
+	}
+	for i, e := range row {
+		switch {
+		case back == nil:
+			w := e.w
+			if g := p.cols[e.col]; g != dag.NoGroup {
+				w *= math.Exp(-m.z[g])
+			}
+			add(rho[int(e.col)*p.taps+i%p.taps], w)
+		case back[e.col] >= 0:
+			add(rho[int(back[e.col])*p.taps+i%p.taps], e.w)
+		}
+	}
+	r := random(p.node, -1, slot)
+	add(&r, bias)
+}
+
+// inverse maps b's columns to a's.
+func (m *matching) inverse(p *pair) []int32 {
+	out := make([]int32, len(p.cols))
+	for j := range out {
+		out[j] = -1
+	}
+	for j, to := range p.colOf {
+		if to >= 0 {
+			out[to] = int32(j)
+		}
+	}
+	return out
+}
+
+// slopeFeatures returns a number for each group made of the slopes of its
+// activations, in a and in b.
+func (m *matching) slopeFeatures(open []int32) [2]map[int32]float64 {
+	out := [2]map[int32]float64{{}, {}}
+	for k, n := range []*dag.Network{m.a, m.b} {
+		for i := range n.Nodes {
+			x, ok := n.Nodes[i].Op.(*dag.Activation)
+			if !ok || len(x.Slope) == 1 || m.g.Units[i].IDs == nil {
+				continue
+			}
+			r := random(i)[0]
+			for e := range n.Nodes[i].Len() {
+				out[k][m.g.Units[i].At(e)] += r * x.At(e)
+			}
+		}
+	}
+	return out
+}
+
+// apart tells the members of classes apart by their outgoing weights, the last
+// class first. A weight to a row of factor c_row counts times it, and all times
+// the norm of the unit's incoming weights, which makes them independent of the
+// unit's factor.
+func (m *matching) apart() {
+	for k := len(m.classes) - 1; k >= 0; k-- {
+		m.place()
+		class := m.classes[k]
+		member := map[int32]int{}
+		places := map[int32]int{}
+		ka, kb := make([]key, len(class)), make([]key, len(class))
+		for i, id := range class {
+			member[id], places[m.sigma[id]] = i, i
+			ka[i].id, kb[i].id = id, m.sigma[id]
+		}
+		for _, p := range m.layers {
+			m.outgoing(p, member, places, ka, kb)
+		}
+		for i := range class {
+			scale(&ka[i], m.norms[0][ka[i].id])
+			scale(&kb[i], m.norms[1][kb[i].id])
+		}
+		used := make([]bool, len(kb))
+		for i := range ka {
+			best, dist := 0, math.Inf(1)
+			for j := range kb {
+				if d := distance(&ka[i], &kb[j]); !used[j] && d < dist {
+					best, dist = j, d
+				}
+			}
+			used[best] = true
+			m.sigma[ka[i].id] = kb[best].id
+			if a, b := m.norms[0][ka[i].id], m.norms[1][kb[best].id]; a > 0 && b > 0 {
+				m.z[ka[i].id] = math.Log(b) - math.Log(a)
+			}
+		}
+	}
+}
+
+// scale multiplies a key by the norm of the incoming weights, or divides it by
+// its own length where there are none.
+func scale(k *key, norm float64) {
+	if norm == 0 && k.len > 0 {
+		norm = 1 / math.Sqrt(k.len)
+	}
+	for q := range k.x {
+		k.x[q] *= norm
+	}
+}
+
+// outgoing adds the weights out of the members of a class to their keys.
+func (m *matching) outgoing(p *pair, member, places map[int32]int, ka, kb []key) {
+	any := false
+	for id := range member {
+		any = any || len(p.colSlots[id]) > 0
+	}
+	if !any {
+		return
+	}
+	slotOf := make([]int, len(p.cols))
+	next := map[int32]int{}
+	for j, id := range p.cols {
+		slotOf[j] = next[id]
+		next[id]++
+	}
+	var buf []entry
+	add := func(k *key, row, slot, tap int, w float64) {
+		k.len += w * w
+		r := random(p.node, row, slot, tap, -2)
+		for q := range r {
+			k.x[q] += r[q] * w
+		}
+	}
+	for i, id := range p.rows {
+		if id == dag.NoGroup || p.rowOf[i] < 0 {
+			continue
+		}
+		buf = p.readA(i, buf[:0])
+		for e, x := range buf {
+			if q, ok := member[p.cols[x.col]]; ok {
+				add(&ka[q], i, slotOf[x.col], e%p.taps, x.w*math.Exp(m.z[id]))
+			}
+		}
+		buf = p.readB(int(p.rowOf[i]), buf[:0])
+		for e, x := range buf {
+			if q, ok := places[p.cols[x.col]]; ok {
+				add(&kb[q], i, slotOf[x.col], e%p.taps, x.w)
+			}
+		}
+	}
+}
+
+// sameSlots checks that b ties units as a does.
+func (c *comparison) sameSlots() string {
+	other := c.b.Groups()
+	for _, p := range c.layers {
+		for k, ids := range [][2][]int32{{c.g.Rows[p.node], other.Rows[p.node]}, {c.g.Cols[p.node], other.Cols[p.node]}} {
+			if !slices.Equal(ids[0], ids[1]) {
+				return fmt.Sprintf("another architecture: %s: %s tied otherwise", c.a.Nodes[p.node].Label(),
+					[...]string{"units", "inputs"}[k])
+			}
+		}
+	}
+	return ""
+}
+
+// permutation lists the layers whose rows move.
+func (c *comparison) permutation() []LayerOrder {
+	var out []LayerOrder
+	for _, p := range c.layers {
+		moved := false
+		units := make([]int, len(p.rowOf))
+		for i, j := range p.rowOf {
+			units[i] = int(j)
+			moved = moved || int(j) != i
+		}
+		if moved {
+			out = append(out, LayerOrder{p.node, c.a.Nodes[p.node].Name, units})
+		}
+	}
+	return out
+}

@@ -1,0 +1,224 @@
+package rescale
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
+)
+
+// matrix is a stored tensor, or a part of one, as m x n numbers between rows
+// and columns of a layer. A convolution's kernel positions are columns of their
+// own, which belong to one channel.
+type matrix struct {
+	f32  []float32
+	f64  []float64
+	m, n int
+	// rows and cols give the layer's row of each stored row and its column of
+	// each stored column; nil is the same index. With swap, stored rows are
+	// columns and stored columns are rows.
+	rows, cols []int32
+	swap       bool
+	// diag says that the numbers, one a row, are a diagonal.
+	diag bool
+}
+
+// matrices returns the matrices of a map without copying weights. The fixed
+// weights of a diagonal or of average pooling, under a factor a channel, come as
+// the p-norm of each row.
+func matrices(m dag.Map, p float64) []matrix {
+	switch m := m.(type) {
+	case *dag.Dense:
+		s := matrix{f32: m.W.Param.Float32s(), f64: m.W.Param.Float64s(), m: m.Rows, n: m.Cols}
+		if m.InOut {
+			s.m, s.n, s.swap = m.Cols, m.Rows, true
+		}
+		return []matrix{s}
+	case *dag.Conv:
+		return convMatrices(m)
+	}
+	n := m.Out().N
+	s := matrix{f64: make([]float64, n), m: n, n: n, diag: true}
+	for i, x := range (&dag.Linear{Map: m}).Sums(dag.SumRequest{Powers: []float64{p}}).Rows[0] {
+		s.f64[i] = x.Float64()
+	}
+	return []matrix{s}
+}
+
+func convMatrices(c *dag.Conv) []matrix {
+	taps := dag.Size(c.Window.Kernel)
+	outer, inner := c.OutChannels/c.Groups, c.InChannels/c.Groups
+	if c.Transposed {
+		outer, inner = inner, outer
+	}
+	size := outer * inner * taps
+	var out []matrix
+	for k := range c.Groups {
+		s := matrix{m: outer, n: inner * taps, swap: c.Transposed,
+			rows: make([]int32, outer), cols: make([]int32, inner*taps)}
+		if f := c.W.Param.Float64s(); f != nil {
+			s.f64 = f[k*size:][:size]
+		} else {
+			s.f32 = c.W.Param.Float32s()[k*size:][:size]
+		}
+		for i := range s.rows {
+			s.rows[i] = int32(k*outer + i)
+		}
+		for j := range s.cols {
+			s.cols[j] = int32(k*inner + j/taps)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// at returns stored number i of j's row.
+func (s *matrix) at(i, j int) float64 {
+	if s.f64 != nil {
+		return s.f64[i*s.n+j]
+	}
+	return float64(s.f32[i*s.n+j])
+}
+
+// each calls f for every number with its row and column of the layer.
+func (s *matrix) each(f func(row, col int, w float64)) {
+	if s.diag {
+		for i, w := range s.f64 {
+			f(i, i, w)
+		}
+		return
+	}
+	for i := range s.m {
+		for j := range s.n {
+			row, col := pick(s.rows, i), pick(s.cols, j)
+			if s.swap {
+				row, col = col, row
+			}
+			f(row, col, s.at(i, j))
+		}
+	}
+}
+
+func pick(ids []int32, i int) int {
+	if ids == nil {
+		return i
+	}
+	return int(ids[i])
+}
+
+// norm says how the numbers of a matrix are summed: |w|, w^2, or their maximum.
+type norm uint8
+
+const (
+	sumAbs norm = iota
+	sumSquares
+	maxAbs
+)
+
+// products adds A x to ax and A^T y to aty for the matrix A of |w| or w^2, or
+// takes the largest |w| x and |w| y (x, y non-negative), in one read. x and aty
+// go by the layer's columns, y and ax by its rows.
+func (s *matrix) products(k norm, x, y, ax, aty []float64, threads int) {
+	if s.diag {
+		for i, w := range s.f64 {
+			if k == maxAbs {
+				ax[i], aty[i] = math.Max(ax[i], w*x[i]), math.Max(aty[i], w*y[i])
+				continue
+			}
+			if k == sumSquares {
+				w *= w
+			}
+			ax[i] += w * x[i]
+			aty[i] += w * y[i]
+		}
+		return
+	}
+	if s.swap {
+		x, y, ax, aty = y, x, aty, ax
+	}
+	if s.f64 != nil {
+		products(s, s.f64, k, x, y, ax, aty, threads)
+	} else {
+		products(s, s.f32, k, x, y, ax, aty, threads)
+	}
+}
+
+// tileBytes is the size of the block of rows that both products read while it
+// is in the cache.
+const tileBytes = 1 << 17
+
+func products[T kernel.Float](s *matrix, w []T, k norm, x, y, ax, aty []float64, threads int) {
+	if s.m == 0 || s.n == 0 {
+		return
+	}
+	xs, ys := gather(s.cols, x, s.n), gather(s.rows, y, s.m)
+	tile := max(4, tileBytes/8/s.n&^3)
+	parts := max(1, min(threads, s.m*s.n/(1<<16)))
+	chunk := (s.m + parts - 1) / parts
+	sums := make([][]float64, parts)
+	kernel.Parallel(parts, parts, 1, func(lo, hi int) {
+		for t := lo; t < hi; t++ {
+			sums[t] = make([]float64, s.n)
+			for i0 := t * chunk; i0 < min(s.m, (t+1)*chunk); i0 += tile {
+				i1 := min(i0+tile, s.m, (t+1)*chunk)
+				rows := w[i0*s.n : i1*s.n]
+				for i := i0; i < i1; i++ {
+					row := rows[(i-i0)*s.n:][:s.n]
+					at := pick(s.rows, i)
+					switch k {
+					case sumAbs:
+						ax[at] += kernel.DotAbs(row, xs)
+					case sumSquares:
+						ax[at] += kernel.DotSquares(row, xs)
+					case maxAbs:
+						ax[at] = math.Max(ax[at], kernel.DotMax(row, xs))
+					}
+				}
+				switch k {
+				case sumAbs:
+					kernel.ColumnsAbs(sums[t], rows, s.n, ys[i0:i1])
+				case sumSquares:
+					kernel.ColumnsSquares(sums[t], rows, s.n, ys[i0:i1])
+				case maxAbs:
+					kernel.ColumnsMax(sums[t], rows, s.n, ys[i0:i1])
+				}
+			}
+		}
+	})
+	for _, sum := range sums {
+		for j, v := range sum {
+			at := pick(s.cols, j)
+			if k == maxAbs {
+				aty[at] = math.Max(aty[at], v)
+			} else {
+				aty[at] += v
+			}
+		}
+	}
+}
+
+func gather(ids []int32, x []float64, n int) []float64 {
+	if ids == nil {
+		return x[:n]
+	}
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = x[ids[i]]
+	}
+	return out
+}
+
+// normalised returns (|w| e^(lr_row + lc_col))^p of every number, as a matrix
+// of its own for sumAbs.
+func (s *matrix) normalised(p float64, lr, lc []float64) matrix {
+	out := *s
+	out.f32, out.f64 = nil, make([]float64, len(s.f32)+len(s.f64))
+	i := 0
+	s.each(func(row, col int, w float64) {
+		if w != 0 {
+			out.f64[i] = math.Exp(p * (math.Log(math.Abs(w)) + lr[row] + lc[col]))
+		}
+		i++
+	})
+	return out
+}

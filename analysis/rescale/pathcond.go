@@ -1,0 +1,311 @@
+package rescale
+
+import (
+	"context"
+	"math"
+
+	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// pathConditioned minimises, over the logarithms z of the factors,
+//
+//	n ln sum_e kappa_e - sum_e (ln kappa_e - ln kappa_e(0)),
+//	kappa_e(z) = kappa_e(0) exp(-2 (z_row - z_col)),
+//
+// e the n edges between live units (zero weights too, their kappa is not zero),
+// kappa_e = (g_in g_out)^(2/p) with p = 2, a shared tensor's once for each use
+// and a convolution's summed over its positions. In a layer of fully connected
+// units kappa is an outer product: nothing here reads the weights.
+func (r *Result) pathConditioned(ctx context.Context) error {
+	v, err := newView(r.net, r.Groups, 2, r.opt)
+	if err != nil {
+		return err
+	}
+	r.view = v
+	r.Objective.Name = "path_condition"
+	q := v.kappaProgram()
+	r.Objective.Before = v.kappaObjective(q, make([]float64, len(v.active)))
+	m, err := q.minimise(ctx, r.opt)
+	if err != nil {
+		return err
+	}
+	r.finish(v, q, m)
+	// The program leaves out what the start adds to the linear term, and the
+	// common factor of kappa.
+	shift := q.n * 2 * v.top
+	for k, id := range v.active {
+		shift += q.lin[k] * v.start[id]
+	}
+	for _, f := range m.trace {
+		r.Trace = append(r.Trace, scaled.New(f+shift))
+	}
+	if q.n > 0 {
+		r.Objective.After = scaled.New(m.trace[len(m.trace)-1] + shift)
+	}
+	return nil
+}
+
+// kappaProgram is the program of pathConditioned, with every kappa divided by
+// that of the largest path norm of an output, which it never exceeds.
+func (v *view) kappaProgram() *program {
+	const s = -2
+	q := &program{s: s, vars: len(v.active), lin: make([]float64, len(v.active))}
+	for _, y := range v.layers {
+		b := v.newBlock(y, s)
+		out, in := v.squares(y, b)
+		b.mul = rankOne
+		if _, ok := y.l.Map.(*dag.Dense); y.parts != nil && (!ok || y.l.Map.Out().Outer*y.l.Map.Out().Inner > 1) {
+			b.mul = v.positions(y, out, in, b)
+		}
+		for i := range b.row {
+			b.row[i] -= 2 * v.top
+			if b.bias != nil {
+				b.bias[i] -= 2 * v.top
+			}
+		}
+		v.countEdges(y, b, q)
+		q.blocks = append(q.blocks, b)
+	}
+	return q
+}
+
+// rankOne is the matrix of ones: all of kappa is in the block's factors.
+func rankOne(x, y, ax, aty []float64) {
+	var sx, sy float64
+	for _, v := range x {
+		sx += v
+	}
+	for _, v := range y {
+		sy += v
+	}
+	for i := range ax {
+		ax[i] += sx
+	}
+	for j := range aty {
+		aty[j] += sy
+	}
+}
+
+// squares sets the factors of a block of kappa for rows and columns with one
+// position, and returns ln h^2 of each element of the layer's value and operand.
+func (v *view) squares(y *layer, b *block) (out, in []float64) {
+	ln := func(h []scaled.Num) []float64 {
+		x := make([]float64, len(h))
+		for e := range h {
+			x[e] = 2 * h[e].Ln()
+		}
+		return x
+	}
+	out = ln(v.kappa.Out[y.node])
+	if y.bias != nil {
+		b.bias = append([]float64(nil), b.row...)
+		sum(b.bias, out, y.l.Out())
+	}
+	if y.parts == nil {
+		return out, nil
+	}
+	in = ln(v.kappa.In[v.net.Nodes[y.node].In[0]])
+	sum(b.row, out, y.l.Out())
+	sum(b.col, in, y.l.Map.In())
+	return out, in
+}
+
+// sum adds ln sum_e e^x_e, over the elements e of each index of the axis, to ln.
+func sum(ln, x []float64, a dag.Axis) {
+	top := make([]float64, a.N)
+	for i := range top {
+		top[i] = math.Inf(-1)
+	}
+	for e, l := range x {
+		top[a.At(e)] = math.Max(top[a.At(e)], l)
+	}
+	s := make([]float64, a.N)
+	for e, l := range x {
+		if i := a.At(e); !math.IsInf(top[i], -1) {
+			s[i] += math.Exp(l - top[i])
+		}
+	}
+	for i := range ln {
+		ln[i] += top[i] + math.Log(math.Max(s[i], math.SmallestNonzeroFloat64))
+	}
+}
+
+// positions returns the product with kappa of a layer whose weights serve
+// several positions, as a matrix of its own over rows and columns,
+//
+//	kappa_ij = sum_k sum_(o,q) g_out(i,o) g_in(j,q), (o,q) the positions that tap k joins,
+//
+// divided by the sums over positions that the block's factors hold.
+func (v *view) positions(y *layer, out, in []float64, b *block) func(x, y, ax, aty []float64) {
+	rows, cols := len(b.row), len(b.col)
+	o := shares(out, y.l.Out(), b.row, y.rows, v, -2)
+	i := shares(in, y.l.Map.In(), b.col, y.cols, v, 2)
+	a := make([]float64, rows*cols)
+	ao, ai := y.l.Out(), y.l.Map.In()
+	switch m := y.l.Map.(type) {
+	case *dag.Conv:
+		convPositions(m, a, o, i)
+	case *dag.Dense:
+		positionsProduct(a, o, i, ao, ai)
+	default: // a diagonal or average pooling: one factor a channel
+		return diagonalPositions(m, o, i)
+	}
+	return func(x, y, ax, aty []float64) {
+		for r := range rows {
+			row := a[r*cols:][:cols]
+			for c, w := range row {
+				ax[r] += w * x[c]
+				aty[c] += w * y[r]
+			}
+		}
+	}
+}
+
+// shares returns each element's share e^x of the sum over its index, of which
+// ln has the logarithm plus the start's s*z.
+func shares(x []float64, a dag.Axis, ln []float64, ids []int32, v *view, s float64) []float64 {
+	out := make([]float64, len(x))
+	for e := range out {
+		if k := a.At(e); ids[k] != dag.NoGroup {
+			out[e] = math.Exp(x[e] - (ln[k] - s*v.start[ids[k]]))
+		}
+	}
+	return out
+}
+
+// positionsProduct adds the outer products of all positions to a.
+func positionsProduct(a, o, i []float64, ao, ai dag.Axis) {
+	for p := range ao.Outer {
+		blas.Find().Dgemm(false, true, ao.N, ai.N, ao.Inner, 1, o[p*ao.N*ao.Inner:], ao.Inner,
+			i[p*ai.N*ai.Inner:], ai.Inner, 1, a, ai.N)
+	}
+}
+
+// convPositions unfolds the operand's side, group by group.
+func convPositions(c *dag.Conv, a, out, in []float64) {
+	ao, ai := c.Out(), c.In()
+	co, ci := c.OutChannels/c.Groups, c.InChannels/c.Groups
+	sums := make([]float64, c.InChannels*ao.Inner)
+	c.Window.Taps(func(o, p, _ int) {
+		if c.Transposed {
+			o, p = p, o
+		}
+		for j := range c.InChannels {
+			sums[j*ao.Inner+o] += in[j*ai.Inner+p]
+		}
+	})
+	for g := range c.Groups {
+		part := make([]float64, co*ci)
+		blas.Find().Dgemm(false, true, co, ci, ao.Inner, 1, out[g*co*ao.Inner:], ao.Inner,
+			sums[g*ci*ao.Inner:], ao.Inner, 0, part, ci)
+		for r := range co {
+			copy(a[(g*co+r)*c.InChannels+g*ci:], part[r*ci:(r+1)*ci])
+		}
+	}
+}
+
+// diagonalPositions is the product with the diagonal matrix of one factor a row.
+func diagonalPositions(m dag.Map, out, in []float64) func(x, y, ax, aty []float64) {
+	d := make([]float64, m.Out().N)
+	switch m := m.(type) {
+	case *dag.Average:
+		nOut, nIn := m.Out().Inner, m.In().Inner
+		m.Window.Taps(func(o, p, _ int) {
+			for c := range m.Channels {
+				d[c] += m.Weights[o] * m.Weights[o] * out[c*nOut+o] * in[c*nIn+p]
+			}
+		})
+	default:
+		for e := range out {
+			d[m.Out().At(e)] += out[e] * in[e]
+		}
+	}
+	return func(x, y, ax, aty []float64) {
+		for i, w := range d {
+			ax[i] += w * x[i]
+			aty[i] += w * y[i]
+		}
+	}
+}
+
+// countEdges adds a layer's live edges to n and to the linear term, whose
+// derivative counts the edges into a group less those out of it.
+func (v *view) countEdges(y *layer, b *block, q *program) {
+	live := func(ids []int32, i int) bool { return ids[i] != dag.NoGroup }
+	add := func(k int32, n float64) {
+		if k >= 0 {
+			q.lin[k] += n
+		}
+	}
+	for i := range y.rows {
+		if live(y.rows, i) && y.bias != nil {
+			q.n++
+			add(b.rows[i], -q.s)
+		}
+	}
+	for k := range y.parts {
+		s := &y.parts[k]
+		if s.diag {
+			for i := range y.rows {
+				if live(y.rows, i) && live(y.cols, i) {
+					q.n++
+					add(b.rows[i], -q.s)
+					add(b.cols[i], q.s)
+				}
+			}
+			continue
+		}
+		rows, cols := count(s.rows, s.m), count(s.cols, s.n)
+		if s.swap {
+			rows, cols = cols, rows
+		}
+		nr, nc := 0.0, 0.0
+		for i, n := range rows {
+			if live(y.rows, i) {
+				nr += n
+			}
+		}
+		for j, n := range cols {
+			if live(y.cols, j) {
+				nc += n
+			}
+		}
+		q.n += nr * nc
+		for i, n := range rows {
+			if live(y.rows, i) {
+				add(b.rows[i], -q.s*n*nc)
+			}
+		}
+		for j, n := range cols {
+			if live(y.cols, j) {
+				add(b.cols[j], q.s*n*nr)
+			}
+		}
+	}
+}
+
+// count returns how many stored rows belong to each row of the layer.
+func count(ids []int32, n int) map[int]float64 {
+	out := map[int]float64{}
+	for i := range n {
+		out[pick(ids, i)]++
+	}
+	return out
+}
+
+// kappaObjective is the objective of the network rescaled by e^z.
+func (v *view) kappaObjective(q *program, z []float64) scaled.Num {
+	if q.n == 0 {
+		return scaled.Num{}
+	}
+	d := make([]float64, len(z))
+	linear := 0.0
+	for k, id := range v.active {
+		d[k] = z[k] - v.start[id]
+		linear += q.lin[k] * z[k]
+	}
+	q.in, q.out = make([]float64, q.vars), make([]float64, q.vars)
+	return scaled.New(q.n*(math.Log(q.eval(d))+2*v.top) + linear)
+}

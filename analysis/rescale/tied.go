@@ -1,0 +1,389 @@
+package rescale
+
+import (
+	"context"
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"gonum.org/v1/gonum/mat"
+)
+
+// tied is path's problem where a group has several units: with x = ln b the
+// least c for which some x satisfies, for every row,
+//
+//	L_row(x) - x_group(row) <= ln c,   L_row(x) = ln ||w e^x||_p,
+//
+// x of pinned units 0. L is convex, its derivative P a row of non-negative
+// numbers with a sum of at most 1 (less by the share of inputs and biases), so
+// that the problem is one of choosing a row for each group, as in a Markov
+// decision process. It is solved by policy iteration: a choice of the largest
+// row of each group, and a linear solve with I - P. Every step gives a lower
+// bound of ln c* (by convexity), and near the end the bounds converge
+// quadratically (Newton's method). Iterating x <- max L(x) - ln c instead slows
+// without bound near c*.
+type tied struct {
+	v    *view
+	p    float64
+	rows []tiedRow
+	// free has the rows of each active group, pinned those of pinned groups.
+	free   [][]int
+	pinned []int
+	// x is counted from the view's start; choice is the chosen row of a group.
+	x      []float64
+	choice []int
+
+	mu      float64
+	delta   float64
+	infimum bool
+	sweeps  int
+}
+
+// tiedRow is one row over the active groups, entries to the power p and scaled
+// by the view's start (p = Inf: entries as they are). fixed gathers inputs,
+// biases and other pinned units.
+type tiedRow struct {
+	cols  []int32
+	a     []float64
+	fixed float64
+}
+
+func newTied(v *view, p float64) *tied {
+	t := &tied{v: v, p: p, free: make([][]int, len(v.active)), x: make([]float64, len(v.active)),
+		choice: make([]int, len(v.active))}
+	for _, y := range v.layers {
+		t.addLayer(y)
+	}
+	return t
+}
+
+// join adds two entries of a row.
+func (t *tied) join(a, b float64) float64 {
+	if math.IsInf(t.p, 1) {
+		return math.Max(a, b)
+	}
+	return a + b
+}
+
+// power is e^l to the power p.
+func (t *tied) power(l float64) float64 {
+	if math.IsInf(t.p, 1) {
+		return math.Exp(l)
+	}
+	return math.Exp(t.p * l)
+}
+
+func (t *tied) addLayer(y *layer) {
+	v := t.v
+	base := len(t.rows)
+	t.rows = append(t.rows, make([]tiedRow, len(y.rows))...)
+	scale := make([]float64, len(y.rows))
+	for i, id := range y.rows {
+		if id == dag.NoGroup {
+			continue
+		}
+		if k := v.index[id]; k >= 0 {
+			t.free[k] = append(t.free[k], base+i)
+		} else {
+			t.pinned = append(t.pinned, base+i)
+		}
+		scale[i] = v.start[id]
+		if y.bias != nil {
+			t.rows[base+i].fixed = t.power(math.Log(y.bias[i]) + v.start[id])
+		}
+		if y.scale != nil {
+			scale[i] += math.Log(y.scale[i])
+		}
+	}
+	// Entries of one row and column come one after the other.
+	for k := range y.parts {
+		y.parts[k].each(func(row, col int, w float64) {
+			if w == 0 || y.rows[row] == dag.NoGroup || y.cols[col] == dag.NoGroup {
+				return
+			}
+			r := &t.rows[base+row]
+			id := y.cols[col]
+			a := t.power(math.Log(math.Abs(w)) + scale[row] - v.start[id])
+			j := v.index[id]
+			if j < 0 {
+				r.fixed = t.join(r.fixed, a)
+			} else if n := len(r.cols); n > 0 && r.cols[n-1] == j {
+				r.a[n-1] = t.join(r.a[n-1], a)
+			} else {
+				r.cols, r.a = append(r.cols, j), append(r.a, a)
+			}
+		})
+	}
+}
+
+// value returns L of a row at x.
+func (t *tied) value(row int) float64 {
+	r := &t.rows[row]
+	top := math.Inf(-1)
+	for k, j := range r.cols {
+		if r.a[k] > 0 {
+			top = math.Max(top, t.x[j])
+		}
+	}
+	if r.fixed > 0 {
+		top = math.Max(top, 0)
+	}
+	if math.IsInf(top, -1) {
+		return top
+	}
+	s := 0.0
+	if r.fixed > 0 {
+		s = r.fixed * t.power(-top)
+	}
+	for k, j := range r.cols {
+		s = t.join(s, r.a[k]*t.power(t.x[j]-top))
+	}
+	if math.IsInf(t.p, 1) {
+		return top + math.Log(s)
+	}
+	return top + math.Log(s)/t.p
+}
+
+// slopes calls f with the derivative of L of a row by each x; for p = Inf one of
+// the largest entries has it all.
+func (t *tied) slopes(row int, value float64, f func(j int32, d float64)) {
+	r := &t.rows[row]
+	if !math.IsInf(t.p, 1) {
+		for k, j := range r.cols {
+			if r.a[k] > 0 {
+				f(j, r.a[k]*t.power(t.x[j]-value))
+			}
+		}
+		return
+	}
+	best, at := r.fixed, int32(-1)
+	for k, j := range r.cols {
+		// Ties go to what is fixed.
+		if s := r.a[k] * math.Exp(t.x[j]); s > best*(1+1e-13) {
+			best, at = s, j
+		}
+	}
+	if at >= 0 {
+		f(at, 1)
+	}
+}
+
+// choose takes the largest row of each group, the one before unless another is
+// larger beyond rounding, and returns its value less x and ln c.
+func (t *tied) choose(mu float64) []float64 {
+	t.sweeps++
+	res := make([]float64, len(t.x))
+	for g, rows := range t.free {
+		best := t.value(rows[t.choice[g]])
+		for k, row := range rows {
+			if l := t.value(row); l > best+1e-13*math.Max(1, math.Abs(best)) {
+				best, t.choice[g] = l, k
+			}
+		}
+		res[g] = best - mu - t.x[g]
+	}
+	return res
+}
+
+// system is the sparse matrix P of the chosen rows.
+type system struct {
+	cols [][]int32
+	vals [][]float64
+	lu   *mat.LU
+}
+
+func (t *tied) system() *system {
+	s := &system{cols: make([][]int32, len(t.x)), vals: make([][]float64, len(t.x))}
+	for g, rows := range t.free {
+		row := rows[t.choice[g]]
+		t.slopes(row, t.value(row), func(j int32, d float64) {
+			s.cols[g], s.vals[g] = append(s.cols[g], j), append(s.vals[g], d*(1-leak))
+		})
+	}
+	return s
+}
+
+// leak keeps I - P regular where a choice of rows closes a cycle without inputs:
+// the ratio of two solutions is then what the cycle demands.
+const leak = 1e-13
+
+// maxDense is the size up to which a slowly converging system is factorised.
+const maxDense = 3000
+
+// solve returns (I - P)^-1 b: by sweeps in the order of the layers, which are
+// exact but for cycles through tied groups, or by factorisation.
+func (s *system) solve(b []float64) []float64 {
+	x := make([]float64, len(b))
+	limit := 40
+	if len(b) > maxDense {
+		limit = 20000
+	}
+	for k := 0; s.lu == nil && k < limit; k++ {
+		var change float64
+		for i := range x {
+			v := b[i]
+			for k, j := range s.cols[i] {
+				v += s.vals[i][k] * x[j]
+			}
+			change = math.Max(change, math.Abs(v-x[i])/math.Max(1, math.Abs(v)))
+			x[i] = v
+		}
+		if change < 1e-15 {
+			return x
+		}
+	}
+	if len(b) > maxDense {
+		return x
+	}
+	if s.lu == nil {
+		a := mat.NewDense(len(b), len(b), nil)
+		for i := range b {
+			for k, j := range s.cols[i] {
+				a.Set(i, int(j), a.At(i, int(j))-s.vals[i][k])
+			}
+			a.Set(i, i, a.At(i, i)+1)
+		}
+		s.lu = &mat.LU{}
+		s.lu.Factorize(a)
+	}
+	var y mat.VecDense
+	// A system this close to singular still gives the ratio that is wanted.
+	_ = s.lu.SolveVecTo(&y, false, mat.NewVecDense(len(b), b))
+	return y.RawVector().Data
+}
+
+// solve finds ln c* from below, then the least x for it.
+func (t *tied) solve(ctx context.Context) error {
+	if len(t.x) == 0 {
+		return nil
+	}
+	ones := make([]float64, len(t.x))
+	for i := range ones {
+		ones[i] = 1
+	}
+	lower := math.Inf(-1)
+	for range 200 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		res := t.choose(t.mu)
+		s := t.system()
+		u, w := s.solve(res), s.solve(ones)
+		next := math.Inf(-1)
+		for _, row := range t.pinned {
+			l := t.value(row)
+			pu, pw := 0.0, 1.0
+			t.slopes(row, l, func(j int32, d float64) { pu += d * u[j]; pw += d * w[j] })
+			next = math.Max(next, t.mu+(l-t.mu+pu)/pw)
+		}
+		for g := range t.x {
+			t.x[g] += u[g] - w[g]*(next-t.mu)
+		}
+		done := math.Abs(next-lower) <= 4e-16*math.Max(1, math.Abs(next)) && norm1(res) < 1e-9*float64(len(res))
+		lower, t.mu = math.Max(lower, next), next
+		if done || math.IsNaN(next) {
+			break
+		}
+	}
+	return t.settle(ctx, lower)
+}
+
+func norm1(x []float64) float64 {
+	var s float64
+	for _, v := range x {
+		s += math.Abs(v)
+	}
+	return s
+}
+
+// settle takes the least x for the smallest ln c at or above lower for which
+// there is one within the range of the stored types.
+func (t *tied) settle(ctx context.Context, lower float64) error {
+	limit := t.v.lnRange()
+	for _, delta := range []float64{1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		mu := lower + math.Log1p(delta)*math.Max(1, math.Abs(lower))
+		if !t.least(mu) {
+			continue
+		}
+		widest := 0.0
+		for _, z := range t.logs() {
+			widest = math.Max(widest, math.Abs(z))
+		}
+		t.mu, t.delta = lower, 0
+		if delta > 1e-9 {
+			t.infimum, t.delta = true, math.Expm1(mu-lower)
+			t.mu = mu
+		}
+		if widest <= limit || delta >= 0.1 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// least finds the least x with max L(x) - mu = x by Newton's method from below,
+// whose iterates never pass it; ok is false when there is none or a pinned unit
+// exceeds its bound.
+func (t *tied) least(mu float64) (ok bool) {
+	for g := range t.x {
+		t.x[g] = math.Inf(-1)
+		t.choice[g] = 0
+	}
+	// Values that rise from nothing: as many sweeps as the longest chain.
+	for found := 0; found < len(t.x); {
+		n := 0
+		for g, rows := range t.free {
+			for k, row := range rows {
+				if l := t.value(row) - mu; l > t.x[g] {
+					t.x[g], t.choice[g] = l, k
+				}
+			}
+			if !math.IsInf(t.x[g], -1) {
+				n++
+			}
+		}
+		t.sweeps++
+		if n == found {
+			break
+		}
+		found = n
+	}
+	for range 100 {
+		res := t.choose(mu)
+		for _, row := range t.pinned {
+			if t.value(row)-mu > 1e-13*math.Max(1, math.Abs(mu)) {
+				return false
+			}
+		}
+		if worst := largest(res); worst <= 1e-14*math.Max(1, math.Abs(mu)) {
+			return true
+		}
+		d := t.system().solve(res)
+		for g := range t.x {
+			t.x[g] += d[g]
+			if !(math.Abs(t.x[g]) < 1e5) {
+				return false
+			}
+		}
+	}
+	return false
+}
+
+func largest(x []float64) float64 {
+	var m float64
+	for _, v := range x {
+		m = math.Max(m, math.Abs(v))
+	}
+	return m
+}
+
+// logs returns the logarithms of the factors.
+func (t *tied) logs() []float64 {
+	z := t.v.logs()
+	for g := range z {
+		z[g] -= t.x[g]
+	}
+	return z
+}

@@ -1,0 +1,40 @@
+package rescale
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// unbalance multiplies the factors of h/4 units of each layer, drawn with
+// replacement from its h live free ones, by 10 e^N(0,1). A layer with fewer than
+// four gets one draw. The objective reported is EqualNorm's for p = 2.
+func (r *Result) unbalance() error {
+	v, err := newView(r.net, r.Groups, 2, r.opt)
+	if err != nil {
+		return err
+	}
+	r.view = v
+	rng := rand.New(rand.NewPCG(r.opt.Seed, 0x756e62616c616e63))
+	z := make([]float64, len(v.active))
+	for _, y := range v.layers {
+		var units []int32
+		for _, id := range y.rows {
+			if id != dag.NoGroup && v.index[id] >= 0 {
+				units = append(units, v.index[id])
+			}
+		}
+		if len(units) == 0 {
+			continue
+		}
+		for range max(1, len(units)/4) {
+			z[units[rng.IntN(len(units))]] += math.Ln10 + rng.NormFloat64()
+		}
+	}
+	r.Factors = v.factors(z)
+	r.Sweeps = 2
+	r.Objective = Objective{Name: "sum_abs_power", Before: v.power(2, r.Groups.Ones(), r.opt.Threads),
+		After: v.power(2, r.Factors, r.opt.Threads)}
+	return nil
+}

@@ -1,0 +1,220 @@
+package rescale
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// view is a network as the balancing methods see it: its weight tensors as
+// matrices between groups, what is live, and factors to begin from.
+type view struct {
+	net    *dag.Network
+	g      *dag.Groups
+	layers []*layer
+	// active lists the groups whose factor is free: not pinned, with a live
+	// unit. index is each group's place in it, -1 for the others.
+	active []int32
+	index  []int32
+	// start has a logarithm of a factor for each group that depends on the class
+	// of equivalent networks only and keeps rescaled weights near unit scale.
+	start []float64
+	kappa *paths.Kappa
+	// top is the logarithm of the largest path norm of an output.
+	top float64
+}
+
+// layer is one linear layer of the body whose weights or bias a factor can
+// change.
+type layer struct {
+	node int
+	l    *dag.Linear
+	// rows and cols hold the groups of rows (units) and columns; NoGroup where
+	// they are not live.
+	rows, cols []int32
+	// parts make up the weight matrix; none for a layer that has a bias only.
+	parts []matrix
+	// scale is |Scale| of each row; nil is all ones. bias is |Bias|; nil is none.
+	scale, bias []float64
+}
+
+// newView reads the weights forward and backward.
+func newView(n *dag.Network, g *dag.Groups, p float64, opt Options) (*view, error) {
+	v := &view{net: n, g: g, start: make([]float64, g.Count), index: make([]int32, g.Count)}
+	v.kappa = paths.NewKappa(n, p, paths.Options{Bias: opt.Bias, Threads: opt.Threads})
+	if err := v.finite(); err != nil {
+		return nil, err
+	}
+	for i := range v.index {
+		v.index[i] = -1
+	}
+	for i := range n.Nodes {
+		l, ok := n.Nodes[i].Op.(*dag.Linear)
+		if !ok || n.Nodes[i].Zone != dag.Body || !l.Free() && l.Bias() == nil {
+			continue
+		}
+		v.layers = append(v.layers, v.layer(i, l, p, opt))
+	}
+	v.begin()
+	return v, nil
+}
+
+// finite looks for NaN and infinities where path norms have met them.
+func (v *view) finite() error {
+	for i := range v.net.Nodes {
+		for _, h := range [][]scaled.Num{v.kappa.In[i], v.kappa.Out[i]} {
+			for _, x := range h {
+				if !x.IsFinite() {
+					return fmt.Errorf("rescale: %s: NaN or infinite weights", v.net.Nodes[i].Label())
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (v *view) layer(i int, l *dag.Linear, p float64, opt Options) *layer {
+	y := &layer{node: i, l: l, rows: liveOf(v.g.Rows[i], l.Out(), func(e int) bool { return v.kappa.Live(i, e) })}
+	if s := l.Scale(); s != nil && l.Free() {
+		y.scale = absolute(s)
+	}
+	if b := l.Bias(); b != nil && opt.Bias == paths.Include {
+		y.bias = absolute(b)
+	}
+	if l.Map != nil && l.Free() {
+		in := v.net.Nodes[i].In[0]
+		y.cols = liveOf(v.g.Cols[i], l.Map.In(), func(e int) bool { return v.kappa.Live(in, e) })
+		y.parts = matrices(l.Map, p)
+	}
+	return y
+}
+
+// liveOf returns the groups of an axis, NoGroup for indices without a live
+// element.
+func liveOf(ids []int32, a dag.Axis, live func(e int) bool) []int32 {
+	out := make([]int32, len(ids))
+	for i := range out {
+		out[i] = dag.NoGroup
+	}
+	for e := range a.Len() {
+		if i := a.At(e); out[i] == dag.NoGroup && live(e) {
+			out[i] = ids[i]
+		}
+	}
+	return out
+}
+
+func absolute(x []float64) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = math.Abs(v)
+	}
+	return out
+}
+
+// begin finds the active groups and their starting factors. With the h of the
+// path programmes,
+//
+//	ln c_v = (ln h_out - ln h_in)/2 + ln ||pi|| (d_in/(d_in + d_out) - 1/2),
+//
+// the mean over the group's elements, d counting the layers before and after:
+// the incoming path norm of every rescaled unit then grows evenly from layer to
+// layer. h_in grows by c under rescaling and h_out shrinks by it, so the
+// rescaled network is the same for all members of a class.
+func (v *view) begin() {
+	var top scaled.Num
+	for _, i := range v.net.Boundary() {
+		for _, h := range v.kappa.In[i] {
+			top = scaled.Max(top, h)
+		}
+	}
+	if top.IsZero() {
+		return
+	}
+	v.top = top.Ln()
+	before, after := v.depths()
+	count := make([]float64, v.g.Count)
+	for i := range v.net.Nodes {
+		if v.net.Nodes[i].Zone != dag.Body {
+			continue
+		}
+		at := before[i]/math.Max(before[i]+after[i], 1) - 0.5
+		m := &v.g.Units[i]
+		for e := range v.net.Nodes[i].Len() {
+			id := m.At(e)
+			if id == dag.NoGroup || v.g.Pin[id] != "" || !v.kappa.Live(i, e) {
+				continue
+			}
+			count[id]++
+			v.start[id] += (v.kappa.Out[i][e].Ln()-v.kappa.In[i][e].Ln())/2 + v.top*at
+		}
+	}
+	for id, c := range count {
+		if c > 0 {
+			v.start[id] /= c
+			v.index[id] = int32(len(v.active))
+			v.active = append(v.active, int32(id))
+		}
+	}
+}
+
+// depths returns the largest number of layers on a path to and from each node.
+func (v *view) depths() (before, after []float64) {
+	n := v.net
+	before, after = make([]float64, len(n.Nodes)), make([]float64, len(n.Nodes))
+	own := func(i int) float64 {
+		if l, ok := n.Nodes[i].Op.(*dag.Linear); ok && n.Nodes[i].Zone == dag.Body && l.Free() {
+			return 1
+		}
+		return 0
+	}
+	for i := range n.Nodes {
+		for _, j := range n.Nodes[i].In {
+			before[i] = math.Max(before[i], before[j])
+		}
+		before[i] += own(i)
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		for _, j := range n.Nodes[i].In {
+			after[j] = math.Max(after[j], after[i]+own(i))
+		}
+	}
+	return before, after
+}
+
+// factors returns exp of the logarithms z of the active groups, 1 for the
+// others.
+func (v *view) factors(z []float64) []float64 {
+	c := v.g.Ones()
+	for k, id := range v.active {
+		c[id] = math.Exp(z[k])
+	}
+	return c
+}
+
+// logs returns the starting logarithms of the active groups.
+func (v *view) logs() []float64 {
+	z := make([]float64, len(v.active))
+	for k, id := range v.active {
+		z[k] = v.start[id]
+	}
+	return z
+}
+
+// lnRange returns the logarithm up to which factors may grow without making
+// stored numbers useless: half the range of the smallest stored type.
+func (v *view) lnRange() float64 {
+	ln := 300.0
+	for _, p := range v.net.Params() {
+		switch p.Type {
+		case dag.Float32, dag.BFloat16:
+			ln = math.Min(ln, 44)
+		case dag.Float16:
+			ln = math.Min(ln, 11)
+		}
+	}
+	return ln
+}
