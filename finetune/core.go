@@ -69,6 +69,10 @@ func newCore[T program.Float](net *dag.Network, opt Options) (*core[T], error) {
 	c := &core[T]{opt: opt, prog: prog, pool: pool.New(opt.Threads)}
 	opt.BLAS.SetThreads(opt.Threads)
 	c.geo = geometry.New(prog, geometry.Options{P: opt.P, ExcludeBias: opt.Bias == paths.Exclude, BLAS: opt.BLAS, Pool: c.pool})
+	if opt.PathPenalty != 0 && c.geo.Folded() {
+		c.pool.Close()
+		return nil, fmt.Errorf("finetune: the path penalty is not defined here for a layer with stages after its bias (BatchNormalization): fold them into the layer first, or use weight decay")
+	}
 	c.rule = optim.New(prog, opt.rule(), c.geo, c.pool)
 	loss := engine.Loss{Kind: lossKinds[opt.Loss], Margin: opt.Margin}
 	if opt.Engine == Gorgonia {

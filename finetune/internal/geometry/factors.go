@@ -77,20 +77,22 @@ func (g *Geometry[T]) Inverse(t int) *Factors {
 		f.Exp += reciprocal(f.In) + reciprocal(f.Out)
 		return &f.Factors
 	}
-	f.Exp = -g.total(t, f.All, 2)
+	f.Exp = -g.total(t, f.All, 2, every)
 	f.Exp += reciprocal(f.All)
 	return &f.Factors
 }
 
 // Slope returns sum g_in g_out |coef|^p over the uses of a trained tensor:
-// times p |w|^(p-1) sign(w), the derivative of ||pi||_p^p. It allocates.
+// times p |w|^(p-1) sign(w), the derivative of ||pi||_p^p. A slope, of which
+// paths see max(1, |slope|), has it where it exceeds 1. It allocates. It does
+// not serve networks that are Folded.
 func (g *Geometry[T]) Slope(t int) Factors {
 	f := g.empty(t)
 	if op := g.outer(t); op != nil {
 		f.Exp = g.raise(f.In, &g.in[op.X], g.opt.P) + g.raise(f.Out, &g.out[op.Y], g.opt.P)
 		return f
 	}
-	f.Exp = g.total(t, f.All, g.opt.P)
+	f.Exp = g.total(t, f.All, g.opt.P, counted)
 	return f
 }
 
@@ -142,9 +144,20 @@ func reciprocal(x []float64) int {
 	return k
 }
 
+// edges says which uses of a tensor a sum is over.
+type edges uint8
+
+const (
+	// every use: kappa is defined for biases that paths do not count, and for
+	// slopes that paths see as 1.
+	every edges = iota
+	// counted uses: those on which ||pi||_p depends.
+	counted
+)
+
 // total writes the sum over a tensor's uses of coef^q (h_in h_out)^q and
 // returns the exponent.
-func (g *Geometry[T]) total(t int, dst []float64, q float64) int {
+func (g *Geometry[T]) total(t int, dst []float64, q float64, which edges) int {
 	clear(dst)
 	exp := math.MinInt
 	for _, i := range g.uses[t] {
@@ -155,6 +168,9 @@ func (g *Geometry[T]) total(t int, dst []float64, q float64) int {
 		f := math.Ldexp(1, g.useExponent(op, q)-exp)
 		switch op := op.(type) {
 		case *program.Shift:
+			if which == counted && g.opt.ExcludeBias {
+				continue
+			}
 			h := g.lift(0, &g.out[op.Y], q)
 			for e, v := range h {
 				g.addUse(dst, &op.V, e, v*f, q)
@@ -163,6 +179,13 @@ func (g *Geometry[T]) total(t int, dst []float64, q float64) int {
 			g.products(dst, &op.V, op.X, op.Y, f, q)
 		case *program.Activate:
 			g.products(dst, &op.V, op.X, op.Y, f, q)
+			if which == counted {
+				for e, s := range g.prog.Tensors[t].Data {
+					if math.Abs(float64(s)) <= 1 {
+						dst[e] = 0
+					}
+				}
+			}
 		case *program.Dense:
 			g.denseTotal(dst, op, f, q)
 		case *program.Conv:

@@ -23,6 +23,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -51,6 +52,11 @@ type Geometry[T program.Float] struct {
 	prog    *program.Program[T]
 	opt     Options
 	in, out []vec
+	// The stages of a layer are folded: its units have one edge from the constant
+	// unit, with what the stages add up to. bias is that number for each element
+	// of a value, nil where there is none, and pure the sums without it.
+	bias    [][]float64
+	pure    []*vec
 	needIn  []bool
 	needOut []bool
 	// meet is the operation whose weights are read once for both directions.
@@ -96,8 +102,53 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 			g.uses[t] = append(g.uses[t], i)
 		}
 	}
+	g.fold()
 	g.reserveFactors()
 	return g
+}
+
+// fold finds the stages of each layer.
+func (g *Geometry[T]) fold() {
+	values := g.prog.Values
+	g.bias, g.pure = make([][]float64, len(values)), make([]*vec, len(values))
+	for _, op := range g.prog.Ops {
+		switch op := op.(type) {
+		case *program.Shift:
+			g.bias[op.Y] = make([]float64, values[op.Y].Len)
+			g.pure[op.Y] = &g.in[op.X]
+			if g.follows(op.X, op.Y) {
+				g.pure[op.Y] = g.pure[op.X]
+			}
+		case *program.Scale:
+			if g.follows(op.X, op.Y) {
+				g.bias[op.Y] = make([]float64, values[op.Y].Len)
+				g.pure[op.Y] = &vec{v: make([]float64, values[op.Y].Len)}
+			}
+		}
+	}
+}
+
+// follows tells whether y is made from a biased value x of the same layer.
+func (g *Geometry[T]) follows(x, y int) bool {
+	return g.bias[x] != nil && g.prog.Values[x].Node == g.prog.Values[y].Node
+}
+
+// Folded tells whether a layer has stages after a bias, so that a stored number
+// is not the weight of one kind of edge. Slope does not serve such networks.
+func (g *Geometry[T]) Folded() bool {
+	for _, op := range g.prog.Ops {
+		switch op := op.(type) {
+		case *program.Shift:
+			if g.follows(op.X, op.Y) {
+				return true
+			}
+		case *program.Scale:
+			if g.follows(op.X, op.Y) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // plan finds which sums the trained tensors need.
@@ -252,6 +303,9 @@ func (x *vec) meetAt(y *vec) float64 {
 func (g *Geometry[T]) forward(i int) {
 	y := &g.in[g.prog.Ops[i].Result()]
 	y.set = true
+	if g.preamble(g.prog.Ops[i], y) {
+		return
+	}
 	switch op := g.prog.Ops[i].(type) {
 	case *program.Dense:
 		g.denseForward(i, op, y)
@@ -264,11 +318,7 @@ func (g *Geometry[T]) forward(i int) {
 	case *program.Shift:
 		g.shiftForward(op, y)
 	case *program.Scale:
-		x := &g.in[op.X]
-		y.e = x.e
-		for e, v := range x.v {
-			y.v[e] = v * g.edge(g.at(&op.V, op.V.Axis.At(e)))
-		}
+		g.scaleForward(op, y)
 	case *program.Activate:
 		x := &g.in[op.X]
 		y.e = x.e
@@ -309,6 +359,25 @@ func (g *Geometry[T]) forward(i int) {
 	y.settle()
 }
 
+// preamble treats the constants of the preamble: its values count as inputs,
+// whatever they are multiplied by; padding is zero until something is added.
+func (g *Geometry[T]) preamble(op program.Op, y *vec) bool {
+	p := g.prog
+	if p.Net.Nodes[p.Values[op.Result()].Node].Zone != dag.Preamble {
+		return false
+	}
+	switch op := op.(type) {
+	case *program.Shift:
+		ones(y)
+		return true
+	case *program.Scale:
+		copy(y.v, g.in[op.X].v)
+		y.e = g.in[op.X].e
+		return true
+	}
+	return false
+}
+
 func (g *Geometry[T]) highest(values []int) int {
 	e := g.in[values[0]].e
 	for _, j := range values[1:] {
@@ -331,9 +400,41 @@ func (g *Geometry[T]) gain(op *program.Activate, e int) float64 {
 	return g.edge(math.Max(1, math.Abs(g.at(&op.V, op.V.Axis.At(e)))))
 }
 
-// shiftForward adds the constant unit's edges.
+// scaleForward multiplies the sums, and the bias of the layer so far.
+func (g *Geometry[T]) scaleForward(op *program.Scale, y *vec) {
+	x, dst := &g.in[op.X], y
+	folded := g.follows(op.X, op.Y)
+	if folded {
+		x, dst = g.pure[op.X], g.pure[op.Y]
+	}
+	dst.e, dst.set = x.e, true
+	for e, v := range x.v {
+		dst.v[e] = v * g.edge(g.at(&op.V, op.V.Axis.At(e)))
+	}
+	if !folded {
+		return
+	}
+	bias := g.bias[op.Y]
+	for e, b := range g.bias[op.X] {
+		bias[e] = b * g.at(&op.V, op.V.Axis.At(e))
+	}
+	g.addBias(y, dst, bias)
+}
+
+// shiftForward adds to the layer's bias.
 func (g *Geometry[T]) shiftForward(op *program.Shift, y *vec) {
-	x := &g.in[op.X]
+	bias, folded := g.bias[op.Y], g.follows(op.X, op.Y)
+	for e := range bias {
+		bias[e] = g.at(&op.V, op.V.Axis.At(e))
+		if folded {
+			bias[e] += g.bias[op.X][e]
+		}
+	}
+	g.addBias(y, g.pure[op.Y], bias)
+}
+
+// addBias makes y the sums x and the edges from the constant unit.
+func (g *Geometry[T]) addBias(y, x *vec, bias []float64) {
 	copy(y.v, x.v)
 	y.e = x.e
 	if g.opt.ExcludeBias {
@@ -344,10 +445,14 @@ func (g *Geometry[T]) shiftForward(op *program.Shift, y *vec) {
 		y.shift(0)
 	}
 	one := math.Ldexp(1, -y.e)
-	for e := range y.v {
-		if b := g.edge(g.at(&op.V, op.V.Axis.At(e))) * one; b != 0 {
-			y.v[e] = g.plus(y.v[e], b)
+	if g.opt.P == 1 || g.opt.P == 2 {
+		for e, b := range bias {
+			y.v[e] += g.edge(b) * one
 		}
+		return
+	}
+	for e, b := range bias {
+		y.v[e] = g.plus(y.v[e], g.edge(b)*one)
 	}
 }
 

@@ -101,8 +101,8 @@ func (s *convScratch) reserve(op *program.Conv) {
 	grow(&s.positions, op.Out*op.OutLen)
 }
 
-// edges writes what the weights of a group multiply path sums by.
-func (g *Geometry[T]) edges(op *program.Conv, group int) []float64 {
+// groupEdges writes what the weights of a group multiply path sums by.
+func (g *Geometry[T]) groupEdges(op *program.Conv, group int) []float64 {
 	n := op.Out * op.In * op.Kernel
 	dst := g.conv.weights[:n]
 	for i, w := range g.prog.Tensors[op.W].Data[group*n:][:n] {
@@ -132,7 +132,7 @@ func (g *Geometry[T]) convForward(op *program.Conv, y, x []float64) {
 	m := op.In * op.Kernel
 	cols := g.conv.cols[:m*op.OutLen]
 	for group := range op.Groups {
-		w := g.edges(op, group)
+		w := g.groupEdges(op, group)
 		unfold(op, cols, x, group)
 		dst := y[group*op.Out*op.OutLen:][:op.Out*op.OutLen]
 		if g.opt.P == 1 || g.opt.P == 2 {
@@ -164,7 +164,7 @@ func (g *Geometry[T]) convBackward(op *program.Conv, x, y []float64) {
 	cols := g.conv.cols[:m*op.OutLen]
 	clear(x)
 	for group := range op.Groups {
-		w := g.edges(op, group)
+		w := g.groupEdges(op, group)
 		src := y[group*op.Out*op.OutLen:][:op.Out*op.OutLen]
 		if g.opt.P == 1 || g.opt.P == 2 {
 			g.opt.BLAS.Dgemm(true, false, m, op.OutLen, op.Out, 1, w, m, src, op.OutLen, 0, cols, op.OutLen)

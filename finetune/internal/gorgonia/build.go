@@ -108,13 +108,13 @@ func (b *builder[T]) op(i int, op program.Op) (*G.Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		return G.BroadcastAdd(b.nodes[op.X], v, nil, []byte{0})
+		return b.spread(i, v, n, func(v *G.Node) (*G.Node, error) { return G.Add(b.nodes[op.X], v) })
 	case *program.Scale:
 		v, err := b.vector(i, &op.V, n)
 		if err != nil {
 			return nil, err
 		}
-		return G.BroadcastHadamardProd(b.nodes[op.X], v, nil, []byte{0})
+		return b.spread(i, v, n, func(v *G.Node) (*G.Node, error) { return G.HadamardProd(b.nodes[op.X], v) })
 	case *program.Activate:
 		v, err := b.vector(i, &op.V, n)
 		if err != nil {
@@ -201,6 +201,26 @@ func (b *builder[T]) vector(i int, v *program.Vector, n int) (*G.Node, error) {
 		return theta, nil
 	}
 	return b.pick(i, theta, length, index, coef)
+}
+
+// spread repeats a matrix of one row for each example and hands it to f.
+// Gorgonia's own broadcast is avoided: its derivative is wrong for a width of 1.
+func (b *builder[T]) spread(i int, v *G.Node, n int, f func(*G.Node) (*G.Node, error)) (*G.Node, error) {
+	repeat := func(dst, src []T) {
+		for r := range b.opt.Batch {
+			copy(dst[r*n:][:n], src)
+		}
+	}
+	sum := func(dst, src []T) {
+		for j, x := range src {
+			dst[j%n] += x
+		}
+	}
+	v, err := G.ApplyOp(newLinear(fmt.Sprintf("spread %d", i), tensor.Shape{1, n}, tensor.Shape{b.opt.Batch, n}, repeat, sum), v)
+	if err != nil {
+		return nil, err
+	}
+	return f(v)
 }
 
 // pick takes element Index[j] of each row, times coef[j], as element j; zero for

@@ -20,7 +20,8 @@ type Options struct {
 	Dropout bool
 }
 
-// Compile makes the program of a network. Errors: no input or several, several
+// Compile makes the program of a network. Tensors of the preamble are frozen, and
+// so are those that cannot be stored or that a layer divides by. Errors: no input or several, several
 // values that could be the logits, a layer that cannot be trained, a name in
 // Freeze that no layer has. All obstacles are listed.
 func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
@@ -164,6 +165,11 @@ func (c *compiler[T]) node(nd *dag.Node) {
 		return
 	case *dag.Linear:
 		c.linear(nd, op, in)
+		if nd.Zone == dag.Preamble {
+			for u := range usesOf(c.p.Net, nd.ID) {
+				c.p.Tensors[c.tensor(u.Param)].Frozen = true
+			}
+		}
 		return
 	case *dag.Activation:
 		if op.Identity() && op.Param == nil {
