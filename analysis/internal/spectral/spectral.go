@@ -34,7 +34,8 @@ type Options struct {
 type Result struct {
 	// Sigma is the value, never more than the true one but for rounding.
 	Sigma float64
-	// Bound is the bound on its relative error: see Norm.
+	// Bound is the bound on its relative error: see Norm. It is above the
+	// tolerance only when the iteration was given up after some thousand reads.
 	Bound float64
 	// Residual is |A^T u - sigma v| / sigma of the singular pair, with u =
 	// A v / sigma exactly.
@@ -52,6 +53,9 @@ const (
 	// small is the largest number of columns or rows whose singular values are
 	// computed at once.
 	small = 48
+	// mostReads ends an iteration that rounding keeps from its tolerance; Bound
+	// then says how far it came.
+	mostReads = 5000
 )
 
 // Norm returns sigma_1 of a matrix by a block Lanczos iteration on A^T A with a
@@ -150,6 +154,7 @@ type lanczos struct {
 	y     []float64
 	next  []float64 // block x n: A^T A times the newest block, then the residual
 	reads int
+	scale float64 // the largest norm of A^T A v so far: rounding is relative to it
 	rng   *rand.Rand
 }
 
@@ -166,7 +171,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 	for i := range l.next {
 		l.next[i] = l.rng.NormFloat64()
 	}
-	width := l.orthonormalize(min(block, l.n), 0, nil)
+	width := l.orthonormalize(min(block, l.n), nil)
 	check := 0
 	for {
 		if err := ctx.Err(); err != nil {
@@ -175,13 +180,13 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		old := l.size
 		copy(l.basis[old*l.n:], l.next[:width*l.n])
 		l.size += width
-		scale := l.multiply(old, width)
-		if math.IsNaN(scale) || math.IsInf(scale, 0) {
-			return Result{Sigma: math.NaN(), Reads: l.reads}, nil
+		l.multiply(old, width)
+		if math.IsNaN(l.scale) || math.IsInf(l.scale, 0) {
+			return Result{Sigma: math.NaN(), Bound: math.NaN(), Reads: l.reads}, nil
 		}
 		l.project(old, width)
 		b := make([]float64, block*block)
-		next := l.orthonormalize(width, scale, b)
+		next := min(l.orthonormalize(width, b), l.n-l.size)
 		check++
 		full := l.size+block > most
 		if next > 0 && !full && check%4 != 0 {
@@ -189,7 +194,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 			continue
 		}
 		theta, vec := l.ritz()
-		if res, done := l.converged(theta, vec, b, width, next); done {
+		if res, done := l.converged(theta, vec, b, width, next); done || l.reads >= mostReads {
 			res.Reads = l.reads
 			return res, nil
 		}
@@ -200,9 +205,8 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 	}
 }
 
-// multiply sets next to A^T A times basis vectors [at, at+width), and returns
-// the size of the result.
-func (l *lanczos) multiply(at, width int) float64 {
+// multiply sets next to A^T A times basis vectors [at, at+width).
+func (l *lanczos) multiply(at, width int) {
 	rows := max(16, (1<<18)/max(l.n, 1))
 	rows = min(rows, l.m.Rows)
 	if l.tile == nil {
@@ -218,13 +222,11 @@ func (l *lanczos) multiply(at, width int) float64 {
 		l.opt.BLAS.Dgemm(false, false, width, l.n, hi-lo, 1, l.y, hi-lo, t, l.n, 1, z, l.n)
 	}
 	l.reads++
-	var top float64
 	for i := range width {
-		if s := norm2(z[i*l.n:][:l.n]); !(s <= top) {
-			top = s
+		if s := norm2(z[i*l.n:][:l.n]); !(s <= l.scale) {
+			l.scale = s
 		}
 	}
-	return top
 }
 
 // project stores the products of the new block with the whole basis in h, and
@@ -249,22 +251,34 @@ func (l *lanczos) project(at, width int) {
 // orthonormalize makes the rows of next orthonormal, drops those that are only
 // rounding next to scale, and returns how many are left. coef (block x block)
 // takes the coefficients: old row i = sum_j coef[i][j] new row j.
-func (l *lanczos) orthonormalize(width int, scale float64, coef []float64) int {
+func (l *lanczos) orthonormalize(width int, coef []float64) int {
 	kept := 0
 	for i := range width {
 		x := l.next[i*l.n:][:l.n]
-		for range 2 {
-			for j := range kept {
-				q := l.next[j*l.n:][:l.n]
-				d := dot(q, x)
-				if coef != nil {
-					coef[i*block+j] += d
+		s := norm2(x)
+		for {
+			before := s
+			for range 2 {
+				for j := range kept {
+					q := l.next[j*l.n:][:l.n]
+					d := dot(q, x)
+					if coef != nil {
+						coef[i*block+j] += d
+					}
+					axpy(-d, q, x)
 				}
-				axpy(-d, q, x)
+			}
+			s = norm2(x)
+			if !(s > 64*0x1p-52*l.scale) || s > before/16 {
+				break
+			}
+			// Most of the row cancelled: what it had of the basis by rounding
+			// has grown in proportion and is taken out again.
+			for j := range l.size {
+				axpy(-dot(l.row(j), x), l.row(j), x)
 			}
 		}
-		s := norm2(x)
-		if !(s > 64*0x1p-52*scale) {
+		if !(s > 64*0x1p-52*l.scale) {
 			continue
 		}
 		if coef != nil {

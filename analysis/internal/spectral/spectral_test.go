@@ -81,6 +81,8 @@ func TestNormOfPlantedValues(t *testing.T) {
 		{"two close", 300, 200, close},
 		{"a flat top", 250, 220, flat},
 		{"orthogonal", 100, 130, equal},
+		{"uneven", 90, 60, geometric(60, 0.5)},
+		{"a step", 70, 90, append([]float64{1e8}, geometric(69, 0.9)...)},
 		{"rank one", 100, 120, []float64{7}},
 		{"rank three", 500, 90, []float64{2, 1, 1e-9}},
 		{"wide", 60, 900, geometric(60, 0.97)},
@@ -115,7 +117,11 @@ func TestNormOfPlantedValues(t *testing.T) {
 // The edge of a Gaussian matrix's spectrum is dense: compare with LAPACK.
 func TestNormAgainstSVD(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for _, d := range [][2]int{{300, 300}, {400, 150}, {150, 400}, {49, 49}, {1, 100}, {100, 1}, {10, 10}} {
+	shapes := [][2]int{{300, 300}, {400, 150}, {150, 400}, {49, 49}, {1, 100}, {100, 1}, {10, 10}}
+	for range 30 { // where the basis comes to span everything
+		shapes = append(shapes, [2]int{49 + rng.IntN(70), 49 + rng.IntN(70)})
+	}
+	for _, d := range shapes {
 		a := gaussian(d[0], d[1], rng)
 		m := dense(d[0], d[1], a)
 		got, err := Norm(context.Background(), m, Options{})
