@@ -40,6 +40,8 @@ func exportResNet18(t testing.TB) *resnet18 {
 		t.Skip("set RELUPATH_PYTHON to a Python with torch and torchvision")
 	case testing.Short():
 		t.Skip("the exporters take half a minute")
+	case exec.Command(python, "-c", "import onnxscript, torch, torchvision").Run() != nil:
+		t.Skip("RELUPATH_PYTHON names a Python without torch, torchvision and onnxscript")
 	default:
 		dir = t.TempDir()
 		cmd := exec.Command(python, filepath.Join("..", "testmodels", "scripts", "resnet18.py"), dir)
@@ -141,8 +143,9 @@ func largest(x []float64) float64 {
 	return m
 }
 
-// BenchmarkResNet18 times reading, groups of tied units and each path norm;
-// the metric of the norms is the ratio to PyTorch making and evaluating |w|^p.
+// BenchmarkResNet18 times reading, groups of tied units and each path norm. The
+// metrics of the norms are ratios of the fastest run to PyTorch's fastest:
+// making and evaluating the network of |w|^p, and evaluating it alone.
 func BenchmarkResNet18(b *testing.B) {
 	r := exportResNet18(b)
 	b.Run("Read", func(b *testing.B) {
@@ -163,13 +166,15 @@ func BenchmarkResNet18(b *testing.B) {
 	for _, p := range []float64{1, 2} {
 		b.Run(fmt.Sprintf("PathNorm/p=%g", p), func(b *testing.B) {
 			opt := paths.Options{Bias: paths.Exclude, Threads: runtime.GOMAXPROCS(0), Keep: []int{}}
+			best := math.Inf(1)
 			for b.Loop() {
+				start := time.Now()
 				paths.Forward(m.Net, []float64{p}, opt)
+				best = min(best, time.Since(start).Seconds())
 			}
 			key := fmt.Sprintf("p=%g,bias=0", p)
-			s := b.Elapsed().Seconds() / float64(b.N)
-			b.ReportMetric(s/r.Evaluate[key], "of-PyTorch-evaluate")
-			b.ReportMetric(s/(r.Make[key]+r.Evaluate[key]), "of-PyTorch")
+			b.ReportMetric(best/r.Evaluate[key], "of-PyTorch-evaluate")
+			b.ReportMetric(best/(r.Make[key]+r.Evaluate[key]), "of-PyTorch")
 		})
 	}
 	b.Run("Eval", func(b *testing.B) {
