@@ -31,21 +31,13 @@ type listedInfo struct {
 func listDocument(registry []analysis.Info) *render.Document {
 	r := &listJSON{Schema: "relupath.measures/1", Measures: []listedInfo{}}
 	t := render.Table{Title: "measures", Columns: []string{"measure", "of", "unit", "invariant", "cost", "formula"}}
-	sources := render.Table{Title: "sources", Columns: []string{"source", "measures"}}
-	var order []string
-	of := map[string][]string{}
+	sources := render.Table{Title: "sources", Columns: []string{"measure", "source"}}
 	for _, i := range registry {
 		r.Measures = append(r.Measures, listedInfo{i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Unit, i.Invariant,
 			i.Cost.String(), i.Needs.String(), i.Scope.String(), i.Policy})
 		t.Add(render.Code(i.Name), render.Text(i.Scope.String()), render.Text(i.Unit), render.YesNo(i.Invariant),
-			render.Text(cost(&i)), render.Text(i.Formula))
-		if of[i.Source] == nil {
-			order = append(order, i.Source)
-		}
-		of[i.Source] = append(of[i.Source], i.Name)
-	}
-	for _, s := range order {
-		sources.Add(render.Text(s), render.Text(strings.Join(of[s], ", ")))
+			render.Text(cost(&i)), render.Formula(i.Formula, i.LaTeX))
+		sources.Add(render.Code(i.Name), render.Text(i.Source))
 	}
 	return &render.Document{Title: "relupath measures", Label: "relupath-measures", Data: r, Records: listRecords(r),
 		Tables: []render.Table{t, sources}}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
@@ -29,7 +30,8 @@ func (a *app) equivalent() *cobra.Command {
 		Use:   "equivalent A B",
 		Short: "Tell whether two models are rescaling equivalent, and by which factors",
 		Long: `equivalent looks for one positive factor for each group of hidden units that
-turns A into B. The exit code is 0 if there are such factors, 1 if not (another
+turns A into B. With --permute the units of each layer may come in another order.
+The exit code is 0 if there are such factors, 1 if not (another
 architecture included), and 4 if the question could not be answered.`,
 		Example: `  relupath equivalent mlp.onnx balanced.onnx
   relupath equivalent mlp.onnx balanced.onnx --permute --format json`,
@@ -54,17 +56,31 @@ architecture included), and 4 if the question could not be answered.`,
 type equivalentJSON struct {
 	Schema     string `json:"schema"`
 	Equivalent bool   `json:"equivalent"`
-	// Permuted says that units were looked for in any order; Permutation lists
-	// the layers whose units come in another one in B.
-	Permuted    bool         `json:"permuted"`
-	Reason      string       `json:"reason,omitempty"`
-	Factors     *factors     `json:"factors"`
-	Residual    *residual    `json:"residual"`
-	Tolerance   float64      `json:"tolerance"`
-	Permutation []layerOrder `json:"permutation,omitempty"`
+	// Permuted says that other orders of the units were looked for, Permutation
+	// which layers have one.
+	Permuted bool   `json:"permuted"`
+	Reason   string `json:"reason,omitempty"`
+	// Factors and Residual are null where the architectures differ.
+	Factors     *equivalentFactors `json:"factors"`
+	Permutation []layerOrder       `json:"permutation,omitempty"`
+	Residual    *residual          `json:"residual"`
+	Tolerance   float64            `json:"tolerance"`
 }
 
-// layerOrder has, for each unit of A's layer, the unit of B that it is.
+// equivalentFactors are the factors that turn A into B.
+type equivalentFactors struct {
+	factors
+	Layers []layerFactors `json:"layers"`
+}
+
+// layerFactors has a layer's factors, unit by unit; null for pinned units.
+// Layers of pinned units alone are left out.
+type layerFactors struct {
+	Layer string     `json:"layer"`
+	Units []*float64 `json:"units"`
+}
+
+// layerOrder says which unit of B each unit of A corresponds to.
 type layerOrder struct {
 	Layer string `json:"layer"`
 	Units []int  `json:"units"`
@@ -73,6 +89,34 @@ type layerOrder struct {
 type residual struct {
 	MaxRel *float64 `json:"max_rel"`
 	Where  string   `json:"where"`
+}
+
+func newEquivalentJSON(o *equivalentOptions, a *dag.Network, e *rescale.Equivalence) *equivalentJSON {
+	r := &equivalentJSON{Schema: "relupath.equivalent/1", Equivalent: e.Equivalent, Permuted: o.permute, Reason: e.Reason, Tolerance: e.Tolerance}
+	for _, p := range e.Permutation {
+		r.Permutation = append(r.Permutation, layerOrder{layerName(&a.Nodes[p.Node]), p.Units})
+	}
+	if e.Factors == nil {
+		return r
+	}
+	f := &equivalentFactors{factors: factorsOf(e.Groups, e.Factors), Layers: []layerFactors{}}
+	for _, i := range a.Layers() {
+		l := layerFactors{Layer: layerName(&a.Nodes[i])}
+		free := false
+		for _, id := range e.Groups.Rows[i] {
+			var c *float64
+			if id != dag.NoGroup && e.Groups.Pin[id] == "" {
+				c, free = render.Real(e.Factors[id]), true
+			}
+			l.Units = append(l.Units, c)
+		}
+		if free {
+			f.Layers = append(f.Layers, l)
+		}
+	}
+	r.Factors = f
+	r.Residual = &residual{render.Real(e.Residual), e.Where}
+	return r
 }
 
 // errNotEquivalent says no; the report gives the reason.
@@ -95,11 +139,16 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	if o.permute {
 		opt.Units = rescale.AnyOrder
 	}
-	e, err := rescale.Equivalent(ma.Net, mb.Net, opt)
-	if err != nil {
+	var e *rescale.Equivalence
+	if err := ma.Guard(func() error {
+		return mb.Guard(func() error {
+			e, err = rescale.Equivalent(ma.Net, mb.Net, opt)
+			return err
+		})
+	}); err != nil {
 		return err
 	}
-	r := newEquivalentJSON(o, e)
+	r := newEquivalentJSON(o, ma.Net, e)
 	if err := a.report(equivalentDocument(r), o.output); err != nil {
 		return err
 	}
@@ -109,41 +158,49 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	return nil
 }
 
-func newEquivalentJSON(o *equivalentOptions, e *rescale.Equivalence) *equivalentJSON {
-	r := &equivalentJSON{Schema: "relupath.equivalent/1", Equivalent: e.Equivalent, Permuted: o.permute, Reason: e.Reason,
-		Tolerance: e.Tolerance}
-	if e.Factors != nil {
-		f := factorsOf(e.Groups, e.Factors)
-		r.Factors = &f
-		r.Residual = &residual{MaxRel: render.Real(e.Residual), Where: e.Where}
-	}
-	for _, l := range e.Permutation {
-		r.Permutation = append(r.Permutation, layerOrder{l.Name, l.Units})
-	}
-	return r
-}
-
 func equivalentDocument(r *equivalentJSON) *render.Document {
-	t := render.Table{Columns: []string{"", ""}}
+	t := render.Table{Title: "rescaling equivalence", Columns: []string{"", ""}}
 	t.Add(render.Text("equivalent"), render.YesNo(r.Equivalent))
 	if r.Reason != "" {
 		t.Add(render.Text("reason"), render.Text(r.Reason))
 	}
-	if r.Factors != nil {
-		t.Add(render.Text("factors"), render.Text(fmt.Sprintf("%s to %s", short(r.Factors.Min), short(r.Factors.Max))))
-	}
-	if r.Residual != nil && r.Residual.Where != "" {
+	d := &render.Document{Title: "relupath equivalent", Label: "relupath-equivalent", Data: r}
+	if r.Residual != nil {
 		t.Add(render.Text("residual"), render.Text(fmt.Sprintf("%s relative, at %s; tolerance %.3g", short(r.Residual.MaxRel), r.Residual.Where, r.Tolerance)))
+		t.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
+			r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
 	}
-	return &render.Document{Title: "relupath equivalent", Label: "relupath-equivalent", Data: r, Tables: []render.Table{t}}
+	if len(r.Permutation) > 0 {
+		var names []string
+		for _, o := range r.Permutation {
+			names = append(names, o.Layer)
+		}
+		t.Add(render.Text("another order in"), render.Text(strings.Join(names, ", ")))
+	}
+	d.Tables = []render.Table{t}
+	d.Records = equivalentRecords(r)
+	return d
 }
 
-// orderText writes the first units of a permutation.
-func orderText(units []int) string {
-	const most = 16
-	s := strings.Trim(fmt.Sprint(units[:min(len(units), most)]), "[]")
-	if len(units) > most {
-		s += fmt.Sprintf(" ... (%d units)", len(units))
+// equivalentRecords is the tidy table: one unit a row, or the answer alone.
+func equivalentRecords(r *equivalentJSON) *render.Table {
+	t := &render.Table{Columns: []string{"equivalent", "layer", "unit", "factor", "unit_of_b"}}
+	if r.Factors == nil {
+		t.Add(truth(r.Equivalent))
+		return t
 	}
-	return s
+	orders := map[string][]int{}
+	for _, o := range r.Permutation {
+		orders[o.Layer] = o.Units
+	}
+	for _, l := range r.Factors.Layers {
+		for i, c := range l.Units {
+			to := i
+			if o := orders[l.Layer]; o != nil {
+				to = o[i]
+			}
+			t.Add(truth(r.Equivalent), render.Text(l.Layer), render.Int(i), optional(c), render.Int(to))
+		}
+	}
+	return t
 }

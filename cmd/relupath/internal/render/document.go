@@ -88,6 +88,8 @@ type Cell struct {
 	// times says that the number is a multiple; LaTeX leaves the sign out, as
 	// its column holds numbers alone.
 	times bool
+	// tex is the cell's formula in LaTeX.
+	tex string
 }
 
 // Mark sets a cell off from its column.
@@ -112,6 +114,9 @@ func Text(s string) Cell { return Cell{text: s} }
 
 // Code is a cell with a name as it stands in a file or on the command line.
 func Code(s string) Cell { return Cell{kind: codeCell, text: s} }
+
+// Formula is a cell of mathematics, in plain text and in LaTeX without dollars.
+func Formula(plain, latex string) Cell { return Cell{text: plain, tex: latex} }
 
 // Int is a whole number, shown with all its digits.
 func Int(n int) Cell { return Big(big.NewInt(int64(n))) }

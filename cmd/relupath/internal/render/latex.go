@@ -30,40 +30,52 @@ func escapeLaTeX(s string) string {
 	return latexSpecial.Replace(s)
 }
 
-// latexWidth is the number of characters up to which a row stays in one
-// tabular, set small.
-const latexWidth = 90
+// latexWidth is the number of characters, and latexRows the number of rows, up
+// to which a table stays in one piece: about a page of the class article.
+const (
+	latexWidth = 80
+	latexRows  = 42
+)
 
-const latexHead = `% needs \usepackage{booktabs} and \usepackage{siunitx}
-% (version 3, or 2 with \sisetup{detect-all, mode = text} as here)
+const latexHead = `% needs \usepackage{amsmath,amssymb,booktabs,siunitx}
 `
 
 // writeLaTeX writes each table as a table environment with caption and label,
 // to be \input into a document: rules of booktabs, numbers in columns of siunitx
-// that are aligned at their decimal markers. A table that is too wide becomes
-// several tabulars.
+// that are aligned at their decimal markers. A table that is larger than a page
+// is cut into several. Notes follow the last caption.
 func writeLaTeX(w io.Writer, d *Document) error {
 	fmt.Fprint(w, latexHead)
 	for i := range d.Tables {
 		t := &d.Tables[i]
 		g := t.strings(decimal.String, escapeLaTeX)
-		fmt.Fprint(w, "\n\\begin{table}[htbp]\n\\centering\\small\n\\sisetup{detect-all, mode = text, tight-spacing}\n")
-		for k, cols := range cut(g.widths(), t.all(), t.keys(), -1, latexWidth) {
-			if k > 0 {
-				fmt.Fprint(w, "\n\\medskip\n")
-			}
-			tabular(w, t, g, cols)
-		}
 		caption := t.Title
 		if caption == "" {
 			caption = d.Title
 		}
-		if i == len(d.Tables)-1 {
-			caption = strings.Join(append([]string{caption}, d.Notes...), ". ")
-		}
-		fmt.Fprintf(w, "\\caption{%s}\n\\label{tab:%s}\n", escapeLaTeX(caption), d.label(i))
-		if _, err := fmt.Fprint(w, "\\end{table}\n"); err != nil {
-			return err
+		widths := g.widths()
+		piece := 0
+		for _, cols := range t.cut(widths, latexWidth) {
+			for from := 0; from == 0 || from < len(g.rows); from += latexRows {
+				rows := min(from+latexRows, len(g.rows))
+				fmt.Fprint(w, "\n\\begin{table}[htbp]\n\\centering\\small\n\\sisetup{detect-all, mode = text}\n")
+				tabular(w, t, g, cols, widths, from, rows)
+				words := caption
+				if piece > 0 {
+					words += " (continued)"
+				}
+				if i == len(d.Tables)-1 && piece == 0 {
+					words = strings.Join(append([]string{words}, d.Notes...), ". ")
+				}
+				fmt.Fprintf(w, "\\caption{%s}\n", escapeLaTeX(words))
+				if piece == 0 {
+					fmt.Fprintf(w, "\\label{tab:%s}\n", d.label(i))
+				}
+				if _, err := fmt.Fprint(w, "\\end{table}\n"); err != nil {
+					return err
+				}
+				piece++
+			}
 		}
 	}
 	return nil
@@ -82,13 +94,20 @@ func (d *Document) label(i int) string {
 	return s
 }
 
-func tabular(w io.Writer, t *Table, g grid, cols []int) {
+// tabular writes rows [from, to) of some columns. A column of many words takes
+// the width that the others leave.
+func tabular(w io.Writer, t *Table, g grid, cols, widths []int, from, to int) {
 	var spec []string
+	squeeze := squeezable(t)
+	over := total(widths, cols) - latexWidth
 	numbers := make([]bool, len(cols))
 	for k, i := range cols {
 		column := "l"
 		if numbers[k] = t.rightAligned(i); numbers[k] {
 			column = "S[table-format=" + tableFormat(t, g, i) + "]"
+		} else if i == squeeze && over > 0 {
+			share := float64(max(widths[i]-over, t.least(i))) / latexWidth
+			column = fmt.Sprintf("p{%.2f\\linewidth}", share)
 		}
 		spec = append(spec, column)
 	}
@@ -103,7 +122,7 @@ func tabular(w io.Writer, t *Table, g grid, cols []int) {
 		}
 		fmt.Fprintf(w, "%s \\\\\n\\midrule\n", strings.Join(row, " & "))
 	}
-	for r := range g.rows {
+	for r := from; r < to; r++ {
 		for k, i := range cols {
 			row[k] = latexCell(t.cell(r, i), g.rows[r][i], numbers[k])
 		}
@@ -117,6 +136,8 @@ func tabular(w io.Writer, t *Table, g grid, cols []int) {
 func latexCell(c Cell, s string, number bool) string { //nolint:revive // the column is one of numbers or of words
 	isNumber := c.numeric() && latexNumber(s)
 	switch {
+	case c.tex != "":
+		return "$" + c.tex + "$"
 	case s == "":
 		return ""
 	case number && !isNumber:

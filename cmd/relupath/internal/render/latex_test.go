@@ -19,7 +19,7 @@ func TestLaTeXCompiles(t *testing.T) {
 	if keep := os.Getenv("RELUPATH_KEEP"); keep != "" {
 		dir = keep
 	}
-	doc := "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n" +
+	doc := "\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,siunitx}\\begin{document}\n" +
 		rendered(t, sample(), Options{Format: LaTeX}) + "\\end{document}\n"
 	if err := os.WriteFile(filepath.Join(dir, "a.tex"), []byte(doc), 0o644); err != nil {
 		t.Fatal(err)

@@ -15,8 +15,12 @@ import (
 // gap is the space between two columns of a plain table.
 const gap = 2
 
-// minText is the width below which a column of words is not squeezed.
-const minText = 24
+// minText is the width below which a column of words is not squeezed,
+// minFormula that of one of formulas, which break badly.
+const (
+	minText    = 24
+	minFormula = 50
+)
 
 func writeText(w io.Writer, d *Document, width int) error {
 	for i := range d.Tables {
@@ -30,7 +34,7 @@ func writeText(w io.Writer, d *Document, width int) error {
 		grid := t.strings(decimal.String, func(s string) string { return s })
 		grid.alignPoints(t)
 		widths := grid.widths()
-		for k, cols := range cut(widths, t.all(), t.keys(), squeezable(t), width) {
+		for k, cols := range t.cut(widths, width) {
 			if k > 0 {
 				fmt.Fprintln(w)
 			}
@@ -147,13 +151,24 @@ func squeezable(t *Table) int {
 	return best
 }
 
+// least returns the width below which a column of words is not squeezed.
+func (t *Table) least(column int) int {
+	for r := range t.Rows {
+		if t.cell(r, column).tex != "" {
+			return minFormula
+		}
+	}
+	return minText
+}
+
 // cut shares a table's columns over pieces no wider than width: every piece
 // begins with the key columns. The squeezable column counts as narrow as it may
 // become.
-func cut(widths, all []int, keys, squeeze, width int) [][]int {
+func (t *Table) cut(widths []int, width int) [][]int {
+	all, keys := t.all(), t.keys()
 	least := slices.Clone(widths)
-	if squeeze >= 0 {
-		least[squeeze] = min(least[squeeze], minText)
+	if k := squeezable(t); k >= 0 {
+		least[k] = min(least[k], t.least(k))
 	}
 	if total(least, all) <= width {
 		return [][]int{all}
@@ -223,7 +238,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 		padding[k] = tw.Padding{Left: tw.Empty, Right: strings.Repeat(" ", pad), Overwrite: true}
 		limits.Set(k, widths[i]+pad)
 		if i == squeeze && over > 0 {
-			narrow = max(widths[i]-over, minText)
+			narrow = max(widths[i]-over, t.least(i))
 			limits.Set(k, narrow+pad)
 		}
 	}

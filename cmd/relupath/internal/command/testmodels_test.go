@@ -1,0 +1,97 @@
+package command
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/golden"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/testmodels"
+)
+
+// inTestmodels makes a folder with the test models the current one.
+func inTestmodels(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, testmodels.Files()); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+}
+
+// output runs a command line that must succeed and returns what it prints.
+func output(t *testing.T, line string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := Run(strings.Fields(line), nil, &out, &errs); code != 0 {
+		t.Fatalf("%s: exit code %d: %s", line, code, &errs)
+	}
+	return out.String()
+}
+
+// TestGoldensOfTestmodels prints real models in every format. Toy's numbers are
+// exact, so that all digits are the same on every machine; of another network
+// only formats for readers, which round, are compared.
+func TestGoldensOfTestmodels(t *testing.T) {
+	compare := func(name, line string, formats ...string) {
+		for _, f := range formats {
+			var got string
+			if t.Run(name+"."+f, func(t *testing.T) {
+				inTestmodels(t)
+				got = output(t, line+" --format "+f)
+			}) {
+				// The current folder is the package's again.
+				golden.Check(t, name+"."+f, got)
+			}
+		}
+	}
+	compare("toy_audit", "audit toy.onnx --per-layer", render.Formats()...)
+	compare("toy_compare", "audit toy.onnx toy_unbalanced.onnx --baseline toy.onnx --measures path_norm,group_norm", render.Formats()...)
+	compare("toy_inspect", "inspect toy.onnx", render.Formats()...)
+	compare("residual_audit", "audit digits_residual.onnx --per-layer --measures all", "table", "markdown", "latex")
+	compare("measures", "audit --list", "table", "csv")
+}
+
+// TestReportsCompile sets the reports of several commands with pdflatex.
+func TestReportsCompile(t *testing.T) {
+	pdflatex, err := exec.LookPath("pdflatex")
+	if err != nil {
+		t.Skip("pdflatex is not installed")
+	}
+	if exec.Command("kpsewhich", "siunitx.sty").Run() != nil {
+		t.Skip("the LaTeX package siunitx is not installed")
+	}
+	inTestmodels(t)
+	var doc strings.Builder
+	doc.WriteString("\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,siunitx}\\begin{document}\n")
+	for i, line := range []string{"audit digits_residual.onnx --per-layer --measures all", "audit .", "audit --list",
+		"balance digits_residual.onnx --dry-run", "inspect usps_conv.onnx"} {
+		file := filepath.Join(t.TempDir(), "report.tex")
+		output(t, line+" --format latex"+map[bool]string{true: " --report ", false: " -o "}[strings.HasPrefix(line, "balance")]+file)
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			doc.WriteString("\\clearpage\n")
+		}
+		doc.Write(raw)
+	}
+	doc.WriteString("\\end{document}\n")
+	dir := t.TempDir()
+	if keep := os.Getenv("RELUPATH_KEEP"); keep != "" {
+		dir = keep
+	}
+	if err := os.WriteFile(filepath.Join(dir, "reports.tex"), []byte(doc.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "reports.tex")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
