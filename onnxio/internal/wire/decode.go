@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"runtime"
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -141,9 +142,10 @@ func fits(v int64, d DataType) bool {
 }
 
 // Float32s returns the elements of a float32 tensor. shared says that the
-// slice is part of the file, which must not be written to: that is so for
-// little-endian data in one piece whose place in memory is a multiple of 4.
-// Anywhere else the elements are copied.
+// slice is part of the file, which must not be written to: that is so for data
+// in one piece on little-endian machines, where its place in memory is a
+// multiple of 4 or the machine reads numbers anywhere. Otherwise the elements
+// are copied.
 func (t *Tensor) Float32s() (v []float32, shared bool, err error) {
 	return elements[float32](t, Float32)
 }
@@ -180,6 +182,11 @@ func elements[T float32 | float64 | uint16](t *Tensor, types ...DataType) ([]T, 
 // littleEndian says that numbers in memory are laid out as in a file.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
+// unaligned says that the machine loads numbers from any address: files put
+// their tensors anywhere, and a copy of the weights would cost as much as they
+// do. Slices of numbers hold no pointers, so that only the loads care.
+const unaligned = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+
 // view reads bytes as numbers, in place when the machine's byte order and the
 // alignment allow it.
 func view[T float32 | float64 | uint16](b []byte) (v []T, viewed bool) {
@@ -190,7 +197,7 @@ func view[T float32 | float64 | uint16](b []byte) (v []T, viewed bool) {
 		return []T{}, false
 	}
 	start := unsafe.Pointer(unsafe.SliceData(b))
-	if littleEndian && uintptr(start)%uintptr(width) == 0 {
+	if littleEndian && (unaligned || uintptr(start)%uintptr(width) == 0) {
 		return unsafe.Slice((*T)(start), n), true
 	}
 	v = make([]T, n)

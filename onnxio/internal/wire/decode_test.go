@@ -157,8 +157,8 @@ func TestTensorRefuses(t *testing.T) {
 	wantError(t, err, "want integers")
 }
 
-// Views are shared exactly when the payload is aligned in memory; the numbers
-// are right either way.
+// Views are shared where the payload is aligned in memory, and everywhere on
+// machines that do not care; the numbers are right either way.
 func TestAlignment(t *testing.T) {
 	want := []float32{1, 2, 3, 4}
 	shares := 0
@@ -170,7 +170,7 @@ func TestAlignment(t *testing.T) {
 		check(t, err)
 		got, shared, err := x.Float32s()
 		check(t, err)
-		aligned := uintptr(unsafe.Pointer(&raw[0]))%4 == 0
+		aligned := unaligned || uintptr(unsafe.Pointer(&raw[0]))%4 == 0
 		if !inPlace || shared != aligned || shared != (unsafe.Pointer(&raw[0]) == unsafe.Pointer(&got[0])) {
 			t.Errorf("pad %d: bytes in place %t, floats shared %t, aligned %t", pad, inPlace, shared, aligned)
 		}
@@ -181,8 +181,8 @@ func TestAlignment(t *testing.T) {
 			shares++
 		}
 	}
-	if shares != 2 {
-		t.Errorf("%d of 8 offsets are shared, want 2", shares)
+	if want := map[bool]int{false: 2, true: 8}[unaligned]; shares != want {
+		t.Errorf("%d of 8 offsets are shared, want %d", shares, want)
 	}
 }
 

@@ -1,0 +1,70 @@
+package onnxio_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio"
+)
+
+// TestFileShrinks cuts a mapped file off: reading its weights, on one goroutine
+// or on several, is an error and not the end of the program.
+func TestFileShrinks(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 512)
+	w := make([]float64, 512*512)
+	h := b.Affine("fc1", x, 512, w, nil)
+	b.Output("y", b.Affine("fc2", b.Activation("relu", h, 0), 512, w, nil))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(onnxio.WriteNetwork(f, net), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnxio.Read(path, onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := os.Truncate(path, 4096); err != nil {
+		t.Fatal(err)
+	}
+	for _, threads := range []int{1, 4} {
+		err := m.Guard(func() error {
+			for i := range m.Net.Nodes {
+				if l, ok := m.Net.Nodes[i].Op.(*dag.Linear); ok {
+					l.Sums(dag.SumRequest{Powers: []float64{1}, Threads: threads})
+				}
+			}
+			return nil
+		})
+		var invalid *onnxio.InvalidError
+		if !errors.As(err, &invalid) || !strings.Contains(err.Error(), "the file changed while it was read") {
+			t.Errorf("%d threads: got %v", threads, err)
+		}
+	}
+	if err := m.WriteFile(filepath.Join(t.TempDir(), "out.onnx"), m.Net, onnxio.WriteOptions{}); err == nil {
+		t.Error("a file that was cut off was written")
+	}
+	// What f returns or panics with is passed on.
+	if err := m.Guard(func() error { return context.Canceled }); err != context.Canceled {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	defer func() {
+		if r := recover(); r != "mine" {
+			t.Errorf("recovered %v", r)
+		}
+	}()
+	_ = m.Guard(func() error { panic("mine") })
+}
