@@ -56,10 +56,10 @@ func writeLaTeX(w io.Writer, d *Document) error {
 		widths := g.widths()
 		piece := 0
 		for _, cols := range t.cut(widths, latexWidth) {
-			for from := 0; from == 0 || from < len(g.rows); from += latexRows {
-				rows := min(from+latexRows, len(g.rows))
+			for from, to := 0, 0; from == 0 || from < len(g.rows); from = to {
+				to = fitting(t, g, cols, widths, from)
 				fmt.Fprint(w, "\n\\begin{table}[htbp]\n\\centering\\small\n\\sisetup{detect-all, mode = text}\n")
-				tabular(w, t, g, cols, widths, from, rows)
+				tabular(w, t, g, cols, widths, from, to)
 				words := caption
 				if piece > 0 {
 					words += " (continued)"
@@ -81,6 +81,33 @@ func writeLaTeX(w io.Writer, d *Document) error {
 	return nil
 }
 
+// narrowed returns the width to which a column of some is squeezed, 0 for none.
+func (t *Table) narrowed(column int, cols, widths []int) int {
+	over := total(widths, cols) - latexWidth
+	if column != squeezable(t) || over <= 0 {
+		return 0
+	}
+	return max(widths[column]-over, t.least(column))
+}
+
+// fitting returns the row after the last that fits on a page with row from.
+func fitting(t *Table, g grid, cols, widths []int, from int) int {
+	lines := 0
+	for r := from; r < len(g.rows); r++ {
+		tall := 1
+		for _, i := range cols {
+			if n := t.narrowed(i, cols, widths); n > 0 {
+				// Words leave the ends of lines empty: a fifth more.
+				tall = max(tall, 1+len(g.rows[r][i])*6/5/n)
+			}
+		}
+		if lines += tall; lines > latexRows && r > from {
+			return r
+		}
+	}
+	return len(g.rows)
+}
+
 // label names table i: the document's label, with a number when there are more
 // tables than one.
 func (d *Document) label(i int) string {
@@ -98,16 +125,13 @@ func (d *Document) label(i int) string {
 // the width that the others leave.
 func tabular(w io.Writer, t *Table, g grid, cols, widths []int, from, to int) {
 	var spec []string
-	squeeze := squeezable(t)
-	over := total(widths, cols) - latexWidth
 	numbers := make([]bool, len(cols))
 	for k, i := range cols {
 		column := "l"
 		if numbers[k] = t.rightAligned(i); numbers[k] {
 			column = "S[table-format=" + tableFormat(t, g, i) + "]"
-		} else if i == squeeze && over > 0 {
-			share := float64(max(widths[i]-over, t.least(i))) / latexWidth
-			column = fmt.Sprintf("p{%.2f\\linewidth}", share)
+		} else if n := t.narrowed(i, cols, widths); n > 0 {
+			column = fmt.Sprintf("p{%.2f\\linewidth}", float64(n)/latexWidth)
 		}
 		spec = append(spec, column)
 	}
