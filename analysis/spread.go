@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -63,19 +65,14 @@ func (s *spread) log() float64 {
 	return s.hi.Div(s.lo).Ln()
 }
 
-// balanceSpread needs no further read where every unit is live: a row and a
-// column that is not zero has an edge on each side, and so on to the inputs and
-// the outputs. Else the live units are found first.
+// balanceSpread needs no further read where every unit is live: where no row and
+// no column is zero, each unit has an edge on each side, and so on to the inputs
+// and the outputs. Else the live units are found first.
 func (r *run) balanceSpread() scaled.Num {
 	g := r.net.Groups()
 	in, out := make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
-	live := true
+	live := lossless(r.net)
 	for nd := range body(r.net) {
-		if s, ok := nd.Op.(*dag.Select); ok && s.Index != nil {
-			for _, j := range s.Index {
-				live = live && j >= 0
-			}
-		}
 		l, ok := nd.Op.(*dag.Linear)
 		if !ok {
 			continue
@@ -88,11 +85,9 @@ func (r *run) balanceSpread() scaled.Num {
 			continue
 		}
 		for j, x := range r.forward.Columns[nd.ID] {
+			live = live && (!x.IsZero() || r.net.Nodes[nd.In[0]].Zone == dag.Preamble)
 			square(out, g.Cols[nd.ID][j], x)
 		}
-	}
-	for id := range g.Count {
-		live = live && (g.Pin[id] != "" || g.Size[id] == 0 || !out[id].IsZero())
 	}
 	if !live {
 		in, out = r.liveNorms(g)
@@ -104,6 +99,37 @@ func (r *run) balanceSpread() scaled.Num {
 		}
 	}
 	return scaled.New(s.log() / 2)
+}
+
+// lossless reports whether the network's shape alone kills no unit: every value
+// is used, and a Select neither drops elements nor pads.
+func lossless(n *dag.Network) bool {
+	used := make([]bool, len(n.Nodes))
+	for _, i := range n.Boundary() {
+		used[i] = true
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		nd := &n.Nodes[i]
+		if nd.Zone != dag.Head && !used[i] {
+			return false
+		}
+		for _, j := range nd.In {
+			used[j] = true
+		}
+		if s, ok := nd.Op.(*dag.Select); ok && s.Index != nil {
+			taken := make([]bool, n.Nodes[nd.In[0]].Len())
+			for _, j := range s.Index {
+				if j < 0 {
+					return false
+				}
+				taken[j] = true
+			}
+			if slices.Contains(taken, false) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // square adds x^2 to a group's sum.
@@ -209,16 +235,17 @@ func (r *run) kappaSpread() scaled.Num {
 		if l.Map == nil || !l.Free() {
 			continue
 		}
-		if out, in, ok := k.Factors(nd.ID); ok {
+		if d, ok := l.Map.(*dag.Dense); ok && d.Out().Len() == d.Rows {
+			// Rank one: the extremes are products of extremes.
 			var so, si spread
-			for i, x := range out {
+			for i, h := range k.Out[nd.ID] {
 				if rows[i] {
-					so.add(x)
+					so.add(h.Mul(h))
 				}
 			}
-			for j, x := range in {
+			for j, h := range k.In[nd.In[0]] {
 				if cols[j] {
-					si.add(x)
+					si.add(h.Mul(h))
 				}
 			}
 			if so.any && si.any {
@@ -227,7 +254,7 @@ func (r *run) kappaSpread() scaled.Num {
 			}
 			continue
 		}
-		kappa := k.Weight(nd.ID)
+		kappa := k.Edges(nd.ID)
 		if kappa == nil { // a Diagonal's factors
 			kappa = k.Scale(nd.ID, paths.Options{Threads: r.opt.Threads})
 		}

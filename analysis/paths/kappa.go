@@ -85,12 +85,26 @@ func (k *Kappa) rowSquares(node int, l *dag.Linear) []scaled.Num {
 // Cost: the number of weights for a fully connected layer, one matrix product
 // of the convolution's size for a convolution.
 func (k *Kappa) Weight(node int) []scaled.Num {
-	nd := &k.net.Nodes[node]
-	l, ok := nd.Op.(*dag.Linear)
-	if !ok || l.Map == nil || l.Map.Weight() == nil {
+	if l, ok := k.net.Nodes[node].Op.(*dag.Linear); ok {
+		return k.weight(node, l, k.rowSquares(node, l))
+	}
+	return nil
+}
+
+// Edges is Weight for the effective weights diag(Scale) W: kappa of the network
+// with its multiplying stages folded in.
+func (k *Kappa) Edges(node int) []scaled.Num {
+	if l, ok := k.net.Nodes[node].Op.(*dag.Linear); ok {
+		return k.weight(node, l, squares(k.Out[node]))
+	}
+	return nil
+}
+
+func (k *Kappa) weight(node int, l *dag.Linear, out []scaled.Num) []scaled.Num {
+	if l.Map == nil || l.Map.Weight() == nil {
 		return nil
 	}
-	out, in := k.rowSquares(node, l), squares(k.In[nd.In[0]])
+	in := squares(k.In[k.net.Nodes[node].In[0]])
 	switch m := l.Map.(type) {
 	case *dag.Dense:
 		return denseKappa(m, out, in)
