@@ -382,7 +382,7 @@ func TestFastNeedsOnePass(t *testing.T) {
 // sign of half the examples when it is large; the error e = P(z < -1/sigma) =
 // 0.1 at sigma = 1/1.2816, where the draws are many.
 func TestFlatness(t *testing.T) {
-	const units = 2000
+	const units = 600
 	// Every class pair is an example of its own: the noise on each is
 	// independent.
 	w := make([]float64, 2*units)
@@ -396,11 +396,11 @@ func TestFlatness(t *testing.T) {
 	r := measure(t, n, analysis.Options{Names: []string{"pac_bayes_flatness", "pac_bayes_magnitude_flatness"},
 		Data: &analysis.Labelled{Inputs: [][]float64{x}, Batch: units, Labels: labels}})
 	// Margins are 1 + sigma (z - z'), of deviation sqrt 2 sigma, and of deviation
-	// sigma where only the weight 1 is moved. 10,000 draws give e to 0.003, sigma
-	// to about 2 %.
+	// sigma where only the weight 1 is moved. 3,000 draws give e to 0.006, sigma
+	// to about 3 %.
 	for k, want := range []float64{1 / (1.2816 * math.Sqrt2), 1 / 1.2816} {
 		sigma := 1 / math.Sqrt(r.Measures[k].Value.Float64())
-		if math.Abs(sigma-want) > 0.05*want {
+		if math.Abs(sigma-want) > 0.1*want {
 			t.Errorf("%s: sigma %v, want %v", r.Measures[k].Name, sigma, want)
 		}
 	}
