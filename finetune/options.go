@@ -37,12 +37,16 @@ func Optimizers() []Optimizer { return []Optimizer{PathSGD, SGD, AdaGrad, PathAd
 
 var kinds = map[Optimizer]optim.Kind{PathSGD: optim.PathSGD, SGD: optim.SGD, AdaGrad: optim.AdaGrad, PathAdaGrad: optim.PathAdaGrad}
 
-// DefaultRate is the step size that an optimizer gets when none is given.
+// DefaultRate is the step size that an optimizer gets when none is given: 0.3
+// for path-sgd (to be normalised), 0.1 for sgd, 0.01 for the others.
 func DefaultRate(o Optimizer) float64 {
-	if o == AdaGrad || o == PathAdaGrad {
-		return 0.01
+	switch o {
+	case PathSGD:
+		return 0.3
+	case SGD:
+		return 0.1
 	}
-	return 0.1
+	return 0.01
 }
 
 // Loss is what is minimised, a mean over examples, of logits f and label y:
