@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,15 +111,26 @@ func layerTable(m *auditedModel, models int) render.Table {
 	return t
 }
 
+// longPath is the length from which paths are shortened beside the reasons.
+const longPath = 40
+
 func failureTable(fs []failure) render.Table {
 	t := render.Table{Title: "not measured", Columns: []string{"model", "node", "op", "reason"}}
-	for _, f := range fs {
+	paths := make([]string, len(fs))
+	for i := range fs {
+		paths[i] = fs[i].Path
+	}
+	names := paths
+	if slices.ContainsFunc(paths, func(p string) bool { return len(p) > longPath }) {
+		names = shortNames(paths)
+	}
+	for i, f := range fs {
 		for _, o := range f.Obstacles {
 			reason := o.Reason
 			if o.Remedy != "" {
 				reason += ": " + o.Remedy
 			}
-			t.Add(render.Code(f.Path), render.Code(o.Node), render.Code(o.Op), render.Text(reason))
+			t.Add(render.Code(names[i]), render.Code(o.Node), render.Code(o.Op), render.Text(reason))
 		}
 	}
 	return t

@@ -106,12 +106,13 @@ func TestBatchOf(t *testing.T) {
 
 func TestShortNames(t *testing.T) {
 	for _, c := range []struct{ in, want []string }{
-		{[]string{"a/b/c.onnx", "a/d.onnx"}, []string{"b/c", "d"}},
-		{[]string{"x.onnx", "y.onnx"}, []string{"x", "y"}},
+		{[]string{"a/b/c.onnx", "a/d.onnx"}, []string{"c", "d"}},
+		{[]string{"./x.onnx", "y.onnx"}, []string{"x", "y"}},
 		{[]string{"/m/x.onnx"}, []string{"x"}},
-		{[]string{"/m/x.onnx", "/m2/x.onnx"}, []string{"m/x", "m2/x"}},
-		{[]string{"ab/x.onnx", "a/x.onnx"}, []string{"ab/x", "a/x"}},
-		{nil, nil},
+		{[]string{"/m/x.onnx", "/m2/x.onnx", "/m/y.onnx"}, []string{"m/x", "m2/x", "y"}},
+		{[]string{"r/a/x.onnx", "s/a/x.onnx", "a/x.onnx"}, []string{"r/a/x", "s/a/x", "a/x"}},
+		{[]string{"a/x.onnx", "a/x.onnx", "x"}, []string{"a/x", "a/x", "x"}},
+		{nil, []string{}},
 	} {
 		if diff := cmp.Diff(c.want, shortNames(c.in)); diff != "" {
 			t.Errorf("%v: %s", c.in, diff)

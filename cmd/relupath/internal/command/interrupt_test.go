@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"os/signal"
@@ -11,8 +12,9 @@ import (
 	"time"
 )
 
-// interrupted runs a command line under a rain of interrupt signals.
-func interrupted(t *testing.T, stdin io.Reader, args ...string) {
+// interrupted runs a command line under a rain of interrupt signals and returns
+// what it printed.
+func interrupted(t *testing.T, stdin io.Reader, args ...string) (stdout string) {
 	t.Helper()
 	// The signal also comes here, so that one sent too early or too late does
 	// not end the test.
@@ -34,12 +36,13 @@ func interrupted(t *testing.T, stdin io.Reader, args ...string) {
 			}
 		}
 	}()
-	var stderr bytes.Buffer
-	code := Run(args, stdin, &stderr, &stderr)
+	var out, stderr bytes.Buffer
+	code := Run(args, stdin, &out, &stderr)
 	close(done)
 	if code != codeInterrupted || !strings.Contains(stderr.String(), "interrupted") {
 		t.Errorf("exit code %d, want %d: %s", code, codeInterrupted, &stderr)
 	}
+	return out.String()
 }
 
 func TestInterruptWhileWorking(t *testing.T) {
@@ -54,4 +57,30 @@ func TestInterruptWhileReading(t *testing.T) {
 	in, feed := io.Pipe()
 	defer feed.Close()
 	interrupted(t, in, "inspect", "-")
+}
+
+// TestInterruptKeepsWhatIsDone interrupts the audit of a long list: the models
+// until then are written, whole lines in order, or a table that says so.
+func TestInterruptKeepsWhatIsDone(t *testing.T) {
+	t.Chdir(t.TempDir())
+	output(t, "init --widths 300,300,300,300,10 -o m.onnx")
+	if err := os.WriteFile("list", []byte(strings.Repeat("m.onnx\n", 20000)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(interrupted(t, nil, "audit", "--files-from", "list", "--format", "jsonl"), "\n")
+	for i, l := range lines[:len(lines)-1] {
+		if !json.Valid([]byte(l)) || !strings.Contains(l, `"path":"m.onnx"`) {
+			t.Fatalf("line %d is cut: %s", i, l)
+		}
+	}
+	if n := len(lines) - 1; lines[n] != "" || n == 20000 {
+		t.Errorf("%d lines and %q", n, lines[n])
+	}
+	interrupted(t, nil, "audit", "--files-from", "list", "--format", "jsonl", "-o", "kept.jsonl")
+	if _, err := os.Stat("kept.jsonl"); err != nil {
+		t.Errorf("nothing is kept: %v", err)
+	}
+	if table := interrupted(t, nil, "audit", "--files-from", "list"); table != "" && !strings.Contains(table, "Interrupted after ") {
+		t.Errorf("the table does not say that it is cut: %.200s", table)
+	}
 }

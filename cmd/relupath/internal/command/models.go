@@ -154,24 +154,30 @@ func newFailure(path string, err error) failure {
 	return f
 }
 
-// shortNames returns what tells paths apart: without the folders that all
-// share, and without .onnx.
+// shortNames returns what tells paths apart: each file's name without .onnx,
+// with as many of its folders as it takes.
 func shortNames(paths []string) []string {
-	if len(paths) == 0 {
-		return nil
-	}
-	dir := filepath.Dir(paths[0])
-	for _, p := range paths[1:] {
-		for dir != "." && dir != "/" && !strings.HasPrefix(p, dir+"/") {
-			dir = filepath.Dir(dir)
-		}
-	}
-	out := make([]string, len(paths))
+	parts := make([][]string, len(paths))
+	names := make([]string, len(paths))
+	shown := make([]int, len(paths))
 	for i, p := range paths {
-		if dir != "." {
-			p = strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
-		}
-		out[i] = strings.TrimSuffix(p, ".onnx")
+		p = strings.TrimSuffix(filepath.ToSlash(filepath.Clean(p)), ".onnx")
+		parts[i] = strings.Split(p, "/")
+		shown[i] = 1
 	}
-	return out
+	for changed := true; changed; {
+		changed = false
+		count := map[string]int{}
+		for i, p := range parts {
+			names[i] = strings.Join(p[len(p)-shown[i]:], "/")
+			count[names[i]]++
+		}
+		for i, p := range parts {
+			if count[names[i]] > 1 && shown[i] < len(p) {
+				shown[i]++
+				changed = true
+			}
+		}
+	}
+	return names
 }

@@ -1,0 +1,154 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/analysis/study"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// studyJSON is the result of audit --rescalings, schema relupath.study/1.
+type studyJSON struct {
+	Schema string         `json:"schema"`
+	Bias   string         `json:"bias"`
+	Models []studiedModel `json:"models"`
+	Errors []failure      `json:"errors"`
+}
+
+type studiedModel struct {
+	origin
+	// Networks is the number of equivalent networks drawn, Groups that of the
+	// factors of each.
+	Networks int       `json:"networks"`
+	Groups   int       `json:"groups"`
+	Measures []studied `json:"measures"`
+}
+
+// studied is one measure over the equivalent networks.
+type studied struct {
+	measured
+	Least render.Value `json:"least"`
+	Most  render.Value `json:"most"`
+	// Decades is how far the measure moves, in powers of ten; null when it
+	// becomes zero.
+	Decades *float64 `json:"decades"`
+	// Undefined counts the networks for which it has no value.
+	Undefined  int `json:"undefined"`
+	least, max scaled.Num
+	decades    float64
+}
+
+// studyOne studies one model and closes it.
+func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Options) (out studiedModel, err error) {
+	m, err := w.openFinite(ctx, path, &w.options.modelFlags, "rescale")
+	if err != nil {
+		return out, err
+	}
+	defer m.Close()
+	err = m.Guard(func() error {
+		bar := w.progress(w.options.rescalings, "drawing")
+		defer func() { _ = bar.Finish() }()
+		r, err := study.Run(ctx, m.Net, opt, study.Options{N: w.options.rescalings, Seed: w.seed,
+			Each: func(done, _ int) { _ = bar.Set(done) }})
+		if err != nil {
+			return err
+		}
+		out = studiedModel{origin: newOrigin(path, m), Networks: r.N, Groups: r.Groups}
+		for _, row := range r.Rows {
+			out.Measures = append(out.Measures, studied{newMeasured([]analysis.Measure{row.Measure})[0],
+				render.NewValue(row.Least), render.NewValue(row.Most), render.Real(row.Decades), row.Undefined,
+				row.Least, row.Most, row.Decades})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// study draws equivalent networks of each model, one model at a time.
+func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
+	r := &studyJSON{Schema: "relupath.study/1", Bias: w.bias, Models: []studiedModel{}, Errors: []failure{}}
+	opt := w.measure
+	opt.Threads = w.threads
+	for _, path := range w.paths {
+		m, err := w.studyOne(ctx, path, opt)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.Errors = append(r.Errors, newFailure(path, err))
+			continue
+		}
+		r.Models = append(r.Models, m)
+	}
+	d := studyDocument(r)
+	if err := errors.Join(w.report(d, o.output), w.plots(d, o.plots)); err != nil {
+		return err
+	}
+	return w.failures(r.Errors, len(w.paths))
+}
+
+func studyDocument(r *studyJSON) *render.Document {
+	d := &render.Document{Title: "relupath rescaling study", Label: "relupath-study", Data: r, Records: studyRecords(r)}
+	paths := make([]string, len(r.Models))
+	for i := range r.Models {
+		paths[i] = r.Models[i].Path
+	}
+	for i, name := range shortNames(paths) {
+		m := &r.Models[i]
+		t := render.Table{Title: fmt.Sprintf("%s and %d rescaling-equivalent networks, %d factors each", m.Path, m.Networks, m.Groups),
+			Columns: []string{"measure", "p", "q", "value", "least", "largest", "decades", "invariant"}, Keys: 3}
+		bars := &render.Bars{Axis: "decades that the measure moves", Series: []render.Series{{Name: "decades"}}}
+		for k := range m.Measures {
+			s := &m.Measures[k]
+			if s.Output != "" || s.Name == "parameter_count" {
+				continue
+			}
+			plain := measured{Name: s.Name, Percentile: s.Percentile}
+			t.Add(render.Code(plain.label()), render.Text(s.P), render.Text(s.Q), s.cell(), render.Number(s.least),
+				render.Number(s.max), render.Log(s.decades), render.YesNo(s.Invariant))
+			bars.Categories = append(bars.Categories, s.label())
+			bars.Series[0].Values = append(bars.Series[0].Values, tiny(s.decades))
+		}
+		t.Bars(len(t.Columns) - 2)
+		d.Tables = append(d.Tables, t)
+		stem := ""
+		if len(r.Models) > 1 {
+			stem = unsafeName.ReplaceAllString(name, "_") + "_"
+		}
+		d.Figures = append(d.Figures, render.Figure{Name: stem + "rescalings", Title: "How far each measure moves: " + name,
+			Caption: fmt.Sprintf("The largest change of each measure over %d networks that compute the same function, in powers of ten. Invariant measures do not move.", m.Networks),
+			Chart:   bars})
+	}
+	if len(r.Errors) > 0 {
+		d.Tables = append(d.Tables, failureTable(r.Errors))
+	}
+	return d
+}
+
+// tiny draws what only rounding moves as nothing.
+func tiny(decades float64) scaled.Num {
+	if decades < equalTo {
+		return scaled.Num{}
+	}
+	return scaled.New(decades)
+}
+
+// studyRecords is the tidy table: one measure of one model a row.
+func studyRecords(r *studyJSON) *render.Table {
+	t := &render.Table{Columns: []string{"path", "measure", "p", "q", "output", "percentile", "networks", "value", "least", "most",
+		"decades", "undefined", "invariant"}}
+	for i := range r.Models {
+		m := &r.Models[i]
+		for k := range m.Measures {
+			s := &m.Measures[k]
+			t.Add(render.Text(m.Path), render.Text(s.Name), render.Text(s.P), render.Text(s.Q), render.Text(s.Output), optional(s.Percentile),
+				render.Int(m.Networks), s.cell(), render.Number(s.least), render.Number(s.max), optional(s.Decades),
+				render.Int(s.Undefined), truth(s.Invariant))
+		}
+	}
+	return t
+}
