@@ -2,6 +2,7 @@ package dag
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -154,16 +155,21 @@ func (s *series) finish(x float64) (r scaled.Num, ok bool) {
 // tile takes rows [i0, i1): all sums along them, and their share of the sums
 // along columns, in acc.
 func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
-	var rows [sumRows]kernel.Row
+	var rows [sumRows]kernel.RowPaths
 	part := make([]float64, len(m.across)*sumRows)
+	usual := m.usual()
 	for c0 := 0; c0 < m.cols; c0 += sumCols {
 		c1 := min(c0+sumCols, m.cols)
 		for i := i0; i < i1; i++ {
-			w := m.w[i*m.cols+c0 : i*m.cols+c1]
-			kernel.Add(&rows[i-i0], w)
+			w, row := m.w[i*m.cols+c0:i*m.cols+c1], &rows[i-i0]
+			if usual != nil {
+				kernel.AddPaths(row, w, usual[0].g[c0:c1], usual[1].g[c0:c1], usual[2].g[c0:c1])
+			} else {
+				kernel.Add(&row.Row, w)
+			}
 			for k, s := range m.across {
-				if s.h == nil && plain(s.p) {
-					continue // rows has it
+				if s.h == nil && plain(s.p) || usual != nil && slices.Contains(usual, s) {
+					continue // row has it
 				}
 				x := &part[k*sumRows+i-i0]
 				*x = s.join(*x, dot(w, s, c0))
@@ -178,8 +184,15 @@ func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
 		zeros += row.Zeros
 		for k, s := range m.across {
 			x := part[k*sumRows+i-i0]
-			if s.h == nil && plain(s.p) {
-				x = normOf(row, s.p)
+			switch {
+			case s.h == nil && plain(s.p):
+				x = normOf(&row.Row, s.p)
+			case usual != nil && s == usual[0]:
+				x = row.DotAbs
+			case usual != nil && s == usual[1]:
+				x = row.DotSquares
+			case usual != nil && s == usual[2]:
+				x = row.DotMax
 			}
 			r, ok := s.finish(x)
 			if !ok {
@@ -189,6 +202,29 @@ func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
 		}
 	}
 	return zeros
+}
+
+// usual returns the path programmes of order 1, 2 and Inf when all three are
+// asked for and no cubes are: one loop then takes them with the norms.
+func (m *matrixSums[T]) usual() []*series {
+	u := make([]*series, 3)
+	for _, s := range m.across {
+		switch {
+		case s.h == nil && s.p == 3:
+			return nil
+		case s.h == nil:
+		case s.p == 1:
+			u[0] = s
+		case s.p == 2:
+			u[1] = s
+		case math.IsInf(s.p, 1):
+			u[2] = s
+		}
+	}
+	if slices.Contains(u, nil) {
+		return nil
+	}
+	return u
 }
 
 // plain reports whether kernel.Row has the sum of p-th powers.

@@ -13,12 +13,12 @@ func init() {
 		return
 	}
 	vector32 = &vectorOps{
-		row: row32, dotAbs: dotAbs32, dotSquares: dotSquares32, dotMax: dotMax32,
+		row: row32, rowPaths: rowPaths32, dotAbs: dotAbs32, dotSquares: dotSquares32, dotMax: dotMax32,
 		columnsAbs: columnsAbs32, columnsSquares: columnsSquares32, columnsMax: columnsMax32,
 		scale: scale32, scaleConst: scaleConst32,
 	}
 	vector64 = &vectorOps{
-		row: row64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
+		row: row64, rowPaths: rowPaths64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
 		columnsAbs: columnsAbs64, columnsSquares: columnsSquares64, columnsMax: columnsMax64,
 		scale: scale64, scaleConst: scaleConst64,
 	}
@@ -30,6 +30,12 @@ func row32(w unsafe.Pointer, n int, out *Row)
 
 //go:noescape
 func row64(w unsafe.Pointer, n int, out *Row)
+
+//go:noescape
+func rowPaths32(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
+
+//go:noescape
+func rowPaths64(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
 
 //go:noescape
 func dotAbs32(w unsafe.Pointer, h *float64, n int) float64

@@ -108,6 +108,100 @@ TEXT ·row64(SB), NOSPLIT, $0-24
 	MOVQ out+16(FP), DI
 	ROW(LD64, 8)
 
+// One vector of row with three path programmes, whose factors lie off bytes
+// into DX, R8 and R9: sums in Y4 (w^2), Y5 (largest), Y6 (zeros), Y7 (largest
+// term), and, one of two sets each, a (|w|), d (|w| g) and e (w^2 g).
+#define PATHSTEP(y, t, off, a, d, e) \
+	VCMPPD      $0, Y14, y, t    \
+	VPSUBQ      t, Y6, Y6        \
+	VANDPD      Y15, y, y        \
+	VADDPD      y, a, a          \
+	VMAXPD      y, Y5, Y5        \
+	VFMADD231PD off(DX), y, d    \
+	VMULPD      y, y, t          \
+	VADDPD      t, Y4, Y4        \
+	VFMADD231PD off(R8), t, e    \
+	VMULPD      off(R9), y, y    \
+	VMAXPD      y, Y7, Y7
+
+#define ROWPATHS(LD, SIZE) \
+	ABSMASK(Y15)             \
+	VXORPD  Y14, Y14, Y14    \
+	VXORPD  Y4, Y4, Y4       \
+	VXORPD  Y5, Y5, Y5       \
+	VXORPD  Y6, Y6, Y6       \
+	VXORPD  Y7, Y7, Y7       \
+	VXORPD  Y8, Y8, Y8       \
+	VXORPD  Y9, Y9, Y9       \
+	VXORPD  Y10, Y10, Y10    \
+	VXORPD  Y11, Y11, Y11    \
+	VXORPD  Y12, Y12, Y12    \
+	VXORPD  Y13, Y13, Y13    \
+loop:                            \
+	LD(0, SI, Y0)            \
+	LD(4, SI, Y1)            \
+	PATHSTEP(Y0, Y2, 0, Y8, Y10, Y12)  \
+	PATHSTEP(Y1, Y3, 32, Y9, Y11, Y13) \
+	LD(8, SI, Y0)            \
+	LD(12, SI, Y1)           \
+	PATHSTEP(Y0, Y2, 64, Y8, Y10, Y12) \
+	PATHSTEP(Y1, Y3, 96, Y9, Y11, Y13) \
+	ADDQ    $(16*SIZE), SI   \
+	ADDQ    $128, DX         \
+	ADDQ    $128, R8         \
+	ADDQ    $128, R9         \
+	SUBQ    $16, CX          \
+	JNZ     loop             \
+	VADDPD  Y9, Y8, Y8       \
+	VADDPD  Y11, Y10, Y10    \
+	VADDPD  Y13, Y12, Y12    \
+	REDUCE(VADDPD, VADDSD, Y8, X8, Y0, X0)   \
+	REDUCE(VADDPD, VADDSD, Y4, X4, Y0, X0)   \
+	REDUCE(VMAXPD, VMAXSD, Y5, X5, Y0, X0)   \
+	REDUCE(VADDPD, VADDSD, Y10, X10, Y0, X0) \
+	REDUCE(VADDPD, VADDSD, Y12, X12, Y0, X0) \
+	REDUCE(VMAXPD, VMAXSD, Y7, X7, Y0, X0)   \
+	VEXTRACTI128 $1, Y6, X0  \
+	VPADDQ  X0, X6, X6       \
+	VPSRLDQ $8, X6, X0       \
+	VPADDQ  X0, X6, X6       \
+	VMOVQ   X6, AX           \
+	VADDSD  0(DI), X8, X8    \
+	VMOVSD  X8, 0(DI)        \
+	VADDSD  8(DI), X4, X4    \
+	VMOVSD  X4, 8(DI)        \
+	VMAXSD  24(DI), X5, X5   \
+	VMOVSD  X5, 24(DI)       \
+	ADDQ    AX, 32(DI)       \
+	VADDSD  40(DI), X10, X10 \
+	VMOVSD  X10, 40(DI)      \
+	VADDSD  48(DI), X12, X12 \
+	VMOVSD  X12, 48(DI)      \
+	VMAXSD  56(DI), X7, X7   \
+	VMOVSD  X7, 56(DI)       \
+	VZEROUPPER               \
+	RET
+
+// func rowPaths32(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
+TEXT ·rowPaths32(SB), NOSPLIT, $0-48
+	MOVQ w+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ g1+16(FP), DX
+	MOVQ g2+24(FP), R8
+	MOVQ gmax+32(FP), R9
+	MOVQ out+40(FP), DI
+	ROWPATHS(LD32, 4)
+
+// func rowPaths64(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
+TEXT ·rowPaths64(SB), NOSPLIT, $0-48
+	MOVQ w+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ g1+16(FP), DX
+	MOVQ g2+24(FP), R8
+	MOVQ gmax+32(FP), R9
+	MOVQ out+40(FP), DI
+	ROWPATHS(LD64, 8)
+
 #define DOTHEAD \
 	ABSMASK(Y15)           \
 	VXORPD Y8, Y8, Y8      \

@@ -107,6 +107,15 @@ func testSums[T Float](t *testing.T) {
 		if got := DotMax(w, g); got != topg {
 			t.Errorf("DotMax of %d: got %v, want %v", n, got, topg)
 		}
+		var all RowPaths
+		AddPaths(&all, w, g, g, g)
+		closeTo(t, "AddPaths Abs", all.Abs, r.Abs, n)
+		closeTo(t, "AddPaths Squares", all.Squares, r.Squares, n)
+		closeTo(t, "AddPaths DotAbs", all.DotAbs, exact(w, g, 1), n)
+		closeTo(t, "AddPaths DotSquares", all.DotSquares, exact(w, g, 2), n)
+		if all.Max != top || all.Zeros != zeros || all.DotMax != topg {
+			t.Errorf("AddPaths of %d: %+v, want %v, %d zeros, %v", n, all, top, zeros, topg)
+		}
 		// A second run of weights adds to the first.
 		before := r
 		Add(&r, w)
@@ -194,6 +203,15 @@ func testNotFinite[T Float](t *testing.T) {
 			same(what+": DotAbs", DotAbs(w, g), want)
 			same(what+": DotSquares", DotSquares(w, g), want)
 			same(what+": DotMax", DotMax(w, g), want)
+			var all RowPaths
+			AddPaths(&all, []T{5}, g, g, g)
+			AddPaths(&all, w, g, g, g)
+			AddPaths(&all, make([]T, 20), g, g, g)
+			same(what+": AddPaths Abs", all.Abs, want)
+			same(what+": AddPaths Max", all.Max, want)
+			same(what+": AddPaths DotAbs", all.DotAbs, want)
+			same(what+": AddPaths DotSquares", all.DotSquares, want)
+			same(what+": AddPaths DotMax", all.DotMax, want)
 			for i := range rows {
 				m := make([]T, rows*n)
 				copy(m[i*n:], w)

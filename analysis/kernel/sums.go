@@ -26,6 +26,7 @@ const lanes = 16
 // lanes.
 type vectorOps struct {
 	row                                    func(w unsafe.Pointer, n int, out *Row)
+	rowPaths                               func(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
 	dotAbs, dotSquares, dotMax             func(w unsafe.Pointer, g *float64, n int) float64
 	columnsAbs, columnsSquares, columnsMax func(dst *float64, w unsafe.Pointer, stride, n int, g *float64)
 	scale                                  func(dst, src unsafe.Pointer, c *float64, r float64, n int)
@@ -77,6 +78,41 @@ func Add[T Float](r *Row, w []T) {
 	}
 	if r.Abs != r.Abs {
 		r.Max = r.Abs // a NaN before the largest
+	}
+}
+
+// RowPaths is a Row and the share of the row in three path programmes.
+type RowPaths struct {
+	Row
+	// DotAbs, DotSquares and DotMax are as the functions of these names.
+	DotAbs, DotSquares, DotMax float64
+}
+
+// AddPaths is Add, without Cubes, with DotAbs of the factors g1, DotSquares of
+// g2 and DotMax of gmax: all that the path norms of order 1, 2 and Inf need, in
+// one read.
+func AddPaths[T Float](r *RowPaths, w []T, g1, g2, gmax []float64) {
+	n := len(w) &^ (lanes - 1)
+	v := vector[T]()
+	if v == nil || n == 0 {
+		Add(&r.Row, w)
+		r.DotAbs += DotAbs(w, g1)
+		r.DotSquares += DotSquares(w, g2)
+		r.DotMax = larger(r.DotMax, DotMax(w, gmax))
+		return
+	}
+	g1, g2, gmax = g1[:len(w)], g2[:len(w)], gmax[:len(w)]
+	old := r.DotMax
+	v.rowPaths(data(w), n, &g1[0], &g2[0], &gmax[0], r)
+	cubes := r.Cubes
+	Add(&r.Row, w[n:])
+	r.Cubes = cubes
+	r.DotAbs += DotAbs(w[n:], g1[n:])
+	r.DotSquares += DotSquares(w[n:], g2[n:])
+	r.DotMax = larger(r.DotMax, DotMax(w[n:], gmax[n:]))
+	if r.Max-r.Max != 0 || r.DotMax-r.DotMax != 0 || old != old {
+		// A maximum may drop a NaN.
+		r.DotMax = larger(old, DotMax(w, gmax))
 	}
 }
 

@@ -296,17 +296,43 @@ func Shift(v []float64, x []Num, exp int64) bool {
 	return ok
 }
 
-// Norm returns (sum_i |x_i|^p)^(1/p) of non-negative numbers, p in [1, Inf]:
-// every term is divided by the largest before it is raised to p, so nothing
-// leaves the range. Norm of nothing is zero. Source: Higham, Accuracy and
-// Stability of Numerical Algorithms, section 27.5 (scaling of the 2-norm).
+// Norm returns (sum_i |x_i|^p)^(1/p), p in [1, Inf]: every term is divided by
+// the largest power of two among them before it is raised to p, so nothing
+// leaves the range. Norm of nothing is zero; NaN is NaN and an infinity
+// infinite. Source: Higham, Accuracy and Stability of Numerical Algorithms,
+// section 27.5 (scaling of the 2-norm).
 func Norm(x []Num, p float64) Num {
-	var acc Accumulator
-	acc.Reset(p)
+	exp, finite := int64(math.MinInt64), true
 	for _, v := range x {
-		acc.Add(v)
+		if v.Frac != 0 && v.Exp > exp {
+			exp = v.Exp
+		}
+		finite = finite && v.Frac-v.Frac == 0
 	}
-	return acc.Norm()
+	if !finite || p > 500 { // 0.5^p must not vanish
+		var acc Accumulator
+		acc.Reset(p)
+		for _, v := range x {
+			acc.Add(v)
+		}
+		return acc.Norm()
+	}
+	var sum float64
+	for _, v := range x {
+		// Below 2^-1022 of the largest, a term is lost to rounding many times over.
+		d := v.Exp - exp
+		if v.Frac == 0 || d < -1022 {
+			continue
+		}
+		sum += pow(math.Abs(v.Frac)*math.Float64frombits(uint64(1023+d)<<52), p)
+	}
+	switch p {
+	case 1:
+		return norm(sum, exp)
+	case 2:
+		return norm(math.Sqrt(sum), exp)
+	}
+	return norm(math.Pow(sum, 1/p), exp)
 }
 
 // Accumulator gathers (sum |x|^p)^(1/p) term by term. Call Reset first.
