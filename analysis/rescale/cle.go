@@ -3,6 +3,11 @@ package rescale
 import (
 	"context"
 	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/graph"
+	"gonum.org/v1/gonum/graph/simple"
+	"gonum.org/v1/gonum/graph/topo"
 
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/paths"
@@ -27,10 +32,13 @@ import (
 // largest.
 //
 // Without tied groups the fixed point is unique. With them, a cycle of edges that
-// closes through a group can shift against the rest; rounds then begin from
-// EqualNorm of a large order, whose limit is the fixed point wanted (Schneider
-// and Schneider, Max-balancing weighted directed graphs and matrix scaling,
-// Mathematics of Operations Research 16, 1991).
+// closes through groups, each the largest of both its ends, can shift against the
+// rest. Such groups are joined to one, whose largest edges into and out of all of
+// it are then made equal, until none is left: the result is max-balanced, equal
+// over every cut, which is unique and the limit of EqualNorm as p grows
+// (Schneider and Schneider, Max-balancing weighted directed graphs and matrix
+// scaling, Mathematics of Operations Research 16, 1991). Edges within a group
+// play no part.
 func (r *Result) crossLayer(ctx context.Context) error {
 	opt := r.opt
 	opt.Bias = paths.Exclude
@@ -42,20 +50,8 @@ func (r *Result) crossLayer(ctx context.Context) error {
 	r.Objective.Name = "max_abs_weight"
 	r.Objective.Before = v.mu(math.Inf(1), r.Groups.Ones(), r.opt.Threads)
 	r.Sweeps = 3
-	z := v.logs()
-	if !v.alone() {
-		q := v.powerProgram(limitOrder, r.opt.Threads)
-		m, err := q.minimise(ctx, r.opt)
-		if err != nil {
-			return err
-		}
-		for k := range z {
-			z[k] += m.z[k]
-		}
-		r.Sweeps += q.sweeps
-	}
 	b := newRanges(v, r.opt.Threads)
-	if err := b.balance(ctx, z, r); err != nil {
+	if err := b.balance(ctx, r); err != nil {
 		return err
 	}
 	r.Objective.After = scaled.New(b.largest)
@@ -65,72 +61,107 @@ func (r *Result) crossLayer(ctx context.Context) error {
 	return nil
 }
 
-// limitOrder is the order of EqualNorm that stands for its limit.
-const limitOrder = 64
-
-// ranges holds the edges collected and the largest weights of the last read.
+// ranges holds groups joined to vertices, the edges collected, and the largest
+// weights of the last read.
 type ranges struct {
 	v       *view
 	threads int
-	edges   map[[2]int32]float64
-	// in and out list the collected edges of each group.
-	into, from [][]edge
-	// in and out are the logarithms of the largest |weight| at z, largest that of
-	// all.
+	// tied says that groups have several units, so that edges within a vertex
+	// are met, which the vector loops cannot leave out.
+	tied bool
+	// vertex is each active group's vertex, offset its logarithm less the
+	// vertex's; n is the number of vertices.
+	vertex []int32
+	offset []float64
+	n      int
+
+	edges []edge
+	known map[[2]int32]int
+	// into and from list the collected edges of each vertex.
+	into, from [][]end
+	// in and out are the logarithms of the largest |weight| of each vertex at z,
+	// largest that of all.
 	in, out []float64
 	largest float64
 }
 
-// edge has the group at its other end, -1 for a pinned one, and ln |weight|.
+// edge runs between active groups, -1 for pinned ones; ln is ln |weight|.
 type edge struct {
+	row, col int32
+	ln       float64
+}
+
+// end is an edge as one of its vertices sees it.
+type end struct {
 	other int32
 	ln    float64
 }
 
 func newRanges(v *view, threads int) *ranges {
 	n := len(v.active)
-	return &ranges{v: v, threads: threads, edges: map[[2]int32]float64{}, into: make([][]edge, n), from: make([][]edge, n),
-		in: make([]float64, n), out: make([]float64, n)}
+	b := &ranges{v: v, threads: threads, tied: !v.alone(), vertex: make([]int32, n), offset: make([]float64, n), n: n,
+		known: map[[2]int32]int{}}
+	for g := range b.vertex {
+		b.vertex[g] = int32(g)
+	}
+	return b
 }
 
 // near is how far below the largest of its unit, as a ratio, an edge is
 // collected.
 const near = 0.97
 
-// balance runs rounds from the logarithms z of the factors.
-func (b *ranges) balance(ctx context.Context, z []float64, r *Result) error {
-	b.read(z)
+// balance runs rounds from the view's start.
+func (b *ranges) balance(ctx context.Context, r *Result) error {
+	y := b.v.logs()
+	b.read(y)
 	residual := b.residual()
 	r.Trace = append(r.Trace, scaled.New(b.largest))
-	for round := 0; ; round++ {
+	for {
 		r.Sweeps++
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if residual <= r.opt.Tolerance || r.Sweeps >= r.opt.MaxSweeps {
-			break
+			joined := b.join(y)
+			if joined == nil {
+				break
+			}
+			y = joined
+			b.read(y)
+			residual = b.residual()
+			continue
 		}
-		next := append([]float64(nil), z...)
+		next := append([]float64(nil), y...)
 		b.solve(next, r.opt.Tolerance/4)
-		largest, in, out := b.largest, append([]float64(nil), b.in...), append([]float64(nil), b.out...)
+		largest, in, out := b.largest, b.in, b.out
 		b.read(next)
 		if b.largest > largest*(1+1e-14) {
 			for g := range next {
-				next[g] = z[g] + (out[g]-in[g])/4
+				next[g] = y[g] + (out[g]-in[g])/4
 			}
 			b.read(next)
 		}
-		z = next
+		y = next
 		last := residual
 		residual = b.residual()
 		r.Trace = append(r.Trace, scaled.New(b.largest))
-		if residual < 1e-9 && residual >= last {
+		if residual < 1e-9 && residual >= last && !b.tied {
 			break // rounding
 		}
 	}
 	r.Residual = residual
-	r.Factors = b.v.factors(z)
+	r.Factors = b.v.factors(b.logs(y))
 	return nil
+}
+
+// logs returns the logarithms of the groups' factors.
+func (b *ranges) logs(y []float64) []float64 {
+	z := make([]float64, len(b.vertex))
+	for g, v := range b.vertex {
+		z[g] = y[v] + b.offset[g]
+	}
+	return z
 }
 
 func (b *ranges) residual() float64 {
@@ -142,26 +173,31 @@ func (b *ranges) residual() float64 {
 }
 
 // solve balances the collected edges by Gauss-Seidel sweeps, up and down the
-// order of groups in turn.
-func (b *ranges) solve(z []float64, tol float64) {
-	n := len(z)
+// order of vertices in turn.
+func (b *ranges) solve(y []float64, tol float64) {
+	at := func(v int32) float64 {
+		if v < 0 {
+			return 0
+		}
+		return y[v]
+	}
 	for sweep := range 100000 {
 		var change float64
-		for k := range n {
-			g := k
+		for k := range y {
+			v := k
 			if sweep&1 == 1 {
-				g = n - 1 - k
+				v = len(y) - 1 - k
 			}
 			in, out := math.Inf(-1), math.Inf(-1)
-			for _, e := range b.into[g] {
-				in = math.Max(in, e.ln-b.at(z, e.other))
+			for _, e := range b.into[v] {
+				in = math.Max(in, e.ln-at(e.other))
 			}
-			for _, e := range b.from[g] {
-				out = math.Max(out, e.ln+b.at(z, e.other))
+			for _, e := range b.from[v] {
+				out = math.Max(out, e.ln+at(e.other))
 			}
 			if next := (out - in) / 2; !math.IsInf(next, 0) && !math.IsNaN(next) {
-				change = math.Max(change, math.Abs(next-z[g]))
-				z[g] = next
+				change = math.Max(change, math.Abs(next-y[v]))
+				y[v] = next
 			}
 		}
 		if change <= tol {
@@ -170,104 +206,214 @@ func (b *ranges) solve(z []float64, tol float64) {
 	}
 }
 
-func (b *ranges) at(z []float64, g int32) float64 {
-	if g < 0 {
-		return 0
+// read finds the largest weights at y and collects edges near them.
+func (b *ranges) read(y []float64) {
+	z := b.logs(y)
+	b.in, b.out, b.largest = make([]float64, b.n), make([]float64, b.n), 0
+	for v := range b.in {
+		b.in[v], b.out[v] = math.Inf(-1), math.Inf(-1)
 	}
-	return z[g]
-}
-
-// read finds the largest weights at z and collects edges near them.
-func (b *ranges) read(z []float64) {
-	for g := range b.in {
-		b.in[g], b.out[g] = math.Inf(-1), math.Inf(-1)
-	}
-	b.largest = 0
-	var blocks []*block
-	for _, y := range b.v.layers {
+	blocks := make([]*block, len(b.v.layers))
+	for k, y := range b.v.layers {
 		if y.parts == nil {
 			continue
 		}
-		k := b.v.newBlock(y, 0)
+		blk := b.v.newBlock(y, 0)
 		for i, s := range y.scale {
-			k.row[i] += math.Log(s)
+			blk.row[i] += math.Log(s)
 		}
-		k.fill(1, z)
-		k.rowSum, k.colSum = make([]float64, len(k.row)), make([]float64, len(k.col))
-		for i := range y.parts {
-			y.parts[i].products(maxAbs, k.c, k.r, k.rowSum, k.colSum, b.threads)
-		}
-		for i, v := range k.rows {
-			k.rowSum[i] *= k.r[i]
-			b.largest = math.Max(b.largest, k.rowSum[i])
-			if v >= 0 {
-				b.in[v] = math.Max(b.in[v], math.Log(k.rowSum[i]))
-			}
-		}
-		for j, v := range k.cols {
-			k.colSum[j] *= k.c[j]
-			if v >= 0 {
-				b.out[v] = math.Max(b.out[v], math.Log(k.colSum[j]))
-			}
-		}
-		blocks = append(blocks, k)
+		blk.fill(1, z)
+		blocks[k] = blk
+		b.maxima(y, blk)
 	}
-	k := 0
-	for _, y := range b.v.layers {
-		if y.parts == nil {
+	for k, y := range b.v.layers {
+		if y.parts != nil {
+			b.gather(y, blocks[k])
+		}
+	}
+	b.list()
+}
+
+// vertexOf is the vertex of a group, -1 for a pinned one.
+func (b *ranges) vertexOf(g int32) int32 {
+	if g < 0 {
+		return -1
+	}
+	return b.vertex[g]
+}
+
+// inside reports whether an edge joins a vertex to itself.
+func (b *ranges) inside(row, col int32) bool {
+	v := b.vertexOf(row)
+	return v >= 0 && v == b.vertexOf(col)
+}
+
+// maxima takes a layer's largest weights into in, out and largest.
+func (b *ranges) maxima(y *layer, k *block) {
+	for i := range y.parts {
+		if !b.tied {
+			y.parts[i].products(maxAbs, k.c, k.r, k.rowSum, k.colSum, b.threads)
 			continue
 		}
-		blk := blocks[k]
-		k++
-		// A row or column that is not near its group's largest has no such edge.
-		floor := func(vars []int32, ln []float64) []float64 {
-			out := make([]float64, len(vars))
-			for i, v := range vars {
-				out[i] = math.Inf(1)
-				if v >= 0 {
-					out[i] = math.Exp(ln[v]) * near
-				}
+		y.parts[i].each(func(row, col int, w float64) {
+			w = math.Abs(w)
+			if b.inside(k.rows[row], k.cols[col]) {
+				b.largest = math.Max(b.largest, w*k.r[row]*k.c[col])
+				return
 			}
-			return out
+			k.rowSum[row] = math.Max(k.rowSum[row], w*k.c[col])
+			k.colSum[col] = math.Max(k.colSum[col], w*k.r[row])
+		})
+	}
+	for i, g := range k.rows {
+		x := k.rowSum[i] * k.r[i]
+		b.largest = math.Max(b.largest, x)
+		if v := b.vertexOf(g); v >= 0 {
+			b.in[v] = math.Max(b.in[v], math.Log(x))
 		}
-		rowFloor, colFloor := floor(blk.rows, b.in), floor(blk.cols, b.out)
-		for i := range y.parts {
-			y.parts[i].above(blk.r, blk.c, rowFloor, colFloor, b.threads, func(row, col int, w float64) {
-				ln := math.Log(w)
-				if y.scale != nil {
-					ln += math.Log(y.scale[row])
-				}
-				b.collect(blk.rows[row], blk.cols[col], ln)
-			})
+	}
+	for j, g := range k.cols {
+		if v := b.vertexOf(g); v >= 0 {
+			b.out[v] = math.Max(b.out[v], math.Log(k.colSum[j]*k.c[j]))
 		}
 	}
 }
 
-// collect adds an edge, or raises the one between the same groups.
-func (b *ranges) collect(row, col int32, ln float64) {
-	if row == col {
-		return // within one group no factor changes it
-	}
-	key := [2]int32{row, col}
-	if old, ok := b.edges[key]; ok && old >= ln {
-		return
-	}
-	b.edges[key] = ln
-	set := func(list []edge, other int32) []edge {
-		for i := range list {
-			if list[i].other == other {
-				list[i].ln = ln
-				return list
+// gather collects a layer's edges near the largest of a vertex of theirs.
+func (b *ranges) gather(y *layer, k *block) {
+	floor := func(groups []int32, ln []float64) []float64 {
+		out := make([]float64, len(groups))
+		for i, g := range groups {
+			out[i] = math.Inf(1)
+			if v := b.vertexOf(g); v >= 0 {
+				out[i] = math.Exp(ln[v]) * near
 			}
 		}
-		return append(list, edge{other, ln})
+		return out
 	}
-	if row >= 0 {
-		b.into[row] = set(b.into[row], col)
+	rowFloor, colFloor := floor(k.rows, b.in), floor(k.cols, b.out)
+	for i := range y.parts {
+		y.parts[i].above(k.r, k.c, rowFloor, colFloor, b.threads, func(row, col int, w float64) {
+			e := edge{k.rows[row], k.cols[col], math.Log(w)}
+			if b.inside(e.row, e.col) {
+				return
+			}
+			if y.scale != nil {
+				e.ln += math.Log(y.scale[row])
+			}
+			key := [2]int32{e.row, e.col}
+			at, ok := b.known[key]
+			if !ok {
+				b.known[key] = len(b.edges)
+				b.edges = append(b.edges, e)
+			} else if b.edges[at].ln < e.ln {
+				b.edges[at].ln = e.ln
+			}
+		})
 	}
-	if col >= 0 {
-		b.from[col] = set(b.from[col], row)
+}
+
+// list sorts the collected edges by vertex.
+func (b *ranges) list() {
+	b.into, b.from = make([][]end, b.n), make([][]end, b.n)
+	for _, e := range b.edges {
+		if b.inside(e.row, e.col) {
+			continue
+		}
+		row, col, ln := b.vertexOf(e.row), b.vertexOf(e.col), b.shifted(e)
+		if row >= 0 {
+			b.into[row] = append(b.into[row], end{col, ln})
+		}
+		if col >= 0 {
+			b.from[col] = append(b.from[col], end{row, ln})
+		}
 	}
+}
+
+// shifted is ln |weight| of an edge with the offsets of its groups.
+func (b *ranges) shifted(e edge) float64 {
+	ln := e.ln
+	if e.row >= 0 {
+		ln += b.offset[e.row]
+	}
+	if e.col >= 0 {
+		ln -= b.offset[e.col]
+	}
+	return ln
+}
+
+// join joins vertices that a cycle of edges runs through which are the largest
+// of both their ends, and returns y of the vertices that are left; nil when
+// there are none, or only ones that a pinned unit holds.
+func (b *ranges) join(y []float64) []float64 {
+	if !b.tied {
+		return nil
+	}
+	const tight = 1e-9
+	g := simple.NewDirectedGraph()
+	pinned := int64(b.n)
+	for v := range int64(b.n + 1) {
+		g.AddNode(simple.Node(v))
+	}
+	for v := range b.n {
+		for _, e := range b.into[v] {
+			from, ln, held := pinned, e.ln+y[v], true
+			if e.other >= 0 {
+				from = int64(e.other)
+				ln -= y[e.other]
+				held = ln >= b.out[e.other]-tight
+			}
+			if held && ln >= b.in[v]-tight {
+				g.SetEdge(simple.Edge{F: simple.Node(from), T: simple.Node(v)})
+			}
+		}
+		for _, e := range b.from[v] {
+			if e.other < 0 && e.ln-y[v] >= b.out[v]-tight {
+				g.SetEdge(simple.Edge{F: simple.Node(v), T: simple.Node(pinned)})
+			}
+		}
+	}
+	number := make([]int32, b.n)
+	for v := range number {
+		number[v] = -1
+	}
+	for _, c := range topo.TarjanSCC(g) {
+		if len(c) < 2 || slices.ContainsFunc(c, func(x graph.Node) bool { return x.ID() == pinned }) {
+			continue
+		}
+		first := c[0].ID()
+		for _, x := range c {
+			first = min(first, x.ID())
+		}
+		for _, x := range c {
+			number[x.ID()] = int32(first)
+		}
+	}
+	return b.renumber(y, number)
+}
+
+// renumber joins each vertex v to number[v], where that is not -1.
+func (b *ranges) renumber(y []float64, number []int32) []float64 {
+	to := make([]int32, b.n)
+	var left []float64
+	for v, f := range number {
+		if f < 0 || int(f) == v {
+			to[v] = int32(len(left))
+			left = append(left, y[v])
+		}
+	}
+	if len(left) == b.n {
+		return nil
+	}
+	for g, v := range b.vertex {
+		if f := number[v]; f >= 0 {
+			b.offset[g] += y[v] - y[f]
+			v = f
+		}
+		b.vertex[g] = to[v]
+	}
+	b.n = len(left)
+	return left
 }
 
 // above calls f for every number |w| with |w| r c at least its row's or column's

@@ -105,6 +105,16 @@ func (p *program) eval(z []float64) float64 {
 	return total
 }
 
+// lost reports whether some group's edges left no normal number behind.
+func (p *program) lost() bool {
+	for v := range p.in {
+		if s := p.in[v] + p.out[v]; !(s > 0x1p-1000 && s < 0x1p1000) {
+			return true
+		}
+	}
+	return false
+}
+
 // value is the objective of a sum S at z.
 func (p *program) value(sum float64, z []float64) float64 {
 	if p.n == 0 {
@@ -190,6 +200,9 @@ type minimum struct {
 	residual float64
 	// trace has the objective of every step.
 	trace []float64
+	// lost says that the edges of some group are all beyond the range of float64,
+	// or were after some steps: z is where that showed.
+	lost bool
 }
 
 // minimise runs Newton's method with the linear systems solved by conjugate
@@ -204,6 +217,9 @@ func (p *program) minimise(ctx context.Context, opt Options) (*minimum, error) {
 	p.in, p.out = make([]float64, p.vars), make([]float64, p.vars)
 	g, d := make([]float64, p.vars), make([]float64, p.vars)
 	m.sum = p.eval(m.z)
+	if m.lost = p.lost(); m.lost {
+		return m, nil
+	}
 	f := p.value(m.sum, m.z)
 	best, stalled := math.Inf(1), 0
 	newton := false
@@ -227,6 +243,10 @@ func (p *program) minimise(ctx context.Context, opt Options) (*minimum, error) {
 			p.balanceAlone(m.sum, d)
 		}
 		next, ok := p.search(m, f, g, d)
+		if p.lost() {
+			m.lost = true
+			return m, nil
+		}
 		if !ok {
 			m.sum = p.eval(m.z)
 			if newton {

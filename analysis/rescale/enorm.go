@@ -24,12 +24,81 @@ func (r *Result) equalNorm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.lost {
+		return r.equalNormSweeps(ctx, v, m)
+	}
 	r.finish(v, q, m)
 	for _, f := range m.trace {
 		r.Trace = append(r.Trace, scaled.New(f))
 	}
 	r.Objective.After = scaled.New(m.sum)
 	return nil
+}
+
+// equalNormSweeps is for sums of |theta|^p beyond the range of float64, as large
+// p have: sweeps z_g += (ln out_g - ln in_g)/4 of all groups at once, in and out
+// the p-norms of its incoming and outgoing weights, with an exponent each. By
+// convexity half of every group's own best step does not raise the objective.
+func (r *Result) equalNormSweeps(ctx context.Context, v *view, m *minimum) error {
+	p := r.opt.P
+	z := v.logs()
+	for k := range z {
+		z[k] += m.z[k]
+	}
+	for r.Sweeps = 2; ; r.Sweeps++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c := v.factors(z)
+		in, out, total := v.norms(p, c, r.opt.Threads)
+		f := total.Pow(p)
+		r.Trace = append(r.Trace, f)
+		r.Residual = 0
+		for k := range z {
+			z[k] += (out[k].Ln() - in[k].Ln()) / 4
+			r.Residual = math.Max(r.Residual, math.Tanh(p/2*math.Abs(out[k].Ln()-in[k].Ln())))
+		}
+		if r.Residual <= math.Max(r.opt.Tolerance, 1e-13*p) || r.Sweeps >= r.opt.MaxSweeps {
+			r.Factors, r.Objective.After = c, f
+			return nil
+		}
+	}
+}
+
+// norms returns the p-norms of the incoming and outgoing weights of each active
+// group of the network rescaled by c, and that of all live weights.
+func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num, total scaled.Num) {
+	in, out = make([]scaled.Num, len(v.active)), make([]scaled.Num, len(v.active))
+	var all scaled.Accumulator
+	all.Reset(p)
+	for _, y := range v.layers {
+		for i, x := range y.rowNorms(p, c, threads) {
+			all.Add(x)
+			if id := y.rows[i]; id != dag.NoGroup && v.index[id] >= 0 {
+				in[v.index[id]] = plus(in[v.index[id]], x, p)
+			}
+		}
+		h := make([]scaled.Num, len(y.rows))
+		for i, id := range y.rows {
+			if id != dag.NoGroup {
+				h[i] = scaled.New(c[id])
+				if y.scale != nil {
+					h[i] = h[i].MulFloat(y.scale[i])
+				}
+			}
+		}
+		t := &layer{rows: y.cols}
+		for _, s := range y.parts {
+			s.swap = !s.swap
+			t.parts = append(t.parts, s)
+		}
+		for j, x := range t.incoming([]dag.Path{{P: p, H: h}}, threads)[0] {
+			if id := y.cols[j]; id != dag.NoGroup && v.index[id] >= 0 {
+				out[v.index[id]] = plus(out[v.index[id]], x.Div(scaled.New(c[id])), p)
+			}
+		}
+	}
+	return in, out, all.Norm()
 }
 
 // finish takes over the factors of a minimum.

@@ -12,9 +12,10 @@ import (
 // match finds the order of b's units, as a map from groups of a to groups of a
 // at whose places b has them.
 //
-// From the inputs, layer by layer, a unit's incoming weights over the factors of
-// their columns are known up to its own factor. Their projections on random
-// vectors, divided by their norm, are the unit's key. Units of a and b with equal
+// A unit's norm is the 2-norm of its incoming weights, each times the norm of the
+// unit that it comes from (1 for inputs and biases), so that rescaling multiplies
+// it by the unit's factor. Projections of these products on random vectors,
+// divided by the norm, are the unit's key, which rescaling leaves alone. Units of a and b with equal
 // keys correspond; several units of one key form a class, whose members look the
 // same to what comes before. Columns of one class share their random numbers
 // until its members are told apart, so that later keys do not depend on the order
@@ -26,7 +27,7 @@ func (c *comparison) match() string {
 	if why := c.sameSlots(); why != "" {
 		return why
 	}
-	m := &matching{comparison: c, class: make([]int32, c.g.Count), norms: [2]map[int32]float64{{}, {}}}
+	m := &matching{comparison: c, class: make([]int32, c.g.Count), ln: [2]map[int32]float64{{}, {}}}
 	done := map[int32]bool{}
 	for id := range m.class {
 		m.class[id] = int32(id)
@@ -60,9 +61,8 @@ type matching struct {
 	class []int32
 	// classes lists those of several members, in order of the walk.
 	classes [][]int32
-	// norms has the norm of the incoming weights of each group, at its place in a
-	// and in b.
-	norms [2]map[int32]float64
+	// ln has the logarithm of the norm of each group matched, in a and in b.
+	ln [2]map[int32]float64
 }
 
 // keys is the number of random projections of a key.
@@ -92,6 +92,8 @@ func random(place ...int) [keys]float64 {
 // rows matches the open groups at a layer that has rows of theirs.
 func (m *matching) rows(p *pair, open []int32) string {
 	rho, back := m.randomColumns(p), m.inverse(p)
+	shift := m.shift(p)
+	weight := [2][]float64{m.columnNorms(p, 0, shift), m.columnNorms(p, 1, shift)}
 	slope := m.slopeFeatures(open)
 	ka := make([]key, 0, len(open))
 	kb := make([]key, 0, len(open))
@@ -101,9 +103,9 @@ func (m *matching) rows(p *pair, open []int32) string {
 		b := key{id: id}
 		for slot, row := range p.rowSlots[id] {
 			buf = p.readA(int(row), buf[:0])
-			m.project(&a, p, slot, buf, biasAt(p.a, int(row)), rho, nil)
+			m.project(&a, p, slot, buf, biasAt(p.a, int(row)), shift, weight[0], rho, nil)
 			buf = p.readB(int(row), buf[:0])
-			m.project(&b, p, slot, buf, biasAt(p.b, int(row)), rho, back)
+			m.project(&b, p, slot, buf, biasAt(p.b, int(row)), shift, weight[1], rho, back)
 		}
 		finish := func(k *key, slope float64) {
 			k.len = math.Sqrt(k.len)
@@ -118,7 +120,7 @@ func (m *matching) rows(p *pair, open []int32) string {
 		finish(&b, slope[1][id])
 		ka, kb = append(ka, a), append(kb, b)
 	}
-	window := 8 * m.tol * math.Sqrt(math.Max(1, float64(len(p.cols)*p.taps)))
+	window := 8 * m.tol
 	order := func(x, y key) int {
 		if x.x[0] < y.x[0] {
 			return -1
@@ -144,10 +146,8 @@ func (m *matching) rows(p *pair, open []int32) string {
 		}
 		used[best] = true
 		m.sigma[a.id] = kb[best].id
-		m.norms[0][a.id], m.norms[1][kb[best].id] = a.len, kb[best].len
-		if a.len > 0 && kb[best].len > 0 {
-			m.z[a.id] = math.Log(kb[best].len) - math.Log(a.len)
-		}
+		m.ln[0][a.id], m.ln[1][kb[best].id] = math.Log(a.len)+shift, math.Log(kb[best].len)+shift
+		m.factor(a.id)
 	}
 	m.form(ka, window)
 	return ""
@@ -209,7 +209,7 @@ func (m *matching) randomColumns(p *pair) []*[keys]float64 {
 		class := id
 		if id != dag.NoGroup {
 			class = m.class[id]
-			if n, ok := m.norms[0][id]; ok && n == 0 {
+			if math.IsInf(m.lnNorm(0, id), -1) {
 				continue
 			}
 		}
@@ -221,9 +221,46 @@ func (m *matching) randomColumns(p *pair) []*[keys]float64 {
 	return out
 }
 
+// shift is the largest logarithm of a norm of a's columns, by which all are
+// divided to stay in range.
+func (m *matching) shift(p *pair) float64 {
+	s := math.Inf(-1)
+	for _, id := range p.cols {
+		s = math.Max(s, m.lnNorm(0, id))
+	}
+	if math.IsInf(s, -1) {
+		return 0
+	}
+	return s
+}
+
+// lnNorm is the logarithm of a group's norm in a (0) or b (1).
+func (m *matching) lnNorm(k int, id int32) float64 {
+	if id == dag.NoGroup {
+		return 0
+	}
+	return m.ln[k][id] // pinned units have none: norm 1
+}
+
+// columnNorms are the norms of a's or b's columns over e^shift.
+func (m *matching) columnNorms(p *pair, k int, shift float64) []float64 {
+	out := make([]float64, len(p.cols))
+	for j, id := range p.cols {
+		out[j] = math.Exp(m.lnNorm(k, id) - shift)
+	}
+	return out
+}
+
+// factor takes a group's factor from its norms.
+func (m *matching) factor(id int32) {
+	if z := m.ln[1][m.sigma[id]] - m.ln[0][id]; !math.IsNaN(z) && !math.IsInf(z, 0) {
+		m.z[id] = z
+	}
+}
+
 // project adds a row of a to a key, or one of b at the place that back gives
 // each of its columns. Columns without random numbers are left out.
-func (m *matching) project(k *key, p *pair, slot int, row []entry, bias float64, rho []*[keys]float64, back []int32) {
+func (m *matching) project(k *key, p *pair, slot int, row []entry, bias, shift float64, norms []float64, rho []*[keys]float64, back []int32) {
 	mix := float64(slot + 1)
 	add := func(r *[keys]float64, w float64) {
 		if r == nil {
@@ -236,19 +273,16 @@ func (m *matching) project(k *key, p *pair, slot int, row []entry, bias float64,
 		}
 	}
 	for i, e := range row {
-		switch {
-		case back == nil:
-			w := e.w
-			if g := p.cols[e.col]; g != dag.NoGroup {
-				w *= math.Exp(-m.z[g])
+		j := e.col
+		if back != nil {
+			if j = back[j]; j < 0 {
+				continue
 			}
-			add(rho[int(e.col)*p.taps+i%p.taps], w)
-		case back[e.col] >= 0:
-			add(rho[int(back[e.col])*p.taps+i%p.taps], e.w)
 		}
+		add(rho[int(j)*p.taps+i%p.taps], e.w*norms[e.col])
 	}
 	r := random(p.node, -1, slot)
-	add(&r, bias)
+	add(&r, bias*math.Exp(-shift))
 }
 
 // inverse maps b's columns to a's.
@@ -302,9 +336,13 @@ func (m *matching) apart() {
 		for _, p := range m.layers {
 			m.outgoing(p, member, places, ka, kb)
 		}
+		top := math.Inf(-1)
+		for _, id := range class {
+			top = math.Max(top, m.ln[0][id])
+		}
 		for i := range class {
-			scale(&ka[i], m.norms[0][ka[i].id])
-			scale(&kb[i], m.norms[1][kb[i].id])
+			scale(&ka[i], m.ln[0][ka[i].id]-top)
+			scale(&kb[i], m.ln[1][kb[i].id]-top)
 		}
 		used := make([]bool, len(kb))
 		for i := range ka {
@@ -316,18 +354,17 @@ func (m *matching) apart() {
 			}
 			used[best] = true
 			m.sigma[ka[i].id] = kb[best].id
-			if a, b := m.norms[0][ka[i].id], m.norms[1][kb[best].id]; a > 0 && b > 0 {
-				m.z[ka[i].id] = math.Log(b) - math.Log(a)
-			}
+			m.factor(ka[i].id)
 		}
 	}
 }
 
-// scale multiplies a key by the norm of the incoming weights, or divides it by
-// its own length where there are none.
-func scale(k *key, norm float64) {
-	if norm == 0 && k.len > 0 {
-		norm = 1 / math.Sqrt(k.len)
+// scale multiplies a key by the norm of the unit, or divides it by its own
+// length where the unit has none.
+func scale(k *key, ln float64) {
+	norm := math.Exp(ln)
+	if !(norm > 0) || math.IsInf(norm, 1) {
+		norm = 1 / math.Sqrt(math.Max(k.len, math.SmallestNonzeroFloat64))
 	}
 	for q := range k.x {
 		k.x[q] *= norm

@@ -1,0 +1,251 @@
+package rescale_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/rescale"
+)
+
+var tolerances = map[dag.DType]float64{dag.Float64: 1e-10, dag.Float32: 1e-5, dag.Float16: 1e-2, dag.BFloat16: 1e-2}
+
+func compare(t *testing.T, a, b *dag.Network, order rescale.Order) *rescale.Equivalence {
+	t.Helper()
+	e, err := rescale.Equivalent(a, b, rescale.EquivalentOptions{Units: order})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// pairs is how many random pairs of each kind are compared.
+func pairs() int {
+	if testing.Short() {
+		return 50
+	}
+	return 1000
+}
+
+// A random rescaling is equivalent, with the factors that made it; a weight that
+// differs by ten tolerances, or another network, is not.
+func TestEquivalent(t *testing.T) {
+	for seed := range uint64(pairs()) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		typ := []dag.DType{dag.Float64, dag.Float32, dag.Float16}[seed%3]
+		opt := dagtest.Options{Features: dagtest.All, Type: typ, Zeros: []float64{0, 0.2}[seed%2]}
+		n := dagtest.FromSeed(seed, opt)
+		g := n.Groups()
+		c := g.Ones()
+		for id := range c {
+			if g.Pin[id] == "" {
+				c[id] = math.Exp(rng.NormFloat64())
+			}
+		}
+		b, err := n.Rescale(g, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+			e := compare(t, n, b, order)
+			if !e.Equivalent {
+				t.Fatalf("seed %d, order %d: %s; residual %v\n%s", seed, order, e.Reason, e.Residual, n)
+			}
+			if !applies(n, b, e) {
+				t.Fatalf("seed %d, order %d: factors do not turn a into b\n%s", seed, order, n)
+			}
+		}
+		if d, ok := perturbed(b, rng, 10*tolerances[typ]); ok {
+			for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+				if e := compare(t, n, d, order); e.Equivalent {
+					t.Fatalf("seed %d, order %d: perturbed by ten tolerances, residual %v\n%s", seed, order, e.Residual, n)
+				} else if e.Reason == "" {
+					t.Fatalf("seed %d: no reason", seed)
+				}
+			}
+		}
+		if other := dagtest.FromSeed(seed+1e6, opt); compare(t, n, other, rescale.AnyOrder).Equivalent && len(n.Params()) > 0 {
+			t.Fatalf("seed %d: another network is equivalent\n%s\n%s", seed, n, other)
+		}
+	}
+}
+
+// applies checks the factors by applying them, at the first layers of which no
+// order has changed.
+func applies(a, b *dag.Network, e *rescale.Equivalence) bool {
+	if e.Permutation != nil {
+		return true
+	}
+	c, err := a.Rescale(e.Groups, e.Factors)
+	if err != nil {
+		return false
+	}
+	for i := range c.Nodes {
+		x, ok := c.Nodes[i].Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		y := b.Nodes[i].Op.(*dag.Linear)
+		same := true
+		var ws []float64
+		x.Elements(func(_, _, _, _ int, w float64) { ws = append(ws, w) })
+		k := 0
+		y.Elements(func(_, _, _, _ int, w float64) {
+			same = same && math.Abs(w-ws[k]) <= 2*e.Tolerance*math.Abs(w)
+			k++
+		})
+		if !same {
+			return false
+		}
+	}
+	return true
+}
+
+// perturbed changes one stored weight, of a layer that has other weights to tell
+// it by, so much that no factors explain it: one of a row and a column with more
+// live weights. ok is false when there is none.
+func perturbed(n *dag.Network, rng *rand.Rand, by float64) (out *dag.Network, ok bool) {
+	var use *dag.Use
+	at := -1
+	for i := range n.Nodes {
+		l, isLinear := n.Nodes[i].Op.(*dag.Linear)
+		if !isLinear || n.Nodes[i].Zone != dag.Body {
+			continue
+		}
+		d, isDense := l.Map.(*dag.Dense)
+		if !isDense || d.Rows < 2 || d.Cols < 2 || l.Scale() != nil {
+			continue
+		}
+		// All weights there: then neither the row's nor the column's factor can
+		// take the change up.
+		for k := range d.W.Param.Len() {
+			if d.W.Param.At(k) == 0 {
+				isDense = false
+			}
+		}
+		if isDense {
+			use, at = &d.W, rng.IntN(d.W.Param.Len())
+		}
+	}
+	if use == nil {
+		return nil, false
+	}
+	v := use.Param.Values()
+	v[at] *= 1 + by
+	p := use.Param.WithValues(nil, v)
+	return n.Replace(func(u *dag.Use) *dag.Param {
+		if u.Param == use.Param && u == use {
+			return p
+		}
+		return u.Param
+	}), true
+}
+
+// permuted returns a multilayer perceptron of the given widths and a copy with
+// every layer's hidden units in another order and rescaled; orders has, for each
+// layer, the unit of the copy that each unit became.
+func permuted(widths []int, rng *rand.Rand, twins bool) (a, b *dag.Network, orders [][]int) {
+	var ba, bb dag.Builder
+	xa, xb := ba.Input("x", widths[0]), bb.Input("x", widths[0])
+	before := make([]int, widths[0])
+	scale := make([]float64, widths[0])
+	for i := range before {
+		before[i], scale[i] = i, 1
+	}
+	for l := 1; l < len(widths); l++ {
+		rows, cols := widths[l], widths[l-1]
+		w, bias := make([]float64, rows*cols), make([]float64, rows)
+		for i := range w {
+			w[i] = rng.NormFloat64()
+		}
+		for i := range bias {
+			bias[i] = rng.NormFloat64()
+		}
+		if twins && rows > 1 {
+			copy(w[cols:2*cols], w[:cols]) // unit 1 computes what unit 0 does
+			bias[1] = bias[0]
+		}
+		order := rng.Perm(rows)
+		c := make([]float64, rows)
+		for i := range c {
+			c[i] = math.Exp(rng.NormFloat64())
+			if l == len(widths)-1 {
+				order[i], c[i] = i, 1
+			}
+		}
+		v, vias := make([]float64, rows*cols), make([]float64, rows)
+		for i := range rows {
+			for j := range cols {
+				v[order[i]*cols+before[j]] = w[i*cols+j] * c[i] / scale[j]
+			}
+			vias[order[i]] = bias[i] * c[i]
+		}
+		xa, xb = ba.Affine("fc", xa, rows, w, bias), bb.Affine("fc", xb, rows, v, vias)
+		if l < len(widths)-1 {
+			xa, xb = ba.Activation("relu", xa, 0), bb.Activation("relu", xb, 0)
+			orders = append(orders, order)
+		}
+		before, scale = order, c
+	}
+	ba.Output("y", xa)
+	bb.Output("y", xb)
+	a, err := ba.Build()
+	if err != nil {
+		panic(err)
+	}
+	b, err = bb.Build()
+	if err != nil {
+		panic(err)
+	}
+	return a, b, orders
+}
+
+// A permuted and rescaled copy is equivalent in any order, with the permutation
+// that made it, and not in the same order; with a weight changed it is not, and
+// the reason names the layer. Twins are units that compute the same, which only
+// their outgoing weights tell apart.
+func TestEquivalentInAnyOrder(t *testing.T) {
+	for seed := range uint64(pairs()) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		widths := []int{1 + rng.IntN(5)}
+		for range 1 + rng.IntN(3) {
+			widths = append(widths, 2+rng.IntN(8))
+		}
+		widths = append(widths, 1+rng.IntN(3))
+		twins := seed%3 == 0
+		a, b, orders := permuted(widths, rng, twins)
+		e := compare(t, a, b, rescale.AnyOrder)
+		if !e.Equivalent {
+			t.Fatalf("seed %d, widths %v, twins %v: %s; residual %v", seed, widths, twins, e.Reason, e.Residual)
+		}
+		found := map[int][]int{}
+		for _, l := range e.Permutation {
+			found[l.Node] = l.Units
+		}
+		moved := false
+		for l, order := range orders {
+			node := a.Layers()[l]
+			for i, to := range order {
+				moved = moved || i != to
+				if got := found[node]; got != nil && got[i] != to || got == nil && i != to {
+					t.Fatalf("seed %d, twins %v: layer %d: order %v, want %v", seed, twins, l, got, order)
+				}
+			}
+		}
+		if same := compare(t, a, b, rescale.SameOrder).Equivalent; same == moved {
+			t.Fatalf("seed %d: equivalent in the same order: %v, moved %v", seed, same, moved)
+		}
+		if d, ok := perturbed(b, rng, 10*tolerances[dag.Float64]); ok {
+			if e := compare(t, a, d, rescale.AnyOrder); e.Equivalent || !strings.Contains(e.Reason, "fc") {
+				t.Fatalf("seed %d: perturbed by ten tolerances: %v %q", seed, e.Equivalent, e.Reason)
+			}
+		}
+		c, _, _ := permuted(widths, rng, twins)
+		if compare(t, a, c, rescale.AnyOrder).Equivalent {
+			t.Fatalf("seed %d: another network is equivalent", seed)
+		}
+	}
+}

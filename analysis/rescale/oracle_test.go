@@ -1,0 +1,395 @@
+package rescale_test
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/rescale"
+)
+
+// oracle is a network as lists of edges between groups, made from the graph of
+// units edge by edge: what the methods are checked against. It shares no code
+// with them.
+type oracle struct {
+	net   *dag.Network
+	g     *dag.Groups
+	edges []oracleEdge
+	rows  int
+	// vars numbers the free groups with a live unit, -1 elsewhere.
+	vars []int
+	n    int
+}
+
+type oracleEdge struct {
+	row, from, to int // row numbers a unit; groups, from -1 for a bias
+	w             float64
+	kappa, count  float64 // of all positions and taps of this row and column
+}
+
+// newOracle lists the edges between live ends. Weights of convolutions count
+// once.
+func newOracle(n *dag.Network, bias bool) *oracle {
+	o := &oracle{net: n, g: n.Groups()}
+	u := dagtest.Unroll(n)
+	if !bias {
+		var kept []dagtest.Edge
+		for _, e := range u.Edges {
+			if e.Kind != dagtest.FromOne {
+				kept = append(kept, e)
+			}
+		}
+		u.Edges = kept
+	}
+	in, out := programmes(n, u)
+	live := func(node, e int) bool { k := u.Offset[node] + e; return in[k] > 0 && out[k] > 0 }
+	o.vars = make([]int, o.g.Count)
+	for i := range o.vars {
+		o.vars[i] = -1
+	}
+	for i := range n.Nodes {
+		if n.Nodes[i].Zone != dag.Body {
+			continue
+		}
+		for e := range n.Nodes[i].Len() {
+			id := o.g.Units[i].At(e)
+			if id >= 0 && o.g.Pin[id] == "" && o.vars[id] < 0 && live(i, e) {
+				o.vars[id] = o.n
+				o.n++
+			}
+		}
+	}
+	for i := range n.Nodes {
+		l, ok := n.Nodes[i].Op.(*dag.Linear)
+		if !ok || n.Nodes[i].Zone != dag.Body {
+			continue
+		}
+		rowLive := make([]bool, l.Rows())
+		for e := range n.Nodes[i].Len() {
+			r := l.Out().At(e)
+			rowLive[r] = rowLive[r] || live(i, e)
+		}
+		if l.Map != nil && l.Free() {
+			colLive := make([]bool, l.Map.In().N)
+			for e := range l.Map.In().Len() {
+				c := l.Map.In().At(e)
+				colLive[c] = colLive[c] || live(n.Nodes[i].In[0], e)
+			}
+			kappa := map[[2]int]float64{}
+			l.Elements(func(row, col, e, f int, w float64) {
+				x := out[u.Offset[i]+e] * in[u.Offset[n.Nodes[i].In[0]]+f]
+				if _, ok := l.Map.(*dag.Average); ok {
+					x *= math.Pow(w/l.Scale()[row], 2)
+				}
+				kappa[[2]int{row, col}] += x
+			})
+			seen := map[[2]int]bool{}
+			weights(l, func(row, col int, w float64, count int) {
+				if !rowLive[row] || !colLive[col] {
+					return
+				}
+				k := [2]int{row, col}
+				e := oracleEdge{row: o.rows + row, from: int(o.g.Cols[i][col]), to: int(o.g.Rows[i][row]), w: math.Abs(w)}
+				if !seen[k] {
+					seen[k] = true
+					e.kappa, e.count = kappa[k], float64(count)
+				}
+				o.edges = append(o.edges, e)
+			})
+		}
+		if b := l.Bias(); b != nil && bias {
+			sums := make([]float64, l.Rows())
+			for e := range n.Nodes[i].Len() {
+				sums[l.Out().At(e)] += out[u.Offset[i]+e]
+			}
+			for r, x := range b {
+				if rowLive[r] {
+					o.edges = append(o.edges, oracleEdge{o.rows + r, -1, int(o.g.Rows[i][r]), math.Abs(x), sums[r], 1})
+				}
+			}
+		}
+		o.rows += l.Rows()
+	}
+	return o
+}
+
+// weights lists a layer's stored weights once, folded, and how many there are of
+// its row and column. Average pooling under a factor a channel is not met here.
+func weights(l *dag.Linear, f func(row, col int, w float64, count int)) {
+	s := func(row int) float64 {
+		if l.Scale() == nil {
+			return 1
+		}
+		return l.Scale()[row]
+	}
+	switch m := l.Map.(type) {
+	case *dag.Dense:
+		for r := range m.Rows {
+			for c := range m.Cols {
+				f(r, c, s(r)*m.At(r, c), 1)
+			}
+		}
+	case *dag.Conv:
+		taps := dag.Size(m.Window.Kernel)
+		ci, co := m.InChannels/m.Groups, m.OutChannels/m.Groups
+		for k := range m.W.Param.Len() {
+			a, b := k/taps, 0
+			var r, c int
+			if m.Transposed {
+				a, b = a/co, a%co
+				r, c = a/ci*co+b, a
+			} else {
+				a, b = a/ci, a%ci
+				r, c = a, a/co*ci+b
+			}
+			f(r, c, s(r)*m.W.Param.At(k), taps)
+		}
+	case *dag.Diagonal:
+		for r := range l.Rows() {
+			f(r, r, s(r), 1)
+		}
+	}
+}
+
+// programmes are g_in and g_out of p = 2 on the graph of units.
+func programmes(n *dag.Network, u *dagtest.Unrolled) (in, out []float64) {
+	units := u.Offset[len(n.Nodes)]
+	in, out = make([]float64, units), make([]float64, units)
+	for _, p := range n.Inputs {
+		for e := range n.Nodes[p.Node].Len() {
+			in[u.Offset[p.Node]+e] = 1
+		}
+	}
+	pre := func(k int) bool { return n.Nodes[k].Zone == dag.Preamble }
+	for _, e := range u.Edges {
+		switch {
+		case e.From == dagtest.One:
+			in[e.To] += e.W * e.W
+		case pre(e.Node):
+			in[e.To] = math.Max(in[e.To], in[e.From])
+		default:
+			in[e.To] += e.W * e.W * in[e.From]
+		}
+	}
+	for _, i := range n.Boundary() {
+		for e := range n.Nodes[i].Len() {
+			out[u.Offset[i]+e]++
+		}
+	}
+	for k := len(u.Edges) - 1; k >= 0; k-- {
+		if e := u.Edges[k]; e.From != dagtest.One && !pre(e.Node) {
+			out[e.From] += e.W * e.W * out[e.To]
+		}
+	}
+	return in, out
+}
+
+// z is the logarithm of a group's factor.
+func (o *oracle) z(x []float64, group int) float64 {
+	if group < 0 || o.vars[group] < 0 {
+		return 0
+	}
+	return x[o.vars[group]]
+}
+
+// logs returns the logarithms of the free factors.
+func (o *oracle) logs(c []float64) []float64 {
+	x := make([]float64, o.n)
+	for id, v := range o.vars {
+		if v >= 0 {
+			x[v] = math.Log(c[id])
+		}
+	}
+	return x
+}
+
+// mu is the largest incoming p-norm.
+func (o *oracle) mu(x []float64, p float64) float64 {
+	sums := make([]float64, o.rows)
+	for _, e := range o.edges {
+		w := e.w * math.Exp(o.z(x, e.to)-o.z(x, e.from))
+		if math.IsInf(p, 1) {
+			sums[e.row] = math.Max(sums[e.row], w)
+		} else {
+			sums[e.row] += math.Pow(w, p)
+		}
+	}
+	top := 0.0
+	for _, s := range sums {
+		if !math.IsInf(p, 1) {
+			s = math.Pow(s, 1/p)
+		}
+		top = math.Max(top, s)
+	}
+	return top
+}
+
+// power is sum |theta|^p with gradient and Hessian where they are wanted.
+func (o *oracle) power(x []float64, p float64, grad, hess []float64) float64 {
+	return o.exps(x, p, grad, hess, func(e *oracleEdge) float64 { return math.Pow(e.w, p) })
+}
+
+// exps is sum_e a_e exp(s (z_to - z_from)).
+func (o *oracle) exps(x []float64, s float64, grad, hess []float64, a func(e *oracleEdge) float64) float64 {
+	total := 0.0
+	for k := range o.edges {
+		e := &o.edges[k]
+		t := a(e) * math.Exp(s*(o.z(x, e.to)-o.z(x, e.from)))
+		total += t
+		to, from := o.vars[e.to], -1
+		if e.from >= 0 {
+			from = o.vars[e.from]
+		}
+		if to == from {
+			continue
+		}
+		for _, q := range []struct {
+			v    int
+			sign float64
+		}{{to, 1}, {from, -1}} {
+			if q.v >= 0 && grad != nil {
+				grad[q.v] += q.sign * s * t
+			}
+			if q.v >= 0 && hess != nil {
+				hess[q.v*o.n+q.v] += s * s * t
+			}
+		}
+		if to >= 0 && from >= 0 && hess != nil {
+			hess[to*o.n+from] -= s * s * t
+			hess[from*o.n+to] -= s * s * t
+		}
+	}
+	return total
+}
+
+// condition is pathcond's objective with gradient and Hessian.
+func (o *oracle) condition(x []float64, grad, hess []float64) float64 {
+	const s = -2
+	g, h := make([]float64, o.n), make([]float64, o.n*o.n)
+	sum := o.exps(x, s, g, h, func(e *oracleEdge) float64 { return e.kappa })
+	n, linear := 0.0, 0.0
+	lin := make([]float64, o.n)
+	for _, e := range o.edges {
+		n += e.count
+		linear += e.count * s * (o.z(x, e.to) - o.z(x, e.from))
+		if v := o.vars[e.to]; v >= 0 {
+			lin[v] += e.count * s
+		}
+		if e.from >= 0 && o.vars[e.from] >= 0 {
+			lin[o.vars[e.from]] -= e.count * s
+		}
+	}
+	for v := range grad {
+		grad[v] = n*g[v]/sum - lin[v]
+	}
+	for v := range hess {
+		hess[v] = n * (h[v]/sum - g[v/o.n]*g[v%o.n]/sum/sum)
+	}
+	return n*math.Log(sum) - linear
+}
+
+// ranges returns the largest weight into and out of each free group.
+func (o *oracle) ranges(x []float64) (in, out []float64, top float64) {
+	in, out = make([]float64, o.n), make([]float64, o.n)
+	for _, e := range o.edges {
+		w := e.w * math.Exp(o.z(x, e.to)-o.z(x, e.from))
+		top = math.Max(top, w)
+		if v := o.vars[e.to]; v >= 0 {
+			in[v] = math.Max(in[v], w)
+		}
+		if e.from >= 0 && o.vars[e.from] >= 0 {
+			out[o.vars[e.from]] = math.Max(out[o.vars[e.from]], w)
+		}
+	}
+	return in, out, top
+}
+
+// least is min mu_{p,inf}: bisection on c, and for each c the iteration of
+// b <- max ||w b||_p / c from nothing, which is what feasible means. ok is
+// false where the iteration does not settle in time.
+func (o *oracle) least(p, lo, hi float64) (c float64, ok bool) {
+	b, sums := make([]float64, o.n), make([]float64, o.rows)
+	group := make([]int, o.rows)
+	for _, e := range o.edges {
+		group[e.row] = e.to
+	}
+	feasible := func(c float64) (yes, settled bool) {
+		clear(b)
+		for range 200000 {
+			clear(sums)
+			for _, e := range o.edges {
+				h := 1.0
+				if e.from >= 0 && o.vars[e.from] >= 0 {
+					h = b[o.vars[e.from]]
+				}
+				if w := e.w * h; math.IsInf(p, 1) {
+					sums[e.row] = math.Max(sums[e.row], w)
+				} else if w > 0 {
+					sums[e.row] += math.Pow(w, p)
+				}
+			}
+			change := 0.0
+			for r, s := range sums {
+				if !math.IsInf(p, 1) {
+					s = math.Pow(s, 1/p)
+				}
+				s /= c
+				v := -1
+				if s > 0 {
+					v = o.vars[group[r]]
+				}
+				if s > 0 && v < 0 && s > 1 {
+					return false, true
+				}
+				if v >= 0 && s > b[v]*(1+1e-14) {
+					change = math.Max(change, s/b[v]-1)
+					b[v] = s
+				}
+			}
+			if change == 0 {
+				return true, true
+			}
+		}
+		return false, false
+	}
+	for hi/lo > 1+1e-11 {
+		mid := math.Sqrt(lo * hi)
+		yes, settled := feasible(mid)
+		if !settled {
+			return 0, false
+		}
+		if yes {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return hi, true
+}
+
+// condition2 is the condition of a method's optimality equations at x: that of
+// the Hessian with its diagonal scaled to 1. The piecewise linear ones have a
+// modest one.
+func (o *oracle) condition2(m rescale.Method, x []float64) float64 {
+	h := make([]float64, o.n*o.n)
+	switch m {
+	case rescale.EqualNorm:
+		o.power(x, 2, make([]float64, o.n), h)
+	case rescale.PathConditioned:
+		o.condition(x, make([]float64, o.n), h)
+	default:
+		return 1e4
+	}
+	s := mat.NewSymDense(o.n, nil)
+	for i := range o.n {
+		for j := i; j < o.n; j++ {
+			s.SetSym(i, j, h[i*o.n+j]/math.Sqrt(h[i*o.n+i]*h[j*o.n+j]))
+		}
+	}
+	var e mat.EigenSym
+	e.Factorize(s, false)
+	v := e.Values(nil)
+	return v[len(v)-1] / math.Max(v[0], 1e-16)
+}
