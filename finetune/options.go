@@ -37,12 +37,12 @@ func Optimizers() []Optimizer { return []Optimizer{PathSGD, SGD, AdaGrad, PathAd
 
 var kinds = map[Optimizer]optim.Kind{PathSGD: optim.PathSGD, SGD: optim.SGD, AdaGrad: optim.AdaGrad, PathAdaGrad: optim.PathAdaGrad}
 
-// DefaultRate is the step size that an optimizer gets when none is given: 0.3
+// DefaultRate is the step size that an optimizer gets when none is given: 0.2
 // for path-sgd (to be normalised), 0.1 for sgd, 0.01 for the others.
 func DefaultRate(o Optimizer) float64 {
 	switch o {
 	case PathSGD:
-		return 0.3
+		return 0.2
 	case SGD:
 		return 0.1
 	}
@@ -256,8 +256,17 @@ func (o *Options) check(train *dataset.Set) error {
 	want(o.Loss == Squared || train.Task() == dataset.Classification, "the loss %s needs class labels: the data have targets", o.Loss)
 	want(!o.Resume || o.Checkpoint != "", "there is no checkpoint folder to resume from")
 	want(train.Len() > 0, "the training data are empty")
-	return errors.Join(errs...)
+	if errs != nil {
+		return &OptionError{errors.Join(errs...)}
+	}
+	return nil
 }
+
+// OptionError says that options make no sense, alone or with the data.
+type OptionError struct{ err error }
+
+func (e *OptionError) Error() string { return e.err.Error() }
+func (e *OptionError) Unwrap() error { return e.err }
 
 // rule is the optimizer's part of the options.
 func (o *Options) rule() optim.Rule {

@@ -63,8 +63,9 @@ type Result struct {
 	Stopped string
 	// Rate is the step size of the first epoch after normalisation.
 	Rate float64
-	// Engine names what computed.
+	// Engine names what computed, Loss what was minimised.
 	Engine string
+	Loss   Loss
 }
 
 // DivergedError says that the loss is NaN or infinite. The result that comes
@@ -180,7 +181,7 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	}
 	stopped, err := t.epochs(ctx)
 	res := &Result{Initial: *t.state.Initial, Epochs: t.state.History, Stopped: stopped, BestEpoch: t.state.BestEpoch,
-		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName()}
+		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName(), Loss: t.opt.Loss}
 	var diverged *DivergedError
 	switch {
 	case errors.As(err, &diverged):

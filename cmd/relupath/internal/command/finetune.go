@@ -1,0 +1,345 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/onnxio"
+)
+
+type finetuneOptions struct {
+	modelFlags
+	opt                     finetune.Options
+	data, test              string
+	optimizer, loss, engine string
+	device                  string
+	normalize               bool
+	log                     string
+	report                  string
+	output                  string
+
+	train   *dataset.Set
+	logFile *os.File
+}
+
+func (a *app) finetune() *cobra.Command {
+	o := &finetuneOptions{}
+	cmd := &cobra.Command{
+		Use:   "finetune MODEL --data SPEC -o OUT",
+		Short: "Continue training with Path-SGD or another optimizer, and export",
+		Long: `finetune trains a model on labelled examples and writes it back: the same graph,
+names, types and head with new weights. What enters the head (the logits before a
+softmax, or the output) feeds the loss; the preamble and the statistics of
+BatchNormalization stay as they are.
+
+path-sgd, the default, divides each derivative by kappa = (g_in g_out)^(2/p), so
+that training does not depend on how the units of the model are scaled. With
+--normalize-step, on by default for path-sgd, --lr is relative to the step that
+plain SGD could take on the balanced model: 0.2 suits fresh models, a tenth of it
+trained ones. Step sizes of different optimizers are not comparable. Without --lr:
+0.2 for path-sgd, 0.1 for sgd, 0.01 for adagrad and path-adagrad.
+
+Losses are means over examples: softmax cross-entropy; truncated-softmax, in
+which an example whose margin exceeds --truncate-margin has no part; squared,
+half the squared distance to the targets or to the class's unit vector. Class
+labels get softmax by default, other targets squared.
+
+An interrupt (Ctrl-C) finishes the step, writes the checkpoint and the model and
+exits with 130; --resume then goes on to the same bits as a run that was never
+interrupted, with the same options, seed and threads. When the loss becomes NaN or
+infinite, the model of the last sound epoch is written and the exit code is 1.`,
+		Example: `  relupath finetune iris.onnx --data csv:iris.csv,header -o tuned.onnx --epochs 5 --lr 0.01
+  relupath finetune iris.onnx --data csv:iris.csv,header --test csv:iris.csv,header -o sgd.onnx --optimizer sgd --momentum 0.9 --lr 0.001
+  relupath finetune iris.onnx --data csv:iris.csv,header -o safe.onnx --lr 0.01 --checkpoint state --resume --log log.jsonl`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case !cmd.Flags().Changed("normalize-step"):
+			case o.normalize:
+				o.opt.Normalize = finetune.NormalizeOn
+			default:
+				o.opt.Normalize = finetune.NormalizeOff
+			}
+			return o.run(cmd.Context(), a, args[0])
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (o *finetuneOptions) flags(cmd *cobra.Command) {
+	o.add(cmd)
+	f, opt := cmd.Flags(), &o.opt
+	f.StringVar(&o.data, "data", "", "examples to train on, such as mnist:DIR or csv:FILE,header; see docs/cli.md")
+	f.StringVar(&o.test, "test", "", "examples to evaluate on after each epoch; of the test split unless it names one")
+	f.StringVarP(&o.output, "output", "o", "", "the model to write; - is standard output")
+	addChoice(cmd, &o.optimizer, "optimizer", "the method", names(finetune.Optimizers())...)
+	f.Float64Var(&opt.P, "p", 2, "order of the path geometry, finite and at least 1")
+	f.Float64Var(&opt.Rate, "lr", 0, "step size (default by optimizer)")
+	f.Float64Var(&opt.RateDecay, "lr-decay", 1, "factor of the step size after each epoch")
+	f.BoolVar(&o.normalize, "normalize-step", false, "make --lr relative to the balanced model's step (default for path-sgd; =false turns it off)")
+	f.Float64Var(&opt.Momentum, "momentum", 0, "coefficient of the heavy ball")
+	f.Float64Var(&opt.MomentumRise, "momentum-rise", 0, "what the coefficient rises by after each epoch")
+	f.Float64Var(&opt.MomentumMax, "momentum-max", 0, "what it rises to")
+	f.IntVar(&opt.Batch, "batch", 100, "examples a step")
+	f.IntVar(&opt.Epochs, "epochs", 10, "passes over the data")
+	f.IntVar(&opt.Patience, "patience", 0, "end after so many epochs without a smaller test error, and write the best epoch's model")
+	addChoice(cmd, &o.loss, "loss", "what is minimised; auto goes by the labels", append([]string{"auto"}, names(finetune.Losses())...)...)
+	f.Float64Var(&opt.Margin, "truncate-margin", finetune.DefaultMargin, "threshold of truncated-softmax")
+	f.Float64Var(&opt.Dropout, "dropout", 0, "probability that a step leaves a hidden unit out")
+	f.Float64Var(&opt.WeightDecay, "weight-decay", 0, "lambda of the decoupled decay w -= lr lambda w")
+	f.Float64Var(&opt.PathPenalty, "path-penalty", 0, "mu of the penalty (mu/p) ||pi||_p^p")
+	f.Float64Var(&opt.MaxNorm, "max-norm", 0, "bound of the p-norm of each unit's incoming weights (default: none)")
+	f.StringSliceVar(&opt.Freeze, "freeze", nil, "layers that keep their weights")
+	f.StringVar(&opt.Output, "train-output", "", "output or layer that feeds the loss, where the model has several")
+	f.BoolVar(&opt.EvalTrain, "eval-train", false, "log the training loss and error after the epoch, not the means over its batches")
+	addChoice(cmd, &o.engine, "engine", "what computes the steps", names(finetune.Engines())...)
+	addChoice(cmd, &o.device, "device", "where", "cpu", "gpu")
+	f.StringVar(&o.log, "log", "", "write a line of JSON an epoch to a file; - is standard error")
+	f.StringVar(&opt.Checkpoint, "checkpoint", "", "folder in which the state of the run is kept")
+	f.BoolVar(&opt.Resume, "resume", false, "continue from the checkpoint, if there is one")
+	f.StringVar(&o.report, "report", "", "write the report to a file")
+}
+
+// names converts words of any string type.
+func names[T ~string](list []T) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, string(s))
+	}
+	return out
+}
+
+// check finds wrong usage before anything is read.
+func (o *finetuneOptions) check(a *app) error {
+	switch {
+	case o.data == "":
+		return usagef("finetune: give the examples with --data")
+	case o.output == "":
+		return usagef("finetune: give the model to write with -o")
+	case o.opt.Resume && o.opt.Checkpoint == "":
+		return usagef("--resume: give the folder with --checkpoint")
+	case o.opt.Patience > 0 && o.test == "":
+		return usagef("--patience: give test data with --test")
+	case o.device == "gpu":
+		return usagef("--device gpu: this program was built without CUDA: see docs/gpu.md for how to build the one that has it")
+	}
+	paths := []string{o.output, o.report}
+	if !o.opt.Resume {
+		paths = append(paths, o.log)
+	}
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		if err := a.vacant(path); err != nil {
+			return err
+		}
+	}
+	if o.opt.Checkpoint == "" || o.opt.Resume {
+		return nil
+	}
+	return a.vacant(filepath.Join(o.opt.Checkpoint, finetune.CheckpointName))
+}
+
+func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
+	if o.opt.Checkpoint != "" {
+		if err := os.MkdirAll(o.opt.Checkpoint, 0o777); err != nil {
+			return fmt.Errorf("--checkpoint: %w", err)
+		}
+	}
+	if err := o.check(a); err != nil {
+		return err
+	}
+	m, err := a.openFinite(ctx, path, &o.modelFlags, "train")
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if o.output == stdStream && m.ExternalName("model.onnx") != "" {
+		return usagef("the model has external data, which needs a file of its own: give a file with -o")
+	}
+	if err := o.load(ctx, a); err != nil {
+		return err
+	}
+	defer func() {
+		if o.logFile != nil {
+			_ = o.logFile.Close()
+		}
+	}()
+	return m.Guard(func() error { return o.work(ctx, a, m, path) })
+}
+
+// load reads the data and completes the options.
+func (o *finetuneOptions) load(ctx context.Context, a *app) error {
+	read := func(flag, text string, opt dataset.Options) (*dataset.Set, error) {
+		spec, err := dataset.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, err)
+		}
+		set, err := dataset.Load(ctx, spec, opt)
+		if err == nil && set.Len() == 0 {
+			err = invalidf("no examples in %s", text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, err)
+		}
+		return set, nil
+	}
+	var err error
+	if o.train, err = read("data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
+		return err
+	}
+	if o.test != "" {
+		o.opt.Test, err = read("test", o.test, dataset.Options{DefaultSplit: dataset.Test, Task: o.train.Task(), Classes: o.train.ClassNames()})
+		if err != nil {
+			return err
+		}
+	}
+	o.opt.Optimizer, o.opt.Engine = finetune.Optimizer(o.optimizer), finetune.EngineName(o.engine)
+	if o.loss != "auto" {
+		o.opt.Loss = finetune.Loss(o.loss)
+	}
+	o.opt.Bias, o.opt.Seed, o.opt.Threads = a.biasPolicy(), a.seed, a.threads
+	o.opt.Log = func(e finetune.Epoch) error { return o.logLine(a, e) }
+	return nil
+}
+
+// work trains, writes the model and reports. A run that was interrupted or that
+// lost its loss still writes what it has.
+func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
+	bar := a.trainingBar()
+	o.opt.Progress = bar.step
+	t, err := finetune.New(m.Net, o.train, o.opt)
+	var options *finetune.OptionError
+	switch {
+	case errors.As(err, &options):
+		return &usageError{err}
+	case err != nil:
+		return &dataError{err}
+	}
+	for _, w := range t.Warnings() {
+		a.warn("%s: %s", path, w)
+	}
+	began := time.Now()
+	res, err := t.Run(ctx)
+	bar.finish()
+	if res == nil {
+		return err
+	}
+	net := res.Net
+	if res.Best != nil {
+		net = res.Best
+	}
+	var lost *finetune.DivergedError
+	if !errors.As(err, &lost) || lost.Kept > 0 {
+		if e := o.write(a, m, net); e != nil {
+			return errors.Join(err, e)
+		}
+	}
+	r := newFinetuneJSON(o, m, path, res, err, time.Since(began))
+	d := finetuneDocument(r)
+	switch {
+	case o.report != "":
+		return errors.Join(err, a.report(d, o.report))
+	case o.output == stdStream:
+		return errors.Join(err, a.reportTo(a.err, d))
+	}
+	return errors.Join(err, a.reportTo(a.out, d))
+}
+
+// write puts the model in place: into a folder beside the output first, since a
+// model may have a file of external data too.
+func (o *finetuneOptions) write(a *app, m *onnxio.Model, net *dag.Network) error {
+	if o.output == stdStream || isDevice(o.output) {
+		return a.save(o.output, func(w io.Writer) error { return m.Write(w, net) })
+	}
+	dir, err := temporary(o.output)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	base := filepath.Base(o.output)
+	if err := m.WriteFile(filepath.Join(dir, base), net, onnxio.WriteOptions{}); err != nil {
+		return err
+	}
+	files := []string{base}
+	if data := m.ExternalName(base); data != "" {
+		files = []string{data, base}
+	}
+	for _, f := range files {
+		if err := a.place(filepath.Join(dir, f), filepath.Join(filepath.Dir(o.output), f)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logLine writes one epoch to the log, which a resumed run continues.
+func (o *finetuneOptions) logLine(a *app, e finetune.Epoch) error {
+	if o.log == "" {
+		return nil
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	w := a.err
+	if o.log != stdStream {
+		if o.logFile == nil {
+			mode := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+			if o.opt.Resume {
+				mode = os.O_CREATE | os.O_WRONLY | os.O_APPEND
+			}
+			if o.logFile, err = os.OpenFile(o.log, mode, 0o666); err != nil {
+				return err
+			}
+		}
+		w = o.logFile
+	}
+	if _, err = w.Write(append(slices.Clip(line), '\n')); err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	return nil
+}
+
+// trainingBar draws the progress of a run.
+type trainingBar struct {
+	bar  *progressbar.ProgressBar
+	last time.Time
+	on   bool
+}
+
+func (a *app) trainingBar() *trainingBar {
+	return &trainingBar{bar: a.progress(1, "training"), on: !a.quiet && a.live}
+}
+
+// step shows loss, error, speed and remaining time, a few times a second.
+func (b *trainingBar) step(p finetune.Progress) {
+	if !b.on || time.Since(b.last) < 200*time.Millisecond {
+		return
+	}
+	b.last = time.Now()
+	b.bar.ChangeMax(p.Epochs * p.Steps)
+	b.bar.Describe(fmt.Sprintf("epoch %d/%d, loss %.4f, error %.2f%%, %.0f steps/s, %v left",
+		p.Epoch, p.Epochs, p.Loss, 100*p.Error, p.StepsPerSecond, p.Left.Round(time.Second)))
+	_ = b.bar.Set((p.Epoch-1)*p.Steps + p.Step)
+}
+
+func (b *trainingBar) finish() { _ = b.bar.Finish() }
