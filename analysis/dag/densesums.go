@@ -163,7 +163,7 @@ func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
 		for i := i0; i < i1; i++ {
 			w, row := m.w[i*m.cols+c0:i*m.cols+c1], &rows[i-i0]
 			if usual != nil {
-				kernel.AddPaths(row, w, usual[0].g[c0:c1], usual[1].g[c0:c1], usual[2].g[c0:c1])
+				kernel.AddPaths(row, w, m.cols, usual[0].g[c0:c1], usual[1].g[c0:c1], usual[2].g[c0:c1])
 			} else {
 				kernel.Add(&row.Row, w)
 			}

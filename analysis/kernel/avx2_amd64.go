@@ -32,10 +32,10 @@ func row32(w unsafe.Pointer, n int, out *Row)
 func row64(w unsafe.Pointer, n int, out *Row)
 
 //go:noescape
-func rowPaths32(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
+func rowPaths32(w unsafe.Pointer, n int, g1, g2, gmax *float64, ahead int, out *RowPaths)
 
 //go:noescape
-func rowPaths64(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
+func rowPaths64(w unsafe.Pointer, n int, g1, g2, gmax *float64, ahead int, out *RowPaths)
 
 //go:noescape
 func dotAbs32(w unsafe.Pointer, h *float64, n int) float64

@@ -110,7 +110,8 @@ TEXT ·row64(SB), NOSPLIT, $0-24
 
 // One vector of row with three path programmes, whose factors lie off bytes
 // into DX, R8 and R9: sums in Y4 (w^2), Y5 (largest), Y6 (zeros), Y7 (largest
-// term), and, one of two sets each, a (|w|), d (|w| g) and e (w^2 g).
+// term), and, one of two sets each, a (|w|), d (|w| g) and e (w^2 g). The line
+// R10 bytes ahead is fetched meanwhile.
 #define PATHSTEP(y, t, off, a, d, e) \
 	VCMPPD      $0, Y14, y, t    \
 	VPSUBQ      t, Y6, Y6        \
@@ -146,6 +147,8 @@ loop:                            \
 	LD(12, SI, Y1)           \
 	PATHSTEP(Y0, Y2, 64, Y8, Y10, Y12) \
 	PATHSTEP(Y1, Y3, 96, Y9, Y11, Y13) \
+	PREFETCHT0 (SI)(R10*1)   \
+	PREFETCHT0 (16*SIZE-64)(SI)(R10*1) \
 	ADDQ    $(16*SIZE), SI   \
 	ADDQ    $128, DX         \
 	ADDQ    $128, R8         \
@@ -182,24 +185,26 @@ loop:                            \
 	VZEROUPPER               \
 	RET
 
-// func rowPaths32(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
-TEXT ·rowPaths32(SB), NOSPLIT, $0-48
+// func rowPaths32(w unsafe.Pointer, n int, g1, g2, gmax *float64, ahead int, out *RowPaths)
+TEXT ·rowPaths32(SB), NOSPLIT, $0-56
 	MOVQ w+0(FP), SI
 	MOVQ n+8(FP), CX
 	MOVQ g1+16(FP), DX
 	MOVQ g2+24(FP), R8
 	MOVQ gmax+32(FP), R9
-	MOVQ out+40(FP), DI
+	MOVQ ahead+40(FP), R10
+	MOVQ out+48(FP), DI
 	ROWPATHS(LD32, 4)
 
-// func rowPaths64(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
-TEXT ·rowPaths64(SB), NOSPLIT, $0-48
+// func rowPaths64(w unsafe.Pointer, n int, g1, g2, gmax *float64, ahead int, out *RowPaths)
+TEXT ·rowPaths64(SB), NOSPLIT, $0-56
 	MOVQ w+0(FP), SI
 	MOVQ n+8(FP), CX
 	MOVQ g1+16(FP), DX
 	MOVQ g2+24(FP), R8
 	MOVQ gmax+32(FP), R9
-	MOVQ out+40(FP), DI
+	MOVQ ahead+40(FP), R10
+	MOVQ out+48(FP), DI
 	ROWPATHS(LD64, 8)
 
 #define DOTHEAD \

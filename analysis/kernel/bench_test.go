@@ -19,7 +19,7 @@ func BenchmarkLoops(b *testing.B) {
 		f    func()
 	}{
 		{"Add", n, func() { var r Row; Add(&r, w[:n]); sink += r.Abs }},
-		{"AddPaths", n, func() { var r RowPaths; AddPaths(&r, w[:n], g, g, g); sink += r.Abs }},
+		{"AddPaths", n, func() { var r RowPaths; AddPaths(&r, w[:n], n, g, g, g); sink += r.Abs }},
 		{"DotAbs", n, func() { sink += DotAbs(w[:n], g) }},
 		{"DotSquares", n, func() { sink += DotSquares(w[:n], g) }},
 		{"DotMax", n, func() { sink += DotMax(w[:n], g) }},

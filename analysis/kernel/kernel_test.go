@@ -108,7 +108,7 @@ func testSums[T Float](t *testing.T) {
 			t.Errorf("DotMax of %d: got %v, want %v", n, got, topg)
 		}
 		var all RowPaths
-		AddPaths(&all, w, g, g, g)
+		AddPaths(&all, w, 7, g, g, g)
 		closeTo(t, "AddPaths Abs", all.Abs, r.Abs, n)
 		closeTo(t, "AddPaths Squares", all.Squares, r.Squares, n)
 		closeTo(t, "AddPaths DotAbs", all.DotAbs, exact(w, g, 1), n)
@@ -204,9 +204,9 @@ func testNotFinite[T Float](t *testing.T) {
 			same(what+": DotSquares", DotSquares(w, g), want)
 			same(what+": DotMax", DotMax(w, g), want)
 			var all RowPaths
-			AddPaths(&all, []T{5}, g, g, g)
-			AddPaths(&all, w, g, g, g)
-			AddPaths(&all, make([]T, 20), g, g, g)
+			AddPaths(&all, []T{5}, 7, g, g, g)
+			AddPaths(&all, w, 7, g, g, g)
+			AddPaths(&all, make([]T, 20), 7, g, g, g)
 			same(what+": AddPaths Abs", all.Abs, want)
 			same(what+": AddPaths Max", all.Max, want)
 			same(what+": AddPaths DotAbs", all.DotAbs, want)

@@ -26,7 +26,7 @@ const lanes = 16
 // lanes.
 type vectorOps struct {
 	row                                    func(w unsafe.Pointer, n int, out *Row)
-	rowPaths                               func(w unsafe.Pointer, n int, g1, g2, gmax *float64, out *RowPaths)
+	rowPaths                               func(w unsafe.Pointer, n int, g1, g2, gmax *float64, ahead int, out *RowPaths)
 	dotAbs, dotSquares, dotMax             func(w unsafe.Pointer, g *float64, n int) float64
 	columnsAbs, columnsSquares, columnsMax func(dst *float64, w unsafe.Pointer, stride, n int, g *float64)
 	scale                                  func(dst, src unsafe.Pointer, c *float64, r float64, n int)
@@ -90,8 +90,9 @@ type RowPaths struct {
 
 // AddPaths is Add, without Cubes, with DotAbs of the factors g1, DotSquares of
 // g2 and DotMax of gmax: all that the path norms of order 1, 2 and Inf need, in
-// one read.
-func AddPaths[T Float](r *RowPaths, w []T, g1, g2, gmax []float64) {
+// one read. What lies ahead elements beyond w, usually the next row, is fetched
+// meanwhile; it need not exist.
+func AddPaths[T Float](r *RowPaths, w []T, ahead int, g1, g2, gmax []float64) {
 	n := len(w) &^ (lanes - 1)
 	v := vector[T]()
 	if v == nil || n == 0 {
@@ -103,7 +104,7 @@ func AddPaths[T Float](r *RowPaths, w []T, g1, g2, gmax []float64) {
 	}
 	g1, g2, gmax = g1[:len(w)], g2[:len(w)], gmax[:len(w)]
 	old := r.DotMax
-	v.rowPaths(data(w), n, &g1[0], &g2[0], &gmax[0], r)
+	v.rowPaths(data(w), n, &g1[0], &g2[0], &gmax[0], ahead*int(unsafe.Sizeof(w[0])), r)
 	cubes := r.Cubes
 	Add(&r.Row, w[n:])
 	r.Cubes = cubes
