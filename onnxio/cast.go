@@ -80,7 +80,7 @@ func (o *op) cast(v *value, to wire.DataType) error {
 		o.give(0, &w)
 		return nil
 	}
-	out, err := o.apply("a cast to integers is not homogeneous", to, truncate, v)
+	out, err := o.apply("a cast to integers is not homogeneous", to, func(x []float64) float64 { return x[0] }, v)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,9 @@ func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
 		default:
 			out = full - int64(g.pads[i]) - int64(g.pads[n+i])
 		}
+		if g.auto != "NOTSET" && out > full && len(given) == 0 {
+			return w, refuse("export explicit pads", "auto_pad=%s with a kernel smaller than the stride: ONNX and ONNX Runtime disagree on the size of the result", g.auto)
+		}
 		if out < 1 || out > maxElements || full > 1<<40 {
 			return w, refuse("", "the result has %d elements along axis %d", out, i+2)
 		}

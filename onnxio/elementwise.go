@@ -124,8 +124,6 @@ func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst 
 	return out
 }
 
-func truncate(x []float64) float64 { return math.Trunc(x[0]) }
-
 // head makes a lowerer of a function of one number; make reads its attributes.
 func head(reason string, make func(o *op) func(x float64) float64) lowerer {
 	return func(o *op) error {

@@ -346,8 +346,16 @@ func lowerFusedMatMul(o *op) error {
 	if err != nil {
 		return err
 	}
-	if alpha := o.float("alpha", 1); alpha != 1 {
-		if out, err = o.multiply(out, newFloats(dag.Float64, nil, []float64{alpha}), -1, false); err != nil {
+	switch alpha := o.float("alpha", 1); {
+	case alpha == 1:
+	case out.constant():
+		t, err := foldPair("Mul", out.con, newTensor(out.dataType(), nil, []float64{alpha}))
+		if err != nil {
+			return err
+		}
+		out = &value{con: t}
+	default:
+		if out, err = o.affine(out, affine{coef: alpha}); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,28 @@ func (o *op) slidingWindow(v *value) (dag.Window, error) {
 	if err != nil {
 		return dag.Window{}, err
 	}
+	if err := g.unclear(v.shape[2:]); err != nil {
+		return dag.Window{}, err
+	}
 	return g.window(v.shape[2:], o.int("ceil_mode", 0) != 0)
+}
+
+// unclear refuses automatic padding of a pooling where ONNX and ONNX Runtime
+// disagree: the latter leaves dilations out of account, and gives negative
+// padding to a kernel smaller than the stride.
+func (g *geometry) unclear(in []int) error {
+	if g.auto != "SAME_UPPER" && g.auto != "SAME_LOWER" {
+		return nil
+	}
+	for i, n := range in {
+		stride := g.stride[i]
+		if g.dilation[i] != 1 || (n+stride-1)/stride*stride-stride+g.kernel[i] < n {
+			return refuse("export explicit pads",
+				"auto_pad=%s with kernel %v, strides %v and dilations %v: ONNX and ONNX Runtime disagree on the padding",
+				g.auto, g.kernel, g.stride, g.dilation)
+		}
+	}
+	return nil
 }
 
 // lowerMaxPool is the maximum over windows. The second output, the places of
@@ -89,7 +110,7 @@ func placesOf(w *dag.Window, channels int, columnMajor bool) func(dst []float64,
 				best[o] = -1
 			}
 			w.Taps(func(out, at, _ int) {
-				if b := best[out]; b < 0 || x[at] > x[b] {
+				if b := best[out]; b < 0 || x[at] > x[b] || x[at] == x[b] && at < b {
 					best[out] = at
 					d[out] = float64(c*nIn + place[at])
 				}

@@ -258,6 +258,9 @@ func lowerSqueeze(o *op) error {
 	if v.constant() {
 		from = v.con.dims
 	}
+	if !ok && o.declared == 1 && slices.Contains(from, batchDim) {
+		return mixesBatch("it removes every axis of extent 1, a batch of 1 too")
+	}
 	drop := make([]bool, len(from))
 	for _, a := range axes {
 		k, err := axisOf(a, len(from))

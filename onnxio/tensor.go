@@ -284,6 +284,9 @@ func broadcastDims(a, b []int) ([]int, error) {
 			return nil, fmt.Errorf("shapes %s and %s do not broadcast", dimString(a), dimString(b))
 		}
 	}
+	if k := slices.Index(out, batchDim); k >= 0 && slices.Contains(out[k+1:], batchDim) {
+		return nil, fmt.Errorf("shapes %s and %s have the batch at different axes", dimString(a), dimString(b))
+	}
 	return out, nil
 }
 

@@ -1,0 +1,492 @@
+"""Random cases of single operators with ONNX Runtime's results.
+
+    python operators.py DIR [SEED [CASES]]
+
+writes CASES folders an operator below DIR, each as the ONNX project lays out its
+backend tests: model.onnx, test_data_set_0/input_k.pb and output_k.pb. Attributes,
+shapes and opsets are drawn at random; a draw that ONNX Runtime refuses is drawn
+again.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+ort.set_default_logger_severity(4)
+
+
+class Draw:
+    """One draw: random numbers, and the attributes and inputs of a node."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+
+    def int(self, lo, hi):
+        """An integer in [lo, hi]."""
+        return int(self.rng.integers(lo, hi + 1))
+
+    def of(self, *choices):
+        return choices[self.int(0, len(choices) - 1)]
+
+    def maybe(self, chance=0.5):
+        return bool(self.rng.random() < chance)
+
+    def ints(self, n, lo, hi):
+        return [self.int(lo, hi) for _ in range(n)]
+
+    def floats(self, *shape):
+        return np.asarray(self.rng.integers(-20, 21, shape) / 8, np.float32)
+
+    def shape(self, rank, lo=1, hi=4):
+        return self.ints(rank, lo, hi)
+
+    def broadcast(self, shape):
+        """A shape that broadcasts to the given one."""
+        out = [d if self.maybe(0.6) else 1 for d in shape]
+        return out[self.int(0, len(out)) :]
+
+
+def window(d, n, pads=True, auto=True, dilations=True):
+    a = {"kernel_shape": d.ints(n, 1, 3), "strides": d.ints(n, 1, 3)}
+    if dilations and d.maybe():
+        a["dilations"] = d.ints(n, 1, 2)
+    if auto and d.maybe(0.3):
+        a["auto_pad"] = d.of("SAME_UPPER", "SAME_LOWER", "VALID")
+    elif pads and d.maybe():
+        a["pads"] = d.ints(2 * n, 0, 2)
+    return a
+
+
+def conv(d, transposed=False):
+    n, g = d.of(1, 2, 2, 3), d.of(1, 1, 2)
+    a = dict(window(d, n), group=g)
+    cin, cout = g * d.int(1, 3), g * d.int(1, 3)
+    x = d.floats(d.int(1, 3), cin, *d.shape(n, 4, 7))
+    if transposed:
+        w, m = d.floats(cin, cout // g, *a["kernel_shape"]), cout
+        if d.maybe(0.3):
+            a["output_padding"] = [d.int(0, s - 1) for s in a["strides"]]
+        elif d.maybe(0.3):
+            a.pop("pads", None)
+            a["output_shape"] = [s * (k - 1) + 1 + d.int(0, 1) for s, k in zip(a["strides"], x.shape[2:])]
+    else:
+        w, m = d.floats(cout, cin // g, *a["kernel_shape"]), cout
+    if d.maybe():
+        del a["kernel_shape"]
+    return a, [x, w] + ([d.floats(m)] if d.maybe() else [])
+
+
+def fused_conv(d):
+    a, x = conv(d)
+    a["activation"] = d.of("Relu", "LeakyRelu")
+    if a["activation"] == "LeakyRelu":
+        a["activation_params"] = [0.25]
+    return a, x
+
+
+def pool(d, average=False):
+    n = d.of(1, 2, 3)
+    a = window(d, n)
+    if d.maybe():
+        a["ceil_mode"] = 1
+    if average and d.maybe():
+        a["count_include_pad"] = 1
+    return a, [d.floats(d.int(1, 3), d.int(1, 3), *d.shape(n, 4, 8))]
+
+
+def max_pool_places(d):
+    a, x = pool(d)
+    a["storage_order"] = d.int(0, 1)
+    return a, x, 2
+
+
+def reduce(d, opset, name):
+    r = d.int(1, 4)
+    x = np.abs(d.floats(*d.shape(r))) + 1 if name.startswith("ReduceLog") else d.floats(*d.shape(r))
+    a, ins = {}, [x]
+    axes = sorted(set(d.ints(d.int(1, r), 0, r - 1)))
+    axes = [k - r if d.maybe(0.3) else k for k in axes]
+    if d.maybe():
+        a["keepdims"] = d.int(0, 1)
+    if d.maybe(0.8):
+        if opset >= (13 if name == "ReduceSum" else 18):
+            ins.append(np.array(axes, np.int64))
+        else:
+            a["axes"] = axes
+    elif opset >= 18:
+        a["noop_with_empty_axes"] = d.int(0, 1)
+    return a, ins
+
+
+def pair(d, types=(np.float32,)):
+    t = d.of(*types)
+    s = d.shape(d.int(1, 4))
+    x, y = [np.asarray(d.floats(*z) * 8).astype(t).reshape(z) for z in (s, d.broadcast(s))]
+    if t != np.float32:
+        y = np.where(y == 0, 3, y).astype(t)
+    return {}, [x, y][:: d.of(1, -1)]
+
+
+def gemm(d):
+    m, n, k = d.shape(3)
+    a = {"transA": d.int(0, 1), "transB": d.int(0, 1), "alpha": d.of(1.0, 0.5, -2.0), "beta": d.of(1.0, 0.25, 0.0)}
+    ins = [d.floats(*((k, m) if a["transA"] else (m, k))), d.floats(*((n, k) if a["transB"] else (k, n)))]
+    if d.maybe(0.7):
+        ins.append(d.floats(*d.broadcast([m, n])))
+    return a, ins
+
+
+def fused_gemm(d):
+    a, ins = gemm(d)
+    return dict(a, activation="Relu"), ins
+
+
+def matmul(d):
+    k = d.int(1, 4)
+    s = d.shape(d.int(0, 2))
+    x = [k] if d.maybe(0.2) else d.of(s, s[-1:], []) + [d.int(1, 4), k]
+    y = [k] if d.maybe(0.2) else d.of(s, s[-1:], []) + [k, d.int(1, 4)]
+    return {}, [d.floats(*x), d.floats(*y)]
+
+
+def fused_matmul(d):
+    m, n, k = d.shape(3)
+    a = {"transA": d.int(0, 1), "transB": d.int(0, 1), "alpha": d.of(1.0, 0.5)}
+    s = d.of([], [d.int(1, 3)])
+    return a, [d.floats(*s, *((k, m) if a["transA"] else (m, k))), d.floats(*((n, k) if a["transB"] else (k, n)))]
+
+
+def batch_norm(d):
+    s = d.shape(d.int(2, 4))
+    c = s[1]
+    return {"epsilon": d.of(1e-5, 0.1)}, [d.floats(*s), d.floats(c), d.floats(c), d.floats(c), np.abs(d.floats(c)) + 0.5]
+
+
+def prelu(d):
+    s = d.shape(d.int(1, 4))
+    return {}, [d.floats(*s), d.floats(*d.broadcast(s))]
+
+
+def clip(d):
+    bounds = sorted(d.of((0.0, np.inf), (-1.0, 1.0), (0.0, 6.0), (-np.inf, 0.0)))
+    return {}, [d.floats(*d.shape(d.int(1, 3)))] + [np.array(b, np.float32) for b in bounds]
+
+
+def unary(**choices):
+    def make(d):
+        return {k: d.of(*v) for k, v in choices.items() if d.maybe(0.7)}, [d.floats(*d.shape(d.int(1, 4)))]
+
+    return make
+
+
+def along(d, lo_rank=1, **extra):
+    r = d.int(lo_rank, 4)
+    a = {k: d.of(*v) for k, v in extra.items()}
+    if d.maybe(0.8):
+        a["axis"] = d.int(-r, r - 1)
+    return a, [d.floats(*d.shape(r))]
+
+
+def reshape(d):
+    s = d.shape(d.int(1, 4))
+    p, to = int(np.prod(s)), []
+    while p > 1 and len(to) < 3:
+        f = d.of(*[k for k in range(1, p + 1) if p % k == 0])
+        to.append(f)
+        p //= f
+    to.append(p)
+    if d.maybe():
+        to[d.int(0, len(to) - 1)] = -1
+    to = [0 if i < len(s) and t == s[i] and d.maybe() else t for i, t in enumerate(to)]
+    return {}, [d.floats(*s), np.array(to, np.int64)]
+
+
+def transpose(d):
+    r = d.int(1, 4)
+    return ({"perm": [int(k) for k in d.rng.permutation(r)]} if d.maybe(0.8) else {}), [d.floats(*d.shape(r))]
+
+
+def squeeze(d, opset):
+    s = [1 if d.maybe(0.5) else k for k in d.shape(4)]
+    axes = [i for i, k in enumerate(s) if k == 1]
+    if d.maybe(0.3) or not axes:
+        return {}, [d.floats(*s)]
+    return ({}, [d.floats(*s), np.array(axes, np.int64)]) if opset >= 13 else ({"axes": axes}, [d.floats(*s)])
+
+
+def unsqueeze(d, opset):
+    s = d.shape(d.int(1, 3))
+    n = d.int(1, 2)
+    axes = [int(k) for k in d.rng.permutation(len(s) + n)[:n]]
+    return ({}, [d.floats(*s), np.array(axes, np.int64)]) if opset >= 13 else ({"axes": axes}, [d.floats(*s)])
+
+
+def split(d, opset):
+    r, n = d.int(1, 4), d.int(1, 3)
+    s, k = d.shape(r), d.int(0, r - 1)
+    sizes = d.ints(n, 1, 3)
+    a = {"axis": k - r * d.int(0, 1)}
+    ins = []
+    if d.maybe(0.6):
+        s[k] = sum(sizes)
+        if opset >= 13:
+            ins = [np.array(sizes, np.int64)]
+        else:
+            a["split"] = sizes
+    else:
+        s[k] = n * d.int(1, 3)
+        if opset >= 18:
+            a["num_outputs"] = n
+            s[k] = max(n, s[k] - d.int(0, 1)) if n > 1 else s[k]
+    return a, [d.floats(*s)] + ins, n
+
+
+def slice_(d):
+    r = d.int(1, 4)
+    axes = [int(k) for k in d.rng.permutation(r)[: d.int(1, r)]]
+    n = len(axes)
+    steps = [d.of(1, 1, 2, -1, -2) for _ in axes]
+    pick = lambda lo, hi: np.array([d.of(lo, hi, *range(-5, 6)) for _ in range(n)], np.int64)
+    starts, ends = pick(-100, 100), pick(-(2**62), 2**62)
+    return {}, [d.floats(*d.shape(r, 2, 5)), starts, ends, np.array(axes, np.int64), np.array(steps, np.int64)]
+
+
+def gather(d):
+    r = d.int(1, 3)
+    s, k = d.shape(r), d.int(0, r - 1)
+    return {"axis": k}, [d.floats(*s), d.rng.integers(-s[k], s[k], d.shape(d.int(0, 2))).astype(np.int64)]
+
+
+def concat(d):
+    r, n = d.int(1, 4), d.int(1, 3)
+    s, k = d.shape(r), d.int(0, r - 1)
+    shapes = [s[:k] + [d.int(1, 3)] + s[k + 1 :] for _ in range(n)]
+    return {"axis": k - r * d.int(0, 1)}, [d.floats(*z) for z in shapes]
+
+
+def pad(d):
+    r = d.int(1, 4)
+    s, mode = d.shape(r, 3, 5), d.of("constant", "reflect", "edge")
+    lo = -1 if mode == "constant" else 0
+    ins = [d.floats(*s), np.array(d.ints(2 * r, lo, 2), np.int64)]
+    if mode == "constant" and d.maybe():
+        ins.append(np.array(d.of(0, 1.5), np.float32))
+    return {"mode": mode}, ins
+
+
+def expand(d):
+    s = d.shape(d.int(1, 4))
+    return {}, [d.floats(*d.broadcast(s)), np.array(s, np.int64)]
+
+
+def tile(d):
+    r = d.int(1, 3)
+    return {}, [d.floats(*d.shape(r)), np.array(d.ints(r, 1, 3), np.int64)]
+
+
+def depth_to_space(d):
+    b = d.int(1, 3)
+    return {"blocksize": b, "mode": d.of("DCR", "CRD")}, [d.floats(d.int(1, 2), b * b * d.int(1, 2), *d.shape(2))]
+
+
+def space_to_depth(d):
+    b = d.int(1, 3)
+    return {"blocksize": b}, [d.floats(d.int(1, 2), d.int(1, 2), b * d.int(1, 2), b * d.int(1, 2))]
+
+
+def resize(d):
+    s = d.shape(4, 2, 5)
+    a = {
+        "mode": "nearest",
+        "coordinate_transformation_mode": d.of("asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners"),
+        "nearest_mode": d.of("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"),
+    }
+    none = np.array([], np.float32)
+    if d.maybe():
+        return a, [d.floats(*s), none, np.array([1, 1, *[d.of(0.5, 1, 2, 3, 1.5) for _ in range(2)]], np.float32)]
+    return a, [d.floats(*s), none, none, np.array(s[:2] + d.ints(2, 1, 8), np.int64)]
+
+
+def upsample(d):
+    return {"mode": "nearest"}, [d.floats(*d.shape(4)), np.array([1, 1, d.of(1, 2, 3), d.of(1, 2)], np.float32)]
+
+
+def where(d):
+    s = d.shape(d.int(1, 3))
+    return {}, [d.floats(*d.broadcast(s)) > 0, d.floats(*s), d.floats(*d.broadcast(s))]
+
+
+def range_(d):
+    lo, step = d.int(-5, 5), d.of(1, 2, -3)
+    t = d.of(np.int64, np.float32, np.int32)
+    return {}, [np.array(v, t) for v in (lo, lo + step * d.int(0, 4) + d.of(0, step > 0 or -1), step)]
+
+
+def several(d):
+    s = d.shape(d.int(1, 3))
+    return {}, [d.floats(*s)] + [d.floats(*d.broadcast(s)) for _ in range(d.int(0, 2))]
+
+
+def cast(d):
+    t = d.of(np.float32, np.float64, np.int32, np.int64, np.uint8)
+    to = d.of(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
+    return {"to": to}, [np.abs(d.floats(*d.shape(2)) * 5).astype(t)]
+
+
+def power(d):
+    return {}, [np.abs(d.floats(*d.shape(2))) + 0.5, np.array(d.of(1, 2, 0.5, -1), np.float32)]
+
+
+def scaler(d):
+    n = d.int(1, 4)
+    size = d.of(1, n)
+    return {"offset": list(map(float, d.floats(size))), "scale": list(map(float, d.floats(size)))}, [d.floats(d.int(1, 3), n)]
+
+
+def extractor(d):
+    s = d.shape(2, 2, 5)
+    return {}, [d.floats(*s), d.rng.integers(0, s[1], (1, d.int(1, 3))).astype(np.int64)]
+
+
+INTEGERS = (np.float32, np.int32, np.int64)
+REDUCES = ["Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare", "Prod", "LogSum", "LogSumExp"]
+# name: (function of a draw, and of the opset where it says so, opsets)
+CASES = {
+    "Conv": (conv, [7, 11, 22]),
+    "ConvTranspose": (lambda d: conv(d, True), [7, 11, 22]),
+    "MaxPool": (pool, [10, 12, 22]),
+    "MaxPool.places": (max_pool_places, [10, 12]),
+    "AveragePool": (lambda d: pool(d, True), [7, 10, 11, 19, 22]),
+    "GlobalAveragePool": (lambda d: ({}, [d.floats(*d.shape(d.int(3, 5)))]), [7, 22]),
+    "GlobalMaxPool": (lambda d: ({}, [d.floats(*d.shape(d.int(3, 5)))]), [7, 22]),
+    "Gemm": (gemm, [7, 9, 11, 13]),
+    "MatMul": (matmul, [7, 13]),
+    "BatchNormalization": (batch_norm, [7, 9, 15]),
+    "PRelu": (prelu, [7, 16]),
+    "Clip": (clip, [11, 13]),
+    "Relu": (unary(), [7, 14]),
+    "LeakyRelu": (unary(alpha=(0.0, 0.25, -0.5, 2.0)), [7, 16]),
+    "ThresholdedRelu": (unary(alpha=(0.0, 0.5)), [10]),
+    "Abs": (unary(), [13]),
+    "Neg": (unary(), [13]),
+    "Elu": (unary(alpha=(0.5,)), [7]),
+    "Celu": (unary(alpha=(0.5,)), [12]),
+    "Selu": (unary(alpha=(0.5,), gamma=(2.0,)), [7]),
+    "HardSigmoid": (unary(alpha=(0.5,), beta=(0.25,)), [7]),
+    "HardSwish": (unary(), [14]),
+    "Mish": (unary(), [18]),
+    "Gelu": (unary(approximate=("none", "tanh")), [20]),
+    "Shrink": (unary(lambd=(1.0,), bias=(0.25,)), [9]),
+    "Softplus": (unary(), [7]),
+    "Softsign": (unary(), [7]),
+    "Sigmoid": (unary(), [13]),
+    "Tanh": (unary(), [13]),
+    "Erf": (unary(), [13]),
+    "Exp": (unary(), [13]),
+    "Floor": (unary(), [13]),
+    "Ceil": (unary(), [13]),
+    "Round": (unary(), [11]),
+    "Sign": (unary(), [13]),
+    "Softmax": (along, [7, 11, 13]),
+    "LogSoftmax": (along, [7, 11, 13]),
+    "Hardmax": (along, [11, 13]),
+    "ArgMax": (lambda d: along(d, keepdims=(0, 1), select_last_index=(0, 1)), [12, 13]),
+    "ArgMin": (lambda d: along(d, keepdims=(0, 1), select_last_index=(0, 1)), [12, 13]),
+    "Add": (lambda d: pair(d, INTEGERS), [7, 14]),
+    "Sub": (lambda d: pair(d, INTEGERS), [7, 14]),
+    "Mul": (lambda d: pair(d, INTEGERS), [7, 14]),
+    "Div": (lambda d: pair(d, (np.int32, np.int64)), [7, 14]),
+    "Mod": (lambda d: pair(d, (np.int32, np.int64)), [13]),
+    "Less": (lambda d: pair(d, INTEGERS), [9, 13]),
+    "GreaterOrEqual": (lambda d: pair(d, INTEGERS), [12, 16]),
+    "Equal": (lambda d: pair(d, INTEGERS), [11, 13]),
+    "Pow": (power, [13, 15]),
+    "Max": (several, [8, 13]),
+    "Min": (several, [8, 13]),
+    "Sum": (several, [8, 13]),
+    "Mean": (several, [8, 13]),
+    "Reshape": (reshape, [7, 13, 14]),
+    "Transpose": (transpose, [7, 13]),
+    "Flatten": (lambda d: along(d), [11, 13]),
+    "Squeeze": (squeeze, [11, 13]),
+    "Unsqueeze": (unsqueeze, [11, 13]),
+    "Split": (split, [11, 13, 18]),
+    "Slice": (slice_, [10, 13]),
+    "Gather": (gather, [11, 13]),
+    "Concat": (concat, [7, 13]),
+    "Pad": (pad, [11, 13, 18]),
+    "Expand": (expand, [8, 13]),
+    "Tile": (tile, [7, 13]),
+    "DepthToSpace": (depth_to_space, [11, 13]),
+    "SpaceToDepth": (space_to_depth, [7, 13]),
+    "Resize": (resize, [11, 13, 18]),
+    "Upsample": (upsample, [9]),
+    "Where": (where, [9, 16]),
+    "Range": (range_, [11]),
+    "Cast": (cast, [9, 13]),
+    "com.microsoft:FusedConv": (fused_conv, [13]),
+    "com.microsoft:FusedGemm": (fused_gemm, [13]),
+    "com.microsoft:FusedMatMul": (fused_matmul, [13]),
+    "ai.onnx.ml:Scaler": (scaler, [13]),
+    "ai.onnx.ml:Normalizer": (lambda d: ({"norm": d.of("MAX", "L1", "L2")}, [np.abs(d.floats(*d.shape(2))) + 1]), [13]),
+    "ai.onnx.ml:Binarizer": (lambda d: ({"threshold": 0.5}, [d.floats(*d.shape(2))]), [13]),
+    "ai.onnx.ml:ArrayFeatureExtractor": (extractor, [13]),
+    **{f"Reduce{r}": (lambda d, o, r=r: reduce(d, o, "Reduce" + r), [11, 13, 18]) for r in REDUCES},
+}
+WITH_OPSET = {"Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
+
+
+def case(name, seed):
+    """A model with its inputs and outputs, or None."""
+    d = Draw(seed)
+    make, opsets = CASES[name]
+    opset = d.of(*opsets)
+    result = make(d, opset) if name in WITH_OPSET else make(d)
+    attributes, ins, outs = (*result, 1)[:3]
+    domain, _, op = name.rpartition(":")
+    op = op.split(".")[0]
+    names = [f"x{k}" if x.size else "" for k, x in enumerate(ins)]
+    node = helper.make_node(op, names, [f"y{k}" for k in range(outs)], "node", domain=domain, **attributes)
+    values = [
+        helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in zip(names, ins) if n
+    ]
+    results = [onnx.ValueInfoProto(name=n) for n in node.output]
+    imports = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, {"ai.onnx.ml": 3}.get(domain, 1))] if domain else [])
+    model = helper.make_model(helper.make_graph([node], "g", values, results), opset_imports=imports, ir_version=8)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        got = session.run(None, {n: x for n, x in zip(names, ins) if n})
+    except Exception:  # a draw that is no valid node
+        return None
+    return model, [x for n, x in zip(names, ins) if n], got
+
+
+def main(out, seed=1, cases=6):
+    for k, name in enumerate(CASES):
+        written, tries = 0, 0
+        while written < cases:
+            tries += 1
+            if tries > 40 * cases:
+                sys.exit(f"{name}: ONNX Runtime refuses every draw")
+            found = case(name, (seed, k, tries))
+            if found is None:
+                continue
+            model, ins, outs = found
+            folder = out / f"{name.replace(':', '_')}_{written}"
+            data = folder / "test_data_set_0"
+            data.mkdir(parents=True)
+            (folder / "model.onnx").write_bytes(model.SerializeToString())
+            for kind, arrays in (("input", ins), ("output", outs)):
+                for i, x in enumerate(arrays):
+                    (data / f"{kind}_{i}.pb").write_bytes(numpy_helper.from_array(np.asarray(x)).SerializeToString())
+            written += 1
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
