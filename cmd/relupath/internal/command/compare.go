@@ -216,7 +216,7 @@ func (c *column) mark() {
 }
 
 func comparisonNotes(r *auditJSON) []string {
-	notes := []string{"Marked: the smallest value of each measure (*) and the largest (!), the other way round for margins."}
+	notes := []string{"Marked as best (*, bold) and worst (!, italic): the smallest and the largest value of each measure, the other way round for margins."}
 	if r.Baseline != "" {
 		notes = append(notes, "Values followed by x are multiples of those of "+r.Baseline+".")
 	}

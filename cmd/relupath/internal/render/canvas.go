@@ -124,7 +124,8 @@ func (logTicks) Ticks(lo, hi float64) []plot.Tick {
 	var out []plot.Tick
 	if hi-lo >= 3 {
 		step := niceStep((hi - lo) / 6)
-		for e := math.Ceil(lo/step) * step; e <= hi; e += step {
+		// Adding zero makes a negative zero positive.
+		for e := math.Ceil(lo/step)*step + 0; e <= hi; e += step {
 			out = append(out, plot.Tick{Value: e, Label: "1e" + strconv.FormatFloat(e, 'f', 0, 64)})
 		}
 		return out
@@ -153,7 +154,7 @@ func niceStep(x float64) float64 {
 // tickLabel writes m times 10^e.
 func tickLabel(m, e float64) string {
 	if fixed(int64(e)) {
-		return strconv.FormatFloat(m*math.Pow(10, e), 'g', 3, 64)
+		return strconv.FormatFloat(m*math.Pow(10, e), 'f', max(0, int(-e)), 64)
 	}
 	return strconv.FormatFloat(m, 'f', 0, 64) + "e" + strconv.FormatFloat(e, 'f', 0, 64)
 }

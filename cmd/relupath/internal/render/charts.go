@@ -82,7 +82,7 @@ type categories []string
 func (n categories) Ticks(float64, float64) []plot.Tick {
 	out := make([]plot.Tick, len(n))
 	for i, s := range n {
-		out[i] = plot.Tick{Value: float64(len(n) - 1 - i), Label: shorten(s, 17)}
+		out[i] = plot.Tick{Value: float64(len(n) - 1 - i), Label: shorten(s, 26)}
 	}
 	return out
 }
@@ -239,8 +239,12 @@ func (l *Lines) draw(c canvas) error {
 		sc.GlyphStyle = draw.GlyphStyle{Color: colorOf(k), Radius: 1.6, Shape: draw.CircleGlyph{}}
 		p.Add(ln, sc)
 	}
-	if !logAxis && p.Y.Min == p.Y.Max {
-		p.Y.Min, p.Y.Max = p.Y.Min-0.5, p.Y.Max+0.5
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		pad := 0.03 * (a.Max - a.Min)
+		if !(pad > 0) {
+			pad = 0.5
+		}
+		a.Min, a.Max = a.Min-pad, a.Max+pad
 	}
 	p.Draw(legend(c, seriesNames(l.Series)))
 	return nil

@@ -89,6 +89,7 @@ func TestTicks(t *testing.T) {
 		want   []string
 	}{
 		{logTicks{}, -1, 0.5, []string{"0.1", "0.2", "0.5", "1", "2"}},
+		{logTicks{}, 5.2, 6.1, []string{"200000", "500000", "1e6"}},
 		{logTicks{}, 1203.8, 1205.1, []string{"1e1204", "2e1204", "5e1204", "1e1205"}},
 		{logTicks{}, -20, 40, []string{"1e-20", "1e-10", "1e0", "1e10", "1e20", "1e30", "1e40"}},
 		{wholeTicks{}, 1, 3, []string{"1", "2", "3"}},
