@@ -2,8 +2,10 @@ package onnxio
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,4 +39,23 @@ func docSection(t *testing.T, name, text string) {
 	if diff := cmp.Diff(old, text); diff != "" {
 		t.Errorf("%s, section %q differs (-want +got), go test ./onnxio -update rewrites it:\n%s", path, name, diff)
 	}
+}
+
+// TestOperatorList keeps the list of operators in docs/onnx.md that of the
+// registry.
+func TestOperatorList(t *testing.T) {
+	var b strings.Builder
+	for _, part := range []struct {
+		title string
+		m     map[string]lowerer
+	}{
+		{"In the homogeneous part, as far as their operands allow", homogeneousOperators},
+		{"In the head, or on constants", headOperators},
+		{"Refused with a reason of their own", refusedOperators},
+		{"`ai.onnx.ml`", mlOperators},
+		{"`com.microsoft`", microsoftOperators},
+	} {
+		b.WriteString("**" + part.title + ":** " + strings.Join(slices.Sorted(maps.Keys(part.m)), ", ") + ".\n\n")
+	}
+	docSection(t, "operators", b.String())
 }

@@ -1,22 +1,29 @@
 package onnxio
 
-import "math"
+import (
+	"maps"
+	"math"
+)
 
 // operators holds what can be lowered: by domain, then by operator. Operators
 // that are known and refused stand here too, with the reason.
-var operators map[string]map[string]lowerer
-
-func init() {
-	// Not an initializer of the variable: lowerers read the registry's
-	// companions, which would make a cycle.
-	operators = map[string]map[string]lowerer{
-		"":              standardOperators,
-		"ai.onnx.ml":    mlOperators,
-		"com.microsoft": microsoftOperators,
-	}
+var operators = map[string]map[string]lowerer{
+	"":              union(homogeneousOperators, headOperators, refusedOperators),
+	"ai.onnx.ml":    mlOperators,
+	"com.microsoft": microsoftOperators,
 }
 
-var standardOperators = map[string]lowerer{
+func union(parts ...map[string]lowerer) map[string]lowerer {
+	all := map[string]lowerer{}
+	for _, m := range parts {
+		maps.Copy(all, m)
+	}
+	return all
+}
+
+// homogeneousOperators are those of the standard domain that a network can
+// consist of, as far as their operands allow.
+var homogeneousOperators = map[string]lowerer{
 	// Linear layers.
 	"BatchNormalization": lowerBatchNormalization,
 	"Conv":               lowerConv,
@@ -88,8 +95,10 @@ var standardOperators = map[string]lowerer{
 	"Range":           lowerRange,
 	"Shape":           lowerShape,
 	"Size":            lowerSize,
+}
 
-	// Functions for the head.
+// headOperators are functions that may follow the homogeneous part.
+var headOperators = map[string]lowerer{
 	"Acos":           curve("it is a curve", math.Acos),
 	"Acosh":          curve("it is a curve", math.Acosh),
 	"And":            lowerPair,
@@ -142,8 +151,10 @@ var standardOperators = map[string]lowerer{
 	"Tanh":           curve("it is bounded", math.Tanh),
 	"Where":          lowerWhere,
 	"Xor":            lowerPair,
+}
 
-	// Known and refused.
+// refusedOperators are known to be no part of a network, with the reason.
+var refusedOperators = map[string]lowerer{
 	"GRU":                       recurrent,
 	"GlobalLpPool":              refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
 	"GroupNormalization":        normalized,

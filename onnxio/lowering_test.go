@@ -1,0 +1,121 @@
+package onnxio_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/onnxio"
+)
+
+func decode(t *testing.T, model []byte) *dag.Network {
+	t.Helper()
+	m, err := onnxio.Decode(model, onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Net
+}
+
+// TestLowering checks which layers small graphs become: a bias, a scale and a
+// batch normalization belong to the layer before them, and what equals a ReLU
+// is one.
+func TestLowering(t *testing.T) {
+	x, y := pbInput("x", -1, 2), pbOutput("y", -1, 2)
+	w := pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4)
+	b := pbInitializer("b", []int64{2}, 5, 6)
+	zero := pbInitializer("zero", nil, 0)
+	matMul := pbNode("MatMul", "fc", names("x", "w"), names("h"))
+	image := pbInput("x", -1, 2, 3, 3)
+	kernel := pbInitializer("k", []int64{2, 2, 1, 1}, 1, 2, 3, 4)
+	norm := []field{
+		pbInitializer("gamma", []int64{2}, 1, 2), pbInitializer("beta", []int64{2}, 3, 4),
+		pbInitializer("mean", []int64{2}, 5, 6), pbInitializer("var", []int64{2}, 7, 8),
+	}
+	for _, c := range []struct {
+		name  string
+		model []field
+		want  []string
+	}{
+		{"bias first", []field{x, y, w, b, matMul, pbNode("Add", "bias", names("b", "h"), names("y"))},
+			[]string{"Linear 2x2 +bias (MatMul+Add)"}},
+		{"bias of a product that is used twice", []field{x, y, w, b, matMul, pbNode("Add", "bias", names("h", "b"), names("z")),
+			pbNode("Add", "skip", names("h", "z"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)", "Diagonal 2 +bias (Add)", "Add (Add)"}},
+		{"Gemm", []field{x, y, w, b, pbNode("Gemm", "fc", names("x", "w", "b"), names("y"), attrOfFloat("alpha", 2), attrOfFloat("beta", 3), attrOfInt("transB", 1))},
+			[]string{"Linear 2x2 *scale +bias (Gemm)"}},
+		{"constant minus activation", []field{x, y, w, b, matMul, pbNode("Sub", "minus", names("b", "h"), names("y"))},
+			[]string{"Linear 2x2 *scale +bias (MatMul+Sub)"}},
+		{"maximum with 0", []field{x, y, w, zero, matMul, pbNode("Max", "m", names("h", "zero"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)", "ReLU (Max)"}},
+		{"minimum with 0", []field{x, y, w, zero, matMul, pbNode("Min", "m", names("h", "zero"), names("y"))},
+			[]string{"Linear 2x2 *scale (MatMul+Min)", "ReLU (Min)", "Diagonal 2 *scale (Min)"}},
+		{"Clip from 0", []field{x, y, w, zero, matMul, pbNode("Clip", "c", names("h", "zero"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)", "ReLU (Clip)"}},
+		{"Clip of the largest float", []field{x, y, w, zero, pbInitializer("most", nil, math.MaxFloat32), matMul,
+			pbNode("Clip", "c", names("h", "zero", "most"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)", "ReLU (Clip)"}},
+		{"maximum of activations", []field{x, y, w, matMul, pbNode("Max", "m", names("h", "x"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)", "Max (Max)"}},
+		{"normalization behind a convolution", append(norm, image, pbOutput("y", -1, 2, 3, 3), kernel,
+			pbNode("Conv", "conv", names("x", "k"), names("h")),
+			pbNode("BatchNormalization", "bn", names("h", "gamma", "beta", "mean", "var"), names("n")),
+			pbNode("Relu", "relu", names("n"), names("y"))),
+			[]string{"Conv 2x2 1x1 +norm (Conv+BatchNormalization)", "ReLU (Relu)"}},
+		{"normalization behind a ReLU", append(norm, image, pbOutput("y", -1, 2, 3, 3),
+			pbNode("Relu", "relu", names("x"), names("h")),
+			pbNode("BatchNormalization", "bn", names("h", "gamma", "beta", "mean", "var"), names("y"))),
+			[]string{"ReLU (Relu)", "Diagonal 2 +norm (BatchNormalization)"}},
+		{"identities vanish", []field{x, y, w, pbNode("Identity", "i", names("w"), names("v")),
+			pbNode("Transpose", "t", names("v"), names("u")), pbNode("Dropout", "d", names("x"), names("z")),
+			pbNode("MatMul", "fc", names("z", "u"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)"}},
+		{"sum of all axes", []field{x, pbOutput("y", -1, 1), pbNode("ReduceSum", "s", names("x"), names("y"), attrOfInts("axes", 1))},
+			[]string{"AveragePool 2 (ReduceSum)"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opset := int64(13)
+			if c.name == "sum of all axes" {
+				opset = 11 // axes as an attribute
+			}
+			n := decode(t, pbModel(8, opset, c.model...))
+			var got []string
+			for i := range n.Nodes {
+				if nd := &n.Nodes[i]; nd.Source != "Input" {
+					got = append(got, dag.Describe(nd)+" ("+nd.Source+")")
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestSharedWeights checks what counts once and what once a position: a 3x3
+// convolution of ones without padding over 4x4 has 9 weights and 36 edges, and
+// a 2x2 maximum over its result joins 4 paths from each.
+func TestSharedWeights(t *testing.T) {
+	ones := make([]float32, 9)
+	for i := range ones {
+		ones[i] = 1
+	}
+	n := decode(t, pbModel(8, 13, pbInput("x", -1, 1, 4, 4), pbOutput("y", -1, 1, 1, 1), pbInitializer("k", []int64{1, 1, 3, 3}, ones...),
+		pbNode("Conv", "conv", names("x", "k"), names("h")),
+		pbNode("MaxPool", "pool", names("h"), names("y"), attrOfInts("kernel_shape", 2, 2))))
+	conv := n.Nodes[1].Op.(*dag.Linear)
+	edges := 0
+	conv.Elements(func(_, _, _, _ int, w float64) { edges++ })
+	if got := conv.Sums(dag.SumRequest{}).Weights; got != 9 || edges != 36 {
+		t.Errorf("%d weights and %d edges, want 9 and 36", got, edges)
+	}
+	v := paths.Forward(n, []float64{1, 2, math.Inf(1)}, paths.Options{})
+	for k, want := range []float64{36, 6, 1} {
+		if got := v.PathNorm(k).Float64(); math.Abs(got-want) > 1e-12*want {
+			t.Errorf("path norm of order %v is %v, want %v", v.P[k], got, want)
+		}
+	}
+}
