@@ -84,7 +84,7 @@ func shapeOf(l *dag.Linear) string {
 func (r *run) differences(l *layer) []matrix {
 	if d, ok := l.op.Map.(*dag.Diagonal); ok {
 		factor := func(l *dag.Linear) matrix {
-			return matrix{d.Axis.N, 1, func(dst []float64, lo, hi int) {
+			return matrix{rows: d.Axis.N, cols: 1, read: func(dst []float64, lo, hi int) {
 				for i := range dst {
 					if dst[i] = 1; l.Scale() != nil {
 						dst[i] = l.Scale()[lo+i]
@@ -98,7 +98,7 @@ func (r *run) differences(l *layer) []matrix {
 	out := make([]matrix, len(a))
 	for k := range a {
 		x, y := &a[k], &b[k]
-		out[k] = difference(matrix{x.Rows, x.Cols, x.ReadRows}, matrix{y.Rows, y.Cols, y.ReadRows}, r.opt.Threads)
+		out[k] = difference(matrix{rows: x.Rows, cols: x.Cols, read: x.ReadRows}, matrix{rows: y.Rows, cols: y.Cols, read: y.ReadRows}, r.opt.Threads)
 	}
 	return out
 }

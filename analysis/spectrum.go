@@ -136,6 +136,8 @@ func (r *run) largest(ms []matrix, size scaled.Num) scaled.Num {
 type matrix struct {
 	rows, cols int
 	read       func(dst []float64, lo, hi int)
+	// single is a view of the whole in float32 where it is stored so.
+	single []float32
 }
 
 // blocks returns a layer's matrix, each block in the order in which it is
@@ -144,7 +146,11 @@ func blocks(l *dag.Linear) []matrix {
 	var out []matrix
 	for _, b := range l.Blocks() {
 		c, row, col := b.Flip()
-		out = append(out, matrix{c.Rows, c.Cols, func(dst []float64, lo, hi int) {
+		m := matrix{rows: c.Rows, cols: c.Cols}
+		if row == nil && col == nil {
+			m.single = c.Float32s()
+		}
+		m.read = func(dst []float64, lo, hi int) {
 			c.ReadRows(dst, lo, hi)
 			for i := lo; i < hi && row != nil; i++ {
 				for j, w := range dst[(i-lo)*c.Cols:][:c.Cols] {
@@ -157,7 +163,8 @@ func blocks(l *dag.Linear) []matrix {
 					d[j] *= col[j]
 				}
 			}
-		}})
+		}
+		out = append(out, m)
 	}
 	return out
 }
@@ -181,7 +188,11 @@ func (m *matrix) tiles(f func(tile []float64, lo, hi int)) {
 // its largest entry, is so large or small that squares would leave float64.
 func (m *matrix) normalized(size scaled.Num) (spectral.Matrix, int64) {
 	out := spectral.Matrix{Rows: m.rows, Cols: m.cols, Read: m.read}
-	const moderate = 200
+	// float32 holds products of two entries and a vector up to some 2^126.
+	const moderate, moderate32 = 200, 30
+	if size.Exp > -moderate32 && size.Exp < moderate32 {
+		out.Single = m.single
+	}
 	if !size.IsFinite() || size.IsZero() || (size.Exp > -moderate && size.Exp < moderate) {
 		return out, 0
 	}
@@ -197,7 +208,7 @@ func (m *matrix) normalized(size scaled.Num) (spectral.Matrix, int64) {
 // difference is A - B of matrices of one size.
 func difference(a, b matrix, threads int) matrix {
 	var pool sync.Pool
-	return matrix{a.rows, a.cols, func(dst []float64, lo, hi int) {
+	return matrix{rows: a.rows, cols: a.cols, read: func(dst []float64, lo, hi int) {
 		buf, _ := pool.Get().([]float64)
 		if len(buf) < len(dst) {
 			buf = make([]float64, len(dst))

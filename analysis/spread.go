@@ -205,7 +205,7 @@ func weights(l *dag.Linear, f func(row, col int, w float64)) {
 		return
 	}
 	for _, b := range l.Blocks() {
-		m := matrix{b.Rows, b.Cols, b.ReadRows}
+		m := matrix{rows: b.Rows, cols: b.Cols, read: b.ReadRows}
 		m.tiles(func(tile []float64, lo, _ int) {
 			for e, w := range tile {
 				f(b.Row+lo+e/b.Cols, b.Col+e%b.Cols/b.Kernel, w)

@@ -57,6 +57,15 @@ func (l *Linear) Blocks() []Block {
 	return nil
 }
 
+// Float32s returns a view of the whole block, row-major, where it is stored so in
+// float32 and has no factors; nil elsewhere.
+func (b *Block) Float32s() []float32 {
+	if b.inOut || b.scale != nil {
+		return nil
+	}
+	return b.f32
+}
+
 // ReadRows writes rows [lo, hi) in float64 to dst, row-major.
 func (b *Block) ReadRows(dst []float64, lo, hi int) {
 	mustLen("matrix rows", len(dst), (hi-lo)*b.Cols)

@@ -18,6 +18,10 @@ type Matrix struct {
 	Rows, Cols int
 	// Read writes rows [lo, hi) to dst, row-major.
 	Read func(dst []float64, lo, hi int)
+	// Single is the whole matrix in float32, row-major, where it is stored so;
+	// most of an iteration then works in float32, without a copy. Entries must be
+	// far from the ends of float32's range. Nil: there is none.
+	Single []float32
 }
 
 // Options says how to iterate. The zero value works.
@@ -53,6 +57,10 @@ const (
 	// small is the largest number of columns or rows whose singular values are
 	// computed at once.
 	small = 48
+	// singleFrom is the number of entries from which float32 products pay,
+	// singleTo the relative residual up to which they are trusted: some twenty
+	// times their rounding.
+	singleFrom, singleTo = 1 << 16, 3e-6
 	// mostReads ends an iteration that rounding keeps from its tolerance; Bound
 	// then says how far it came.
 	mostReads = 5000
@@ -69,8 +77,8 @@ const (
 // that one's residual: then a singular value lies within the relative Tolerance
 // of the result (Parlett, The symmetric eigenvalue problem, theorem 11.7.1). That
 // it is the largest rests on the random start, which meets the dominant singular
-// vector with probability one. A matrix with few rows or columns, where the
-// iteration would span everything, is given to an SVD. Entries should be of
+// vector with probability one. Of a matrix with few rows or columns, where the
+// iteration would span everything, it is the largest eigenvalue of A A^T or A^T A. Entries should be of
 // moderate size: their squares are summed.
 //
 // A zero or empty matrix gives 0; NaN or Inf in the matrix gives NaN. Errors: a
@@ -87,12 +95,41 @@ func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
 		return Result{}, nil
 	}
 	if min(m.Rows, m.Cols) <= small {
-		v := Values(m)
-		// LAPACK's singular values err by a small multiple of the rounding unit
-		// times the largest.
-		return Result{Sigma: v[0], Bound: 0x1p-52 * float64(min(m.Rows, m.Cols)), Reads: 1}, nil
+		return gram(m, opt.BLAS), nil
 	}
 	return newLanczos(m, opt).run(ctx)
+}
+
+// gram takes the largest eigenvalue of the smaller of A A^T and A^T A: squaring
+// costs the small singular values their digits, but not the largest.
+func gram(m Matrix, e *blas.Engine) Result {
+	k := min(m.Rows, m.Cols)
+	g := make([]float64, k*k)
+	step := m.Rows
+	if m.Cols == k {
+		step = min(m.Rows, max(k, (1<<16)/k))
+	}
+	tile := make([]float64, step*m.Cols)
+	for lo := 0; lo < m.Rows; lo += step {
+		hi := min(lo+step, m.Rows)
+		t := tile[:(hi-lo)*m.Cols]
+		m.Read(t, lo, hi)
+		if m.Cols == k {
+			e.Dgemm(true, false, k, k, hi-lo, 1, t, k, t, k, 1, g, k)
+		} else {
+			e.Dgemm(false, true, k, k, m.Cols, 1, t, m.Cols, t, m.Cols, 0, g, k)
+		}
+	}
+	for _, x := range g {
+		if x-x != 0 {
+			return Result{Sigma: math.NaN(), Bound: math.NaN(), Reads: 1}
+		}
+	}
+	var eig mat.EigenSym
+	eig.Factorize(mat.NewSymDense(k, g), false)
+	// The eigenvalue is off by a small multiple of the rounding unit times the
+	// length of the sums, of which the root takes half.
+	return Result{Sigma: math.Sqrt(math.Max(eig.Values(nil)[k-1], 0)), Bound: 0x1p-53 * float64(max(m.Rows, m.Cols)), Reads: 1}
 }
 
 // Values returns all singular values, in decreasing order, by LAPACK's QR
@@ -109,25 +146,8 @@ func Values(m Matrix) []float64 {
 			return nans(k)
 		}
 	}
-	d := mat.NewDense(m.Rows, m.Cols, a)
-	var factored mat.Matrix = d
-	// Of a long matrix only the square factor matters.
-	switch {
-	case m.Rows > 2*m.Cols:
-		var qr mat.QR
-		qr.Factorize(d)
-		var r mat.Dense
-		qr.RTo(&r)
-		factored = r.Slice(0, k, 0, k)
-	case m.Cols > 2*m.Rows:
-		var lq mat.LQ
-		lq.Factorize(d)
-		var l mat.Dense
-		lq.LTo(&l)
-		factored = l.Slice(0, k, 0, k)
-	}
 	var svd mat.SVD
-	if !svd.Factorize(factored, mat.SVDNone) {
+	if !svd.Factorize(mat.NewDense(m.Rows, m.Cols, a), mat.SVDNone) {
 		return nans(k)
 	}
 	return svd.Values(nil)
@@ -156,13 +176,30 @@ type lanczos struct {
 	reads int
 	scale float64 // the largest norm of A^T A v so far: rounding is relative to it
 	rng   *rand.Rand
+	// single says that products are taken in float32; v32, y32 and z32 are their
+	// operands.
+	single        bool
+	v32, y32, z32 []float32
 }
 
 func newLanczos(m Matrix, opt Options) *lanczos {
 	ld := most + block
-	return &lanczos{m: m, opt: opt, n: m.Cols, ld: ld,
+	l := &lanczos{m: m, opt: opt, n: m.Cols, ld: ld,
 		basis: make([]float64, ld*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols),
 		rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed))}
+	if m.Single != nil && len(m.Single) >= singleFrom {
+		l.single = true
+		l.v32, l.y32, l.z32 = make([]float32, block*m.Cols), make([]float32, block*m.Rows), make([]float32, block*m.Cols)
+	}
+	return l
+}
+
+// epsilon is the rounding unit of the products.
+func (l *lanczos) epsilon() float64 {
+	if l.single {
+		return 0x1p-23
+	}
+	return 0x1p-52
 }
 
 func (l *lanczos) row(i int) []float64 { return l.basis[i*l.n:][:l.n] }
@@ -194,12 +231,20 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 			continue
 		}
 		theta, vec := l.ritz()
+		if l.single && (next == 0 || l.residual(0, vec, b, width, next) <= singleTo*theta[0]) {
+			// What float32 can tell is told: go on in float64 from its best block.
+			l.condense(min(block, l.size), theta, vec)
+			copy(l.next, l.basis[:l.size*l.n])
+			l.size, l.single = 0, false
+			width = l.orthonormalize(min(block, l.n), nil)
+			continue
+		}
 		if res, done := l.converged(theta, vec, b, width, next); done || l.reads >= mostReads {
 			res.Reads = l.reads
 			return res, nil
 		}
 		if full {
-			l.restart(theta, vec)
+			l.condense(keep, theta, vec)
 		}
 		width = next
 	}
@@ -207,6 +252,10 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 
 // multiply sets next to A^T A times basis vectors [at, at+width).
 func (l *lanczos) multiply(at, width int) {
+	if l.single {
+		l.multiplySingle(at, width)
+		return
+	}
 	rows := max(16, (1<<18)/max(l.n, 1))
 	rows = min(rows, l.m.Rows)
 	if l.tile == nil {
@@ -221,9 +270,28 @@ func (l *lanczos) multiply(at, width int) {
 		l.opt.BLAS.Dgemm(false, true, width, hi-lo, l.n, 1, v, l.n, t, l.n, 0, l.y, hi-lo)
 		l.opt.BLAS.Dgemm(false, false, width, l.n, hi-lo, 1, l.y, hi-lo, t, l.n, 1, z, l.n)
 	}
+	l.measure(z)
+}
+
+// multiplySingle is multiply in float32, without a copy of the matrix.
+func (l *lanczos) multiplySingle(at, width int) {
+	v, z := l.v32[:width*l.n], l.z32[:width*l.n]
+	for e, x := range l.basis[at*l.n:][:width*l.n] {
+		v[e] = float32(x)
+	}
+	l.opt.BLAS.Sgemm(false, true, width, l.m.Rows, l.n, 1, v, l.n, l.m.Single, l.n, 0, l.y32, l.m.Rows)
+	l.opt.BLAS.Sgemm(false, false, width, l.n, l.m.Rows, 1, l.y32, l.m.Rows, l.m.Single, l.n, 0, z, l.n)
+	for e, x := range z {
+		l.next[e] = float64(x)
+	}
+	l.measure(l.next[:width*l.n])
+}
+
+// measure counts a read and keeps the size of the products.
+func (l *lanczos) measure(z []float64) {
 	l.reads++
-	for i := range width {
-		if s := norm2(z[i*l.n:][:l.n]); !(s <= l.scale) {
+	for at := 0; at < len(z); at += l.n {
+		if s := norm2(z[at:][:l.n]); !(s <= l.scale) {
 			l.scale = s
 		}
 	}
@@ -269,7 +337,7 @@ func (l *lanczos) orthonormalize(width int, coef []float64) int {
 				}
 			}
 			s = norm2(x)
-			if !(s > 64*0x1p-52*l.scale) || s > before/16 {
+			if !(s > 64*l.epsilon()*l.scale) || s > before/16 {
 				break
 			}
 			// Most of the row cancelled: what it had of the basis by rounding
@@ -278,7 +346,7 @@ func (l *lanczos) orthonormalize(width int, coef []float64) int {
 				axpy(-dot(l.row(j), x), l.row(j), x)
 			}
 		}
-		if !(s > 64*0x1p-52*l.scale) {
+		if !(s > 64*l.epsilon()*l.scale) {
 			continue
 		}
 		if coef != nil {
@@ -319,24 +387,26 @@ func (l *lanczos) ritz() ([]float64, *mat.Dense) {
 	return theta, vec
 }
 
-// converged decides on the largest Ritz value. The residual of Ritz pair k is
-// coef^T times the last width components of its eigenvector.
+// residual is that of Ritz pair k: coef^T times the last width components of its
+// eigenvector.
+func (l *lanczos) residual(k int, vec *mat.Dense, coef []float64, width, next int) float64 {
+	var s float64
+	for j := range next {
+		var r float64
+		for i := range width {
+			r += coef[i*block+j] * vec.At(l.size-width+i, k)
+		}
+		s = math.Hypot(s, r)
+	}
+	return s
+}
+
+// converged decides on the largest Ritz value.
 func (l *lanczos) converged(theta []float64, vec *mat.Dense, coef []float64, width, next int) (Result, bool) {
 	if !(theta[0] > 0) {
 		return Result{}, true
 	}
-	residual := func(k int) float64 {
-		var s float64
-		for j := range next {
-			var r float64
-			for i := range width {
-				r += coef[i*block+j] * vec.At(l.size-width+i, k)
-			}
-			s = math.Hypot(s, r)
-		}
-		return s
-	}
-	r := residual(0)
+	r := l.residual(0, vec, coef, width, next)
 	bound := r
 	// The first Ritz value that is apart from the first by more than the
 	// residuals bounds the gap; values nearer are of one cluster, whose members
@@ -345,7 +415,7 @@ func (l *lanczos) converged(theta []float64, vec *mat.Dense, coef []float64, wid
 		if theta[0]-theta[k] <= l.opt.Tolerance*theta[0] {
 			continue
 		}
-		if gap := theta[0] - theta[k] - residual(k); gap > 0 {
+		if gap := theta[0] - theta[k] - l.residual(k, vec, coef, width, next); gap > 0 {
 			bound = min(bound, r*r/gap)
 		}
 		break
@@ -355,9 +425,8 @@ func (l *lanczos) converged(theta []float64, vec *mat.Dense, coef []float64, wid
 	return Result{Sigma: math.Sqrt(theta[0]), Bound: rel, Residual: r / theta[0]}, rel <= l.opt.Tolerance || next == 0
 }
 
-// restart condenses the basis to the largest Ritz vectors.
-func (l *lanczos) restart(theta []float64, vec *mat.Dense) {
-	k := min(keep, l.size)
+// condense shrinks the basis to the k largest Ritz vectors.
+func (l *lanczos) condense(k int, theta []float64, vec *mat.Dense) {
 	q := make([]float64, k*l.size)
 	for i := range k {
 		for j := range l.size {

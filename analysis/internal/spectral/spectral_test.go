@@ -13,7 +13,7 @@ import (
 )
 
 func dense(rows, cols int, a []float64) Matrix {
-	return Matrix{rows, cols, func(dst []float64, lo, hi int) { copy(dst, a[lo*cols:hi*cols]) }}
+	return Matrix{Rows: rows, Cols: cols, Read: func(dst []float64, lo, hi int) { copy(dst, a[lo*cols:hi*cols]) }}
 }
 
 func gaussian(rows, cols int, rng *rand.Rand) []float64 {
@@ -159,6 +159,39 @@ func TestDegenerate(t *testing.T) {
 	}
 }
 
+// A matrix in float32 gives what the same one in float64 does.
+func TestSingle(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	cluster := geometric(200, 0.97)
+	for i := range 12 {
+		cluster[i] = 1 + 1e-5*float64(i)
+	}
+	for name, a := range map[string][]float64{
+		"gaussian": gaussian(300, 400, rng), "cluster": planted(300, 400, cluster, rng), "low rank": planted(300, 400, []float64{2, 1}, rng),
+		"zero": make([]float64, 300*400),
+	} {
+		single := make([]float32, len(a))
+		for i, x := range a {
+			single[i] = float32(x)
+			a[i] = float64(single[i])
+		}
+		m := dense(300, 400, a)
+		want := Values(m)[0]
+		m.Single = single
+		got, err := Norm(context.Background(), m, Options{})
+		if err != nil || math.Abs(got.Sigma-want) > 1e-10*want || got.Bound > 1e-10 {
+			t.Errorf("%s: %+v, %v, want %v", name, got, err, want)
+		}
+	}
+	bad := gaussian(300, 400, rng)
+	m := dense(300, 400, bad)
+	m.Single = make([]float32, len(bad))
+	m.Single[7], bad[7] = float32(math.NaN()), math.NaN()
+	if got, err := Norm(context.Background(), m, Options{}); err != nil || !math.IsNaN(got.Sigma) {
+		t.Errorf("NaN: %+v, %v", got, err)
+	}
+}
+
 func BenchmarkNorm(b *testing.B) {
 	for _, n := range []int{1000, 4000} {
 		a := gaussian(n, n, rand.New(rand.NewPCG(1, 1)))
@@ -166,6 +199,22 @@ func BenchmarkNorm(b *testing.B) {
 			var r Result
 			for b.Loop() {
 				r, _ = Norm(context.Background(), dense(n, n, a), Options{})
+			}
+			b.ReportMetric(float64(r.Reads), "reads")
+		})
+		single := make([]float32, len(a))
+		for i, x := range a {
+			single[i] = float32(x)
+		}
+		b.Run(fmt.Sprintf("n=%d/single", n), func(b *testing.B) {
+			m := Matrix{Rows: n, Cols: n, Single: single, Read: func(dst []float64, lo, hi int) {
+				for i, x := range single[lo*n : hi*n] {
+					dst[i] = float64(x)
+				}
+			}}
+			var r Result
+			for b.Loop() {
+				r, _ = Norm(context.Background(), m, Options{})
 			}
 			b.ReportMetric(float64(r.Reads), "reads")
 		})
