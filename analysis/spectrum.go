@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync"
 
+	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/spectral"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -107,7 +108,7 @@ func (r *run) nuclearNorm(l *layer) scaled.Num {
 			break
 		}
 		shrunk, exp := m.normalized(r.maxAbs(l))
-		for _, s := range spectral.Values(shrunk) {
+		for _, s := range spectral.Values(shrunk, blas.Find()) {
 			x := scaled.New(s).Scale(exp)
 			sum, top = sum.Add(x), scaled.Max(top, x)
 		}

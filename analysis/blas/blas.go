@@ -25,6 +25,9 @@ type Engine struct {
 	sgemm func(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
 	// setThreads and threads are nil where the number cannot be set.
 	setThreads func(n int)
+	// svd gives singular values of a column-major matrix; nil where the library
+	// has no LAPACK.
+	svd func(m, n int, a []float64) ([]float64, error)
 }
 
 // Name says what the engine is, with its version.

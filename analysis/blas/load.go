@@ -90,5 +90,6 @@ func open(name string) (*Engine, error) {
 				unsafe.Pointer(unsafe.SliceData(c)), int32(ldc))
 		},
 		setThreads: func(n int) { setThreads(int32(n)) },
+		svd:        svdOf(lib),
 	}, nil
 }

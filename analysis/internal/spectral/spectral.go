@@ -77,9 +77,11 @@ const (
 // that one's residual: then a singular value lies within the relative Tolerance
 // of the result (Parlett, The symmetric eigenvalue problem, theorem 11.7.1). That
 // it is the largest rests on the random start, which meets the dominant singular
-// vector with probability one. Of a matrix with few rows or columns, where the
-// iteration would span everything, it is the largest eigenvalue of A A^T or A^T A. Entries should be of
-// moderate size: their squares are summed.
+// vector with probability one. A matrix that is stored in float32 is multiplied in
+// float32, without a copy, until the residual nears the rounding; the result
+// always comes from float64. Of a matrix with few rows or columns, where the
+// iteration would span everything, sigma^2 is the largest eigenvalue of A A^T or
+// A^T A. Entries should be of moderate size: their squares are summed.
 //
 // A zero or empty matrix gives 0; NaN or Inf in the matrix gives NaN. Errors: a
 // cancelled context. Source: Golub, Underwood, The block Lanczos method, 1977;
@@ -132,25 +134,21 @@ func gram(m Matrix, e *blas.Engine) Result {
 	return Result{Sigma: math.Sqrt(math.Max(eig.Values(nil)[k-1], 0)), Bound: 0x1p-53 * float64(max(m.Rows, m.Cols)), Reads: 1}
 }
 
-// Values returns all singular values, in decreasing order, by LAPACK's QR
-// iteration. NaN or Inf in the matrix gives NaN in every place.
-func Values(m Matrix) []float64 {
+// Values returns all singular values, in decreasing order, by LAPACK. NaN or Inf
+// in the matrix, and an iteration that does not converge, give NaN in every
+// place.
+func Values(m Matrix, e *blas.Engine) []float64 {
 	k := min(m.Rows, m.Cols)
 	if k == 0 {
 		return nil
 	}
 	a := make([]float64, m.Rows*m.Cols)
 	m.Read(a, 0, m.Rows)
-	for _, x := range a {
-		if x-x != 0 {
-			return nans(k)
-		}
-	}
-	var svd mat.SVD
-	if !svd.Factorize(mat.NewDense(m.Rows, m.Cols, a), mat.SVDNone) {
+	s, err := e.SingularValues(m.Rows, m.Cols, a)
+	if err != nil {
 		return nans(k)
 	}
-	return svd.Values(nil)
+	return s
 }
 
 func nans(n int) []float64 {

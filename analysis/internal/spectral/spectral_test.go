@@ -99,7 +99,7 @@ func TestNormOfPlantedValues(t *testing.T) {
 					t.Errorf("%+v: off by %.2g of %v", got, rel, c.sigma[0])
 				}
 			}
-			values := Values(dense(c.rows, c.cols, a))
+			values := Values(dense(c.rows, c.cols, a), blas.Gonum())
 			for i, v := range values {
 				want := 0.0
 				if i < len(c.sigma) {
@@ -128,7 +128,7 @@ func TestNormAgainstSVD(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Values(m)[0]
+		want := Values(m, blas.Gonum())[0]
 		if rel := math.Abs(got.Sigma-want) / want; rel > 1e-10 {
 			t.Errorf("%v: %+v, want %v (%.2g)", d, got, want, rel)
 		}
@@ -176,7 +176,7 @@ func TestSingle(t *testing.T) {
 			a[i] = float64(single[i])
 		}
 		m := dense(300, 400, a)
-		want := Values(m)[0]
+		want := Values(m, blas.Gonum())[0]
 		m.Single = single
 		got, err := Norm(context.Background(), m, Options{})
 		if err != nil || math.Abs(got.Sigma-want) > 1e-10*want || got.Bound > 1e-10 {

@@ -1,0 +1,46 @@
+//go:build !noblas && (linux || darwin)
+
+package blas
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// svdOf returns dgesdd of a library, for values alone, on column-major matrices;
+// nil where the library has no LAPACK.
+func svdOf(lib uintptr) func(m, n int, a []float64) ([]float64, error) {
+	p, err := purego.Dlsym(lib, "dgesdd_")
+	if err != nil {
+		return nil
+	}
+	// The last argument is the hidden length of the first, a Fortran string.
+	var dgesdd func(jobz *byte, m, n *int32, a unsafe.Pointer, lda *int32, s, u unsafe.Pointer, ldu *int32, vt unsafe.Pointer,
+		ldvt *int32, work unsafe.Pointer, lwork *int32, iwork unsafe.Pointer, info *int32, length uintptr)
+	purego.RegisterFunc(&dgesdd, p)
+	return func(m, n int, a []float64) ([]float64, error) {
+		k := min(m, n)
+		s, iwork := make([]float64, k), make([]int32, 8*k)
+		job, one, info := byte('N'), int32(1), int32(0)
+		rows, cols := int32(m), int32(n)
+		var unused float64
+		call := func(work []float64, size int32) {
+			dgesdd(&job, &rows, &cols, unsafe.Pointer(unsafe.SliceData(a)), &rows, unsafe.Pointer(unsafe.SliceData(s)),
+				unsafe.Pointer(&unused), &one, unsafe.Pointer(&unused), &one,
+				unsafe.Pointer(unsafe.SliceData(work)), &size, unsafe.Pointer(unsafe.SliceData(iwork)), &info, 1)
+		}
+		query := make([]float64, 1)
+		call(query, -1)
+		if !(query[0] >= 1 && query[0] <= math.MaxInt32) {
+			return nil, fmt.Errorf("blas: dgesdd of %d x %d asks for %v numbers of work space", m, n, query[0])
+		}
+		work := make([]float64, int(query[0]))
+		if call(work, int32(len(work))); info != 0 {
+			return nil, fmt.Errorf("blas: dgesdd of %d x %d: info %d", m, n, info)
+		}
+		return s, nil
+	}
+}

@@ -1,0 +1,47 @@
+package blas_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/blas"
+)
+
+// The values are those of both engines, and their squares sum to the matrix's.
+func TestSingularValues(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, d := range [][2]int{{1, 1}, {1, 7}, {7, 1}, {5, 9}, {40, 30}, {200, 20}, {20, 200}} {
+		a := make([]float64, d[0]*d[1])
+		var sum float64
+		for i := range a {
+			a[i] = rng.NormFloat64()
+			sum += a[i] * a[i]
+		}
+		var first []float64
+		for _, e := range []*blas.Engine{blas.Gonum(), blas.Find()} {
+			s, err := e.SingularValues(d[0], d[1], append([]float64(nil), a...))
+			if err != nil || len(s) != min(d[0], d[1]) {
+				t.Fatalf("%s %v: %d values, %v", e.Name(), d, len(s), err)
+			}
+			var squares float64
+			for i, x := range s {
+				squares += x * x
+				// LAPACK's error is relative to the largest value.
+				if first != nil && math.Abs(x-first[i]) > 1e-13*first[0] {
+					t.Errorf("%s %v: value %d is %v, gonum has %v", e.Name(), d, i, x, first[i])
+				}
+				if i > 0 && x > s[i-1] {
+					t.Errorf("%s %v: values rise", e.Name(), d)
+				}
+			}
+			if math.Abs(squares-sum) > 1e-12*sum {
+				t.Errorf("%s %v: squares sum to %v, want %v", e.Name(), d, squares, sum)
+			}
+			first = s
+		}
+	}
+	if _, err := blas.Find().SingularValues(1, 2, []float64{1, math.NaN()}); err == nil {
+		t.Error("no error for NaN")
+	}
+}
