@@ -292,7 +292,8 @@ func TestKappaOfBiasAndScale(t *testing.T) {
 	}
 }
 
-// Rescaling keeps path norms, and moves kappa of incoming weights by c^-2.
+// Rescaling a unit by c keeps path norms, and multiplies kappa of its bias by
+// c^-2.
 func TestRescalingInvariance(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, opt := draw(t)
@@ -311,6 +312,22 @@ func TestRescalingInvariance(t *testing.T) {
 		for k, p := range orders {
 			if !near(a.PathNorm(k), b.PathNorm(k).Float64()) {
 				t.Fatalf("p = %v: %v, rescaled %v\n%s", p, a.PathNorm(k), b.PathNorm(k), n)
+			}
+		}
+		before, after := paths.NewKappa(n, 3, opt), paths.NewKappa(m, 3, opt)
+		for i := range n.Nodes {
+			if n.Nodes[i].Zone != dag.Body {
+				continue
+			}
+			was := before.Bias(i)
+			for r, now := range after.Bias(i) {
+				f := 1.0
+				if id := g.Rows[i][r]; id != dag.NoGroup {
+					f = c[id]
+				}
+				if want := was[r].Float64() / (f * f); !near(now, want) {
+					t.Fatalf("node %d unit %d: kappa %v, want %v\n%s", i, r, now, want, n)
+				}
 			}
 		}
 	})
