@@ -250,6 +250,32 @@ func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
 		}
 		return
 	}
+	rows, cols := s.rows, s.cols
+	if s.swap {
+		rows, cols = cols, rows
+	}
+	n := s.n
+	if s.swap {
+		n = s.m
+	}
+	q := dag.SumRequest{Threads: threads}
+	for _, x := range h {
+		g := make([]scaled.Num, n)
+		for j := range g {
+			g[j] = x.H[pick(cols, j)]
+		}
+		q.Forward = append(q.Forward, dag.Path{P: x.P, H: g})
+	}
+	for k, sums := range s.sums(q) {
+		for i, x := range sums {
+			at := pick(rows, i)
+			out[k][at] = plus(out[k][at], x, h[k].P)
+		}
+	}
+}
+
+// sums runs forward programmes over a matrix as stored.
+func (s *matrix) sums(q dag.SumRequest) [][]scaled.Num {
 	d := &dag.Dense{Rows: s.m, Cols: s.n}
 	shape := []int{s.m, s.n}
 	if s.f64 != nil {
@@ -257,25 +283,10 @@ func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
 	} else {
 		d.W.Param = dag.NewParam32("", dag.Float32, shape, s.f32)
 	}
-	rows, cols := s.rows, s.cols
 	if s.swap {
 		d.Rows, d.Cols, d.InOut = s.n, s.m, true
-		rows, cols = cols, rows
 	}
-	q := dag.SumRequest{Threads: threads}
-	for _, x := range h {
-		g := make([]scaled.Num, d.Cols)
-		for j := range g {
-			g[j] = x.H[pick(cols, j)]
-		}
-		q.Forward = append(q.Forward, dag.Path{P: x.P, H: g})
-	}
-	for k, sums := range (&dag.Linear{Map: d}).Sums(q).Forward {
-		for i, x := range sums {
-			at := pick(rows, i)
-			out[k][at] = plus(out[k][at], x, h[k].P)
-		}
-	}
+	return (&dag.Linear{Map: d}).Sums(q).Forward
 }
 
 // plus returns (a^p + b^p)^(1/p) of non-negative numbers.

@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -26,13 +27,16 @@ import (
 // The minimum is attained: along the path that makes a unit live, b is bounded
 // from below by the inputs and from above by the outputs.
 func (r *Result) path(ctx context.Context) error {
-	v, err := newView(r.net, r.Groups, r.opt.P, r.opt)
-	if err != nil {
-		return err
-	}
-	r.view = v
 	r.Objective.Name = "mu_p_inf"
-	r.Sweeps = 2
+	if r.view = newLightView(r.net, r.Groups, r.opt.P, r.opt); r.view == nil || !r.view.alone() {
+		v, err := newView(r.net, r.Groups, r.opt.P, r.opt)
+		if err != nil {
+			return err
+		}
+		r.view = v
+		r.Sweeps = 2
+	}
+	v := r.view
 	var lnC float64
 	var z []float64
 	if v.alone() {
@@ -47,6 +51,9 @@ func (r *Result) path(ctx context.Context) error {
 		lnC, z = t.mu, t.logs()
 		r.Sweeps += 1 + t.sweeps
 		r.Infimum, r.Delta = t.infimum, t.delta
+	}
+	if !r.Objective.Before.IsFinite() {
+		return fmt.Errorf("rescale: NaN or infinite weights")
 	}
 	r.Factors = v.factors(z)
 	if len(v.active) == 0 {

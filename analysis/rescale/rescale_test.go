@@ -2,6 +2,7 @@ package rescale_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -62,40 +63,42 @@ func each(t *testing.T, f func(t *rapid.T, n *dag.Network)) {
 }
 
 // newton minimises a smooth convex function by Newton's method with exact
-// Hessians and Armijo's rule: the independent solver.
+// Hessians, a ridge where rounding makes one indefinite, and Armijo's rule: the
+// independent solver.
 func newton(n int, f func(x, grad, hess []float64) float64) []float64 {
 	x := make([]float64, n)
 	if n == 0 {
 		return x
 	}
-	for range 300 {
+	ridge := 1e-14
+	for range 1000 {
 		g, h := make([]float64, n), make([]float64, n*n)
 		v := f(x, g, h)
-		var top float64
 		for i := range n {
-			top = math.Max(top, h[i*n+i])
-		}
-		for i := range n {
-			h[i*n+i] += 1e-14 * h[i*n+i]
+			h[i*n+i] *= 1 + ridge
 		}
 		var d mat.VecDense
-		if err := d.SolveVec(mat.NewDense(n, n, h), mat.NewVecDense(n, g)); err != nil && d.Len() == 0 {
+		err := d.SolveVec(mat.NewDense(n, n, h), mat.NewVecDense(n, g))
+		var c mat.Condition
+		if err != nil && !errors.As(err, &c) {
 			panic(err)
 		}
 		slope := mat.Dot(&d, mat.NewVecDense(n, g))
-		step := 1.0
-		for range 60 {
+		if !(slope >= 0) || d.Len() == 0 {
+			ridge *= 10
+			continue
+		}
+		moved := false
+		for step := 1.0; step > 1e-12 && !moved; step /= 2 {
 			y := make([]float64, n)
 			for i := range y {
 				y[i] = x[i] - step*d.AtVec(i)
 			}
-			if w := f(y, nil, nil); w <= v-1e-4*step*slope || slope < 1e-9*math.Abs(v) && step == 1 {
-				x = y
-				break
+			if w := f(y, nil, nil); w <= v-1e-4*step*slope || slope < 1e-10*math.Abs(v) && step == 1 {
+				x, moved = y, true
 			}
-			step /= 2
 		}
-		if mat.Norm(&d, math.Inf(1)) < 1e-13 {
+		if mat.Norm(&d, math.Inf(1)) < 1e-13 || !moved {
 			break
 		}
 	}

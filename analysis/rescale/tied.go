@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -260,7 +261,7 @@ func (t *tied) solve(ctx context.Context) error {
 	for i := range ones {
 		ones[i] = 1
 	}
-	lower := math.Inf(-1)
+	lower, last := math.Inf(-1), math.Inf(-1)
 	for range 200 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -275,52 +276,82 @@ func (t *tied) solve(ctx context.Context) error {
 			t.slopes(row, l, func(j int32, d float64) { pu += d * u[j]; pw += d * w[j] })
 			next = math.Max(next, t.mu+(l-t.mu+pu)/pw)
 		}
-		for g := range t.x {
-			t.x[g] += u[g] - w[g]*(next-t.mu)
+		far := math.Abs(next - t.mu)
+		for g := range u {
+			u[g] -= w[g] * (next - t.mu)
+			far = math.Max(far, math.Abs(u[g]))
 		}
-		done := math.Abs(next-lower) <= 4e-16*math.Max(1, math.Abs(next)) && norm1(res) < 1e-9*float64(len(res))
-		lower, t.mu = math.Max(lower, next), next
-		if done || math.IsNaN(next) {
+		if math.IsNaN(far) {
 			break
 		}
+		// A cycle without inputs sends x far away, where its digits are lost: the
+		// step is cut, and its bound not trusted.
+		cut := math.Min(1, farthest/far)
+		for g := range t.x {
+			t.x[g] += cut * u[g]
+		}
+		t.mu += cut * (next - t.mu)
+		if cut == 1 {
+			lower = math.Max(lower, next)
+		}
+		if math.Abs(next-last) <= 4e-16*math.Max(1, math.Abs(next)) && far < 1e-9 {
+			break
+		}
+		last = next
 	}
 	return t.settle(ctx, lower)
 }
 
-func norm1(x []float64) float64 {
-	var s float64
-	for _, v := range x {
-		s += math.Abs(v)
-	}
-	return s
-}
+// farthest is the longest step that is taken whole.
+const farthest = 30
 
-// settle takes the least x for the smallest ln c at or above lower for which
-// there is one within the range of the stored types.
+// settle finds the smallest ln c from lower on for which there is a least x, and
+// takes that; where x is beyond the range of the stored types, that of a larger
+// c, and says so.
 func (t *tied) settle(ctx context.Context, lower float64) error {
-	limit := t.v.lnRange()
-	for _, delta := range []float64{1e-15, 1e-14, 1e-13, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1} {
+	unit := math.Max(1, math.Abs(lower))
+	if math.IsInf(lower, -1) {
+		lower, unit = -1, 1
+		for t.least(lower) && lower > -1e4 {
+			lower *= 2
+		}
+	}
+	// The bound is right but for rounding, unless rounding spoiled the way to it.
+	lo, hi, step := lower, lower, 1e-15*unit
+	for !t.least(hi) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		mu := lower + math.Log1p(delta)*math.Max(1, math.Abs(lower))
-		if !t.least(mu) {
-			continue
+		if step > 1e6 {
+			return fmt.Errorf("rescale: no largest incoming norm is feasible: the weights span too wide a range")
 		}
-		widest := 0.0
-		for _, z := range t.logs() {
-			widest = math.Max(widest, math.Abs(z))
+		lo, hi = hi, lower+step
+		step *= 10
+	}
+	for hi-lo > 1e-12*unit {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		t.mu, t.delta = lower, 0
-		if delta > 1e-9 {
-			t.infimum, t.delta = true, math.Expm1(mu-lower)
-			t.mu = mu
+		if mid := lo + (hi-lo)/2; t.least(mid) {
+			hi = mid
+		} else {
+			lo = mid
 		}
-		if widest <= limit || delta >= 0.1 {
+	}
+	t.mu = hi
+	limit := t.v.lnRange()
+	for delta := 0.0; ; delta = math.Max(1e-9, 10*delta) {
+		if delta > 0 {
+			t.infimum, t.delta = true, delta
+			t.mu = hi + math.Log1p(delta)
+		}
+		if !t.least(t.mu) {
+			continue // rounding of the last feasible one
+		}
+		if delta >= 1 || largest(t.logs()) <= limit {
 			return nil
 		}
 	}
-	return nil
 }
 
 // least finds the least x with max L(x) - mu = x by Newton's method from below,

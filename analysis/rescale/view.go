@@ -43,23 +43,52 @@ type layer struct {
 
 // newView reads the weights forward and backward.
 func newView(n *dag.Network, g *dag.Groups, p float64, opt Options) (*view, error) {
-	v := &view{net: n, g: g, start: make([]float64, g.Count), index: make([]int32, g.Count)}
+	v := &view{net: n, g: g}
 	v.kappa = paths.NewKappa(n, p, paths.Options{Bias: opt.Bias, Threads: opt.Threads})
 	if err := v.finite(); err != nil {
 		return nil, err
 	}
-	for i := range v.index {
-		v.index[i] = -1
-	}
-	for i := range n.Nodes {
-		l, ok := n.Nodes[i].Op.(*dag.Linear)
-		if !ok || n.Nodes[i].Zone != dag.Body || !l.Free() && l.Bias() == nil {
-			continue
-		}
-		v.layers = append(v.layers, v.layer(i, l, p, opt))
-	}
+	v.fill(p, opt, v.kappa.Live)
 	v.begin()
 	return v, nil
+}
+
+// newLightView is newView without kappa and start, for networks whose liveness
+// needs no path programmes; nil for others.
+func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
+	l, ok := newLiveness(n, opt.Bias)
+	if !ok {
+		return nil
+	}
+	v := &view{net: n, g: g}
+	v.fill(p, opt, l.at)
+	return v
+}
+
+// fill lists the layers and the active groups.
+func (v *view) fill(p float64, opt Options, live func(node, e int) bool) {
+	v.start, v.index = make([]float64, v.g.Count), make([]int32, v.g.Count)
+	active := make([]bool, v.g.Count)
+	for i := range v.net.Nodes {
+		if v.net.Nodes[i].Zone != dag.Body {
+			continue
+		}
+		for e := range v.net.Nodes[i].Len() {
+			if id := v.g.Units[i].At(e); id != dag.NoGroup && v.g.Pin[id] == "" && !active[id] && live(i, e) {
+				active[id] = true
+			}
+		}
+		if l, ok := v.net.Nodes[i].Op.(*dag.Linear); ok && (l.Free() || l.Bias() != nil) {
+			v.layers = append(v.layers, v.layer(i, l, p, opt, live))
+		}
+	}
+	for id, a := range active {
+		v.index[id] = -1
+		if a {
+			v.index[id] = int32(len(v.active))
+			v.active = append(v.active, int32(id))
+		}
+	}
 }
 
 // finite looks for NaN and infinities where path norms have met them.
@@ -76,8 +105,8 @@ func (v *view) finite() error {
 	return nil
 }
 
-func (v *view) layer(i int, l *dag.Linear, p float64, opt Options) *layer {
-	y := &layer{node: i, l: l, rows: liveOf(v.g.Rows[i], l.Out(), func(e int) bool { return v.kappa.Live(i, e) })}
+func (v *view) layer(i int, l *dag.Linear, p float64, opt Options, live func(node, e int) bool) *layer {
+	y := &layer{node: i, l: l, rows: liveOf(v.g.Rows[i], l.Out(), func(e int) bool { return live(i, e) })}
 	if s := l.Scale(); s != nil && l.Free() {
 		y.scale = absolute(s)
 	}
@@ -86,7 +115,7 @@ func (v *view) layer(i int, l *dag.Linear, p float64, opt Options) *layer {
 	}
 	if l.Map != nil && l.Free() {
 		in := v.net.Nodes[i].In[0]
-		y.cols = liveOf(v.g.Cols[i], l.Map.In(), func(e int) bool { return v.kappa.Live(in, e) })
+		y.cols = liveOf(v.g.Cols[i], l.Map.In(), func(e int) bool { return live(in, e) })
 		y.parts = matrices(l.Map, p)
 	}
 	return y
@@ -115,7 +144,7 @@ func absolute(x []float64) []float64 {
 	return out
 }
 
-// begin finds the active groups and their starting factors. With the h of the
+// begin finds the active groups' starting factors. With the h of the
 // path programmes,
 //
 //	ln c_v = (ln h_out - ln h_in)/2 + ln ||pi|| (d_in/(d_in + d_out) - 1/2),
@@ -155,8 +184,6 @@ func (v *view) begin() {
 	for id, c := range count {
 		if c > 0 {
 			v.start[id] /= c
-			v.index[id] = int32(len(v.active))
-			v.active = append(v.active, int32(id))
 		}
 	}
 }

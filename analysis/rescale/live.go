@@ -1,0 +1,161 @@
+package rescale
+
+import (
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+)
+
+// liveness tells which elements are reached from an input or a bias, and which
+// reach an output, by weights that are not zero. A fully connected layer is read
+// only as far as the first weight that answers for a unit, so that all of it
+// costs next to nothing; ok is false for networks with windows, for which the
+// path programmes answer.
+type liveness struct {
+	net     *dag.Network
+	in, out [][]bool
+}
+
+func newLiveness(n *dag.Network, bias paths.Bias) (l *liveness, ok bool) {
+	l = &liveness{n, make([][]bool, len(n.Nodes)), make([][]bool, len(n.Nodes))}
+	for i := range n.Nodes {
+		l.in[i], l.out[i] = make([]bool, n.Nodes[i].Len()), make([]bool, n.Nodes[i].Len())
+		if n.Nodes[i].Zone == dag.Head {
+			continue
+		}
+		if !l.forward(&n.Nodes[i], bias) {
+			return nil, false
+		}
+	}
+	for _, i := range n.Boundary() {
+		fill(l.out[i])
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		if n.Nodes[i].Zone == dag.Body {
+			l.backward(&n.Nodes[i])
+		}
+	}
+	return l, true
+}
+
+func fill(x []bool) {
+	for i := range x {
+		x[i] = true
+	}
+}
+
+// at reports whether an element is live.
+func (l *liveness) at(node, e int) bool { return l.in[node][e] && l.out[node][e] }
+
+func (l *liveness) forward(nd *dag.Node, bias paths.Bias) (ok bool) {
+	to := l.in[nd.ID]
+	switch op := nd.Op.(type) {
+	case dag.Input:
+		fill(to)
+	case *dag.Linear:
+		switch m := op.Map.(type) {
+		case nil:
+		case *dag.Diagonal:
+			s := op.Scale()
+			for e, x := range l.in[nd.In[0]] {
+				to[e] = x && (nd.Zone == dag.Preamble || s == nil || s[m.Axis.At(e)] != 0)
+			}
+		case *dag.Dense:
+			if m.Out().Outer*m.Out().Inner != 1 {
+				return false
+			}
+			rows, cols := indices(m.Rows, func(i int) bool { return op.Scale() == nil || op.Scale()[i] != 0 }),
+				indices(m.Cols, func(j int) bool { return l.in[nd.In[0]][j] })
+			for _, i := range rows {
+				for _, j := range cols {
+					if m.At(i, j) != 0 {
+						to[i] = true
+						break
+					}
+				}
+			}
+		default:
+			return false
+		}
+		if b := op.Bias(); b != nil && bias == paths.Include {
+			for e := range to {
+				to[e] = to[e] || b[op.Out().At(e)] != 0
+			}
+		}
+	case *dag.Pool:
+		if op.Window != nil {
+			return false
+		}
+		l.identity(nd, func(from *bool, e int) { to[e] = to[e] || *from }, l.in)
+	default:
+		l.identity(nd, func(from *bool, e int) { to[e] = to[e] || *from }, l.in)
+	}
+	return true
+}
+
+func indices(n int, f func(i int) bool) []int {
+	var out []int
+	for i := range n {
+		if f(i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// identity calls f for each edge of a node that only moves values: the element
+// that it comes from, of the operands' values x, and its own.
+func (l *liveness) identity(nd *dag.Node, f func(from *bool, e int), x [][]bool) {
+	switch op := nd.Op.(type) {
+	case *dag.Select:
+		for e := range nd.Len() {
+			if op.Index == nil {
+				f(&x[nd.In[0]][e], e)
+			} else if op.Index[e] >= 0 {
+				f(&x[nd.In[0]][op.Index[e]], e)
+			}
+		}
+	case *dag.Concat:
+		at := 0
+		for _, j := range nd.In {
+			for e := range x[j] {
+				f(&x[j][e], at+e)
+			}
+			at += len(x[j])
+		}
+	default: // activations, sums, maxima
+		for _, j := range nd.In {
+			for e := range x[j] {
+				f(&x[j][e], e)
+			}
+		}
+	}
+}
+
+func (l *liveness) backward(nd *dag.Node) {
+	of := l.out[nd.ID]
+	op, ok := nd.Op.(*dag.Linear)
+	if !ok {
+		l.identity(nd, func(from *bool, e int) { *from = *from || of[e] }, l.out)
+		return
+	}
+	switch m := op.Map.(type) {
+	case *dag.Diagonal:
+		s := op.Scale()
+		for e, x := range of {
+			if x && (s == nil || s[m.Axis.At(e)] != 0) {
+				l.out[nd.In[0]][e] = true
+			}
+		}
+	case *dag.Dense:
+		rows := indices(m.Rows, func(i int) bool { return of[i] && (op.Scale() == nil || op.Scale()[i] != 0) })
+		to := l.out[nd.In[0]]
+		for j := range to {
+			for _, i := range rows {
+				if to[j] {
+					break
+				}
+				to[j] = m.At(i, j) != 0
+			}
+		}
+	}
+}
