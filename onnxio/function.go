@@ -10,7 +10,7 @@ import (
 // functions that call each other double the nodes at each level.
 const (
 	maxCallDepth = 32
-	maxInlined   = 1 << 17
+	maxInlined   = 1 << 15
 )
 
 // function names a model-local function.
@@ -31,7 +31,8 @@ type scope struct {
 type call struct {
 	caller *op
 	depth  int
-	path   string
+	// path prefixes the names of the nodes inside.
+	path string
 	// formal holds, for the function's inputs that one node reads, the input of
 	// the graph's node that stands for them.
 	formal map[string]site
@@ -56,7 +57,7 @@ func localFunctions(m *wire.Model) map[function]*wire.Function {
 func (o *op) expandCall(f *wire.Function) error {
 	c := &call{caller: o, depth: 1, path: nodeLabel(o.node, o.index) + "/", formal: map[string]site{}}
 	if outer := o.call; outer != nil {
-		c.depth, c.path = outer.depth+1, outer.path+c.path
+		c.depth = outer.depth + 1
 	}
 	if c.depth > maxCallDepth {
 		return refuse("export the model without local functions", "local functions call each other more than %d deep", maxCallDepth)

@@ -106,5 +106,14 @@ func (g *geometry) window(in []int, ceil bool) (dag.Window, error) {
 			return w, refuse("", "the result has too many elements")
 		}
 	}
+	for _, k := range g.kernel {
+		if out *= k; out > maxTaps {
+			return w, refuse("", "a kernel of %v at %v positions: more than %d products", g.kernel, w.Out(), maxTaps)
+		}
+	}
 	return w, nil
 }
+
+// maxTaps bounds the pairs of window and kernel positions, which are visited
+// one by one: a few bytes of a file could ask for hours.
+const maxTaps = 1 << 30
