@@ -131,7 +131,7 @@ func reciprocal(x []float64) int {
 			r = 0
 		}
 		x[i] = r
-		most = math.Max(most, r)
+		most = max(most, r)
 	}
 	if most == 0 {
 		return 0

@@ -257,7 +257,7 @@ func (g *Geometry[T]) plus(a, b float64) float64 {
 func (x *vec) settle() {
 	m := 0.0
 	for _, v := range x.v {
-		m = math.Max(m, v)
+		m = max(m, v)
 	}
 	if m == 0 || m-m != 0 || (m > 0x1p-32 && m < 0x1p32) {
 		return

@@ -317,11 +317,7 @@ func (e *Engine[T]) activateBack(i int, op *program.Activate, lo, hi int) {
 		}
 		switch {
 		case op.InPlace && len(o.vec) == 1 && o.vec[0] == 0:
-			for j, v := range z {
-				if v <= 0 {
-					to[j] = 0
-				}
-			}
+			gate(to, z)
 		case op.InPlace:
 			for j, v := range z {
 				if v <= 0 {
