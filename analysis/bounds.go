@@ -64,7 +64,7 @@ func boundEntries() []*entry {
 					"P number of distinct pooling sizes, K the largest of them, 1 without pooling",
 				LaTeX:  `\frac{4B}{\gamma\sqrt m}\lVert\pi\rVert_1\sqrt{D\ln((3+2P)K)+\ln\bigl(\tfrac{3+2P}{1+P}(d_{\mathrm{in}}+1)d_{\mathrm{out}}\bigr)}`,
 				Source: g24, Unit: "bound", Invariant: true, Needs: NeedsData, Scope: OfNet},
-			path: []float64{1}, margin: true,
+			path: []float64{1}, margin: true, biased: true,
 			net: (*run).pathBound,
 		},
 	}

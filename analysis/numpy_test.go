@@ -186,6 +186,9 @@ func compare(t *testing.T, got []analysis.Measure, want map[string]float64, cove
 		}
 		covered[m.Name] = true
 		seen[key(m)] = true
+		if m.Name == "bound_path_g24" && m.Bias != "include" {
+			t.Errorf("%s has biases and says %s", m.Name, m.Bias)
+		}
 		// Float64 sums of at most some thousand terms, in another order; iterated
 		// singular values are bounded by 1e-10.
 		if math.Abs(m.Value.Float64()-w) > 1e-9*math.Max(math.Abs(w), 1e-3) || !m.Defined {

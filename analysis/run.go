@@ -27,6 +27,8 @@ type entry struct {
 	path                    []float64
 	// overMargin says how the measure is reported over the margin too.
 	overMargin overMargin
+	// biased says that biases count under either policy.
+	biased bool
 	// margin says that the value depends on the margin's percentile.
 	margin bool
 }
@@ -301,7 +303,10 @@ func (r *run) finish(e *entry, ms []Measure) []Measure {
 		m := &ms[i]
 		m.Name, m.Invariant = e.Name, e.Invariant
 		m.Bias = ExcludeBias.String()
-		if e.Policy {
+		switch {
+		case e.biased:
+			m.Bias = IncludeBias.String()
+		case e.Policy:
 			m.Bias = r.opt.Bias.String()
 		}
 		if e.margin {
