@@ -194,3 +194,15 @@ func TestSumsAgainstElements(t *testing.T) {
 		}
 	}
 }
+
+// A factor whose power underflows may meet a large weight: the term must not be
+// lost though the sum of the others looks safe.
+func TestSumsKeepUnderflowedFactors(t *testing.T) {
+	l := &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: dag.NewParam64("w", []int{1, 2}, []float64{1e-80, 1e100})}, Rows: 1, Cols: 2}}
+	h := []scaled.Num{scaled.One, scaled.One.Scale(-390)}
+	got := l.Sums(dag.SumRequest{Forward: []dag.Path{{P: 3, H: h}}}).Forward[0][0].Float64()
+	// The first term's cube is 1e-187 of the second's; a few roundings remain.
+	if want := math.Ldexp(1e100, -390); math.Abs(got-want) > 1e-15*want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
