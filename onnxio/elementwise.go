@@ -57,6 +57,7 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 			return nil, err
 		}
 		fixed[k] = make([]float64, dag.Size(sample))
+		o.spent += len(fixed[k])
 		for i, j := range broadcastIndex(dims, sample) {
 			fixed[k][i] = x[j]
 		}

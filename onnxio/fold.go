@@ -10,6 +10,9 @@ import (
 // maxFolded bounds a constant that is computed while reading.
 const maxFolded = 1 << 26
 
+// maxProduct bounds the multiplications of one product of constants.
+const maxProduct = 1 << 28
+
 // wrap reduces an integer to a stored type, as its arithmetic does.
 func wrap(typ wire.DataType, x int64) int64 {
 	switch typ {
@@ -345,7 +348,7 @@ func foldProduct(a, b *tensor) (*tensor, error) {
 	if len(b.dims) > 1 {
 		dims = append(dims, n)
 	}
-	if size := dag.Size(dims); size > maxFolded || size*max(k, 1) > 1<<32 {
+	if size := dag.Size(dims); size > maxFolded || size*max(k, 1) > maxProduct {
 		return nil, refuse("fold constants before export", "a product of constants of shapes %v and %v is too large", a.dims, b.dims)
 	}
 	x, err := a.float64s()

@@ -3,6 +3,7 @@ package onnxio
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -46,6 +47,9 @@ type lowering struct {
 	// because says why the function of a Func node is not homogeneous.
 	because map[int]string
 	batch   *batchError
+	// spent counts the elements of computed constants and reindexings, and an
+	// eighth of those of values: see maxSpent.
+	spent int
 }
 
 // placed is an obstacle at a node of the file; -1 stands before all nodes.
@@ -190,6 +194,15 @@ func (l *lowering) obstacle(o Obstacle) {
 func (l *lowering) lowerNode(n *wire.Node, k int) {
 	o := &op{lowering: l, index: k, node: n}
 	l.current = o
+	if l.spent > maxSpent {
+		if l.spent != math.MaxInt { // reported once
+			l.spent = math.MaxInt
+			l.obstacle(Obstacle{Node: nodeLabel(n, k), Op: opLabel(n),
+				Reason: fmt.Sprintf("constants and reindexings of more than %d elements come before it", maxSpent),
+				Remedy: "simplify the model before export"})
+		}
+		return
+	}
 	for _, name := range n.Inputs {
 		if name == "" {
 			o.in = append(o.in, nil)
@@ -267,6 +280,10 @@ func (l *lowering) emit(op dag.Op, shape []int, in ...*value) *value {
 		nd.In = append(nd.In, v.node)
 	}
 	l.nodes = append(l.nodes, nd)
+	l.spent += nd.Len() / 8
+	if s, ok := op.(*dag.Select); ok {
+		l.spent += len(s.Index)
+	}
 	l.origin = append(l.origin, k)
 	out := &value{node: len(l.nodes) - 1, shape: shape, exclusive: true}
 	if len(in) > 0 {
@@ -281,6 +298,9 @@ func (o *op) give(k int, v *value) {
 		return
 	}
 	name := o.node.Outputs[k]
+	if v.constant() && v.con.stored == nil {
+		o.spent += v.con.size()
+	}
 	w := *v
 	w.exclusive = (v.exclusive || v.constant()) && o.reads[name] == 1
 	o.values[name] = &w
@@ -458,7 +478,10 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 
 // maxElements bounds a value of one sample, so that a few bytes of a file
 // cannot ask for any amount of memory.
-const maxElements = 1 << 28
+const maxElements = 1 << 26
+
+// maxSpent bounds what lowering computes in all: a gigabyte or so.
+const maxSpent = 1 << 27
 
 func exampleShape(in *wire.ValueInfo) string {
 	s := ""

@@ -53,6 +53,7 @@ func lowerMatMul(o *op) error {
 func (o *op) matMul(a, b *value) (*value, error) {
 	switch {
 	case a.constant() && b.constant():
+		o.spent += b.con.size()
 		t, err := foldProduct(a.con, b.con)
 		if err != nil {
 			return nil, err
