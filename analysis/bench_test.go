@@ -27,7 +27,8 @@ func wide(b *testing.B) *dag.Network {
 			w[i] = float32(rng.NormFloat64() / math.Sqrt(float64(in)))
 		}
 		at = bld.Node(dag.Node{Name: "fc", Source: "Gemm", In: []int{at}, Shape: []int{out}, Op: &dag.Linear{
-			Map: &dag.Dense{Rows: out, Cols: in, W: dag.Use{Param: dag.NewParam32("w", dag.Float32, []int{out, in}, w)}}}})
+			Map: &dag.Dense{Rows: out, Cols: in, W: dag.Use{Param: dag.NewParam32("w", dag.Float32, []int{out, in}, w)}},
+		}})
 	}
 	bld.Output("y", at)
 	n, err := bld.Build()

@@ -15,8 +15,10 @@ func boundEntries() []*entry {
 	inf := math.Inf(1)
 	product := func(name, formula, latex string, g PQ, root float64) *entry {
 		return &entry{
-			Info: Info{Name: name, Params: []string{"percentile"}, Formula: formula, LaTeX: latex,
-				Source: n15a, Unit: "bound", Needs: NeedsData, Scope: OfNet},
+			Info: Info{
+				Name: name, Params: []string{"percentile"}, Formula: formula, LaTeX: latex,
+				Source: n15a, Unit: "bound", Needs: NeedsData, Scope: OfNet,
+			},
 			rows: []float64{g.P}, margin: true,
 			net: func(r *run) []Measure {
 				return r.withMargin(func(gamma scaled.Num) []Measure {
@@ -36,10 +38,12 @@ func boundEntries() []*entry {
 		product("bound_l3_15", "alpha prod_l ||W_l||_{3,1.5} / (gamma m^(1/3)), alpha = sqrt(d + ln d_in)",
 			`\alpha\prod_l\lVert W_l\rVert_{3,1.5}/(\gamma m^{1/3})`, PQ{3, 1.5}, 3),
 		{
-			Info: Info{Name: "bound_spectral_l21", Params: []string{"percentile"},
+			Info: Info{
+				Name: "bound_spectral_l21", Params: []string{"percentile"},
 				Formula: "ln m ln n_par (prod_l sigma_l / gamma) (sum_l (||dW_l||_{2,1} / sigma_l)^(2/3))^(3/2) / sqrt(m); dW = W - W0, W0 = 0 without a reference",
 				LaTeX:   `\ln m\,\ln n_{\mathrm{par}}\,\frac{\prod_l\sigma_l}{\gamma\sqrt m}\Bigl(\sum_l\bigl(\lVert\Delta W_l\rVert_{2,1}/\sigma_l\bigr)^{2/3}\Bigr)^{3/2}`,
-				Source:  b17, Unit: "bound", Cost: Spectral, Needs: NeedsData, Scope: OfNet},
+				Source:  b17, Unit: "bound", Cost: Spectral, Needs: NeedsData, Scope: OfNet,
+			},
 			rows: []float64{2, inf}, margin: true,
 			net: func(r *run) []Measure {
 				return r.withMargin(func(gamma scaled.Num) []Measure {
@@ -58,12 +62,14 @@ func boundEntries() []*entry {
 		spectralFrobenius("bound_spectral_frobenius_theorem", "W", "the weights themselves", `W_l`,
 			", theorem 1", func(r *run, l *layer) scaled.Num { return r.frobenius(l) }),
 		{
-			Info: Info{Name: "bound_path_g24", Params: []string{"percentile"},
+			Info: Info{
+				Name: "bound_path_g24", Params: []string{"percentile"},
 				Formula: "(4 B / (gamma sqrt(m))) ||pi||_1 sqrt(D ln((3 + 2P) K) + ln((3 + 2P)/(1 + P) (d_in + 1) d_out)); " +
 					"||pi||_1 with biases, B the largest |x_i| of an input, at least 1 (the constant unit), D depth, " +
 					"P number of distinct pooling sizes, K the largest of them, 1 without pooling",
 				LaTeX:  `\frac{4B}{\gamma\sqrt m}\lVert\pi\rVert_1\sqrt{D\ln((3+2P)K)+\ln\bigl(\tfrac{3+2P}{1+P}(d_{\mathrm{in}}+1)d_{\mathrm{out}}\bigr)}`,
-				Source: g24, Unit: "bound", Invariant: true, Needs: NeedsData, Scope: OfNet},
+				Source: g24, Unit: "bound", Invariant: true, Needs: NeedsData, Scope: OfNet,
+			},
 			path: []float64{1}, margin: true, biased: true,
 			net: (*run).pathBound,
 		},
@@ -72,10 +78,12 @@ func boundEntries() []*entry {
 
 func spectralFrobenius(name, w, means, latex, where string, f func(*run, *layer) scaled.Num) *entry {
 	return &entry{
-		Info: Info{Name: name, Params: []string{"percentile"},
+		Info: Info{
+			Name: name, Params: []string{"percentile"},
 			Formula: "d (prod_l sigma_l / gamma) (sum_l h_l ||" + w + "_l||_F^2 / sigma_l^2)^(1/2) / sqrt(m); h_l rows of W_l, " + w + " " + means,
 			LaTeX:   `\frac{d\prod_l\sigma_l}{\gamma\sqrt m}\Bigl(\sum_l h_l\lVert ` + latex + `\rVert_F^2/\sigma_l^2\Bigr)^{1/2}`,
-			Source:  n18 + where, Unit: "bound", Cost: Spectral, Needs: NeedsData, Scope: OfNet},
+			Source:  n18 + where, Unit: "bound", Cost: Spectral, Needs: NeedsData, Scope: OfNet,
+		},
 		rows: []float64{2, math.Inf(1)}, margin: true,
 		net: func(r *run) []Measure {
 			return r.withMargin(func(gamma scaled.Num) []Measure {

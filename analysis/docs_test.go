@@ -51,8 +51,10 @@ func table() string {
 		if len(i.Params) > 0 {
 			name += "(" + strings.Join(i.Params, ", ") + ")"
 		}
-		row := []string{"`" + name + "`", "`" + i.Formula + "`", i.Scope.String(), i.Source, i.Unit, yes[i.Invariant], i.Cost.String(),
-			i.Needs.String(), policy[i.Policy]}
+		row := []string{
+			"`" + name + "`", "`" + i.Formula + "`", i.Scope.String(), i.Source, i.Unit, yes[i.Invariant], i.Cost.String(),
+			i.Needs.String(), policy[i.Policy],
+		}
 		for k := range row {
 			row[k] = strings.ReplaceAll(row[k], "|", "\\|")
 		}

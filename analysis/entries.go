@@ -35,10 +35,12 @@ func one(x scaled.Num) []Measure { return []Measure{{Value: x}} }
 func pathEntries() []*entry {
 	return []*entry{
 		{
-			Info: Info{Name: "path_norm", Params: []string{"p"},
+			Info: Info{
+				Name: "path_norm", Params: []string{"p"},
 				Formula: "(sum over paths of prod |w_e|^p)^(1/p); p = inf: the largest product",
 				LaTeX:   `\Bigl(\sum_{\text{paths}}\prod_e |w_e|^p\Bigr)^{1/p}`,
-				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true},
+				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true,
+			},
 			orders: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				var out []Measure
@@ -49,10 +51,12 @@ func pathEntries() []*entry {
 			},
 		},
 		{
-			Info: Info{Name: "path_norm_max_output", Params: []string{"p"},
+			Info: Info{
+				Name: "path_norm_max_output", Params: []string{"p"},
 				Formula: "max_j phi_j, phi_j = (sum over paths to output j of prod |w_e|^p)^(1/p)",
 				LaTeX:   `\max_j \phi_j,\quad \phi_j=\Bigl(\sum_{\text{paths to }j}\prod_e |w_e|^p\Bigr)^{1/p}`,
-				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true},
+				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true,
+			},
 			orders: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				var out []Measure
@@ -63,10 +67,12 @@ func pathEntries() []*entry {
 			},
 		},
 		{
-			Info: Info{Name: "path_norm_output", Params: []string{"p", "output"},
+			Info: Info{
+				Name: "path_norm_output", Params: []string{"p", "output"},
 				Formula: "phi_j = (sum over paths to output j of prod |w_e|^p)^(1/p)",
 				LaTeX:   `\phi_j=\Bigl(\sum_{\text{paths to }j}\prod_e |w_e|^p\Bigr)^{1/p}`,
-				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true},
+				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true,
+			},
 			orders: true,
 			net: func(r *run) []Measure {
 				var out []Measure
@@ -79,9 +85,11 @@ func pathEntries() []*entry {
 			},
 		},
 		{
-			Info: Info{Name: "path_2", Formula: "sum over paths of prod w_e^2",
+			Info: Info{
+				Name: "path_2", Formula: "sum over paths of prod w_e^2",
 				LaTeX:  `\sum_{\text{paths}}\prod_e w_e^2`,
-				Source: j20, Unit: "norm squared", Invariant: true, Scope: OfNet, Policy: true},
+				Source: j20, Unit: "norm squared", Invariant: true, Scope: OfNet, Policy: true,
+			},
 			path: []float64{2}, overMargin: squared,
 			net: func(r *run) []Measure { return one(r.forward.PathNorm(r.path(2)).Pow(2)) },
 		},

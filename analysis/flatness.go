@@ -26,8 +26,10 @@ const (
 func flatnessEntries() []*entry {
 	make := func(name, formula, latex, what string, invariant bool, noise func(w, z float64) float64) *entry {
 		return &entry{
-			Info: Info{Name: name, Formula: formula, LaTeX: latex, Source: j20 + what, Unit: "norm^-2",
-				Invariant: invariant, Cost: Evaluations, Needs: NeedsData, Scope: OfNet},
+			Info: Info{
+				Name: name, Formula: formula, LaTeX: latex, Source: j20 + what, Unit: "norm^-2",
+				Invariant: invariant, Cost: Evaluations, Needs: NeedsData, Scope: OfNet,
+			},
 			net: func(r *run) []Measure { return r.flatness(noise) },
 		}
 	}
@@ -70,8 +72,12 @@ func (r *run) flatness(noise func(w, z float64) float64) []Measure {
 		}
 	}
 	s := scaled.New(lo)
-	return []Measure{{Value: scaled.One.Div(s.Mul(s)), Symbols: []Symbol{{"sigma", s}, {"error", scaled.New(base)},
-		{"rise", scaled.New(flatnessRise)}, {"draws", scaled.New(flatnessDraws)}}}}
+	return []Measure{{Value: scaled.One.Div(s.Mul(s)), Symbols: []Symbol{
+		{"sigma", s},
+		{"error", scaled.New(base)},
+		{"rise", scaled.New(flatnessRise)},
+		{"draws", scaled.New(flatnessDraws)},
+	}}}
 }
 
 // errorRate is the share of examples whose label has not the largest output; a

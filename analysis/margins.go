@@ -13,16 +13,20 @@ import (
 func marginEntries() []*entry {
 	return []*entry{
 		{
-			Info: Info{Name: "margin", Params: []string{"percentile"},
+			Info: Info{
+				Name: "margin", Params: []string{"percentile"},
 				Formula: "percentile of f_y - max_{c != y} f_c over the examples, linearly interpolated",
 				LaTeX:   `\gamma=\operatorname{perc}\bigl(f_y-\max_{c\ne y}f_c\bigr)`,
-				Source:  n17, Unit: "output", Invariant: true, Needs: NeedsData, Scope: OfNet},
+				Source:  n17, Unit: "output", Invariant: true, Needs: NeedsData, Scope: OfNet,
+			},
 			margin: true,
 			net:    func(r *run) []Measure { return one(r.gamma()) },
 		},
 		{
-			Info: Info{Name: "inverse_margin_squared", Params: []string{"percentile"}, Formula: "1 / gamma^2", LaTeX: `1/\gamma^2`,
-				Source: j20 + " (inverse-margin)", Unit: "output^-2", Invariant: true, Needs: NeedsData, Scope: OfNet},
+			Info: Info{
+				Name: "inverse_margin_squared", Params: []string{"percentile"}, Formula: "1 / gamma^2", LaTeX: `1/\gamma^2`,
+				Source: j20 + " (inverse-margin)", Unit: "output^-2", Invariant: true, Needs: NeedsData, Scope: OfNet,
+			},
 			margin: true,
 			net: func(r *run) []Measure {
 				return r.withMargin(func(gamma scaled.Num) []Measure { return one(scaled.One.Div(gamma.Pow(2))) })

@@ -226,8 +226,10 @@ func TestInvarianceIsAsRegistered(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := g.values(3 * 20)
-		opt := analysis.Options{Names: []string{"all"}, Reference: n,
-			Data: &analysis.Labelled{Inputs: [][]float64{x}, Batch: 20, Labels: predict(t, n, x, 20)}}
+		opt := analysis.Options{
+			Names: []string{"all"}, Reference: n,
+			Data: &analysis.Labelled{Inputs: [][]float64{x}, Batch: 20, Labels: predict(t, n, x, 20)},
+		}
 		before, after := measure(t, n, opt), measure(t, m, opt)
 		for k := range before.Measures {
 			p, q := before.Measures[k], after.Measures[k]
@@ -393,8 +395,10 @@ func TestFlatness(t *testing.T) {
 		w[i] = 1 // the row of class 0
 	}
 	n := mlp(t, units, [][]float64{w}, nil)
-	r := measure(t, n, analysis.Options{Names: []string{"pac_bayes_flatness", "pac_bayes_magnitude_flatness"},
-		Data: &analysis.Labelled{Inputs: [][]float64{x}, Batch: units, Labels: labels}})
+	r := measure(t, n, analysis.Options{
+		Names: []string{"pac_bayes_flatness", "pac_bayes_magnitude_flatness"},
+		Data:  &analysis.Labelled{Inputs: [][]float64{x}, Batch: units, Labels: labels},
+	})
 	// Margins are 1 + sigma (z - z'), of deviation sqrt 2 sigma, and of deviation
 	// sigma where only the weight 1 is moved. 3,000 draws give e to 0.006, sigma
 	// to about 3 %.

@@ -75,8 +75,10 @@ func (c *recorded) build(t testing.TB, seed uint64, transposed bool) *dag.Networ
 			w, shape = v, []int{in, out}
 		}
 		m.W = dag.Use{Param: dag.NewParam64("w", shape, w)}
-		return b.Node(dag.Node{Name: "fc", Source: "Gemm", In: []int{at}, Shape: []int{out},
-			Op: &dag.Linear{Map: m, Stages: bias("b", out)}})
+		return b.Node(dag.Node{
+			Name: "fc", Source: "Gemm", In: []int{at}, Shape: []int{out},
+			Op: &dag.Linear{Map: m, Stages: bias("b", out)},
+		})
 	}
 	var at int
 	if c.Kind == "mlp" {
@@ -92,12 +94,18 @@ func (c *recorded) build(t testing.TB, seed uint64, transposed bool) *dag.Networ
 		at = b.Input("x", c.Channels[0], s, s)
 		for l := 1; l < len(c.Channels); l++ {
 			ci, co := c.Channels[l-1], c.Channels[l]
-			conv := &dag.Conv{InChannels: ci, OutChannels: co, Groups: 1,
+			conv := &dag.Conv{
+				InChannels: ci, OutChannels: co, Groups: 1,
 				W: dag.Use{Param: dag.NewParam64("k", []int{co, ci, 3, 3}, g.values(co*ci*9))},
-				Window: dag.Window{In: []int{s, s}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1},
-					Before: []int{1, 1}, After: []int{1, 1}}}
-			at = b.Activation("act", b.Node(dag.Node{Name: "conv", Source: "Conv", In: []int{at}, Shape: []int{co, s, s},
-				Op: &dag.Linear{Map: conv, Stages: bias("b", co)}}), c.Slope)
+				Window: dag.Window{
+					In: []int{s, s}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1},
+					Before: []int{1, 1}, After: []int{1, 1},
+				},
+			}
+			at = b.Activation("act", b.Node(dag.Node{
+				Name: "conv", Source: "Conv", In: []int{at}, Shape: []int{co, s, s},
+				Op: &dag.Linear{Map: conv, Stages: bias("b", co)},
+			}), c.Slope)
 		}
 		n := c.Channels[len(c.Channels)-1] * s * s
 		at = dense(b.Node(dag.Node{Name: "flat", Source: "Flatten", In: []int{at}, Shape: []int{n}, Op: &dag.Select{}}), c.Classes, n)

@@ -12,29 +12,35 @@ import (
 func referenceEntries() []*entry {
 	return []*entry{
 		{
-			Info: Info{Name: "distance_frobenius",
+			Info: Info{
+				Name:    "distance_frobenius",
 				Formula: "||W - W0||_F; whole net: the square root of the sum of squares over layers",
 				LaTeX:   `\lVert W-W^0\rVert_F`, Source: j20 + " (frob-distance)", Unit: "norm",
-				Needs: NeedsReference, Scope: OfBoth},
+				Needs: NeedsReference, Scope: OfBoth,
+			},
 			overMargin: linear,
 			net:        func(r *run) []Measure { return one(scaled.Norm(r.each(r.distance), 2)) },
 			layer:      func(r *run, l *layer) []Measure { return one(r.distance(l)) },
 		},
 		{
-			Info: Info{Name: "distance_spectral",
+			Info: Info{
+				Name:    "distance_spectral",
 				Formula: "sigma_1(W - W0); whole net: the square root of the sum of squares over layers",
 				LaTeX:   `\sigma_1(W-W^0)`, Source: j20 + " (dist-spec-init)", Unit: "norm",
-				Cost: Spectral, Needs: NeedsReference, Scope: OfBoth},
+				Cost: Spectral, Needs: NeedsReference, Scope: OfBoth,
+			},
 			overMargin: linear,
 			net:        func(r *run) []Measure { return one(scaled.Norm(r.each(r.spectralDistance), 2)) },
 			layer:      func(r *run, l *layer) []Measure { return one(r.spectralDistance(l)) },
 		},
 		{
-			Info: Info{Name: "spec_init",
+			Info: Info{
+				Name:    "spec_init",
 				Formula: "prod_l sigma_1(W_l)^2 * sum_l ||W_l - W0_l||_F^2 / sigma_1(W_l)^2",
 				LaTeX:   `\prod_l\sigma_1(W_l)^2\sum_l\lVert W_l-W^0_l\rVert_F^2/\sigma_1(W_l)^2`,
 				Source:  j20 + " (spec-init)", Unit: "norm squared",
-				Cost: Spectral, Needs: NeedsReference, Scope: OfNet},
+				Cost: Spectral, Needs: NeedsReference, Scope: OfNet,
+			},
 			rows: []float64{math.Inf(1)}, overMargin: squared,
 			net: func(r *run) []Measure {
 				return one(r.product(r.spectral).Pow(2).Mul(r.froOverSpec(r.distance)))

@@ -15,56 +15,72 @@ import (
 func spectralEntries() []*entry {
 	return []*entry{
 		{
-			Info: Info{Name: "spectral",
+			Info: Info{
+				Name:    "spectral",
 				Formula: "sigma_1(W), the largest singular value; relative error at most 1e-10 (block Lanczos)",
-				LaTeX:   `\sigma_1(W)`, Source: la, Unit: "norm", Cost: Spectral, Scope: OfLayer},
+				LaTeX:   `\sigma_1(W)`, Source: la, Unit: "norm", Cost: Spectral, Scope: OfLayer,
+			},
 			rows:  []float64{math.Inf(1)},
 			layer: func(r *run, l *layer) []Measure { return one(r.spectral(l)) },
 		},
 		{
-			Info: Info{Name: "stable_rank", Formula: "||W||_F^2 / sigma_1(W)^2", LaTeX: `\lVert W\rVert_F^2/\sigma_1(W)^2`,
-				Source: rv07, Unit: "pure", Cost: Spectral, Scope: OfLayer},
+			Info: Info{
+				Name: "stable_rank", Formula: "||W||_F^2 / sigma_1(W)^2", LaTeX: `\lVert W\rVert_F^2/\sigma_1(W)^2`,
+				Source: rv07, Unit: "pure", Cost: Spectral, Scope: OfLayer,
+			},
 			rows: []float64{2, math.Inf(1)},
 			layer: func(r *run, l *layer) []Measure {
 				return one(r.frobenius(l).Div(r.spectral(l)).Pow(2))
 			},
 		},
 		{
-			Info: Info{Name: "nuclear", Formula: "sum_i sigma_i(W)", LaTeX: `\sum_i\sigma_i(W)`,
-				Source: la, Unit: "norm", Cost: AllSingular, Scope: OfLayer},
+			Info: Info{
+				Name: "nuclear", Formula: "sum_i sigma_i(W)", LaTeX: `\sum_i\sigma_i(W)`,
+				Source: la, Unit: "norm", Cost: AllSingular, Scope: OfLayer,
+			},
 			rows:  []float64{math.Inf(1)},
 			layer: func(r *run, l *layer) []Measure { return one(r.nuclearNorm(l)) },
 		},
 		{
-			Info: Info{Name: "product_spectral", Formula: "prod_l sigma_1(W_l)", LaTeX: `\prod_l\sigma_1(W_l)`,
-				Source: b17, Unit: "norm", Cost: Spectral, Scope: OfNet},
+			Info: Info{
+				Name: "product_spectral", Formula: "prod_l sigma_1(W_l)", LaTeX: `\prod_l\sigma_1(W_l)`,
+				Source: b17, Unit: "norm", Cost: Spectral, Scope: OfNet,
+			},
 			rows: []float64{math.Inf(1)}, overMargin: linear,
 			net: func(r *run) []Measure { return one(r.product(r.spectral)) },
 		},
 		{
-			Info: Info{Name: "sum_log_spectral_squared", Formula: "sum_l ln sigma_1(W_l)^2", LaTeX: `\sum_l\ln\sigma_1(W_l)^2`,
-				Source: j20 + " (log-prod-of-spec)", Unit: "log", Cost: Spectral, Scope: OfNet},
+			Info: Info{
+				Name: "sum_log_spectral_squared", Formula: "sum_l ln sigma_1(W_l)^2", LaTeX: `\sum_l\ln\sigma_1(W_l)^2`,
+				Source: j20 + " (log-prod-of-spec)", Unit: "log", Cost: Spectral, Scope: OfNet,
+			},
 			rows: []float64{math.Inf(1)}, overMargin: logarithm,
 			net: func(r *run) []Measure { return one(r.sumLog(r.spectral)) },
 		},
 		{
-			Info: Info{Name: "sum_of_spectral", Formula: "d (prod_l sigma_1(W_l)^2)^(1/d)",
+			Info: Info{
+				Name: "sum_of_spectral", Formula: "d (prod_l sigma_1(W_l)^2)^(1/d)",
 				LaTeX:  `d\,\bigl(\prod_l\sigma_1(W_l)^2\bigr)^{1/d}`,
-				Source: j20 + " (sum-of-spec)", Unit: "norm squared", Cost: Spectral, Scope: OfNet},
+				Source: j20 + " (sum-of-spec)", Unit: "norm squared", Cost: Spectral, Scope: OfNet,
+			},
 			rows: []float64{math.Inf(1)}, overMargin: rooted,
 			net: func(r *run) []Measure { return one(r.geometric(r.spectral)) },
 		},
 		{
-			Info: Info{Name: "fro_over_spec", Formula: "sum_l ||W_l||_F^2 / sigma_1(W_l)^2",
+			Info: Info{
+				Name: "fro_over_spec", Formula: "sum_l ||W_l||_F^2 / sigma_1(W_l)^2",
 				LaTeX:  `\sum_l\lVert W_l\rVert_F^2/\sigma_1(W_l)^2`,
-				Source: j20, Unit: "pure", Cost: Spectral, Scope: OfNet},
+				Source: j20, Unit: "pure", Cost: Spectral, Scope: OfNet,
+			},
 			rows: []float64{2, math.Inf(1)}, overMargin: squared,
 			net: func(r *run) []Measure { return one(r.froOverSpec(r.frobenius)) },
 		},
 		{
-			Info: Info{Name: "spec_orig", Formula: "prod_l sigma_1(W_l)^2 * sum_l ||W_l||_F^2 / sigma_1(W_l)^2",
+			Info: Info{
+				Name: "spec_orig", Formula: "prod_l sigma_1(W_l)^2 * sum_l ||W_l||_F^2 / sigma_1(W_l)^2",
 				LaTeX:  `\prod_l\sigma_1(W_l)^2\sum_l\lVert W_l\rVert_F^2/\sigma_1(W_l)^2`,
-				Source: j20 + " (spec-orig)", Unit: "norm squared", Cost: Spectral, Scope: OfNet},
+				Source: j20 + " (spec-orig)", Unit: "norm squared", Cost: Spectral, Scope: OfNet,
+			},
 			rows: []float64{2, math.Inf(1)}, overMargin: squared,
 			net: func(r *run) []Measure {
 				return one(r.product(r.spectral).Pow(2).Mul(r.froOverSpec(r.frobenius)))
@@ -210,14 +226,16 @@ func (m *matrix) normalized(size scaled.Num) (spectral.Matrix, int64) {
 func difference(a, b matrix, threads int) matrix {
 	var pool sync.Pool
 	return matrix{rows: a.rows, cols: a.cols, read: func(dst []float64, lo, hi int) {
-		buf, _ := pool.Get().([]float64)
-		if len(buf) < len(dst) {
-			buf = make([]float64, len(dst))
+		buf, _ := pool.Get().(*[]float64)
+		if buf == nil || len(*buf) < len(dst) {
+			fresh := make([]float64, len(dst))
+			buf = &fresh
 		}
+		other := (*buf)[:len(dst)]
 		a.read(dst, lo, hi)
-		b.read(buf[:len(dst)], lo, hi)
+		b.read(other, lo, hi)
 		kernel.Parallel(len(dst), threads, 1<<15, func(lo, hi int) {
-			for i, w := range buf[lo:hi] {
+			for i, w := range other[lo:hi] {
 				dst[lo+i] -= w
 			}
 		})

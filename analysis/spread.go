@@ -12,18 +12,22 @@ import (
 func diagnosticEntries() []*entry {
 	return []*entry{
 		{
-			Info: Info{Name: "balance_spread",
+			Info: Info{
+				Name:    "balance_spread",
 				Formula: "max - min over live free units of ln(||in||_2 / ||out||_2); tied units count as one",
 				LaTeX:   `\max-\min_v\,\ln\bigl(\lVert\mathrm{in}_v\rVert_2/\lVert\mathrm{out}_v\rVert_2\bigr)`,
-				Source:  s19, Unit: "log", Scope: OfNet, Policy: true},
+				Source:  s19, Unit: "log", Scope: OfNet, Policy: true,
+			},
 			rows: []float64{2}, columns: true,
 			net: func(r *run) []Measure { return one(r.balanceSpread()) },
 		},
 		{
-			Info: Info{Name: "kappa_spread", Params: []string{"p"},
+			Info: Info{
+				Name: "kappa_spread", Params: []string{"p"},
 				Formula: "max - min over edges between live units of ln kappa, kappa = g_in(u) g_out(v), p = 2; a convolution's weight has the sum over its positions",
 				LaTeX:   `\max-\min_{u\to v}\,\ln\kappa_{u\to v}`,
-				Source:  n15b, Unit: "log", Cost: TwoPasses, Scope: OfNet, Policy: true},
+				Source:  n15b, Unit: "log", Cost: TwoPasses, Scope: OfNet, Policy: true,
+			},
 			net: func(r *run) []Measure { return []Measure{{P: order(2), Value: r.kappaSpread()}} },
 		},
 	}

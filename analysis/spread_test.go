@@ -17,7 +17,8 @@ import (
 func TestSpreadsAgainstEdges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := dagtest.Random(t, dagtest.Options{
-			Features: dagtest.All &^ (dagtest.Conv | dagtest.Pool), Type: dag.Float64, Zeros: 0.3})
+			Features: dagtest.All &^ (dagtest.Conv | dagtest.Pool), Type: dag.Float64, Zeros: 0.3,
+		})
 		bias := analysis.Bias(rapid.IntRange(0, 1).Draw(t, "bias"))
 		r := measure(t, n, analysis.Options{Names: []string{"balance_spread", "kappa_spread"}, Bias: bias})
 		balance, kappa := spreads(n, bias)

@@ -11,15 +11,19 @@ import (
 func weightEntries() []*entry {
 	return []*entry{
 		{
-			Info: Info{Name: "parameter_count", Formula: "number of stored scalars, a shared tensor once",
-				LaTeX: `n_{\mathrm{par}}`, Source: j20, Unit: "count", Invariant: true, Scope: OfNet, Policy: true},
+			Info: Info{
+				Name: "parameter_count", Formula: "number of stored scalars, a shared tensor once",
+				LaTeX: `n_{\mathrm{par}}`, Source: j20, Unit: "count", Invariant: true, Scope: OfNet, Policy: true,
+			},
 			net: func(r *run) []Measure { return one(scaled.New(float64(parameters(r.net)))) },
 		},
 		{
-			Info: Info{Name: "group_norm", Params: []string{"p", "q"},
+			Info: Info{
+				Name: "group_norm", Params: []string{"p", "q"},
 				Formula: "(sum_v (sum_{u->v} |w_{u->v}|^p)^(q/p))^(1/q) over the incoming weights of non-input units",
 				LaTeX:   `\Bigl(\sum_v\bigl(\sum_{u\to v}|w_{u\to v}|^p\bigr)^{q/p}\Bigr)^{1/q}`,
-				Source:  n15a, Unit: "norm", Scope: OfBoth, Policy: true},
+				Source:  n15a, Unit: "norm", Scope: OfBoth, Policy: true,
+			},
 			groups: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				var out []Measure
@@ -37,52 +41,66 @@ func weightEntries() []*entry {
 			},
 		},
 		{
-			Info: Info{Name: "product_group_norm", Params: []string{"p", "q"},
+			Info: Info{
+				Name: "product_group_norm", Params: []string{"p", "q"},
 				Formula: "prod_l ||W_l||_{p,q}, p within a row, q over rows",
 				LaTeX:   `\prod_l\lVert W_l\rVert_{p,q}`,
-				Source:  n15a, Unit: "norm", Scope: OfNet},
+				Source:  n15a, Unit: "norm", Scope: OfNet,
+			},
 			groups: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				var out []Measure
 				for _, g := range r.opt.Groups {
-					out = append(out, Measure{P: order(g.P), Q: order(g.Q),
-						Value: r.product(func(l *layer) scaled.Num { return scaled.Norm(r.rows(l.index, g.P), g.Q) })})
+					out = append(out, Measure{
+						P: order(g.P), Q: order(g.Q),
+						Value: r.product(func(l *layer) scaled.Num { return scaled.Norm(r.rows(l.index, g.P), g.Q) }),
+					})
 				}
 				return out
 			},
 		},
 		{
-			Info: Info{Name: "frobenius", Formula: "||W||_F; whole net: the square root of the sum of squares over layers",
-				LaTeX: `\lVert W\rVert_F`, Source: la, Unit: "norm", Scope: OfBoth},
+			Info: Info{
+				Name: "frobenius", Formula: "||W||_F; whole net: the square root of the sum of squares over layers",
+				LaTeX: `\lVert W\rVert_F`, Source: la, Unit: "norm", Scope: OfBoth,
+			},
 			rows: []float64{2}, overMargin: linear,
 			net:   func(r *run) []Measure { return one(scaled.Norm(r.each(r.frobenius), 2)) },
 			layer: func(r *run, l *layer) []Measure { return one(r.frobenius(l)) },
 		},
 		{
-			Info: Info{Name: "product_frobenius", Formula: "prod_l ||W_l||_F", LaTeX: `\prod_l\lVert W_l\rVert_F`,
-				Source: n15a, Unit: "norm", Scope: OfNet},
+			Info: Info{
+				Name: "product_frobenius", Formula: "prod_l ||W_l||_F", LaTeX: `\prod_l\lVert W_l\rVert_F`,
+				Source: n15a, Unit: "norm", Scope: OfNet,
+			},
 			rows: []float64{2}, overMargin: linear,
 			net: func(r *run) []Measure { return one(r.product(r.frobenius)) },
 		},
 		{
-			Info: Info{Name: "sum_frobenius_squared", Formula: "sum_l ||W_l||_F^2", LaTeX: `\sum_l\lVert W_l\rVert_F^2`,
-				Source: j20 + " (param-norm)", Unit: "norm squared", Scope: OfNet},
+			Info: Info{
+				Name: "sum_frobenius_squared", Formula: "sum_l ||W_l||_F^2", LaTeX: `\sum_l\lVert W_l\rVert_F^2`,
+				Source: j20 + " (param-norm)", Unit: "norm squared", Scope: OfNet,
+			},
 			rows: []float64{2}, overMargin: squared,
 			net: func(r *run) []Measure {
 				return one(r.sum(func(l *layer) scaled.Num { return r.frobenius(l).Pow(2) }))
 			},
 		},
 		{
-			Info: Info{Name: "sum_log_frobenius_squared", Formula: "sum_l ln ||W_l||_F^2",
+			Info: Info{
+				Name: "sum_log_frobenius_squared", Formula: "sum_l ln ||W_l||_F^2",
 				LaTeX:  `\sum_l\ln\lVert W_l\rVert_F^2`,
-				Source: j20 + " (log-prod-of-fro)", Unit: "log", Scope: OfNet},
+				Source: j20 + " (log-prod-of-fro)", Unit: "log", Scope: OfNet,
+			},
 			rows: []float64{2}, overMargin: logarithm,
 			net: func(r *run) []Measure { return one(r.sumLog(r.frobenius)) },
 		},
 		{
-			Info: Info{Name: "sum_of_frobenius", Formula: "d (prod_l ||W_l||_F^2)^(1/d)",
+			Info: Info{
+				Name: "sum_of_frobenius", Formula: "d (prod_l ||W_l||_F^2)^(1/d)",
 				LaTeX:  `d\,\bigl(\prod_l\lVert W_l\rVert_F^2\bigr)^{1/d}`,
-				Source: j20 + " (sum-of-fro)", Unit: "norm squared", Scope: OfNet},
+				Source: j20 + " (sum-of-fro)", Unit: "norm squared", Scope: OfNet,
+			},
 			rows: []float64{2}, overMargin: rooted,
 			net: func(r *run) []Measure { return one(r.geometric(r.frobenius)) },
 		},
@@ -93,8 +111,10 @@ func weightEntries() []*entry {
 			layer: func(r *run, l *layer) []Measure { return one(r.maxAbs(l)) },
 		},
 		{
-			Info: Info{Name: "zero_share", Formula: "number of weights that are zero over the number of weights",
-				LaTeX: `\#\{w=0\}/\#\{w\}`, Source: j20, Unit: "share", Invariant: true, Scope: OfBoth},
+			Info: Info{
+				Name: "zero_share", Formula: "number of weights that are zero over the number of weights",
+				LaTeX: `\#\{w=0\}/\#\{w\}`, Source: j20, Unit: "share", Invariant: true, Scope: OfBoth,
+			},
 			net: func(r *run) []Measure {
 				var zeros, weights int
 				for _, l := range r.layers {

@@ -211,7 +211,8 @@ func TestBackwardAgainstEnumeration(t *testing.T) {
 func TestKappaIsTheDerivative(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := dagtest.Random(t, dagtest.Options{
-			Features: dagtest.All &^ dagtest.Shared, Type: dag.Float64, Zeros: 0.1})
+			Features: dagtest.All &^ dagtest.Shared, Type: dag.Float64, Zeros: 0.1,
+		})
 		opt := paths.Options{}
 		square := func(m *dag.Network) float64 {
 			x := paths.Forward(m, []float64{2}, opt).PathNorm(0).Float64()
@@ -265,7 +266,9 @@ func TestKappaOfBiasAndScale(t *testing.T) {
 			Map: &dag.Dense{W: dag.Use{Param: dag.NewParam64("w", []int{2, 2}, []float64{1, 2, -3, 0.5})}, Rows: 2, Cols: 2},
 			Stages: []dag.Stage{{
 				Mul: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("s", []int{2}, scale)}, Coef: 1},
-				Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("b", []int{2}, shift)}, Coef: 1}}}}})
+				Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("b", []int{2}, shift)}, Coef: 1},
+			}},
+		}})
 		b.Output("y", b.Affine("out", b.Activation("relu", h, 0), 2, []float64{1, -1, 2, 7}, []float64{1, 1}))
 		n, err := b.Build()
 		if err != nil {

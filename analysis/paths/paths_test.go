@@ -199,21 +199,30 @@ func residual(t testing.TB, blocks, channels, side int) *dag.Network {
 	t.Helper()
 	var b dag.Builder
 	conv := func(in, ci int) int {
-		w := dag.Window{In: []int{side, side}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1},
-			Before: []int{1, 1}, After: []int{1, 1}}
+		w := dag.Window{
+			In: []int{side, side}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1},
+			Before: []int{1, 1}, After: []int{1, 1},
+		}
 		return b.Node(dag.Node{Name: "conv", Source: "Conv", In: []int{in}, Shape: []int{channels, side, side}, Op: &dag.Linear{
-			Map: &dag.Conv{W: dag.Use{Param: dag.NewParam64("w", []int{channels, ci, 3, 3}, slices.Repeat([]float64{0.1}, channels*ci*9))},
-				InChannels: ci, OutChannels: channels, Groups: 1, Window: w}}})
+			Map: &dag.Conv{
+				W:          dag.Use{Param: dag.NewParam64("w", []int{channels, ci, 3, 3}, slices.Repeat([]float64{0.1}, channels*ci*9))},
+				InChannels: ci, OutChannels: channels, Groups: 1, Window: w,
+			},
+		}})
 	}
 	at := b.Activation("relu", conv(b.Input("x", 3, side, side), 3), 0)
 	for range blocks {
 		h := conv(b.Activation("relu", conv(at, channels), 0), channels)
 		at = b.Activation("relu", b.Sum("add", at, h), 0)
 	}
-	w := &dag.Window{In: []int{side, side}, Kernel: []int{side, side}, Stride: []int{1, 1}, Dilation: []int{1, 1},
-		Before: []int{0, 0}, After: []int{0, 0}}
-	pool := b.Node(dag.Node{Name: "pool", Source: "AveragePool", In: []int{at}, Shape: []int{channels, 1, 1},
-		Op: &dag.Linear{Map: &dag.Average{Channels: channels, Window: *w, Weights: []float64{1 / float64(side*side)}}}})
+	w := &dag.Window{
+		In: []int{side, side}, Kernel: []int{side, side}, Stride: []int{1, 1}, Dilation: []int{1, 1},
+		Before: []int{0, 0}, After: []int{0, 0},
+	}
+	pool := b.Node(dag.Node{
+		Name: "pool", Source: "AveragePool", In: []int{at}, Shape: []int{channels, 1, 1},
+		Op: &dag.Linear{Map: &dag.Average{Channels: channels, Window: *w, Weights: []float64{1 / float64(side*side)}}},
+	})
 	flat := b.Node(dag.Node{Name: "flatten", Source: "Flatten", In: []int{pool}, Shape: []int{channels}, Op: &dag.Select{}})
 	b.Output("y", b.Affine("fc", flat, 10, make([]float64, 10*channels), nil))
 	n, err := b.Build()

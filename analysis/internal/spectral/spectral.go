@@ -182,10 +182,12 @@ type lanczos struct {
 
 func newLanczos(m Matrix, opt Options) *lanczos {
 	ld := most + block
-	l := &lanczos{m: m, opt: opt, n: m.Cols, ld: ld,
+	l := &lanczos{
+		m: m, opt: opt, n: m.Cols, ld: ld,
 		basis: make([]float64, ld*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols),
-		rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed))}
-	if m.Single != nil && len(m.Single) >= singleFrom {
+		rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed)),
+	}
+	if len(m.Single) >= singleFrom {
 		l.single = true
 		l.v32, l.y32, l.z32 = make([]float32, block*m.Cols), make([]float32, block*m.Rows), make([]float32, block*m.Cols)
 	}
