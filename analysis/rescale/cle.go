@@ -173,37 +173,87 @@ func (b *ranges) residual() float64 {
 }
 
 // solve balances the collected edges by Gauss-Seidel sweeps, up and down the
-// order of vertices in turn.
+// order of vertices in turn. Where they are slow, as in deep networks, the linear
+// equations of the edges that are largest now are solved at once, and the result
+// taken when it is nearer to the fixed point.
 func (b *ranges) solve(y []float64, tol float64) {
+	const sweeps, rounds = 30, 200
+	for range rounds {
+		for sweep := range sweeps {
+			var change float64
+			for k := range y {
+				v := k
+				if sweep&1 == 1 {
+					v = len(y) - 1 - k
+				}
+				next, _, _ := b.middle(y, v)
+				change = math.Max(change, math.Abs(next-y[v]))
+				y[v] = next
+			}
+			if change <= tol {
+				return
+			}
+		}
+		if x := b.linear(y); b.distance(x) < b.distance(y) {
+			copy(y, x)
+		}
+	}
+}
+
+// middle returns the y of a vertex that makes its largest edges equal, and the
+// vertices at their other ends; y itself where it has edges on one side only.
+func (b *ranges) middle(y []float64, v int) (next float64, into, from int32) {
 	at := func(v int32) float64 {
 		if v < 0 {
 			return 0
 		}
 		return y[v]
 	}
-	for sweep := range 100000 {
-		var change float64
-		for k := range y {
-			v := k
-			if sweep&1 == 1 {
-				v = len(y) - 1 - k
-			}
-			in, out := math.Inf(-1), math.Inf(-1)
-			for _, e := range b.into[v] {
-				in = math.Max(in, e.ln-at(e.other))
-			}
-			for _, e := range b.from[v] {
-				out = math.Max(out, e.ln+at(e.other))
-			}
-			if next := (out - in) / 2; !math.IsInf(next, 0) && !math.IsNaN(next) {
-				change = math.Max(change, math.Abs(next-y[v]))
-				y[v] = next
-			}
-		}
-		if change <= tol {
-			return
+	in, out := math.Inf(-1), math.Inf(-1)
+	into, from = -1, -1
+	for _, e := range b.into[v] {
+		if x := e.ln - at(e.other); x > in {
+			in, into = x, e.other
 		}
 	}
+	for _, e := range b.from[v] {
+		if x := e.ln + at(e.other); x > out {
+			out, from = x, e.other
+		}
+	}
+	if next = (out - in) / 2; math.IsInf(next, 0) || math.IsNaN(next) {
+		return y[v], -1, -1
+	}
+	return next, into, from
+}
+
+// distance is how far the farthest vertex is from the middle.
+func (b *ranges) distance(y []float64) float64 {
+	var d float64
+	for v := range y {
+		next, _, _ := b.middle(y, v)
+		if x := math.Abs(next - y[v]); !(x <= d) {
+			d = x
+		}
+	}
+	return d
+}
+
+// linear solves y_v = (ln out_v - ln in_v)/2 with the edges that are largest at y.
+func (b *ranges) linear(y []float64) []float64 {
+	s := &system{cols: make([][]int32, len(y)), vals: make([][]float64, len(y))}
+	rhs := make([]float64, len(y))
+	for v := range y {
+		next, into, from := b.middle(y, v)
+		rhs[v] = next
+		for _, u := range []int32{into, from} {
+			if u >= 0 {
+				rhs[v] -= y[u] / 2
+				s.cols[v], s.vals[v] = append(s.cols[v], u), append(s.vals[v], 0.5)
+			}
+		}
+	}
+	return s.solve(rhs)
 }
 
 // read finds the largest weights at y and collects edges near them.

@@ -16,9 +16,11 @@ import (
 //
 // e the edges of all blocks. z is counted from the view's start.
 type program struct {
-	s      float64
-	n      float64
-	lin    []float64
+	s   float64
+	n   float64
+	lin []float64
+	// shift is the logarithm by which all a_e were divided.
+	shift  float64
 	blocks []*block
 	vars   int
 	sweeps int

@@ -34,7 +34,7 @@ func (r *Result) pathConditioned(ctx context.Context) error {
 	r.finish(v, q, m)
 	// The program leaves out what the start adds to the linear term, and the
 	// common factor of kappa.
-	shift := q.n * 2 * v.top
+	shift := q.n * q.shift
 	for k, id := range v.active {
 		shift += q.lin[k] * v.start[id]
 	}
@@ -47,8 +47,17 @@ func (r *Result) pathConditioned(ctx context.Context) error {
 	return nil
 }
 
+// largestLn is the largest of logarithms, -Inf for none.
+func largestLn(x []float64) float64 {
+	m := math.Inf(-1)
+	for _, v := range x {
+		m = math.Max(m, v)
+	}
+	return m
+}
+
 // kappaProgram is the program of pathConditioned, with every kappa divided by
-// that of the largest path norm of an output, which it never exceeds.
+// one of the size of the largest.
 func (v *view) kappaProgram() *program {
 	const s = -2
 	q := &program{s: s, vars: len(v.active), lin: make([]float64, len(v.active))}
@@ -59,14 +68,25 @@ func (v *view) kappaProgram() *program {
 		if _, ok := y.l.Map.(*dag.Dense); y.parts != nil && (!ok || y.l.Map.Out().Outer*y.l.Map.Out().Inner > 1) {
 			b.mul = v.positions(y, out, in, b)
 		}
-		for i := range b.row {
-			b.row[i] -= 2 * v.top
-			if b.bias != nil {
-				b.bias[i] -= 2 * v.top
-			}
-		}
 		v.countEdges(y, b, q)
 		q.blocks = append(q.blocks, b)
+	}
+	shift := math.Inf(-1)
+	for _, b := range q.blocks {
+		shift = math.Max(shift, largestLn(b.row)+largestLn(b.col))
+		shift = math.Max(shift, largestLn(b.bias))
+	}
+	if math.IsInf(shift, -1) {
+		return q
+	}
+	q.shift = shift
+	for _, b := range q.blocks {
+		for i := range b.row {
+			b.row[i] -= shift
+			if b.bias != nil {
+				b.bias[i] -= shift
+			}
+		}
 	}
 	return q
 }
@@ -307,5 +327,5 @@ func (v *view) kappaObjective(q *program, z []float64) scaled.Num {
 		linear += q.lin[k] * z[k]
 	}
 	q.in, q.out = make([]float64, q.vars), make([]float64, q.vars)
-	return scaled.New(q.n*(math.Log(q.eval(d))+2*v.top) + linear)
+	return scaled.New(q.n*(math.Log(q.eval(d))+q.shift) + linear)
 }

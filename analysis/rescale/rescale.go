@@ -143,5 +143,6 @@ func Run(ctx context.Context, m Method, n *dag.Network, opt Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
+	r.guard()
 	return r, nil
 }

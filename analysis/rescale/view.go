@@ -217,7 +217,7 @@ func (v *view) depths() (before, after []float64) {
 func (v *view) factors(z []float64) []float64 {
 	c := v.g.Ones()
 	for k, id := range v.active {
-		c[id] = math.Exp(z[k])
+		c[id] = bounded(z[k])
 	}
 	return c
 }

@@ -1,0 +1,91 @@
+package rescale_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/rescale"
+)
+
+// chain returns layers of two units whose weights have size s, in float64.
+func chain(layers int, s float64) *dag.Network {
+	rng := rand.New(rand.NewPCG(2, 2))
+	var b dag.Builder
+	x := b.Input("x", 2)
+	for range layers {
+		w := make([]float64, 4)
+		for i := range w {
+			w[i] = s * (1 + rng.Float64())
+		}
+		x = b.Activation("relu", b.Affine("fc", x, 2, w, nil), 0)
+	}
+	b.Output("y", b.Affine("out", x, 2, []float64{s, s, s, 2 * s}, nil))
+	n, err := b.Build()
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// Path norms, and sums of powers, leave float64; factors and objectives do not.
+func TestRange(t *testing.T) {
+	for _, n := range []*dag.Network{chain(400, 30), chain(300, 1e-3), chain(3, 1e100), chain(3, 1e-120)} {
+		for _, m := range []rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned} {
+			for _, p := range []float64{2, 16} {
+				if p != 2 && (m == rescale.CrossLayer || m == rescale.PathConditioned) {
+					continue // they have no order
+				}
+				r := run(t, m, n, rescale.Options{P: p, MaxSweeps: 20000})
+				if !(r.Residual < 1e-9) {
+					t.Errorf("%d nodes, %s, p = %v: residual %v after %d sweeps", len(n.Nodes), m, p, r.Residual, r.Sweeps)
+				}
+				if r.Objective.After.IsZero() || !r.Objective.After.IsFinite() || !r.Objective.Before.IsFinite() {
+					t.Errorf("%s, p = %v: objective %v", m, p, r.Objective)
+				}
+			}
+		}
+	}
+}
+
+// A unit scaled by 2^20 in float16 cannot be balanced exactly where its weights
+// would fall among the subnormal numbers: the factors stop before.
+func TestExactKeepsBits(t *testing.T) {
+	var b dag.Builder
+	half := func(v ...float32) dag.Use {
+		return dag.Use{Param: dag.NewParam32("w", dag.Float16, []int{len(v)}, v)}
+	}
+	x := b.Input("x", 1)
+	x = b.Node(dag.Node{In: []int{x}, Shape: []int{1}, Op: &dag.Linear{Map: &dag.Dense{W: half(40000), Rows: 1, Cols: 1}}})
+	x = b.Activation("relu", x, 0)
+	// 1027 * 2^-24 fills the digits of a float16.
+	x = b.Node(dag.Node{In: []int{x}, Shape: []int{1}, Op: &dag.Linear{Map: &dag.Dense{W: half(1027. / (1 << 24)), Rows: 1, Cols: 1}}})
+	b.Output("y", x)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rescale.Exact(run(t, rescale.Unbalance, n, rescale.Options{Seed: 1}))
+	if !strings.Contains(strings.Join(r.Warnings, "\n"), "stored types cannot hold") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	out := applied(t, n, r)
+	for i := range n.Nodes {
+		if l, ok := n.Nodes[i].Op.(*dag.Linear); ok {
+			f, _ := math.Frexp(l.Map.(*dag.Dense).At(0, 0))
+			g, _ := math.Frexp(out.Nodes[i].Op.(*dag.Linear).Map.(*dag.Dense).At(0, 0))
+			if f != g {
+				t.Errorf("node %d: digits %v became %v", i, f, g)
+			}
+		}
+	}
+	// Not exact: no infinity either.
+	u := applied(t, n, run(t, rescale.Unbalance, n, rescale.Options{Seed: 1}))
+	for _, p := range u.Params() {
+		if !p.Finite() {
+			t.Errorf("%s became infinite: %v", p.Name, p.Values())
+		}
+	}
+}
