@@ -285,7 +285,12 @@ func (w *auditWork) table(ctx context.Context) error {
 		return err
 	}
 	d := auditDocument(result, w.options.perLayer)
-	d.Figures = auditFigures(result)
+	if w.format == string(render.CSV) {
+		d.Records = auditRecords(result, w.options.perLayer)
+	}
+	if w.format == string(render.HTML) || w.options.plots != "" {
+		d.Figures = auditFigures(result)
+	}
 	if interrupted != nil {
 		d.Notes = append(d.Notes, fmt.Sprintf("Interrupted after %d of %d models.", len(result.Models)+len(result.Errors), len(w.paths)))
 	}

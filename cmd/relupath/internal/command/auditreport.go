@@ -68,7 +68,11 @@ func newOrigin(path string, m *onnxio.Model) origin {
 
 // String names what wrote the file.
 func (o origin) String() string {
-	return fmt.Sprintf("%s (IR %d, opset %d)", o.Producer, o.IRVersion, o.Opset)
+	who := o.Producer
+	if who == "" {
+		who = "unknown"
+	}
+	return fmt.Sprintf("%s (IR %d, opset %d)", who, o.IRVersion, o.Opset)
 }
 
 // scope names the operators before and after what is measured.
@@ -197,9 +201,10 @@ var facts = []struct {
 		func(m *auditedModel) scaled.Num { return render.BigNum(m.paths) }},
 }
 
-// auditDocument describes the result for every format.
+// auditDocument describes the result for every format but CSV, whose records are
+// many: see auditRecords.
 func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revive // the flag --per-layer
-	d := &render.Document{Title: "relupath audit", Label: "relupath-audit", Data: r, Records: auditRecords(r, perLayer)}
+	d := &render.Document{Title: "relupath audit", Label: "relupath-audit", Data: r}
 	switch {
 	case len(r.Models) == 1:
 		m := &r.Models[0]

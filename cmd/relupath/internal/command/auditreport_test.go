@@ -46,8 +46,16 @@ func audited(models ...auditedModel) *auditJSON {
 	return &auditJSON{Schema: "relupath.audit/1", Bias: "include", Models: models, Errors: []failure{}}
 }
 
+// auditGoldens compares a result with the golden file of every format.
+func auditGoldens(t *testing.T, name string, r *auditJSON, perLayer bool) {
+	t.Helper()
+	d := auditDocument(r, perLayer)
+	d.Records = auditRecords(r, perLayer)
+	goldens(t, name, d)
+}
+
 func TestAuditOfOneModel(t *testing.T) {
-	goldens(t, "audit_one", auditDocument(audited(handMade("mlp.onnx", 3, 1)), true))
+	auditGoldens(t, "audit_one", audited(handMade("mlp.onnx", 3, 1)), true)
 }
 
 func TestAuditSideBySide(t *testing.T) {
@@ -56,7 +64,7 @@ func TestAuditSideBySide(t *testing.T) {
 		{Node: "mul", Op: "Mul", Reason: "the product of two activations is of degree 2", Remedy: "cut the model before it"},
 		{Node: "#3", Op: "com.acme.Swish", Reason: "not positively homogeneous"}}}
 	r.Errors = append(r.Errors, newFailure("models/c.onnx", bad), newFailure("d.onnx", fmt.Errorf("open d.onnx: no such file")))
-	goldens(t, "audit_two", auditDocument(r, false))
+	auditGoldens(t, "audit_two", r, false)
 }
 
 func TestAuditOfManyModels(t *testing.T) {
@@ -64,5 +72,5 @@ func TestAuditOfManyModels(t *testing.T) {
 	for i := range 6 {
 		r.Models = append(r.Models, handMade(fmt.Sprintf("models/net_%d.onnx", i), 0, float64(i)))
 	}
-	goldens(t, "audit_many", auditDocument(r, false))
+	auditGoldens(t, "audit_many", r, false)
 }

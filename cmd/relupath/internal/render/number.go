@@ -12,6 +12,10 @@ import (
 // undefined stands for NaN.
 const undefined = "undefined"
 
+// whole is the relative distance up to which a number is a whole one to a
+// reader: some roundings of float64.
+const whole = 1e-13
+
 // digits is how many significant digits a reader sees.
 const digits = 5
 
@@ -41,7 +45,7 @@ func reader(x scaled.Num) (plain string, sci decimal) {
 		m, e, _ := strings.Cut(strconv.FormatFloat(f, 'e', digits-1, 64), "e")
 		exp, _ := strconv.ParseInt(e, 10, 64)
 		sci = decimal{trimZeros(m), exp}
-		if f == math.Trunc(f) && math.Abs(f) < 1e6 {
+		if math.Abs(f-math.Round(f)) <= whole*math.Abs(f) && math.Abs(f) < 1e6 {
 			return strconv.FormatFloat(f, 'f', 0, 64), sci
 		}
 		if fixed(exp) {

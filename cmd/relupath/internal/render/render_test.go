@@ -146,6 +146,8 @@ func TestReaderNumbers(t *testing.T) {
 		{scaled.New(1000000), "1e6"},
 		{scaled.New(123456.7), "123457"},
 		{scaled.New(1.00001), "1.0000"},
+		{scaled.New(29.000000000000004), "29"},
+		{scaled.New(28.99999999), "29.000"},
 		{scaled.New(0.1), "0.10000"},
 		{scaled.New(0.00012345678), "0.00012346"},
 		{scaled.New(0.000012345678), "1.2346e-5"},
