@@ -69,10 +69,14 @@ type InvalidError struct {
 
 // Error returns the path and the cause.
 func (e *InvalidError) Error() string {
-	if e.Path == "" {
-		return fmt.Sprintf("onnxio: invalid model: %v", e.Err)
+	cause := e.Err.Error()
+	for _, inner := range []string{"wire: ", "topology: ", "dag: "} {
+		cause = strings.TrimPrefix(cause, inner)
 	}
-	return fmt.Sprintf("onnxio: %s: invalid model: %v", e.Path, e.Err)
+	if e.Path == "" {
+		return "onnxio: invalid model: " + cause
+	}
+	return fmt.Sprintf("onnxio: %s: invalid model: %s", e.Path, cause)
 }
 
 // Unwrap returns the cause.

@@ -14,6 +14,10 @@ func sniff(data []byte) string {
 		return "this is a Git LFS pointer, fetch the real file (git lfs pull)"
 	case bytes.HasPrefix(head, []byte("<!doctype")), bytes.HasPrefix(head, []byte("<html")), bytes.HasPrefix(head, []byte("<?xml")):
 		return "this is an HTML or XML page, not an ONNX model: download the raw file"
+	case bytes.HasPrefix(head, []byte("ir_version:")), bytes.HasPrefix(head, []byte("graph {")), bytes.HasPrefix(head, []byte("producer_name:")):
+		return "this is a model in the text form of protocol buffers: convert it to the binary form (onnx.load with format=\"textproto\", then onnx.save)"
+	case bytes.HasPrefix(head, []byte("<\n")), bytes.HasPrefix(head, []byte("<ir_version")):
+		return "this is a model in ONNX's text syntax: convert it to the binary form (onnx.parser, then onnx.save)"
 	}
 	for _, m := range magics {
 		if len(data) >= m.offset && strings.HasPrefix(string(data[m.offset:min(len(data), m.offset+16)]), m.magic) {
