@@ -26,7 +26,6 @@ type form struct {
 	data []byte
 }
 
-// s1 shortens lists of names.
 func names(s ...string) []string { return s }
 
 // forms lists small models, each storing weights in another way. All have the
@@ -95,6 +94,10 @@ func forms() []form {
 			pbNode("MatMul", "mm", names("x", "V"), names("m")), pbNode("Add", "add", names("b1", "m"), names("h")),
 			relu("h", "r"), pbNode("MatMul", "mm2", names("r", "V"), names("m2")), pbNode("Add", "add2", names("m2", "b2"), names("y"))),
 			added: 1, free: 3},
+		{name: "reshaped and tied", model: layers(pbInitializer("W1", []int64{9}, ramp(9)...), bias("b1"), bias("b2"),
+			pbMessage(5, append(tensorHeader("s", 7, []int64{2}), pbInt(7, 3), pbInt(7, 3))...),
+			pbNode("Reshape", "shape", names("W1", "s"), names("V")),
+			gemm("x", "V", "b1", "h"), relu("h", "r"), gemm("r", "V", "b2", "y")), added: 1, free: 3},
 		{name: "computed", model: layers(w1, w2, bias("b1"), bias("b2"),
 			pbNode("Add", "double", names("W1", "W1"), names("V")),
 			gemm("x", "V", "b1", "h"), relu("h", "r"), gemm("r", "W2", "b2", "y")), added: 1, free: 3},
