@@ -59,6 +59,8 @@ type Geometry[T program.Float] struct {
 	pure    []*vec
 	needIn  []bool
 	needOut []bool
+	// back marks the operations that hand sums on to an operand.
+	back []bool
 	// meet is the operation whose weights are read once for both directions.
 	meet   int
 	dense  map[int]*matrix[T]
@@ -171,6 +173,12 @@ func (g *Geometry[T]) plan() {
 			}
 		}
 	}
+	g.back = make([]bool, len(ops))
+	for i, op := range ops {
+		for _, x := range op.Operands() {
+			g.back[i] = g.back[i] || g.needOut[x]
+		}
+	}
 	for i := len(ops) - 1; i >= 0; i-- {
 		if g.needIn[ops[i].Result()] {
 			for _, x := range ops[i].Operands() {
@@ -222,11 +230,8 @@ func (g *Geometry[T]) forwardRange(lo, hi int) {
 
 func (g *Geometry[T]) backwardRange(hi, lo int) {
 	for i := hi; i >= lo; i-- {
-		for _, x := range g.prog.Ops[i].Operands() {
-			if g.needOut[x] {
-				g.backward(i)
-				break
-			}
+		if g.back[i] {
+			g.backward(i)
 		}
 	}
 }
