@@ -61,8 +61,10 @@ func diagramOf(n *dag.Network) *render.Diagram {
 		if _, ok := nd.Op.(*dag.Func); ok {
 			what = nd.Source
 		}
-		d.Nodes = append(d.Nodes, render.DiagramNode{Label: layerName(nd), Detail: what + " → " + render.Dims(nd.Shape),
-			Muted: nd.Zone != dag.Body, In: nd.In})
+		d.Nodes = append(d.Nodes, render.DiagramNode{
+			Label: layerName(nd), Detail: what + " → " + render.Dims(nd.Shape),
+			Muted: nd.Zone != dag.Body, In: nd.In,
+		})
 	}
 	return d
 }
@@ -83,15 +85,21 @@ func auditFigures(r *auditJSON) []render.Figure {
 			stem, of = unsafeName.ReplaceAllString(name, "_")+"_", " of "+name
 		}
 		if f, ok := layerBars(m); ok {
-			out = append(out, render.Figure{Name: stem + "layers", Title: "Norms of the layers" + of,
-				Caption: "Norms of each layer's weights; where they are far apart, a few layers decide the products over layers.", Chart: f})
+			out = append(out, render.Figure{
+				Name: stem + "layers", Title: "Norms of the layers" + of,
+				Caption: "Norms of each layer's weights; where they are far apart, a few layers decide the products over layers.", Chart: f,
+			})
 		}
-		out = append(out, render.Figure{Name: stem + "incoming", Title: "Incoming norms of the units" + of,
+		out = append(out, render.Figure{
+			Name: stem + "incoming", Title: "Incoming norms of the units" + of,
 			Caption: "How the 2-norms of the units' incoming weights are distributed in each layer; in a balanced network they are narrow and alike. Units with norm 0 are not shown on a logarithmic axis.",
-			Chart:   normHistograms([]string{"units"}, m.units)})
+			Chart:   normHistograms([]string{"units"}, m.units),
+		})
 		if m.diagram != nil {
-			out = append(out, render.Figure{Name: stem + "network", Title: "Network" + of,
-				Caption: "The layers as read. Blue boxes are the positively homogeneous part, which is measured; grey ones stand before or after it.", Chart: m.diagram})
+			out = append(out, render.Figure{
+				Name: stem + "network", Title: "Network" + of,
+				Caption: "The layers as read. Blue boxes are the positively homogeneous part, which is measured; grey ones stand before or after it.", Chart: m.diagram,
+			})
 		}
 	}
 	return out
@@ -151,9 +159,11 @@ func overModels(r *auditJSON) []render.Figure {
 		if !ok {
 			k = len(out)
 			at[c.name] = k
-			out = append(out, render.Figure{Name: "models_" + c.name, Title: c.name,
+			out = append(out, render.Figure{
+				Name: "models_" + c.name, Title: c.name,
 				Caption: "Over the models in the order of the table: checkpoints of one run show how training changes it.",
-				Chart:   &render.Lines{XAxis: "model", YAxis: c.name}})
+				Chart:   &render.Lines{XAxis: "model", YAxis: c.name},
+			})
 		}
 		if l := out[k].Chart.(*render.Lines); len(l.Series) < maxSeries {
 			l.Series = append(l.Series, render.Series{Name: c.label, Values: c.nums})

@@ -33,14 +33,18 @@ func listDocument(registry []analysis.Info) *render.Document {
 	t := render.Table{Title: "measures", Columns: []string{"measure", "of", "unit", "invariant", "cost", "formula"}}
 	sources := render.Table{Title: "sources", Columns: []string{"measure", "source"}}
 	for _, i := range registry {
-		r.Measures = append(r.Measures, listedInfo{i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Unit, i.Invariant,
-			i.Cost.String(), i.Needs.String(), i.Scope.String(), i.Policy})
+		r.Measures = append(r.Measures, listedInfo{
+			i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Unit, i.Invariant,
+			i.Cost.String(), i.Needs.String(), i.Scope.String(), i.Policy,
+		})
 		t.Add(render.Code(i.Name), render.Text(i.Scope.String()), render.Text(i.Unit), render.YesNo(i.Invariant),
 			render.Text(cost(&i)), render.Formula(i.Formula, i.LaTeX))
 		sources.Add(render.Code(i.Name), render.Text(i.Source))
 	}
-	return &render.Document{Title: "relupath measures", Label: "relupath-measures", Data: r, Records: listRecords(r),
-		Tables: []render.Table{t, sources}}
+	return &render.Document{
+		Title: "relupath measures", Label: "relupath-measures", Data: r, Records: listRecords(r),
+		Tables: []render.Table{t, sources},
+	}
 }
 
 // cost says what a measure takes, and what it needs beside the model.

@@ -145,8 +145,10 @@ func newMeasured(ms []analysis.Measure) []measured {
 		if !m.Defined {
 			v = scaled.New(math.NaN())
 		}
-		out[i] = measured{Name: m.Name, P: m.P, Q: m.Q, Output: m.Output, Bias: m.Bias,
-			Value: render.NewValue(v), Invariant: m.Invariant, num: v}
+		out[i] = measured{
+			Name: m.Name, P: m.P, Q: m.Q, Output: m.Output, Bias: m.Bias,
+			Value: render.NewValue(v), Invariant: m.Invariant, num: v,
+		}
 		if m.Percentile != 0 {
 			out[i].Percentile = &m.Percentile
 		}
@@ -191,14 +193,22 @@ var facts = []struct {
 	cell      func(*auditedModel) render.Cell
 	num       func(*auditedModel) scaled.Num
 }{
-	{"parameters", "parameters", func(m *auditedModel) render.Cell { return render.Int(m.Parameters) },
-		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Parameters)) }},
-	{"hidden units", "hidden_units", func(m *auditedModel) render.Cell { return render.Int(m.HiddenUnits) },
-		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.HiddenUnits)) }},
-	{"depth", "depth", func(m *auditedModel) render.Cell { return render.Int(m.Depth) },
-		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Depth)) }},
-	{"paths", "paths", func(m *auditedModel) render.Cell { return render.Big(m.paths) },
-		func(m *auditedModel) scaled.Num { return render.BigNum(m.paths) }},
+	{
+		"parameters", "parameters", func(m *auditedModel) render.Cell { return render.Int(m.Parameters) },
+		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Parameters)) },
+	},
+	{
+		"hidden units", "hidden_units", func(m *auditedModel) render.Cell { return render.Int(m.HiddenUnits) },
+		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.HiddenUnits)) },
+	},
+	{
+		"depth", "depth", func(m *auditedModel) render.Cell { return render.Int(m.Depth) },
+		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Depth)) },
+	},
+	{
+		"paths", "paths", func(m *auditedModel) render.Cell { return render.Big(m.paths) },
+		func(m *auditedModel) scaled.Num { return render.BigNum(m.paths) },
+	},
 }
 
 // auditDocument describes the result for every format but CSV, whose records are

@@ -26,18 +26,22 @@ func handMade(path string, outputs int, scale float64) auditedModel {
 		{Name: "margin", Percentile: 5, Value: scaled.New(1.5), Defined: true, Invariant: true},
 	}
 	for i := range outputs {
-		ms = append(ms, analysis.Measure{Name: "path_norm_output", P: "2", Output: fmt.Sprintf("y[%d]", i),
-			Value: scaled.New(float64(i) + 0.5), Defined: true, Invariant: true})
+		ms = append(ms, analysis.Measure{
+			Name: "path_norm_output", P: "2", Output: fmt.Sprintf("y[%d]", i),
+			Value: scaled.New(float64(i) + 0.5), Defined: true, Invariant: true,
+		})
 	}
 	for i := range ms {
 		ms[i].Bias = "include"
 	}
-	r := &analysis.Report{Parameters: 269322, HiddenUnits: 512, Depth: 3, Paths: big.NewInt(514460170), Measures: ms,
+	r := &analysis.Report{
+		Parameters: 269322, HiddenUnits: 512, Depth: 3, Paths: big.NewInt(514460170), Measures: ms,
 		Layers: []analysis.Layer{
 			{Name: "fc1", Op: "Gemm", Inputs: 784, Outputs: 256, Measures: ms[4:5]},
 			{Name: "fc2", Op: "Gemm", Inputs: 256, Outputs: 10, Measures: ms[4:6]},
 		},
-		Warnings: []string{"NaN in \"fc1.weight\""}}
+		Warnings: []string{"NaN in \"fc1.weight\""},
+	}
 	m := &onnxio.Model{Producer: "pytorch", IRVersion: 8, Opset: 17, Preamble: []string{"Flatten"}, Head: []string{"Softmax"}}
 	return newAudited(path, m, r)
 }
@@ -62,7 +66,8 @@ func TestAuditSideBySide(t *testing.T) {
 	r := audited(handMade("models/a.onnx", 11, 1), handMade("models/b.onnx", 2, 3))
 	bad := &onnxio.UnsupportedError{Path: "models/c.onnx", Obstacles: []onnxio.Obstacle{
 		{Node: "mul", Op: "Mul", Reason: "the product of two activations is of degree 2", Remedy: "cut the model before it"},
-		{Node: "#3", Op: "com.acme.Swish", Reason: "not positively homogeneous"}}}
+		{Node: "#3", Op: "com.acme.Swish", Reason: "not positively homogeneous"},
+	}}
 	r.Errors = append(r.Errors, newFailure("models/c.onnx", bad), newFailure("d.onnx", fmt.Errorf("open d.onnx: no such file")))
 	auditGoldens(t, "audit_two", r, false)
 }

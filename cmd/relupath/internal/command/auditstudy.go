@@ -52,16 +52,20 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 	err = m.Guard(func() error {
 		bar := w.progress(w.options.rescalings, "drawing")
 		defer func() { _ = bar.Finish() }()
-		r, err := study.Run(ctx, m.Net, opt, study.Options{N: w.options.rescalings, Seed: w.seed,
-			Each: func(done, _ int) { _ = bar.Set(done) }})
+		r, err := study.Run(ctx, m.Net, opt, study.Options{
+			N: w.options.rescalings, Seed: w.seed,
+			Each: func(done, _ int) { _ = bar.Set(done) },
+		})
 		if err != nil {
 			return err
 		}
 		out = studiedModel{origin: newOrigin(path, m), Networks: r.N, Groups: r.Groups}
 		for _, row := range r.Rows {
-			out.Measures = append(out.Measures, studied{newMeasured([]analysis.Measure{row.Measure})[0],
+			out.Measures = append(out.Measures, studied{
+				newMeasured([]analysis.Measure{row.Measure})[0],
 				render.NewValue(row.Least), render.NewValue(row.Most), render.Real(row.Decades), row.Undefined,
-				row.Least, row.Most, row.Decades})
+				row.Least, row.Most, row.Decades,
+			})
 		}
 		return nil
 	})
@@ -99,8 +103,10 @@ func studyDocument(r *studyJSON) *render.Document {
 	}
 	for i, name := range shortNames(paths) {
 		m := &r.Models[i]
-		t := render.Table{Title: fmt.Sprintf("%s and %d rescaling-equivalent networks, %d factors each", m.Path, m.Networks, m.Groups),
-			Columns: []string{"measure", "p", "q", "value", "least", "largest", "decades", "invariant"}, Keys: 3}
+		t := render.Table{
+			Title:   fmt.Sprintf("%s and %d rescaling-equivalent networks, %d factors each", m.Path, m.Networks, m.Groups),
+			Columns: []string{"measure", "p", "q", "value", "least", "largest", "decades", "invariant"}, Keys: 3,
+		}
 		bars := &render.Bars{Axis: "decades that the measure moves", Series: []render.Series{{Name: "decades"}}}
 		for k := range m.Measures {
 			s := &m.Measures[k]
@@ -119,9 +125,11 @@ func studyDocument(r *studyJSON) *render.Document {
 		if len(r.Models) > 1 {
 			stem = unsafeName.ReplaceAllString(name, "_") + "_"
 		}
-		d.Figures = append(d.Figures, render.Figure{Name: stem + "rescalings", Title: "How far each measure moves: " + name,
+		d.Figures = append(d.Figures, render.Figure{
+			Name: stem + "rescalings", Title: "How far each measure moves: " + name,
 			Caption: fmt.Sprintf("The largest change of each measure over %d networks that compute the same function, in powers of ten. Invariant measures do not move.", m.Networks),
-			Chart:   bars})
+			Chart:   bars,
+		})
 	}
 	if len(r.Errors) > 0 {
 		d.Tables = append(d.Tables, failureTable(r.Errors))
@@ -139,8 +147,10 @@ func tiny(decades float64) scaled.Num {
 
 // studyRecords is the tidy table: one measure of one model a row.
 func studyRecords(r *studyJSON) *render.Table {
-	t := &render.Table{Columns: []string{"path", "measure", "p", "q", "output", "percentile", "networks", "value", "least", "most",
-		"decades", "undefined", "invariant"}}
+	t := &render.Table{Columns: []string{
+		"path", "measure", "p", "q", "output", "percentile", "networks", "value", "least", "most",
+		"decades", "undefined", "invariant",
+	}}
 	for i := range r.Models {
 		m := &r.Models[i]
 		for k := range m.Measures {

@@ -138,8 +138,10 @@ func failureTable(fs []failure) render.Table {
 
 // auditRecords is the tidy table: one measure of one model or layer a row.
 func auditRecords(r *auditJSON, perLayer bool) *render.Table { //nolint:revive // the flag --per-layer
-	t := &render.Table{Columns: []string{"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
-		"value", "range", "log10", "ln", "invariant"}}
+	t := &render.Table{Columns: []string{
+		"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
+		"value", "range", "log10", "ln", "invariant",
+	}}
 	if r.Baseline != "" {
 		t.Columns = append(t.Columns, "ratio")
 	}
@@ -163,9 +165,11 @@ func auditRecords(r *auditJSON, perLayer bool) *render.Table { //nolint:revive /
 func recordMeasures(t *render.Table, path, layer string, ms []measured) {
 	for i := range ms {
 		m := &ms[i]
-		row := []render.Cell{render.Text(path), render.Text(layer), render.Text(m.Name), render.Text(m.P), render.Text(m.Q),
+		row := []render.Cell{
+			render.Text(path), render.Text(layer), render.Text(m.Name), render.Text(m.P), render.Text(m.Q),
 			render.Text(m.Output), optional(m.Percentile), render.Text(m.Bias), m.cell(), render.Text(m.Range),
-			optional(m.Log10), optional(m.Ln), truth(m.Invariant)}
+			optional(m.Log10), optional(m.Ln), truth(m.Invariant),
+		}
 		if m.Ratio != nil {
 			row = append(row, optional(m.Ratio.Value))
 		}

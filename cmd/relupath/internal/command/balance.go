@@ -73,8 +73,10 @@ Methods:
 }
 
 func methods() []string {
-	return []string{string(rescale.Path), string(rescale.EqualNorm), string(rescale.CrossLayer),
-		string(rescale.PathConditioned), string(rescale.Unbalance)}
+	return []string{
+		string(rescale.Path), string(rescale.EqualNorm), string(rescale.CrossLayer),
+		string(rescale.PathConditioned), string(rescale.Unbalance),
+	}
 }
 
 // clock takes the seconds of each part of the work.
@@ -149,7 +151,8 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 // work balances. A result beside an error is the report of a proof that failed.
 func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *clock) (*balanceJSON, error) {
 	res, err := rescale.Run(ctx, rescale.Method(o.method), m.Net, rescale.Options{
-		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed})
+		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed,
+	})
 	if err != nil {
 		return nil, err
 	}

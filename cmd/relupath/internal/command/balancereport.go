@@ -67,8 +67,10 @@ type change struct {
 }
 
 func newChange(name, p string, before, after scaled.Num) change {
-	return change{name, p, render.RealNum(before), render.RealNum(after),
-		render.Log10(before), render.Log10(after), before, after}
+	return change{
+		name, p, render.RealNum(before), render.RealNum(after),
+		render.Log10(before), render.Log10(after), before, after,
+	}
 }
 
 // layerChange has the norms of one layer and the range of its units' incoming
@@ -110,8 +112,10 @@ type kindDiff struct {
 }
 
 func newVerification(v *proof.Result, tolerance float64) verification {
-	out := verification{Samples: v.Samples, Inputs: v.Inputs, MaxAbs: render.Real(v.MaxAbs), MaxRel: render.Real(v.MaxRel),
-		BitIdentical: v.BitIdentical, Tolerance: tolerance, Where: v.Where, rel: v.MaxRel}
+	out := verification{
+		Samples: v.Samples, Inputs: v.Inputs, MaxAbs: render.Real(v.MaxAbs), MaxRel: render.Real(v.MaxRel),
+		BitIdentical: v.BitIdentical, Tolerance: tolerance, Where: v.Where, rel: v.MaxRel,
+	}
 	for _, k := range v.Kinds {
 		out.Kinds = append(out.Kinds, kindDiff{k.Name, k.Inputs, render.Real(k.MaxAbs), render.Real(k.MaxRel), k.BitIdentical})
 	}
@@ -153,8 +157,10 @@ func factorsOf(g *dag.Groups, c []float64) factors {
 // measure takes from both networks what rescaling must keep, and what it is to
 // change.
 func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Network) error {
-	opt := analysis.Options{P: []float64{1, 2, math.Inf(1)}, Threads: a.threads, Bias: a.biasPolicy(),
-		Names: []string{"path_norm", "balance_spread", "kappa_spread"}}
+	opt := analysis.Options{
+		P: []float64{1, 2, math.Inf(1)}, Threads: a.threads, Bias: a.biasPolicy(),
+		Names: []string{"path_norm", "balance_spread", "kappa_spread"},
+	}
 	var rs [2]*analysis.Report
 	for i, n := range []*dag.Network{before, after} {
 		var err error
@@ -175,9 +181,11 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 	for i, b := range r.before {
 		lo, hi := ends(b.norms)
 		lo2, hi2 := ends(r.after[i].norms)
-		r.Layers = append(r.Layers, layerChange{b.name, len(b.norms),
+		r.Layers = append(r.Layers, layerChange{
+			b.name, len(b.norms),
 			newChange("norm", "2", scaled.Norm(b.norms, 2), scaled.Norm(r.after[i].norms, 2)),
-			newChange("smallest_incoming", "2", lo, lo2), newChange("largest_incoming", "2", hi, hi2)})
+			newChange("smallest_incoming", "2", lo, lo2), newChange("largest_incoming", "2", hi, hi2),
+		})
 	}
 	return nil
 }

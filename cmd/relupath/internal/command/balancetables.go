@@ -7,12 +7,16 @@ import (
 )
 
 func balanceDocument(r *balanceJSON) *render.Document {
-	d := &render.Document{Title: "relupath balance", Label: "relupath-balance", Data: r, Records: balanceRecords(r),
-		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: r.Warnings}
+	d := &render.Document{
+		Title: "relupath balance", Label: "relupath-balance", Data: r, Records: balanceRecords(r),
+		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: r.Warnings,
+	}
 	if len(r.before) > 0 {
-		d.Figures = []render.Figure{{Name: "incoming", Title: "Incoming norms of the units",
+		d.Figures = []render.Figure{{
+			Name: "incoming", Title: "Incoming norms of the units",
 			Caption: "How the 2-norms of the units' incoming weights (and bias) are distributed in each layer, before and after.",
-			Chart:   normHistograms([]string{"before", "after"}, r.before, r.after)}}
+			Chart:   normHistograms([]string{"before", "after"}, r.before, r.after),
+		}}
 	}
 	return d
 }
@@ -58,8 +62,10 @@ func balanceChanges(r *balanceJSON) render.Table {
 }
 
 func balanceLayers(r *balanceJSON) render.Table {
-	t := render.Table{Title: "2-norms of the layers, and of their units' incoming weights", Columns: []string{"layer", "units",
-		"norm", "after", "smallest unit", "after", "largest unit", "after"}}
+	t := render.Table{Title: "2-norms of the layers, and of their units' incoming weights", Columns: []string{
+		"layer", "units",
+		"norm", "after", "smallest unit", "after", "largest unit", "after",
+	}}
 	for _, l := range r.Layers {
 		t.Add(render.Code(l.Layer), render.Int(l.Units), render.Number(l.Frobenius.before), render.Number(l.Frobenius.after),
 			render.Number(l.Smallest.before), render.Number(l.Smallest.after), render.Number(l.Largest.before), render.Number(l.Largest.after))
@@ -69,8 +75,10 @@ func balanceLayers(r *balanceJSON) render.Table {
 
 func balanceProof(r *balanceJSON) render.Table {
 	v := &r.Verification
-	t := render.Table{Title: fmt.Sprintf("outputs before and after; tolerance %.3g relative to the largest", v.Tolerance),
-		Columns: []string{"inputs", "number", "absolute difference", "relative difference", "bit-identical"}}
+	t := render.Table{
+		Title:   fmt.Sprintf("outputs before and after; tolerance %.3g relative to the largest", v.Tolerance),
+		Columns: []string{"inputs", "number", "absolute difference", "relative difference", "bit-identical"},
+	}
 	for _, k := range v.Kinds {
 		t.Add(render.Text(k.Kind), render.Int(k.Inputs), optional(k.MaxAbs), optional(k.MaxRel), render.YesNo(k.BitIdentical))
 	}

@@ -35,8 +35,10 @@ func loadData(ctx context.Context, text string) (*dataset.Set, error) {
 
 // sigmoids are the operators of a head that keep the order of the scores that
 // enter it, so that these are the model's logits.
-var sigmoids = []string{"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Cast", "Identity", "ZipMap",
-	"Reshape", "Flatten", "Squeeze", "Hardmax", "Normalizer", "ArrayFeatureExtractor"}
+var sigmoids = []string{
+	"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Cast", "Identity", "ZipMap",
+	"Reshape", "Flatten", "Squeeze", "Hardmax", "Normalizer", "ArrayFeatureExtractor",
+}
 
 // scoring says which node's values are the scores of the examples.
 type scoring struct {

@@ -44,9 +44,11 @@ whether there is a graphics card, with advice where something faster can be had.
 }
 
 func diagnosis() *doctorJSON {
-	d := &doctorJSON{Schema: "relupath.doctor/1", Version: version(), Go: runtime.Version(), OS: runtime.GOOS,
+	d := &doctorJSON{
+		Schema: "relupath.doctor/1", Version: version(), Go: runtime.Version(), OS: runtime.GOOS,
 		Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), BLAS: blas.Find().Name(), Tried: filled(blas.Tried()),
-		Kernels: kernel.Vector(), GPU: gpu(), Advice: []string{}}
+		Kernels: kernel.Vector(), GPU: gpu(), Advice: []string{},
+	}
 	if !strings.Contains(strings.ToLower(d.BLAS), "openblas") {
 		d.Advice = append(d.Advice, "matrix products run in Go; OpenBLAS is about ten times as fast and is used when installed (Debian: apt install libopenblas0)")
 	}
@@ -69,8 +71,13 @@ func gpu() string {
 func doctorDocument(d *doctorJSON) *render.Document {
 	t := render.Table{Columns: []string{"", ""}}
 	for _, row := range [][2]string{
-		{"version", d.Version}, {"go", d.Go}, {"system", d.OS + "/" + d.Arch}, {"blas", d.BLAS},
-		{"tried", strings.Join(d.Tried, ", ")}, {"kernels", d.Kernels}, {"gpu", d.GPU},
+		{"version", d.Version},
+		{"go", d.Go},
+		{"system", d.OS + "/" + d.Arch},
+		{"blas", d.BLAS},
+		{"tried", strings.Join(d.Tried, ", ")},
+		{"kernels", d.Kernels},
+		{"gpu", d.GPU},
 	} {
 		t.Add(render.Text(row[0]), render.Text(row[1]))
 	}

@@ -108,8 +108,10 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	r := &evalJSON{Schema: "relupath.eval/1", origin: newOrigin(path, m), Data: set.Name(), Task: string(set.Task()),
-		Examples: set.Len(), Scores: at.name, Logits: at.logits, Margins: []percentileJSON{}, Warnings: filled(slices.Clone(m.Warnings))}
+	r := &evalJSON{
+		Schema: "relupath.eval/1", origin: newOrigin(path, m), Data: set.Name(), Task: string(set.Task()),
+		Examples: set.Len(), Scores: at.name, Logits: at.logits, Margins: []percentileJSON{}, Warnings: filled(slices.Clone(m.Warnings)),
+	}
 	e.report(r, percentiles)
 	return a.report(evalDocument(r), o.output)
 }

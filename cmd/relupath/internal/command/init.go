@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -100,47 +100,16 @@ func (o *initOptions) run(ctx context.Context, a *app) error {
 	return a.reportTo(to, initDocument(r))
 }
 
-// network draws the weights, layer by layer, each from a stream of its own, so
-// that a change of one width leaves the layers before it as they were.
+// network draws the weights.
 func (o *initOptions) network(ctx context.Context, seed uint64) (*dag.Network, error) {
-	var b dag.Builder
-	at := b.Input("input", o.widths[0])
-	last := len(o.widths) - 1
-	for k := 1; k <= last; k++ {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		name := fmt.Sprintf("fc%d", k)
-		in, out := o.widths[k-1], o.widths[k]
-		rng := rand.New(rand.NewPCG(seed, uint64(k)))
-		w := o.param(name+".weight", []int{out, in}, func() float64 { return rng.NormFloat64() / math.Sqrt(float64(in)) })
-		l := &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: w}, Rows: out, Cols: in}}
-		if !o.noBias {
-			bias := o.param(name+".bias", []int{out}, func() float64 { return 0 })
-			l.Stages = []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: bias}, Coef: 1}}}
-		}
-		at = b.Node(dag.Node{Name: name, Source: "Gemm", In: []int{at}, Shape: []int{out}, Op: l})
-		if k < last {
-			at = b.Activation(fmt.Sprintf("relu%d", k), at, 0)
-		}
+	opt := finetune.FreshOptions{Type: dag.Float32, Seed: seed}
+	if o.dtype == dag.Float64.String() {
+		opt.Type = dag.Float64
 	}
-	b.Output("output", at)
-	return b.Build()
-}
-
-func (o *initOptions) param(name string, shape []int, draw func() float64) *dag.Param {
-	if o.dtype == dag.Float32.String() {
-		v := make([]float32, dag.Size(shape))
-		for i := range v {
-			v[i] = float32(draw())
-		}
-		return dag.NewParam32(name, dag.Float32, shape, v)
+	if o.noBias {
+		opt.Bias = finetune.BiasNone
 	}
-	v := make([]float64, dag.Size(shape))
-	for i := range v {
-		v[i] = draw()
-	}
-	return dag.NewParam64(name, shape, v)
+	return finetune.Fresh(ctx, o.widths, opt)
 }
 
 func initDocument(r *initJSON) *render.Document {

@@ -112,8 +112,10 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 	}
 	d := inspectDocument(r)
 	if diagram := diagramOf(m.Net); diagram != nil {
-		d.Figures = []render.Figure{{Name: "network", Title: "Network",
-			Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram}}
+		d.Figures = []render.Figure{{
+			Name: "network", Title: "Network",
+			Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram,
+		}}
 	}
 	return errors.Join(a.report(d, o.output), a.plots(d, o.plots))
 }
@@ -138,8 +140,10 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 	g := n.Groups()
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
-		v := inspectedNode{ID: i, Name: nd.Name, Op: dag.Describe(nd), Source: nd.Source,
-			In: append([]int{}, nd.In...), Shape: append([]int{}, nd.Shape...), Zone: nd.Zone.String()}
+		v := inspectedNode{
+			ID: i, Name: nd.Name, Op: dag.Describe(nd), Source: nd.Source,
+			In: append([]int{}, nd.In...), Shape: append([]int{}, nd.Shape...), Zone: nd.Zone.String(),
+		}
 		rows := g.Rows[i]
 		if l, ok := nd.Op.(*dag.Linear); !ok || !l.Free() {
 			rows = nil

@@ -67,8 +67,10 @@ func TestReportsCompile(t *testing.T) {
 	inTestmodels(t)
 	var doc strings.Builder
 	doc.WriteString("\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,siunitx}\\begin{document}\n")
-	for i, line := range []string{"audit digits_residual.onnx --per-layer --measures all", "audit .", "audit --list",
-		"balance digits_residual.onnx --dry-run", "inspect usps_conv.onnx"} {
+	for i, line := range []string{
+		"audit digits_residual.onnx --per-layer --measures all", "audit .", "audit --list",
+		"balance digits_residual.onnx --dry-run", "inspect usps_conv.onnx",
+	} {
 		file := filepath.Join(t.TempDir(), "report.tex")
 		output(t, line+" --format latex"+map[bool]string{true: " --report ", false: " -o "}[strings.HasPrefix(line, "balance")]+file)
 		raw, err := os.ReadFile(file)

@@ -88,8 +88,10 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{a: a, b: b, threads: opt.Threads, sizes: sizes,
-		res: &Result{Samples: opt.Samples, BitIdentical: true}}
+	c := &comparison{
+		a: a, b: b, threads: opt.Threads, sizes: sizes,
+		res: &Result{Samples: opt.Samples, BitIdentical: true},
+	}
 	rng := rand.New(rand.NewPCG(opt.Seed, 0))
 	unit := edges(sizes)
 	for range opt.Samples {

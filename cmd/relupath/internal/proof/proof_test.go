@@ -109,8 +109,13 @@ func TestGivenInputsAreCompared(t *testing.T) {
 func TestNaNIsInfinitelyFar(t *testing.T) {
 	nan := math.NaN()
 	for _, k := range []struct{ y, z, want float64 }{
-		{1, 1, 0}, {nan, nan, 0}, {math.Inf(1), math.Inf(1), 0}, {1, nan, math.Inf(1)}, {nan, 1, math.Inf(1)},
-		{1, math.Inf(1), math.Inf(1)}, {3, 1, 2},
+		{1, 1, 0},
+		{nan, nan, 0},
+		{math.Inf(1), math.Inf(1), 0},
+		{1, nan, math.Inf(1)},
+		{nan, 1, math.Inf(1)},
+		{1, math.Inf(1), math.Inf(1)},
+		{3, 1, 2},
 	} {
 		var largest, diff float64
 		values([]float64{k.y}, []float64{k.z}, &largest, &diff)

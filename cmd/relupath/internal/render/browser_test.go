@@ -33,8 +33,10 @@ func dump(t *testing.T, path string, flags ...string) (dom, console string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	args := append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-		"--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir(), "--enable-logging=stderr", "--virtual-time-budget=3000"}, flags...)
+	args := append([]string{
+		"--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+		"--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir(), "--enable-logging=stderr", "--virtual-time-budget=3000",
+	}, flags...)
 	cmd := exec.CommandContext(ctx, browser(t), append(args, "--dump-dom", "file://"+path)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -82,8 +84,10 @@ func TestPageInABrowser(t *testing.T) {
 	ascending := "sum_log,zero_share,group_norm,tiny,share,group_norm,path_norm,path_norm,path_norm,margin"
 	descending := "margin,path_norm,path_norm,path_norm,group_norm,share,tiny,group_norm,zero_share,sum_log"
 	names := "group_norm,group_norm,margin,path_norm,path_norm,path_norm,share,sum_log,tiny,zero_share"
-	want := strings.Join([]string{"ascending:" + ascending, "descending:" + descending, "ascending:null:" + names,
-		"focus:true", "plot:true", "plot:true", "plot:true", "plot:true", "colour:rgb(27, 31, 36)", "wide:true"}, "|")
+	want := strings.Join([]string{
+		"ascending:" + ascending, "descending:" + descending, "ascending:null:" + names,
+		"focus:true", "plot:true", "plot:true", "plot:true", "plot:true", "colour:rgb(27, 31, 36)", "wide:true",
+	}, "|")
 	// A desk and the narrowest window that Chromium opens.
 	for _, size := range []string{"1200,900", "500,900"} {
 		dom, console := dump(t, path, "--window-size="+size)

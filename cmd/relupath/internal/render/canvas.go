@@ -26,8 +26,12 @@ var (
 	boxFill = color.RGBA{0xe3, 0xee, 0xfa, 0xff}
 	dimFill = color.RGBA{0xf1, 0xf3, 0xf5, 0xff}
 	palette = []color.RGBA{
-		{0x00, 0x72, 0xb2, 0xff}, {0xd5, 0x5e, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff},
-		{0xcc, 0x79, 0xa7, 0xff}, {0xe6, 0x9f, 0x00, 0xff}, {0x56, 0xb4, 0xe9, 0xff},
+		{0x00, 0x72, 0xb2, 0xff},
+		{0xd5, 0x5e, 0x00, 0xff},
+		{0x00, 0x9e, 0x73, 0xff},
+		{0xcc, 0x79, 0xa7, 0xff},
+		{0xe6, 0x9f, 0x00, 0xff},
+		{0x56, 0xb4, 0xe9, 0xff},
 	}
 	dashes = [][]vg.Length{nil, {5, 2}, {2, 2}, {6, 2, 2, 2}}
 )
@@ -49,8 +53,10 @@ func dashOf(series int) []vg.Length { return dashes[series/len(palette)%len(dash
 func translucent(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0x90} }
 
 func words(size vg.Length, c color.Color) text.Style {
-	return text.Style{Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
-		Handler: plot.DefaultTextHandler}
+	return text.Style{
+		Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
+		Handler: plot.DefaultTextHandler,
+	}
 }
 
 // newPlot returns an empty plot in this package's style.

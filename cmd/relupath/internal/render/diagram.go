@@ -56,8 +56,10 @@ func (d *Diagram) size() (w, h float64) {
 func (d *Diagram) draw(c canvas) error {
 	l := d.place()
 	at := func(i int) vg.Point {
-		return vg.Point{X: c.Min.X + 2 + vg.Length(l.lane[i])*(boxWidth+laneGap),
-			Y: c.Max.Y - 2 - boxHeight - vg.Length(l.rank[i])*(boxHeight+rankGap)}
+		return vg.Point{
+			X: c.Min.X + 2 + vg.Length(l.lane[i])*(boxWidth+laneGap),
+			Y: c.Max.Y - 2 - boxHeight - vg.Length(l.rank[i])*(boxHeight+rankGap),
+		}
 	}
 	for i, n := range d.Nodes {
 		for _, j := range n.In {
@@ -71,8 +73,13 @@ func (d *Diagram) draw(c canvas) error {
 		}
 		p := at(i)
 		rectangle(c, p.X, p.Y, p.X+boxWidth, p.Y+boxHeight, fill)
-		c.StrokeLines(draw.LineStyle{Color: frame, Width: 0.8}, []vg.Point{p, {X: p.X + boxWidth, Y: p.Y},
-			{X: p.X + boxWidth, Y: p.Y + boxHeight}, {X: p.X, Y: p.Y + boxHeight}, p})
+		c.StrokeLines(draw.LineStyle{Color: frame, Width: 0.8}, []vg.Point{
+			p,
+			{X: p.X + boxWidth, Y: p.Y},
+			{X: p.X + boxWidth, Y: p.Y + boxHeight},
+			{X: p.X, Y: p.Y + boxHeight},
+			p,
+		})
 		center := vg.Point{X: p.X + boxWidth/2, Y: p.Y + boxHeight - 3}
 		label(c, words(textSize, words1), center, n.Label, 28)
 		label(c, words(smallSize-0.5, soft), center.Add(vg.Point{Y: -12}), n.Detail, 34)

@@ -47,9 +47,11 @@ func TestFiguresAreFilesOfTheirType(t *testing.T) {
 }
 
 func TestEmptyFiguresAreDrawn(t *testing.T) {
-	for _, c := range []Chart{&Bars{}, &Bars{Categories: []string{"a"}, Series: []Series{{"s", nums(0)}}}, &Histograms{},
+	for _, c := range []Chart{
+		&Bars{}, &Bars{Categories: []string{"a"}, Series: []Series{{"s", nums(0)}}}, &Histograms{},
 		&Histograms{Rows: []HistogramRow{{"a", []Series{{"s", nums(2, 2)}}}}},
-		&Lines{}, &Lines{Series: []Series{{"s", nums(math.NaN())}, {"t", nums(3)}}}, &Diagram{}} {
+		&Lines{}, &Lines{Series: []Series{{"s", nums(math.NaN())}, {"t", nums(3)}}}, &Diagram{},
+	} {
 		var b bytes.Buffer
 		if err := WriteFigure(&b, &Figure{Name: "x", Chart: c}, "svg"); err != nil {
 			t.Errorf("%#v: %v", c, err)

@@ -36,16 +36,20 @@ func sample() *Document {
 	facts.Add(Text("parameters"), Int(269322))
 	facts.Add(Text("paths"), Big(paths))
 	facts.Add(Text("widths"), Text(Dims([]int{-1, 784})))
-	data := map[string]any{"x": NewValue(scaled.New(12.5)), "big": NewValue(scaled.FromLog2(4000.5)),
+	data := map[string]any{
+		"x": NewValue(scaled.New(12.5)), "big": NewValue(scaled.FromLog2(4000.5)),
 		"small": NewValue(scaled.FromLog2(-4000.5)), "zero": NewValue(scaled.Num{}),
-		"nan": NewValue(scaled.New(math.NaN())), "negative": NewValue(scaled.New(-2))}
+		"nan": NewValue(scaled.New(math.NaN())), "negative": NewValue(scaled.New(-2)),
+	}
 	records := measures
 	measures.Bars(3)
 	measures.Rows[0][3] = measures.Rows[0][3].Marked(Worst)
 	measures.Rows[3][3] = measures.Rows[3][3].Marked(Best)
 	records.Title = ""
-	return &Document{Title: "sample", Data: data, Records: &records, Tables: []Table{facts, measures},
-		Notes: []string{"note: 100% of a_b | c"}}
+	return &Document{
+		Title: "sample", Data: data, Records: &records, Tables: []Table{facts, measures},
+		Notes: []string{"note: 100% of a_b | c"},
+	}
 }
 
 func nums(x ...float64) []scaled.Num {
@@ -70,15 +74,20 @@ func figures() []Figure {
 	return []Figure{
 		{Name: "layers", Title: "Layers", Caption: "The norm of each layer.", Chart: &Bars{
 			Categories: []string{"fc1", "fc2", "a_layer_with_a_very_long_name_of_an_exporter"}, Axis: "norm (1)",
-			Series: []Series{{"frobenius", nums(12, 7.5, 3)}, {"spectral", nums(4, math.NaN(), 1)}}}},
+			Series: []Series{{"frobenius", nums(12, 7.5, 3)}, {"spectral", nums(4, math.NaN(), 1)}},
+		}},
 		{Name: "incoming", Title: "Incoming norms", Caption: "Before and after.", Chart: &Histograms{
 			Axis: "incoming 2-norm of a unit", Rows: []HistogramRow{
 				{"fc1", []Series{{"before", normal(200, 0.01)}, {"after", normal(200, 1)}}},
-				{"fc2", []Series{{"before", normal(50, 90)}, {"after", append(normal(50, 1), scaled.Num{})}}}}}},
+				{"fc2", []Series{{"before", normal(50, 90)}, {"after", append(normal(50, 1), scaled.Num{})}}},
+			},
+		}},
 		{Name: "time", Title: "Over time", Caption: "Checkpoints.", Chart: &Lines{
 			XAxis: "checkpoint", YAxis: "value", Series: []Series{
 				{"path_norm(1)", []scaled.Num{scaled.FromLog2(4000), scaled.FromLog2(4010), scaled.FromLog2(4013)}},
-				{"path_norm(2)", []scaled.Num{scaled.FromLog2(2000), {}, scaled.FromLog2(2013)}}}}},
+				{"path_norm(2)", []scaled.Num{scaled.FromLog2(2000), {}, scaled.FromLog2(2013)}},
+			},
+		}},
 		{Name: "network", Title: "Network", Caption: "A residual block.", Chart: &Diagram{Nodes: []DiagramNode{
 			{Label: "x", Detail: "input 784", Muted: true},
 			{Label: "fc1", Detail: "Linear 64x784 +bias", In: []int{0}},
@@ -88,7 +97,8 @@ func figures() []Figure {
 			{Label: "left", Detail: "Linear 5x64", In: []int{4}},
 			{Label: "right", Detail: "Linear 5x64", In: []int{4}},
 			{Label: "concat", Detail: "Concat 10", In: []int{5, 6}},
-			{Label: "softmax", Detail: "Softmax", In: []int{7}, Muted: true}}}},
+			{Label: "softmax", Detail: "Softmax", In: []int{7}, Muted: true},
+		}}},
 	}
 }
 
@@ -208,8 +218,12 @@ func TestHTMLNeedsNothingElse(t *testing.T) {
 func TestRanksOrderAnyMagnitude(t *testing.T) {
 	tab := Table{Columns: []string{"x"}}
 	huge, _ := new(big.Int).SetString("1"+strings.Repeat("0", 400), 10)
-	for _, c := range []Cell{Big(huge), Number(scaled.FromLog2(-4000)), Float(-1), Int(3), {}, Float(2.5),
-		Number(scaled.FromLog2(4000)), Text("b"), Text("a")} {
+	for _, c := range []Cell{
+		Big(huge), Number(scaled.FromLog2(-4000)), Float(-1), Int(3),
+		{},
+		Float(2.5),
+		Number(scaled.FromLog2(4000)), Text("b"), Text("a"),
+	} {
 		tab.Add(c)
 	}
 	// 10^400 lies between 3 and 2^4000, which is about 10^1204.
