@@ -154,8 +154,10 @@ func (o *op) convOperands() (v *value, w *tensor, err error) {
 // automatic padding; the window's end padding takes up what is left over.
 func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
 	n := len(in)
-	w := dag.Window{In: make([]int, n), Kernel: g.kernel, Stride: g.stride, Dilation: g.dilation,
-		Before: make([]int, n), After: make([]int, n)}
+	w := dag.Window{
+		In: make([]int, n), Kernel: g.kernel, Stride: g.stride, Dilation: g.dilation,
+		Before: make([]int, n), After: make([]int, n),
+	}
 	extra, given := o.ints("output_padding"), o.ints("output_shape")
 	if len(extra) != 0 && len(extra) != n || len(given) != 0 && len(given) < n {
 		return w, refuse("", "output_padding %v and output_shape %v for %d spatial axes", extra, given, n)

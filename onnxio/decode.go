@@ -31,14 +31,18 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 	order, unused := live(t)
 	if k := unversioned(f); k >= 0 {
 		n := &f.Graph.Nodes[k]
-		return nil, &UnsupportedError{Path: path, Obstacles: []Obstacle{{Node: nodeLabel(n, k), Op: opLabel(n),
+		return nil, &UnsupportedError{Path: path, Obstacles: []Obstacle{{
+			Node: nodeLabel(n, k), Op: opLabel(n),
 			Reason: fmt.Sprintf("the file (IR version %d) does not say which version of the operators it means", f.Model.IRVersion),
-			Remedy: "export it again with IR version 3 or newer, which names an operator set"}}}
+			Remedy: "export it again with IR version 3 or newer, which names an operator set",
+		}}}
 	}
 	l := lowerGraph(f, order, opt)
 	if len(l.obstacles) == 0 && len(l.outputs) == 0 {
-		l.obstacle(Obstacle{Node: f.Graph.Outputs[0].Name, Op: "graph output",
-			Reason: "no output of the model holds numbers that can be computed"})
+		l.obstacle(Obstacle{
+			Node: f.Graph.Outputs[0].Name, Op: "graph output",
+			Reason: "no output of the model holds numbers that can be computed",
+		})
 	}
 	m := &Model{file: f, path: path}
 	m.describe(f, l)
@@ -235,9 +239,11 @@ func (l *lowering) headsOnly(net *dag.Network, from []int) {
 		if _, ok := nd.Op.(*dag.Func); ok && next[i] >= 0 {
 			weights := &net.Nodes[next[i]]
 			k := l.origin[from[i]]
-			l.obstacles = append(l.obstacles, placed{Obstacle{Node: nodeLabel(&l.graph.Nodes[k], k), Op: opLabel(&l.graph.Nodes[k]),
+			l.obstacles = append(l.obstacles, placed{Obstacle{
+				Node: nodeLabel(&l.graph.Nodes[k], k), Op: opLabel(&l.graph.Nodes[k]),
 				Reason: fmt.Sprintf("%s, and weights follow it in %s", l.because[from[i]], weights.Label()),
-				Remedy: "only ReLU-like activations may stand between layers; cut the model before this node to measure the part up to it"}, k})
+				Remedy: "only ReLU-like activations may stand between layers; cut the model before this node to measure the part up to it",
+			}, k})
 		}
 		if nd.Zone == dag.Head && weighs(nd) {
 			next[i] = i

@@ -282,8 +282,10 @@ func (e *exporter) repoint(at *site, name string) error {
 }
 
 func storedType(t dag.DType) wire.DataType {
-	return [...]wire.DataType{dag.Float32: wire.Float32, dag.Float64: wire.Float64,
-		dag.Float16: wire.Float16, dag.BFloat16: wire.BFloat16}[t]
+	return [...]wire.DataType{
+		dag.Float32: wire.Float32, dag.Float64: wire.Float64,
+		dag.Float16: wire.Float16, dag.BFloat16: wire.BFloat16,
+	}[t]
 }
 
 // block is how many numbers are encoded at a time.

@@ -28,10 +28,16 @@ func TestFoldPair(t *testing.T) {
 		{"uint8 wraps below 0", "Sub", intsOf(wire.Uint8, one, 3), intsOf(wire.Uint8, one, 5), []float64{254}, wire.Uint8},
 		{"uint16 product wraps", "Mul", intsOf(wire.Uint16, one, 300), intsOf(wire.Uint16, one, 300), []float64{24464}, wire.Uint16},
 		{"int32 product wraps", "Mul", intsOf(wire.Int32, one, 1<<20), intsOf(wire.Int32, one, 1<<12), []float64{0}, wire.Int32},
-		{"integers divide towards zero", "Div", intsOf(wire.Int64, []int{4}, 7, -7, 7, -7), intsOf(wire.Int64, []int{4}, 2, 2, -2, -2),
-			[]float64{3, -3, -3, 3}, wire.Int64},
-		{"the remainder has the divisor's sign", "Mod", intsOf(wire.Int64, []int{4}, 7, -7, 7, -7), intsOf(wire.Int64, []int{4}, 3, 3, -3, -3),
-			[]float64{1, 2, -2, -1}, wire.Int64},
+		{
+			"integers divide towards zero", "Div", intsOf(wire.Int64, []int{4}, 7, -7, 7, -7), intsOf(wire.Int64, []int{4}, 2, 2, -2, -2),
+			[]float64{3, -3, -3, 3},
+			wire.Int64,
+		},
+		{
+			"the remainder has the divisor's sign", "Mod", intsOf(wire.Int64, []int{4}, 7, -7, 7, -7), intsOf(wire.Int64, []int{4}, 3, 3, -3, -3),
+			[]float64{1, 2, -2, -1},
+			wire.Int64,
+		},
 		{"uint64 above 2^63", "Greater", intsOf(wire.Uint64, one, -1), intsOf(wire.Uint64, one, 1), []float64{1}, wire.Bool},
 		{"negative power of an integer", "Pow", intsOf(wire.Int64, []int{3}, 2, 1, -1), intsOf(wire.Int64, one, -3), []float64{0, 1, -1}, wire.Int64},
 		{"float32 rounds", "Add", floatsOf(wire.Float32, one, 1), floatsOf(wire.Float32, one, 0x1p-25), []float64{1}, wire.Float32},
@@ -41,8 +47,11 @@ func TestFoldPair(t *testing.T) {
 		{"bfloat16 rounds", "Add", floatsOf(wire.BFloat16, one, 256), floatsOf(wire.BFloat16, one, 1), []float64{256}, wire.BFloat16},
 		{"quotient of zeros", "Div", floatsOf(wire.Float32, one, 0), floatsOf(wire.Float32, one, 0), []float64{math.NaN()}, wire.Float32},
 		{"a maximum keeps NaN", "Max", floatsOf(wire.Float32, one, math.NaN()), floatsOf(wire.Float32, one, 1), []float64{math.NaN()}, wire.Float32},
-		{"broadcasting", "Sub", floatsOf(wire.Float32, []int{2, 1}, 1, 2), floatsOf(wire.Float32, []int{3}, 1, 2, 3),
-			[]float64{0, -1, -2, 1, 0, -1}, wire.Float32},
+		{
+			"broadcasting", "Sub", floatsOf(wire.Float32, []int{2, 1}, 1, 2), floatsOf(wire.Float32, []int{3}, 1, 2, 3),
+			[]float64{0, -1, -2, 1, 0, -1},
+			wire.Float32,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := foldPair(c.op, c.a, c.b)

@@ -31,8 +31,10 @@ func WriteNetwork(w io.Writer, net *dag.Network) error {
 		}
 	}
 	g.outputs()
-	m := &wire.Model{IRVersion: freshIR, ProducerName: "relupath",
-		OpsetImports: []wire.Opset{{Version: freshOpset}}}
+	m := &wire.Model{
+		IRVersion: freshIR, ProducerName: "relupath",
+		OpsetImports: []wire.Opset{{Version: freshOpset}},
+	}
 	_, err := wire.Build(w, m, &g.graph)
 	return err
 }
@@ -65,9 +67,11 @@ type stored struct {
 
 func newFresh(net *dag.Network) *fresh {
 	n := len(net.Nodes)
-	g := &fresh{net: net, typ: freshType(net), taken: map[string]bool{}, value: make([]string, n),
+	g := &fresh{
+		net: net, typ: freshType(net), taken: map[string]bool{}, value: make([]string, n),
 		port: make([]string, n), constant: make([]bool, n),
-		initializers: map[stored]string{}, integers: map[string]string{}}
+		initializers: map[stored]string{}, integers: map[string]string{},
+	}
 	g.graph.Name = "network"
 	uses := make([]int, n)
 	for _, p := range net.Outputs {
@@ -111,8 +115,10 @@ func freshType(net *dag.Network) dag.DType {
 }
 
 func (g *fresh) info(p dag.Port) wire.ValueInfo {
-	v := wire.ValueInfo{Name: p.Name, Tensor: true, ElemType: storedType(g.typ), HasShape: true,
-		Dims: []wire.Dim{{Param: "batch"}}}
+	v := wire.ValueInfo{
+		Name: p.Name, Tensor: true, ElemType: storedType(g.typ), HasShape: true,
+		Dims: []wire.Dim{{Param: "batch"}},
+	}
 	for _, d := range g.net.Nodes[p.Node].Shape {
 		v.Dims = append(v.Dims, wire.Dim{Known: true, Value: int64(d)})
 	}
@@ -255,8 +261,10 @@ func (g *fresh) outputs() {
 		if g.port[p.Node] != "" && !g.constant[p.Node] && g.rename(v, p.Name) {
 			continue
 		}
-		g.graph.Nodes = append(g.graph.Nodes, wire.Node{Name: g.name(p.Name + "/Identity"), OpType: "Identity",
-			Inputs: []string{v}, Outputs: []string{p.Name}})
+		g.graph.Nodes = append(g.graph.Nodes, wire.Node{
+			Name: g.name(p.Name + "/Identity"), OpType: "Identity",
+			Inputs: []string{v}, Outputs: []string{p.Name},
+		})
 	}
 }
 

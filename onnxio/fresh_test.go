@@ -53,8 +53,10 @@ func TestWriteNetwork(t *testing.T) {
 func TestWriteNetworkHead(t *testing.T) {
 	var b dag.Builder
 	x := b.Input("x", 2)
-	b.Output("y", b.Node(dag.Node{Name: "squash", Source: "Sigmoid", In: []int{x}, Shape: []int{2},
-		Op: &dag.Func{Apply: func(dst []float64, in ...[]float64) {}}}))
+	b.Output("y", b.Node(dag.Node{
+		Name: "squash", Source: "Sigmoid", In: []int{x}, Shape: []int{2},
+		Op: &dag.Func{Apply: func(dst []float64, in ...[]float64) {}},
+	}))
 	n, err := b.Build()
 	if err != nil {
 		t.Fatal(err)

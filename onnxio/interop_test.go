@@ -123,8 +123,10 @@ func newCase(t *testing.T, name string, original *string, exported string) *inte
 		t.Fatalf("%s: %v", name, err)
 	}
 	defer m.Close()
-	c := &interopCase{Name: name, Original: original, Exported: exported,
-		Inputs: map[string]interopInput{}, Outputs: map[string][]any{}, Tolerance: 1e-4}
+	c := &interopCase{
+		Name: name, Original: original, Exported: exported,
+		Inputs: map[string]interopInput{}, Outputs: map[string][]any{}, Tolerance: 1e-4,
+	}
 	if original != nil && isHalf(m.Net) {
 		// ONNX Runtime keeps float16 values between operators.
 		c.Tolerance = 2e-2

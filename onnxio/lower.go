@@ -61,11 +61,10 @@ type placed struct {
 // op is one operator being lowered.
 type op struct {
 	*lowering
-	index  int
-	node   *wire.Node
-	opset  int64
-	in     []*value
-	tensor []string
+	index int
+	node  *wire.Node
+	opset int64
+	in    []*value
 }
 
 // lowerer lowers one operator.
@@ -130,8 +129,10 @@ func domain(d string) string {
 
 func (l *lowering) initializers() {
 	for i := range l.graph.SparseInitializers {
-		l.obstacle(Obstacle{Node: l.graph.SparseInitializers[i].Values.Name, Op: "initializer",
-			Reason: "it is stored as a sparse tensor", Remedy: "store it as a dense tensor"})
+		l.obstacle(Obstacle{
+			Node: l.graph.SparseInitializers[i].Values.Name, Op: "initializer",
+			Reason: "it is stored as a sparse tensor", Remedy: "store it as a dense tensor",
+		})
 	}
 	for i := range l.graph.Initializers {
 		t := &l.graph.Initializers[i]
@@ -197,9 +198,11 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	if l.spent > maxSpent {
 		if l.spent != math.MaxInt { // reported once
 			l.spent = math.MaxInt
-			l.obstacle(Obstacle{Node: nodeLabel(n, k), Op: opLabel(n),
+			l.obstacle(Obstacle{
+				Node: nodeLabel(n, k), Op: opLabel(n),
 				Reason: fmt.Sprintf("constants and reindexings of more than %d elements come before it", maxSpent),
-				Remedy: "simplify the model before export"})
+				Remedy: "simplify the model before export",
+			})
 		}
 		return
 	}

@@ -30,8 +30,10 @@ type malformed struct {
 // small is a sound model that the malformed ones are made from: its fields are
 // changed one at a time.
 func small(extra ...field) []byte {
-	return pbModel(8, 17, append([]field{pbInput("x", -1, 3), pbOutput("y", -1, 3),
-		pbNode("MatMul", "mm", names("x", "W"), names("y"))}, extra...)...)
+	return pbModel(8, 17, append([]field{
+		pbInput("x", -1, 3), pbOutput("y", -1, 3),
+		pbNode("MatMul", "mm", names("x", "W"), names("y")),
+	}, extra...)...)
 }
 
 // externalTensor has 9 numbers in another file.
@@ -107,68 +109,104 @@ func malformedModels() []malformed {
 		{name: "length beyond the file", model: append(bytes.Clone(sound), 0x3a, 0xff, 0xff, 0xff, 0xff, 0x07), want: "truncated"},
 		{name: "field number 0", model: append(bytes.Clone(sound), 0x00, 0x00), want: "byte"},
 		{name: "an overlong varint", model: append(bytes.Clone(sound), bytes.Repeat([]byte{0xff}, 11)...), want: "byte"},
-		{name: "cycle", want: `node "b" (Relu): it depends on itself: node "b" (Relu) -> node "a" (Relu) -> node "b" (Relu)`,
+		{
+			name: "cycle", want: `node "b" (Relu): it depends on itself: node "b" (Relu) -> node "a" (Relu) -> node "b" (Relu)`,
 			model: pbModel(8, 17, pbInput("x", 3), pbOutput("y", 3),
-				pbNode("Relu", "a", names("y"), names("h")), pbNode("Relu", "b", names("h"), names("y")))},
-		{name: "self edge", want: `node "a" (Relu): it depends on itself`,
-			model: pbModel(8, 17, pbInput("x", 3), pbOutput("y", 3), pbNode("Relu", "a", names("y"), names("y")))},
+				pbNode("Relu", "a", names("y"), names("h")), pbNode("Relu", "b", names("h"), names("y"))),
+		},
+		{
+			name: "self edge", want: `node "a" (Relu): it depends on itself`,
+			model: pbModel(8, 17, pbInput("x", 3), pbOutput("y", 3), pbNode("Relu", "a", names("y"), names("y"))),
+		},
 		{name: "unknown name", want: `node "mm" (MatMul): input "W" is produced by no node and is no graph input or initializer`, model: small()},
 		{name: "two producers", want: `output "y" is produced by node #0 already`, model: small(w, pbNode("Relu", "r", names("x"), names("y")))},
 		{name: "duplicate initializer", want: `initializer "W" occurs twice`, model: small(w, w)},
 		{name: "duplicate input", want: `graph input "x" occurs twice`, model: small(w, pbInput("x", -1, 3))},
 		{name: "unnamed initializer", want: "initializer 1 has no name", model: small(w, pbInitializer("", []int64{1}, 1))},
 		{name: "negative dims", want: `tensor "W"`, model: small(pbMessage(5, append(header(-3, -3), pbBytes(9, make([]byte, 36)))...))},
-		{name: "dims of 2 GB without data", want: "dims [3 178956970] of float32 want 2147483640",
-			model: small(pbMessage(5, append(header(3, 178956970), pbBytes(9, make([]byte, 36)))...))},
-		{name: "dims beyond any memory", want: "have too many elements",
-			model: small(pbMessage(5, append(header(1<<40, 1<<40), pbBytes(9, make([]byte, 36)))...))},
+		{
+			name: "dims of 2 GB without data", want: "dims [3 178956970] of float32 want 2147483640",
+			model: small(pbMessage(5, append(header(3, 178956970), pbBytes(9, make([]byte, 36)))...)),
+		},
+		{
+			name: "dims beyond any memory", want: "have too many elements",
+			model: small(pbMessage(5, append(header(1<<40, 1<<40), pbBytes(9, make([]byte, 36)))...)),
+		},
 		{name: "too little data", want: "raw_data holds 32 bytes, dims [3 3] of float32 want 36", model: small(pbMessage(5, append(header(3, 3), pbBytes(9, make([]byte, 32)))...))},
-		{name: "data stored twice", want: "elements are stored twice",
-			model: small(pbMessage(5, append(header(3, 3), pbBytes(9, make([]byte, 36)), pbFloat(4, 1))...))},
+		{
+			name: "data stored twice", want: "elements are stored twice",
+			model: small(pbMessage(5, append(header(3, 3), pbBytes(9, make([]byte, 36)), pbFloat(4, 1))...)),
+		},
 		{name: "segments", want: "stored in segments", model: small(pbMessage(5, append(header(3, 3), pbMessage(3, pbInt(1, 0)))...))},
 		{name: "integer weights", want: `node "mm" (MatMul)`, model: small(pbMessage(5, append(tensorHeader("W", 6, []int64{3, 3}), pbBytes(9, make([]byte, 36)))...))},
-		{name: "wrong width", want: `node "mm" (MatMul): a weight of 2 x 3 does not fit a value of shape [batch 3]`,
-			model: small(pbInitializer("W", []int64{2, 3}, ramp(6)...))},
-		{name: "sparse initializer", want: `node "W" (initializer): it is stored as a sparse tensor`,
-			model: small(pbMessage(15, pbMessage(1, tensorFields("W", []int64{1}, 1)...), pbInt(3, 3), pbInt(3, 3)))},
+		{
+			name: "wrong width", want: `node "mm" (MatMul): a weight of 2 x 3 does not fit a value of shape [batch 3]`,
+			model: small(pbInitializer("W", []int64{2, 3}, ramp(6)...)),
+		},
+		{
+			name: "sparse initializer", want: `node "W" (initializer): it is stored as a sparse tensor`,
+			model: small(pbMessage(15, pbMessage(1, tensorFields("W", []int64{1}, 1)...), pbInt(3, 3), pbInt(3, 3))),
+		},
 		{name: "open dimension", want: `x=1x28`, model: pbModel(8, 17, pbInput("x", -1, -1), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y")))},
-		{name: "huge input", want: "has too many elements",
-			model: pbModel(8, 17, pbInput("x", -1, 1<<31, 1<<31), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y")))},
-		{name: "a constant of 2^40 numbers", want: `node "fill" (ConstantOfShape)`,
+		{
+			name: "huge input", want: "has too many elements",
+			model: pbModel(8, 17, pbInput("x", -1, 1<<31, 1<<31), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y"))),
+		},
+		{
+			name: "a constant of 2^40 numbers", want: `node "fill" (ConstantOfShape)`,
 			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3),
 				pbMessage(5, append(tensorHeader("s", 7, []int64{2}), pbInt(7, 1<<20), pbInt(7, 1<<20))...),
-				pbNode("ConstantOfShape", "fill", names("s"), names("c")), pbNode("Add", "add", names("x", "c"), names("y")))},
-		{name: "a range of 2^60 numbers", want: `node "count" (Range)`,
+				pbNode("ConstantOfShape", "fill", names("s"), names("c")), pbNode("Add", "add", names("x", "c"), names("y"))),
+		},
+		{
+			name: "a range of 2^60 numbers", want: `node "count" (Range)`,
 			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3),
 				pbInitializer("a", nil, 0), pbInitializer("b", nil, 1e18), pbInitializer("c", nil, 1),
-				pbNode("Range", "count", names("a", "b", "c"), names("r")), pbNode("Add", "add", names("x", "r"), names("y")))},
-		{name: "expanded to 2^40 numbers", want: `node "wide" (Expand)`,
+				pbNode("Range", "count", names("a", "b", "c"), names("r")), pbNode("Add", "add", names("x", "r"), names("y"))),
+		},
+		{
+			name: "expanded to 2^40 numbers", want: `node "wide" (Expand)`,
 			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3),
 				pbMessage(5, append(tensorHeader("s", 7, []int64{3}), pbInt(7, 1<<20), pbInt(7, 1<<20), pbInt(7, 3))...),
-				pbNode("Expand", "wide", names("x", "s"), names("y")))},
-		{name: "padded to 2^40 numbers", want: `node "wide" (Pad)`,
+				pbNode("Expand", "wide", names("x", "s"), names("y"))),
+		},
+		{
+			name: "padded to 2^40 numbers", want: `node "wide" (Pad)`,
 			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3),
 				pbMessage(5, append(tensorHeader("p", 7, []int64{4}), pbInt(7, 0), pbInt(7, 0), pbInt(7, 0), pbInt(7, 1<<40))...),
-				pbNode("Pad", "wide", names("x", "p"), names("y")))},
-		{name: "a pool of any size", want: `node "pool" (MaxPool)`,
+				pbNode("Pad", "wide", names("x", "p"), names("y"))),
+		},
+		{
+			name: "a pool of any size", want: `node "pool" (MaxPool)`,
 			model: pbModel(8, 17, pbInput("x", -1, 1, 1<<13, 1<<13), pbOutput("y", -1, 1, 1, 1),
-				pbNode("MaxPool", "pool", names("x"), names("y"), attrOfInts("kernel_shape", 1<<12, 1<<12)))},
+				pbNode("MaxPool", "pool", names("x"), names("y"), attrOfInts("kernel_shape", 1<<12, 1<<12))),
+		},
 		{name: "more edges than a graph may have", want: "the graph has more than", model: pbModel(8, 17, wide...)},
 		{name: "subgraphs 10,000 deep", want: "subgraphs are nested more than", model: fields(pbInt(1, 8), pbBytes(7, nestedGraph(10000)))},
-		{name: "a function that calls itself", want: "local functions call each other more than",
+		{
+			name: "a function that calls itself", want: "local functions call each other more than",
 			model: withFunctions(pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3),
 				pbNode("F", "f", names("x"), names("y"), pbString(7, "local"))),
-				pbFunction("F", names("a"), names("b"), nil, pbNodeFields("F", "again", names("a"), names("b"), pbString(7, "local"))))},
-		{name: "functions that double", want: "local functions",
+				pbFunction("F", names("a"), names("b"), nil, pbNodeFields("F", "again", names("a"), names("b"), pbString(7, "local")))),
+		},
+		{
+			name: "functions that double", want: "local functions",
 			model: withFunctions(pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3),
-				pbNode("F0", "f", names("x"), names("y"), pbString(7, "local"))), doubling...)},
-		{name: "no operator set", want: `node "mm" (MatMul): the file (IR version 8) does not say which version`,
-			model: fields(pbInt(1, 8), pbMessage(7, pbInput("x", -1, 3), pbOutput("y", -1, 3), w, pbNode("MatMul", "mm", names("x", "W"), names("y"))))},
-		{name: "an operator of nobody", want: `node "odd" (com.acme.Relu): the operator is not supported`,
-			model: pbModel(8, 17, pbInput("x", 3), pbOutput("y", 3), pbNode("Relu", "odd", names("x"), names("y"), pbString(7, "com.acme")))},
-		{name: "a branch", want: `node "if" (If)`,
+				pbNode("F0", "f", names("x"), names("y"), pbString(7, "local"))), doubling...),
+		},
+		{
+			name: "no operator set", want: `node "mm" (MatMul): the file (IR version 8) does not say which version`,
+			model: fields(pbInt(1, 8), pbMessage(7, pbInput("x", -1, 3), pbOutput("y", -1, 3), w, pbNode("MatMul", "mm", names("x", "W"), names("y")))),
+		},
+		{
+			name: "an operator of nobody", want: `node "odd" (com.acme.Relu): the operator is not supported`,
+			model: pbModel(8, 17, pbInput("x", 3), pbOutput("y", 3), pbNode("Relu", "odd", names("x"), names("y"), pbString(7, "com.acme"))),
+		},
+		{
+			name: "a branch", want: `node "if" (If)`,
 			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("If", "if", names("x"), names("y"),
-				pbMessage(5, pbString(1, "then_branch"), pbMessage(6, pbOutput("x", 3)), pbInt(20, 5))))},
+				pbMessage(5, pbString(1, "then_branch"), pbMessage(6, pbOutput("x", 3)), pbInt(20, 5)))),
+		},
 		{name: "external data: absolute path", want: "lies outside the model's folder", model: small(externalTensor("location", "/etc/passwd"))},
 		{name: "external data: path escape", want: "lies outside the model's folder", model: small(externalTensor("location", "../../../etc/passwd"))},
 		{name: "external data: backslashes", want: "lies outside the model's folder", model: small(externalTensor("location", `..\secret.bin`))},
@@ -176,12 +214,18 @@ func malformedModels() []malformed {
 		{name: "external data: no location", want: "location", model: small(externalTensor("offset", "0"))},
 		{name: "external data: a folder", want: "not a regular file", model: small(externalTensor("location", "."))},
 		{name: "external data: too short", want: "which has 8", data: make([]byte, 8), model: small(externalTensor("location", "model.bin"))},
-		{name: "external data: offset beyond the file", want: "which has 36", data: make([]byte, 36),
-			model: small(externalTensor("location", "model.bin", "offset", "9223372036854775800"))},
-		{name: "external data: negative offset", want: "is not a size", data: make([]byte, 36),
-			model: small(externalTensor("location", "model.bin", "offset", "-4"))},
-		{name: "external data: wrong length", want: "want 36", data: make([]byte, 36),
-			model: small(externalTensor("location", "model.bin", "length", "4"))},
+		{
+			name: "external data: offset beyond the file", want: "which has 36", data: make([]byte, 36),
+			model: small(externalTensor("location", "model.bin", "offset", "9223372036854775800")),
+		},
+		{
+			name: "external data: negative offset", want: "is not a size", data: make([]byte, 36),
+			model: small(externalTensor("location", "model.bin", "offset", "-4")),
+		},
+		{
+			name: "external data: wrong length", want: "want 36", data: make([]byte, 36),
+			model: small(externalTensor("location", "model.bin", "length", "4")),
+		},
 	}
 }
 

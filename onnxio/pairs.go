@@ -24,12 +24,18 @@ type pair struct {
 // a narrower type, rounded once at the end, is correctly rounded (Figueroa,
 // When is double rounding innocuous?, SIGNUM 1995).
 var pairs = map[string]pair{
-	"Add": {float: func(x, y float64) float64 { return x + y },
-		integer: func(x, y int64, _ bool) int64 { return x + y }},
-	"Sub": {float: func(x, y float64) float64 { return x - y },
-		integer: func(x, y int64, _ bool) int64 { return x - y }},
-	"Mul": {float: func(x, y float64) float64 { return x * y },
-		integer: func(x, y int64, _ bool) int64 { return x * y }, neutral: 1},
+	"Add": {
+		float:   func(x, y float64) float64 { return x + y },
+		integer: func(x, y int64, _ bool) int64 { return x + y },
+	},
+	"Sub": {
+		float:   func(x, y float64) float64 { return x - y },
+		integer: func(x, y int64, _ bool) int64 { return x - y },
+	},
+	"Mul": {
+		float:   func(x, y float64) float64 { return x * y },
+		integer: func(x, y int64, _ bool) int64 { return x * y }, neutral: 1,
+	},
 	"Div":            {float: func(x, y float64) float64 { return x / y }, integer: quotient, neutral: 1},
 	"Mod":            {float: math.Mod, integer: modulo, neutral: noNeutral},
 	"Pow":            {float: math.Pow, integer: power, neutral: 1},

@@ -25,8 +25,10 @@ var reductions = map[string]reduction{
 	"ReduceMax":  {since: 18, fold: func(x []float64) float64 { return extremeOf(x, larger) }},
 	"ReduceMin":  {since: 18, fold: func(x []float64) float64 { return extremeOf(x, smaller) }},
 	"ReduceL1":   {since: 18, linear: func(int) float64 { return 1 }, fold: absSumOf},
-	"ReduceL2": {since: 18, fold: func(x []float64) float64 { return math.Sqrt(squareSumOf(x)) },
-		reason: "the Euclidean norm is not piecewise linear"},
+	"ReduceL2": {
+		since: 18, fold: func(x []float64) float64 { return math.Sqrt(squareSumOf(x)) },
+		reason: "the Euclidean norm is not piecewise linear",
+	},
 	"ReduceSumSquare": {since: 18, fold: squareSumOf, reason: "a sum of squares is homogeneous of degree 2"},
 	"ReduceProd":      {since: 18, fold: productOf, reason: "a product of activations is not homogeneous of degree 1"},
 	"ReduceLogSum":    {since: 18, fold: func(x []float64) float64 { return math.Log(sumOf(x)) }, reason: "a logarithm is not homogeneous"},

@@ -65,8 +65,10 @@ func (t *tensor) scalar() bool { return t.size() == 1 }
 func (t *tensor) dataType() wire.DataType {
 	switch {
 	case t.kind == floating:
-		return [...]wire.DataType{dag.Float32: wire.Float32, dag.Float64: wire.Float64,
-			dag.Float16: wire.Float16, dag.BFloat16: wire.BFloat16}[t.typ]
+		return [...]wire.DataType{
+			dag.Float32: wire.Float32, dag.Float64: wire.Float64,
+			dag.Float16: wire.Float16, dag.BFloat16: wire.BFloat16,
+		}[t.typ]
 	case t.kind == boolean:
 		return wire.Bool
 	case t.elem == wire.Undefined:

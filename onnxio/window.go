@@ -74,8 +74,10 @@ func (g *geometry) extent(i int) int { return (g.kernel[i]-1)*g.dilation[i] + 1 
 // operand or the padding before it.
 func (g *geometry) window(in []int, ceil bool) (dag.Window, error) {
 	n := len(in)
-	w := dag.Window{In: in, Kernel: g.kernel, Stride: g.stride, Dilation: g.dilation,
-		Before: make([]int, n), After: make([]int, n)}
+	w := dag.Window{
+		In: in, Kernel: g.kernel, Stride: g.stride, Dilation: g.dilation,
+		Before: make([]int, n), After: make([]int, n),
+	}
 	for i, size := range in {
 		ext, stride := g.extent(i), g.stride[i]
 		switch g.auto {
