@@ -51,9 +51,16 @@ type run struct {
 
 // memo holds what some measures share and others never need.
 type memo struct {
-	gamma *scaled.Num
-	kappa *paths.Kappa
-	notes []string
+	gamma    *scaled.Num
+	kappa    *paths.Kappa
+	notes    []string
+	incoming map[rowKey][]scaled.Num
+}
+
+// rowKey names the row norms of one node and order.
+type rowKey struct {
+	node int
+	p    float64
 }
 
 // note adds a warning, once.
@@ -281,19 +288,33 @@ func (r *run) rows(node int, p float64) []scaled.Num {
 // incoming returns the p-norms of the incoming weights of a linear node's units,
 // with biases under IncludeBias. Fixed weights are none.
 func (r *run) incoming(node int, l *dag.Linear, p float64) []scaled.Num {
+	key := rowKey{node, p}
+	if out, ok := r.memo.incoming[key]; ok {
+		return out
+	}
 	var out []scaled.Num
 	if l.Map != nil && l.Free() {
 		out = r.rows(node, p)
 	} else {
 		out = make([]scaled.Num, l.Rows())
 	}
-	if r.opt.Bias == ExcludeBias || l.Bias() == nil {
-		return out
+	if r.opt.Bias == IncludeBias && l.Bias() != nil {
+		out = slices.Clone(out)
+		var acc scaled.Accumulator
+		for i, b := range l.Bias() {
+			if b == 0 {
+				continue
+			}
+			acc.Reset(p)
+			acc.Add(out[i])
+			acc.Add(scaled.New(b))
+			out[i] = acc.Norm()
+		}
 	}
-	out = slices.Clone(out)
-	for i, b := range l.Bias() {
-		out[i] = scaled.Norm([]scaled.Num{out[i], scaled.New(b)}, p)
+	if r.memo.incoming == nil {
+		r.memo.incoming = map[rowKey][]scaled.Num{}
 	}
+	r.memo.incoming[key] = out
 	return out
 }
 
