@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
-	"github.com/relupath/relupath/finetune/internal/geometry"
 	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -20,31 +20,28 @@ import (
 func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.Set, order []int) (f float64, exp int, err error) {
 	b := c.load(set, order)
 	c.geo.Update()
-	sum, sumExp, err := c.squaredGradient(c.prog, c.geo, b)
+	grads, err := c.gradient(c.prog, b)
 	if err != nil {
 		return 0, 0, err
 	}
+	sum, sumExp := squares(c.prog, c.geo, grads)
 	if sum == 0 {
 		// Nothing moves whatever the step size is.
 		return 1, 0, nil
 	}
-	// The gradient at a rescaled network: that of each weight over its factor.
 	res, err := rescale.Run(ctx, rescale.EqualNorm, net, rescale.Options{P: 2, Bias: c.opt.Bias, Threads: c.opt.Threads, Tolerance: 1e-9})
 	if err != nil {
 		return 0, 0, fmt.Errorf("finetune: normalising the step size: %w", err)
 	}
-	balanced, err := net.Rescale(res.Groups, res.Factors)
-	if err != nil {
-		return 0, 0, fmt.Errorf("finetune: normalising the step size: %w", err)
+	s, ok := rescaledSquares(c.prog, grads, res.Groups, res.Factors)
+	if !ok {
+		if s, err = c.balancedSquares(net, res, b); err != nil {
+			return 0, 0, err
+		}
 	}
-	prog, err := program.Compile[T](balanced, program.Options{Output: c.opt.Output, Freeze: c.opt.Freeze})
-	if err != nil {
-		return 0, 0, fmt.Errorf("finetune: normalising the step size: %w", err)
-	}
-	s, _, err := c.squaredGradient(prog, nil, b)
-	if err != nil {
-		return 0, 0, err
-	}
+	// The gradients were as large as the weights and are not needed any more.
+	clear(grads)
+	runtime.GC()
 	f, exp = math.Frexp(s / sum)
 	f = math.Round(f*64) / 64
 	f, k := math.Frexp(f)
@@ -55,8 +52,8 @@ func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.
 	return f, exp, nil
 }
 
-// squaredGradient returns sum g^2/kappa over the trained tensors of a program.
-func (c *core[T]) squaredGradient(prog *program.Program[T], geo *geometry.Geometry[T], b *engine.Batch[T]) (f float64, exp int, err error) {
+// gradient returns the gradient of the batch's mean loss without dropout.
+func (c *core[T]) gradient(prog *program.Program[T], b *engine.Batch[T]) ([][]T, error) {
 	eng := native.New(prog, native.Options{Batch: b.N, Loss: engine.Loss{Kind: lossKinds[c.opt.Loss], Margin: c.opt.Margin},
 		BLAS: c.opt.BLAS, Pool: c.pool})
 	grads := make([][]T, len(prog.Tensors))
@@ -65,9 +62,73 @@ func (c *core[T]) squaredGradient(prog *program.Program[T], geo *geometry.Geomet
 			grads[t] = make([]T, len(x.Data))
 		}
 	}
-	if _, err := eng.Gradient(b, grads); err != nil {
-		return 0, 0, err
+	_, err := eng.Gradient(b, grads)
+	return grads, err
+}
+
+// rescaledSquares returns ||g||^2 at the network rescaled by c, from the
+// gradient where it is: that of a weight is divided by the factor that the
+// weight is multiplied by. ok is false where stored numbers are more than the
+// weights and biases of fully connected layers, each used once.
+func rescaledSquares[T program.Float](prog *program.Program[T], grads [][]T, g *dag.Groups, c []float64) (sum float64, ok bool) {
+	factor := func(ids []int32, i int) float64 {
+		if ids[i] == dag.NoGroup {
+			return 1
+		}
+		return c[ids[i]]
 	}
-	f, exp = squares(prog, geo, grads)
-	return f, exp, eng.Close()
+	for _, op := range prog.Ops {
+		if _, scale := op.(*program.Scale); scale {
+			return 0, false
+		}
+		t := program.TensorOf(op)
+		if t < 0 || prog.Tensors[t].Frozen {
+			continue
+		}
+		node := prog.Values[op.Result()].Node
+		switch op := op.(type) {
+		case *program.Dense:
+			if prog.Tensors[t].Uses != 1 {
+				return 0, false
+			}
+			for e, v := range grads[t] {
+				i, j := e/op.Cols, e%op.Cols
+				if op.InOut {
+					i, j = e%op.Rows, e/op.Rows
+				}
+				d := float64(v) * factor(g.Cols[node], j) / factor(g.Rows[node], i)
+				sum += d * d
+			}
+		case *program.Shift:
+			if prog.Tensors[t].Uses != 1 || op.V.Index != nil || len(grads[t]) != len(g.Rows[node]) {
+				return 0, false
+			}
+			for i, v := range grads[t] {
+				d := float64(v) / factor(g.Rows[node], i)
+				sum += d * d
+			}
+		default:
+			return 0, false
+		}
+	}
+	return sum, true
+}
+
+// balancedSquares is rescaledSquares for any network: it differentiates the
+// rescaled one.
+func (c *core[T]) balancedSquares(net *dag.Network, res *rescale.Result, b *engine.Batch[T]) (float64, error) {
+	balanced, err := net.Rescale(res.Groups, res.Factors)
+	if err != nil {
+		return 0, fmt.Errorf("finetune: normalising the step size: %w", err)
+	}
+	prog, err := program.Compile[T](balanced, program.Options{Output: c.opt.Output, Freeze: c.opt.Freeze})
+	if err != nil {
+		return 0, fmt.Errorf("finetune: normalising the step size: %w", err)
+	}
+	grads, err := c.gradient(prog, b)
+	if err != nil {
+		return 0, err
+	}
+	s, exp := squares(prog, nil, grads)
+	return math.Ldexp(s, exp), nil
 }

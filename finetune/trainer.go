@@ -92,7 +92,7 @@ type Trainer struct {
 	opt   Options
 	run   runner
 	state state
-	good  []any // the tensors after the last sound epoch
+	good  []any // the tensors after the last sound epoch; nil: as they were read
 	best  []any
 }
 
@@ -172,8 +172,9 @@ func (t *Trainer) Warnings() []string { return t.run.warnings() }
 // Run trains until the last epoch, until Patience is exhausted, until ctx ends
 // or until the loss leaves the numbers. When ctx ends, the step in progress is
 // finished, the checkpoint written, and the result so far returned with
-// ctx.Err(). A *DivergedError comes with the last good network too. Other
-// errors: of the checkpoint's file, or of Options.Log. It can be called once.
+// ctx.Err(). A *DivergedError comes with the last good network, and an error of
+// the checkpoint's file or of Options.Log with what was trained so far. There is
+// no result when the run could not begin. It can be called once.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	defer t.run.close()
 	if err := t.begin(ctx); err != nil {
@@ -184,12 +185,12 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName(), Loss: t.opt.Loss}
 	var diverged *DivergedError
 	switch {
-	case errors.As(err, &diverged):
-		res.Net = t.run.network(t.good)
-	case err == nil || ctx.Err() != nil:
+	case !errors.As(err, &diverged) && t.run.finite():
 		res.Net = t.run.network(nil)
+	case t.good == nil:
+		res.Net = t.net
 	default:
-		return nil, err
+		res.Net = t.run.network(t.good)
 	}
 	if t.best != nil {
 		res.Best = t.run.network(t.best)
@@ -204,7 +205,9 @@ func (t *Trainer) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	t.run.keep(&t.good)
+	if t.state.Epoch > 0 {
+		t.run.keep(&t.good)
+	}
 	if t.state.Initial == nil {
 		e := Epoch{}
 		if err := t.test(ctx, &e); err != nil {

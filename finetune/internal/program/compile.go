@@ -436,8 +436,9 @@ func (c *compiler[T]) trains() bool {
 	return slices.ContainsFunc(c.p.Tensors, func(t *Tensor[T]) bool { return !t.Frozen })
 }
 
-// Network returns the network with the live values of the tensors given by
-// data, or by the tensors themselves where data is nil. The values are copied.
+// Network returns the network with the values in data, one slice a tensor, or
+// with the live ones where data is nil. It keeps a view of values of the stored
+// type: they must not change any more while the network is used.
 func (p *Program[T]) Network(data [][]T) *dag.Network {
 	made := map[*dag.Param]*dag.Param{}
 	for k, t := range p.Tensors {
@@ -449,7 +450,7 @@ func (p *Program[T]) Network(data [][]T) *dag.Network {
 			continue
 		}
 		if f, ok := any(d).([]float32); ok && t.Param.Type == dag.Float32 {
-			made[t.Param] = t.Param.WithFloat32s(slices.Clone(f))
+			made[t.Param] = t.Param.WithFloat32s(f)
 			continue
 		}
 		v := make([]float64, len(d))
