@@ -185,26 +185,12 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 
 // load reads the data and completes the options.
 func (o *finetuneOptions) load(ctx context.Context, a *app) error {
-	read := func(flag, text string, opt dataset.Options) (*dataset.Set, error) {
-		spec, err := dataset.Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, err)
-		}
-		set, err := dataset.Load(ctx, spec, opt)
-		if err == nil && set.Len() == 0 {
-			err = invalidf("no examples in %s", text)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, err)
-		}
-		return set, nil
-	}
 	var err error
-	if o.train, err = read("data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
+	if o.train, err = readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
 		return err
 	}
 	if o.test != "" {
-		o.opt.Test, err = read("test", o.test, dataset.Options{DefaultSplit: dataset.Test, Task: o.train.Task(), Classes: o.train.ClassNames()})
+		o.opt.Test, err = readSet(ctx, "test", o.test, dataset.Options{DefaultSplit: dataset.Test, Task: o.train.Task(), Classes: o.train.ClassNames()})
 		if err != nil {
 			return err
 		}

@@ -76,7 +76,7 @@ writes ONNX back.`,
 	f.BoolVar(&a.force, "force", false, "overwrite files that exist")
 	f.Uint64Var(&a.seed, "seed", 1, "seed of everything random")
 	f.IntVar(&a.threads, "threads", 0, "threads to compute with (default: the number of CPUs)")
-	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.eval(), a.finetune(), a.init(), a.doctor(), a.completion())
+	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)
 		c.Flags().SortFlags = false

@@ -52,6 +52,9 @@ func dashOf(series int) []vg.Length { return dashes[series/len(palette)%len(dash
 // translucent returns a colour through which a grid and another series show.
 func translucent(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0x90} }
 
+// faint returns a colour for bands, of which several may lie on each other.
+func faint(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0x38} }
+
 func words(size vg.Length, c color.Color) text.Style {
 	return text.Style{
 		Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
@@ -76,40 +79,59 @@ func newPlot(xAxis, yAxis string) *plot.Plot {
 	return p
 }
 
-// legend writes the names of several series into rows at the top of c and
-// returns the rest of the canvas.
-func legend(c canvas, names []string) canvas {
-	if len(names) < 2 {
+// key is an entry of a legend: colours and dashes are counted.
+type key struct {
+	name         string
+	colour, dash int
+}
+
+// keysOf gives series their colours in order.
+func keysOf(names []string) []key {
+	keys := make([]key, len(names))
+	for k, name := range names {
+		keys[k] = key{name, k, k / len(palette)}
+	}
+	return keys
+}
+
+func (k key) color() color.RGBA              { return palette[k.colour%len(palette)] }
+func (k key) dashes() []vg.Length            { return dashes[k.dash%len(dashes)] }
+func (k key) width() vg.Length               { return 16 + words(smallSize, ink).Width(k.name) + 12 }
+func legend(c canvas, names []string) canvas { return legendOf(c, keysOf(names), 3) }
+
+// legendOf writes the names of several series into rows at the top of c, beside
+// strokes of the given thickness, and returns the rest of the canvas.
+func legendOf(c canvas, keys []key, thick vg.Length) canvas {
+	if len(keys) < 2 {
 		return c
 	}
 	style := words(smallSize, ink)
 	style.YAlign = text.YCenter
 	x, y := c.Min.X, c.Max.Y-legendRow/2
-	for k, name := range names {
-		width := 16 + style.Width(name) + 12
-		if x > c.Min.X && x+width > c.Max.X {
+	for _, k := range keys {
+		if x > c.Min.X && x+k.width() > c.Max.X {
 			x, y = c.Min.X, y-legendRow
 		}
-		c.StrokeLine2(draw.LineStyle{Color: colorOf(k), Width: 3, Dashes: dashOf(k)}, x, y, x+12, y)
-		c.FillText(style, vg.Point{X: x + 16, Y: y}, name)
-		x += width
+		c.StrokeLine2(draw.LineStyle{Color: k.color(), Width: thick, Dashes: k.dashes()}, x, y, x+12, y)
+		c.FillText(style, vg.Point{X: x + 16, Y: y}, k.name)
+		x += k.width()
 	}
 	return draw.Crop(c, 0, 0, 0, y-legendRow/2-4-c.Max.Y)
 }
 
 // legendHeight returns the room that legend takes.
-func legendHeight(names []string) float64 {
-	if len(names) < 2 {
+func legendHeight(names []string) float64 { return legendHeightOf(keysOf(names), figureWidth) }
+
+func legendHeightOf(keys []key, room float64) float64 {
+	if len(keys) < 2 {
 		return 0
 	}
-	style := words(smallSize, ink)
 	rows, x := 1.0, vg.Length(0)
-	for _, name := range names {
-		width := 16 + style.Width(name) + 12
-		if x > 0 && x+width > figureWidth {
+	for _, k := range keys {
+		if x > 0 && x+k.width() > vg.Length(room) {
 			rows, x = rows+1, 0
 		}
-		x += width
+		x += k.width()
 	}
 	return rows*legendRow + 4
 }

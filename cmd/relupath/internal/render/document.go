@@ -142,7 +142,12 @@ func Log(x float64) Cell {
 	if math.IsInf(x, 0) || math.IsNaN(x) {
 		return Cell{}
 	}
-	return Cell{kind: numCell, num: scaled.New(x), text: strconv.FormatFloat(x, 'f', 3, 64)}
+	return Fixed(x, 3)
+}
+
+// Fixed is a number shown with a number of decimals.
+func Fixed(x float64, decimals int) Cell {
+	return Cell{kind: numCell, num: scaled.New(x), text: strconv.FormatFloat(x, 'f', decimals, 64)}
 }
 
 // Ratio is a multiple of something, shown with an x behind it.

@@ -17,7 +17,7 @@ type Figure struct {
 	Chart   Chart
 }
 
-// Chart is what a Figure draws: *Bars, *Histograms, *Lines or *Diagram.
+// Chart is what a Figure draws: *Bars, *Histograms, *Lines, *Panels or *Diagram.
 type Chart interface {
 	draw(c canvas) error
 	// size returns width and height in points.

@@ -68,8 +68,10 @@ var variables = func() *strings.Replacer {
 	for k, c := range palette {
 		name := fmt.Sprintf("c%d", k)
 		add(c, name)
-		if svgColor(translucent(c)) != svgColor(c) {
-			add(translucent(c), name)
+		for _, thin := range []color.NRGBA{translucent(c), faint(c)} {
+			if svgColor(thin) != svgColor(c) {
+				add(thin, name)
+			}
 		}
 	}
 	return strings.NewReplacer(pairs...)

@@ -1,0 +1,369 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/finetune/experiment"
+)
+
+func (a *app) experiment() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "experiment NAME --data SPEC -o DIR",
+		Short: "Run the papers' experiments again, and say which claims hold",
+		Long: `experiment runs the experiments of the papers again on data of your choice:
+
+  optimizers  Path-SGD, SGD and AdaGrad from balanced and unbalanced starts
+  width       one hidden layer of growing width, without regularisation
+  invariance  trajectories of equivalent starts, and two weights in a row
+  balance     fine-tuning a model after each method of balancing
+
+Each writes a folder: config.json, curves.csv with every curve, the figures as
+SVG, PNG and PDF, tables.tex for LaTeX, and summary.md with the claims of the
+papers and whether they hold in these runs. Trainings run side by side, one a
+thread (--threads). Finished ones are kept in DIR/trainings: the same command
+goes on where an interrupted one stopped, and a command with more seeds, epochs
+or rates trains only what is new.`,
+		Example: `  relupath experiment optimizers --data csv:iris.csv,header --test csv:iris.csv,header -o optimizers --width 4 --epochs 2 --seeds 2 --rates 0.1,0.01 --dropouts 0
+  relupath experiment width --data csv:iris.csv,header --test csv:iris.csv,header -o width --widths 2,4 --epochs 2 --seeds 1
+  relupath experiment invariance --data csv:iris.csv,header -o invariance --width 4 --steps 10 --seeds 1
+  relupath experiment balance iris.onnx --data csv:iris.csv,header --test csv:iris.csv,header -o tuned --epochs 1 --seeds 1 --rates 0.01`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usagef("there is no experiment %q: want optimizers, width, invariance or balance", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.experimentOptimizers(), a.experimentWidth(), a.experimentInvariance(), a.experimentBalance())
+	for _, c := range cmd.Commands() {
+		c.Args = usageArgs(c.Args)
+		c.Flags().SortFlags = false
+	}
+	return cmd
+}
+
+// experimentFlags are common to all experiments.
+type experimentFlags struct {
+	name       string
+	data, test string
+	output     string
+}
+
+func (e *experimentFlags) add(cmd *cobra.Command) {
+	e.name = cmd.Name()
+	f := cmd.Flags()
+	f.StringVar(&e.data, "data", "", "examples to train on, such as mnist:DIR or cifar10:DIR; see docs/cli.md")
+	if e.name != "invariance" {
+		f.StringVar(&e.test, "test", "", "examples to evaluate on after each epoch; of the test split unless it names one")
+	}
+	f.StringVarP(&e.output, "output", "o", "", "the folder to write, or to go on in")
+}
+
+func (a *app) experimentOptimizers() *cobra.Command {
+	var e experimentFlags
+	var o experiment.OptimizersOptions
+	var methods []string
+	cmd := &cobra.Command{
+		Use:   "optimizers --data SPEC --test SPEC -o DIR",
+		Short: "Path-SGD, SGD and AdaGrad from balanced and unbalanced starts",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, m := range methods {
+				o.Methods = append(o.Methods, finetune.Optimizer(m))
+			}
+			o.Seed = a.seed
+			return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
+				return experiment.Optimizers(ctx, l, o)
+			})
+		},
+	}
+	e.add(cmd)
+	f := cmd.Flags()
+	f.IntVar(&o.Width, "width", 4000, "units in each of the two hidden layers")
+	f.StringSliceVar(&methods, "optimizers", nil, "the methods (default: path-sgd, sgd, adagrad, path-adagrad)")
+	f.StringSliceVar(&o.Starts, "starts", []string{experiment.Balanced, experiment.Unbalanced}, "fresh networks, or the same unbalanced")
+	f.Float64SliceVar(&o.Dropouts, "dropouts", []float64{0, 0.5}, "probabilities that a step leaves a hidden unit out")
+	f.Float64SliceVar(&o.Rates, "rates", []float64{1, 0.1, 0.01, 0.001, 0.0001}, "step sizes, of which the training loss chooses")
+	f.IntVar(&o.Epochs, "epochs", 20, "passes over the data")
+	f.IntVar(&o.GridEpochs, "grid-epochs", 0, "passes of the trainings that choose the step size (default: --epochs)")
+	f.IntVar(&o.Seeds, "seeds", 3, "number of seeds, from --seed on")
+	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	return cmd
+}
+
+func (a *app) experimentWidth() *cobra.Command {
+	var e experimentFlags
+	var o experiment.WidthOptions
+	cmd := &cobra.Command{
+		Use:   "width --data SPEC --test SPEC -o DIR",
+		Short: "One hidden layer of growing width, without regularisation",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Seed = a.seed
+			return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
+				return experiment.Width(ctx, l, o)
+			})
+		},
+	}
+	e.add(cmd)
+	f := cmd.Flags()
+	f.IntSliceVar(&o.Widths, "widths", []int{8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096}, "numbers of hidden units")
+	f.IntVar(&o.Epochs, "epochs", 100, "passes over the data")
+	f.Float64Var(&o.Rate, "lr", 0.1, "step size")
+	f.Float64Var(&o.RateDecay, "lr-decay", 0.99, "factor of the step size after each epoch")
+	f.Float64Var(&o.Momentum, "momentum", 0.5, "coefficient of the heavy ball")
+	f.Float64Var(&o.MomentumRise, "momentum-rise", 0.02, "what the coefficient rises by after each epoch")
+	f.Float64Var(&o.MomentumMax, "momentum-max", 0.9, "what it rises to")
+	f.Float64Var(&o.Margin, "truncate-margin", finetune.DefaultMargin, "threshold of the truncated loss")
+	f.IntVar(&o.Seeds, "seeds", 3, "number of seeds, from --seed on")
+	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	return cmd
+}
+
+func (a *app) experimentInvariance() *cobra.Command {
+	var e experimentFlags
+	var o experiment.InvarianceOptions
+	cmd := &cobra.Command{
+		Use:   "invariance --data SPEC -o DIR",
+		Short: "Trajectories of equivalent starts, and two weights in a row",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Seed = a.seed
+			return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
+				return experiment.Invariance(ctx, l, o)
+			})
+		},
+	}
+	e.add(cmd)
+	f := cmd.Flags()
+	f.IntVar(&o.Width, "width", 64, "units in each of the two hidden layers")
+	f.IntVar(&o.Steps, "steps", 300, "steps of each trajectory")
+	f.IntVar(&o.Seeds, "seeds", 3, "number of seeds, from --seed on")
+	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	return cmd
+}
+
+func (a *app) experimentBalance() *cobra.Command {
+	var e experimentFlags
+	var o experiment.BalanceOptions
+	var flags modelFlags
+	cmd := &cobra.Command{
+		Use:   "balance MODEL --data SPEC --test SPEC -o DIR",
+		Short: "Fine-tuning a model after each method of balancing",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m, err := a.openFinite(cmd.Context(), args[0], &flags, "train")
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
+			return m.Guard(func() error {
+				return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
+					return experiment.Balance(ctx, l, o)
+				})
+			})
+		},
+	}
+	flags.add(cmd)
+	e.add(cmd)
+	f := cmd.Flags()
+	f.Float64SliceVar(&o.Rates, "rates", []float64{1, 0.1, 0.01, 0.001, 0.0001, 0.00001}, "step sizes, of which the training loss chooses")
+	f.Float64Var(&o.Momentum, "momentum", 0.9, "coefficient of SGD with momentum")
+	f.IntVar(&o.Epochs, "epochs", 5, "passes over the data")
+	f.IntVar(&o.GridEpochs, "grid-epochs", 0, "passes of the trainings that choose the step size (default: --epochs)")
+	f.IntVar(&o.Seeds, "seeds", 3, "number of orders of the examples, from --seed on")
+	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	return cmd
+}
+
+// configName is the file that says what a folder's experiment is.
+const configName = "config.json"
+
+// experimentConfig is config.json, schema relupath.experiment/1.
+type experimentConfig struct {
+	Schema     string `json:"schema"`
+	Experiment string `json:"experiment"`
+	Data       string `json:"data"`
+	Test       string `json:"test,omitempty"`
+	Options    any    `json:"options"`
+	Version    string `json:"version"`
+	Machine    struct {
+		System  string `json:"system"`
+		CPUs    int    `json:"cpus"`
+		BLAS    string `json:"blas"`
+		Threads int    `json:"threads"`
+	} `json:"machine"`
+}
+
+const experimentSchema = "relupath.experiment/1"
+
+// folder checks that an experiment may write into a folder, and makes it: a new
+// one, an empty one, or one of the same experiment.
+func (e *experimentFlags) folder(a *app) error {
+	text, err := os.ReadFile(filepath.Join(e.output, configName))
+	var old experimentConfig
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(text, &old); err != nil || old.Schema != experimentSchema {
+			return fmt.Errorf("%s in %s is of no experiment: give another folder", configName, e.output)
+		}
+		if old.Experiment != e.name {
+			return fmt.Errorf("%s has the experiment %s: give another folder", e.output, old.Experiment)
+		}
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	files, err := os.ReadDir(e.output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case len(files) > 0 && !a.force:
+		return fmt.Errorf("%s is not empty and has no experiment: give another folder, or --force", e.output)
+	}
+	return os.MkdirAll(e.output, 0o777)
+}
+
+// runExperiment reads the data, runs, and writes the folder.
+func (a *app) runExperiment(ctx context.Context, e *experimentFlags, options any,
+	run func(context.Context, *experiment.Lab) (*experiment.Report, error)) error {
+	switch {
+	case e.data == "":
+		return usagef("experiment %s: give the examples with --data", e.name)
+	case e.test == "" && e.name != "invariance":
+		return usagef("experiment %s: give the examples to test on with --test", e.name)
+	case e.output == "":
+		return usagef("experiment %s: give the folder to write with -o", e.name)
+	}
+	lab := &experiment.Lab{Dir: filepath.Join(e.output, "trainings"), Threads: a.threads}
+	var err error
+	if lab.Train, err = readSet(ctx, "data", e.data, dataset.Options{DefaultSplit: dataset.Train, Task: dataset.Classification}); err != nil {
+		return err
+	}
+	if e.test != "" {
+		if lab.Test, err = readSet(ctx, "test", e.test, dataset.Options{DefaultSplit: dataset.Test, Task: dataset.Classification, Classes: lab.Train.ClassNames()}); err != nil {
+			return err
+		}
+	}
+	if err := e.folder(a); err != nil {
+		return err
+	}
+	config := e.config(a, options)
+	if err := a.rewrite(filepath.Join(e.output, configName), func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(config)
+	}); err != nil {
+		return err
+	}
+	bar := a.experimentBar()
+	lab.Progress = bar.step
+	report, err := run(ctx, lab)
+	bar.finish()
+	var wrong *finetune.OptionError
+	switch {
+	case errors.As(err, &wrong):
+		return &usageError{err}
+	case err != nil:
+		return err
+	}
+	d := experimentDocument(report, config)
+	if err := a.writeExperiment(d, report, e.output); err != nil {
+		return err
+	}
+	return a.reportTo(a.out, d)
+}
+
+func (e *experimentFlags) config(a *app, options any) *experimentConfig {
+	c := &experimentConfig{Schema: experimentSchema, Experiment: e.name, Data: e.data, Test: e.test, Options: options, Version: version()}
+	c.Machine.System, c.Machine.CPUs = runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU()
+	c.Machine.BLAS, c.Machine.Threads = blas.Find().Name(), a.threads
+	return c
+}
+
+// readSet reads the examples that a flag names.
+func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*dataset.Set, error) {
+	spec, err := dataset.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	set, err := dataset.Load(ctx, spec, opt)
+	if err == nil && set.Len() == 0 {
+		err = invalidf("no examples in %s", text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return set, nil
+}
+
+// rewrite is save for files of a folder that belongs to the command.
+func (a *app) rewrite(path string, write func(io.Writer) error) error {
+	own := *a
+	own.force = true
+	return own.save(path, write)
+}
+
+// experimentBar draws how many trainings are done.
+type experimentBar struct{ bar *progressbar.ProgressBar }
+
+func (a *app) experimentBar() *experimentBar { return &experimentBar{a.progress(1, "trainings")} }
+
+func (b *experimentBar) step(p experiment.Progress) {
+	b.bar.ChangeMax(p.Total)
+	_ = b.bar.Set(p.Done)
+}
+
+func (b *experimentBar) finish() { _ = b.bar.Finish() }
+
+// writeExperiment writes what a report shows into the folder.
+func (a *app) writeExperiment(d *render.Document, r *experiment.Report, dir string) error {
+	for _, out := range []struct {
+		name   string
+		format render.Format
+		doc    *render.Document
+	}{
+		{"curves.csv", "csv", &render.Document{Records: d.Records}},
+		{"tables.tex", "latex", d},
+		{"summary.md", "markdown", d},
+	} {
+		err := a.rewrite(filepath.Join(dir, out.name), func(w io.Writer) error {
+			if out.format == "markdown" {
+				fmt.Fprintf(w, "# %s\n\n", r.Title)
+			}
+			if err := render.Write(w, out.doc, render.Options{Format: out.format}); err != nil {
+				return err
+			}
+			if out.format == "markdown" {
+				for _, f := range d.Figures {
+					fmt.Fprintf(w, "\n![%s](%s.svg)\n\n*%s.* %s\n", f.Title, f.Name, f.Title, f.Caption)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	own := *a
+	own.force = true
+	return own.plots(d, dir)
+}

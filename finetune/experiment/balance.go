@@ -1,0 +1,177 @@
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/rescale"
+	"github.com/relupath/relupath/finetune"
+)
+
+// BalanceOptions says what Balance compares.
+type BalanceOptions struct {
+	// Net is the pretrained network. Name names it in the report.
+	Net  *dag.Network `json:"-"`
+	Name string
+	// Methods are the balancings that are tried beside none. Default: path,
+	// enorm, cle, pathcond.
+	Methods []rescale.Method
+	// Rates is the grid of step sizes, not normalised. Default: 1, 0.1, 0.01,
+	// 0.001, 0.0001, 0.00001.
+	Rates []float64
+	// Momentum is the coefficient of SGD with momentum. Default: 0.9.
+	Momentum float64
+	// Epochs is the number of passes over the data. Default: 5. GridEpochs is
+	// that of the trainings that choose the step size; default: Epochs.
+	Epochs, GridEpochs int
+	// Seeds is the number of seeds, from Seed on; they determine the order of the
+	// examples. Default: 3.
+	Seeds int
+	Seed  uint64
+	// Batch is the number of examples of a step. Default: 100.
+	Batch int
+}
+
+func (o BalanceOptions) complete() BalanceOptions {
+	if o.Methods == nil {
+		o.Methods = []rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned}
+	}
+	if o.Rates == nil {
+		o.Rates = []float64{1, 0.1, 0.01, 0.001, 0.0001, 0.00001}
+	}
+	if o.Momentum == 0 {
+		o.Momentum = 0.9
+	}
+	if o.Epochs == 0 {
+		o.Epochs = 5
+	}
+	if o.GridEpochs == 0 {
+		o.GridEpochs = o.Epochs
+	}
+	if o.Seeds == 0 {
+		o.Seeds = 3
+	}
+	if o.Batch == 0 {
+		o.Batch = 100
+	}
+	return o
+}
+
+// none is no balancing.
+const none rescale.Method = "none"
+
+// tuning is a way to fine-tune: a balancing and an optimizer.
+type tuning struct {
+	balance  rescale.Method
+	method   finetune.Optimizer
+	momentum float64
+}
+
+func (t tuning) optimizer() string {
+	if t.momentum > 0 {
+		return fmt.Sprintf("%s, momentum %g", methodNames[t.method], t.momentum)
+	}
+	return methodNames[t.method]
+}
+
+// Balance fine-tunes one network by SGD, SGD with momentum and AdaGrad after no
+// balancing and after each method of package rescale, and by Path-SGD without,
+// each with the step size of a grid that gives it the smallest training loss.
+// Errors: a network or options that do not fit the data, ctx's.
+func Balance(ctx context.Context, l *Lab, opt BalanceOptions) (*Report, error) {
+	opt = opt.complete()
+	balances := append([]rescale.Method{none}, opt.Methods...)
+	var settings []tuning
+	for _, o := range []tuning{{method: finetune.SGD}, {method: finetune.SGD, momentum: opt.Momentum}, {method: finetune.AdaGrad}} {
+		for _, b := range balances {
+			o.balance = b
+			settings = append(settings, o)
+		}
+	}
+	settings = append(settings, tuning{balance: none, method: finetune.PathSGD})
+	model := digestNetwork(opt.Net)
+	training := func(t tuning, rate float64, epochs int, seed uint64) *Training {
+		start := Start{Model: model, net: opt.Net}
+		if t.balance != none {
+			start.Rescale = []rescale.Method{t.balance}
+		}
+		return l.describe(Training{Start: start, Optimizer: t.method, Momentum: t.momentum, Rate: rate, Normalize: finetune.NormalizeOff,
+			Loss: finetune.Softmax, Batch: opt.Batch, Epochs: epochs, Seed: seed})
+	}
+	done, err := compare(ctx, l, settings, grid{opt.Rates, opt.Epochs, opt.GridEpochs, opt.Seeds, opt.Seed}, training)
+	if err != nil {
+		return nil, err
+	}
+	return balanceReport(l, opt, balances, done), nil
+}
+
+func balanceReport(l *Lab, opt BalanceOptions, balances []rescale.Method, done []compared[tuning]) *Report {
+	r := &Report{Name: "balance", Title: fmt.Sprintf("Fine-tuning %s on %s after balancing", opt.Name, l.Train.Name())}
+	path := done[len(done)-1]
+	n := len(balances)
+	for _, q := range []struct {
+		name, title, axis string
+		scale             Scale
+		of                quantity
+	}{
+		{"train_loss", "Training loss", "cross-entropy (nats)", Log, trainLoss},
+		{"test_error", "Test error", "error (%)", Linear, testError},
+	} {
+		f := Figure{Name: q.name, Title: q.title + " while fine-tuning",
+			Caption: fmt.Sprintf("After each epoch, by balancing; Path-SGD without balancing in every panel. Means and ranges of %d seeds.", opt.Seeds)}
+		for k, b := range balances {
+			f.Legend = append(f.Legend, Key{Name: string(b), Colour: k})
+		}
+		f.Legend = append(f.Legend, Key{Name: "Path-SGD, none", Colour: n, Dash: 1})
+		for at := 0; at+n < len(done); at += n {
+			p := Panel{Title: done[at].setting.optimizer(), X: "epoch", Y: q.axis, YScale: q.scale}
+			for k := range n {
+				p.Curves = append(p.Curves, byEpoch(done[at+k].records, k, q.of))
+			}
+			p.Curves = append(p.Curves, byEpoch(path.records, n, q.of))
+			f.Panels = append(f.Panels, p)
+		}
+		r.Figures = append(r.Figures, f)
+	}
+	t := Table{Title: fmt.Sprintf("%s after %d epochs, means over %d seeds", opt.Name, opt.Epochs, opt.Seeds), Keys: 2,
+		Columns: []string{"optimizer", "balancing", "step size", "train loss", "train error (%)", "test error (%)", "range over seeds"}}
+	for _, c := range done {
+		t.Add(append([]any{c.setting.optimizer(), string(c.setting.balance)}, append(c.row(), spread(final(c.records, testError)))...)...)
+	}
+	r.Tables = []Table{t}
+	r.Claims = balanceClaims(done, n)
+	r.Curves = curvesTable([]string{"optimizer", "balancing"}, done, func(s tuning) []any { return []any{s.optimizer(), string(s.balance)} })
+	r.Notes = append(seedNotes(opt.Seeds), "The step size is the one of the grid with the smallest training loss for the first seed; it is not normalised. * marks one at an end of the grid.")
+	if e := path.records[0].Initial; e.TestError != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("Before fine-tuning the test error is %.2f %%.", percent(e.TestError)))
+	}
+	return r
+}
+
+// balanceClaims answers whether balancing helps, by optimizer and method, and
+// whether Path-SGD needs none.
+func balanceClaims(done []compared[tuning], n int) []Claim {
+	loss := func(c *compared[tuning]) float64 { return over(c.records, objective).Mean }
+	var out []Claim
+	lowest := math.Inf(1)
+	for at := 0; at+n < len(done); at += n {
+		base := &done[at]
+		lowest = math.Min(lowest, loss(base))
+		group := slices.Clone(done[at+1 : at+n])
+		for k := range group {
+			c := &group[k]
+			lowest = math.Min(lowest, loss(c))
+			out = append(out, Claim{Text: fmt.Sprintf("Balancing by %s before %s helps.", c.setting.balance, base.setting.optimizer()), Source: "question of this experiment",
+				Criterion: fmt.Sprintf("the final training loss without balancing is at least %g times the one with", worse),
+				Measured:  fmt.Sprintf("loss %.4g without, %.4g with, test error %.2f %% and %.2f %%", loss(base), loss(c), final(base.records, testError).Mean, final(c.records, testError).Mean),
+				Verdict:   verdict(loss(base) >= worse*loss(c))})
+		}
+	}
+	path := &done[len(done)-1]
+	return append(out, Claim{Text: "Path-SGD without balancing does as well as the best of the others.", Source: "question of this experiment",
+		Criterion: fmt.Sprintf("its final training loss is at most %g times the smallest of theirs", worse),
+		Measured:  fmt.Sprintf("loss %.4g against %.4g", loss(path), lowest), Verdict: verdict(loss(path) <= worse*lowest)})
+}

@@ -1,0 +1,139 @@
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// grid says how step sizes are chosen and how often the choice is trained.
+type grid struct {
+	rates          []float64
+	epochs, choose int
+	seeds          int
+	seed           uint64
+}
+
+// compared is a setting (what is trained how, without step size and seed) with
+// the step size that served it best and the records of all seeds with that.
+type compared[S any] struct {
+	setting S
+	rate    float64
+	records []*Record
+	// edge says that the rate is an end of the grid, so that a better one may lie
+	// beyond.
+	edge bool
+}
+
+// compare trains every setting with every step size, chooses one for each by
+// the training loss of the first seed, and trains that with all seeds.
+func compare[S any](ctx context.Context, l *Lab, settings []S, g grid,
+	training func(s S, rate float64, epochs int, seed uint64) *Training) ([]compared[S], error) {
+	var list []*Training
+	for _, s := range settings {
+		for _, r := range g.rates {
+			list = append(list, training(s, r, g.choose, g.seed))
+		}
+	}
+	tried, err := l.run(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]compared[S], len(settings))
+	list = nil
+	for i, s := range settings {
+		at := 0
+		row := tried[i*len(g.rates) : (i+1)*len(g.rates)]
+		for k := range row {
+			if objective(row[k]) < objective(row[at]) {
+				at = k
+			}
+		}
+		out[i] = compared[S]{setting: s, rate: g.rates[at]}
+		out[i].edge = len(g.rates) > 1 && (g.rates[at] == slices.Min(g.rates) || g.rates[at] == slices.Max(g.rates))
+		for k := range g.seeds {
+			list = append(list, training(s, g.rates[at], g.epochs, g.seed+uint64(k)))
+		}
+	}
+	records, err := l.run(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].records = records[i*g.seeds : (i+1)*g.seeds]
+	}
+	return out, nil
+}
+
+// row are the cells step size, training loss, training error and test error
+// after the last epoch.
+func (c *compared[S]) row() []any {
+	rate := strconv.FormatFloat(c.rate, 'g', -1, 64)
+	if c.edge {
+		rate += "*"
+	}
+	loss := over(c.records, objective).Mean
+	if math.IsInf(loss, 0) {
+		return []any{rate, "diverged", nil, Percent(final(c.records, testError).Mean)}
+	}
+	return []any{rate, loss, Percent(final(c.records, trainError).Mean), Percent(final(c.records, testError).Mean)}
+}
+
+// pace is the mean time of an epoch's steps in seconds.
+func (c *compared[S]) pace() float64 {
+	return over(c.records, func(r *Record) float64 { return r.Seconds / float64(max(len(r.Epochs), 1)) }).Mean
+}
+
+// spread writes a range.
+func spread(s Summary) string { return fmt.Sprintf("%.2f–%.2f", s.Min, s.Max) }
+
+// farthest is the largest difference of the means of a quantity in an epoch
+// that both have; +Inf where one stopped before the other.
+func farthest(a, b []*Record, q quantity) float64 {
+	x, y := byEpoch(a, 0, q).Y, byEpoch(b, 0, q).Y
+	if len(x) != len(y) || len(x) == 0 {
+		return math.Inf(1)
+	}
+	d := 0.0
+	for k := range x {
+		d = math.Max(d, math.Abs(x[k]-y[k]))
+	}
+	return d
+}
+
+// index is the place of a word in a list.
+func index[T comparable](list []T, x T) int { return slices.Index(list, x) }
+
+// curvesTable has every number of every training of a comparison.
+func curvesTable[S any](keys []string, done []compared[S], cells func(s S) []any) Table {
+	t := Table{Keys: len(keys), Columns: append(slices.Clone(keys), "step_size", "seed", "epoch", "train_loss", "train_full_loss",
+		"train_error", "test_loss", "test_error", "path_norm_log10", "seconds")}
+	for _, c := range done {
+		for _, r := range c.records {
+			seconds := 0.0
+			for _, e := range r.Epochs {
+				seconds += e.Seconds
+				t.Add(append(cells(c.setting), c.rate, int(r.Training.Seed), e.Epoch, value(e.TrainLoss), value(e.TrainFullLoss),
+					value(e.TrainError), value(e.TestLoss), value(e.TestError), value(e.PathNorm), seconds)...)
+			}
+		}
+	}
+	return t
+}
+
+// value is a cell of a number that may be missing.
+func value(x *float64) any {
+	if x == nil {
+		return nil
+	}
+	return *x
+}
+
+func seedNotes(n int) []string {
+	if n == 1 {
+		return []string{"One seed: no bands."}
+	}
+	return []string{fmt.Sprintf("Lines are means over %d seeds, bands reach from the smallest to the largest.", n)}
+}
