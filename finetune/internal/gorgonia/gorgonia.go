@@ -18,6 +18,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/relupath/relupath/analysis/blas"
+	_ "github.com/relupath/relupath/finetune/internal/cuda" // Gorgonia's kernels, in the CUDA build
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/program"
