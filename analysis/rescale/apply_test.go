@@ -43,7 +43,7 @@ func TestApplyGradient(t *testing.T) {
 				for i := range want {
 					want[i] *= f[k][i]
 				}
-				near(t, "stored", after[k], want, 1e-12*math.Max(1, largestOf(want)))
+				near(t, "stored", after[k], want, 1e-12*math.Max(1, largestIn(want)))
 				grads[k] = gradient(t, n, k, nil)
 			}
 			k++
@@ -66,7 +66,7 @@ func TestApplyGradient(t *testing.T) {
 	})
 }
 
-func largestOf(x []float64) float64 {
+func largestIn(x []float64) float64 {
 	var m float64
 	for _, v := range x {
 		m = math.Max(m, math.Abs(v))

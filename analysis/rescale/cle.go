@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 
@@ -239,21 +240,50 @@ func (b *ranges) distance(y []float64) float64 {
 	return d
 }
 
-// linear solves y_v = (ln out_v - ln in_v)/2 with the edges that are largest at y.
+// linear solves y_v = (ln out_v - ln in_v)/2 with the edges that are largest at
+// y, by elimination in the order of vertices: every equation has two neighbours,
+// one before and one after, so that little fills in.
 func (b *ranges) linear(y []float64) []float64 {
-	s := &system{cols: make([][]int32, len(y)), vals: make([][]float64, len(y))}
-	rhs := make([]float64, len(y))
+	// y_v = rhs_v + sum of row[v] over later vertices.
+	rows, rhs := make([]map[int32]float64, len(y)), make([]float64, len(y))
 	for v := range y {
 		next, into, from := b.middle(y, v)
-		rhs[v] = next
+		row := map[int32]float64{}
 		for _, u := range []int32{into, from} {
 			if u >= 0 {
-				rhs[v] -= y[u] / 2
-				s.cols[v], s.vals[v] = append(s.cols[v], u), append(s.vals[v], 0.5)
+				next -= y[u] / 2
+				row[u] += 0.5
 			}
 		}
+		for {
+			first := int32(v)
+			for u := range row {
+				first = min(first, u)
+			}
+			if first == int32(v) {
+				break
+			}
+			c := row[first]
+			delete(row, first)
+			next += c * rhs[first]
+			for u, d := range rows[first] {
+				row[u] += c * d
+			}
+		}
+		own := 1 - row[int32(v)]
+		delete(row, int32(v))
+		for u := range row {
+			row[u] /= own
+		}
+		rows[v], rhs[v] = row, next/own
 	}
-	return s.solve(rhs)
+	for v := len(y) - 1; v >= 0; v-- {
+		// In order, so that sums do not depend on the map's.
+		for _, u := range slices.Sorted(maps.Keys(rows[v])) {
+			rhs[v] += rows[v][u] * rhs[u]
+		}
+	}
+	return rhs
 }
 
 // read finds the largest weights at y and collects edges near them.

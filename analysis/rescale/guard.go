@@ -5,24 +5,16 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // guard keeps rescaled weights within the range of their stored types. Factors on
 // either side of a stored number that would become infinite are replaced by their
 // square roots until none does; numbers that become zero are counted. Both give a
-// warning. All stored numbers are looked at, unless there are many and all
-// factors are too near to 1 to matter: then nothing below 2^100 can overflow.
+// warning. Single numbers are looked at only where the largest of a layer and the
+// range of its factors do not rule both out.
 func (r *Result) guard() {
-	limit := r.view.lnRange() / 4
-	total, widest := 0, 0.0
-	for _, p := range r.net.Params() {
-		total += p.Len()
-	}
-	for _, c := range r.Factors {
-		widest = math.Max(widest, math.Abs(math.Log(c)))
-	}
-	const few = 1 << 20
-	if widest == 0 || total > few && widest < limit {
+	if r.safe() {
 		return
 	}
 	changed := map[int32]bool{}
@@ -60,6 +52,85 @@ func (r *Result) guard() {
 		r.Warnings = append(r.Warnings, fmt.Sprintf(
 			"%d factors are nearer to 1 than wanted: the stored types cannot hold the rescaled weights", len(changed)))
 	}
+}
+
+// safe reports whether no number of a layer can leave its type's range: the
+// largest times the widest ratio of factors is finite, and the ratio is too small
+// to bring numbers that matter to zero.
+func (r *Result) safe() bool {
+	for i := range r.net.Nodes {
+		l, ok := r.net.Nodes[i].Op.(*dag.Linear)
+		if !ok || r.net.Nodes[i].Zone != dag.Body {
+			continue
+		}
+		lo, hi := 1.0, 1.0
+		for _, ids := range [][]int32{r.Groups.Rows[i], r.Groups.Cols[i]} {
+			for _, id := range ids {
+				if id != dag.NoGroup {
+					lo, hi = math.Min(lo, r.Factors[id]), math.Max(hi, r.Factors[id])
+				}
+			}
+		}
+		if ratio := hi / lo; ratio > 1 {
+			for _, p := range params(l) {
+				if !(ratio < rangeOf(p.Type)) || !(ratio*maxOf(p) < largestOf(p.Type)) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// maxOf is the largest |value| of a tensor.
+func maxOf(p *dag.Param) float64 {
+	var r kernel.Row
+	kernel.Add(&r, p.Float64s())
+	kernel.Add(&r, p.Float32s())
+	return r.Max
+}
+
+// params lists the tensors of a layer that rescaling may change.
+func params(l *dag.Linear) []*dag.Param {
+	var out []*dag.Param
+	if l.Map != nil && l.Map.Weight() != nil {
+		out = append(out, l.Map.Weight().Param)
+	}
+	for k := range l.Stages {
+		if n := l.Stages[k].Norm; n != nil {
+			out = append(out, n.Gamma.Param, n.Beta.Param, n.Mean.Param)
+		}
+		for _, v := range []*dag.Vector{l.Stages[k].Mul, l.Stages[k].Add} {
+			if v != nil && v.Param != nil {
+				out = append(out, v.Param)
+			}
+		}
+	}
+	return out
+}
+
+// largestOf is the largest finite number of a type.
+func largestOf(t dag.DType) float64 {
+	switch t {
+	case dag.Float64:
+		return math.MaxFloat64
+	case dag.Float16:
+		return 65504
+	case dag.BFloat16:
+		return 0x1.fep127
+	}
+	return math.MaxFloat32
+}
+
+// rangeOf is the ratio of factors that leaves weights near 1 far from zero.
+func rangeOf(t dag.DType) float64 {
+	switch t {
+	case dag.Float64:
+		return 0x1p500
+	case dag.Float16:
+		return 0x1p6
+	}
+	return 0x1p60
 }
 
 // bounded returns e^z within the positive normal numbers of float64.
