@@ -2,6 +2,8 @@
 // Fortran interface of OpenBLAS, which is column-major as cuBLAS is.
 #include <cublas_v2.h>
 
+#include "queue.h"
+
 extern "C" {
 
 void sgemm_(const char *, const char *, const int *, const int *, const int *, const float *, const float *, const int *,
@@ -19,14 +21,14 @@ static const char *letter(cublasOperation_t t) { return t == CUBLAS_OP_N ? "N" :
 cublasStatus_t cublasSgemm_v2(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const float *alpha,
                               const float *a, int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
 	if (h == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-	sgemm_(letter(ta), letter(tb), &m, &n, &k, alpha, a, &lda, b, &ldb, beta, c, &ldc);
+	enqueue_product([=, al = *alpha, be = *beta] { sgemm_(letter(ta), letter(tb), &m, &n, &k, &al, a, &lda, b, &ldb, &be, c, &ldc); });
 	return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasDgemm_v2(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m, int n, int k, const double *alpha,
                               const double *a, int lda, const double *b, int ldb, const double *beta, double *c, int ldc) {
 	if (h == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-	dgemm_(letter(ta), letter(tb), &m, &n, &k, alpha, a, &lda, b, &ldb, beta, c, &ldc);
+	enqueue_product([=, al = *alpha, be = *beta] { dgemm_(letter(ta), letter(tb), &m, &n, &k, &al, a, &lda, b, &ldb, &be, c, &ldc); });
 	return CUBLAS_STATUS_SUCCESS;
 }
 

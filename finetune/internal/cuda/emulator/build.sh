@@ -26,5 +26,5 @@ for ptx in "$cuda"/ptx/*.ptx; do
 	objects+=("$to/obj/$name.o")
 done
 g++ "${flags[@]}" -shared -Wl,-soname,libcuda.so.1 -o "$to/libcuda.so.1" "$here/driver.cpp" "${objects[@]}"
-g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.12 -o "$to/libcublas.so.12" "$here/blas.cpp" -l:libopenblas.so.0
+g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.12 '-Wl,-rpath,$ORIGIN' -o "$to/libcublas.so.12" "$here/blas.cpp" "$to/libcuda.so.1" -l:libopenblas.so.0
 g++ "${flags[@]}" -shared -Wl,-soname,libcudnn.so.8 -o "$to/libcudnn.so.8" "$here/dnn.cpp"

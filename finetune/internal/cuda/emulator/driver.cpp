@@ -1,7 +1,9 @@
 // An emulation of the part of the CUDA driver that Gorgonia calls, for tests on
 // machines without a GPU: libcuda.so.1 with host memory in place of device
 // memory. A module is recognised by the names of its kernels, which were
-// compiled as C++ from the sources that its PTX is made of. Calls are counted.
+// compiled as C++ from the sources that its PTX is made of. Kernels and products
+// run as late as a device may run them, at the next copy or synchronisation, so
+// that a missing one shows. Calls are counted.
 //
 // RELUPATH_EMULATOR sets what goes wrong: "nodevice" or "memory=BYTES".
 #include <cuda.h>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "queue.h"
 
 namespace {
 
@@ -25,12 +28,13 @@ std::map<std::string, Kernel> &kernels() {
 
 struct Module { std::vector<std::string> names; };
 
-std::mutex mutex;
+std::recursive_mutex mutex;
+std::vector<std::function<void()>> queue; // the default stream
 std::map<uintptr_t, size_t> blocks; // device memory: address and length
 size_t used;
 
 // What relupath_emulator_count returns.
-struct { uint64_t to_device, to_device_bytes, to_host, to_host_bytes, on_device, on_device_bytes, launches, syncs; } count;
+struct { uint64_t to_device, to_device_bytes, to_host, to_host_bytes, on_device, on_device_bytes, launches, products, syncs; } count;
 
 const char *fault() {
 	const char *s = getenv("RELUPATH_EMULATOR");
@@ -53,8 +57,15 @@ bool on_device(uintptr_t p, size_t n, bool *within) {
 	return true;
 }
 
+void flush() {
+	std::lock_guard<std::recursive_mutex> lock(mutex);
+	for (auto &work : queue) work();
+	queue.clear();
+}
+
 CUresult copy(uintptr_t dst, uintptr_t src, size_t n) {
-	std::lock_guard<std::mutex> lock(mutex);
+	std::lock_guard<std::recursive_mutex> lock(mutex);
+	flush();
 	bool dst_within, src_within;
 	bool dst_device = on_device(dst, n, &dst_within), src_device = on_device(src, n, &src_within);
 	if (!dst_within || !src_within || (!dst_device && !src_device)) return CUDA_ERROR_INVALID_VALUE;
@@ -66,7 +77,7 @@ CUresult copy(uintptr_t dst, uintptr_t src, size_t n) {
 }
 
 CUresult allocate(CUdeviceptr *p, size_t n) {
-	std::lock_guard<std::mutex> lock(mutex);
+	std::lock_guard<std::recursive_mutex> lock(mutex);
 	if (n == 0) return CUDA_ERROR_INVALID_VALUE;
 	if (used + n > memory()) return CUDA_ERROR_OUT_OF_MEMORY;
 	// Fresh device memory holds anything; NaNs show who reads it.
@@ -82,6 +93,12 @@ CUresult allocate(CUdeviceptr *p, size_t n) {
 } // namespace
 
 void add(Kernel k) { kernels()[k.name] = k; }
+
+void enqueue_product(std::function<void()> work) {
+	std::lock_guard<std::recursive_mutex> lock(mutex);
+	count.products++;
+	queue.push_back(std::move(work));
+}
 
 extern "C" {
 
@@ -112,10 +129,10 @@ CUresult cuDeviceGetAttribute(int *v, CUdevice_attribute a, CUdevice) {
 CUresult cuCtxCreate_v2(CUcontext *c, unsigned, CUdevice) { return *c = reinterpret_cast<CUcontext>(new char), CUDA_SUCCESS; }
 CUresult cuCtxDestroy_v2(CUcontext c) { return delete reinterpret_cast<char *>(c), CUDA_SUCCESS; }
 CUresult cuCtxSetCurrent(CUcontext) { return CUDA_SUCCESS; }
-CUresult cuCtxSynchronize() { return count.syncs++, CUDA_SUCCESS; }
+CUresult cuCtxSynchronize() { return count.syncs++, flush(), CUDA_SUCCESS; }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
-	std::lock_guard<std::mutex> lock(mutex);
+	std::lock_guard<std::recursive_mutex> lock(mutex);
 	*total = memory();
 	*free = *total > used ? *total - used : 0;
 	return CUDA_SUCCESS;
@@ -123,7 +140,8 @@ CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
 CUresult cuMemAlloc_v2(CUdeviceptr *p, size_t n) { return allocate(p, n); }
 CUresult cuMemAllocManaged(CUdeviceptr *p, size_t n, unsigned) { return allocate(p, n); }
 CUresult cuMemFree_v2(CUdeviceptr p) {
-	std::lock_guard<std::mutex> lock(mutex);
+	std::lock_guard<std::recursive_mutex> lock(mutex);
+	flush();
 	auto block = blocks.find(p);
 	if (block == blocks.end()) return CUDA_ERROR_INVALID_VALUE;
 	used -= block->second;
@@ -162,15 +180,22 @@ CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, uns
                         unsigned, CUstream, void **params, void **) {
 	if (f == nullptr) return CUDA_ERROR_INVALID_HANDLE;
 	if (gx * bx == 0 || gy * by == 0 || gz * bz == 0 || bx * by * bz > 1024) return CUDA_ERROR_INVALID_VALUE;
-	count.launches++;
 	auto k = reinterpret_cast<Kernel *>(f);
-	gridDim = {gx, gy, gz}, blockDim = {bx, by, bz};
-	for (blockIdx.z = 0; blockIdx.z < gz; blockIdx.z++)
-		for (blockIdx.y = 0; blockIdx.y < gy; blockIdx.y++)
-			for (blockIdx.x = 0; blockIdx.x < gx; blockIdx.x++)
-				for (threadIdx.z = 0; threadIdx.z < bz; threadIdx.z++)
-					for (threadIdx.y = 0; threadIdx.y < by; threadIdx.y++)
-						for (threadIdx.x = 0; threadIdx.x < bx; threadIdx.x++) k->call(k->function, params);
+	std::vector<uint64_t> values; // the arguments, none longer
+	for (int i = 0; i < k->arguments; i++) values.push_back(*static_cast<uint64_t *>(params[i]));
+	std::lock_guard<std::recursive_mutex> lock(mutex);
+	count.launches++;
+	queue.push_back([=]() mutable {
+		std::vector<void *> p;
+		for (auto &v : values) p.push_back(&v);
+		gridDim = {gx, gy, gz}, blockDim = {bx, by, bz};
+		for (blockIdx.z = 0; blockIdx.z < gz; blockIdx.z++)
+			for (blockIdx.y = 0; blockIdx.y < gy; blockIdx.y++)
+				for (blockIdx.x = 0; blockIdx.x < gx; blockIdx.x++)
+					for (threadIdx.z = 0; threadIdx.z < bz; threadIdx.z++)
+						for (threadIdx.y = 0; threadIdx.y < by; threadIdx.y++)
+							for (threadIdx.x = 0; threadIdx.x < bx; threadIdx.x++) k->call(k->function, p.data());
+	});
 	return CUDA_SUCCESS;
 }
 

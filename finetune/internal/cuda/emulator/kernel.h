@@ -19,6 +19,7 @@ struct Kernel {
 	std::string name;
 	void (*function)();
 	void (*call)(void (*)(), void **);
+	int arguments;
 };
 
 void add(Kernel);
@@ -30,5 +31,5 @@ template <class... A> struct Caller {
 
 // Registered makes a kernel known by its name.
 struct Registered {
-	template <class... A> Registered(const char *name, void (*f)(A...)) { add({name, reinterpret_cast<void (*)()>(f), &Caller<A...>::call}); }
+	template <class... A> Registered(const char *name, void (*f)(A...)) { add({name, reinterpret_cast<void (*)()>(f), &Caller<A...>::call, sizeof...(A)}); }
 };
