@@ -64,12 +64,7 @@ func (o *op) legacyBroadcast(shape []int) ([]int, error) {
 	return out, nil
 }
 
-func rank(v *value) int {
-	if v.constant() {
-		return len(v.con.dims)
-	}
-	return len(v.shape)
-}
+func rank(v *value) int { return len(v.dims()) }
 
 func lowerAdd(o *op) error {
 	a, b, err := o.binary()

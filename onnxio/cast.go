@@ -181,10 +181,7 @@ func lowerEyeLike(o *op) error {
 	if err != nil {
 		return err
 	}
-	dims := v.shape
-	if v.constant() {
-		dims = v.con.dims
-	}
+	dims := v.dims()
 	if len(dims) != 2 {
 		return refuse("", "an operand of rank %d, want 2", len(dims))
 	}

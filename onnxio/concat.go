@@ -126,12 +126,7 @@ func lowerSplit(o *op) error {
 	if err != nil {
 		return err
 	}
-	n := 0
-	if v.constant() {
-		n = v.con.dims[a]
-	} else {
-		n = v.shape[a]
-	}
+	n := v.dims()[a]
 	if n == batchDim {
 		return mixesBatch("it splits the batch axis")
 	}
@@ -155,20 +150,13 @@ func lowerSplit(o *op) error {
 	}
 	at := 0
 	for k := range o.node.Outputs {
-		list := make([]int, sizes[k])
-		for i := range list {
-			list[i] = at + i
+		from := at
+		part, err := o.take(v, a, int(sizes[k]), func(i int) int { return from + i })
+		if err != nil {
+			return err
 		}
-		at += len(list)
-		if v.constant() {
-			part, err := takeConstant(v, a, list)
-			if err != nil {
-				return err
-			}
-			o.give(k, part)
-		} else {
-			o.give(k, o.along(v, a, list))
-		}
+		o.give(k, part)
+		at += int(sizes[k])
 	}
 	return nil
 }

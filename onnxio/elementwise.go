@@ -110,9 +110,6 @@ func (o *op) broadcastAll(in []*value) (shape []int, acts int, err error) {
 			return nil, 0, sumShapes(err, in)
 		}
 	}
-	if dag.Size(sampleShape(shape)) > maxElements {
-		return nil, 0, refuse("", "the result of shape %s has too many elements", dimString(shape))
-	}
 	return shape, acts, nil
 }
 

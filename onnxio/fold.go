@@ -292,25 +292,6 @@ func (t *tensor) indexed(dims []int, index []int32) (*tensor, error) {
 	return out, nil
 }
 
-// foldTake takes entries of an axis of a constant.
-func foldTake(t *tensor, a int, list []int) (*tensor, error) {
-	dims := slices.Clone(t.dims)
-	dims[a] = len(list)
-	outer, inner := dag.Size(dims[:a]), dag.Size(dims[a+1:])
-	if outer*len(list)*inner > maxFolded {
-		return nil, refuse("", "a constant of shape %v is too large", dims)
-	}
-	index := make([]int32, 0, outer*len(list)*inner)
-	for q := range outer {
-		for _, j := range list {
-			for e := range inner {
-				index = append(index, int32((q*t.dims[a]+j)*inner+e))
-			}
-		}
-	}
-	return t.indexed(dims, index)
-}
-
 // foldExpand broadcasts a constant to a shape.
 func foldExpand(t *tensor, dims []int) (*tensor, error) {
 	if dag.Size(dims) > maxFolded {

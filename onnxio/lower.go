@@ -473,8 +473,8 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 			return nil, fmt.Errorf("axis %d is left open: give the shape, for example %s=%s", k, in.Name, exampleShape(in))
 		}
 	}
-	if dag.Size(sampleShape(shape)) > maxElements {
-		return nil, fmt.Errorf("shape %v has too many elements", shape)
+	if !fits(shape) {
+		return nil, fmt.Errorf("shape %s has too many elements", dimString(shape))
 	}
 	return shape, nil
 }

@@ -91,7 +91,58 @@ func malformedModels() []malformed {
 		ins[i] = "x"
 	}
 	wide = append(wide, pbNode("Sum", "sum", ins, append(names("y"), make([]string, 2000)...)))
+	list := func(name string, v ...int64) field {
+		f := tensorHeader(name, 7, []int64{int64(len(v))})
+		for _, x := range v {
+			f = append(f, pbInt(7, x))
+		}
+		return pbMessage(5, f...)
+	}
+	// picked takes many entries, all of them the first, of a long axis.
+	picked := func(op string, domain string, shape ...int64) []byte {
+		return pbModel(8, 17, pbInput("x", shape...), pbOutput("y", -1, 3), list("n", 1<<16),
+			pbNode("ConstantOfShape", "zeros", names("n"), names("i"),
+				attrOfTensor("value", append(tensorHeader("", 7, []int64{1}), pbInt(7, 0))...)),
+			pbNode(op, "pick", names("x", "i"), names("y"), attrOfInt("axis", 1), pbString(7, domain)))
+	}
 	return []malformed{
+		{
+			name: "Gather of too much", want: "[batch 65536 60000] has too many elements",
+			model: picked("Gather", "", -1, 1, 60000),
+		},
+		{
+			name: "ArrayFeatureExtractor of too much", want: "[batch 60000 65536] has too many elements",
+			model: picked("ArrayFeatureExtractor", "ai.onnx.ml", -1, 60000, 1),
+		},
+		{
+			name: "a sum that broadcasts too far", want: "make too many elements",
+			model: pbModel(8, 17, pbInput("x", -1, 400000, 1), pbInput("z", -1, 1, 400000), pbOutput("y", -1, 3),
+				pbNode("Add", "add", names("x", "z"), names("y"))),
+		},
+		{
+			name: "a bias that broadcasts too far", want: "make too many elements",
+			model: pbModel(8, 17, pbInput("x", -1, 400000, 1), pbOutput("y", -1, 3), pbInitializer("b", []int64{1, 1, 400}, make([]float32, 400)...),
+				pbNode("Add", "add", names("x", "b"), names("y"))),
+		},
+		{
+			name: "an input whose size overflows", want: "[batch 4294967296 4294967296] has too many elements",
+			model: pbModel(8, 17, pbInput("x", -1, 1<<32, 1<<32), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y"))),
+		},
+		{
+			name: "Slice with too few steps", want: "2 starts, 2 ends, 2 axes, 1 steps",
+			model: pbModel(8, 17, pbInput("x", -1, 3, 4), pbOutput("y", -1, 3), list("s", 0, 0), list("e", 2, 2), list("a", 1, 2), list("p", 1),
+				pbNode("Slice", "s", names("x", "s", "e", "a", "p"), names("y"))),
+		},
+		{
+			name: "Slice backwards of nothing", want: "fc",
+			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbInitializer("c", []int64{0, 3}), list("s", 5), list("e", -9), list("a", 0), list("p", -1),
+				pbNode("Slice", "s", names("c", "s", "e", "a", "p"), names("w")), pbNode("MatMul", "fc", names("x", "w"), names("y"))),
+		},
+		{
+			name: "Scaler of a scalar", want: "2 values of offset for a value of shape []",
+			model: pbModel(8, 17, pbInput("x"), pbOutput("y", 3), pbNode("Scaler", "s", names("x"), names("y"), pbString(7, "ai.onnx.ml"),
+				pbMessage(5, pbString(1, "offset"), pbFloat(7, 1), pbFloat(7, 1), pbInt(20, 6)))),
+		},
 		{name: "empty", model: []byte{}, want: "the file is empty"},
 		{name: "LFS pointer", model: []byte("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n"), want: "git lfs pull"},
 		{name: "gzip", model: gzipped(sound), want: "this is gzip-compressed: decompress it first"},

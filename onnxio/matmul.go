@@ -26,7 +26,7 @@ func (o *op) dense(v *value, axis int, t *tensor, at int, left bool) (*value, er
 	a := around(v.shape, axis)
 	shape := slices.Clone(v.shape)
 	shape[axis] = rows
-	if dag.Size(sampleShape(shape)) > maxElements {
+	if !fits(shape) {
 		return nil, refuse("", "the result has too many elements")
 	}
 	// The stored matrix is out x in when it is on the left and as stored, or on

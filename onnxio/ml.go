@@ -33,7 +33,7 @@ func lowerScaler(o *op) error {
 		if a == nil || len(a.Floats) == 0 {
 			continue
 		}
-		if n := len(a.Floats); n != 1 && n != v.shape[len(v.shape)-1] {
+		if n := len(a.Floats); n != 1 && (len(v.shape) == 0 || n != v.shape[len(v.shape)-1]) {
 			return refuse("", "%d values of %s for a value of shape %s", n, part.name, dimString(v.shape))
 		}
 		f := make([]float64, len(a.Floats))
@@ -110,10 +110,7 @@ func lowerArrayFeatureExtractor(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	if len(from) == 0 {
 		return refuse("", "a scalar operand")
 	}
@@ -128,22 +125,17 @@ func lowerArrayFeatureExtractor(o *op) error {
 	if from[k] == batchDim {
 		return mixesBatch("it picks samples of the batch")
 	}
-	list := make([]int, len(index))
-	for i, x := range index {
+	for _, x := range index {
 		if x < 0 || x >= int64(from[k]) {
 			return refuse("", "index %d is outside %d entries", x, from[k])
 		}
-		list[i] = int(x)
 	}
-	if v.constant() {
-		part, err := takeConstant(v, k, list)
-		if err != nil {
-			return err
-		}
-		o.give(0, part)
-		return nil
+	size, entry := list(index)
+	out, err := o.take(v, k, size, entry)
+	if err != nil {
+		return err
 	}
-	o.give(0, o.along(v, k, list))
+	o.give(0, out)
 	return nil
 }
 

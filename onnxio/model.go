@@ -11,9 +11,6 @@ import (
 
 // Options say how a model is read. The zero value works.
 type Options struct {
-	// Threads bounds the goroutines that reading may use; 0 is one. Reading is
-	// lazy, so that it rarely needs more.
-	Threads int
 	// InputShape gives the shape of an input, its batch axis included, where the
 	// file leaves dimensions open: {"x": {1, 784}}.
 	InputShape map[string][]int

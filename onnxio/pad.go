@@ -125,15 +125,10 @@ func (o *op) pad(v *value, pads []int64, place func(i, n int64) int64) (*value, 
 		if lo < -n || hi < -n || lo > most || hi > most || lo+hi+n < 0 || n == 0 {
 			return nil, refuse("", "pads %v of axis %d with extent %d", pads, k, n)
 		}
-		rest := dag.Size(sampleShape(v.shape)) / v.shape[k]
-		if (lo+hi+n)*int64(max(rest, 1)) > most {
-			return nil, refuse("", "the result has too many elements")
+		var err error
+		if v, err = o.take(v, k, int(lo+hi+n), func(i int) int { return int(place(int64(i)-lo, n)) }); err != nil {
+			return nil, err
 		}
-		list := make([]int, 0, lo+hi+n)
-		for i := -lo; i < n+hi; i++ {
-			list = append(list, int(place(i, n)))
-		}
-		v = o.along(v, k, list)
 	}
 	return v, nil
 }

@@ -105,10 +105,7 @@ func lowerReduce(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	red, same, err := o.reducedAxes(from, r.since)
 	if err != nil {
 		return err

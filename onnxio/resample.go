@@ -3,8 +3,6 @@ package onnxio
 import (
 	"math"
 	"slices"
-
-	"github.com/relupath/relupath/analysis/dag"
 )
 
 // lowerTile repeats a value along its axes.
@@ -24,10 +22,7 @@ func lowerTile(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	if len(repeats) != len(from) {
 		return refuse("", "%d repeats for rank %d", len(repeats), len(from))
 	}
@@ -39,31 +34,15 @@ func lowerTile(o *op) error {
 			return mixesBatch("it repeats the batch")
 		}
 		size := from[k] * r
-		if v, err = o.gather(v, k, size, func(i int) int { return i % from[k] }); err != nil {
+		if size > maxElements {
+			return refuse("", "the result has too many elements")
+		}
+		if v, err = o.take(v, k, size, func(i int) int { return i % from[k] }); err != nil {
 			return err
 		}
 	}
 	o.give(0, v)
 	return nil
-}
-
-// gather makes axis k of a value size long; entry i is entry from(i), or zero.
-func (o *op) gather(v *value, k, size int, from func(i int) int) (*value, error) {
-	shape := v.shape
-	if v.constant() {
-		shape = v.con.dims
-	}
-	if rest := dag.Size(sampleShape(shape)) / max(shape[k], 1); size > maxElements/max(rest, 1) {
-		return nil, refuse("", "the result has too many elements")
-	}
-	list := make([]int, size)
-	for i := range list {
-		list[i] = from(i)
-	}
-	if v.constant() {
-		return takeConstant(v, k, list)
-	}
-	return o.along(v, k, list), nil
 }
 
 // lowerDepthToSpace moves blocks of channels into the two spatial axes.
@@ -151,7 +130,7 @@ func lowerResize(o *op) error {
 		if n == batchDim || size == n && scales[k] == 1 {
 			continue
 		}
-		if v, err = o.gather(v, k, size, func(i int) int {
+		if v, err = o.take(v, k, size, func(i int) int {
 			return max(0, min(place(i, n, size, scales[k]), n-1))
 		}); err != nil {
 			return err

@@ -254,10 +254,7 @@ func lowerSqueeze(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	if !ok && o.declared == 1 && slices.Contains(from, batchDim) {
 		return mixesBatch("it removes every axis of extent 1, a batch of 1 too")
 	}
@@ -306,10 +303,7 @@ func lowerUnsqueeze(o *op) error {
 	if !ok {
 		return refuse("", "the axes are missing")
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	r := len(from) + len(axes)
 	added := make([]bool, r)
 	for _, a := range axes {
@@ -339,10 +333,7 @@ func lowerShape(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	list := sliceList(int64(len(from)), o.int("start", 0), o.int("end", int64(len(from))), 1)
 	out := make([]int64, len(list))
 	for i, k := range list {
@@ -357,10 +348,7 @@ func lowerSize(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	if slices.Contains(from, batchDim) {
 		return mixesBatch("it counts the elements of a batch")
 	}

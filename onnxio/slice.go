@@ -2,18 +2,21 @@ package onnxio
 
 import (
 	"slices"
-
-	"github.com/relupath/relupath/analysis/dag"
 )
 
-// along takes entries of axis a: entry list[i] becomes entry i; -1 is zero.
-func (o *op) along(v *value, a int, list []int) *value {
-	x := around(v.shape, a)
-	shape := slices.Clone(v.shape)
-	shape[a] = len(list)
-	index := make([]int32, 0, x.Outer*len(list)*x.Inner)
+// take makes axis a of a value size long: its entry i is entry(i), -1 for zeros
+// in a value that is no constant. Nothing is made of a result that is too large.
+func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) {
+	shape := slices.Clone(v.dims())
+	shape[a] = size
+	if !fits(shape) {
+		return nil, refuse("", "the result of shape %s has too many elements", dimString(shape))
+	}
+	x := around(v.dims(), a)
+	index := make([]int32, 0, x.Outer*size*x.Inner)
 	for q := range x.Outer {
-		for _, j := range list {
+		for i := range size {
+			j := entry(i)
 			for e := range x.Inner {
 				at := int32(-1)
 				if j >= 0 {
@@ -23,7 +26,19 @@ func (o *op) along(v *value, a int, list []int) *value {
 			}
 		}
 	}
-	return o.pick(v, shape, index)
+	if !v.constant() {
+		return o.pick(v, shape, index), nil
+	}
+	t, err := v.con.indexed(shape, index)
+	if err != nil {
+		return nil, err
+	}
+	return &value{con: t}, nil
+}
+
+// list makes the entries of take of a list.
+func list[T int | int64](l []T) (int, func(i int) int) {
+	return len(l), func(i int) int { return int(l[i]) }
 }
 
 func lowerSlice(o *op) error {
@@ -49,8 +64,8 @@ func lowerSlice(o *op) error {
 			return err
 		}
 	}
-	if len(starts) != len(ends) || (ok && len(axes) != len(starts)) {
-		return refuse("", "%d starts, %d ends, %d axes", len(starts), len(ends), len(axes))
+	if len(starts) != len(ends) || (ok && len(axes) != len(starts)) || (steps != nil && len(steps) != len(starts)) {
+		return refuse("", "%d starts, %d ends, %d axes, %d steps", len(starts), len(ends), len(axes), len(steps))
 	}
 	for i := range starts {
 		a := int64(i)
@@ -68,36 +83,20 @@ func lowerSlice(o *op) error {
 		if step == 0 {
 			return refuse("", "step 0")
 		}
-		n := int64(0)
-		if v.constant() {
-			n = int64(v.con.dims[k])
-		} else {
-			n = int64(v.shape[k])
-		}
+		n := int64(v.dims()[k])
 		if n == batchDim {
 			if starts[i] == 0 && step == 1 && ends[i] > 1<<30 {
 				continue
 			}
 			return mixesBatch("it slices the batch axis")
 		}
-		if v.constant() {
-			if v, err = takeConstant(v, k, sliceList(n, starts[i], ends[i], step)); err != nil {
-				return err
-			}
-		} else {
-			v = o.along(v, k, sliceList(n, starts[i], ends[i], step))
+		size, entry := list(sliceList(n, starts[i], ends[i], step))
+		if v, err = o.take(v, k, size, entry); err != nil {
+			return err
 		}
 	}
 	o.give(0, v)
 	return nil
-}
-
-func takeConstant(v *value, a int, list []int) (*value, error) {
-	t, err := foldTake(v.con, a, list)
-	if err != nil {
-		return nil, err
-	}
-	return &value{con: t}, nil
 }
 
 // sliceList lists the entries that start:end:step takes of n.
@@ -109,6 +108,9 @@ func sliceList(n, start, end, step int64) []int {
 		return max(lo, min(x, hi))
 	}
 	var out []int
+	if n == 0 {
+		return nil
+	}
 	if step > 0 {
 		for i := clamp(start, 0, n); i < clamp(end, 0, n); i += step {
 			out = append(out, int(i))
@@ -144,32 +146,26 @@ func lowerGather(o *op) error {
 	if err != nil {
 		return err
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	if from[a] == batchDim {
 		return mixesBatch("it picks samples of the batch")
 	}
-	list := make([]int, len(ints))
-	for i, x := range ints {
-		k, err := axisOf(x, from[a])
-		if err != nil {
+	for _, x := range ints {
+		if _, err := axisOf(x, from[a]); err != nil {
 			return refuse("", "index %d is outside %d entries", x, from[a])
 		}
-		list[i] = k
 	}
 	shape := slices.Concat(from[:a], t.dims, from[a+1:])
-	if v.constant() {
-		part, err := foldTake(v.con, a, list)
-		if err != nil {
-			return err
+	out, err := o.take(v, a, len(ints), func(i int) int {
+		if ints[i] < 0 {
+			return int(ints[i]) + from[a]
 		}
-		o.giveTensor(0, part.reshaped(shape))
-		return nil
+		return int(ints[i])
+	})
+	if err != nil {
+		return err
 	}
-	o.give(0, o.relabel(o.along(v, a, list), shape))
-	return nil
+	return o.giveShape(out, shape)
 }
 
 func lowerExpand(o *op) error {
@@ -192,16 +188,10 @@ func lowerExpand(o *op) error {
 		}
 		dims[i] = int(d)
 	}
-	from := v.shape
-	if v.constant() {
-		from = v.con.dims
-	}
+	from := v.dims()
 	shape, err := broadcastDims(from, dims)
 	if err != nil {
 		return mixesBatch("%v", err)
-	}
-	if dag.Size(sampleShape(shape)) > maxElements {
-		return refuse("", "shape %v is too large", target)
 	}
 	if !v.constant() {
 		o.give(0, o.expand(v, shape))

@@ -265,7 +265,8 @@ func walk(shape, step []int, f func(i, offset int)) {
 	}
 }
 
-// broadcastDims returns the shape of an elementwise operation, or an error.
+// broadcastDims returns the shape of an elementwise operation, or an error; the
+// shape fits.
 func broadcastDims(a, b []int) ([]int, error) {
 	n := max(len(a), len(b))
 	out := make([]int, n)
@@ -288,6 +289,9 @@ func broadcastDims(a, b []int) ([]int, error) {
 	}
 	if k := slices.Index(out, batchDim); k >= 0 && slices.Contains(out[k+1:], batchDim) {
 		return nil, fmt.Errorf("shapes %s and %s have the batch at different axes", dimString(a), dimString(b))
+	}
+	if !fits(out) {
+		return nil, fmt.Errorf("shapes %s and %s make too many elements", dimString(a), dimString(b))
 	}
 	return out, nil
 }

@@ -26,6 +26,14 @@ type value struct {
 
 func (v *value) constant() bool { return v.con != nil }
 
+// dims returns the value's dimensions, batchDim among them.
+func (v *value) dims() []int {
+	if v.constant() {
+		return v.con.dims
+	}
+	return v.shape
+}
+
 // dataType returns the type of the value's numbers.
 func (v *value) dataType() wire.DataType {
 	if v.constant() {
@@ -46,6 +54,23 @@ func sampleShape(shape []int) []int {
 		}
 	}
 	return out
+}
+
+// fits reports whether a value of the full shape may be made: see maxElements.
+func fits(shape []int) bool {
+	n := 1
+	for _, d := range shape {
+		switch {
+		case d == batchDim:
+		case d == 0:
+			return true
+		case d > maxElements/n:
+			return false
+		default:
+			n *= d
+		}
+	}
+	return true
 }
 
 // sampleAxis returns the axis of the sample shape that axis a of the full

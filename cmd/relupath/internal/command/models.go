@@ -37,7 +37,7 @@ func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--input-shape: %w", err)}
 	}
-	opt := onnxio.Options{Threads: a.threads, InputShape: shapes}
+	opt := onnxio.Options{InputShape: shapes}
 	if path != stdStream {
 		return onnxio.Read(path, opt)
 	}
