@@ -261,6 +261,9 @@ func (o *op) dispatch() error {
 			return refuse("", "attribute %q refers to a function's parameter, outside a function", a.Name)
 		}
 	}
+	if len(o.node.Outputs) == 0 {
+		return refuse("remove the node", "it has no output")
+	}
 	for _, x := range o.in {
 		if x != nil && x.opaque != "" {
 			o.give(0, &value{opaque: x.opaque})
