@@ -23,10 +23,11 @@ func New(threads int) *Pool {
 	if p.threads == 1 {
 		return p
 	}
-	p.work = make(chan piece, p.threads)
+	work := make(chan piece, p.threads)
+	p.work = work
 	for range p.threads - 1 {
 		go func() {
-			for w := range p.work {
+			for w := range work {
 				w.f(w.lo, w.hi)
 				p.wg.Done()
 			}
