@@ -184,6 +184,9 @@ func (o *op) stage(f affine, shape []int, a dag.Axis, axes []int) (st dag.Stage,
 				w.Full[d] = shape[d]
 			}
 		}
+		if o.opset < 7 && domain(o.node.Domain) == "" && (w.Index != nil || w.Param.Len() != a.N) {
+			o.legacyFull(w, shape, axes)
+		}
 		return w, nil
 	}
 	ok = true

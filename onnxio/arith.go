@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -62,6 +63,28 @@ func (o *op) legacyBroadcast(shape []int) ([]int, error) {
 		out = append(out, 1)
 	}
 	return out, nil
+}
+
+// legacyFull is the shape of one number a unit under the rules before opset 7:
+// the operand's last axes, or those from the attribute axis on, without axes of
+// extent 1 before them. Where the units lie elsewhere no such operand exists.
+func (o *op) legacyFull(w *dag.Vector, shape, axes []int) {
+	from := len(shape) - len(axes)
+	if at := o.attr("axis"); at != nil {
+		from = int(at.I)
+		if from < 0 {
+			from += len(shape)
+		}
+	}
+	w.Full = nil
+	for i, d := range axes {
+		if d != from+i {
+			w.Param.Storage, w.Param.Reason = dag.Unwritable, fmt.Sprintf("before opset 7 no operand of %s has one number a unit here", o.node.OpType)
+			w.Full = nil
+			return
+		}
+		w.Full = append(w.Full, shape[d])
+	}
 }
 
 func rank(v *value) int { return len(v.dims()) }
