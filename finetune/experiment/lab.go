@@ -185,6 +185,13 @@ func (l *Lab) write(key string, rec *Record) error {
 	return nil
 }
 
+// FitError says that a network, the data and the options do not go together. It
+// wraps a *finetune.OptionError where the options are to blame.
+type FitError struct{ err error }
+
+func (e *FitError) Error() string { return e.err.Error() }
+func (e *FitError) Unwrap() error { return e.err }
+
 // train does one training, or what is left of it.
 func (l *Lab) train(ctx context.Context, t *Training) (*Record, error) {
 	key := t.key()
@@ -214,7 +221,7 @@ func (l *Lab) train(ctx context.Context, t *Training) (*Record, error) {
 	}
 	trainer, err := finetune.New(net, l.Train, opt)
 	if err != nil {
-		return nil, err
+		return nil, &FitError{err}
 	}
 	res, err := trainer.Run(within)
 	var lost *finetune.DivergedError

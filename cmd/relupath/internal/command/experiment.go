@@ -279,9 +279,12 @@ func (a *app) runExperiment(ctx context.Context, e *experimentFlags, options any
 	report, err := run(ctx, lab)
 	bar.finish()
 	var wrong *finetune.OptionError
+	var unfit *experiment.FitError
 	switch {
 	case errors.As(err, &wrong):
 		return &usageError{err}
+	case errors.As(err, &unfit):
+		return &dataError{err}
 	case err != nil:
 		return err
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"math"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -125,11 +126,19 @@ func (s Scale) place(x float64) (v float64, ok bool) {
 // plot makes the plot of one panel.
 func (p *Panel) plot(keys []key) *plot.Plot {
 	out := newPlot(p.XAxis, p.YAxis)
-	out.Title.Text = p.Title
-	title := words(textSize, ink)
-	title.XAlign, title.YAlign = text.XCenter, text.YTop
-	out.Title.TextStyle, out.Title.Padding = title, 2
-	out.X.Tick.Marker, out.Y.Tick.Marker = p.ticks(), ticker(p.YScale == LogScale)
+	// gonum centres titles over the plot with its labels, at heights that differ
+	// from panel to panel: an empty one keeps the room, the words stand over the
+	// data.
+	out.Title.Text, out.Title.TextStyle, out.Title.Padding = " ", words(textSize, ink), 3
+	out.X.Tick.Marker, out.Y.Tick.Marker = p.ticks(), plot.Ticker(linearTicks{})
+	if p.YScale == LogScale {
+		out.Y.Tick.Marker = logTicks{}
+	}
+	out.Add(plotFunc(func(cv canvas, _ *plot.Plot) {
+		style := words(textSize, ink)
+		style.XAlign = text.XCenter
+		cv.FillText(style, vg.Point{X: (cv.Min.X + cv.Max.X) / 2, Y: cv.Max.Y + 6}, p.Title)
+	}))
 	grid := plotter.NewGrid()
 	grid.Horizontal = draw.LineStyle{Color: line, Width: 0.5}
 	grid.Vertical = grid.Horizontal
@@ -157,7 +166,38 @@ func (p *Panel) ticks() plot.Ticker {
 	case p.XScale == LogScale:
 		return logTicks{}
 	}
-	return plot.DefaultTicks{}
+	return linearTicks{p.whole()}
+}
+
+// whole reports whether all places on the x axis are whole numbers.
+func (p *Panel) whole() bool {
+	for _, c := range p.Curves {
+		for _, x := range c.X {
+			if x != math.Trunc(x) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// linearTicks marks a linear axis with four or five round numbers, whole ones
+// where only those have a meaning.
+type linearTicks struct{ whole bool }
+
+// Ticks returns multiples of a round step. Adding zero makes a negative zero
+// positive.
+func (l linearTicks) Ticks(lo, hi float64) []plot.Tick {
+	unit := math.Pow(10, math.Floor(math.Log10((hi-lo)/5)))
+	if l.whole {
+		unit = max(unit, 1)
+	}
+	step := unit * niceStep((hi-lo)/5/unit)
+	var out []plot.Tick
+	for k := math.Ceil(lo / step); k*step <= hi; k++ {
+		out = append(out, plot.Tick{Value: k * step, Label: strconv.FormatFloat(k*step+0, 'g', 6, 64)})
+	}
+	return out
 }
 
 // fixedTicks marks given places, and names every second where they are many.
