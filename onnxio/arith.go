@@ -41,13 +41,16 @@ func (o *op) binary() (a, b *value, err error) {
 func (o *op) legacyBroadcast(shape []int) ([]int, error) {
 	a, b := o.in[0], o.in[1]
 	ra, rb := rank(a), rank(b)
-	if o.opset >= 7 || ra == rb {
+	at := o.attr("axis")
+	if o.opset >= 7 || ra == rb && (at == nil || dag.Size(shape) == 1) {
 		return shape, nil
 	}
 	if o.int("broadcast", 0) == 0 {
+		if ra == rb {
+			return shape, nil
+		}
 		return nil, refuse("", "the operands have ranks %d and %d without broadcast=1", ra, rb)
 	}
-	at := o.attr("axis")
 	if at == nil {
 		return shape, nil
 	}
