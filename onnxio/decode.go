@@ -16,7 +16,7 @@ const newestOpset = 28
 
 // read turns an indexed file into a Model.
 func read(f *wire.File, path string, opt Options) (m *Model, err error) {
-	err = guard(path, func() error {
+	err = guard(f, path, func() error {
 		m, err = decode(f, path, opt)
 		return err
 	})

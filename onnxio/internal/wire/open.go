@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"unsafe"
 
 	mmap "github.com/edsrzf/mmap-go"
 )
@@ -99,6 +100,31 @@ func (f *File) index() error {
 		return err
 	}
 	return nil
+}
+
+// Maps reports whether an address lies in the memory to which the file, or one
+// of its files of external data, is mapped.
+func (f *File) Maps(addr uintptr) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if within(f.mapped, addr) {
+		return true
+	}
+	for _, x := range f.external {
+		if within(x.mapped, addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether an address lies in the pages of b.
+func within(b []byte, addr uintptr) bool {
+	if len(b) == 0 {
+		return false
+	}
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return addr >= at && addr-at < uintptr(len(b))
 }
 
 // Size returns the size of the file in bytes.

@@ -12,6 +12,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/onnxio"
 )
 
 type auditOptions struct {
@@ -102,6 +103,10 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := parseShapes(o.shapes); err != nil {
+		return &usageError{fmt.Errorf("--input-shape: %w", err)}
+	}
+	o.several = len(paths) > 1
 	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
 	if o.data != "" {
 		if work.data, err = loadData(ctx, o.data); err != nil {
@@ -117,7 +122,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 			return err
 		}
 		defer ref.Close()
-		work.measure.Reference = ref.Net
+		work.measure.Reference, work.reference = ref.Net, ref
 	}
 	if o.rescalings > 0 {
 		return o.study(ctx, work)
@@ -164,6 +169,9 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	if !(o.percentile > 0 && o.percentile <= 100) {
 		return opt, fmt.Errorf("--percentile %v: want a number above 0, up to 100", o.percentile)
 	}
+	if o.jobs < 0 {
+		return opt, fmt.Errorf("--jobs %d: want a positive number", o.jobs)
+	}
 	if o.rescalings < 0 {
 		return opt, fmt.Errorf("--rescalings %d: want a positive number", o.rescalings)
 	}
@@ -208,6 +216,16 @@ type auditWork struct {
 	paths   []string
 	measure analysis.Options
 	data    *dataset.Set
+	// reference is the model of --reference, nil without.
+	reference *onnxio.Model
+}
+
+// guard calls f with the guards of a model and of the reference.
+func (w *auditWork) guard(m *onnxio.Model, f func() error) error {
+	if w.reference == nil {
+		return m.Guard(f)
+	}
+	return w.reference.Guard(func() error { return m.Guard(f) })
 }
 
 // one measures one model and closes it.
@@ -217,7 +235,7 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 		return out, err
 	}
 	defer m.Close()
-	err = m.Guard(func() error {
+	err = w.guard(m, func() error {
 		if w.data != nil {
 			if err := fitsInput(m.Net, w.data); err != nil {
 				return err
@@ -342,6 +360,14 @@ func (w *auditWork) stream(ctx context.Context) error {
 func (a *app) failures(fs []failure, of int) error {
 	if len(fs) == 0 {
 		return nil
+	}
+	if len(fs) == 1 && of == 1 {
+		var usage *usageError
+		if errors.As(fs[0].err, &usage) {
+			return fs[0].err
+		}
+		// One model, one sentence, whatever the exit code of other commands.
+		return &exit{codeInvalid, fs[0].err}
 	}
 	if a.format == string(render.CSV) {
 		for _, f := range fs {

@@ -237,7 +237,10 @@ func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revi
 		d.Notes = append(d.Notes, fmt.Sprintf("%d measures of single outputs are left out here; --format csv and json have them.", left))
 	}
 	if len(r.Models) > 1 {
-		d.Notes = append(d.Notes, comparisonNotes(r)...)
+		d.Marks = marksOfComparison
+	}
+	if r.Baseline != "" {
+		d.Notes = append(d.Notes, "Values followed by x are multiples of those of "+r.Baseline+".")
 	}
 	if len(r.Errors) > 0 {
 		d.Tables = append(d.Tables, failureTable(r.Errors))

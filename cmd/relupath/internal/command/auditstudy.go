@@ -49,7 +49,7 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 		return out, err
 	}
 	defer m.Close()
-	err = m.Guard(func() error {
+	err = w.guard(m, func() error {
 		bar := w.progress(w.options.rescalings, "drawing")
 		defer func() { _ = bar.Finish() }()
 		r, err := study.Run(ctx, m.Net, opt, study.Options{

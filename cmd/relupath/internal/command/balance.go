@@ -100,6 +100,8 @@ func (o *balanceOptions) check(a *app) error {
 		return usagef("--samples %d: want at least 1", o.samples)
 	case !(o.tolerance >= 0):
 		return usagef("--tolerance %v: want a positive number", o.tolerance)
+	case o.output != "" && !o.dryRun && o.report != "" && filepath.Clean(o.output) == filepath.Clean(o.report):
+		return usagef("--report %s: this is where the model goes: give the report another file", o.report)
 	case o.method == string(rescale.EqualNorm) && o.p.String() == "inf":
 		return usagef("--p inf: enorm wants a finite order; cle is its limit")
 	}
@@ -202,8 +204,11 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 		return nil, fmt.Errorf("the balanced model cannot be read back: %w", err)
 	}
 	defer written.Close()
-	r, err := o.prove(ctx, a, m, written.Net, res, optimum, c)
-	if err != nil {
+	var r *balanceJSON
+	if err := written.Guard(func() error {
+		r, err = o.prove(ctx, a, m, written.Net, res, optimum, c)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	failed := o.verdict(r)

@@ -215,10 +215,5 @@ func (c *column) mark() {
 	c.cells[hi] = c.cells[hi].Marked(render.Worst)
 }
 
-func comparisonNotes(r *auditJSON) []string {
-	notes := []string{"Marked as best (*, bold) and worst (!, italic): the smallest and the largest value of each measure, the other way round for margins."}
-	if r.Baseline != "" {
-		notes = append(notes, "Values followed by x are multiples of those of "+r.Baseline+".")
-	}
-	return notes
-}
+// marksOfComparison is the meaning of the marks.
+const marksOfComparison = "the smallest and the largest value of each measure, the other way round for margins."

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -43,6 +44,29 @@ func addChoice(cmd *cobra.Command, value *string, name, usage string, words ...s
 	}
 	flags.Var(choice{value, words}, name, usage+": "+strings.Join(words, ", "))
 	must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// wanted says in words what the functions of strconv read.
+var wanted = map[string]string{
+	"Atoi": "a whole number", "ParseInt": "a whole number", "ParseUint": "a whole number, not negative",
+	"ParseFloat": "a number", "ParseBool": "true or false",
+}
+
+// plainly turns the error of a flag whose value is no number into one that says
+// what is wanted.
+func plainly(err error) error {
+	var num *strconv.NumError
+	if !errors.As(err, &num) {
+		return err
+	}
+	want := fmt.Sprintf("%q is too large", num.Num)
+	if errors.Is(num, strconv.ErrSyntax) {
+		want = "want " + wanted[num.Func]
+		if wanted[num.Func] == "" {
+			want = "want a number"
+		}
+	}
+	return errors.New(strings.TrimSuffix(err.Error(), num.Error()) + want)
 }
 
 // order is an order of a norm: a number in [1, inf].

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,9 @@ import (
 // modelFlags are the flags of commands that read models.
 type modelFlags struct {
 	shapes []string
+	// several says that a shape may be for an input that only some of the
+	// models have.
+	several bool
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
@@ -37,7 +41,24 @@ func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--input-shape: %w", err)}
 	}
-	opt := onnxio.Options{InputShape: shapes}
+	m, err := a.read(ctx, path, onnxio.Options{InputShape: shapes})
+	if err != nil || flags.several {
+		return m, err
+	}
+	names := make([]string, len(m.Inputs))
+	for i := range m.Inputs {
+		names[i] = m.Inputs[i].Name
+	}
+	for name := range shapes {
+		if !slices.Contains(names, name) {
+			_ = m.Close()
+			return nil, usagef("--input-shape: %s has no input %q: its inputs are %s", path, name, strings.Join(names, ", "))
+		}
+	}
+	return m, nil
+}
+
+func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxio.Model, error) {
 	if path != stdStream {
 		return onnxio.Read(path, opt)
 	}

@@ -38,12 +38,17 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	a := &app{streams: newStreams(stdin, stdout, stderr)}
+	out := &watched{Writer: stdout}
+	a.out = out
 	cmd := a.root()
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
-	cmd.SetOut(stdout)
+	cmd.SetOut(out)
 	cmd.SetErr(stderr)
 	ran, err := cmd.ExecuteContextC(ctx)
+	if err == nil {
+		err = out.err
+	}
 	if err != nil {
 		fmt.Fprint(stderr, message(err, ran.CommandPath()))
 	}
@@ -68,7 +73,7 @@ writes ONNX back.`,
 		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.check() },
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{plainly(err)} })
 	f := cmd.PersistentFlags()
 	addChoice(cmd, &a.format, "format", "how to write the result", render.Formats()...)
 	addChoice(cmd, &a.bias, "bias", "whether biases count in norms and objectives", "include", "exclude")
@@ -77,6 +82,7 @@ writes ONNX back.`,
 	f.Uint64Var(&a.seed, "seed", 1, "seed of everything random")
 	f.IntVar(&a.threads, "threads", 0, "threads to compute with (default: the number of CPUs)")
 	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion())
+	cmd.SetHelpCommand(help())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)
 		c.Flags().SortFlags = false
@@ -112,9 +118,27 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 			if errors.As(err, &known) {
 				return err
 			}
-			return usagef("%s: %w", cmd.Name(), err)
+			return usagef("%s: %w: want %s", cmd.Name(), err, cmd.UseLine())
 		}
 		return nil
+	}
+}
+
+// help is the help command; a name that no command has is wrong usage.
+func help() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, _, err := cmd.Root().Find(args)
+			if err == nil && of == cmd.Root() {
+				err = noSuchCommand(of, args)
+			}
+			if err != nil {
+				return err
+			}
+			return of.Help()
+		},
 	}
 }
 

@@ -23,20 +23,48 @@ func (a *app) vacant(path string) error {
 	}
 	info, err := os.Stat(path)
 	switch {
+	case path == "":
+		return usagef("the name of the file to write is empty")
 	case errors.Is(err, fs.ErrNotExist):
 		dir := filepath.Dir(path)
 		if d, err := os.Stat(dir); err != nil || !d.IsDir() {
 			return fmt.Errorf("cannot write %s: %s is not a folder", path, dir)
 		}
-		return nil
+		return writable(path)
 	case err != nil:
 		return err
 	case info.IsDir():
 		return fmt.Errorf("cannot write %s: it is a folder; give the name of a file", path)
 	case info.Mode().IsRegular() && !a.force:
 		return fmt.Errorf("%s exists already: use --force to overwrite it", path)
+	case info.Mode().IsRegular():
+		return writable(path)
 	}
 	return nil
+}
+
+// writable tries whether a file can be made beside path, as everything that is
+// written is at first: better now than after long work.
+func writable(path string) error {
+	tmp, err := temporary(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return unwritten(path, err)
+	}
+	return errors.Join(f.Close(), os.Remove(tmp))
+}
+
+// unwritten names the file that the user asked for, not the temporary one that
+// the system could not make.
+func unwritten(path string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("cannot write %s: %w: choose another folder or free this one", path, err)
 }
 
 // isDevice reports whether path is there and is no regular file: a device or a
@@ -68,7 +96,7 @@ func (a *app) save(path string, write func(io.Writer) error) error {
 	}
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return err
+		return unwritten(path, err)
 	}
 	err = errors.Join(write(f), f.Sync(), f.Close())
 	if err == nil {

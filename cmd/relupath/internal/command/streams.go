@@ -20,6 +20,23 @@ type streams struct {
 	width int
 	// live says that err is a terminal, where progress may be drawn.
 	live bool
+	// drained says that in was read: it is there once.
+	drained bool
+}
+
+// watched is a writer that remembers its first failure, for what writes and
+// does not look, as the printing of help.
+type watched struct {
+	io.Writer
+	err error
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 func newStreams(in io.Reader, out, err io.Writer) streams {
@@ -43,8 +60,12 @@ func (a *app) warn(format string, args ...any) {
 }
 
 // readIn reads standard input to its end. A cancelled context ends the wait:
-// the read itself cannot be interrupted.
+// the read itself cannot be interrupted. A second call is wrong usage.
 func (a *app) readIn(ctx context.Context) ([]byte, error) {
+	if a.drained {
+		return nil, usagef("standard input can be read once: give - for one file only")
+	}
+	a.drained = true
 	type result struct {
 		data []byte
 		err  error

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
@@ -25,8 +26,21 @@ type Document struct {
 	// Figures are the plots below the tables of an HTML page, and the files
 	// that WriteFigures writes.
 	Figures []Figure
+	// Marks says what the marks Best and Worst stand for; empty where no cell
+	// has one. Each format puts before it how its marks look.
+	Marks string
 	// Notes are sentences below the tables.
 	Notes []string
+}
+
+// notes returns the sentences below the tables, for a format that shows the
+// marks in the given ways.
+func (d *Document) notes(best, worst string) []string {
+	if d.Marks == "" {
+		return d.Notes
+	}
+	legend := fmt.Sprintf("Marked as best (%s) and worst (%s): %s", best, worst, d.Marks)
+	return append([]string{legend}, d.Notes...)
 }
 
 // Table is a grid of cells under column heads.
@@ -96,7 +110,7 @@ type Cell struct {
 type Mark uint8
 
 // The marks. Plain tables write * and !, Markdown bold and italic type, LaTeX
-// bold and slanted type, HTML a colour and a sign.
+// bold and italic type, HTML a colour and a sign.
 const (
 	Unmarked Mark = iota
 	Best

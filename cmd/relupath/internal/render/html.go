@@ -59,7 +59,7 @@ var superscript = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "�
 // font or picture from elsewhere. Tables sort by a click, or a key, on a column's
 // head.
 func writeHTML(w io.Writer, d *Document) error {
-	p := htmlPage{Title: d.Title, Notes: d.Notes}
+	p := htmlPage{Title: d.Title, Notes: d.notes("▾", "▴")}
 	for i := range d.Tables {
 		p.Tables = append(p.Tables, htmlTableOf(&d.Tables[i]))
 	}

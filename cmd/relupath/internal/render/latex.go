@@ -65,7 +65,7 @@ func writeLaTeX(w io.Writer, d *Document) error {
 					words += " (continued)"
 				}
 				if i == len(d.Tables)-1 && piece == 0 {
-					words = strings.Join(append([]string{words}, d.Notes...), ". ")
+					words = sentences(append([]string{words}, d.notes("bold", "italic")...))
 				}
 				fmt.Fprintf(w, "\\caption{%s}\n", escapeLaTeX(words))
 				if piece == 0 {
@@ -79,6 +79,18 @@ func writeLaTeX(w io.Writer, d *Document) error {
 		}
 	}
 	return nil
+}
+
+// sentences joins words into a caption: one full stop after each of several.
+func sentences(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	var b strings.Builder
+	for _, w := range words {
+		b.WriteString(strings.TrimSuffix(w, ".") + ". ")
+	}
+	return strings.TrimSuffix(b.String(), " ")
 }
 
 // narrowed returns the width to which a column of some is squeezed, 0 for none.

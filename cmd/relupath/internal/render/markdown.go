@@ -56,5 +56,5 @@ func writeMarkdown(w io.Writer, d *Document) error {
 			return fmt.Errorf("render: %w", err)
 		}
 	}
-	return writeNotes(w, d, escapeMarkdown)
+	return writeNotes(w, d, d.notes("bold", "italic"), escapeMarkdown)
 }

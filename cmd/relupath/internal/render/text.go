@@ -43,11 +43,11 @@ func writeText(w io.Writer, d *Document, width int) error {
 			}
 		}
 	}
-	return writeNotes(w, d, func(s string) string { return s })
+	return writeNotes(w, d, d.notes("*", "!"), func(s string) string { return s })
 }
 
-func writeNotes(w io.Writer, d *Document, escape func(string) string) error {
-	for i, n := range d.Notes {
+func writeNotes(w io.Writer, d *Document, notes []string, escape func(string) string) error {
+	for i, n := range notes {
 		if i == 0 && len(d.Tables) > 0 {
 			fmt.Fprintln(w)
 		}
