@@ -132,7 +132,7 @@ func (p *Panel) plot(keys []key) *plot.Plot {
 	out.Title.Text, out.Title.TextStyle, out.Title.Padding = " ", words(textSize, ink), 3
 	out.X.Tick.Marker, out.Y.Tick.Marker = p.ticks(), plot.Ticker(linearTicks{})
 	if p.YScale == LogScale {
-		out.Y.Tick.Marker = logTicks{}
+		out.Y.Tick.Marker = fineLogTicks{}
 	}
 	out.Add(plotFunc(func(cv canvas, _ *plot.Plot) {
 		style := words(textSize, ink)
@@ -167,6 +167,22 @@ func (p *Panel) ticks() plot.Ticker {
 		return logTicks{}
 	}
 	return linearTicks{p.whole()}
+}
+
+// fineLogTicks is logTicks for axes that may cover less than a decade.
+type fineLogTicks struct{}
+
+// Ticks returns round numbers; where 1, 2 and 5 times powers of ten are too
+// few, multiples of a step.
+func (fineLogTicks) Ticks(lo, hi float64) []plot.Tick {
+	if hi-lo >= 0.6 {
+		return logTicks{}.Ticks(lo, hi)
+	}
+	out := linearTicks{}.Ticks(math.Pow(10, lo), math.Pow(10, hi))
+	for i := range out {
+		out[i].Value = math.Log10(out[i].Value)
+	}
+	return out
 }
 
 // whole reports whether all places on the x axis are whole numbers.
@@ -311,19 +327,25 @@ func (p *Panel) stroke(cv canvas, pl *plot.Plot, c Curve, k key) {
 	x, y := pl.Transforms(&cv)
 	style := draw.LineStyle{Color: k.color(), Width: 1.2, Dashes: k.dashes()}
 	ring := draw.GlyphStyle{Color: k.color(), Radius: 2, Shape: draw.RingGlyph{}}
-	for _, seg := range p.segments(c.X, c.Y) {
+	segments := p.segments(c.X, c.Y)
+	n := 0
+	for _, seg := range segments {
+		n += len(seg)
+	}
+	every, at := max(1, n/rings), 0
+	for _, seg := range segments {
 		pts := make([]vg.Point, len(seg))
 		for i, s := range seg {
 			pts[i] = vg.Point{X: x(s.X), Y: y(s.Y)}
 		}
 		cv.StrokeLines(style, cv.ClipLinesXY(pts)...)
-		every := max(1, len(pts)/rings)
-		for i, at := range pts {
-			// A single point has no line.
-			if k.dash == 0 && len(pts) > 1 || i%every != every/2 {
-				continue
+		for _, pt := range pts {
+			// A lone point has no line; among many it is not missed.
+			lone := len(pts) == 1 && n <= 3*rings
+			if lone || k.dash > 0 && at%every == every/2 {
+				cv.DrawGlyph(ring, pt)
 			}
-			cv.DrawGlyph(ring, at)
+			at++
 		}
 	}
 }

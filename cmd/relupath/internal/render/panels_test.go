@@ -78,6 +78,16 @@ func TestCurvesBreakWhereTheyHaveNoPlace(t *testing.T) {
 	}
 }
 
+func TestTicksOfNarrowLogarithmicAxes(t *testing.T) {
+	var got []string
+	for _, k := range (fineLogTicks{}).Ticks(math.Log10(0.048), math.Log10(0.056)) {
+		got = append(got, k.Label)
+	}
+	if diff := cmp.Diff([]string{"0.048", "0.05", "0.052", "0.054", "0.056"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestLinearTicks(t *testing.T) {
 	for _, c := range []struct {
 		ticks  linearTicks
