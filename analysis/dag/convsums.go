@@ -45,8 +45,8 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 	}
 }
 
-// group returns the weights of one group in float64: a view, or widened into
-// buf.
+// group returns the weights of one group in float64, in buf: a copy for the
+// reason that evaluator.tiles has one.
 func (c *Conv) group(g int, buf []float64, threads int) []float64 {
 	m, _, _ := c.scan(g, buf, threads)
 	return m
@@ -58,19 +58,16 @@ func (c *Conv) scan(g int, buf []float64, threads int) (m []float64, top float64
 	outer, inner, k := c.dims()
 	n := outer * inner * k
 	m = buf[:n]
-	var f []float32
-	if d := c.W.Param.Float64s(); d != nil {
-		m = d[g*n:][:n]
-	} else {
-		f = c.W.Param.Float32s()[g*n:][:n]
-	}
+	double, single := c.W.Param.Float64s(), c.W.Param.Float32s()
 	var all sync.Mutex
 	kernel.Parallel(n, threads, 1<<14, func(lo, hi int) {
 		t, z := 0.0, 0
 		for ; lo < hi; lo += 1 << 12 { // in the first-level cache
 			block := m[lo:min(lo+1<<12, hi)]
-			if f != nil {
-				kernel.Widen(block, f[lo:lo+len(block)])
+			if at := g*n + lo; double != nil {
+				copy(block, double[at:])
+			} else {
+				kernel.Widen(block, single[at:at+len(block)])
 			}
 			for _, v := range block {
 				if v = math.Abs(v); v > t && v <= math.MaxFloat64 {
@@ -363,14 +360,11 @@ func (r *programme) slow(acc map[int]*scaled.Accumulator) {
 	})
 }
 
-// matrix returns the weights of one group as (out channels) x (in channels *
-// kernel), in float64: a copy where the stored order is another one.
+// matrix returns the weights of one group of a transposed convolution as
+// (out channels) x (in channels * kernel), in float64.
 func (c *Conv) matrix(g int) []float64 {
 	outer, inner, k := c.dims()
 	m := c.group(g, make([]float64, outer*inner*k), 1)
-	if !c.Transposed {
-		return m
-	}
 	t := make([]float64, len(m))
 	for a := range outer {
 		for b := range inner {

@@ -276,7 +276,9 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
 	})
 }
 
-// tiles calls f with float64 blocks of stored rows [lo, hi).
+// tiles calls f with float64 blocks of stored rows [lo, hi). A block is a copy
+// for float64 weights too: where a mapped file was cut off, Go survives the
+// fault of reading it (see onnxio.Model.Guard) and a library outside Go does not.
 func (ev *evaluator) tiles(d *Dense, f func(w []float64, lo, hi int)) {
 	rows, cols := d.Rows, d.Cols
 	if d.InOut {
@@ -285,11 +287,7 @@ func (ev *evaluator) tiles(d *Dense, f func(w []float64, lo, hi int)) {
 	if rows == 0 || cols == 0 {
 		return
 	}
-	if w := d.W.Param.Float64s(); w != nil {
-		f(w, 0, rows)
-		return
-	}
-	w := d.W.Param.Float32s()
+	double, single := d.W.Param.Float64s(), d.W.Param.Float32s()
 	step := max(tileRows, 1<<16/cols)
 	if need := min(step, rows) * cols; cap(ev.tile) < need {
 		ev.tile = make([]float64, need)
@@ -298,7 +296,11 @@ func (ev *evaluator) tiles(d *Dense, f func(w []float64, lo, hi int)) {
 		hi := min(lo+step, rows)
 		t := ev.tile[:(hi-lo)*cols]
 		kernel.Parallel(len(t), ev.threads, 1<<15, func(a, b int) {
-			kernel.Widen(t[a:b], w[lo*cols+a:lo*cols+b])
+			if double != nil {
+				copy(t[a:b], double[lo*cols+a:lo*cols+b])
+			} else {
+				kernel.Widen(t[a:b], single[lo*cols+a:lo*cols+b])
+			}
 		})
 		f(t, lo, hi)
 	}

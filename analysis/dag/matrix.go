@@ -19,12 +19,11 @@ type Block struct {
 	f32   []float32
 	f64   []float64
 	inOut bool // stored Cols x Rows
-	conv  *Conv
-	group int
 }
 
-// Blocks returns the layer's effective matrix. It is nil for a constant, for
-// fixed weights and for a Diagonal, whose matrix is diag(Scale).
+// Blocks returns the layer's effective matrix: views of the stored weights, a
+// copy of a transposed convolution's. It is nil for a constant, for fixed
+// weights and for a Diagonal, whose matrix is diag(Scale).
 func (l *Linear) Blocks() []Block {
 	rows := func(b *Block) []float64 {
 		if l.scale == nil {
@@ -44,7 +43,7 @@ func (l *Linear) Blocks() []Block {
 			b := Block{Row: g * co, Col: g * ci, Rows: co, Cols: ci * k, Kernel: k}
 			b.scale = rows(&b)
 			if m.Transposed {
-				b.conv, b.group = m, g
+				b.f64 = m.matrix(g)
 			} else if f := m.W.Param.Float64s(); f != nil {
 				b.f64 = f[g*co*ci*k:][:co*ci*k]
 			} else {
@@ -70,8 +69,6 @@ func (b *Block) Float32s() []float32 {
 func (b *Block) ReadRows(dst []float64, lo, hi int) {
 	mustLen("matrix rows", len(dst), (hi-lo)*b.Cols)
 	switch {
-	case b.conv != nil:
-		copy(dst, b.conv.matrix(b.group)[lo*b.Cols:])
 	case b.inOut && b.f64 != nil:
 		transpose(dst, b.f64, b.Rows, b.Cols, lo, hi)
 	case b.inOut:
