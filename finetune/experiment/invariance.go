@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -171,18 +172,19 @@ func losses(records []*Record, key, steps int) Curve {
 	return c
 }
 
-// curve is the curve of the differences.
+// curve is the curve of the differences, the largest of each window of steps.
 func (d *drift) curve(key, steps int) Curve {
+	window := max(1, steps/60)
 	c := Curve{Key: key}
-	for k := range steps {
+	for from := 0; from+window <= steps; from += window {
 		x := make([]float64, len(d.records))
 		for seed := range d.records {
 			x[seed] = math.NaN()
-			if diff := d.differences(seed); k < len(diff) {
-				x[seed] = diff[k]
+			if diff := d.differences(seed); from+window <= len(diff) {
+				x[seed] = slices.Max(diff[from : from+window])
 			}
 		}
-		c.X = append(c.X, float64(k+1))
+		c.X = append(c.X, float64(from+1)+float64(window-1)/2)
 		c.add(summarise(x))
 	}
 	return c
@@ -194,7 +196,7 @@ func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toy
 		Caption: fmt.Sprintf("Two hidden layers of %d units, batches of %d. Means and ranges of %d seeds, averaged over %d steps. Where one line shows, the trajectories coincide.", opt.Width, opt.Batch, opt.Seeds, max(1, opt.Steps/60)),
 		Legend:  []Key{{"fresh network", 0, 0}}}
 	diff := Figure{Name: "differences", Title: "Difference of the loss from that of the fresh network",
-		Caption: "Relative to the loss, by step, means and ranges of the seeds; no line where the bits are equal. Solid: float32, dashed: float64."}
+		Caption: fmt.Sprintf("Relative to the loss, the largest of each %d steps; means and ranges of the seeds. No line where the bits are equal. Solid: float32, dashed: float64.", max(1, opt.Steps/60))}
 	for k, e := range equivalents {
 		loss.Legend = append(loss.Legend, Key{e.name, k + 1, k + 1})
 		diff.Legend = append(diff.Legend, Key{e.name + ", float32", k + 1, 0}, Key{e.name + ", float64", k + 1, 1})
