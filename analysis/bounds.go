@@ -1,7 +1,9 @@
 package analysis
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
@@ -65,7 +67,7 @@ func boundEntries() []*entry {
 			Info: Info{
 				Name: "bound_path_g24", Params: []string{"percentile"},
 				Formula: "(4 B / (gamma sqrt(m))) ||pi||_1 sqrt(D ln((3 + 2P) K) + ln((3 + 2P)/(1 + P) (d_in + 1) d_out)); " +
-					"||pi||_1 with biases, B the largest |x_i| of an input, at least 1 (the constant unit), D depth, " +
+					"||pi||_1 with biases, B the largest |x_i| of what the preamble gives, at least 1 (the constant unit), D depth, " +
 					"P number of distinct pooling sizes, K the largest of them, 1 without pooling",
 				LaTeX:  `\frac{4B}{\gamma\sqrt m}\lVert\pi\rVert_1\sqrt{D\ln((3+2P)K)+\ln\bigl(\tfrac{3+2P}{1+P}(d_{\mathrm{in}}+1)d_{\mathrm{out}}\bigr)}`,
 				Source: g24, Unit: "bound", Invariant: true, Needs: NeedsData, Scope: OfNet,
@@ -144,12 +146,7 @@ func (r *run) pathBound() []Measure {
 		if r.opt.Bias == ExcludeBias {
 			pi = paths.Forward(r.net, []float64{1}, paths.Options{Threads: r.opt.Threads, Keep: []int{}}).PathNorm(0)
 		}
-		b := 1.0
-		for _, x := range r.opt.Data.Inputs {
-			for _, v := range x {
-				b = math.Max(b, math.Abs(v))
-			}
-		}
+		b := r.largestInput()
 		sizes := map[int]bool{}
 		k := 1
 		for nd := range body(r.net) {
@@ -171,4 +168,28 @@ func (r *run) pathBound() []Measure {
 		return []Measure{{Value: x, Symbols: symbols(gamma, "B", b, "m", m, "path_norm", pi, "D", d, "P", p, "K", float64(k),
 			"d_in", din, "d_out", dout)}}
 	})
+}
+
+// largestInput is the largest magnitude among the values that the body reads,
+// behind the preamble, on the data; at least 1, the value of the constant unit.
+func (r *run) largestInput() float64 {
+	read := map[int]bool{}
+	for nd := range body(r.net) {
+		for _, j := range nd.In {
+			read[j] = r.net.Nodes[j].Zone == dag.Preamble
+		}
+	}
+	maps.DeleteFunc(read, func(_ int, preamble bool) bool { return !preamble })
+	b := 1.0
+	err := r.evaluate(r.net, slices.Sorted(maps.Keys(read)), func(_, _ int, values [][]float64) {
+		for _, x := range values {
+			for _, v := range x {
+				b = math.Max(b, math.Abs(v))
+			}
+		}
+	})
+	if err != nil {
+		r.err = err
+	}
+	return b
 }

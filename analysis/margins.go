@@ -131,10 +131,24 @@ const evalBatch = 256
 // outputs calls f with the output of each example; a network with one output
 // unit f decides between class 1 and class 0 and gives (0, f).
 func (r *run) outputs(n *dag.Network, f func(example int, out []float64)) error {
-	d := r.opt.Data
 	node := n.Boundary()[0]
 	classes := n.Nodes[node].Len()
 	pair := make([]float64, 2)
+	return r.evaluate(n, []int{node}, func(lo, hi int, values [][]float64) {
+		for i := range hi - lo {
+			y := values[0][i*classes:][:classes]
+			if classes == 1 {
+				pair[0], pair[1] = 0, y[0]
+				y = pair
+			}
+			f(lo+i, y)
+		}
+	})
+}
+
+// evaluate calls f with the values of nodes on examples [lo, hi), batch by batch.
+func (r *run) evaluate(n *dag.Network, nodes []int, f func(lo, hi int, values [][]float64)) error {
+	d := r.opt.Data
 	for lo := 0; lo < d.Batch; lo += evalBatch {
 		hi := min(lo+evalBatch, d.Batch)
 		in := make([][]float64, len(d.Inputs))
@@ -142,18 +156,11 @@ func (r *run) outputs(n *dag.Network, f func(example int, out []float64)) error 
 			m := len(x) / d.Batch
 			in[k] = x[lo*m : hi*m]
 		}
-		out, err := n.Eval(r.ctx, in, hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: []int{node}})
+		values, err := n.Eval(r.ctx, in, hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: nodes})
 		if err != nil {
 			return err
 		}
-		for i := range hi - lo {
-			y := out[0][i*classes:][:classes]
-			if classes == 1 {
-				pair[0], pair[1] = 0, y[0]
-				y = pair
-			}
-			f(lo+i, y)
-		}
+		f(lo, hi, values)
 	}
 	return nil
 }

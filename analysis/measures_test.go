@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // fataler is a *testing.T or a *rapid.T.
@@ -406,6 +407,34 @@ func TestFlatness(t *testing.T) {
 		sigma := 1 / math.Sqrt(r.Measures[k].Value.Float64())
 		if math.Abs(sigma-want) > 0.1*want {
 			t.Errorf("%s: sigma %v, want %v", r.Measures[k].Name, sigma, want)
+		}
+	}
+}
+
+// TestPathBoundBehindPreamble checks that the bound's B is the largest number
+// that the body reads: what a preamble scales and shifts does not enter it.
+func TestPathBoundBehindPreamble(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	scaledX := b.Node(dag.Node{
+		Name: "scale", Source: "Mul", In: []int{x}, Shape: []int{2},
+		Op: &dag.Linear{Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}}, Stages: []dag.Stage{{
+			Mul: &dag.Vector{Coef: 1. / 64}, Add: &dag.Vector{Coef: -1},
+		}}},
+	})
+	b.Output("y", b.Affine("fc", scaledX, 2, []float64{1, 0, 0, 1}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := measure(t, n, analysis.Options{
+		Names: []string{"bound_path_g24"}, Percentile: 50,
+		Data: &analysis.Labelled{Inputs: [][]float64{{256, 0, 0, 128}}, Batch: 2, Labels: []int{0, 1}},
+	})
+	// 256/64 - 1 = 3; the inputs themselves reach 256.
+	for _, s := range r.Measures[0].Symbols {
+		if s.Name == "B" && s.Value != scaled.New(3) {
+			t.Errorf("B = %v, want 3", s.Value)
 		}
 	}
 }
