@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 COUNT ?= 10
 BENCH ?= .
 
-.PHONY: check build vet lint test race fuzz bench ci
+.PHONY: check build vet lint test race fuzz bench ci relupath-cuda test-cuda
 
 check: build vet lint test
 
@@ -36,3 +36,14 @@ bench:
 
 ci:
 	.ci/run
+
+# The program with CUDA, for training on an NVIDIA GPU: see docs/gpu.md.
+CUDA := finetune/internal/cuda/build.sh
+
+relupath-cuda:
+	$(CUDA) go build -tags cuda -o relupath-cuda ./cmd/relupath
+
+# Its tests, against an emulated driver: they need no GPU.
+test-cuda:
+	$(CUDA) emulator
+	LD_LIBRARY_PATH=$(CURDIR)/build/cuda/emulator $(CUDA) go test -tags cuda -short -count 1 ./finetune/...

@@ -62,6 +62,11 @@ func newRunner(net *dag.Network, opt Options) (runner, error) {
 }
 
 func newCore[T program.Float](net *dag.Network, opt Options) (*core[T], error) {
+	if opt.Device == GPU {
+		if _, err := FindGPU(); err != nil {
+			return nil, fmt.Errorf("finetune: %w", err)
+		}
+	}
 	prog, err := program.Compile[T](net, program.Options{Output: opt.Output, Freeze: opt.Freeze, Dropout: opt.Dropout > 0})
 	if err != nil {
 		return nil, fmt.Errorf("finetune: %w", err)

@@ -160,8 +160,11 @@ type Options struct {
 	Seed uint64
 	// Threads is the number of threads. Default: runtime.GOMAXPROCS.
 	Threads int
-	// Engine computes the steps. Default: native.
+	// Engine computes the steps. Default: native on the CPU, gorgonia on the GPU.
 	Engine EngineName
+	// Device is where the steps are computed. Default: the CPU for native; for
+	// gorgonia the only place that it has in this build, see HasCUDA.
+	Device Device
 	// BLAS does the matrix products. Default: blas.Find.
 	BLAS *blas.Engine
 
@@ -191,6 +194,9 @@ func (o Options) complete(train *dataset.Set) (Options, error) {
 	}
 	if o.Engine == "" {
 		o.Engine = Native
+		if o.Device == GPU {
+			o.Engine = Gorgonia
+		}
 	}
 	if o.Loss == "" {
 		o.Loss = Softmax
@@ -238,6 +244,9 @@ func (o *Options) check(train *dataset.Set) error {
 	_, known = lossKinds[o.Loss]
 	want(known, "there is no loss %q", o.Loss)
 	want(o.Engine == Native || o.Engine == Gorgonia, "there is no engine %q", o.Engine)
+	want(o.Device != GPU || o.Engine == Gorgonia, "the engine %s computes on the CPU: the GPU needs gorgonia", o.Engine)
+	want(o.Device != CPU || o.Engine == Native || !HasCUDA, "gorgonia computes on the GPU in a program built with CUDA: use the engine native on the CPU")
+	want(o.Device == "" || o.Device == CPU || o.Device == GPU, "there is no device %q", o.Device)
 	want(o.P >= 1 && !math.IsInf(o.P, 1), "order p = %v, want a finite number of at least 1", o.P)
 	want(o.Rate > 0 && !math.IsInf(o.Rate, 1), "step size %v, want a positive number", o.Rate)
 	want(o.RateDecay > 0 && o.RateDecay <= 1, "decay of the step size %v, want a number in (0, 1]", o.RateDecay)

@@ -14,6 +14,7 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 )
 
 // Built says whether this program was built with CUDA.
@@ -39,9 +40,9 @@ func failed(r C.CUresult) error {
 		return nil
 	}
 	if s, ok := sentences[r]; ok {
-		return fmt.Errorf("%s (CUDA error %d)", s, int(r))
+		return &Error{fmt.Sprintf("%s (CUDA error %d)", s, int(r))}
 	}
-	return fmt.Errorf("the driver refuses with CUDA error %d", int(r))
+	return &Error{fmt.Sprintf("the driver refuses with CUDA error %d", int(r))}
 }
 
 // Find looks for the libraries and the first device. An error says in a sentence
@@ -49,7 +50,7 @@ func failed(r C.CUresult) error {
 func Find() (*GPU, error) {
 	for i, l := range libraries {
 		if msg := C.relupath_cuda_open(C.int(i)); msg != nil {
-			return nil, fmt.Errorf("the %s library cannot be loaded: %s: %s", l.name, C.GoString(msg), l.remedy)
+			return nil, &Error{fmt.Sprintf("the %s library cannot be loaded: %s: %s", l.name, C.GoString(msg), l.remedy)}
 		}
 	}
 	if err := failed(C.CUresult(C.relupath_cuda_started())); err != nil {
@@ -63,6 +64,22 @@ func Find() (*GPU, error) {
 		return nil, failed(C.CUDA_ERROR_NO_DEVICE)
 	}
 	return describe()
+}
+
+// Free returns how much of the device's memory is free, in bytes.
+func Free() (int64, error) {
+	var ctx C.CUcontext
+	var free, total C.size_t
+	runtime.LockOSThread() // a context belongs to a thread
+	defer runtime.UnlockOSThread()
+	if err := failed(C.cuCtxCreate(&ctx, 0, 0)); err != nil {
+		return 0, err
+	}
+	err := failed(C.cuMemGetInfo(&free, &total))
+	if e := failed(C.cuCtxDestroy(ctx)); err == nil {
+		err = e
+	}
+	return int64(free), err
 }
 
 // describe asks the driver about device 0.

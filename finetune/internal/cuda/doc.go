@@ -19,3 +19,8 @@ type GPU struct {
 	// Memory is the size of the device's memory in bytes.
 	Memory int64
 }
+
+// Error says why the device cannot be used.
+type Error struct{ Reason string }
+
+func (e *Error) Error() string { return e.Reason }

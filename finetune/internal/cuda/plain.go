@@ -2,12 +2,10 @@
 
 package cuda
 
-import "errors"
-
 // Built says whether this program was built with CUDA.
 const Built = false
 
 // Find returns an error: this build has no CUDA.
 func Find() (*GPU, error) {
-	return nil, errors.New("this program was built without CUDA: see docs/gpu.md for how to build the one that has it")
+	return nil, &Error{"this program was built without CUDA: see docs/gpu.md for how to build the one that has it"}
 }

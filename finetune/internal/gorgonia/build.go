@@ -206,17 +206,7 @@ func (b *builder[T]) vector(i int, v *program.Vector, n int) (*G.Node, error) {
 // spread repeats a matrix of one row for each example and hands it to f.
 // Gorgonia's own broadcast is avoided: its derivative is wrong for a width of 1.
 func (b *builder[T]) spread(i int, v *G.Node, n int, f func(*G.Node) (*G.Node, error)) (*G.Node, error) {
-	repeat := func(dst, src []T) {
-		for r := range b.opt.Batch {
-			copy(dst[r*n:][:n], src)
-		}
-	}
-	sum := func(dst, src []T) {
-		for j, x := range src {
-			dst[j%n] += x
-		}
-	}
-	v, err := G.ApplyOp(newLinear(fmt.Sprintf("spread %d", i), tensor.Shape{1, n}, tensor.Shape{b.opt.Batch, n}, repeat, sum), v)
+	v, err := G.ApplyOp(newSpread[T](fmt.Sprintf("spread %d", i), b.opt.Batch, n), v)
 	if err != nil {
 		return nil, err
 	}

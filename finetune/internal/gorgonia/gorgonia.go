@@ -38,6 +38,7 @@ type Options struct {
 type Engine[T program.Float] struct {
 	prog *program.Program[T]
 	opt  Options
+	name string
 	g    *G.ExprGraph
 	vm   G.VM
 
@@ -54,18 +55,24 @@ type Engine[T program.Float] struct {
 // New builds the graph. Errors list what this engine cannot do.
 func New[T program.Float](prog *program.Program[T], opt Options) (*Engine[T], error) {
 	useBLAS(opt.BLAS)
-	e := &Engine[T]{prog: prog, opt: opt, g: G.NewGraph(), masks: map[int][]T{},
+	name, err := where(opt.BLAS.Name())
+	if err != nil {
+		return nil, fmt.Errorf("engine gorgonia: %w", err)
+	}
+	e := &Engine[T]{prog: prog, opt: opt, name: "gorgonia, " + name, g: G.NewGraph(), masks: map[int][]T{},
 		tensors: make([]G.Value, len(prog.Tensors)), grads: make([]G.Value, len(prog.Tensors))}
 	b := &builder[T]{Engine: e, nodes: make([]*G.Node, len(prog.Values)), params: make([]*G.Node, len(prog.Tensors))}
 	if err := b.build(); err != nil {
 		return nil, fmt.Errorf("engine gorgonia: %w", err)
 	}
-	e.vm = G.NewTapeMachine(e.g)
+	if e.vm, err = newMachine(e.g); err != nil {
+		return nil, fmt.Errorf("engine gorgonia: %w", err)
+	}
 	return e, nil
 }
 
 // Name implements engine.Engine.
-func (e *Engine[T]) Name() string { return "gorgonia, " + e.opt.BLAS.Name() }
+func (e *Engine[T]) Name() string { return e.name }
 
 // Sync implements engine.Engine: the slices are always current.
 func (e *Engine[T]) Sync() error { return nil }

@@ -114,6 +114,50 @@ func (o *linear[T]) SymDiff(_ G.Nodes, _, grad *G.Node) (G.Nodes, error) {
 	return G.Nodes{n}, err
 }
 
+// spread repeats a matrix of one row; the adjoint sums the rows of a matrix.
+type spread[T program.Float] struct {
+	custom
+	rows, cols int
+	adjoint    bool
+}
+
+func newSpread[T program.Float](name string, rows, cols int) *spread[T] {
+	return &spread[T]{custom{name, 1, tensor.Shape{rows, cols}}, rows, cols, false}
+}
+
+// Do implements gorgonia.Op.
+func (o *spread[T]) Do(in ...G.Value) (G.Value, error) {
+	x, err := gather[T](in)
+	if err != nil {
+		return nil, err
+	}
+	dst := make([]T, o.shape.TotalSize())
+	for r := range o.rows {
+		switch {
+		case !o.adjoint:
+			copy(dst[r*o.cols:][:o.cols], x[0])
+		default:
+			for j, v := range x[0][r*o.cols:][:o.cols] {
+				dst[j] += v
+			}
+		}
+	}
+	return matrix(o.shape, dst), nil
+}
+
+// DiffWRT implements gorgonia.SDOp.
+func (o *spread[T]) DiffWRT(int) []bool { return []bool{true} }
+
+// SymDiff implements gorgonia.SDOp.
+func (o *spread[T]) SymDiff(_ G.Nodes, _, grad *G.Node) (G.Nodes, error) {
+	d := &spread[T]{custom{o.name + " adjoint", 1, tensor.Shape{1, o.cols}}, o.rows, o.cols, true}
+	if o.adjoint {
+		d.custom, d.adjoint = custom{d.name, 1, tensor.Shape{o.rows, o.cols}}, false
+	}
+	n, err := G.ApplyOp(d, grad)
+	return G.Nodes{n}, err
+}
+
 // activation is z for z > 0 and slope z otherwise, of operands z (one row an
 // example) and slope (one row). Gorgonia's Rectify has the derivative 1 at 0,
 // the other engines and PyTorch have the slope.

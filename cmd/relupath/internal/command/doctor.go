@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune"
 )
 
 // doctorJSON is the result of doctor, schema relupath.doctor/1.
@@ -60,6 +62,14 @@ const nvidiaDriver = "/proc/driver/nvidia/version"
 
 // gpu says in a sentence what is there.
 func gpu() string {
+	if finetune.HasCUDA {
+		g, err := finetune.FindGPU()
+		if err != nil {
+			return "none: " + err.Error()
+		}
+		return fmt.Sprintf("%s, %d MB, compute capability %s, driver for CUDA %s, cuBLAS %s, cuDNN %s",
+			g.Name, g.Memory>>20, g.Capability, g.Driver, g.CUBLAS, g.CUDNN)
+	}
 	driver := "no NVIDIA driver is loaded"
 	if raw, err := os.ReadFile(nvidiaDriver); err == nil {
 		first, _, _ := strings.Cut(string(raw), "\n")

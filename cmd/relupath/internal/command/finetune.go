@@ -66,6 +66,9 @@ infinite, the model of the last sound epoch is written and the exit code is 1.`,
   relupath finetune iris.onnx --data csv:iris.csv,header -o safe.onnx --lr 0.01 --checkpoint state --resume --log log.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("engine") {
+				o.engine = "" // by the device
+			}
 			switch {
 			case !cmd.Flags().Changed("normalize-step"):
 			case o.normalize:
@@ -107,11 +110,27 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&opt.Output, "train-output", "", "output or layer that feeds the loss, where the model has several")
 	f.BoolVar(&opt.EvalTrain, "eval-train", false, "log the training loss and error after the epoch, not the means over its batches")
 	addChoice(cmd, &o.engine, "engine", "what computes the steps", names(finetune.Engines())...)
-	addChoice(cmd, &o.device, "device", "where", "cpu", "gpu")
+	addChoice(cmd, &o.device, "device", "where; gpu needs the build with CUDA, see docs/gpu.md", names(finetune.Devices())...)
 	f.StringVar(&o.log, "log", "", "write a line of JSON an epoch to a file; - is standard error")
 	f.StringVar(&opt.Checkpoint, "checkpoint", "", "folder in which the state of the run is kept")
 	f.BoolVar(&opt.Resume, "resume", false, "continue from the checkpoint, if there is one")
 	f.StringVar(&o.report, "report", "", "write the report to a file")
+}
+
+// checkDevice looks for the GPU before anything is read. A build without CUDA is
+// wrong usage, a machine without a GPU is not.
+func (o *finetuneOptions) checkDevice() error {
+	if finetune.Device(o.device) != finetune.GPU {
+		return nil
+	}
+	_, err := finetune.FindGPU()
+	switch {
+	case err == nil:
+		return nil
+	case !finetune.HasCUDA:
+		return usagef("--device gpu: %w", err)
+	}
+	return fmt.Errorf("--device gpu: %w", err)
 }
 
 // names converts words of any string type.
@@ -134,8 +153,9 @@ func (o *finetuneOptions) check(a *app) error {
 		return usagef("--resume: give the folder with --checkpoint")
 	case o.opt.Patience > 0 && o.test == "":
 		return usagef("--patience: give test data with --test")
-	case o.device == "gpu":
-		return usagef("--device gpu: this program was built without CUDA: see docs/gpu.md for how to build the one that has it")
+	}
+	if err := o.checkDevice(); err != nil {
+		return err
 	}
 	paths := []string{o.output, o.report}
 	if !o.opt.Resume {
@@ -195,7 +215,7 @@ func (o *finetuneOptions) load(ctx context.Context, a *app) error {
 			return err
 		}
 	}
-	o.opt.Optimizer, o.opt.Engine = finetune.Optimizer(o.optimizer), finetune.EngineName(o.engine)
+	o.opt.Optimizer, o.opt.Engine, o.opt.Device = finetune.Optimizer(o.optimizer), finetune.EngineName(o.engine), finetune.Device(o.device)
 	if o.loss != "auto" {
 		o.opt.Loss = finetune.Loss(o.loss)
 	}
@@ -211,9 +231,12 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	o.opt.Progress = bar.step
 	t, err := finetune.New(m.Net, o.train, o.opt)
 	var options *finetune.OptionError
+	var gpu *finetune.GPUError
 	switch {
 	case errors.As(err, &options):
 		return &usageError{err}
+	case errors.As(err, &gpu):
+		return err
 	case err != nil:
 		return &dataError{err}
 	}

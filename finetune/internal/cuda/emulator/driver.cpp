@@ -2,8 +2,9 @@
 // machines without a GPU: libcuda.so.1 with host memory in place of device
 // memory. A module is recognised by the names of its kernels, which were
 // compiled as C++ from the sources that its PTX is made of. Kernels and products
-// run as late as a device may run them, at the next copy or synchronisation, so
-// that a missing one shows. Calls are counted.
+// run as late as a device may run them, at the next copy or synchronisation of
+// their context, so that a missing one shows. A thread without a current context
+// gets an error. Calls are counted.
 //
 // RELUPATH_EMULATOR sets what goes wrong: "nodevice" or "memory=BYTES".
 #include <cuda.h>
@@ -29,7 +30,8 @@ std::map<std::string, Kernel> &kernels() {
 struct Module { std::vector<std::string> names; };
 
 std::recursive_mutex mutex;
-std::vector<std::function<void()>> queue; // the default stream
+std::map<CUcontext, std::vector<std::function<void()>>> streams; // the default stream of each context
+thread_local CUcontext current;
 std::map<uintptr_t, size_t> blocks; // device memory: address and length
 size_t used;
 
@@ -59,12 +61,14 @@ bool on_device(uintptr_t p, size_t n, bool *within) {
 
 void flush() {
 	std::lock_guard<std::recursive_mutex> lock(mutex);
-	for (auto &work : queue) work();
-	queue.clear();
+	auto work = std::move(streams[current]);
+	streams[current].clear();
+	for (auto &w : work) w();
 }
 
 CUresult copy(uintptr_t dst, uintptr_t src, size_t n) {
 	std::lock_guard<std::recursive_mutex> lock(mutex);
+	if (current == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
 	flush();
 	bool dst_within, src_within;
 	bool dst_device = on_device(dst, n, &dst_within), src_device = on_device(src, n, &src_within);
@@ -78,6 +82,7 @@ CUresult copy(uintptr_t dst, uintptr_t src, size_t n) {
 
 CUresult allocate(CUdeviceptr *p, size_t n) {
 	std::lock_guard<std::recursive_mutex> lock(mutex);
+	if (current == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
 	if (n == 0) return CUDA_ERROR_INVALID_VALUE;
 	if (used + n > memory()) return CUDA_ERROR_OUT_OF_MEMORY;
 	// Fresh device memory holds anything; NaNs show who reads it.
@@ -94,10 +99,12 @@ CUresult allocate(CUdeviceptr *p, size_t n) {
 
 void add(Kernel k) { kernels()[k.name] = k; }
 
-void enqueue_product(std::function<void()> work) {
+void *current_context() { return current; }
+
+void enqueue_product(void *context, std::function<void()> work) {
 	std::lock_guard<std::recursive_mutex> lock(mutex);
 	count.products++;
-	queue.push_back(std::move(work));
+	streams[static_cast<CUcontext>(context)].push_back(std::move(work));
 }
 
 extern "C" {
@@ -126,13 +133,17 @@ CUresult cuDeviceGetAttribute(int *v, CUdevice_attribute a, CUdevice) {
 	return CUDA_SUCCESS;
 }
 
-CUresult cuCtxCreate_v2(CUcontext *c, unsigned, CUdevice) { return *c = reinterpret_cast<CUcontext>(new char), CUDA_SUCCESS; }
-CUresult cuCtxDestroy_v2(CUcontext c) { return delete reinterpret_cast<char *>(c), CUDA_SUCCESS; }
-CUresult cuCtxSetCurrent(CUcontext) { return CUDA_SUCCESS; }
-CUresult cuCtxSynchronize() { return count.syncs++, flush(), CUDA_SUCCESS; }
+CUresult cuCtxCreate_v2(CUcontext *c, unsigned, CUdevice) { return current = *c = reinterpret_cast<CUcontext>(new char), CUDA_SUCCESS; }
+CUresult cuCtxDestroy_v2(CUcontext c) {
+	if (current == c) current = nullptr;
+	return delete reinterpret_cast<char *>(c), CUDA_SUCCESS;
+}
+CUresult cuCtxSetCurrent(CUcontext c) { return current = c, CUDA_SUCCESS; }
+CUresult cuCtxSynchronize() { return count.syncs++, flush(), current ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT; }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
 	std::lock_guard<std::recursive_mutex> lock(mutex);
+	if (current == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
 	*total = memory();
 	*free = *total > used ? *total - used : 0;
 	return CUDA_SUCCESS;
@@ -155,6 +166,7 @@ CUresult cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t n) { return copy(rei
 
 // A module is the names of the kernels of its PTX: ".entry name(".
 CUresult cuModuleLoadData(CUmodule *m, const void *image) {
+	if (current == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
 	auto module = new Module;
 	std::istringstream text(static_cast<const char *>(image));
 	for (std::string word; text >> word;) {
@@ -179,13 +191,14 @@ CUresult cuModuleGetFunction(CUfunction *f, CUmodule m, const char *name) {
 CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                         unsigned, CUstream, void **params, void **) {
 	if (f == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+	if (current == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
 	if (gx * bx == 0 || gy * by == 0 || gz * bz == 0 || bx * by * bz > 1024) return CUDA_ERROR_INVALID_VALUE;
 	auto k = reinterpret_cast<Kernel *>(f);
 	std::vector<uint64_t> values; // the arguments, none longer
 	for (int i = 0; i < k->arguments; i++) values.push_back(*static_cast<uint64_t *>(params[i]));
 	std::lock_guard<std::recursive_mutex> lock(mutex);
 	count.launches++;
-	queue.push_back([=]() mutable {
+	streams[current].push_back([=]() mutable {
 		std::vector<void *> p;
 		for (auto &v : values) p.push_back(&v);
 		gridDim = {gx, gy, gz}, blockDim = {bx, by, bz};

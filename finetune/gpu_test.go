@@ -1,0 +1,113 @@
+package finetune_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune"
+)
+
+// TestPlainBuild: without CUDA there is one sentence.
+func TestPlainBuild(t *testing.T) {
+	if finetune.HasCUDA {
+		t.Skip("this is the build with CUDA")
+	}
+	_, err := finetune.New(mlp(dag.Float32, 1, 4, 3, 3), blobs(t, 8, 1), finetune.Options{Device: finetune.GPU})
+	var gpu *finetune.GPUError
+	if !errors.As(err, &gpu) || !strings.Contains(err.Error(), "docs/gpu.md") {
+		t.Errorf("got %v, want a GPUError that names docs/gpu.md", err)
+	}
+}
+
+func needGPU(t *testing.T) {
+	t.Helper()
+	if !finetune.HasCUDA {
+		t.Skip("this program was built without CUDA: see make test-cuda")
+	}
+	if _, err := finetune.FindGPU(); err != nil {
+		t.Skipf("this test needs a GPU, or the emulated one of make test-cuda: %v", err)
+	}
+}
+
+// TestGPUAgrees: runs on the GPU give the CPU's weights, for every optimizer.
+func TestGPUAgrees(t *testing.T) {
+	needGPU(t)
+	data := blobs(t, 60, 1)
+	for _, typ := range []dag.DType{dag.Float32, dag.Float64} {
+		for _, optimizer := range finetune.Optimizers() {
+			t.Run(typ.String()+"/"+string(optimizer), func(t *testing.T) {
+				var weights [2][]float64
+				for i, device := range finetune.Devices() {
+					opt := finetune.Options{Optimizer: optimizer, Device: device, Epochs: 3, Batch: 16, Rate: 0.01,
+						Dropout: 0.25, WeightDecay: 1e-3, Momentum: 0.5, PathPenalty: 1e-4, Normalize: finetune.NormalizeOff}
+					tr, err := finetune.New(mlp(typ, 1, 4, 8, 8, 3), data, opt)
+					if err != nil {
+						t.Fatal(err)
+					}
+					res, err := tr.Run(context.Background())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if onGPU := strings.HasPrefix(res.Engine, "gorgonia"); onGPU != (device == finetune.GPU) {
+						t.Errorf("on %s the engine was %s", device, res.Engine)
+					}
+					for _, p := range res.Net.Params() {
+						weights[i] = append(weights[i], p.Values()...)
+					}
+				}
+				start := 0.0
+				for k, p := range params(mlp(typ, 1, 4, 8, 8, 3)) {
+					start = math.Max(start, math.Abs(p-weights[0][k]))
+				}
+				if start < 1e-4 {
+					t.Fatalf("the run moved no weight by more than %v: it shows nothing", start)
+				}
+				// Twelve steps of about 1e-3 each, rounded at 6e-8 of weights of about 1.
+				for k, w := range weights[0] {
+					if math.Abs(w-weights[1][k]) > 1e-6 {
+						t.Fatalf("weight %d: %v on the CPU, %v on the GPU", k, w, weights[1][k])
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestGPUMemory: a step that does not fit is refused with a sentence.
+func TestGPUMemory(t *testing.T) {
+	needGPU(t)
+	t.Setenv("RELUPATH_EMULATOR", "memory=4096")
+	gpu, err := finetune.FindGPU()
+	if err != nil || gpu.Memory != 4096 {
+		t.Skip("the memory of a real device cannot be bounded")
+	}
+	_, err = finetune.New(mlp(dag.Float32, 1, 4, 64, 3), blobs(t, 8, 1), finetune.Options{Device: finetune.GPU})
+	var refused *finetune.GPUError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "device memory") {
+		t.Errorf("got %v, want a GPUError about device memory", err)
+	}
+}
+
+// TestGPUEngines: combinations of engine and device that there are not.
+func TestGPUEngines(t *testing.T) {
+	for _, o := range []finetune.Options{
+		{Device: finetune.GPU, Engine: finetune.Native},
+		{Device: "tpu"},
+	} {
+		var options *finetune.OptionError
+		if _, err := finetune.New(mlp(dag.Float32, 1, 4, 3, 3), blobs(t, 8, 1), o); !errors.As(err, &options) {
+			t.Errorf("%s on %s: got %v, want an OptionError", o.Engine, o.Device, err)
+		}
+	}
+}
+
+func params(net *dag.Network) (all []float64) {
+	for _, p := range net.Params() {
+		all = append(all, p.Values()...)
+	}
+	return all
+}

@@ -1,0 +1,43 @@
+package cuda_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/finetune/internal/cuda"
+	"github.com/relupath/relupath/finetune/internal/cuda/cudatest"
+)
+
+// TestFind prints what is found; TestFailures looks at it in other processes.
+func TestFind(t *testing.T) {
+	gpu, err := cuda.Find()
+	if err != nil {
+		t.Skip(err)
+	}
+	if gpu.Name == "" || gpu.Memory <= 0 || !strings.HasPrefix(gpu.CUBLAS, "12.") || !strings.HasPrefix(gpu.CUDNN, "8.") {
+		t.Errorf("found %+v", *gpu)
+	}
+	t.Logf("%+v", *gpu)
+}
+
+// TestFailures: a missing device and missing libraries are sentences, of a
+// program that starts.
+func TestFailures(t *testing.T) {
+	if !cuda.Built {
+		t.Skip("this program was built without CUDA: see make test-cuda")
+	}
+	cudatest.Read(t) // on the emulated driver only
+	for _, c := range []struct{ env, want string }{
+		{"RELUPATH_EMULATOR=nodevice", "the driver finds no NVIDIA GPU"},
+		{"LD_LIBRARY_PATH=", "the CUDA driver library cannot be loaded"},
+	} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFind$", "-test.v")
+		cmd.Env = append(os.Environ(), c.env)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("%s: %v, output %q, want %q", c.env, err, out, c.want)
+		}
+	}
+}
