@@ -134,8 +134,8 @@ func balanceReport(l *Lab, opt BalanceOptions, balances []rescale.Method, done [
 		}
 		r.Figures = append(r.Figures, f)
 	}
-	t := Table{Title: fmt.Sprintf("%s after %d epochs, means over %d seeds", opt.Name, opt.Epochs, opt.Seeds), Keys: 2,
-		Columns: []string{"optimizer", "balancing", "step size", "train loss", "train error (%)", "test error (%)", "range over seeds"}}
+	t := Table{Title: fmt.Sprintf("Training loss, training and test error of %s after %d epochs, means over %d seeds", opt.Name, opt.Epochs, opt.Seeds), Keys: 2,
+		Columns: []string{"optimizer", "balancing", "step", "loss", "train (%)", "test (%)", "range (%)"}}
 	for _, c := range done {
 		t.Add(append([]any{c.setting.optimizer(), string(c.setting.balance)}, append(c.row(), spread(final(c.records, testError)))...)...)
 	}

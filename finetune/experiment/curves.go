@@ -81,17 +81,12 @@ func over(records []*Record, f func(r *Record) float64) Summary {
 	return summarise(x)
 }
 
-// final and best are over in the last epoch and in the best.
+// final is over in the last epoch.
 func final(records []*Record, q quantity) Summary {
 	return over(records, func(r *Record) float64 { return last(r, q) })
 }
 
-func best(records []*Record, q quantity) Summary {
-	return over(records, func(r *Record) float64 { return lowest(r, q) })
-}
-
-// byEpoch makes a curve of a quantity over the epochs that all records have,
-// or over the mean time of their steps.
+// byEpoch makes a curve of a quantity over the epochs that all records have.
 func byEpoch(records []*Record, key int, q quantity) Curve {
 	c := Curve{Key: key}
 	for k := range shortest(records) {

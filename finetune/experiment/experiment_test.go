@@ -18,7 +18,7 @@ func TestOptimizersSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantVerdict(t, r, "Path-SGD: the curves", Holds)
-	errs := func(method, start string) float64 { return cell(t, &r.Tables[0], "test error (%)", method, start) }
+	errs := func(method, start string) float64 { return cell(t, &r.Tables[0], "test (%)", method, start) }
 	if b, u := errs("SGD", Balanced), errs("SGD", Unbalanced); u < b+8 {
 		t.Errorf("SGD: test error %.2f %% from balanced, %.2f %% from unbalanced starts: want 8 points more", b, u)
 	}
@@ -38,10 +38,10 @@ func TestWidthSmall(t *testing.T) {
 	}
 	wantVerdict(t, r, "A width suffices", Holds)
 	wantVerdict(t, r, "The test error keeps falling", Holds)
-	if e := cell(t, &r.Tables[0], "train error (%)", 256); e > 0.05 {
+	if e := cell(t, &r.Tables[0], "train (%)", 256); e > 0.05 {
 		t.Errorf("training error %.2f %% at 256 units, want none", e)
 	}
-	narrow, wide := cell(t, &r.Tables[0], "test error (%)", 8), cell(t, &r.Tables[0], "test error (%)", 256)
+	narrow, wide := cell(t, &r.Tables[0], "test (%)", 8), cell(t, &r.Tables[0], "test (%)", 256)
 	if wide > narrow-3 {
 		t.Errorf("test error %.2f %% at 8 units, %.2f %% at 256: want 3 points less", narrow, wide)
 	}
@@ -97,7 +97,7 @@ func TestBalanceSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	loss := func(method, balance string) float64 {
-		return cell(t, &r.Tables[0], "train loss", method, balance)
+		return cell(t, &r.Tables[0], "loss", method, balance)
 	}
 	plain := loss("SGD", "none")
 	for _, m := range []string{"path", "enorm", "cle", "pathcond"} {

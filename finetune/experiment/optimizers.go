@@ -164,11 +164,11 @@ func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout f
 }
 
 func optimizersTable(opt OptimizersOptions, part []compared[setting], dropout float64) Table {
-	t := Table{Title: fmt.Sprintf("After %d epochs, dropout %g, means over %d seeds", opt.Epochs, dropout, opt.Seeds), Keys: 2,
-		Columns: []string{"optimizer", "start", "step size", "train loss", "train error (%)", "test error (%)", "range over seeds", "lowest test error (%)", "s/epoch"}}
+	t := Table{Title: fmt.Sprintf("Training loss, training and test error after %d epochs, dropout %g, means over %d seeds", opt.Epochs, dropout, opt.Seeds), Keys: 2,
+		Columns: []string{"optimizer", "start", "step", "loss", "train (%)", "test (%)", "range (%)", "s/epoch"}}
 	for _, c := range part {
 		test := final(c.records, testError)
-		t.Add(append([]any{methodNames[c.setting.method], c.setting.start}, append(c.row(), spread(test), Percent(best(c.records, testError).Mean), c.pace())...)...)
+		t.Add(append([]any{methodNames[c.setting.method], c.setting.start}, append(c.row(), spread(test), c.pace())...)...)
 	}
 	return t
 }

@@ -146,8 +146,8 @@ func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 	m.Legend = []Key{{"last epoch", 0, 0}}
 	r.Figures = append(r.Figures, m)
 
-	t := Table{Title: fmt.Sprintf("After %d epochs, means over %d seeds", opt.Epochs, opt.Seeds),
-		Columns: []string{"H", "train error (%)", "test error (%)", "range", "lowest test error (%)", "path_norm(1)", "path_norm(2)", "frobenius", "product_frobenius", "product_spectral"}}
+	t := Table{Title: fmt.Sprintf("Training and test error and measures after %d epochs, means over %d seeds", opt.Epochs, opt.Seeds),
+		Columns: []string{"H", "train (%)", "test (%)", "range (%)", "lowest test (%)", "path_norm(1)", "path_norm(2)", "frobenius", "product_frobenius", "product_spectral"}}
 	for _, c := range done {
 		test := final(c.records, testError)
 		row := []any{c.setting, Percent(over(c.records, ends[0]).Mean), Percent(test.Mean), spread(test), Percent(over(c.records, ends[2]).Mean)}

@@ -345,7 +345,8 @@ func (a *app) writeExperiment(d *render.Document, r *experiment.Report, dir stri
 		doc    *render.Document
 	}{
 		{"curves.csv", "csv", &render.Document{Records: d.Records}},
-		{"tables.tex", "latex", d},
+		// The claims are prose, which a paper has in words of its own.
+		{"tables.tex", "latex", &render.Document{Title: d.Title, Label: d.Label, Tables: d.Tables[:len(r.Tables)], Notes: d.Notes}},
 		{"summary.md", "markdown", d},
 	} {
 		err := a.rewrite(filepath.Join(dir, out.name), func(w io.Writer) error {
