@@ -62,9 +62,13 @@ func clouds(t *testing.T) *dataset.Set {
 	return load(t, dataset.Spec{Format: "csv", Paths: []string{path}})
 }
 
-// lab is a lab on the first examples of MNIST.
+// lab is a lab on the first examples of MNIST. Tests on it train networks for
+// seconds.
 func lab(t *testing.T, train, test int) *Lab {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("trains for seconds")
+	}
 	return &Lab{Dir: filepath.Join(t.TempDir(), "trainings"), Train: mnist(t, dataset.Train, train), Test: mnist(t, dataset.Test, test), Threads: 2}
 }
 
