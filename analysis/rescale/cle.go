@@ -118,17 +118,19 @@ func (b *ranges) balance(ctx context.Context, r *Result) error {
 	b.read(y)
 	residual := b.residual()
 	r.Trace = append(r.Trace, scaled.New(b.largest))
+	stalled := 0
 	for {
 		r.Sweeps++
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if residual <= r.opt.Tolerance || r.Sweeps >= r.opt.MaxSweeps {
+		rounding := stalled >= 3 && residual < 1e-9
+		if residual <= r.opt.Tolerance || rounding || r.Sweeps >= r.opt.MaxSweeps {
 			joined := b.join(y)
 			if joined == nil {
 				break
 			}
-			y = joined
+			y, stalled = joined, 0
 			b.read(y)
 			residual = b.residual()
 			continue
@@ -147,9 +149,10 @@ func (b *ranges) balance(ctx context.Context, r *Result) error {
 		last := residual
 		residual = b.residual()
 		r.Trace = append(r.Trace, scaled.New(b.largest))
-		if residual < 1e-9 && residual >= last && !b.tied {
-			break // rounding
+		if stalled = stalled + 1; residual < last {
+			stalled = 0
 		}
+
 	}
 	r.Residual = residual
 	r.Factors = b.v.factors(b.logs(y))
@@ -228,14 +231,17 @@ func (b *ranges) middle(y []float64, v int) (next float64, into, from int32) {
 	return next, into, from
 }
 
-// distance is how far the farthest vertex is from the middle.
+// distance is how far the farthest vertex is from the middle; infinite for a y
+// that is no number, which a closed cycle makes of linear equations.
 func (b *ranges) distance(y []float64) float64 {
 	var d float64
 	for v := range y {
 		next, _, _ := b.middle(y, v)
-		if x := math.Abs(next - y[v]); !(x <= d) {
-			d = x
+		x := math.Abs(next - y[v])
+		if math.IsNaN(x) || math.IsInf(y[v], 0) {
+			return math.Inf(1)
 		}
+		d = math.Max(d, x)
 	}
 	return d
 }

@@ -23,6 +23,9 @@ type program struct {
 	shift  float64
 	blocks []*block
 	vars   int
+	// fixed is the sum of edges within a group, which no factor changes. They
+	// are left out of the blocks, where they would drown the others.
+	fixed  float64
 	sweeps int
 
 	// At the point of the last eval: the sums of edges into and out of each
@@ -84,7 +87,7 @@ func (p *program) eval(z []float64) float64 {
 	p.sweeps++
 	clear(p.in)
 	clear(p.out)
-	var total float64
+	total := p.fixed
 	for _, b := range p.blocks {
 		b.fill(p.s, z)
 		clear(b.rowSum)
@@ -352,6 +355,20 @@ func (p *program) search(m *minimum, f float64, g, d []float64) (next float64, o
 // rounding is how many units in the last place the objective of one point may
 // differ by, being a sum of positive terms in one order.
 const rounding = 16
+
+// loops reports whether an edge of the block may join a group to itself.
+func (b *block) loops() bool {
+	rows := map[int32]bool{}
+	for _, v := range b.rows {
+		rows[v] = true
+	}
+	for _, v := range b.cols {
+		if v >= 0 && rows[v] {
+			return true
+		}
+	}
+	return false
+}
 
 // newBlock returns the block of a layer whose logarithms of factors, counted in
 // z's, are s*start.

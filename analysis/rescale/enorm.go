@@ -127,12 +127,15 @@ func (v *view) powerProgram(p float64, threads int) *program {
 			b.row[i] += p * math.Log(s)
 		}
 		parts, kind := y.parts, sumAbs
-		switch {
-		case p == 1 && direct(parts, b):
-		case p == 2 && direct(parts, b):
+		switch loops := b.loops(); {
+		case !loops && p == 1 && direct(parts, b):
+		case !loops && p == 2 && direct(parts, b):
 			kind = sumSquares
 		default:
 			parts = normalisedParts(parts, p, b)
+			for k := range parts {
+				q.fixed += parts[k].cut(func(row, col int) bool { return b.rows[row] >= 0 && b.rows[row] == b.cols[col] })
+			}
 		}
 		b.mul = func(x, y, ax, aty []float64) {
 			for k := range parts {

@@ -61,7 +61,7 @@ func (r *Result) objective(c []float64) scaled.Num {
 		for k, id := range r.view.active {
 			z[k] = math.Log(c[id])
 		}
-		return r.view.kappaObjective(r.view.kappaProgram(), z)
+		return r.view.kappaObjective(r.program, z)
 	}
 	return r.view.power(2, c, r.opt.Threads)
 }

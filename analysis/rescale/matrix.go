@@ -222,3 +222,17 @@ func (s *matrix) normalised(p float64, lr, lc []float64) matrix {
 	})
 	return out
 }
+
+// cut sets the numbers of some rows and columns to zero and returns their sum.
+// The matrix is one that normalised made.
+func (s *matrix) cut(which func(row, col int) bool) (sum float64) {
+	i := 0
+	s.each(func(row, col int, w float64) {
+		if w != 0 && which(row, col) {
+			sum += w
+			s.f64[i] = 0
+		}
+		i++
+	})
+	return sum
+}

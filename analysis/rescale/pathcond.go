@@ -26,6 +26,7 @@ func (r *Result) pathConditioned(ctx context.Context) error {
 	r.view = v
 	r.Objective.Name = "path_condition"
 	q := v.kappaProgram()
+	r.program = q
 	r.Objective.Before = v.kappaObjective(q, make([]float64, len(v.active)))
 	m, err := q.minimise(ctx, r.opt)
 	if err != nil {
@@ -61,12 +62,18 @@ func largestLn(x []float64) float64 {
 func (v *view) kappaProgram() *program {
 	const s = -2
 	q := &program{s: s, vars: len(v.active), lin: make([]float64, len(v.active))}
+	var loops []loop
 	for _, y := range v.layers {
 		b := v.newBlock(y, s)
 		out, in := v.squares(y, b)
 		b.mul = rankOne
-		if _, ok := y.l.Map.(*dag.Dense); y.parts != nil && (!ok || y.l.Map.Out().Outer*y.l.Map.Out().Inner > 1) {
-			b.mul = v.positions(y, out, in, b)
+		_, dense := y.l.Map.(*dag.Dense)
+		if y.parts != nil && (!dense || y.l.Map.Out().Outer*y.l.Map.Out().Inner > 1 || b.loops()) {
+			var cut []loop
+			b.mul, cut = v.positions(y, out, in, b)
+			for _, c := range cut {
+				loops = append(loops, loop{b, c.row, c.col, c.a})
+			}
 		}
 		v.countEdges(y, b, q)
 		q.blocks = append(q.blocks, b)
@@ -88,7 +95,17 @@ func (v *view) kappaProgram() *program {
 			}
 		}
 	}
+	for _, c := range loops {
+		q.fixed += c.a * math.Exp(c.b.row[c.row]+c.b.col[c.col])
+	}
 	return q
+}
+
+// loop is an edge within a group: see program.fixed.
+type loop struct {
+	b        *block
+	row, col int
+	a        float64
 }
 
 // rankOne is the matrix of ones: all of kappa is in the block's factors.
@@ -157,11 +174,18 @@ func sum(ln, x []float64, a dag.Axis) {
 //
 //	kappa_ij = sum_k sum_(o,q) g_out(i,o) g_in(j,q), (o,q) the positions that tap k joins,
 //
-// divided by the sums over positions that the block's factors hold.
-func (v *view) positions(y *layer, out, in []float64, b *block) func(x, y, ax, aty []float64) {
+// divided by the sums over positions that the block's factors hold, and the edges
+// within groups, which the product leaves out.
+func (v *view) positions(y *layer, out, in []float64, b *block) (mul func(x, y, ax, aty []float64), cut []loop) {
 	rows, cols := len(b.row), len(b.col)
 	o := shares(out, y.l.Out(), b.row, y.rows, v, -2)
 	i := shares(in, y.l.Map.In(), b.col, y.cols, v, 2)
+	inside := func(r, c int, a *float64) {
+		if b.rows[r] >= 0 && b.rows[r] == b.cols[c] && *a != 0 {
+			cut = append(cut, loop{row: r, col: c, a: *a})
+			*a = 0
+		}
+	}
 	a := make([]float64, rows*cols)
 	ao, ai := y.l.Out(), y.l.Map.In()
 	switch m := y.l.Map.(type) {
@@ -170,7 +194,21 @@ func (v *view) positions(y *layer, out, in []float64, b *block) func(x, y, ax, a
 	case *dag.Dense:
 		positionsProduct(a, o, i, ao, ai)
 	default: // a diagonal or average pooling: one factor a channel
-		return diagonalPositions(m, o, i)
+		d := diagonalPositions(m, o, i)
+		for r := range d {
+			inside(r, r, &d[r])
+		}
+		return func(x, y, ax, aty []float64) {
+			for r, w := range d {
+				ax[r] += w * x[r]
+				aty[r] += w * y[r]
+			}
+		}, cut
+	}
+	for r := range rows {
+		for c := range cols {
+			inside(r, c, &a[r*cols+c])
+		}
 	}
 	return func(x, y, ax, aty []float64) {
 		for r := range rows {
@@ -180,7 +218,7 @@ func (v *view) positions(y *layer, out, in []float64, b *block) func(x, y, ax, a
 				aty[c] += w * y[r]
 			}
 		}
-	}
+	}, cut
 }
 
 // shares returns each element's share e^x of the sum over its index, of which
@@ -226,8 +264,8 @@ func convPositions(c *dag.Conv, a, out, in []float64) {
 	}
 }
 
-// diagonalPositions is the product with the diagonal matrix of one factor a row.
-func diagonalPositions(m dag.Map, out, in []float64) func(x, y, ax, aty []float64) {
+// diagonalPositions is the diagonal of one factor a row.
+func diagonalPositions(m dag.Map, out, in []float64) []float64 {
 	d := make([]float64, m.Out().N)
 	switch m := m.(type) {
 	case *dag.Average:
@@ -242,12 +280,7 @@ func diagonalPositions(m dag.Map, out, in []float64) func(x, y, ax, aty []float6
 			d[m.Out().At(e)] += out[e] * in[e]
 		}
 	}
-	return func(x, y, ax, aty []float64) {
-		for i, w := range d {
-			ax[i] += w * x[i]
-			aty[i] += w * y[i]
-		}
-	}
+	return d
 }
 
 // countEdges adds a layer's live edges to n and to the linear term, whose

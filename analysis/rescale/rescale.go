@@ -109,6 +109,8 @@ type Result struct {
 	opt    Options
 	net    *dag.Network
 	view   *view
+	// program is PathConditioned's.
+	program *program
 }
 
 // Run chooses factors for a network. The network must hold finite numbers.
