@@ -23,7 +23,7 @@ func guard(f *wire.File, path string, do func() error) (err error) {
 			error
 			Addr() uintptr
 		}); ok && f.Maps(e.Addr()) {
-			err = &InvalidError{Path: path, Err: fmt.Errorf("the file changed while it was read (%v): read a copy that nobody writes to", e)}
+			err = &InvalidError{Path: path, Err: fmt.Errorf("the file changed while it was read (%w): read a copy that nobody writes to", e)}
 			return
 		}
 		panic(r)

@@ -116,8 +116,12 @@ func TestShortMatrices(t *testing.T) {
 			a, b, c       int
 			lda, ldb, ldc int
 		}{
-			{"a", 5, 6, 4, 3, 2, 2}, {"b", 6, 5, 4, 3, 2, 2}, {"c", 6, 6, 3, 3, 2, 2},
-			{"lda", 6, 6, 4, 2, 2, 2}, {"ldb", 6, 6, 4, 3, 1, 2}, {"ldc", 6, 6, 4, 3, 2, 1},
+			{"a", 5, 6, 4, 3, 2, 2},
+			{"b", 6, 5, 4, 3, 2, 2},
+			{"c", 6, 6, 3, 3, 2, 2},
+			{"lda", 6, 6, 4, 2, 2, 2},
+			{"ldb", 6, 6, 4, 3, 1, 2},
+			{"ldc", 6, 6, 4, 3, 2, 1},
 		} {
 			func() {
 				defer func() {
@@ -172,7 +176,7 @@ func TestConcurrentProducts(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	if Find() != Find() {
+	if first := Find(); first != Find() {
 		t.Error("looked twice")
 	}
 	for _, s := range Tried() {

@@ -181,14 +181,18 @@ func convNet() *dag.Network {
 		for i := range w {
 			w[i] = float32(rng.NormFloat64() / math.Sqrt(float64(in*9)))
 		}
-		c := &dag.Conv{W: dag.Use{Param: dag.NewParam32("w", dag.Float32, []int{64, in, 3, 3}, w)},
-			InChannels: in, OutChannels: 64, Groups: 1, Window: window(side, 3, 1, 1)}
+		c := &dag.Conv{
+			W:          dag.Use{Param: dag.NewParam32("w", dag.Float32, []int{64, in, 3, 3}, w)},
+			InChannels: in, OutChannels: 64, Groups: 1, Window: window(side, 3, 1, 1),
+		}
 		h = b.Node(dag.Node{Name: "conv", Source: "Conv", In: []int{h}, Shape: []int{64, side, side}, Op: &dag.Linear{Map: c}})
 		h = b.Activation("relu", h, 0)
 		p := window(side, 2, 2, 0)
 		side /= 2
-		h = b.Node(dag.Node{Name: "pool", Source: "MaxPool", In: []int{h}, Shape: []int{64, side, side},
-			Op: &dag.Pool{Window: &p, Channels: 64}})
+		h = b.Node(dag.Node{
+			Name: "pool", Source: "MaxPool", In: []int{h}, Shape: []int{64, side, side},
+			Op: &dag.Pool{Window: &p, Channels: 64},
+		})
 	}
 	w := make([]float64, 10*64*side*side)
 	for i := range w {
@@ -203,8 +207,10 @@ func convNet() *dag.Network {
 }
 
 func window(side, kernel, stride, pad int) dag.Window {
-	return dag.Window{In: []int{side, side}, Kernel: []int{kernel, kernel}, Stride: []int{stride, stride},
-		Dilation: []int{1, 1}, Before: []int{pad, pad}, After: []int{pad, pad}}
+	return dag.Window{
+		In: []int{side, side}, Kernel: []int{kernel, kernel}, Stride: []int{stride, stride},
+		Dilation: []int{1, 1}, Before: []int{pad, pad}, After: []int{pad, pad},
+	}
 }
 
 // BenchmarkAppendRaw is what writing a rescaled tensor costs beside the write.

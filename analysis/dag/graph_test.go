@@ -86,7 +86,7 @@ func TestGraphOrder(t *testing.T) {
 		}
 		for i, c := range n.Consumers() {
 			for _, j := range c {
-				if !n.Graph().(graph.Directed).HasEdgeFromTo(int64(i), int64(j)) {
+				if !n.Graph().HasEdgeFromTo(int64(i), int64(j)) {
 					t.Errorf("no edge %d -> %d", i, j)
 				}
 			}

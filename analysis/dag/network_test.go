@@ -25,25 +25,33 @@ func sample(t *testing.T) *dag.Network {
 			{Add: &dag.Vector{Use: use("b", 2), Coef: 1}},
 			{Norm: &dag.BatchNorm{Gamma: use("g", 2), Beta: use("s", 2), Mean: use("m", 2), Var: use("v", 2)}},
 			{Mul: &dag.Vector{Coef: 2}},
-		}}})
+		},
+	}})
 	h = b.Activation("relu", h, 0)
 	pool := window(4, 2, 2, 0)
 	h = b.Node(dag.Node{Name: "pool", Source: "MaxPool", In: []int{h}, Shape: []int{2, 2, 2}, Op: &dag.Pool{Window: &pool, Channels: 2}})
 	slope := use("slope", 2)
-	h = b.Node(dag.Node{Name: "prelu", Source: "PRelu", In: []int{h}, Shape: []int{2, 2, 2},
-		Op: &dag.Activation{Param: &slope, Index: []int32{0, 0, 0, 0, 1, 1, 1, 1}, Slope: make([]float64, 8)}})
+	h = b.Node(dag.Node{
+		Name: "prelu", Source: "PRelu", In: []int{h}, Shape: []int{2, 2, 2},
+		Op: &dag.Activation{Param: &slope, Index: []int32{0, 0, 0, 0, 1, 1, 1, 1}, Slope: make([]float64, 8)},
+	})
 	avg := window(2, 2, 1, 0)
-	m := b.Node(dag.Node{Name: "mean", Source: "AveragePool", In: []int{h}, Shape: []int{2, 1, 1},
-		Op: &dag.Linear{Map: &dag.Average{Channels: 2, Window: avg, Weights: []float64{0.25}}}})
+	m := b.Node(dag.Node{
+		Name: "mean", Source: "AveragePool", In: []int{h}, Shape: []int{2, 1, 1},
+		Op: &dag.Linear{Map: &dag.Average{Channels: 2, Window: avg, Weights: []float64{0.25}}},
+	})
 	m = b.Node(dag.Node{Name: "flat", Source: "Flatten", In: []int{m}, Shape: []int{2}, Op: &dag.Select{}})
 	s := b.Node(dag.Node{Name: "slice", Source: "Slice", In: []int{h}, Shape: []int{2}, Op: &dag.Select{Index: []int32{0, -1}}})
-	c := b.Node(dag.Node{Name: "c", Source: "Constant", Shape: []int{2},
-		Op: &dag.Linear{Units: 2, Stages: []dag.Stage{{Add: &dag.Vector{Use: use("c", 2), Coef: 1}}}}})
+	c := b.Node(dag.Node{
+		Name: "c", Source: "Constant", Shape: []int{2},
+		Op: &dag.Linear{Units: 2, Stages: []dag.Stage{{Add: &dag.Vector{Use: use("c", 2), Coef: 1}}}},
+	})
 	a := b.Sum("add", m, s, c)
 	l := b.Activation("leaky", a, 0.01)
 	k := b.Concat("cat", l, m)
 	d := b.Node(dag.Node{Name: "scale", Source: "Mul", In: []int{k}, Shape: []int{4}, Op: &dag.Linear{
-		Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 4, Inner: 1}}, Stages: []dag.Stage{{Mul: &dag.Vector{Use: use("d", 4), Coef: 1}}}}})
+		Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 4, Inner: 1}}, Stages: []dag.Stage{{Mul: &dag.Vector{Use: use("d", 4), Coef: 1}}},
+	}})
 	max := b.Node(dag.Node{Name: "max", Source: "Max", In: []int{d, k}, Shape: []int{4}, Op: &dag.Pool{}})
 	y := b.Affine("fc", max, 3, make([]float64, 12), make([]float64, 3))
 	p := b.Node(dag.Node{Name: "softmax", Source: "Softmax", In: []int{y}, Shape: []int{3}, Op: &dag.Func{Apply: func([]float64, ...[]float64) {}}})

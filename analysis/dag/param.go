@@ -154,8 +154,10 @@ func (p *Param) Values() []float64 {
 
 // derive returns an edited copy of p without values.
 func (p *Param) derive(shape []int) *Param {
-	return &Param{Name: p.Name, Shape: shape, Type: p.Type, Storage: p.Storage, Reason: p.Reason,
-		Ref: p.Ref, n: Size(shape), origin: p.Origin()}
+	return &Param{
+		Name: p.Name, Shape: shape, Type: p.Type, Storage: p.Storage, Reason: p.Reason,
+		Ref: p.Ref, n: Size(shape), origin: p.Origin(),
+	}
 }
 
 // WithValues returns an edited copy of p with other values, rounded to p's

@@ -253,7 +253,8 @@ func TestPins(t *testing.T) {
 		return func(b *dag.Builder, h int) int {
 			return b.Node(dag.Node{Name: "plus", Source: "Add", In: []int{h}, Shape: []int{2}, Op: &dag.Linear{
 				Map:    &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}},
-				Stages: []dag.Stage{{Add: &dag.Vector{Coef: coef}}}}})
+				Stages: []dag.Stage{{Add: &dag.Vector{Coef: coef}}},
+			}})
 		}
 	}
 	norm := func(unwritable string) func(b *dag.Builder, h int) int {
@@ -267,8 +268,11 @@ func TestPins(t *testing.T) {
 			}
 			return b.Node(dag.Node{Name: "bn", Source: "BatchNormalization", In: []int{h}, Shape: []int{2}, Op: &dag.Linear{
 				Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}},
-				Stages: []dag.Stage{{Norm: &dag.BatchNorm{Gamma: use("gamma"), Beta: use("beta"),
-					Mean: use("mean"), Var: use("var"), Epsilon: 1e-5}}}}})
+				Stages: []dag.Stage{{Norm: &dag.BatchNorm{
+					Gamma: use("gamma"), Beta: use("beta"),
+					Mean: use("mean"), Var: use("var"), Epsilon: 1e-5,
+				}}},
+			}})
 		}
 	}
 	for _, c := range []struct {
@@ -279,22 +283,32 @@ func TestPins(t *testing.T) {
 		want []string
 	}{
 		{"nothing", func(b *dag.Builder, h int) int { return h }, []string{"", ""}},
-		{"an output", func(b *dag.Builder, h int) int { b.Output("h", h); return h },
-			[]string{`graph output "h"`, `graph output "h"`}},
+		{
+			"an output", func(b *dag.Builder, h int) int { b.Output("h", h); return h },
+			[]string{`graph output "h"`, `graph output "h"`},
+		},
 		{"the head", func(b *dag.Builder, h int) int {
-			b.Node(dag.Node{Name: "soft", Source: "Softmax", In: []int{h}, Shape: []int{2},
-				Op: &dag.Func{Apply: func(dst []float64, in ...[]float64) {}}})
+			b.Node(dag.Node{
+				Name: "soft", Source: "Softmax", In: []int{h}, Shape: []int{2},
+				Op: &dag.Func{Apply: func(dst []float64, in ...[]float64) {}},
+			})
 			return h
 		}, []string{`enters "soft" (Softmax), which is not homogeneous`, `enters "soft" (Softmax), which is not homogeneous`}},
-		{"a skip from the input", func(b *dag.Builder, h int) int { return b.Sum("add", 0, h) },
-			[]string{"an input of the network", "an input of the network"}},
-		{"a number stored nowhere", add(0.5),
-			[]string{`"plus" (Add) adds a number that is stored nowhere`, `"plus" (Add) adds a number that is stored nowhere`}},
+		{
+			"a skip from the input", func(b *dag.Builder, h int) int { return b.Sum("add", 0, h) },
+			[]string{"an input of the network", "an input of the network"},
+		},
+		{
+			"a number stored nowhere", add(0.5),
+			[]string{`"plus" (Add) adds a number that is stored nowhere`, `"plus" (Add) adds a number that is stored nowhere`},
+		},
 		{"zero stored nowhere", add(0), []string{"", ""}},
 		{"a norm", norm(""), []string{"", "", "", ""}},
 		{"a norm's mean", norm("mean"), []string{`"mean" cannot be stored: it is an input`, `"mean" cannot be stored: it is an input`, "", ""}},
-		{"a norm's scale", norm("gamma"), []string{`"gamma" cannot be stored: it is an input`, `"gamma" cannot be stored: it is an input`,
-			`"gamma" cannot be stored: it is an input`, `"gamma" cannot be stored: it is an input`}},
+		{"a norm's scale", norm("gamma"), []string{
+			`"gamma" cannot be stored: it is an input`, `"gamma" cannot be stored: it is an input`,
+			`"gamma" cannot be stored: it is an input`, `"gamma" cannot be stored: it is an input`,
+		}},
 		{"a norm's shift", norm("beta"), []string{"", "", `"beta" cannot be stored: it is an input`, `"beta" cannot be stored: it is an input`}},
 		{"a norm's variance", norm("var"), []string{"", "", "", ""}},
 	} {
@@ -351,7 +365,8 @@ func TestRescaleSplitsAnIndexedVector(t *testing.T) {
 	bias := dag.NewParam64("bias", []int{2}, []float64{3, 5})
 	h := b.Node(dag.Node{Name: "fc1", Source: "Gemm", In: []int{x}, Shape: []int{2}, Op: &dag.Linear{
 		Map:    &dag.Dense{W: dag.Use{Param: w}, Rows: 2, Cols: 1},
-		Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: bias}, Coef: 1, Index: []int32{1, 1}}}}}})
+		Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: bias}, Coef: 1, Index: []int32{1, 1}}}},
+	}})
 	b.Output("y", b.Affine("fc2", b.Activation("relu", h, 0), 1, []float64{1, 1}, nil))
 	n, err := b.Build()
 	if err != nil {
@@ -376,7 +391,8 @@ func TestRescaleKeepsTensorsShared(t *testing.T) {
 	w := dag.NewParam64("w", []int{2, 2}, []float64{1, 2, 3, 4})
 	layer := func(in int) int {
 		return b.Node(dag.Node{Name: "fc", Source: "Gemm", In: []int{in}, Shape: []int{2}, Op: &dag.Linear{
-			Map: &dag.Dense{W: dag.Use{Param: w}, Rows: 2, Cols: 2}}})
+			Map: &dag.Dense{W: dag.Use{Param: w}, Rows: 2, Cols: 2},
+		}})
 	}
 	one, two := layer(x), layer(x)
 	b.Output("y", b.Affine("out", b.Sum("add", b.Activation("r1", one, 0), b.Activation("r2", two, 0)), 1, []float64{1, 1}, nil))

@@ -75,8 +75,10 @@ type grouper struct {
 // units; a value's elements are only listed one by one where a Select mixes
 // them.
 func (n *Network) Groups() *Groups {
-	s := &grouper{net: n, units: make([]UnitMap, len(n.Nodes)),
-		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes))}
+	s := &grouper{
+		net: n, units: make([]UnitMap, len(n.Nodes)),
+		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)),
+	}
 	s.fresh(1)
 	s.pin[InputGroup] = "an input of the network"
 	for i := range n.Nodes {

@@ -211,7 +211,8 @@ func ColumnsMax[T Float](dst []float64, w []T, stride int, g []float64) {
 
 // columns runs f on four rows at a time and row on what it leaves.
 func columns[T Float](dst []float64, w []T, stride int, g []float64,
-	f func(*float64, unsafe.Pointer, int, int, *float64), row func(d []float64, w []T, g float64)) {
+	f func(*float64, unsafe.Pointer, int, int, *float64), row func(d []float64, w []T, g float64),
+) {
 	n, i := len(dst), 0
 	if n == 0 || len(g) == 0 {
 		return

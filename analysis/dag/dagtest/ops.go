@@ -46,8 +46,10 @@ func (m *maker) gain(rows int) dag.Stage {
 		v.Inverse = m.pick("divide", 2) == 1
 		return dag.Stage{Mul: v}
 	}
-	return dag.Stage{Norm: &dag.BatchNorm{Gamma: m.param("gamma", []int{rows}), Beta: m.param("beta", []int{rows}),
-		Mean: m.param("mean", []int{rows}), Var: m.positive("var", rows), Epsilon: 1e-5}}
+	return dag.Stage{Norm: &dag.BatchNorm{
+		Gamma: m.param("gamma", []int{rows}), Beta: m.param("beta", []int{rows}),
+		Mean: m.param("mean", []int{rows}), Var: m.positive("var", rows), Epsilon: 1e-5,
+	}}
 }
 
 // spatial says whether a node has a shape (channels, height, width).
@@ -60,8 +62,10 @@ func (m *maker) diagonal(in int) {
 	if m.coin(Fixed) {
 		stages = []dag.Stage{{Mul: &dag.Vector{Coef: 0.5}}}
 	}
-	m.add(dag.Node{Name: m.name("norm"), Source: "BatchNormalization", In: []int{in}, Shape: m.b.Shape(in),
-		Op: &dag.Linear{Map: &dag.Diagonal{Axis: rows}, Stages: stages}})
+	m.add(dag.Node{
+		Name: m.name("norm"), Source: "BatchNormalization", In: []int{in}, Shape: m.b.Shape(in),
+		Op: &dag.Linear{Map: &dag.Diagonal{Axis: rows}, Stages: stages},
+	})
 }
 
 func (m *maker) slope(in int) {
@@ -132,15 +136,19 @@ func (m *maker) sel(in int) {
 // constant adds a stored constant to a node.
 func (m *maker) constant(in int) {
 	n := dag.Size(m.b.Shape(in))
-	c := m.add(dag.Node{Name: m.name("const"), Source: "Constant", Shape: m.b.Shape(in),
-		Op: &dag.Linear{Units: n, Stages: []dag.Stage{{Add: m.vector("const", n)}}}})
+	c := m.add(dag.Node{
+		Name: m.name("const"), Source: "Constant", Shape: m.b.Shape(in),
+		Op: &dag.Linear{Units: n, Stages: []dag.Stage{{Add: m.vector("const", n)}}},
+	})
 	m.add(dag.Node{Name: m.name("add"), Source: "Add", In: []int{in, c}, Shape: m.b.Shape(in), Op: &dag.Add{}})
 }
 
 // window draws a window over (height, width) that fits.
 func (m *maker) window(in []int) dag.Window {
-	w := dag.Window{In: in, Kernel: []int{1, 1}, Stride: []int{1, 1}, Dilation: []int{1, 1},
-		Before: []int{0, 0}, After: []int{0, 0}, Extra: []int{0, 0}}
+	w := dag.Window{
+		In: in, Kernel: []int{1, 1}, Stride: []int{1, 1}, Dilation: []int{1, 1},
+		Before: []int{0, 0}, After: []int{0, 0}, Extra: []int{0, 0},
+	}
 	for d := range in {
 		w.Before[d], w.After[d] = m.pick("before", 2), m.pick("after", 2)
 		w.Kernel[d] = 1 + m.pick("kernel", min(3, in[d]))
@@ -182,8 +190,10 @@ func (m *maker) conv(in int) {
 		out = w.In
 	}
 	c.W = m.param("kernel", k)
-	id := m.add(dag.Node{Name: m.name("conv"), Source: "Conv", In: []int{in}, Shape: append([]int{c.OutChannels}, out...),
-		Op: &dag.Linear{Map: c, Stages: m.stages(c.OutChannels)}})
+	id := m.add(dag.Node{
+		Name: m.name("conv"), Source: "Conv", In: []int{in}, Shape: append([]int{c.OutChannels}, out...),
+		Op: &dag.Linear{Map: c, Stages: m.stages(c.OutChannels)},
+	})
 	if m.pick("activate", 4) > 0 {
 		m.relu(id)
 	}
@@ -203,8 +213,10 @@ func (m *maker) pool(in int) {
 	}
 	out := append([]int{shape[0]}, w.Out()...)
 	if m.pick("average", 2) == 0 {
-		m.add(dag.Node{Name: m.name("max"), Source: "MaxPool", In: []int{in}, Shape: out,
-			Op: &dag.Pool{Window: &w, Channels: shape[0]}})
+		m.add(dag.Node{
+			Name: m.name("max"), Source: "MaxPool", In: []int{in}, Shape: out,
+			Op: &dag.Pool{Window: &w, Channels: shape[0]},
+		})
 		return
 	}
 	a := &dag.Average{Channels: shape[0], Window: w, Weights: make([]float64, dag.Size(w.Out()))}

@@ -151,8 +151,20 @@ func (m *maker) step() {
 		f  Feature
 		do func(in int)
 	}
-	ops := []op{{0, m.layer}, {0, m.layer}, {0, m.relu}, {Skip, m.skip}, {Concat, m.concat}, {Slope, m.slope},
-		{Gain, m.diagonal}, {Conv, m.conv}, {Conv, m.conv}, {Pool, m.pool}, {Select, m.sel}, {Fixed, m.constant}}
+	ops := []op{
+		{0, m.layer},
+		{0, m.layer},
+		{0, m.relu},
+		{Skip, m.skip},
+		{Concat, m.concat},
+		{Slope, m.slope},
+		{Gain, m.diagonal},
+		{Conv, m.conv},
+		{Conv, m.conv},
+		{Pool, m.pool},
+		{Select, m.sel},
+		{Fixed, m.constant},
+	}
 	var may []op
 	for _, o := range ops {
 		if m.opt.Features&o.f == o.f {
@@ -171,8 +183,10 @@ func (m *maker) layer(in int) {
 }
 
 func (m *maker) relu(in int) {
-	m.add(dag.Node{Name: m.name("relu"), Source: "Relu", In: []int{in}, Shape: m.b.Shape(in),
-		Op: &dag.Activation{Slope: []float64{0}}})
+	m.add(dag.Node{
+		Name: m.name("relu"), Source: "Relu", In: []int{in}, Shape: m.b.Shape(in),
+		Op: &dag.Activation{Slope: []float64{0}},
+	})
 }
 
 func (m *maker) affine(in, rows int) int {
@@ -183,8 +197,10 @@ func (m *maker) affine(in, rows int) int {
 		shape = []int{cols, rows}
 	}
 	d.W = m.param("weight", shape)
-	return m.add(dag.Node{Name: m.name("fc"), Source: "Gemm", In: []int{in}, Shape: []int{rows},
-		Op: &dag.Linear{Map: d, Stages: m.stages(rows)}})
+	return m.add(dag.Node{
+		Name: m.name("fc"), Source: "Gemm", In: []int{in}, Shape: []int{rows},
+		Op: &dag.Linear{Map: d, Stages: m.stages(rows)},
+	})
 }
 
 // finish joins all ends in one last layer and names the outputs.

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -111,7 +113,7 @@ func (s *scanner) next() bool {
 
 // reason words a failure code of protowire.
 func reason(code int) string {
-	if protowire.ParseError(code) == protowire.ParseError(-1) {
+	if errors.Is(protowire.ParseError(code), io.ErrUnexpectedEOF) {
 		return "the file is truncated"
 	}
 	return protowire.ParseError(code).Error()
