@@ -36,8 +36,7 @@ func exampleFiles(t *testing.T) {
 			t.Fatalf("%s: exit code %d: %s", args, code, &errs)
 		}
 	}
-	flowers := "sepal length,sepal width,petal length,petal width,species\n5.1,3.5,1.4,0.2,0\n7.0,3.2,4.7,1.4,1\n6.3,3.3,6.0,2.5,2\n5.9,3.0,4.2,1.5,1\n"
-	for name, content := range map[string][]byte{"iris.onnx": testmodels.Bytes("iris_own"), "iris.csv": []byte(flowers)} {
+	for name, content := range map[string][]byte{"iris.onnx": testmodels.Bytes("iris_own"), "iris.csv": []byte(irisRows)} {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
