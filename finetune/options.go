@@ -138,7 +138,8 @@ type Options struct {
 	// Output names the output or layer whose value feeds the loss, where the
 	// body ends in several. Default: the only one.
 	Output string
-	// Freeze names layers that keep their tensors. Default: none.
+	// Freeze names layers that keep their tensors, one without a name by its
+	// place and operator: "3 Gemm". Default: none.
 	Freeze []string
 
 	// Batch is the number of examples of a step. Default: 100.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -253,6 +254,26 @@ func TestFreeze(t *testing.T) {
 		}
 	}
 	if _, err := finetune.New(net, blobs(t, 60, 1), finetune.Options{Freeze: []string{"fc9"}}); err == nil || !strings.Contains(err.Error(), "fc1, fc2") {
+		t.Errorf("freezing fc9: %v", err)
+	}
+}
+
+// TestFreezeUnnamed: a layer without a name goes by its place and operator.
+func TestFreezeUnnamed(t *testing.T) {
+	var b dag.Builder
+	h := b.Activation("", b.Affine("", b.Input("x", 4), 6, []float64{
+		1, 2, 3, 4, -1, 1, -1, 1, 2, 0, 1, 0, 0, 1, 0, 2, 1, 1, -2, 1, 0, 0, 1, 1,
+	}, nil), 0)
+	b.Output("y", b.Affine("", h, 3, []float64{1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 1, -1, 1, -1, 1, -1}, nil))
+	net := build(&b)
+	label := fmt.Sprintf("1 %s", net.Nodes[1].Source)
+	res := mustTrain(t, net, blobs(t, 60, 1), finetune.Options{Freeze: []string{label}, Epochs: 1})
+	for i, p := range net.Params() {
+		if same := cmp.Equal(p.Values(), res.Net.Params()[i].Values()); same != (i == 0) {
+			t.Errorf("tensor %d: unchanged %v", i, same)
+		}
+	}
+	if _, err := finetune.New(net, blobs(t, 60, 1), finetune.Options{Freeze: []string{"fc9"}}); err == nil || !strings.Contains(err.Error(), label) {
 		t.Errorf("freezing fc9: %v", err)
 	}
 }

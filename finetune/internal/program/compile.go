@@ -14,7 +14,8 @@ type Options struct {
 	// Output names the node or graph output whose value feeds the loss; empty
 	// is the only value at which the body ends.
 	Output string
-	// Freeze names layers whose tensors keep their values.
+	// Freeze names layers whose tensors keep their values, one without a name
+	// by its place and operator.
 	Freeze []string
 	// Dropout says that activations are followed by dropout.
 	Dropout bool
@@ -343,7 +344,7 @@ func (c *compiler[T]) freeze() error {
 	for _, name := range c.opt.Freeze {
 		found := false
 		for i := range c.p.Net.Nodes {
-			if c.p.Net.Nodes[i].Name != name {
+			if layerName(&c.p.Net.Nodes[i]) != name {
 				continue
 			}
 			for u := range usesOf(c.p.Net, i) {
@@ -356,7 +357,7 @@ func (c *compiler[T]) freeze() error {
 		if !found {
 			var names []string
 			for _, i := range c.p.Net.Layers() {
-				names = append(names, c.p.Net.Nodes[i].Name)
+				names = append(names, layerName(&c.p.Net.Nodes[i]))
 			}
 			return fmt.Errorf("there is no layer %q with weights to freeze: the layers are %s", name, strings.Join(names, ", "))
 		}
@@ -465,4 +466,13 @@ func (p *Program[T]) Network(data [][]T) *dag.Network {
 		}
 		return u.Param
 	})
+}
+
+// layerName is a node's name, or its place and operator where it has none, as
+// the reports of the command line print it.
+func layerName(nd *dag.Node) string {
+	if nd.Name != "" {
+		return nd.Name
+	}
+	return fmt.Sprintf("%d %s", nd.ID, nd.Source)
 }
