@@ -1,0 +1,173 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/rescale"
+	"github.com/relupath/relupath/cmd/relupath/internal/golden"
+	"github.com/relupath/relupath/cmd/relupath/internal/proof"
+	"github.com/relupath/relupath/onnxio"
+)
+
+// worst is the model that came out worst of one method and one stored type.
+type worst struct {
+	models int
+	rel    float64
+	where  string
+}
+
+// TestBalanceSharedModels balances every shared model that can be read by every
+// method, writes it, reads it again and compares outputs: within the tolerance of
+// its type, and bit for bit with exact factors. With -update the worst cases go
+// into docs/balancing.md.
+func TestBalanceSharedModels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some minutes")
+	}
+	root, named := os.LookupEnv("RELUPATH_SHARED")
+	if !named {
+		root = filepath.Join("..", "..", "..", "..", "..", "shared")
+	}
+	root = filepath.Join(root, "models")
+	if _, err := os.Stat(root); err != nil {
+		if named {
+			t.Fatal(err)
+		}
+		t.Skip("no shared models: ", err)
+	}
+	table := map[string]*worst{}
+	read, refused := 0, 0
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(path) != ".onnx" {
+			return err
+		}
+		m, err := onnxio.Read(path, onnxio.Options{})
+		if err != nil {
+			refused++
+			return nil
+		}
+		defer m.Close()
+		if notFinite(m.Net) != nil {
+			refused++
+			return nil
+		}
+		read++
+		name, _ := filepath.Rel(root, path)
+		balanceShared(t, m, name, table)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d models balanced, %d cannot be read or are not finite", read, refused)
+	if read < 100 {
+		t.Errorf("%d models, want at least 100", read)
+	}
+	if *golden.Update {
+		updateWorst(t, table)
+	}
+}
+
+func balanceShared(t *testing.T, m *onnxio.Model, name string, table map[string]*worst) {
+	ctx := context.Background()
+	typ := coarsest(m.Net)
+	for _, method := range []rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned} {
+		r, err := rescale.Run(ctx, method, m.Net, rescale.Options{Threads: 2})
+		if err != nil {
+			t.Errorf("%s: %s: %v", name, method, err)
+			continue
+		}
+		if method != rescale.Path && r.Residual > 1e-8 {
+			t.Errorf("%s: %s: residual %v after %d sweeps", name, method, r.Residual, r.Sweeps)
+		}
+		got, err := written(ctx, t, m, r)
+		if err != nil {
+			t.Errorf("%s: %s: %v", name, method, err)
+			continue
+		}
+		if got.MaxRel > proof.Tolerance(m.Net) {
+			t.Errorf("%s: %s: outputs differ by %v (%s)", name, method, got.MaxRel, got.Where)
+		}
+		exact, err := written(ctx, t, m, rescale.Exact(r))
+		if err != nil || !exact.BitIdentical {
+			t.Errorf("%s: %s, exact: %v, bit-identical %v", name, method, err, err == nil && exact.BitIdentical)
+			continue
+		}
+		key := typ.String() + " " + string(method)
+		w := table[key]
+		if w == nil {
+			w = &worst{}
+			table[key] = w
+		}
+		w.models++
+		if got.MaxRel >= w.rel {
+			w.rel, w.where = got.MaxRel, name
+		}
+	}
+}
+
+// written applies factors, writes the model, reads it back and compares.
+func written(ctx context.Context, t *testing.T, m *onnxio.Model, r *rescale.Result) (*proof.Result, error) {
+	out, err := m.Net.Rescale(r.Groups, r.Factors)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(t.TempDir(), "model.onnx")
+	if err := m.WriteFile(path, out, onnxio.WriteOptions{SkipSync: true}); err != nil {
+		return nil, err
+	}
+	back, err := onnxio.Read(path, onnxio.Options{})
+	if err != nil {
+		return nil, err
+	}
+	p, err := proof.Compare(ctx, m.Net, back.Net, proof.Options{Samples: 8, Seed: 1, Threads: 2})
+	return p, errors.Join(err, back.Close())
+}
+
+func coarsest(n *dag.Network) dag.DType {
+	typ := dag.Float64
+	for _, p := range n.Params() {
+		if p.Type.Epsilon() > typ.Epsilon() {
+			typ = p.Type
+		}
+	}
+	return typ
+}
+
+// updateWorst rewrites the table of docs/balancing.md.
+func updateWorst(t *testing.T, table map[string]*worst) {
+	path := filepath.Join("..", "..", "..", "..", "docs", "balancing.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin, end = "<!-- worst cases -->\n", "<!-- end of worst cases -->"
+	head, rest, ok := strings.Cut(string(text), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the table", path)
+	}
+	var b strings.Builder
+	b.WriteString("| stored type | method | models | largest relative difference | model | exact |\n|---|---|---:|---:|---|---|\n")
+	for _, typ := range []dag.DType{dag.Float64, dag.Float32, dag.Float16, dag.BFloat16} {
+		for _, m := range methods() {
+			w := table[typ.String()+" "+m]
+			if w == nil {
+				continue
+			}
+			fmt.Fprintf(&b, "| %s | %s | %d | %.1e | %s | bit-identical |\n", typ, m, w.models, math.Abs(w.rel), w.where)
+		}
+	}
+	if err := os.WriteFile(path, []byte(head+begin+b.String()+end+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
