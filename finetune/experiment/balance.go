@@ -96,8 +96,10 @@ func Balance(ctx context.Context, l *Lab, opt BalanceOptions) (*Report, error) {
 		if t.balance != none {
 			start.Rescale = []rescale.Method{t.balance}
 		}
-		return l.describe(Training{Start: start, Optimizer: t.method, Momentum: t.momentum, Rate: rate, Normalize: finetune.NormalizeOff,
-			Loss: finetune.Softmax, Batch: opt.Batch, Epochs: epochs, Seed: seed})
+		return l.describe(Training{
+			Start: start, Optimizer: t.method, Momentum: t.momentum, Rate: rate, Normalize: finetune.NormalizeOff,
+			Loss: finetune.Softmax, Batch: opt.Batch, Epochs: epochs, Seed: seed,
+		})
 	}
 	done, err := compare(ctx, l, settings, grid{opt.Rates, opt.Epochs, opt.GridEpochs, opt.Seeds, opt.Seed}, training)
 	if err != nil {
@@ -118,8 +120,10 @@ func balanceReport(l *Lab, opt BalanceOptions, balances []rescale.Method, done [
 		{"train_loss", "Training loss", "cross-entropy (nats)", Log, trainLoss},
 		{"test_error", "Test error", "error (%)", Linear, testError},
 	} {
-		f := Figure{Name: q.name, Title: q.title + " while fine-tuning",
-			Caption: fmt.Sprintf("After each epoch, by balancing; Path-SGD without balancing in every panel. Means and ranges of %d seeds.", opt.Seeds)}
+		f := Figure{
+			Name: q.name, Title: q.title + " while fine-tuning",
+			Caption: fmt.Sprintf("After each epoch, by balancing; Path-SGD without balancing in every panel. Means and ranges of %d seeds.", opt.Seeds),
+		}
 		for k, b := range balances {
 			f.Legend = append(f.Legend, Key{Name: string(b), Colour: k})
 		}
@@ -134,8 +138,10 @@ func balanceReport(l *Lab, opt BalanceOptions, balances []rescale.Method, done [
 		}
 		r.Figures = append(r.Figures, f)
 	}
-	t := Table{Title: fmt.Sprintf("Training loss, training and test error of %s after %d epochs, means over %d seeds", opt.Name, opt.Epochs, opt.Seeds), Keys: 2,
-		Columns: []string{"optimizer", "balancing", "step", "loss", "train (%)", "test (%)", "range (%)"}}
+	t := Table{
+		Title: fmt.Sprintf("Training loss, training and test error of %s after %d epochs, means over %d seeds", opt.Name, opt.Epochs, opt.Seeds), Keys: 2,
+		Columns: []string{"optimizer", "balancing", "step", "loss", "train (%)", "test (%)", "range (%)"},
+	}
 	for _, c := range done {
 		t.Add(append([]any{c.setting.optimizer(), string(c.setting.balance)}, append(c.row(), spread(final(c.records, testError)))...)...)
 	}
@@ -180,14 +186,18 @@ func balanceClaims(done []compared[tuning], n int) []Claim {
 			if loss(c) < loss(top) {
 				top = c
 			}
-			out = append(out, Claim{Text: fmt.Sprintf("Balancing by %s before %s helps.", c.setting.balance, base.setting.optimizer()), Source: source,
+			out = append(out, Claim{
+				Text: fmt.Sprintf("Balancing by %s before %s helps.", c.setting.balance, base.setting.optimizer()), Source: source,
 				Criterion: fmt.Sprintf("the final training loss is smaller with every seed, and on average by at least %g %%", 100*less),
 				Measured:  fmt.Sprintf("loss %.4g without, %.4g with (%.1f %% less), test error %.2f %% and %.2f %%", loss(base), loss(c), 100*(1-loss(c)/loss(base)), final(base.records, testError).Mean, final(c.records, testError).Mean),
-				Verdict:   verdict(ahead(c.records, base.records))})
+				Verdict:   verdict(ahead(c.records, base.records)),
+			})
 		}
-		out = append(out, Claim{Text: fmt.Sprintf("Path-SGD without balancing does as well as %s after the best balancing.", base.setting.optimizer()), Source: source,
+		out = append(out, Claim{
+			Text: fmt.Sprintf("Path-SGD without balancing does as well as %s after the best balancing.", base.setting.optimizer()), Source: source,
 			Criterion: fmt.Sprintf("its final training loss is at most %g %% above", 100*less),
-			Measured:  fmt.Sprintf("loss %.4g against %.4g (%s)", loss(path), loss(top), top.setting.balance), Verdict: verdict(loss(path) <= (1+less)*loss(top))})
+			Measured:  fmt.Sprintf("loss %.4g against %.4g (%s)", loss(path), loss(top), top.setting.balance), Verdict: verdict(loss(path) <= (1+less)*loss(top)),
+		})
 	}
 	return out
 }

@@ -30,7 +30,8 @@ type compared[S any] struct {
 // compare trains every setting with every step size, chooses one for each by
 // the training loss of the first seed, and trains that with all seeds.
 func compare[S any](ctx context.Context, l *Lab, settings []S, g grid,
-	training func(s S, rate float64, epochs int, seed uint64) *Training) ([]compared[S], error) {
+	training func(s S, rate float64, epochs int, seed uint64) *Training,
+) ([]compared[S], error) {
 	var list []*Training
 	for _, s := range settings {
 		for _, r := range g.rates {

@@ -12,8 +12,10 @@ import (
 // kappa = 1 Path-SGD would be SGD, whose test errors differ by 20 points here.
 func TestOptimizersSmall(t *testing.T) {
 	l := lab(t, 2000, 1000)
-	r, err := Optimizers(context.Background(), l, OptimizersOptions{Width: 64, Methods: []finetune.Optimizer{finetune.PathSGD, finetune.SGD},
-		Dropouts: []float64{0}, Rates: []float64{0.1, 0.01}, Epochs: 2, Seeds: 1, Seed: 1})
+	r, err := Optimizers(context.Background(), l, OptimizersOptions{
+		Width: 64, Methods: []finetune.Optimizer{finetune.PathSGD, finetune.SGD},
+		Dropouts: []float64{0}, Rates: []float64{0.1, 0.01}, Epochs: 2, Seeds: 1, Seed: 1,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,10 +97,13 @@ func Invariance(ctx context.Context, l *Lab, opt InvarianceOptions) (*Report, er
 					for k := range opt.Seeds {
 						seed := opt.Seed + uint64(k)
 						list = append(list, l.describe(Training{
-							Start: Start{Widths: []int{l.Train.Size(), opt.Width, opt.Width, l.Train.Classes()}, Type: typ.String(),
-								Rescale: by, Seed: seed},
+							Start: Start{
+								Widths: []int{l.Train.Size(), opt.Width, opt.Width, l.Train.Classes()}, Type: typ.String(),
+								Rescale: by, Seed: seed,
+							},
 							Optimizer: m, Rate: opt.Rates[m], Normalize: finetune.NormalizeOff, Loss: finetune.Softmax,
-							Batch: opt.Batch, Steps: opt.Steps, Seed: seed}))
+							Batch: opt.Batch, Steps: opt.Steps, Seed: seed,
+						}))
 					}
 				}
 			}
@@ -192,17 +195,23 @@ func (d *drift) curve(key, steps int) Curve {
 
 func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toyStep) *Report {
 	r := &Report{Name: "invariance", Title: "Trajectories of rescaling equivalent starts on " + l.Train.Name()}
-	loss := Figure{Name: "trajectories", Title: "Loss of each step from equivalent starts (float32)",
+	loss := Figure{
+		Name: "trajectories", Title: "Loss of each step from equivalent starts (float32)",
 		Caption: fmt.Sprintf("Two hidden layers of %d units, batches of %d. Means and ranges of %d seeds, averaged over %d steps. Where one line shows, the trajectories coincide.", opt.Width, opt.Batch, opt.Seeds, max(1, opt.Steps/60)),
-		Legend:  []Key{{"fresh network", 0, 0}}}
-	diff := Figure{Name: "differences", Title: "Difference of the loss from that of the fresh network",
-		Caption: fmt.Sprintf("Relative to the loss, the largest of each %d steps; means and ranges of the seeds. No line where the bits are equal. Solid: float32, dashed: float64.", max(1, opt.Steps/60))}
+		Legend:  []Key{{"fresh network", 0, 0}},
+	}
+	diff := Figure{
+		Name: "differences", Title: "Difference of the loss from that of the fresh network",
+		Caption: fmt.Sprintf("Relative to the loss, the largest of each %d steps; means and ranges of the seeds. No line where the bits are equal. Solid: float32, dashed: float64.", max(1, opt.Steps/60)),
+	}
 	for k, e := range equivalents {
 		loss.Legend = append(loss.Legend, Key{e.name, k + 1, k + 1})
 		diff.Legend = append(diff.Legend, Key{e.name + ", float32", k + 1, 0}, Key{e.name + ", float64", k + 1, 1})
 	}
-	t := Table{Title: fmt.Sprintf("Largest relative difference of the loss from equivalent starts, %d seeds", opt.Seeds), Keys: 3,
-		Columns: []string{"optimizer", "type", "start", "step", "10 steps", fmt.Sprintf("%d steps", opt.Steps)}}
+	t := Table{
+		Title: fmt.Sprintf("Largest relative difference of the loss from equivalent starts, %d seeds", opt.Seeds), Keys: 3,
+		Columns: []string{"optimizer", "type", "start", "step", "10 steps", fmt.Sprintf("%d steps", opt.Steps)},
+	}
 	n := len(equivalents)
 	for _, m := range opt.Methods {
 		a := Panel{Title: methodNames[m], X: "step", Y: "batch loss (nats)", YScale: Log}
@@ -284,14 +293,18 @@ func driftClaims(opt InvarianceOptions, drifts []drift) []Claim {
 			}
 		}
 		if m == finetune.PathSGD || m == finetune.PathAdaGrad {
-			out = append(out, Claim{Text: fmt.Sprintf("%s is invariant: equivalent starts have one trajectory.", methodNames[m]), Source: source,
+			out = append(out, Claim{
+				Text: fmt.Sprintf("%s is invariant: equivalent starts have one trajectory.", methodNames[m]), Source: source,
 				Criterion: fmt.Sprintf("losses of all %d steps equal to the bit for powers of two, within %.0e in float64 for other factors", opt.Steps, same),
-				Measured:  fmt.Sprintf("largest relative difference %.3g and %.3g", exact, real64), Verdict: verdict(exact == 0 && real64 <= same)})
+				Measured:  fmt.Sprintf("largest relative difference %.3g and %.3g", exact, real64), Verdict: verdict(exact == 0 && real64 <= same),
+			})
 			continue
 		}
-		out = append(out, Claim{Text: fmt.Sprintf("%s is not invariant.", methodNames[m]), Source: source,
+		out = append(out, Claim{
+			Text: fmt.Sprintf("%s is not invariant.", methodNames[m]), Source: source,
 			Criterion: fmt.Sprintf("losses differ by more than %g from every equivalent start", other),
-			Measured:  fmt.Sprintf("smallest of the largest differences %.3g", least), Verdict: verdict(least > other)})
+			Measured:  fmt.Sprintf("smallest of the largest differences %.3g", least), Verdict: verdict(least > other),
+		})
 	}
 	return out
 }

@@ -256,8 +256,10 @@ func (r *Record) measure(ctx context.Context, net *dag.Network) error {
 	if r.Training.Measures == nil {
 		return nil
 	}
-	rep, err := analysis.Measures(ctx, net, analysis.Options{Names: r.Training.Measures, P: []float64{1, 2},
-		Groups: []analysis.PQ{{P: 1, Q: math.Inf(1)}, {P: 2, Q: 2}}})
+	rep, err := analysis.Measures(ctx, net, analysis.Options{
+		Names: r.Training.Measures, P: []float64{1, 2},
+		Groups: []analysis.PQ{{P: 1, Q: math.Inf(1)}, {P: 2, Q: 2}},
+	})
 	if err != nil {
 		return fmt.Errorf("experiment: %w", err)
 	}

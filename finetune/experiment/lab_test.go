@@ -20,8 +20,10 @@ func trainings(l *Lab, epochs int) []*Training {
 	var list []*Training
 	for seed := range uint64(3) {
 		for _, m := range []finetune.Optimizer{finetune.PathSGD, finetune.SGD} {
-			list = append(list, l.describe(Training{Start: Start{Widths: []int{4, 6, 3}, Seed: seed}, Optimizer: m, Rate: 0.05,
-				Normalize: finetune.NormalizeOff, Loss: finetune.Softmax, Batch: 10, Epochs: epochs, Seed: seed}))
+			list = append(list, l.describe(Training{
+				Start: Start{Widths: []int{4, 6, 3}, Seed: seed}, Optimizer: m, Rate: 0.05,
+				Normalize: finetune.NormalizeOff, Loss: finetune.Softmax, Batch: 10, Epochs: epochs, Seed: seed,
+			}))
 		}
 	}
 	return list
@@ -167,8 +169,10 @@ func TestStepSizeIsChosenByTrainingLoss(t *testing.T) {
 	l := &Lab{Dir: t.TempDir(), Train: set, Test: set}
 	done, err := compare(context.Background(), l, []string{"a"}, grid{rates: []float64{1e-6, 0.3, 1e30}, epochs: 5, choose: 5, seeds: 2, seed: 3},
 		func(_ string, rate float64, epochs int, seed uint64) *Training {
-			return l.describe(Training{Start: Start{Widths: []int{4, 6, 3}, Seed: seed}, Optimizer: finetune.SGD, Rate: rate,
-				Loss: finetune.Softmax, Batch: 10, Epochs: epochs, Seed: seed})
+			return l.describe(Training{
+				Start: Start{Widths: []int{4, 6, 3}, Seed: seed}, Optimizer: finetune.SGD, Rate: rate,
+				Loss: finetune.Softmax, Batch: 10, Epochs: epochs, Seed: seed,
+			})
 		})
 	if err != nil {
 		t.Fatal(err)

@@ -102,8 +102,10 @@ func Optimizers(ctx context.Context, l *Lab, opt OptimizersOptions) (*Report, er
 		if s.start == Unbalanced {
 			start.Rescale = []rescale.Method{rescale.Unbalance}
 		}
-		return l.describe(Training{Start: start, Optimizer: s.method, Rate: rate, Normalize: finetune.NormalizeOff,
-			Dropout: s.dropout, Loss: finetune.Softmax, Batch: opt.Batch, Epochs: epochs, Seed: seed})
+		return l.describe(Training{
+			Start: start, Optimizer: s.method, Rate: rate, Normalize: finetune.NormalizeOff,
+			Dropout: s.dropout, Loss: finetune.Softmax, Batch: opt.Batch, Epochs: epochs, Seed: seed,
+		})
 	}
 	done, err := compare(ctx, l, settings, grid{opt.Rates, opt.Epochs, opt.GridEpochs, opt.Seeds, opt.Seed}, training)
 	if err != nil {
@@ -141,9 +143,12 @@ func optimizersReport(l *Lab, opt OptimizersOptions, done []compared[setting]) *
 }
 
 func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout float64, axis string,
-	curve func(r []*Record, key int, q quantity) Curve) Figure {
-	f := Figure{Name: fmt.Sprintf("by_%s_dropout_%g", axis, dropout), Title: fmt.Sprintf("Dropout %g, by %s", dropout, axis),
-		Caption: fmt.Sprintf("Two hidden layers of %d units, dropout %g: training cross-entropy, training and test error. Solid: balanced start, dashed: unbalanced. Lines are means, bands reach from the smallest to the largest of %d seeds.", opt.Width, dropout, opt.Seeds)}
+	curve func(r []*Record, key int, q quantity) Curve,
+) Figure {
+	f := Figure{
+		Name: fmt.Sprintf("by_%s_dropout_%g", axis, dropout), Title: fmt.Sprintf("Dropout %g, by %s", dropout, axis),
+		Caption: fmt.Sprintf("Two hidden layers of %d units, dropout %g: training cross-entropy, training and test error. Solid: balanced start, dashed: unbalanced. Lines are means, bands reach from the smallest to the largest of %d seeds.", opt.Width, dropout, opt.Seeds),
+	}
 	x := axis
 	if axis == "seconds" {
 		x = "time of the steps (s)"
@@ -164,8 +169,10 @@ func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout f
 }
 
 func optimizersTable(opt OptimizersOptions, part []compared[setting], dropout float64) Table {
-	t := Table{Title: fmt.Sprintf("Training loss, training and test error after %d epochs, dropout %g, means over %d seeds", opt.Epochs, dropout, opt.Seeds), Keys: 2,
-		Columns: []string{"optimizer", "start", "step", "loss", "train (%)", "test (%)", "range (%)", "s/epoch"}}
+	t := Table{
+		Title: fmt.Sprintf("Training loss, training and test error after %d epochs, dropout %g, means over %d seeds", opt.Epochs, dropout, opt.Seeds), Keys: 2,
+		Columns: []string{"optimizer", "start", "step", "loss", "train (%)", "test (%)", "range (%)", "s/epoch"},
+	}
 	for _, c := range part {
 		test := final(c.records, testError)
 		t.Add(append([]any{methodNames[c.setting.method], c.setting.start}, append(c.row(), spread(test), c.pace())...)...)
@@ -204,16 +211,20 @@ func optimizersClaims(opt OptimizersOptions, part []compared[setting], dropout f
 		}
 		if m == finetune.PathSGD || m == finetune.PathAdaGrad {
 			d := farthest(b.records, u.records, testError)
-			out = append(out, Claim{Text: fmt.Sprintf("%s: the curves from balanced and unbalanced starts are equal (%s).", methodNames[m], with), Source: source,
+			out = append(out, Claim{
+				Text: fmt.Sprintf("%s: the curves from balanced and unbalanced starts are equal (%s).", methodNames[m], with), Source: source,
 				Criterion: fmt.Sprintf("the mean test errors differ by at most %g points in every epoch", alike),
-				Measured:  fmt.Sprintf("at most %.2f points", d), Verdict: verdict(d <= alike)})
+				Measured:  fmt.Sprintf("at most %.2f points", d), Verdict: verdict(d <= alike),
+			})
 			continue
 		}
 		x, y := over(b.records, objective).Mean, over(u.records, objective).Mean
-		out = append(out, Claim{Text: fmt.Sprintf("%s: training from unbalanced starts is worse (%s).", methodNames[m], with), Source: source,
+		out = append(out, Claim{
+			Text: fmt.Sprintf("%s: training from unbalanced starts is worse (%s).", methodNames[m], with), Source: source,
 			Criterion: fmt.Sprintf("the final training loss is at least %g times that from balanced starts, each with its best step size", worse),
 			Measured:  fmt.Sprintf("loss %.4g against %.4g, test error %.2f %% against %.2f %%", y, x, final(u.records, testError).Mean, final(b.records, testError).Mean),
-			Verdict:   verdict(y >= worse*x)})
+			Verdict:   verdict(y >= worse*x),
+		})
 	}
 	path := find(finetune.PathSGD, Balanced)
 	for _, m := range []finetune.Optimizer{finetune.SGD, finetune.AdaGrad} {
@@ -225,9 +236,11 @@ func optimizersClaims(opt OptimizersOptions, part []compared[setting], dropout f
 			}
 			x, y := over(p.records, objective).Mean, over(c.records, objective).Mean
 			e, f := final(p.records, testError).Mean, final(c.records, testError).Mean
-			out = append(out, Claim{Text: fmt.Sprintf("Path-SGD beats %s from %s starts (%s).", methodNames[m], start, with), Source: source,
+			out = append(out, Claim{
+				Text: fmt.Sprintf("Path-SGD beats %s from %s starts (%s).", methodNames[m], start, with), Source: source,
 				Criterion: "smaller final training loss and smaller final test error, each with its best step size",
-				Measured:  fmt.Sprintf("loss %.4g against %.4g, test error %.2f %% against %.2f %%", x, y, e, f), Verdict: verdict(x < y && e < f)})
+				Measured:  fmt.Sprintf("loss %.4g against %.4g, test error %.2f %% against %.2f %%", x, y, e, f), Verdict: verdict(x < y && e < f),
+			})
 		}
 	}
 	return out

@@ -45,8 +45,10 @@ func toy(ctx context.Context, l *Lab) ([]toyStep, error) {
 			if err != nil {
 				return nil, fmt.Errorf("experiment: %w", err)
 			}
-			t, err := finetune.New(net, set, finetune.Options{Optimizer: m, Rate: 1, Normalize: finetune.NormalizeOff,
-				Loss: finetune.Squared, Batch: 1, Epochs: 1, Threads: 1})
+			t, err := finetune.New(net, set, finetune.Options{
+				Optimizer: m, Rate: 1, Normalize: finetune.NormalizeOff,
+				Loss: finetune.Squared, Batch: 1, Epochs: 1, Threads: 1,
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -66,8 +68,10 @@ func toyNetwork(c float64) (*dag.Network, error) {
 	var b dag.Builder
 	linear := func(name string, from int, w float64) int {
 		p := dag.NewParam64(name, []int{1, 1}, []float64{w})
-		return b.Node(dag.Node{Name: name, Source: "Gemm", In: []int{from}, Shape: []int{1},
-			Op: &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: p}, Rows: 1, Cols: 1}}})
+		return b.Node(dag.Node{
+			Name: name, Source: "Gemm", In: []int{from}, Shape: []int{1},
+			Op: &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: p}, Rows: 1, Cols: 1}},
+		})
 	}
 	hidden := linear("w1", b.Input("x", 1), c)
 	b.Output("y", linear("w2", b.Activation("relu", hidden, 0), 1/c))
@@ -75,8 +79,10 @@ func toyNetwork(c float64) (*dag.Network, error) {
 }
 
 func toyFigure(opt InvarianceOptions, steps []toyStep) Figure {
-	f := Figure{Name: "toy", Title: "One step from w1 = c, w2 = 1/c",
-		Caption: "The network y = w2 max(0, w1 x) at x = 1 with output 1, step size 1, derivative of the loss by the output -1."}
+	f := Figure{
+		Name: "toy", Title: "One step from w1 = c, w2 = 1/c",
+		Caption: "The network y = w2 max(0, w1 x) at x = 1 with output 1, step size 1, derivative of the loss by the output -1.",
+	}
 	out := Panel{Title: "Output after the step", X: "c", Y: "w1 w2", XScale: Log, YScale: Log}
 	small := Panel{Title: "Growth of the small weight", X: "c", Y: "w2 after / w2 before", XScale: Log, YScale: Log}
 	for k, m := range finetune.Optimizers() {
@@ -95,8 +101,10 @@ func toyFigure(opt InvarianceOptions, steps []toyStep) Figure {
 }
 
 func toyTable(steps []toyStep) Table {
-	t := Table{Title: "One step of size 1 from w1 = c, w2 = 1/c (output 1)", Keys: 2,
-		Columns: []string{"optimizer", "c", "w1 after", "w2 after", "output after"}}
+	t := Table{
+		Title: "One step of size 1 from w1 = c, w2 = 1/c (output 1)", Keys: 2,
+		Columns: []string{"optimizer", "c", "w1 after", "w2 after", "output after"},
+	}
 	for i := range steps {
 		if s := &steps[i]; slices.Contains([]float64{1, 10, 100, 1000}, s.factor) {
 			t.Add(methodNames[s.method], int(s.factor), s.w1, s.w2, s.output())
@@ -118,14 +126,18 @@ func toyClaims(steps []toyStep) []Claim {
 	gd, path := at(finetune.SGD, 100), at(finetune.PathSGD, 100)
 	even := at(finetune.PathSGD, 1)
 	return []Claim{
-		{Text: "Gradient descent blows up the small weight of an unbalanced network.", Source: "Srebro's lecture",
+		{
+			Text: "Gradient descent blows up the small weight of an unbalanced network.", Source: "Srebro's lecture",
 			Criterion: "from w1 = 100, w2 = 0.01 one step makes w2 more than 100 times as large",
 			Measured:  fmt.Sprintf("w2 = %.5g after the step, output %.5g, from the balanced start %.5g", gd.w2, gd.output(), at(finetune.SGD, 1).output()),
-			Verdict:   verdict(gd.w2 > 100*0.01)},
-		{Text: "A step of Path-SGD has the same effect however the network is scaled.", Source: "Srebro's lecture",
+			Verdict:   verdict(gd.w2 > 100*0.01),
+		},
+		{
+			Text: "A step of Path-SGD has the same effect however the network is scaled.", Source: "Srebro's lecture",
 			Criterion: "the outputs after a step from c = 1 and c = 100 agree to 1e-12",
 			Measured:  fmt.Sprintf("output %.5g and %.5g", even.output(), path.output()),
-			Verdict:   verdict(within(even.output(), path.output(), 1e-12))},
+			Verdict:   verdict(within(even.output(), path.output(), 1e-12)),
+		},
 	}
 }
 

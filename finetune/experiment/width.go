@@ -134,20 +134,26 @@ func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 	}
 	zoom := errs
 	zoom.Title, zoom.Curves = "Test error alone", errs.Curves[1:]
-	r.Figures = append(r.Figures, Figure{Name: "error", Title: "Training and test error against the number of hidden units",
+	r.Figures = append(r.Figures, Figure{
+		Name: "error", Title: "Training and test error against the number of hidden units",
 		Caption: "No explicit regularisation, truncated cross-entropy. " + bands,
 		Legend:  []Key{{"training", 0, 0}, {"test, last epoch", 1, 0}, {"test, lowest of all epochs", 2, 1}},
-		Panels:  []Panel{errs, zoom}})
+		Panels:  []Panel{errs, zoom},
+	})
 	m := Figure{Name: "measures", Title: "Measures of the solutions against the number of hidden units", Caption: bands}
 	for _, s := range shownMeasures {
-		m.Panels = append(m.Panels, Panel{Title: s.name, X: "hidden units H", Y: s.axis, XScale: Log, YScale: Log, XTicks: x,
-			Curves: []Curve{against(0, measured(s.name))}})
+		m.Panels = append(m.Panels, Panel{
+			Title: s.name, X: "hidden units H", Y: s.axis, XScale: Log, YScale: Log, XTicks: x,
+			Curves: []Curve{against(0, measured(s.name))},
+		})
 	}
 	m.Legend = []Key{{"last epoch", 0, 0}}
 	r.Figures = append(r.Figures, m)
 
-	t := Table{Title: fmt.Sprintf("Training and test error and measures after %d epochs, means over %d seeds", opt.Epochs, opt.Seeds),
-		Columns: []string{"H", "train (%)", "test (%)", "range (%)", "lowest test (%)", "path_norm(1)", "path_norm(2)", "frobenius", "product_frobenius", "product_spectral"}}
+	t := Table{
+		Title:   fmt.Sprintf("Training and test error and measures after %d epochs, means over %d seeds", opt.Epochs, opt.Seeds),
+		Columns: []string{"H", "train (%)", "test (%)", "range (%)", "lowest test (%)", "path_norm(1)", "path_norm(2)", "frobenius", "product_frobenius", "product_spectral"},
+	}
 	for _, c := range done {
 		test := final(c.records, testError)
 		row := []any{c.setting, Percent(over(c.records, ends[0]).Mean), Percent(test.Mean), spread(test), Percent(over(c.records, ends[2]).Mean)}
@@ -179,10 +185,14 @@ func widthClaims(opt WidthOptions, done []compared[int]) []Claim {
 			break
 		}
 	}
-	zero := Claim{Text: "A width suffices for training error zero.", Source: source,
-		Criterion: fmt.Sprintf("mean training error of at most %g %%", fitted), Verdict: verdict(first >= 0)}
-	falls := Claim{Text: "The test error keeps falling with H after the training error is zero.", Source: source,
-		Criterion: "the mean test error at the largest H is below 0.98 of the one at the first H with training error zero", Verdict: NotTested}
+	zero := Claim{
+		Text: "A width suffices for training error zero.", Source: source,
+		Criterion: fmt.Sprintf("mean training error of at most %g %%", fitted), Verdict: verdict(first >= 0),
+	}
+	falls := Claim{
+		Text: "The test error keeps falling with H after the training error is zero.", Source: source,
+		Criterion: "the mean test error at the largest H is below 0.98 of the one at the first H with training error zero", Verdict: NotTested,
+	}
 	if first < 0 {
 		zero.Measured = fmt.Sprintf("%.2f %% at H = %d", final(done[len(done)-1].records, trainError).Mean, done[len(done)-1].setting)
 		return []Claim{zero, falls}
@@ -198,10 +208,12 @@ func widthClaims(opt WidthOptions, done []compared[int]) []Claim {
 	out := []Claim{zero, falls}
 	for _, s := range shownMeasures {
 		x, y := over(done[first].records, measured(s.name)).Mean, over(done[end].records, measured(s.name)).Mean
-		out = append(out, Claim{Text: fmt.Sprintf("The solution's %s falls as the test error does.", s.axis),
+		out = append(out, Claim{
+			Text:      fmt.Sprintf("The solution's %s falls as the test error does.", s.axis),
 			Source:    "Neyshabur, Bhojanapalli, McAllester, Srebro 2017, section 4, where measures are divided by the margin",
 			Criterion: "smaller at the largest H than at the first H with training error zero",
-			Measured:  fmt.Sprintf("%.4g, then %.4g", x, y), Verdict: verdict(y < x)})
+			Measured:  fmt.Sprintf("%.4g, then %.4g", x, y), Verdict: verdict(y < x),
+		})
 	}
 	return out
 }

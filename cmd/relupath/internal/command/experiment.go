@@ -244,7 +244,8 @@ func (e *experimentFlags) folder(a *app) error {
 
 // runExperiment reads the data, runs, and writes the folder.
 func (a *app) runExperiment(ctx context.Context, e *experimentFlags, options any,
-	run func(context.Context, *experiment.Lab) (*experiment.Report, error)) error {
+	run func(context.Context, *experiment.Lab) (*experiment.Report, error),
+) error {
 	switch {
 	case e.data == "":
 		return usagef("experiment %s: give the examples with --data", e.name)

@@ -41,13 +41,17 @@ func TestExperimentWritesItsFolder(t *testing.T) {
 	for _, e := range entries(t, "out") {
 		names = append(names, e.Name())
 	}
-	want := []string{"config.json", "curves.csv", "error.pdf", "error.png", "error.svg", "measures.pdf", "measures.png", "measures.svg",
-		"summary.md", "tables.tex", "trainings"}
+	want := []string{
+		"config.json", "curves.csv", "error.pdf", "error.png", "error.svg", "measures.pdf", "measures.png", "measures.svg",
+		"summary.md", "tables.tex", "trainings",
+	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}
-	for name, words := range map[string]string{"curves.csv": "hidden_units,step_size,seed,epoch,train_loss", "tables.tex": `\toprule`,
-		"summary.md": "![Training and test error", "config.json": `"Epochs": 2`} {
+	for name, words := range map[string]string{
+		"curves.csv": "hidden_units,step_size,seed,epoch,train_loss", "tables.tex": `\toprule`,
+		"summary.md": "![Training and test error", "config.json": `"Epochs": 2`,
+	} {
 		text, err := os.ReadFile(filepath.Join("out", name))
 		if err != nil || !strings.Contains(string(text), words) {
 			t.Errorf("%s has no %q: %v\n%s", name, words, err, text)

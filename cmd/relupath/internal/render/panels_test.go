@@ -23,10 +23,14 @@ func panels() *Figure {
 			{Title: "linear", XAxis: "epoch", YAxis: "error (%)", Curves: []Curve{
 				{Key: 0, X: x, Y: []float64{4, 3, 2, 1}, Lo: []float64{3, 2, 1, 0}, Hi: []float64{5, 4, 3, 2}},
 				{Key: 1, X: x, Y: []float64{4, 3, 3, 3}},
-				{Key: 2, X: x, Y: []float64{1, nan, 2, 3}, Lo: []float64{1, nan, 2, 3}, Hi: []float64{1, nan, 3, 3}}}},
-			{Title: "logarithmic", XAxis: "H", YAxis: "norm", XScale: LogScale, YScale: LogScale, XTicks: []float64{8, 16, 32, 64, 128, 256, 512, 1024},
-				Curves: []Curve{{Key: 0, X: []float64{8, 64, 1024}, Y: []float64{0, 10, 1000}}}},
-		}}}
+				{Key: 2, X: x, Y: []float64{1, nan, 2, 3}, Lo: []float64{1, nan, 2, 3}, Hi: []float64{1, nan, 3, 3}},
+			}},
+			{
+				Title: "logarithmic", XAxis: "H", YAxis: "norm", XScale: LogScale, YScale: LogScale, XTicks: []float64{8, 16, 32, 64, 128, 256, 512, 1024},
+				Curves: []Curve{{Key: 0, X: []float64{8, 64, 1024}, Y: []float64{0, 10, 1000}}},
+			},
+		},
+	}}
 }
 
 func TestPanelsAreDrawn(t *testing.T) {
