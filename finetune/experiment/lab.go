@@ -70,6 +70,7 @@ func (l *Lab) run(ctx context.Context, list []*Training) ([]*Record, error) {
 	}
 	records := map[string]*Record{}
 	var missing []*Training
+	var found []*Record
 	for _, t := range list {
 		key := t.key()
 		if _, ok := records[key]; ok {
@@ -83,8 +84,11 @@ func (l *Lab) run(ctx context.Context, list []*Training) ([]*Record, error) {
 		if rec == nil {
 			missing = append(missing, t)
 		} else {
-			l.tell(len(records)-len(missing), len(list), rec)
+			found = append(found, rec)
 		}
+	}
+	for i, rec := range found {
+		l.tell(i+1, len(records), rec)
 	}
 	// Long trainings first, so that none is left alone at the end.
 	slices.SortStableFunc(missing, func(a, b *Training) int {
