@@ -46,12 +46,16 @@ func randomInputs(n *dag.Network, batch int, seed uint64) [][]float64 {
 // furthest returns the largest difference of the outputs of two networks on
 // the same inputs, relative to the largest value of the output.
 func furthest(t testing.TB, a, b *dag.Network) float64 {
-	in := randomInputs(a, 4, 7)
-	x, err := a.Eval(context.Background(), in, 4, evalOptions)
+	batch := 4
+	if testing.Short() {
+		batch = 1 // the race detector makes convolutions slow
+	}
+	in := randomInputs(a, batch, 7)
+	x, err := a.Eval(context.Background(), in, batch, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := b.Eval(context.Background(), in, 4, evalOptions)
+	y, err := b.Eval(context.Background(), in, batch, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
