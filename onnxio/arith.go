@@ -92,50 +92,33 @@ func (o *op) legacyFull(w *dag.Vector, shape, axes []int) {
 
 func rank(v *value) int { return len(v.dims()) }
 
-func lowerAdd(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
+// addition makes a lowerer of Add (sign 1) and Sub (sign -1): a skip connection,
+// or a bias on either side.
+func addition(sign float64) lowerer {
+	return func(o *op) error {
+		a, b, err := o.binary()
+		if err != nil {
+			return err
+		}
+		var out *value
+		switch {
+		case a.constant() && b.constant():
+			return o.foldBinary(a.con, b.con)
+		case b.constant():
+			out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: sign})
+		case a.constant():
+			out, err = o.affine(b, affine{add: a.con, addAt: 0, coef: sign, addCoef: 1})
+		case sign == 1:
+			out, err = o.combine(nil, a, b)
+		default:
+			out, err = o.combine([]float64{1, sign}, a, b)
+		}
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
 	}
-	var out *value
-	switch {
-	case a.constant() && b.constant():
-		return o.foldBinary(a.con, b.con)
-	case b.constant():
-		out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: 1})
-	case a.constant():
-		out, err = o.affine(b, affine{add: a.con, addAt: 0, coef: 1, addCoef: 1})
-	default:
-		out, err = o.combine(nil, a, b)
-	}
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
-}
-
-func lowerSub(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
-	var out *value
-	switch {
-	case a.constant() && b.constant():
-		return o.foldBinary(a.con, b.con)
-	case b.constant():
-		out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: -1})
-	case a.constant():
-		out, err = o.affine(b, affine{add: a.con, addAt: 0, coef: -1, addCoef: 1})
-	default:
-		out, err = o.combine([]float64{1, -1}, a, b)
-	}
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
 }
 
 func lowerMul(o *op) error {

@@ -32,12 +32,12 @@ var homogeneousOperators = map[string]lowerer{
 	"MatMul":             lowerMatMul,
 
 	// Sums and scales.
-	"Add":  lowerAdd,
+	"Add":  addition(1),
 	"Div":  lowerDiv,
 	"Mean": lowerMean,
 	"Mul":  lowerMul,
 	"Neg":  lowerNeg,
-	"Sub":  lowerSub,
+	"Sub":  addition(-1),
 	"Sum":  lowerSum,
 
 	// Activations.
