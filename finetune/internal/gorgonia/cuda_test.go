@@ -10,6 +10,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/cuda/cudatest"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/gorgonia"
@@ -83,6 +84,41 @@ func traffic(t *testing.T, widths ...int) {
 	// input has no use, but Gorgonia makes it.
 	if c.Products != 9 {
 		t.Errorf("%d products, want 9", c.Products)
+	}
+}
+
+// TestClose: an engine gives back the memory of the device.
+func TestClose(t *testing.T) {
+	cudatest.Read(t)
+	var b dag.Builder
+	b.Output("y", b.Affine("fc", b.Input("x", 2), 2, []float64{1, 2, 3, 4}, nil))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := program.Compile[float32](net, program.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := cuda.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		e, err := gorgonia.New(p, gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Evaluate(&engine.Batch[float32]{N: 1, X: []float32{1, 1}, Labels: []int{1}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := cuda.Free()
+	if err != nil || after != before {
+		t.Errorf("%d bytes free before, %d after: %v", before, after, err)
 	}
 }
 

@@ -10,6 +10,7 @@ package gorgonia
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	gonumblas "gonum.org/v1/gonum/blas"
@@ -78,7 +79,12 @@ func (e *Engine[T]) Name() string { return e.name }
 func (e *Engine[T]) Sync() error { return nil }
 
 // Close implements engine.Engine.
-func (e *Engine[T]) Close() error { return e.vm.Close() }
+func (e *Engine[T]) Close() error {
+	// A context of CUDA belongs to a thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return e.vm.Close()
+}
 
 // Logits implements engine.Engine.
 func (e *Engine[T]) Logits() []T {
