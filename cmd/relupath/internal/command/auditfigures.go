@@ -146,13 +146,13 @@ func normHistograms(names []string, of ...[]layerNorms) *render.Histograms {
 // maxSeries is the number of lines in one plot.
 const maxSeries = 6
 
-// overModels draws each measure over the models, one plot for the entries of a
-// name.
+// overModels draws each measure that several models have over the models, one
+// plot for the entries of a name.
 func overModels(r *auditJSON) []render.Figure {
 	var out []render.Figure
 	at := map[string]int{}
 	for _, c := range columnsOf(r) {
-		if c.name == "" {
+		if c.name == "" || c.defined() < 2 {
 			continue
 		}
 		k, ok := at[c.name]

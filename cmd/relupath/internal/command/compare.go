@@ -113,6 +113,17 @@ type column struct {
 	nums  []scaled.Num
 }
 
+// defined is the number of models that have a value.
+func (c *column) defined() int {
+	n := 0
+	for _, x := range c.nums {
+		if x.IsFinite() {
+			n++
+		}
+	}
+	return n
+}
+
 // columnsOf lists what the models have, in the order of first appearance.
 func columnsOf(r *auditJSON) []column {
 	var out []column

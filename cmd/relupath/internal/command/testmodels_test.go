@@ -91,22 +91,22 @@ func TestReportsCompile(t *testing.T) {
 		t.Skip("the LaTeX package siunitx is not installed")
 	}
 	inTestmodels(t)
+	if err := os.WriteFile("iris.csv", []byte(irisRows), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	var doc strings.Builder
 	doc.WriteString("\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,siunitx}\\begin{document}\n")
 	for i, line := range []string{
 		"audit digits_residual.onnx --per-layer --measures all", "audit .", "audit --list",
 		"balance digits_residual.onnx --dry-run", "inspect usps_conv.onnx",
+		"audit toy.onnx toy_unbalanced.onnx --baseline toy.onnx", "audit iris_own.onnx --rescalings 2 --measures all",
+		"audit iris_own.onnx --data csv:iris.csv,header --measures all", "eval iris_own.onnx --data csv:iris.csv,header",
+		"equivalent toy.onnx toy_unbalanced.onnx", "doctor",
 	} {
-		file := filepath.Join(t.TempDir(), "report.tex")
-		output(t, line+" --format latex"+map[bool]string{true: " --report ", false: " -o "}[strings.HasPrefix(line, "balance")]+file)
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
 		if i > 0 {
 			doc.WriteString("\\clearpage\n")
 		}
-		doc.Write(raw)
+		doc.WriteString(output(t, line+" --format latex"))
 	}
 	doc.WriteString("\\end{document}\n")
 	dir := t.TempDir()
