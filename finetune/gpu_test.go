@@ -42,8 +42,10 @@ func TestGPUAgrees(t *testing.T) {
 			t.Run(typ.String()+"/"+string(optimizer), func(t *testing.T) {
 				var weights [2][]float64
 				for i, device := range finetune.Devices() {
-					opt := finetune.Options{Optimizer: optimizer, Device: device, Epochs: 3, Batch: 16, Rate: 0.01,
-						Dropout: 0.25, WeightDecay: 1e-3, Momentum: 0.5, PathPenalty: 1e-4, Normalize: finetune.NormalizeOff}
+					opt := finetune.Options{
+						Optimizer: optimizer, Device: device, Epochs: 3, Batch: 16, Rate: 0.01,
+						Dropout: 0.25, WeightDecay: 1e-3, Momentum: 0.5, PathPenalty: 1e-4, Normalize: finetune.NormalizeOff,
+					}
 					tr, err := finetune.New(mlp(typ, 1, 4, 8, 8, 3), data, opt)
 					if err != nil {
 						t.Fatal(err)

@@ -68,8 +68,9 @@ prepare() {
 	fi
 	local sources
 	mapfile -t sources < <(ls "$(gorgonia)/cuda modules/src/"*.cu "$here"/kernels/*.cu)
-	if newer "$here/ptx/misc.ptx" "$out/fetched" "${sources[@]}" "$here/nvrtc/main.go"; then
-		mkdir -p "$here/ptx"
+	if newer "$here/ptx/made" "$out/fetched" "${sources[@]}" "$here/nvrtc/main.go"; then
+		rm -rf "$here/ptx"
+		mkdir "$here/ptx"
 		(cd "$root" && go run ./finetune/internal/cuda/nvrtc -lib "$nvidia/cuda_nvrtc/lib/libnvrtc.so.12" -o "$here/ptx" "${sources[@]}")
 		# The oldest and the newest kind of device that this version knows.
 		for ptx in "$here"/ptx/*.ptx; do
@@ -77,6 +78,7 @@ prepare() {
 				"$nvidia/cuda_nvcc/bin/ptxas" -arch=$arch -o /dev/null "$ptx"
 			done
 		done
+		touch "$here/ptx/made"
 	fi
 }
 

@@ -60,8 +60,10 @@ func New[T program.Float](prog *program.Program[T], opt Options) (*Engine[T], er
 	if err != nil {
 		return nil, fmt.Errorf("engine gorgonia: %w", err)
 	}
-	e := &Engine[T]{prog: prog, opt: opt, name: "gorgonia, " + name, g: G.NewGraph(), masks: map[int][]T{},
-		tensors: make([]G.Value, len(prog.Tensors)), grads: make([]G.Value, len(prog.Tensors))}
+	e := &Engine[T]{
+		prog: prog, opt: opt, name: "gorgonia, " + name, g: G.NewGraph(), masks: map[int][]T{},
+		tensors: make([]G.Value, len(prog.Tensors)), grads: make([]G.Value, len(prog.Tensors)),
+	}
 	b := &builder[T]{Engine: e, nodes: make([]*G.Node, len(prog.Values)), params: make([]*G.Node, len(prog.Tensors))}
 	if err := b.build(); err != nil {
 		return nil, fmt.Errorf("engine gorgonia: %w", err)

@@ -17,8 +17,10 @@ type Counts struct {
 
 // Sub returns c minus d.
 func (c Counts) Sub(d Counts) Counts {
-	return Counts{c.ToDevice - d.ToDevice, c.ToDeviceBytes - d.ToDeviceBytes, c.ToHost - d.ToHost, c.ToHostBytes - d.ToHostBytes,
-		c.OnDevice - d.OnDevice, c.OnDeviceBytes - d.OnDeviceBytes, c.Launches - d.Launches, c.Products - d.Products, c.Syncs - d.Syncs}
+	return Counts{
+		c.ToDevice - d.ToDevice, c.ToDeviceBytes - d.ToDeviceBytes, c.ToHost - d.ToHost, c.ToHostBytes - d.ToHostBytes,
+		c.OnDevice - d.OnDevice, c.OnDeviceBytes - d.OnDeviceBytes, c.Launches - d.Launches, c.Products - d.Products, c.Syncs - d.Syncs,
+	}
 }
 
 // Read returns the counters; a test on another driver is skipped.

@@ -22,8 +22,10 @@ import (
 // flags are those with which Gorgonia compiles its kernels: IEEE arithmetic,
 // and no contraction to fused multiply-adds, so that device and host round
 // alike. NVRTC has no C headers, hence M_E and the empty math.h below.
-var flags = []string{"--gpu-architecture=compute_60", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true",
-	"-DM_E=2.7182818284590452354"}
+var flags = []string{
+	"--gpu-architecture=compute_60", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true",
+	"-DM_E=2.7182818284590452354",
+}
 
 // nvrtc is the part of the library's interface that is used here (NVRTC 12.4
 // documentation, section 4). Results are nvrtcResult, 0 for success.
