@@ -249,3 +249,31 @@ func TestEquivalentInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// A bias that differs by ten tolerances is a difference, named as such; one that
+// is folded from terms that cancel may differ by their rounding.
+func TestEquivalentBias(t *testing.T) {
+	net := func(bias, mean float64) *dag.Network {
+		var b dag.Builder
+		p := func(v ...float64) dag.Use { return dag.Use{Param: dag.NewParam64("p", []int{len(v)}, v)} }
+		x := b.Input("x", 2)
+		fc := b.Affine("fc1", x, 1, []float64{1, 2}, []float64{bias})
+		bn := b.Node(dag.Node{Name: "bn", Source: "BatchNormalization", In: []int{fc}, Shape: []int{1}, Op: &dag.Linear{
+			Map:    &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 1, Inner: 1}},
+			Stages: []dag.Stage{{Norm: &dag.BatchNorm{Gamma: p(1), Beta: p(1e6), Mean: p(mean), Var: p(1)}}}}})
+		b.Output("y", b.Affine("fc2", b.Activation("relu", bn, 0), 1, []float64{3}, nil))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	a := net(1, 1e6-1e-3)
+	if e := compare(t, a, net(1+1e-9, 1e6-1e-3), rescale.SameOrder); e.Equivalent || !strings.Contains(e.Reason, "unit 0, bias") {
+		t.Errorf("bias of another size: %v %q", e.Equivalent, e.Reason)
+	}
+	// The folded bias is 1e-3: the mean's last digit, 1e-10, is 1e-7 of it.
+	if e := compare(t, a, net(1, math.Nextafter(1e6-1e-3, 0)), rescale.SameOrder); !e.Equivalent {
+		t.Errorf("rounding of a mean: %v, residual %v", e.Reason, e.Residual)
+	}
+}

@@ -374,3 +374,22 @@ func TestToy(t *testing.T) {
 		near(t, fmt.Sprint("mu before, mu^2 after at ", c), got, []float64{7 * c, 17}, 1e-14)
 	}
 }
+
+// A stream and the block on it close a cycle of two weights of 10, which every
+// factor of the stream leaves balanced. The cut around both is what decides: the
+// stem's 0.01 c and the head's 3/c are equal at c^2 = 300.
+func TestCrossLayerBalancesCuts(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	stem := b.Affine("stem", x, 1, []float64{0.01, 0.009}, nil)
+	h := b.Activation("relu", b.Affine("in", stem, 1, []float64{10}, nil), 0)
+	sum := b.Sum("add", stem, b.Affine("out", h, 1, []float64{10}, nil))
+	b.Output("y", b.Affine("head", sum, 1, []float64{3}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, rescale.CrossLayer, n, rescale.Options{})
+	c := math.Sqrt(300)
+	near(t, "factor", []float64{r.Factors[r.Groups.Rows[stem][0]], r.Factors[r.Groups.Rows[h-1][0]]}, []float64{c, c}, 1e-12)
+}
