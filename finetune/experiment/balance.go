@@ -163,12 +163,7 @@ const less = 0.05
 // ahead reports whether a has a smaller final training loss than b with every
 // seed (the same order of examples for both), and on average by the share less.
 func ahead(a, b []*Record) bool {
-	for k := range a {
-		if !(objective(a[k]) < objective(b[k])) {
-			return false
-		}
-	}
-	return over(a, objective).Mean <= (1-less)*over(b, objective).Mean
+	return behind(b, a) && over(a, objective).Mean <= (1-less)*over(b, objective).Mean
 }
 
 // balanceClaims answers whether balancing helps, by optimizer and method, and
