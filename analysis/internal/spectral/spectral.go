@@ -19,7 +19,7 @@ type Matrix struct {
 	// Read writes rows [lo, hi) to dst, row-major.
 	Read func(dst []float64, lo, hi int)
 	// Single is the whole matrix in float32, row-major, where it is stored so;
-	// most of an iteration then works in float32, without a copy. Entries must be
+	// most of an iteration then works in float32. Entries must be
 	// far from the ends of float32's range. Nil: there is none.
 	Single []float32
 }
@@ -78,7 +78,7 @@ const (
 // of the result (Parlett, The symmetric eigenvalue problem, theorem 11.7.1). That
 // it is the largest rests on the random start, which meets the dominant singular
 // vector with probability one. A matrix that is stored in float32 is multiplied in
-// float32, without a copy, until the residual nears the rounding; the result
+// float32 until the residual nears the rounding; the result
 // always comes from float64. Of a matrix with few rows or columns, where the
 // iteration would span everything, sigma^2 is the largest eigenvalue of A A^T or
 // A^T A. Entries should be of moderate size: their squares are summed.
@@ -174,10 +174,10 @@ type lanczos struct {
 	reads int
 	scale float64 // the largest norm of A^T A v so far: rounding is relative to it
 	rng   *rand.Rand
-	// single says that products are taken in float32; v32, y32 and z32 are their
-	// operands.
-	single        bool
-	v32, y32, z32 []float32
+	// single says that products are taken in float32; tile32, v32, y32 and z32 are
+	// their operands.
+	single                bool
+	tile32, v32, y32, z32 []float32
 }
 
 func newLanczos(m Matrix, opt Options) *lanczos {
@@ -189,10 +189,16 @@ func newLanczos(m Matrix, opt Options) *lanczos {
 	}
 	if len(m.Single) >= singleFrom {
 		l.single = true
-		l.v32, l.y32, l.z32 = make([]float32, block*m.Cols), make([]float32, block*m.Rows), make([]float32, block*m.Cols)
+		rows := tileRows(m)
+		l.tile32 = make([]float32, rows*m.Cols)
+		l.v32, l.y32, l.z32 = make([]float32, block*m.Cols), make([]float32, block*rows), make([]float32, block*m.Cols)
 	}
 	return l
 }
+
+// tileRows is the number of rows that are multiplied at a time, from the
+// second-level cache the second time.
+func tileRows(m Matrix) int { return min(m.Rows, max(16, (1<<18)/max(m.Cols, 1))) }
 
 // epsilon is the rounding unit of the products.
 func (l *lanczos) epsilon() float64 {
@@ -256,8 +262,7 @@ func (l *lanczos) multiply(at, width int) {
 		l.multiplySingle(at, width)
 		return
 	}
-	rows := max(16, (1<<18)/max(l.n, 1))
-	rows = min(rows, l.m.Rows)
+	rows := tileRows(l.m)
 	if l.tile == nil {
 		l.tile, l.y = make([]float64, rows*l.n), make([]float64, rows*block)
 	}
@@ -273,14 +278,22 @@ func (l *lanczos) multiply(at, width int) {
 	l.measure(z)
 }
 
-// multiplySingle is multiply in float32, without a copy of the matrix.
+// multiplySingle is multiply in float32. The tiles are copies for the reason
+// that dag's evaluator has: a mapped file must not meet a library outside Go.
 func (l *lanczos) multiplySingle(at, width int) {
 	v, z := l.v32[:width*l.n], l.z32[:width*l.n]
 	for e, x := range l.basis[at*l.n:][:width*l.n] {
 		v[e] = float32(x)
 	}
-	l.opt.BLAS.Sgemm(false, true, width, l.m.Rows, l.n, 1, v, l.n, l.m.Single, l.n, 0, l.y32, l.m.Rows)
-	l.opt.BLAS.Sgemm(false, false, width, l.n, l.m.Rows, 1, l.y32, l.m.Rows, l.m.Single, l.n, 0, z, l.n)
+	clear(z)
+	rows := len(l.tile32) / l.n
+	for lo := 0; lo < l.m.Rows; lo += rows {
+		hi := min(lo+rows, l.m.Rows)
+		t := l.tile32[:(hi-lo)*l.n]
+		copy(t, l.m.Single[lo*l.n:])
+		l.opt.BLAS.Sgemm(false, true, width, hi-lo, l.n, 1, v, l.n, t, l.n, 0, l.y32, hi-lo)
+		l.opt.BLAS.Sgemm(false, false, width, l.n, hi-lo, 1, l.y32, hi-lo, t, l.n, 1, z, l.n)
+	}
 	for e, x := range z {
 		l.next[e] = float64(x)
 	}
