@@ -151,7 +151,8 @@ const maxSeries = 6
 func overModels(r *auditJSON) []render.Figure {
 	var out []render.Figure
 	at := map[string]int{}
-	for _, c := range columnsOf(r) {
+	columns, _ := columnsOf(r)
+	for _, c := range columns {
 		if c.name == "" || c.defined() < 2 {
 			continue
 		}

@@ -233,6 +233,10 @@ func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revi
 		left = max(left, n)
 	}
 	d.Notes = warnings(r.Models)
+	if len(r.Models) > 1 {
+		_, alone := columnsOf(r)
+		left += alone
+	}
 	if left > 0 {
 		d.Notes = append(d.Notes, fmt.Sprintf("%d measures of single outputs are left out here; --format csv and json have them.", left))
 	}

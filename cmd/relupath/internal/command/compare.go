@@ -111,6 +111,8 @@ type column struct {
 	name  string
 	cells []render.Cell
 	nums  []scaled.Num
+	// output says that it is a measure of a single output.
+	output bool
 }
 
 // defined is the number of models that have a value.
@@ -124,16 +126,17 @@ func (c *column) defined() int {
 	return n
 }
 
-// columnsOf lists what the models have, in the order of first appearance.
-func columnsOf(r *auditJSON) []column {
-	var out []column
+// columnsOf lists what the models have, in the order of first appearance, and
+// counts what it leaves out: measures of single outputs that one of several
+// models alone has, since outputs are named as each model likes.
+func columnsOf(r *auditJSON) (out []column, alone int) {
 	at := map[string]int{}
 	add := func(i int, label, name string, c render.Cell, x scaled.Num) {
 		k, ok := at[label]
 		if !ok {
 			k = len(out)
 			at[label] = k
-			out = append(out, column{label, name, make([]render.Cell, len(r.Models)), make([]scaled.Num, len(r.Models))})
+			out = append(out, column{label: label, name: name, cells: make([]render.Cell, len(r.Models)), nums: make([]scaled.Num, len(r.Models))})
 			for j := range out[k].nums {
 				out[k].nums[j] = scaled.New(math.NaN())
 			}
@@ -152,16 +155,19 @@ func columnsOf(r *auditJSON) []column {
 				c = render.Ratio(m.ratio)
 			}
 			add(i, m.label(), m.Name, c, m.num)
+			out[at[m.label()]].output = m.Output != ""
 		}
 	}
-	return out
+	all := len(out)
+	out = slices.DeleteFunc(out, func(c column) bool { return c.output && len(r.Models) > 1 && c.defined() < 2 })
+	return out, all - len(out)
 }
 
 // comparison is one table of several models, with the best and the worst of
 // each measure marked.
 func comparison(r *auditJSON) render.Table {
 	names := modelNames(r.Models)
-	cols := columnsOf(r)
+	cols, _ := columnsOf(r)
 	for k := range cols {
 		cols[k].mark()
 	}
