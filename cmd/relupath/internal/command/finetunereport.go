@@ -37,9 +37,11 @@ type finetuneJSON struct {
 
 func newFinetuneJSON(o *finetuneOptions, m *onnxio.Model, path string, res *finetune.Result, err error, took time.Duration) *finetuneJSON {
 	p := order(o.opt.P)
-	r := &finetuneJSON{Schema: "relupath.finetune/1", origin: newOrigin(path, m), Output: o.output, Data: o.train.Name(),
+	r := &finetuneJSON{
+		Schema: "relupath.finetune/1", origin: newOrigin(path, m), Output: o.output, Data: o.train.Name(),
 		Examples: o.train.Len(), Optimizer: o.optimizer, P: p.String(), Loss: string(res.Loss), Seed: o.opt.Seed, Engine: res.Engine,
-		Rate: res.Rate, Before: res.Initial, Epochs: append([]finetune.Epoch{}, res.Epochs...), BestEpoch: res.BestEpoch, Stopped: res.Stopped, Seconds: took.Seconds()}
+		Rate: res.Rate, Before: res.Initial, Epochs: append([]finetune.Epoch{}, res.Epochs...), BestEpoch: res.BestEpoch, Stopped: res.Stopped, Seconds: took.Seconds(),
+	}
 	var lost *finetune.DivergedError
 	if errors.As(err, &lost) {
 		r.Stopped = fmt.Sprintf("the loss is %v at step %d of epoch %d", lost.Loss, lost.Step, lost.Epoch)
