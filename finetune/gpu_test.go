@@ -68,9 +68,10 @@ func TestGPUAgrees(t *testing.T) {
 				if start < 1e-4 {
 					t.Fatalf("the run moved no weight by more than %v: it shows nothing", start)
 				}
-				// Twelve steps of about 1e-3 each, rounded at 6e-8 of weights of about 1.
+				// Twelve steps, each rounded at 6e-8 or 1e-16 of weights of about 1.
+				tolerance := map[dag.DType]float64{dag.Float32: 1e-6, dag.Float64: 1e-13}[typ]
 				for k, w := range weights[0] {
-					if math.Abs(w-weights[1][k]) > 1e-6 {
+					if math.Abs(w-weights[1][k]) > tolerance {
 						t.Fatalf("weight %d: %v on the CPU, %v on the GPU", k, w, weights[1][k])
 					}
 				}
