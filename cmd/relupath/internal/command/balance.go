@@ -100,13 +100,18 @@ func (o *balanceOptions) check(a *app) error {
 		return usagef("--samples %d: want at least 1", o.samples)
 	case !(o.tolerance >= 0):
 		return usagef("--tolerance %v: want a positive number", o.tolerance)
-	case o.output != "" && !o.dryRun && o.report != "" && filepath.Clean(o.output) == filepath.Clean(o.report):
-		return usagef("--report %s: this is where the model goes: give the report another file", o.report)
 	case o.method == string(rescale.EqualNorm) && o.p.String() == "inf":
 		return usagef("--p inf: enorm wants a finite order; cle is its limit")
 	}
-	for _, path := range []string{o.output, o.report} {
-		if path == "" || path == o.output && o.dryRun {
+	outputs := []string{o.output, o.report}
+	if o.dryRun {
+		outputs = outputs[1:]
+	}
+	if err := distinct(outputs...); err != nil {
+		return err
+	}
+	for _, path := range outputs {
+		if path == "" {
 			continue
 		}
 		if err := a.vacant(path); err != nil {

@@ -157,6 +157,9 @@ func (o *finetuneOptions) check(a *app) error {
 	if err := o.checkDevice(); err != nil {
 		return err
 	}
+	if err := distinct(o.output, o.report, o.log); err != nil {
+		return err
+	}
 	paths := []string{o.output, o.report}
 	if !o.opt.Resume {
 		paths = append(paths, o.log)

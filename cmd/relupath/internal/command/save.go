@@ -67,6 +67,22 @@ func unwritten(path string, err error) error {
 	return fmt.Errorf("cannot write %s: %w: choose another folder or free this one", path, err)
 }
 
+// distinct checks that no two outputs are one file, of which the later would
+// find the earlier in its place. Empty paths, streams and devices do not count.
+func distinct(paths ...string) error {
+	seen := map[string]bool{}
+	for _, path := range paths {
+		if path == "" || path == stdStream || isDevice(path) {
+			continue
+		}
+		if path = filepath.Clean(path); seen[path] {
+			return usagef("%s is to be written twice: give each output a file of its own", path)
+		}
+		seen[path] = true
+	}
+	return nil
+}
+
 // isDevice reports whether path is there and is no regular file: a device or a
 // pipe, which cannot be renamed over.
 func isDevice(path string) bool {
