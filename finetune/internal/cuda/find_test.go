@@ -1,3 +1,5 @@
+//go:build cuda
+
 package cuda_test
 
 import (
@@ -25,9 +27,6 @@ func TestFind(t *testing.T) {
 // TestFailures: a missing device and missing libraries are sentences, of a
 // program that starts.
 func TestFailures(t *testing.T) {
-	if !cuda.Built {
-		t.Skip("this program was built without CUDA: see make test-cuda")
-	}
 	cudatest.Read(t) // on the emulated driver only
 	for _, c := range []struct{ env, want string }{
 		{"RELUPATH_EMULATOR=nodevice", "the driver finds no NVIDIA GPU"},

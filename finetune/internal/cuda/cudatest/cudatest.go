@@ -1,3 +1,5 @@
+//go:build cuda
+
 // Package cudatest reads the counters of the emulated driver (folder emulator of
 // package cuda).
 package cudatest

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Nvrtc compiles CUDA kernels to PTX with NVIDIA's run-time compiler, which
 // needs neither nvcc nor a GPU:
 //
