@@ -141,8 +141,10 @@ func TestApplyQuantities(t *testing.T) {
 			c[id] = 4
 		}
 	}
-	for q, want := range map[rescale.Quantity][]float64{rescale.Weight: {4, 4, 0.25}, rescale.Gradient: {0.25, 0.25, 4},
-		rescale.SquaredGradient: {1. / 16, 1. / 16, 16}, rescale.PathGradient: {1, 1, 1}} {
+	for q, want := range map[rescale.Quantity][]float64{
+		rescale.Weight: {4, 4, 0.25}, rescale.Gradient: {0.25, 0.25, 4},
+		rescale.SquaredGradient: {1. / 16, 1. / 16, 16}, rescale.PathGradient: {1, 1, 1},
+	} {
 		got, err := rescale.Apply(n, g, c, q, [][]float64{{1}, {1}, {1}})
 		if err != nil {
 			t.Fatal(err)

@@ -29,7 +29,8 @@ func mlp(widths ...int) *dag.Network {
 		name := fmt.Sprintf("fc%d", l)
 		x = b.Node(dag.Node{Name: name, Source: "Gemm", In: []int{x}, Shape: []int{rows}, Op: &dag.Linear{
 			Map:    &dag.Dense{W: dag.Use{Param: dag.NewParam32(name, dag.Float32, []int{rows, cols}, w)}, Rows: rows, Cols: cols},
-			Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam32(name, dag.Float32, []int{rows}, bias)}, Coef: 1}}}}})
+			Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam32(name, dag.Float32, []int{rows}, bias)}, Coef: 1}}},
+		}})
 		if l < len(widths)-1 {
 			x = b.Activation("relu", x, 0)
 		}

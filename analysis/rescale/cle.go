@@ -100,8 +100,10 @@ type end struct {
 
 func newRanges(v *view, threads int) *ranges {
 	n := len(v.active)
-	b := &ranges{v: v, threads: threads, tied: !v.alone(), vertex: make([]int32, n), offset: make([]float64, n), n: n,
-		known: map[[2]int32]int{}}
+	b := &ranges{
+		v: v, threads: threads, tied: !v.alone(), vertex: make([]int32, n), offset: make([]float64, n), n: n,
+		known: map[[2]int32]int{},
+	}
 	for g := range b.vertex {
 		b.vertex[g] = int32(g)
 	}

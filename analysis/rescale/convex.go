@@ -373,8 +373,10 @@ func (b *block) loops() bool {
 // newBlock returns the block of a layer whose logarithms of factors, counted in
 // z's, are s*start.
 func (v *view) newBlock(y *layer, s float64) *block {
-	b := &block{row: make([]float64, len(y.rows)), col: make([]float64, len(y.cols)),
-		rows: make([]int32, len(y.rows)), cols: make([]int32, len(y.cols))}
+	b := &block{
+		row: make([]float64, len(y.rows)), col: make([]float64, len(y.cols)),
+		rows: make([]int32, len(y.rows)), cols: make([]int32, len(y.cols)),
+	}
 	side := func(ids []int32, ln []float64, vars []int32, s float64) {
 		for i, id := range ids {
 			vars[i] = -1

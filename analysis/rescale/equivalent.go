@@ -151,8 +151,10 @@ type entry struct {
 }
 
 func newComparison(a, b *dag.Network, g *dag.Groups, tol float64) *comparison {
-	c := &comparison{a: a, b: b, g: g, tol: tol, sigma: make([]int32, g.Count), z: make([]float64, g.Count),
-		known: make([]bool, g.Count)}
+	c := &comparison{
+		a: a, b: b, g: g, tol: tol, sigma: make([]int32, g.Count), z: make([]float64, g.Count),
+		known: make([]bool, g.Count),
+	}
 	for id := range c.sigma {
 		c.sigma[id] = int32(id)
 		c.known[id] = g.Pin[id] != ""

@@ -260,7 +260,8 @@ func TestEquivalentBias(t *testing.T) {
 		fc := b.Affine("fc1", x, 1, []float64{1, 2}, []float64{bias})
 		bn := b.Node(dag.Node{Name: "bn", Source: "BatchNormalization", In: []int{fc}, Shape: []int{1}, Op: &dag.Linear{
 			Map:    &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 1, Inner: 1}},
-			Stages: []dag.Stage{{Norm: &dag.BatchNorm{Gamma: p(1), Beta: p(1e6), Mean: p(mean), Var: p(1)}}}}})
+			Stages: []dag.Stage{{Norm: &dag.BatchNorm{Gamma: p(1), Beta: p(1e6), Mean: p(mean), Var: p(1)}}},
+		}})
 		b.Output("y", b.Affine("fc2", b.Activation("relu", bn, 0), 1, []float64{3}, nil))
 		n, err := b.Build()
 		if err != nil {

@@ -54,8 +54,10 @@ func convMatrices(c *dag.Conv) []matrix {
 	size := outer * inner * taps
 	var out []matrix
 	for k := range c.Groups {
-		s := matrix{m: outer, n: inner * taps, swap: c.Transposed,
-			rows: make([]int32, outer), cols: make([]int32, inner*taps)}
+		s := matrix{
+			m: outer, n: inner * taps, swap: c.Transposed,
+			rows: make([]int32, outer), cols: make([]int32, inner*taps),
+		}
 		if f := c.W.Param.Float64s(); f != nil {
 			s.f64 = f[k*size:][:size]
 		} else {

@@ -280,8 +280,10 @@ func TestFunctionIsKept(t *testing.T) {
 		t.Run(typ.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				n := dagtest.Random(t, dagtest.Options{Features: dagtest.All, Type: typ, Zeros: 0.1})
-				m := rapid.SampledFrom([]rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer,
-					rescale.PathConditioned, rescale.Unbalance}).Draw(t, "method")
+				m := rapid.SampledFrom([]rescale.Method{
+					rescale.Path, rescale.EqualNorm, rescale.CrossLayer,
+					rescale.PathConditioned, rescale.Unbalance,
+				}).Draw(t, "method")
 				r := find(t, m, n, rescale.Options{})
 				e := rescale.Exact(r)
 				in := dagtest.Input(n, 4, 5)

@@ -49,8 +49,10 @@ type tiedRow struct {
 }
 
 func newTied(v *view, p float64) *tied {
-	t := &tied{v: v, p: p, free: make([][]int, len(v.active)), x: make([]float64, len(v.active)),
-		choice: make([]int, len(v.active))}
+	t := &tied{
+		v: v, p: p, free: make([][]int, len(v.active)), x: make([]float64, len(v.active)),
+		choice: make([]int, len(v.active)),
+	}
 	for _, y := range v.layers {
 		t.addLayer(y)
 	}

@@ -34,7 +34,9 @@ func (r *Result) unbalance() error {
 	}
 	r.Factors = v.factors(z)
 	r.Sweeps = 2
-	r.Objective = Objective{Name: "sum_abs_power", Before: v.power(2, r.Groups.Ones(), r.opt.Threads),
-		After: v.power(2, r.Factors, r.opt.Threads)}
+	r.Objective = Objective{
+		Name: "sum_abs_power", Before: v.power(2, r.Groups.Ones(), r.opt.Threads),
+		After: v.power(2, r.Factors, r.opt.Threads),
+	}
 	return nil
 }
