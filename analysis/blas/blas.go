@@ -9,6 +9,7 @@ package blas
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 
 	gonumblas "gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
@@ -23,8 +24,9 @@ type Engine struct {
 	name  string
 	dgemm func(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
 	sgemm func(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
-	// setThreads and threads are nil where the number cannot be set.
+	// setThreads and threads are nil where the engine has no threads of its own.
 	setThreads func(n int)
+	threads    func() int
 	// svd gives singular values of a column-major matrix; nil where the library
 	// has no LAPACK.
 	svd func(m, n int, a []float64) ([]float64, error)
@@ -73,6 +75,15 @@ func (e *Engine) SetThreads(n int) {
 	}
 }
 
+// Threads returns the number of threads of products; 1 for an engine without
+// threads of its own.
+func (e *Engine) Threads() int {
+	if e.threads == nil {
+		return 1
+	}
+	return e.threads()
+}
+
 func check(trans bool, rows, cols, n, ld int) {
 	if trans {
 		rows, cols = cols, rows
@@ -118,13 +129,23 @@ func trans(t bool) gonumblas.Transpose {
 	return gonumblas.NoTrans
 }
 
+// first is the number of threads that Find's engine begins with; 0 leaves the
+// engine's own.
+var first atomic.Int64
+
 var found = sync.OnceValues(func() (*Engine, []string) {
 	e, tried := load()
 	if e == nil {
 		e = Gonum()
 	}
+	e.SetThreads(int(first.Load()))
 	return e, tried
 })
+
+// Limit sets the number of threads that the engine of a later first call of Find
+// begins with: a program that may need no product at all need not load a library
+// to say so. After that call it has no effect; see Engine.SetThreads.
+func Limit(n int) { first.Store(int64(n)) }
 
 // Find returns the fastest engine, looked for once.
 func Find() *Engine {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -222,5 +223,21 @@ func TestEnv(t *testing.T) {
 	setenv(t, "/nowhere/libopenblas.so")
 	if e, tried := load(); e != nil || len(tried) > 1 {
 		t.Errorf("a missing library: %v %v", e, tried)
+	}
+}
+
+// TestLimit is a process of its own, since Find looks only once.
+func TestLimit(t *testing.T) {
+	if os.Getenv("RELUPATH_TEST_LIMIT") != "" {
+		Limit(1)
+		if e := Find(); e.Threads() != 1 {
+			t.Errorf("%d threads after Limit(1)", e.Threads())
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestLimit$")
+	cmd.Env = append(os.Environ(), "RELUPATH_TEST_LIMIT=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

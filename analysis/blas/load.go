@@ -43,7 +43,7 @@ func open(name string) (*Engine, error) {
 		return nil, fmt.Errorf("not found")
 	}
 	sym := map[string]uintptr{}
-	for _, s := range []string{"dgemm_", "sgemm_", "openblas_set_num_threads", "openblas_get_config"} {
+	for _, s := range []string{"dgemm_", "sgemm_", "openblas_set_num_threads", "openblas_get_num_threads", "openblas_get_config"} {
 		p, err := purego.Dlsym(lib, s)
 		if err != nil {
 			return nil, fmt.Errorf("has no %s", s)
@@ -51,8 +51,10 @@ func open(name string) (*Engine, error) {
 		sym[s] = p
 	}
 	var setThreads func(n int32)
+	var threads func() int32
 	var config func() string
 	purego.RegisterFunc(&setThreads, sym["openblas_set_num_threads"])
+	purego.RegisterFunc(&threads, sym["openblas_get_num_threads"])
 	purego.RegisterFunc(&config, sym["openblas_get_config"])
 	cfg := config()
 	if strings.Contains(cfg, "USE64BITINT") {
@@ -63,6 +65,7 @@ func open(name string) (*Engine, error) {
 		dgemm:      gemmOf[float64](sym["dgemm_"]),
 		sgemm:      gemmOf[float32](sym["sgemm_"]),
 		setThreads: func(n int) { setThreads(int32(n)) },
+		threads:    func() int { return int(threads()) },
 		svd:        svdOf(lib),
 	}, nil
 }

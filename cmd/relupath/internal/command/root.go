@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
@@ -98,7 +99,9 @@ func (a *app) check() error {
 	}
 	if a.threads == 0 {
 		a.threads = runtime.GOMAXPROCS(0)
+		return nil
 	}
+	blas.Limit(a.threads)
 	return nil
 }
 
