@@ -47,7 +47,8 @@ func mlp(typ dag.DType, seed uint64, widths ...int) *dag.Network {
 		c := param(typ, []int{out}, func() float64 { return 0.1 * rng.NormFloat64() })
 		at = b.Node(dag.Node{Source: "Gemm", In: []int{at}, Shape: []int{out}, Op: &dag.Linear{
 			Map:    &dag.Dense{W: dag.Use{Param: w}, Rows: out, Cols: in},
-			Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: c}, Coef: 1}}}}})
+			Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: c}, Coef: 1}}},
+		}})
 		if k+1 < len(widths) {
 			at = b.Activation("", at, 0)
 		}

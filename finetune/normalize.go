@@ -54,8 +54,10 @@ func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.
 
 // gradient returns the gradient of the batch's mean loss without dropout.
 func (c *core[T]) gradient(prog *program.Program[T], b *engine.Batch[T]) ([][]T, error) {
-	eng := native.New(prog, native.Options{Batch: b.N, Loss: engine.Loss{Kind: lossKinds[c.opt.Loss], Margin: c.opt.Margin},
-		BLAS: c.opt.BLAS, Pool: c.pool})
+	eng := native.New(prog, native.Options{
+		Batch: b.N, Loss: engine.Loss{Kind: lossKinds[c.opt.Loss], Margin: c.opt.Margin},
+		BLAS: c.opt.BLAS, Pool: c.pool,
+	})
 	grads := make([][]T, len(prog.Tensors))
 	for t, x := range prog.Tensors {
 		if !x.Frozen {

@@ -280,12 +280,15 @@ func (e *OptionError) Unwrap() error { return e.err }
 
 // rule is the optimizer's part of the options.
 func (o *Options) rule() optim.Rule {
-	return optim.Rule{Kind: kinds[o.Optimizer], P: o.P, Epsilon: 1e-10, Momentum: o.MomentumMax > 0,
-		Decay: o.WeightDecay, PathPenalty: o.PathPenalty, MaxNorm: o.MaxNorm}
+	return optim.Rule{
+		Kind: kinds[o.Optimizer], P: o.P, Epsilon: 1e-10, Momentum: o.MomentumMax > 0,
+		Decay: o.WeightDecay, PathPenalty: o.PathPenalty, MaxNorm: o.MaxNorm,
+	}
 }
 
 // rateAt and momentumAt are the schedule: epochs count from 0.
 func (o *Options) rateAt(epoch int) float64 { return o.Rate * math.Pow(o.RateDecay, float64(epoch)) }
+
 func (o *Options) momentumAt(epoch int) float64 {
 	return math.Min(o.Momentum+o.MomentumRise*float64(epoch), math.Max(o.MomentumMax, o.Momentum))
 }

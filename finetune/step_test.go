@@ -97,8 +97,10 @@ func TestStepsAgainstPyTorch(t *testing.T) {
 		for _, c := range r.Cases {
 			p := compile64(t, skipNet(r.Start))
 			e := open(p)
-			o := optim.New(p, optim.Rule{Kind: optimizers[c.Optimizer], P: c.P, Epsilon: 1e-10, Momentum: c.Momentum > 0,
-				Decay: c.Decay, PathPenalty: c.Penalty, MaxNorm: c.MaxNorm}, geometry.New(p, geometry.Options{P: c.P, BLAS: lib, Pool: pl}), pl)
+			o := optim.New(p, optim.Rule{
+				Kind: optimizers[c.Optimizer], P: c.P, Epsilon: 1e-10, Momentum: c.Momentum > 0,
+				Decay: c.Decay, PathPenalty: c.Penalty, MaxNorm: c.MaxNorm,
+			}, geometry.New(p, geometry.Options{P: c.P, BLAS: lib, Pool: pl}), pl)
 			o.Eta, o.Eta0, o.Mu = r.Eta, r.Eta, c.Momentum
 			for range r.Steps {
 				if _, err := e.Step(batch, o); err != nil {

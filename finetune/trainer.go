@@ -181,8 +181,10 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	stopped, err := t.epochs(ctx)
-	res := &Result{Initial: *t.state.Initial, Epochs: t.state.History, Stopped: stopped, BestEpoch: t.state.BestEpoch,
-		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName(), Loss: t.opt.Loss}
+	res := &Result{
+		Initial: *t.state.Initial, Epochs: t.state.History, Stopped: stopped, BestEpoch: t.state.BestEpoch,
+		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName(), Loss: t.opt.Loss,
+	}
 	var diverged *DivergedError
 	switch {
 	case !errors.As(err, &diverged) && t.run.finite():
@@ -286,15 +288,19 @@ func (t *Trainer) epoch(ctx context.Context) error {
 
 func (t *Trainer) diverged(stats engine.Stats) error {
 	s := &t.state
-	return &DivergedError{Epoch: s.Epoch + 1, Step: s.At/t.opt.Batch + 1, Loss: stats.Loss / float64(max(stats.N, 1)),
-		Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch}
+	return &DivergedError{
+		Epoch: s.Epoch + 1, Step: s.At/t.opt.Batch + 1, Loss: stats.Loss / float64(max(stats.N, 1)),
+		Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch,
+	}
 }
 
 func (t *Trainer) progress(stats engine.Stats) Progress {
 	s := &t.state
 	steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
-	p := Progress{Epoch: s.Epoch + 1, Epochs: t.opt.Epochs, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Steps: steps,
-		BatchLoss: stats.Loss / float64(stats.N), Loss: s.Sum.Loss / float64(s.Sum.N), Error: float64(s.Sum.Wrong) / float64(s.Sum.N)}
+	p := Progress{
+		Epoch: s.Epoch + 1, Epochs: t.opt.Epochs, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Steps: steps,
+		BatchLoss: stats.Loss / float64(stats.N), Loss: s.Sum.Loss / float64(s.Sum.N), Error: float64(s.Sum.Wrong) / float64(s.Sum.N),
+	}
 	p.StepsPerSecond = float64(p.Step) / s.Seconds
 	left := float64((t.opt.Epochs-s.Epoch)*steps-p.Step) / p.StepsPerSecond
 	p.Left = time.Duration(left * float64(time.Second))
@@ -305,8 +311,10 @@ func (t *Trainer) progress(stats engine.Stats) Progress {
 func (t *Trainer) finish(ctx context.Context) error {
 	s := &t.state
 	if !t.run.finite() {
-		return &DivergedError{Epoch: s.Epoch + 1, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Loss: math.NaN(),
-			Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch}
+		return &DivergedError{
+			Epoch: s.Epoch + 1, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Loss: math.NaN(),
+			Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch,
+		}
 	}
 	e := Epoch{Epoch: s.Epoch + 1, Seconds: s.Seconds}
 	if s.Seconds > 0 {

@@ -73,9 +73,11 @@ type Geometry[T program.Float] struct {
 
 // New prepares the programmes; nothing is computed yet.
 func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
-	g := &Geometry[T]{prog: prog, opt: opt, in: make([]vec, len(prog.Values)), out: make([]vec, len(prog.Values)),
+	g := &Geometry[T]{
+		prog: prog, opt: opt, in: make([]vec, len(prog.Values)), out: make([]vec, len(prog.Values)),
 		needIn: make([]bool, len(prog.Values)), needOut: make([]bool, len(prog.Values)), meet: -1,
-		dense: map[int]*matrix[T]{}, uses: make([][]int, len(prog.Tensors)), facts: make([]factors, len(prog.Tensors))}
+		dense: map[int]*matrix[T]{}, uses: make([][]int, len(prog.Tensors)), facts: make([]factors, len(prog.Tensors)),
+	}
 	g.plan()
 	longest := 0
 	for v := range prog.Values {

@@ -57,9 +57,11 @@ type operation[T program.Float] struct {
 // New prepares the engine for a program. Memory: two buffers for each value
 // that is not made in place.
 func New[T program.Float](prog *program.Program[T], opt Options) *Engine[T] {
-	e := &Engine[T]{prog: prog, opt: opt, values: make([][]T, prog.Buffers), grads: make([][]T, prog.Buffers),
+	e := &Engine[T]{
+		prog: prog, opt: opt, values: make([][]T, prog.Buffers), grads: make([][]T, prog.Buffers),
 		ops: make([]operation[T], len(prog.Ops)), skip: make([]bool, len(prog.Ops)), has: make([]bool, len(prog.Values)),
-		given: make([]bool, len(prog.Tensors)), tensor: make([][]T, len(prog.Tensors)), own: make([][]T, len(prog.Tensors))}
+		given: make([]bool, len(prog.Tensors)), tensor: make([][]T, len(prog.Tensors)), own: make([][]T, len(prog.Tensors)),
+	}
 	switch e := any(e).(type) {
 	case *Engine[float32]:
 		e.gemm = opt.BLAS.Sgemm

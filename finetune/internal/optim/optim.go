@@ -90,8 +90,10 @@ type State[T program.Float] struct {
 
 // New prepares an optimizer. geo may be nil where no rule needs kappa.
 func New[T program.Float](prog *program.Program[T], rule Rule, geo *geometry.Geometry[T], pl *pool.Pool) *Optimizer[T] {
-	o := &Optimizer[T]{Rule: rule, prog: prog, geo: geo, pool: pl,
-		state: make([]State[T], len(prog.Tensors)), fused: make([]Scaling[T], len(prog.Tensors))}
+	o := &Optimizer[T]{
+		Rule: rule, prog: prog, geo: geo, pool: pl,
+		state: make([]State[T], len(prog.Tensors)), fused: make([]Scaling[T], len(prog.Tensors)),
+	}
 	for t, x := range prog.Tensors {
 		if x.Frozen {
 			continue

@@ -33,8 +33,10 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &compiler[T]{opt: opt, value: make([]int, len(net.Nodes)), index: map[*dag.Param]int{},
-		p: &Program[T]{Net: net, LogitNode: logits}}
+	c := &compiler[T]{
+		opt: opt, value: make([]int, len(net.Nodes)), index: map[*dag.Param]int{},
+		p: &Program[T]{Net: net, LogitNode: logits},
+	}
 	needed := ancestors(net, logits)
 	for i := range net.Nodes {
 		c.value[i] = -1
@@ -313,8 +315,10 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 		return y
 	case *dag.Average:
 		y := c.newValue(nd)
-		o := &Average{unary: unary{x, y}, Channels: m.Channels, OutLen: dag.Size(m.Window.Out()),
-			InLen: dag.Size(m.Window.In), Weight: m.Weights}
+		o := &Average{
+			unary: unary{x, y}, Channels: m.Channels, OutLen: dag.Size(m.Window.Out()),
+			InLen: dag.Size(m.Window.In), Weight: m.Weights,
+		}
 		o.Start, o.At = windows(&m.Window)
 		c.add(o)
 		return y
@@ -324,8 +328,10 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 			c.refuse(nd, "training of a transposed convolution is not supported")
 			return y
 		}
-		o := &Conv{unary: unary{x, y}, W: c.tensor(m.W.Param), Groups: m.Groups, Out: m.OutChannels / m.Groups,
-			In: m.InChannels / m.Groups, Kernel: dag.Size(m.Window.Kernel), OutLen: dag.Size(m.Window.Out()), InLen: dag.Size(m.Window.In)}
+		o := &Conv{
+			unary: unary{x, y}, W: c.tensor(m.W.Param), Groups: m.Groups, Out: m.OutChannels / m.Groups,
+			In: m.InChannels / m.Groups, Kernel: dag.Size(m.Window.Kernel), OutLen: dag.Size(m.Window.Out()), InLen: dag.Size(m.Window.In),
+		}
 		o.Table = make([]int32, o.Kernel*o.OutLen)
 		for i := range o.Table {
 			o.Table[i] = -1
