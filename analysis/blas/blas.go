@@ -27,6 +27,12 @@ type Engine struct {
 	// setThreads and threads are nil where the engine has no threads of its own.
 	setThreads func(n int)
 	threads    func() int
+
+	// alone counts the callers of Alone, before is the number of threads that the
+	// last of them gives back.
+	mu     sync.Mutex
+	alone  int
+	before int
 	// svd gives singular values of a column-major matrix; nil where the library
 	// has no LAPACK.
 	svd func(m, n int, a []float64) ([]float64, error)
@@ -82,6 +88,31 @@ func (e *Engine) Threads() int {
 		return 1
 	}
 	return e.threads()
+}
+
+// Alone makes each product run on the thread that calls it until release is
+// called, for callers that split their work over goroutines themselves: threads
+// of the library would wait for the next product on the processors that the
+// goroutines want. It counts: the last release brings back the threads. It is
+// process-wide, as SetThreads is, which must not be called in between.
+func (e *Engine) Alone() (release func()) {
+	if e.threads == nil {
+		return func() {}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.alone++; e.alone == 1 {
+		if e.before = e.threads(); e.before > 1 {
+			e.setThreads(1)
+		}
+	}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.alone--; e.alone == 0 && e.before > 1 {
+			e.setThreads(e.before)
+		}
+	}
 }
 
 func check(trans bool, rows, cols, n, ld int) {

@@ -241,3 +241,17 @@ func TestLimit(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+func TestAlone(t *testing.T) {
+	e := Find()
+	before := e.Threads()
+	first, second := e.Alone(), e.Alone()
+	first()
+	if e.Threads() != 1 {
+		t.Errorf("%d threads while one caller wants one", e.Threads())
+	}
+	second()
+	if e.Threads() != before {
+		t.Errorf("%d threads after the last release, %d before", e.Threads(), before)
+	}
+}

@@ -22,7 +22,6 @@ type EvalOptions struct {
 type evaluator struct {
 	blas    *blas.Engine
 	threads int
-	tile    []float64
 }
 
 // Eval computes the network on a batch in float64. inputs has one row-major
@@ -237,71 +236,79 @@ func (ev *evaluator) pool(p *Pool, dst []float64, in [][]float64, batch int) {
 	})
 }
 
-// tileRows is the number of weight rows widened at a time: a tile of 4000
-// columns then stays within the second-level cache.
-const tileRows = 128
-
 func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
-	if d.inner() == 1 {
-		// dst (m x Rows) = src (m x Cols) W^T, tile by tile of rows.
-		m := batch * d.outer()
-		ev.tiles(d, func(w []float64, lo, hi int) {
-			if d.InOut { // w is rows lo..hi of the stored Cols x Rows matrix
-				beta := 1.0
-				if lo == 0 {
-					beta = 0
-				}
-				ev.blas.Dgemm(false, false, m, d.Rows, hi-lo, 1, src[lo:], d.Cols, w, d.Rows, beta, dst, d.Rows)
-				return
-			}
-			ev.blas.Dgemm(false, true, m, hi-lo, d.Cols, 1, src, d.Cols, w, d.Cols, 0, dst[lo:], d.Rows)
-		})
+	if d.InOut {
+		d.evalInOut(ev, dst, src, batch)
 		return
 	}
-	// Positions to the right: (Rows x inner) = W (Cols x inner), one a sample.
-	n := d.inner()
-	ev.tiles(d, func(w []float64, lo, hi int) {
-		for b := range batch * d.outer() {
-			x, y := src[b*d.Cols*n:][:d.Cols*n], dst[b*d.Rows*n:][:d.Rows*n]
-			if d.InOut {
-				beta := 1.0
-				if lo == 0 {
-					beta = 0
-				}
-				ev.blas.Dgemm(true, false, d.Rows, n, hi-lo, 1, w, d.Rows, x[lo*n:], n, beta, y, n)
+	if d.Rows == 0 || d.Cols == 0 {
+		return
+	}
+	// Every block of rows gives its own part of the value: goroutines widen and
+	// multiply one at a time, each on its own.
+	defer ev.blas.Alone()()
+	m, n := batch*d.outer(), d.inner()
+	step := min(d.tileRows(), (d.Rows+ev.threads-1)/ev.threads)
+	kernel.Parallel(d.Rows, ev.threads, step, func(lo, hi int) {
+		tile := make([]float64, min(step, hi-lo)*d.Cols)
+		for ; lo < hi; lo += step {
+			rows := min(step, hi-lo)
+			w := tile[:rows*d.Cols]
+			d.widen(w, lo*d.Cols)
+			if n == 1 { // dst (m x Rows) = src (m x Cols) W^T
+				ev.blas.Dgemm(false, true, m, rows, d.Cols, 1, src, d.Cols, w, d.Cols, 0, dst[lo:], d.Rows)
 				continue
 			}
-			ev.blas.Dgemm(false, false, hi-lo, n, d.Cols, 1, w, d.Cols, x, n, 0, y[lo*n:], n)
+			// Positions to the right: (Rows x n) = W (Cols x n), one a sample.
+			for b := range m {
+				ev.blas.Dgemm(false, false, rows, n, d.Cols, 1, w, d.Cols, src[b*d.Cols*n:], n, 0, dst[(b*d.Rows+lo)*n:], n)
+			}
 		}
 	})
 }
 
-// tiles calls f with float64 blocks of stored rows [lo, hi). A block is a copy
-// for float64 weights too: where a mapped file was cut off, Go survives the
-// fault of reading it (see onnxio.Model.Guard) and a library outside Go does not.
-func (ev *evaluator) tiles(d *Dense, f func(w []float64, lo, hi int)) {
-	rows, cols := d.Rows, d.Cols
-	if d.InOut {
-		rows, cols = cols, rows
-	}
-	if rows == 0 || cols == 0 {
+// evalInOut adds up what each block of inputs gives to all units.
+func (d *Dense) evalInOut(ev *evaluator, dst, src []float64, batch int) {
+	if d.Rows == 0 || d.Cols == 0 {
 		return
 	}
-	double, single := d.W.Param.Float64s(), d.W.Param.Float32s()
-	step := max(tileRows, 1<<16/cols)
-	if need := min(step, rows) * cols; cap(ev.tile) < need {
-		ev.tile = make([]float64, need)
-	}
-	for lo := 0; lo < rows; lo += step {
-		hi := min(lo+step, rows)
-		t := ev.tile[:(hi-lo)*cols]
-		kernel.Parallel(len(t), ev.threads, 1<<15, func(a, b int) {
-			if double != nil {
-				copy(t[a:b], double[lo*cols+a:lo*cols+b])
-			} else {
-				kernel.Widen(t[a:b], single[lo*cols+a:lo*cols+b])
+	m, n := batch*d.outer(), d.inner()
+	step := min(d.tileRows(), d.Cols)
+	tile := make([]float64, step*d.Rows)
+	beta := 0.0
+	for lo := 0; lo < d.Cols; lo += step {
+		cols := min(step, d.Cols-lo)
+		w := tile[:cols*d.Rows]
+		kernel.Parallel(len(w), ev.threads, 1<<15, func(a, b int) { d.widen(w[a:b], lo*d.Rows+a) })
+		if n == 1 {
+			ev.blas.Dgemm(false, false, m, d.Rows, cols, 1, src[lo:], d.Cols, w, d.Rows, beta, dst, d.Rows)
+		} else {
+			for b := range m {
+				ev.blas.Dgemm(true, false, d.Rows, n, cols, 1, w, d.Rows, src[(b*d.Cols+lo)*n:], n, beta, dst[b*d.Rows*n:], n)
 			}
-		})
-		f(t, lo, hi)
+		}
+		beta = 1
 	}
+}
+
+// tileRows returns the number of stored rows of weights to widen at a time: a
+// tile of 4000 columns then stays within the second-level cache.
+func (d *Dense) tileRows() int {
+	cols := d.Cols
+	if d.InOut {
+		cols = d.Rows
+	}
+	return max(128, 1<<16/cols)
+}
+
+// widen writes the stored weights from the given one on to dst, in float64. They
+// are copied for float64 weights too: where a mapped file was cut off, Go
+// survives the fault of reading it (see onnxio.Model.Guard) and a library outside
+// Go does not.
+func (d *Dense) widen(dst []float64, at int) {
+	if double := d.W.Param.Float64s(); double != nil {
+		copy(dst, double[at:])
+		return
+	}
+	kernel.Widen(dst, d.W.Param.Float32s()[at:at+len(dst)])
 }
