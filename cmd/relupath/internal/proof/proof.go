@@ -108,21 +108,15 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	zero := []sample{fill(sizes, func(int, int) float64 { return 0 })}
 	// At zero the biases alone speak, and may cancel: a difference there counts
 	// relative to what the outputs are on inputs of unit scale.
-	scale := make([]float64, len(a.Boundary()))
-	for _, k := range []struct {
-		name    string
-		samples []sample
-		scale   []float64
-	}{{"random", unit, scale}, {"zero", zero, scale}, {"large", large, nil}, {"given", user, nil}} {
-		if len(k.samples) == 0 {
-			continue
-		}
-		if k.scale == nil {
-			k.scale = make([]float64, len(scale))
-		}
-		if err := c.kind(ctx, k.name, k.samples, k.scale); err != nil {
-			return nil, err
-		}
+	random := c.add("random", unit)
+	c.add("zero", zero).floor = random
+	c.add("large", large)
+	c.add("given", user)
+	if err := c.run(ctx); err != nil {
+		return nil, err
+	}
+	for _, k := range c.kinds {
+		c.finish(k)
 	}
 	return c.res, nil
 }
@@ -215,14 +209,43 @@ type comparison struct {
 	a, b    *dag.Network
 	threads int
 	sizes   []int
+	kinds   []*kind
 	res     *Result
 }
 
-// kind compares on inputs of one kind. largest has the largest value of each
-// output so far, and is carried on.
-func (c *comparison) kind(ctx context.Context, name string, samples []sample, largest []float64) error {
-	diff := make([]float64, len(largest))
-	k := Kind{Name: name, Inputs: len(samples), BitIdentical: true}
+// kind gathers what the samples of one kind show.
+type kind struct {
+	Kind
+	samples []sample
+	// largest and diff have the largest value and difference of each output.
+	largest, diff []float64
+	// floor is a kind whose largest values count here too; nil is none.
+	floor *kind
+}
+
+// add takes samples of a kind; without any it will not be in the result.
+func (c *comparison) add(name string, samples []sample) *kind {
+	n := len(c.a.Boundary())
+	k := &kind{
+		Kind: Kind{Name: name, Inputs: len(samples), BitIdentical: true}, samples: samples,
+		largest: make([]float64, n), diff: make([]float64, n),
+	}
+	if len(samples) > 0 {
+		c.kinds = append(c.kinds, k)
+	}
+	return k
+}
+
+// run evaluates the samples of all kinds together: a batch costs one read of the
+// weights.
+func (c *comparison) run(ctx context.Context) error {
+	var samples []sample
+	var of []*kind
+	for _, k := range c.kinds {
+		for _, s := range k.samples {
+			samples, of = append(samples, s), append(of, k)
+		}
+	}
 	step := c.step()
 	for at := 0; at < len(samples); at += step {
 		part := samples[at:min(at+step, len(samples))]
@@ -241,15 +264,28 @@ func (c *comparison) kind(ctx context.Context, name string, samples []sample, la
 			return err
 		}
 		for j := range y {
-			same := values(y[j], z[j], &largest[j], &diff[j])
-			k.BitIdentical = k.BitIdentical && same
+			n := len(y[j]) / len(part)
+			for i := range part {
+				k := of[at+i]
+				same := values(y[j][i*n:(i+1)*n], z[j][i*n:(i+1)*n], &k.largest[j], &k.diff[j])
+				k.BitIdentical = k.BitIdentical && same
+			}
 		}
 	}
-	for j, d := range diff {
+	return nil
+}
+
+// finish adds a kind to the result.
+func (c *comparison) finish(k *kind) {
+	for j, d := range k.diff {
+		largest := k.largest[j]
+		if k.floor != nil {
+			largest = max(largest, k.floor.largest[j])
+		}
 		k.MaxAbs = max(k.MaxAbs, d)
 		rel := 0.0
 		if d > 0 {
-			rel = d / largest[j]
+			rel = d / largest
 		}
 		if math.IsNaN(rel) {
 			rel = math.Inf(1)
@@ -257,14 +293,13 @@ func (c *comparison) kind(ctx context.Context, name string, samples []sample, la
 		k.MaxRel = max(k.MaxRel, rel)
 		if rel > c.res.MaxRel {
 			c.res.MaxRel = rel
-			c.res.Where = fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.a.Boundary()[j]].Label(), name)
+			c.res.Where = fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.a.Boundary()[j]].Label(), k.Name)
 		}
 	}
-	c.res.Kinds = append(c.res.Kinds, k)
+	c.res.Kinds = append(c.res.Kinds, k.Kind)
 	c.res.Inputs += k.Inputs
 	c.res.MaxAbs = max(c.res.MaxAbs, k.MaxAbs)
 	c.res.BitIdentical = c.res.BitIdentical && k.BitIdentical
-	return nil
 }
 
 // step returns how many samples are evaluated at a time.
