@@ -291,14 +291,15 @@ func (d *Dense) evalInOut(ev *evaluator, dst, src []float64, batch int) {
 	}
 }
 
-// tileRows returns the number of stored rows of weights to widen at a time: a
-// tile of 4000 columns then stays within the second-level cache.
+// tileRows returns the number of stored rows of weights to widen at a time: 64
+// rows of 4000 are two megabytes, small enough for a cache and
+// large enough for the product to be worth its packing.
 func (d *Dense) tileRows() int {
 	cols := d.Cols
 	if d.InOut {
 		cols = d.Rows
 	}
-	return max(128, 1<<16/cols)
+	return max(64, 1<<16/cols)
 }
 
 // widen writes the stored weights from the given one on to dst, in float64. They
