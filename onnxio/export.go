@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -292,22 +294,37 @@ func storedType(t dag.DType) wire.DataType {
 const block = 1 << 16
 
 // payload streams the values of a Param, so that a rescaled tensor is never
-// there as a whole.
+// there as a whole. One block is encoded while the one before is written.
 func payload(p *dag.Param) wire.Payload {
 	return func(w io.Writer) error {
-		buf := make([]byte, 0, block*p.Type.Size())
-		for lo := 0; lo < p.Len(); lo += block {
-			hi := min(lo+block, p.Len())
-			buf = p.AppendRaw(buf[:0], lo, hi)
-			if i := notFinite(buf, p.Type); i >= 0 {
-				return fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", lo+i, p.Name, p.Type)
-			}
-			if _, err := w.Write(buf); err != nil {
+		var ready, next []byte
+		blocks := (p.Len() + block - 1) / block
+		for k := 0; k <= blocks; k++ {
+			var errs [2]error
+			kernel.Parallel(2, 2, 1, func(part, _ int) {
+				switch {
+				case part == 0 && k > 0:
+					_, errs[0] = w.Write(ready)
+				case part == 1 && k < blocks:
+					next, errs[1] = encode(next[:0], p, k*block)
+				}
+			})
+			if err := cmp.Or(errs[0], errs[1]); err != nil {
 				return err
 			}
+			ready, next = next, ready
 		}
 		return nil
 	}
+}
+
+// encode appends the block of values that begins at lo.
+func encode(buf []byte, p *dag.Param, lo int) ([]byte, error) {
+	buf = p.AppendRaw(buf, lo, min(lo+block, p.Len()))
+	if i := notFinite(buf, p.Type); i >= 0 {
+		return buf, fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", lo+i, p.Name, p.Type)
+	}
+	return buf, nil
 }
 
 // notFinite returns the index of the first number in raw form whose exponent is
