@@ -1,6 +1,7 @@
 package rescale
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -69,8 +70,9 @@ type LayerOrder struct {
 // w_b/w_a over those that agree with the largest, layer by layer from the
 // inputs. With AnyOrder units are matched first, see match.
 //
-// Errors: a negative tolerance. Cost: some reads of both networks' weights.
-func Equivalent(a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) {
+// Errors: a negative tolerance, a cancelled context. Cost: some reads of both
+// networks' weights.
+func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) {
 	if !(opt.Tolerance >= 0) {
 		return nil, fmt.Errorf("rescale: tolerance %v, want a positive number", opt.Tolerance)
 	}
@@ -84,8 +86,13 @@ func Equivalent(a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) 
 	}
 	e.Groups = a.Groups()
 	c := newComparison(a, b, e.Groups, tol)
+	c.ctx = ctx
 	if opt.Units == AnyOrder {
-		if e.Reason = c.match(); e.Reason != "" {
+		e.Reason = c.match()
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("rescale: %w", err)
+		}
+		if e.Reason != "" {
 			return e, nil
 		}
 		e.Permutation = c.permutation()
@@ -98,6 +105,9 @@ func Equivalent(a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) 
 		}
 	}
 	e.Residual, e.Where = c.verify()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("rescale: %w", err)
+	}
 	e.Equivalent = e.Residual <= tol
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where
@@ -120,6 +130,8 @@ func weightTolerance(n *dag.Network) float64 {
 
 // comparison holds two networks of one architecture.
 type comparison struct {
+	// ctx ends every loop over rows early; Equivalent asks it after each stage.
+	ctx    context.Context
 	a, b   *dag.Network
 	g      *dag.Groups
 	tol    float64
@@ -308,6 +320,9 @@ func (c *comparison) solve() {
 	var buf buffers
 	for {
 		progress := false
+		if c.ctx.Err() != nil {
+			return
+		}
 		for _, p := range c.layers {
 			progress = c.forward(p, &buf) || progress
 		}
@@ -339,6 +354,9 @@ func (c *comparison) forward(p *pair, buf *buffers) (progress bool) {
 	for i, id := range p.rows {
 		if id == dag.NoGroup || c.known[id] {
 			continue
+		}
+		if c.ctx.Err() != nil {
+			return false
 		}
 		list = list[:0]
 		var top ratio
@@ -419,6 +437,9 @@ func (c *comparison) verify() (worst float64, where string) {
 		quantum, eps := precision(p.b)
 		sizes := biasSizes(p.b)
 		for i, id := range p.rows {
+			if c.ctx.Err() != nil {
+				return worst, where
+			}
 			zr := 0.0
 			if id != dag.NoGroup {
 				zr = c.z[id]

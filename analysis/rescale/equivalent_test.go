@@ -1,6 +1,8 @@
 package rescale_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -15,7 +17,7 @@ var tolerances = map[dag.DType]float64{dag.Float64: 1e-10, dag.Float32: 1e-5, da
 
 func compare(t *testing.T, a, b *dag.Network, order rescale.Order) *rescale.Equivalence {
 	t.Helper()
-	e, err := rescale.Equivalent(a, b, rescale.EquivalentOptions{Units: order})
+	e, err := rescale.Equivalent(context.Background(), a, b, rescale.EquivalentOptions{Units: order})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,5 +278,17 @@ func TestEquivalentBias(t *testing.T) {
 	// The folded bias is 1e-3: the mean's last digit, 1e-10, is 1e-7 of it.
 	if e := compare(t, a, net(1, math.Nextafter(1e6-1e-3, 0)), rescale.SameOrder); !e.Equivalent {
 		t.Errorf("rounding of a mean: %v, residual %v", e.Reason, e.Residual)
+	}
+}
+
+func TestEquivalentIsInterrupted(t *testing.T) {
+	n := dagtest.FromSeed(1, dagtest.Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+		_, err := rescale.Equivalent(ctx, n, n, rescale.EquivalentOptions{Units: order})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: %v, want the context's error", order, err)
+		}
 	}
 }

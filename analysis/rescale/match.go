@@ -99,6 +99,9 @@ func (m *matching) rows(p *pair, open []int32) string {
 	kb := make([]key, 0, len(open))
 	var buf []entry
 	for _, id := range open {
+		if m.ctx.Err() != nil {
+			return "interrupted"
+		}
 		a := key{id: id}
 		b := key{id: id}
 		for slot, row := range p.rowSlots[id] {

@@ -142,7 +142,7 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	var e *rescale.Equivalence
 	if err := ma.Guard(func() error {
 		return mb.Guard(func() error {
-			e, err = rescale.Equivalent(ma.Net, mb.Net, opt)
+			e, err = rescale.Equivalent(ctx, ma.Net, mb.Net, opt)
 			return err
 		})
 	}); err != nil {
