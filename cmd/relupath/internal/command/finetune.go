@@ -151,6 +151,10 @@ func (o *finetuneOptions) check(a *app) error {
 		return usagef("finetune: give the model to write with -o")
 	case o.opt.Resume && o.opt.Checkpoint == "":
 		return usagef("--resume: give the folder with --checkpoint")
+	case o.opt.Epochs < 1:
+		return usagef("--epochs %d: want at least 1", o.opt.Epochs)
+	case o.opt.Batch < 1:
+		return usagef("--batch %d: want at least 1", o.opt.Batch)
 	case o.opt.Patience > 0 && o.test == "":
 		return usagef("--patience: give test data with --test")
 	}
