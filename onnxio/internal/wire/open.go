@@ -63,7 +63,7 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	if err := f.index(); err != nil {
+	if err := f.Guard(f.index); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -102,9 +102,9 @@ func (f *File) index() error {
 	return nil
 }
 
-// Maps reports whether an address lies in the memory to which the file, or one
+// maps reports whether an address lies in the memory to which the file, or one
 // of its files of external data, is mapped.
-func (f *File) Maps(addr uintptr) bool {
+func (f *File) maps(addr uintptr) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if within(f.mapped, addr) {
