@@ -39,8 +39,8 @@ type interopInput struct {
 // Python with onnx and onnxruntime, named by RELUPATH_PYTHON.
 func TestInterop(t *testing.T) {
 	python := os.Getenv("RELUPATH_PYTHON")
-	if python == "" {
-		t.Skip("RELUPATH_PYTHON names no Python")
+	if python == "" || testing.Short() {
+		t.Skip("long, and wants a Python named by RELUPATH_PYTHON")
 	}
 	dir := t.TempDir()
 	var cases []*interopCase
