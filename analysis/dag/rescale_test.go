@@ -136,9 +136,13 @@ func TestGroupsAgainstElements(t *testing.T) {
 				}
 				continue
 			}
-			if s, ok := nd.Op.(*dag.Select); ok && s.Index != nil {
-				for e, j := range s.Index {
-					zero[at(e)] = j < 0 || zero[r.Offset[nd.In[0]]+int(j)]
+			if s, ok := nd.Op.(*dag.Select); ok {
+				for e := range nd.Len() {
+					j := e // without an index a reshape, which keeps the order
+					if s.Index != nil {
+						j = int(s.Index[e])
+					}
+					zero[at(e)] = j < 0 || zero[r.Offset[nd.In[0]]+j]
 				}
 			}
 			l, linear := nd.Op.(*dag.Linear)

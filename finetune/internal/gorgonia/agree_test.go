@@ -48,6 +48,33 @@ func TestInitialises(t *testing.T) {
 	}
 }
 
+// A row far below the first one has its own largest logit.
+func TestLossOfDistantRows(t *testing.T) {
+	var b dag.Builder
+	b.Output("y", b.Affine("fc", b.Input("x", 1), 2, []float64{1, 2}, nil))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := program.Compile[float32](net, program.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := gorgonia.New(p, gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s, err := e.Evaluate(&engine.Batch[float32]{N: 2, X: []float32{1000, -1000}, Labels: []int{1, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Margins 1000 and -1000.
+	if want := 1000.0; math.Abs(s.Loss-want) > 1e-3 {
+		t.Errorf("loss %v, want %v", s.Loss, want)
+	}
+}
+
 // without are the features that the engine refuses.
 const without = dagtest.Inputs | dagtest.Outputs | dagtest.Conv | dagtest.Pool
 

@@ -315,7 +315,7 @@ func (b *builder[T]) loss() (*G.Node, error) {
 			return nil, err
 		}
 	}
-	logp, err := G.LogSoftMax(f, 1)
+	logp, err := G.ApplyOp(&logSoftmax[T]{custom{"log softmax", 1, tensor.Shape{b.opt.Batch, k}}}, f)
 	if err != nil {
 		return nil, err
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"math"
 
 	"github.com/chewxy/hm"
+	"gonum.org/v1/gonum/floats"
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -217,6 +219,64 @@ func (o *activationGrad[T]) Do(in ...G.Value) (G.Value, error) {
 			dst[i] = d
 		default:
 			dst[i] = d * s[k]
+		}
+	}
+	return matrix(o.shape, dst), nil
+}
+
+// logSoftmax is log softmax of each row. Gorgonia's own takes the largest of the
+// first row's first logit and the row's others to be the row's largest: a row
+// that lies far below that logit becomes -Inf.
+type logSoftmax[T program.Float] struct{ custom }
+
+// Do implements gorgonia.Op.
+func (o *logSoftmax[T]) Do(in ...G.Value) (G.Value, error) {
+	x, err := gather[T](in)
+	if err != nil {
+		return nil, err
+	}
+	dst, m := make([]T, len(x[0])), o.shape[1]
+	row := make([]float64, m)
+	for r := 0; r < len(dst); r += m {
+		for c, v := range x[0][r:][:m] {
+			row[c] = float64(v)
+		}
+		lse := floats.LogSumExp(row)
+		for c, v := range row {
+			dst[r+c] = T(v - lse)
+		}
+	}
+	return matrix(o.shape, dst), nil
+}
+
+// DiffWRT implements gorgonia.SDOp.
+func (o *logSoftmax[T]) DiffWRT(int) []bool { return []bool{true} }
+
+// SymDiff implements gorgonia.SDOp.
+func (o *logSoftmax[T]) SymDiff(_ G.Nodes, out, grad *G.Node) (G.Nodes, error) {
+	n, err := G.ApplyOp(&logSoftmaxGrad[T]{custom{o.name + " dz", 2, o.shape}}, out, grad)
+	return G.Nodes{n}, err
+}
+
+// logSoftmaxGrad is the derivative of logSoftmax, of its result y and the
+// derivative g by it: g - exp(y) sum(g) in each row.
+type logSoftmaxGrad[T program.Float] struct{ custom }
+
+// Do implements gorgonia.Op.
+func (o *logSoftmaxGrad[T]) Do(in ...G.Value) (G.Value, error) {
+	x, err := gather[T](in)
+	if err != nil {
+		return nil, err
+	}
+	y, g, m := x[0], x[1], o.shape[1]
+	dst := make([]T, len(y))
+	for r := 0; r < len(y); r += m {
+		var sum float64
+		for _, v := range g[r:][:m] {
+			sum += float64(v)
+		}
+		for c := r; c < r+m; c++ {
+			dst[c] = T(float64(g[c]) - math.Exp(float64(y[c]))*sum)
 		}
 	}
 	return matrix(o.shape, dst), nil
