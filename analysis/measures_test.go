@@ -105,7 +105,7 @@ func TestToy(t *testing.T) {
 		for i, n := range []*dag.Network{a, b} {
 			got := find(t, measure(t, n, analysis.Options{}).Measures, w.name, w.arg...)
 			// Small integers, up to the rounding of 0.1.
-			if want := []float64{w.a, w.b}[i]; math.Abs(got.Value.Float64()-want) > 1e-14*want {
+			if want := []float64{w.a, w.b}[i]; !(math.Abs(got.Value.Float64()-want) <= 1e-14*want) {
 				t.Errorf("net %d, %s%v: %v, want %v", i, w.name, w.arg, got.Value, want)
 			}
 		}
@@ -128,7 +128,7 @@ func TestGroupNormsAgainstEdges(t *testing.T) {
 		for k, g := range groups {
 			want := groupNorm(n, g, opt.Bias)
 			// Some hundred terms, raised to powers up to 4.
-			if got := r.Measures[k].Value.Float64(); math.Abs(got-want) > 1e-12*want {
+			if got := r.Measures[k].Value.Float64(); !(math.Abs(got-want) <= 1e-12*want) {
 				t.Fatalf("%v: %v, want %v\n%s", g, got, want, n)
 			}
 		}
@@ -234,7 +234,7 @@ func TestInvarianceIsAsRegistered(t *testing.T) {
 		before, after := measure(t, n, opt), measure(t, m, opt)
 		for k := range before.Measures {
 			p, q := before.Measures[k], after.Measures[k]
-			far := math.Abs(p.Value.Float64()-q.Value.Float64()) > 1e-9*math.Abs(p.Value.Float64())
+			far := !(math.Abs(p.Value.Float64()-q.Value.Float64()) <= 1e-9*math.Abs(p.Value.Float64()))
 			if p.Invariant && far {
 				t.Fatalf("%s %s %s: %v, rescaled %v", p.Name, p.P, p.Q, p.Value, q.Value)
 			}
@@ -285,7 +285,7 @@ func TestRange(t *testing.T) {
 			}
 		}
 		p := find(t, r.Measures, "product_frobenius").Value.Log10()
-		if want := find(t, r.Measures, "sum_log_frobenius_squared").Value.Float64() / 2 / math.Ln10; math.Abs(p-want) > 1e-9*math.Abs(want) {
+		if want := find(t, r.Measures, "sum_log_frobenius_squared").Value.Float64() / 2 / math.Ln10; !(math.Abs(p-want) <= 1e-9*math.Abs(want)) {
 			t.Errorf("log10 of the product %v, by logarithms %v", p, want)
 		}
 		if s, f := find(t, r.Measures, "product_spectral").Value, find(t, r.Measures, "product_frobenius").Value; s.Cmp(f) > 0 {
@@ -307,7 +307,7 @@ func TestRange(t *testing.T) {
 		for _, name := range []string{"spectral", "nuclear", "frobenius"} {
 			for l := range big.Layers {
 				a, b := find(t, small.Layers[l].Measures, name).Value, find(t, big.Layers[l].Measures, name).Value
-				if rel := math.Abs(b.Div(a).Log10() - math.Log10(scale)); rel > 1e-10 {
+				if rel := math.Abs(b.Div(a).Log10() - math.Log10(scale)); !(rel <= 1e-10) {
 					t.Errorf("%s of layer %d: %v, times %g it is %v", name, l, a, scale, b)
 				}
 			}
@@ -326,7 +326,7 @@ func TestNotFinite(t *testing.T) {
 			t.Errorf("%s is defined", name)
 		}
 	}
-	if m := find(t, r.Layers[1].Measures, "spectral"); !m.Defined || math.Abs(m.Value.Float64()-2) > 1e-12 {
+	if m := find(t, r.Layers[1].Measures, "spectral"); !m.Defined || !(math.Abs(m.Value.Float64()-2) <= 1e-12) {
 		t.Errorf("the other layer's spectral norm: %+v", m)
 	}
 }
@@ -405,7 +405,7 @@ func TestFlatness(t *testing.T) {
 	// to about 3 %.
 	for k, want := range []float64{1 / (1.2816 * math.Sqrt2), 1 / 1.2816} {
 		sigma := 1 / math.Sqrt(r.Measures[k].Value.Float64())
-		if math.Abs(sigma-want) > 0.1*want {
+		if !(math.Abs(sigma-want) <= 0.1*want) {
 			t.Errorf("%s: sigma %v, want %v", r.Measures[k].Name, sigma, want)
 		}
 	}

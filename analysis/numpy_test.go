@@ -199,7 +199,7 @@ func compare(t *testing.T, got []analysis.Measure, want map[string]float64, cove
 		}
 		// Float64 sums of at most some thousand terms, in another order; iterated
 		// singular values are bounded by 1e-10.
-		if math.Abs(m.Value.Float64()-w) > 1e-9*math.Max(math.Abs(w), 1e-3) || !m.Defined {
+		if !(math.Abs(m.Value.Float64()-w) <= 1e-9*math.Max(math.Abs(w), 1e-3)) || !m.Defined {
 			t.Errorf("%s = %v, want %v", key(m), m.Value.Float64(), w)
 		}
 	}

@@ -23,10 +23,10 @@ func TestSpreadsAgainstEdges(t *testing.T) {
 		r := measure(t, n, analysis.Options{Names: []string{"balance_spread", "kappa_spread"}, Bias: bias})
 		balance, kappa := spreads(n, bias)
 		// Logarithms of sums of some hundred terms.
-		if got := r.Measures[0].Value.Float64(); math.Abs(got-balance) > 1e-10*(1+balance) {
+		if got := r.Measures[0].Value.Float64(); !(math.Abs(got-balance) <= 1e-10*(1+balance)) {
 			t.Fatalf("balance spread %v, want %v\n%s", got, balance, n)
 		}
-		if got := r.Measures[1].Value.Float64(); math.Abs(got-kappa) > 1e-10*(1+kappa) {
+		if got := r.Measures[1].Value.Float64(); !(math.Abs(got-kappa) <= 1e-10*(1+kappa)) {
 			t.Fatalf("kappa spread %v, want %v\n%s", got, kappa, n)
 		}
 	})

@@ -71,7 +71,7 @@ func TestGPUAgrees(t *testing.T) {
 				// Twelve steps, each rounded at 6e-8 or 1e-16 of weights of about 1.
 				tolerance := map[dag.DType]float64{dag.Float32: 1e-6, dag.Float64: 1e-13}[typ]
 				for k, w := range weights[0] {
-					if math.Abs(w-weights[1][k]) > tolerance {
+					if !(math.Abs(w-weights[1][k]) <= tolerance) {
 						t.Fatalf("weight %d: %v on the CPU, %v on the GPU", k, w, weights[1][k])
 					}
 				}

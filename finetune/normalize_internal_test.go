@@ -50,7 +50,7 @@ func TestRescaledSquares(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, ok := rescaledSquares(c.prog, grads, res.Groups, res.Factors)
-	if !ok || math.Abs(got-want) > 1e-10*want {
+	if !ok || !(math.Abs(got-want) <= 1e-10*want) {
 		t.Errorf("%v %v, want %v", got, ok, want)
 	}
 }

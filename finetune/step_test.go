@@ -90,7 +90,7 @@ func TestStepsAgainstPyTorch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if loss := s.Loss / float64(s.N); math.Abs(loss-r.Loss) > 1e-12 {
+		if loss := s.Loss / float64(s.N); !(math.Abs(loss-r.Loss) <= 1e-12) {
 			t.Errorf("%s: loss %v, PyTorch has %v", name, loss, r.Loss)
 		}
 		closeTo(t, name+": gradient", grads, r.Gradient)

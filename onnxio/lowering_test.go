@@ -157,7 +157,7 @@ func TestSharedWeights(t *testing.T) {
 	}
 	v := paths.Forward(n, []float64{1, 2, math.Inf(1)}, paths.Options{})
 	for k, want := range []float64{36, 6, 1} {
-		if got := v.PathNorm(k).Float64(); math.Abs(got-want) > 1e-12*want {
+		if got := v.PathNorm(k).Float64(); !(math.Abs(got-want) <= 1e-12*want) {
 			t.Errorf("path norm of order %v is %v, want %v", v.P[k], got, want)
 		}
 	}

@@ -120,7 +120,7 @@ func TestResNet18(t *testing.T) {
 			t.Logf("evaluated in %v", time.Since(start))
 			// PyTorch evaluates in float32: 18 layers of sums of up to 4608 terms.
 			for i, w := range r.Output {
-				if math.Abs(got[0][i]-w) > 1e-4*largest(r.Output) {
+				if !(math.Abs(got[0][i]-w) <= 1e-4*largest(r.Output)) {
 					t.Fatalf("output %d is %v, PyTorch has %v", i, got[0][i], w)
 				}
 			}

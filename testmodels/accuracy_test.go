@@ -72,7 +72,7 @@ func TestAccuracy(t *testing.T) {
 			// Accuracies are recorded to four digits; one example more is for logits
 			// that are equal in float32.
 			got, want := float64(right)/float64(set.Len()), *testmodels.TrainingOf(name).TestAccuracy
-			if math.Abs(got-want) > 0.5e-4+1/float64(set.Len()) {
+			if !(math.Abs(got-want) <= 0.5e-4+1/float64(set.Len())) {
 				t.Errorf("accuracy %.4f, want %.4f", got, want)
 			}
 		})

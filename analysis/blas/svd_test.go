@@ -28,14 +28,14 @@ func TestSingularValues(t *testing.T) {
 			for i, x := range s {
 				squares += x * x
 				// LAPACK's error is relative to the largest value.
-				if first != nil && math.Abs(x-first[i]) > 1e-13*first[0] {
+				if first != nil && !(math.Abs(x-first[i]) <= 1e-13*first[0]) {
 					t.Errorf("%s %v: value %d is %v, gonum has %v", e.Name(), d, i, x, first[i])
 				}
 				if i > 0 && x > s[i-1] {
 					t.Errorf("%s %v: values rise", e.Name(), d)
 				}
 			}
-			if math.Abs(squares-sum) > 1e-12*sum {
+			if !(math.Abs(squares-sum) <= 1e-12*sum) {
 				t.Errorf("%s %v: squares sum to %v, want %v", e.Name(), d, squares, sum)
 			}
 			first = s

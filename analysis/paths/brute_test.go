@@ -238,7 +238,7 @@ func TestKappaIsTheDerivative(t *testing.T) {
 				return u.Param
 			}))
 			// The two squares are sums of the same terms but those of the weight.
-			if want := (after - before) / step; math.Abs(got[at].Float64()-want) > 1e-11*(after+before) {
+			if want := (after - before) / step; !(math.Abs(got[at].Float64()-want) <= 1e-11*(after+before)) {
 				t.Fatalf("node %d weight %d: kappa %v, want %v\n%s", i, at, got[at], want, n)
 			}
 			if out, in, ok := kappa.Factors(i); ok {

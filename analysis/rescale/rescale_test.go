@@ -163,7 +163,7 @@ func TestPathIsOptimal(t *testing.T) {
 		if o.n == 0 || after == 0 {
 			return
 		}
-		if r.Residual > 1e-9 {
+		if !(r.Residual <= 1e-9) {
 			t.Fatalf("residual %v", r.Residual)
 		}
 		if c, ok := o.least(p, after*0.5, after*1.001); ok {
@@ -265,7 +265,7 @@ func TestResultDependsOnTheClass(t *testing.T) {
 				got, want := math.Log(b.Factors[id])+math.Log(u.Factors[id]), math.Log(a.Factors[id])
 				// The stored weights of the copy are rounded, and the solution
 				// moves by that times the condition of the problem.
-				if math.Abs(got-want) > 1e-9+1e-13*o.condition2(m, o.logs(a.Factors)) {
+				if !(math.Abs(got-want) <= 1e-9+1e-13*o.condition2(m, o.logs(a.Factors))) {
 					t.Fatalf("%s: group %d: ln c %v, of the unbalanced copy %v (infimum %v, residual %v %v)\n%s", m, id, want, got,
 						a.Infimum, a.Residual, b.Residual, n)
 				}
@@ -298,7 +298,7 @@ func TestFunctionIsKept(t *testing.T) {
 						for i, x := range y[k] {
 							// Some dozen roundings, relative to the largest output;
 							// sums that cancel lose more.
-							if math.Abs(x-z[k][i]) > 1e-11*scale {
+							if !(math.Abs(x-z[k][i]) <= 1e-11*scale) {
 								t.Fatalf("%s: output %v, rescaled %v\n%s", m, x, z[k][i], n)
 							}
 						}

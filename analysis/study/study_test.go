@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 		decades[row.Measure.Name] = row.Decades
 	}
 	// ln of the squared product moves twice as far as the product.
-	if a, b := decades["product_spectral"], decades["sum_log_spectral_squared"]; math.Abs(2*a-b) > 1e-9 {
+	if a, b := decades["product_spectral"], decades["sum_log_spectral_squared"]; !(math.Abs(2*a-b) <= 1e-9) {
 		t.Errorf("the product moves by %v decades, its square by %v", a, b)
 	}
 }

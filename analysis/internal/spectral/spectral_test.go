@@ -95,7 +95,7 @@ func TestNormOfPlantedValues(t *testing.T) {
 					t.Fatal(err)
 				}
 				// The planted value itself is off by the rounding of the product.
-				if rel := math.Abs(got.Sigma-c.sigma[0]) / c.sigma[0]; rel > 1e-10 || got.Bound > 1e-10 {
+				if rel := math.Abs(got.Sigma-c.sigma[0]) / c.sigma[0]; !(rel <= 1e-10) || got.Bound > 1e-10 {
 					t.Errorf("%+v: off by %.2g of %v", got, rel, c.sigma[0])
 				}
 			}
@@ -106,7 +106,7 @@ func TestNormOfPlantedValues(t *testing.T) {
 					want = c.sigma[i]
 				}
 				// LAPACK's error is relative to the largest value.
-				if math.Abs(v-want) > 1e-13*c.sigma[0] {
+				if !(math.Abs(v-want) <= 1e-13*c.sigma[0]) {
 					t.Fatalf("singular value %d: %v, want %v", i, v, want)
 				}
 			}
@@ -129,7 +129,7 @@ func TestNormAgainstSVD(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := Values(m, blas.Gonum())[0]
-		if rel := math.Abs(got.Sigma-want) / want; rel > 1e-10 {
+		if rel := math.Abs(got.Sigma-want) / want; !(rel <= 1e-10) {
 			t.Errorf("%v: %+v, want %v (%.2g)", d, got, want, rel)
 		}
 	}
@@ -179,7 +179,7 @@ func TestSingle(t *testing.T) {
 		want := Values(m, blas.Gonum())[0]
 		m.Single = single
 		got, err := Norm(context.Background(), m, Options{})
-		if err != nil || math.Abs(got.Sigma-want) > 1e-10*want || got.Bound > 1e-10 {
+		if err != nil || !(math.Abs(got.Sigma-want) <= 1e-10*want) || got.Bound > 1e-10 {
 			t.Errorf("%s: %+v, %v, want %v", name, got, err, want)
 		}
 	}

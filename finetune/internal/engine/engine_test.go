@@ -19,10 +19,10 @@ func TestDrop(t *testing.T) {
 			sum += float64(v)
 		}
 		// Five standard deviations of a binomial share.
-		if got, tol := float64(zeros)/n, 5*math.Sqrt(rate*(1-rate)/n); math.Abs(got-rate) > tol {
+		if got, tol := float64(zeros)/n, 5*math.Sqrt(rate*(1-rate)/n); !(math.Abs(got-rate) <= tol) {
 			t.Errorf("rate %v: %v dropped, want within %v", rate, got, tol)
 		}
-		if mean, tol := sum/n, 5*math.Sqrt(rate/(1-rate)/n); math.Abs(mean-1) > tol {
+		if mean, tol := sum/n, 5*math.Sqrt(rate/(1-rate)/n); !(math.Abs(mean-1) <= tol) {
 			t.Errorf("rate %v: mean %v, want 1 within %v", rate, mean, tol)
 		}
 		Drop(b, rate, 1, 2, 3)
@@ -43,7 +43,7 @@ func TestDrop(t *testing.T) {
 			}
 			// Independent masks agree with probability r^2 + (1-r)^2.
 			want := rate*rate + (1-rate)*(1-rate)
-			if got := float64(agree) / n; math.Abs(got-want) > 0.01 {
+			if got := float64(agree) / n; !(math.Abs(got-want) <= 0.01) {
 				t.Errorf("rate %v: masks of another seed, step or operation agree in %v, want %v", rate, got, want)
 			}
 		}
@@ -67,10 +67,10 @@ func TestLosses(t *testing.T) {
 		{Loss{Kind: Squared}, (1.0 + 0 + 0.25 + 1) / 2, false},
 	} {
 		s := Of(c.loss, b, f, grad)
-		if math.Abs(s.Loss-c.want) > 1e-15 || s.Wrong != 1 || s.N != 2 {
+		if !(math.Abs(s.Loss-c.want) <= 1e-15) || s.Wrong != 1 || s.N != 2 {
 			t.Errorf("%+v: %+v, want loss %v", c.loss, s, c.want)
 		}
-		if c.loss.Kind != Squared && math.Abs(s.Full-full) > 1e-15 {
+		if c.loss.Kind != Squared && !(math.Abs(s.Full-full) <= 1e-15) {
 			t.Errorf("%+v: full loss %v, want %v", c.loss, s.Full, full)
 		}
 		if got := grad[0] == 0; got != c.zero {

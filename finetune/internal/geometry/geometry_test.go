@@ -84,7 +84,7 @@ func TestKappa(t *testing.T) {
 					w = 1 / want[e].Float64()
 				}
 				// Both sum the same terms; the order differs.
-				if math.Abs(got-w) > 1e-10*math.Abs(w) {
+				if !(math.Abs(got-w) <= 1e-10*math.Abs(w)) {
 					t.Fatalf("1/kappa of %q[%d] is %v, want %v (p = %v, %v)\n%v", x.Param.Name, e, got, w, q, bias, net)
 				}
 			}
@@ -135,7 +135,7 @@ func TestSlope(t *testing.T) {
 		got := q * math.Pow(math.Abs(w), q-1) * math.Copysign(1, w) * f.At(e) * math.Exp2(float64(f.Exp))
 		// Rounding of the norm over 2h, and the third derivative times h^2 of a
 		// polynomial of degree up to 8 a layer.
-		if math.Abs(got-want) > 1e-5*(math.Abs(want)+at(0)) {
+		if !(math.Abs(got-want) <= 1e-5*(math.Abs(want)+at(0))) {
 			t.Fatalf("derivative by %q[%d] = %v is %v, the difference %v (p = %v, %v)\n%v", x.Param.Name, e, w, got, want, q, bias, p.Net)
 		}
 		if q != 2 || bias == paths.Exclude {
@@ -143,7 +143,7 @@ func TestSlope(t *testing.T) {
 		}
 		r := g.Inverse(k)
 		if kappa := want / (2 * w); kappa > 1e-4*at(0) {
-			if got := 1 / (r.At(e) * math.Exp2(float64(r.Exp))); math.Abs(got-kappa) > 1e-3*kappa {
+			if got := 1 / (r.At(e) * math.Exp2(float64(r.Exp))); !(math.Abs(got-kappa) <= 1e-3*kappa) {
 				t.Fatalf("kappa of %q[%d] is %v, the difference gives %v\n%v", x.Param.Name, e, got, kappa, p.Net)
 			}
 		}

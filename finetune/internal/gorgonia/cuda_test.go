@@ -164,7 +164,7 @@ func TestDeep(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Sums of three products in each of a hundred layers.
-		if math.Abs(got.Loss-want.Loss) > 1e-12*math.Abs(want.Loss) {
+		if !(math.Abs(got.Loss-want.Loss) <= 1e-12*math.Abs(want.Loss)) {
 			t.Fatalf("loss %v, want %v", got.Loss, want.Loss)
 		}
 	}

@@ -80,7 +80,7 @@ func TestForward(t *testing.T) {
 		for i, v := range e.Logits() {
 			// The evaluator folds the stages of a layer into one factor, which
 			// rounds differently.
-			if math.Abs(v-want[i]) > 1e-9*(1+math.Abs(want[i])) {
+			if !(math.Abs(v-want[i]) <= 1e-9*(1+math.Abs(want[i]))) {
 				t.Fatalf("logit %d is %v, want %v\n%v", i, v, want[i], p.Net)
 			}
 		}
@@ -123,12 +123,12 @@ func TestGradient(t *testing.T) {
 		down, _ := eval(-h)
 		mid, _ := eval(0)
 		left, right := (mid-down)/h, (up-mid)/h
-		if math.Abs(left-right) > 1e-3*(1+math.Abs(left)) {
+		if !(math.Abs(left-right) <= 1e-3*(1+math.Abs(left))) {
 			return // a kink of the function or of the loss lies in between
 		}
 		got, want := grads[k][at], (up-down)/(2*h)
 		// Rounding of the loss over 2h, and the third derivative times h^2.
-		if math.Abs(got-want) > 1e-5*(1+math.Abs(want)+math.Abs(mid)) {
+		if !(math.Abs(got-want) <= 1e-5*(1+math.Abs(want)+math.Abs(mid))) {
 			t.Fatalf("derivative by %q[%d] is %v, the difference %v\n%v", x.Param.Name, at, got, want, p.Net)
 		}
 	})

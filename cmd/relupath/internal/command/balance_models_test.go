@@ -86,7 +86,7 @@ func balanceShared(t *testing.T, m *onnxio.Model, name string, table map[string]
 			t.Errorf("%s: %s: %v", name, method, err)
 			continue
 		}
-		if method != rescale.Path && r.Residual > 1e-8 {
+		if method != rescale.Path && !(r.Residual <= 1e-8) {
 			t.Errorf("%s: %s: residual %v after %d sweeps", name, method, r.Residual, r.Sweeps)
 		}
 		got, err := written(ctx, t, m, r)

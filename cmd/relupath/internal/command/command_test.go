@@ -216,10 +216,10 @@ func TestInitNetwork(t *testing.T) {
 	}
 	// The mean of 120000 draws has standard deviation 0.05/sqrt(120000), the
 	// mean square 1/400 * sqrt(2/120000); six of each.
-	if mean := sum / float64(len(v)); math.Abs(mean) > 6*0.05/math.Sqrt(120000) {
+	if mean := sum / float64(len(v)); !(math.Abs(mean) <= 6*0.05/math.Sqrt(120000)) {
 		t.Errorf("mean %v", mean)
 	}
-	if got := square / float64(len(v)) * 400; math.Abs(got-1) > 6*math.Sqrt(2.0/120000) {
+	if got := square / float64(len(v)) * 400; !(math.Abs(got-1) <= 6*math.Sqrt(2.0/120000)) {
 		t.Errorf("mean square times fan-in %v, want 1", got)
 	}
 	for _, x := range ps[1].Values() {

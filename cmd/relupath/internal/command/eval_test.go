@@ -139,7 +139,7 @@ func transposedImages(t *testing.T, root string) string {
 func TestScoresOfOneExample(t *testing.T) {
 	f := []float64{1, 3, 2}
 	// ln(e + e^3 + e^2) = 3.4076059644443806 (NumPy's logaddexp.reduce).
-	if got, want := crossEntropy(f, 2), 3.4076059644443806-2; math.Abs(got-want) > 1e-15 {
+	if got, want := crossEntropy(f, 2), 3.4076059644443806-2; !(math.Abs(got-want) <= 1e-15) {
 		t.Errorf("loss %v, want %v", got, want)
 	}
 	if got := crossEntropy([]float64{1e4, 0}, 1); got != 1e4 {
@@ -159,7 +159,7 @@ func TestScoresOfOneExample(t *testing.T) {
 func TestPercentilesInterpolate(t *testing.T) {
 	// numpy.percentile([1, 2, 4, 8], p)
 	for p, want := range map[float64]float64{0: 1, 5: 1.15, 50: 3, 90: 6.8, 100: 8} {
-		if got := percentile([]float64{1, 2, 4, 8}, p); math.Abs(got-want) > 1e-15 {
+		if got := percentile([]float64{1, 2, 4, 8}, p); !(math.Abs(got-want) <= 1e-15) {
 			t.Errorf("percentile %v: %v, want %v", p, got, want)
 		}
 	}
@@ -201,7 +201,7 @@ func TestEvalOfRegression(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The outputs were rounded to float32.
-	if math.Abs(*r.Loss-want) > 1e-6 || r.LossName != "squared" || r.Error != nil {
+	if !(math.Abs(*r.Loss-want) <= 1e-6) || r.LossName != "squared" || r.Error != nil {
 		t.Errorf("loss %s %s, want %v", r.LossName, strconv.FormatFloat(*r.Loss, 'g', -1, 64), want)
 	}
 }
