@@ -10,6 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -75,53 +78,77 @@ func (e *experimentFlags) add(cmd *cobra.Command) {
 	f.StringVarP(&e.output, "output", "o", "", "the folder to write, or to go on in")
 }
 
-func (a *app) experimentOptimizers() *cobra.Command {
+// newExperiment makes the command of an experiment that needs nothing but data.
+// The flags of its options are the caller's business; the seed is set here.
+func newExperiment[O any](a *app, cmd *cobra.Command, o *O, seed *uint64,
+	run func(context.Context, *experiment.Lab, O) (*experiment.Report, error),
+) *cobra.Command {
 	var e experimentFlags
-	var o experiment.OptimizersOptions
-	var methods []string
-	cmd := &cobra.Command{
-		Use:   "optimizers --data SPEC --test SPEC -o DIR",
-		Short: "Path-SGD, SGD and AdaGrad from balanced and unbalanced starts",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, m := range methods {
-				o.Methods = append(o.Methods, finetune.Optimizer(m))
-			}
-			o.Seed = a.seed
-			return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
-				return experiment.Optimizers(ctx, l, o)
-			})
-		},
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		*seed = a.seed
+		return runExperiment(cmd.Context(), a, &e, o, run)
 	}
 	e.add(cmd)
+	return cmd
+}
+
+// optimizersVar is the flag that lists methods.
+func optimizersVar(cmd *cobra.Command, methods *[]finetune.Optimizer) {
+	cmd.Flags().Func("optimizers", "the `methods` (default: path-sgd, sgd, adagrad, path-adagrad)", func(list string) error {
+		for m := range strings.SplitSeq(list, ",") {
+			*methods = append(*methods, finetune.Optimizer(m))
+		}
+		return nil
+	})
+}
+
+// ratesVar is the flag of a step size for each method.
+func ratesVar(cmd *cobra.Command, rates map[finetune.Optimizer]float64) {
+	cmd.Flags().Func("rates", "step sizes, as `method=size,...` (default: path-sgd=0.03, sgd=0.1, and 0.01 for the others)", func(list string) error {
+		for part := range strings.SplitSeq(list, ",") {
+			m, size, _ := strings.Cut(part, "=")
+			rate, err := strconv.ParseFloat(size, 64)
+			if err != nil || !slices.Contains(finetune.Optimizers(), finetune.Optimizer(m)) {
+				return fmt.Errorf("%q is no method with its step size, such as path-sgd=0.1", part)
+			}
+			rates[finetune.Optimizer(m)] = rate
+		}
+		return nil
+	})
+}
+
+// repeatVar are the flags of what all experiments repeat.
+func repeatVar(cmd *cobra.Command, seeds, batch *int) {
+	f := cmd.Flags()
+	f.IntVar(seeds, "seeds", 3, "number of seeds, from --seed on")
+	f.IntVar(batch, "batch", 100, "examples a step")
+}
+
+func (a *app) experimentOptimizers() *cobra.Command {
+	var o experiment.OptimizersOptions
+	cmd := newExperiment(a, &cobra.Command{
+		Use:   "optimizers --data SPEC --test SPEC -o DIR",
+		Short: "Path-SGD, SGD and AdaGrad from balanced and unbalanced starts",
+	}, &o, &o.Seed, experiment.Optimizers)
 	f := cmd.Flags()
 	f.IntVar(&o.Width, "width", 4000, "units in each of the two hidden layers")
-	f.StringSliceVar(&methods, "optimizers", nil, "the methods (default: path-sgd, sgd, adagrad, path-adagrad)")
+	optimizersVar(cmd, &o.Methods)
 	f.StringSliceVar(&o.Starts, "starts", []string{experiment.Balanced, experiment.Unbalanced}, "fresh networks, or the same unbalanced")
 	f.Float64SliceVar(&o.Dropouts, "dropouts", []float64{0, 0.5}, "probabilities that a step leaves a hidden unit out")
 	f.Float64SliceVar(&o.Rates, "rates", []float64{1, 0.1, 0.01, 0.001, 0.0001}, "step sizes, of which the training loss chooses")
 	f.IntVar(&o.Epochs, "epochs", 20, "passes over the data")
 	f.IntVar(&o.GridEpochs, "grid-epochs", 0, "passes of the trainings that choose the step size (default: --epochs)")
-	f.IntVar(&o.Seeds, "seeds", 3, "number of seeds, from --seed on")
-	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	repeatVar(cmd, &o.Seeds, &o.Batch)
 	return cmd
 }
 
 func (a *app) experimentWidth() *cobra.Command {
-	var e experimentFlags
 	var o experiment.WidthOptions
-	cmd := &cobra.Command{
+	cmd := newExperiment(a, &cobra.Command{
 		Use:   "width --data SPEC --test SPEC -o DIR",
 		Short: "One hidden layer of growing width, without regularisation",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Seed = a.seed
-			return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
-				return experiment.Width(ctx, l, o)
-			})
-		},
-	}
-	e.add(cmd)
+	}, &o, &o.Seed, experiment.Width)
 	f := cmd.Flags()
 	f.IntSliceVar(&o.Widths, "widths", []int{8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096}, "numbers of hidden units")
 	f.IntVar(&o.Epochs, "epochs", 100, "passes over the data")
@@ -131,31 +158,22 @@ func (a *app) experimentWidth() *cobra.Command {
 	f.Float64Var(&o.MomentumRise, "momentum-rise", 0.02, "what the coefficient rises by after each epoch")
 	f.Float64Var(&o.MomentumMax, "momentum-max", 0.9, "what it rises to")
 	f.Float64Var(&o.Margin, "truncate-margin", finetune.DefaultMargin, "threshold of the truncated loss")
-	f.IntVar(&o.Seeds, "seeds", 3, "number of seeds, from --seed on")
-	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	repeatVar(cmd, &o.Seeds, &o.Batch)
 	return cmd
 }
 
 func (a *app) experimentInvariance() *cobra.Command {
-	var e experimentFlags
-	var o experiment.InvarianceOptions
-	cmd := &cobra.Command{
+	o := experiment.InvarianceOptions{Rates: map[finetune.Optimizer]float64{}}
+	cmd := newExperiment(a, &cobra.Command{
 		Use:   "invariance --data SPEC -o DIR",
 		Short: "Trajectories of equivalent starts, and two weights in a row",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Seed = a.seed
-			return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
-				return experiment.Invariance(ctx, l, o)
-			})
-		},
-	}
-	e.add(cmd)
+	}, &o, &o.Seed, experiment.Invariance)
 	f := cmd.Flags()
 	f.IntVar(&o.Width, "width", 64, "units in each of the two hidden layers")
+	optimizersVar(cmd, &o.Methods)
+	ratesVar(cmd, o.Rates)
 	f.IntVar(&o.Steps, "steps", 300, "steps of each trajectory")
-	f.IntVar(&o.Seeds, "seeds", 3, "number of seeds, from --seed on")
-	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	repeatVar(cmd, &o.Seeds, &o.Batch)
 	return cmd
 }
 
@@ -174,11 +192,7 @@ func (a *app) experimentBalance() *cobra.Command {
 			}
 			defer m.Close()
 			o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
-			return m.Guard(func() error {
-				return a.runExperiment(cmd.Context(), &e, &o, func(ctx context.Context, l *experiment.Lab) (*experiment.Report, error) {
-					return experiment.Balance(ctx, l, o)
-				})
-			})
+			return m.Guard(func() error { return runExperiment(cmd.Context(), a, &e, &o, experiment.Balance) })
 		},
 	}
 	flags.add(cmd)
@@ -188,8 +202,7 @@ func (a *app) experimentBalance() *cobra.Command {
 	f.Float64Var(&o.Momentum, "momentum", 0.9, "coefficient of SGD with momentum")
 	f.IntVar(&o.Epochs, "epochs", 5, "passes over the data")
 	f.IntVar(&o.GridEpochs, "grid-epochs", 0, "passes of the trainings that choose the step size (default: --epochs)")
-	f.IntVar(&o.Seeds, "seeds", 3, "number of orders of the examples, from --seed on")
-	f.IntVar(&o.Batch, "batch", 100, "examples a step")
+	repeatVar(cmd, &o.Seeds, &o.Batch)
 	return cmd
 }
 
@@ -243,8 +256,8 @@ func (e *experimentFlags) folder(a *app) error {
 }
 
 // runExperiment reads the data, runs, and writes the folder.
-func (a *app) runExperiment(ctx context.Context, e *experimentFlags, options any,
-	run func(context.Context, *experiment.Lab) (*experiment.Report, error),
+func runExperiment[O any](ctx context.Context, a *app, e *experimentFlags, options *O,
+	run func(context.Context, *experiment.Lab, O) (*experiment.Report, error),
 ) error {
 	switch {
 	case e.data == "":
@@ -277,7 +290,7 @@ func (a *app) runExperiment(ctx context.Context, e *experimentFlags, options any
 	}
 	bar := a.experimentBar()
 	lab.Progress = bar.step
-	report, err := run(ctx, lab)
+	report, err := run(ctx, lab, *options)
 	bar.finish()
 	var wrong *finetune.OptionError
 	var unfit *experiment.FitError

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,30 @@ func TestExperimentWritesItsFolder(t *testing.T) {
 	}
 }
 
+// TestExperimentOfChosenMethods: an experiment follows the methods that it is
+// told to, with their step sizes.
+func TestExperimentOfChosenMethods(t *testing.T) {
+	t.Chdir(t.TempDir())
+	exampleFiles(t)
+	code, out, errs := experimentLine(t, "experiment invariance --data csv:iris.csv,header -o out --width 4 --steps 3 --seeds 1 --optimizers path-sgd,sgd --rates sgd=0.25 --format json")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var got struct{ Tables []struct{ Rows [][]any } }
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Tables) == 0 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	// Columns: optimizer, type, start, step. Two types and three starts each.
+	steps := map[any][]any{}
+	for _, row := range got.Tables[0].Rows {
+		steps[row[0]] = append(steps[row[0]], row[3])
+	}
+	want := map[any][]any{"Path-SGD": slices.Repeat([]any{"0.03"}, 6), "SGD": slices.Repeat([]any{"0.25"}, 6)}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func entries(t *testing.T, dir string) []os.DirEntry {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -120,6 +145,8 @@ func TestExperimentErrors(t *testing.T) {
 		{strings.Replace(widthLine, "-o out", "-o full", 1) + "1", codeFailed, "is not empty"},
 		{"experiment invariance --data csv:iris.csv,header -o out", codeFailed, "has the experiment width"},
 		{"experiment optimizers --data csv:iris.csv,header --test csv:iris.csv,header -o y --width 2 --epochs 1 --optimizers adam", codeUsage, `"adam"`},
+		{"experiment invariance --data csv:iris.csv,header -o y --rates adam=0.1", codeUsage, `"adam=0.1"`},
+		{"experiment invariance --data csv:iris.csv,header -o y --rates sgd", codeUsage, `"sgd"`},
 		{"experiment balance mlp.onnx --data csv:iris.csv,header --test csv:iris.csv,header -o z --epochs 1 --rates 0.1", codeInvalid, "shape"},
 	} {
 		code, _, errs := experimentLine(t, c.line)
