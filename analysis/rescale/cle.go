@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/graph"
 	"gonum.org/v1/gonum/graph/simple"
 	"gonum.org/v1/gonum/graph/topo"
@@ -40,6 +41,16 @@ import (
 // (Schneider and Schneider, Max-balancing weighted directed graphs and matrix
 // scaling, Mathematics of Operations Research 16, 1991). Edges within a group
 // play no part.
+//
+// A cycle may be joined too early: what is joined moves as one, and the cycles
+// with larger weights, which only then find their place, may pull at its groups
+// by different amounts. So the whole is done again from the factors found, all
+// groups apart at first, until a pass moves nothing. That is enough: suppose an
+// edge that leaves a set of groups is larger than all that enter it. Following
+// the largest edges from its end leads to a cycle of equal ones outside the set,
+// or backwards from its start to one inside, whichever holds no pinned unit; such
+// cycles are joined, until there is none to lead to. Each pass settles at least
+// the largest weights that the one before left open.
 func (r *Result) crossLayer(ctx context.Context) error {
 	opt := r.opt
 	opt.Bias = paths.Exclude
@@ -114,9 +125,14 @@ func newRanges(v *view, threads int) *ranges {
 // collected.
 const near = 0.97
 
+// tight is how far logarithms that are equal may lie apart: far more than their
+// rounding.
+const tight = 1e-9
+
 // balance runs rounds from the view's start.
 func (b *ranges) balance(ctx context.Context, r *Result) error {
 	y := b.v.logs()
+	start := y // the logarithms of the factors at the beginning of a pass
 	b.read(y)
 	residual := b.residual()
 	r.Trace = append(r.Trace, scaled.New(b.largest))
@@ -130,7 +146,12 @@ func (b *ranges) balance(ctx context.Context, r *Result) error {
 		if residual <= r.opt.Tolerance || rounding || r.Sweeps >= r.opt.MaxSweeps {
 			joined := b.join(y)
 			if joined == nil {
-				break
+				z := b.logs(y)
+				if b.n == len(z) || floats.Distance(z, start, math.Inf(1)) <= tight || r.Sweeps >= r.opt.MaxSweeps {
+					break
+				}
+				b.part()
+				start, joined = z, slices.Clone(z)
 			}
 			y, stalled = joined, 0
 			b.read(y)
@@ -159,6 +180,14 @@ func (b *ranges) balance(ctx context.Context, r *Result) error {
 	r.Residual = residual
 	r.Factors = b.v.factors(b.logs(y))
 	return nil
+}
+
+// part makes each group its own vertex again.
+func (b *ranges) part() {
+	b.n = len(b.vertex)
+	for g := range b.vertex {
+		b.vertex[g], b.offset[g] = int32(g), 0
+	}
 }
 
 // logs returns the logarithms of the groups' factors.
@@ -437,7 +466,6 @@ func (b *ranges) join(y []float64) []float64 {
 	if !b.tied {
 		return nil
 	}
-	const tight = 1e-9
 	g := simple.NewDirectedGraph()
 	pinned := int64(b.n)
 	for v := range int64(b.n + 1) {

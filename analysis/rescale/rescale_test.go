@@ -192,22 +192,76 @@ func TestCrossLayerIsFixed(t *testing.T) {
 	})
 }
 
-// cle is the limit of enorm: the logarithms of the factors differ by at most
-// what the sums of a unit's weights differ from the largest one, ln(number)/p a
-// unit, added up along the paths.
-func TestCrossLayerIsTheLimit(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := dagtest.Random(t, dagtest.Options{Steps: 5, Width: 4, Type: dag.Float64, Features: dagtest.Skip | dagtest.Concat})
-		o := newOracle(n, false)
-		want := o.logs(find(t, rescale.CrossLayer, n, rescale.Options{}).Factors)
-		const p = 256
-		got := o.logs(find(t, rescale.EqualNorm, n, rescale.Options{P: p, Tolerance: 1e-9}).Factors)
-		for v := range want {
-			if d := math.Abs(got[v] - want[v]); d > 30*math.Log(float64(len(o.edges)))/p {
-				t.Fatalf("group %d: %v and %v\n%s", v, got[v], want[v], n)
+// The result of cle is max-balanced, by brute force: for every set of groups the
+// largest weight into the set equals the largest out of it, which makes it unique
+// (Schneider and Schneider, 1991). Single groups alone would leave factors open.
+func TestCrossLayerIsMaxBalanced(t *testing.T) {
+	for name, opt := range structures {
+		opt.Type, opt.Steps, opt.Width = dag.Float64, 6, 3
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) { maxBalanced(t, dagtest.Random(t, opt)) })
+		})
+	}
+	t.Run("residual", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			maxBalanced(t, residual(t, rapid.IntRange(2, 6).Draw(t, "units")))
+		})
+	})
+}
+
+// residual is h + W h between a layer of inputs and one of outputs, with weights
+// of many sizes and many zeros: any graph between n groups.
+func residual(t *rapid.T, n int) *dag.Network {
+	rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "weights"), 0))
+	draw := func(m int, zeros float64) []float64 {
+		w := make([]float64, m)
+		for i := range w {
+			if rng.Float64() >= zeros {
+				w[i] = math.Exp(2 * rng.NormFloat64())
 			}
 		}
-	})
+		return w
+	}
+	var b dag.Builder
+	h := b.Affine("in", b.Input("x", 1), n, draw(n, 0), nil)
+	b.Output("y", b.Affine("out", b.Sum("add", h, b.Affine("w", h, n, draw(n*n, 0.5), nil)), 1, draw(n, 0), nil))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net
+}
+
+func maxBalanced(t *rapid.T, n *dag.Network) {
+	o := newOracle(n, false)
+	if o.n > 12 {
+		t.Skip("too many sets")
+	}
+	r := find(t, rescale.CrossLayer, n, rescale.Options{})
+	x := o.logs(r.Factors)
+	vertex := func(group int) int {
+		if group < 0 {
+			return -1
+		}
+		return o.vars[group]
+	}
+	for set := 1; set < 1<<o.n; set++ {
+		var in, out float64
+		has := func(group int) bool { v := vertex(group); return v >= 0 && set>>v&1 == 1 }
+		for _, e := range o.edges {
+			w := e.w * math.Exp(o.z(x, e.to)-o.z(x, e.from))
+			switch from, to := has(e.from), has(e.to); {
+			case to && !from:
+				in = math.Max(in, w)
+			case from && !to:
+				out = math.Max(out, w)
+			}
+		}
+		// The method's tolerance, once for each group.
+		if d := math.Abs(math.Log(in / out)); !(d < 1e-9) {
+			t.Fatalf("groups %b: in %v, out %v after %d sweeps\n%s", set, in, out, r.Sweeps, n)
+		}
+	}
 }
 
 // No random change of the factors improves an objective.
