@@ -234,7 +234,7 @@ func choose(opt Options) ([]*entry, error) {
 
 // pass reads the weights once, for everything that the chosen measures need.
 func (r *run) pass(chosen []*entry) {
-	o := paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads, Keep: []int{}}
+	o := paths.Options{Bias: r.opt.Bias, Zeros: true, Threads: r.opt.Threads, Keep: []int{}}
 	var orders []float64
 	for _, e := range chosen {
 		o.Rows = append(o.Rows, e.rows...)

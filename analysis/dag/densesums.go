@@ -73,6 +73,7 @@ type matrixSums[T kernel.Float] struct {
 	w            []T
 	rows, cols   int
 	across, down []*series // sums along rows, sums along columns
+	zeros        bool      // whether to count them
 }
 
 func denseSums[T kernel.Float](d *Dense, w []T, q *SumRequest, s *Sums) {
@@ -84,7 +85,7 @@ func denseSums[T kernel.Float](d *Dense, w []T, q *SumRequest, s *Sums) {
 	byCol := allSeries(q.Backward, s.Backward, d.Out(), d.In())
 	// Column norms are backward programmes at one position.
 	byCol = append(byCol, allSeries(q.columns, s.Columns, Axis{1, d.Rows, 1}, Axis{1, d.Cols, 1})...)
-	m := &matrixSums[T]{w: w, rows: d.Rows, cols: d.Cols, across: byRow, down: byCol}
+	m := &matrixSums[T]{w: w, rows: d.Rows, cols: d.Cols, across: byRow, down: byCol, zeros: q.Zeros}
 	if d.InOut {
 		m.rows, m.cols, m.across, m.down = m.cols, m.rows, byCol, byRow
 	}
@@ -158,17 +159,18 @@ func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
 	var rows [sumRows]kernel.RowPaths
 	part := make([]float64, len(m.across)*sumRows)
 	usual := m.usual()
+	all := usual != nil || m.all()
 	for c0 := 0; c0 < m.cols; c0 += sumCols {
 		c1 := min(c0+sumCols, m.cols)
 		for i := i0; i < i1; i++ {
 			w, row := m.w[i*m.cols+c0:i*m.cols+c1], &rows[i-i0]
 			if usual != nil {
 				kernel.AddPaths(row, w, m.cols, usual[0].g[c0:c1], usual[1].g[c0:c1], usual[2].g[c0:c1])
-			} else {
+			} else if all {
 				kernel.Add(&row.Row, w)
 			}
 			for k, s := range m.across {
-				if s.h == nil && plain(s.p) || usual != nil && slices.Contains(usual, s) {
+				if all && s.h == nil && plain(s.p) || usual != nil && slices.Contains(usual, s) {
 					continue // row has it
 				}
 				x := &part[k*sumRows+i-i0]
@@ -185,7 +187,7 @@ func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64) (zeros int) {
 		for k, s := range m.across {
 			x := part[k*sumRows+i-i0]
 			switch {
-			case s.h == nil && plain(s.p):
+			case all && s.h == nil && plain(s.p):
 				x = normOf(&row.Row, s.p)
 			case usual != nil && s == usual[0]:
 				x = row.DotAbs
@@ -225,6 +227,21 @@ func (m *matrixSums[T]) usual() []*series {
 		return nil
 	}
 	return u
+}
+
+// all reports whether the loop that takes every norm of a row at once is worth
+// its cost: for the number of zeros, or for more than one norm.
+func (m *matrixSums[T]) all() bool {
+	n := 0
+	for _, s := range m.across {
+		if s.h == nil && plain(s.p) {
+			n++
+			if s.p == 3 {
+				n++ // no other loop has cubes
+			}
+		}
+	}
+	return m.zeros || n > 1
 }
 
 // plain reports whether kernel.Row has the sum of p-th powers.

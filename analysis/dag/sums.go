@@ -24,6 +24,8 @@ type SumRequest struct {
 	Columns []float64
 	// Forward and Backward list path programmes.
 	Forward, Backward []Path
+	// Zeros asks for the number of zeros.
+	Zeros bool
 	// Threads is the number of goroutines; 0 is one.
 	Threads int
 
@@ -46,8 +48,8 @@ type Sums struct {
 	// Backward has, for each programme, (sum_v (|w_{u->v}| H_v)^p)^(1/p) for
 	// each element u of the operand.
 	Backward [][]scaled.Num
-	// Zeros counts the effective weights that are zero, Weights all of them;
-	// fixed weights do not count.
+	// Zeros counts the effective weights that are zero if the request has Zeros,
+	// Weights all of them; fixed weights do not count.
 	Zeros, Weights int
 }
 
@@ -105,11 +107,14 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 	}
 	q.Backward = back
 	l.Map.sums(&q, s)
+	if !q.Zeros {
+		s.Zeros = 0 // which some loops count in passing
+	}
 	if l.scale == nil {
 		return s
 	}
 	for i, f := range l.scale {
-		if f == 0 {
+		if f == 0 && q.Zeros {
 			s.Zeros += l.nonzeros(i)
 		}
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	// Rows lists orders p of row norms to take in the same read of each weight
 	// tensor: see Values.Sums. Forward only. Default: none.
 	Rows []float64
+	// Zeros asks for the numbers of zeros in the same read: see Values.Sums.
+	// Forward only.
+	Zeros bool
 	// Columns asks for the columns' norms of order 2 in the same read: see
 	// Values.Columns. Forward only.
 	Columns bool
@@ -51,8 +54,9 @@ type Values struct {
 	// write to them.
 	H [][][]scaled.Num
 	// Sums has, after Forward, for each *dag.Linear of the body the row norms
-	// of its effective weights for each of Options.Rows, biases left out, and
-	// its numbers of weights and zeros. Nil for other nodes.
+	// of its effective weights for each of Options.Rows, biases left out, its
+	// number of weights and, with Options.Zeros, that of zeros. Nil for other
+	// nodes.
 	Sums []*dag.Sums
 	// Columns has, after Forward with Options.Columns, for each *dag.Linear of
 	// the body the 2-norm of each column of the effective weights; shared
@@ -186,7 +190,7 @@ func ones(n int) []scaled.Num {
 
 // linear runs one linear layer for all orders with one read of its weights.
 func (v *Values) linear(nd *dag.Node, l *dag.Linear, opt Options) {
-	q := dag.SumRequest{Powers: opt.Rows, Threads: opt.Threads}
+	q := dag.SumRequest{Powers: opt.Rows, Zeros: opt.Zeros, Threads: opt.Threads}
 	for k, p := range v.P {
 		path := dag.Path{P: p}
 		if l.Map != nil {
