@@ -15,12 +15,16 @@ func init() {
 	vector32 = &vectorOps{
 		row: row32, rowPaths: rowPaths32, dotAbs: dotAbs32, dotSquares: dotSquares32, dotMax: dotMax32,
 		columnsAbs: columnsAbs32, columnsSquares: columnsSquares32, columnsMax: columnsMax32,
-		scale: scale32, scaleConst: scaleConst32,
+		scale: scale32, scaleConst: scaleConst32, gramDots: gramDots32, gramAdd: gramAdd32,
+		productsAbs: productsAbs32, productsSquares: productsSquares32, productsMax: productsMax32,
+		maxAbs: maxAbs32, above: above32,
 	}
 	vector64 = &vectorOps{
 		row: row64, rowPaths: rowPaths64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
 		columnsAbs: columnsAbs64, columnsSquares: columnsSquares64, columnsMax: columnsMax64,
-		scale: scale64, scaleConst: scaleConst64,
+		scale: scale64, scaleConst: scaleConst64, gramDots: gramDots64, gramAdd: gramAdd64,
+		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
+		maxAbs: maxAbs64, above: above64,
 	}
 	widen32 = widen
 }
@@ -87,3 +91,45 @@ func scaleConst64(dst, src unsafe.Pointer, r float64, n int)
 
 //go:noescape
 func widen(dst *float64, src *float32, n int)
+
+//go:noescape
+func productsAbs32(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+//go:noescape
+func productsAbs64(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+//go:noescape
+func productsSquares32(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+//go:noescape
+func productsSquares64(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+//go:noescape
+func productsMax32(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+//go:noescape
+func productsMax64(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+//go:noescape
+func maxAbs32(w unsafe.Pointer, n int) uint64
+
+//go:noescape
+func maxAbs64(w unsafe.Pointer, n int) uint64
+
+//go:noescape
+func above32(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floors *float64) int
+
+//go:noescape
+func above64(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floors *float64) int
+
+//go:noescape
+func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+
+//go:noescape
+func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+
+//go:noescape
+func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+
+//go:noescape
+func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)

@@ -31,6 +31,15 @@ type vectorOps struct {
 	columnsAbs, columnsSquares, columnsMax func(dst *float64, w unsafe.Pointer, stride, n int, g *float64)
 	scale                                  func(dst, src unsafe.Pointer, c *float64, r float64, n int)
 	scaleConst                             func(dst, src unsafe.Pointer, r float64, n int)
+	gramDots                               func(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+	gramAdd                                func(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+
+	productsAbs, productsSquares, productsMax products
+	// maxAbs returns the bits of the largest |w|.
+	maxAbs func(w unsafe.Pointer, n int) uint64
+	// above returns the first multiple of lanes from which on the next weights
+	// have one above; n for none.
+	above func(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floors *float64) int
 }
 
 // vector32 and vector64 are nil where there is no vector unit that we use.

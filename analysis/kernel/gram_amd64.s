@@ -1,0 +1,169 @@
+//go:build amd64 && !purego
+
+#include "textflag.h"
+
+// LD32 widens four float32, LD64 loads four float64; i counts elements.
+#define LD32(off, base, i, y) VCVTPS2PD (4*off)(base)(i*4), y
+#define LD64(off, base, i, y) VMOVUPD (8*off)(base)(i*8), y
+
+// One vector of four columns: three rows at SI, R8 and R9 times four vectors at
+// DX, R10, R11 and R12. Sums of row r and vector k are in Y(4r+k).
+#define DOTSTEP(LD, off) \
+	LD(off, SI, AX, Y12)                \
+	LD(off, R8, AX, Y13)                \
+	LD(off, R9, AX, Y14)                \
+	VMOVUPD     (8*off)(DX)(AX*8), Y15  \
+	VFMADD231PD Y12, Y15, Y0            \
+	VFMADD231PD Y13, Y15, Y4            \
+	VFMADD231PD Y14, Y15, Y8            \
+	VMOVUPD     (8*off)(R10)(AX*8), Y15 \
+	VFMADD231PD Y12, Y15, Y1            \
+	VFMADD231PD Y13, Y15, Y5            \
+	VFMADD231PD Y14, Y15, Y9            \
+	VMOVUPD     (8*off)(R11)(AX*8), Y15 \
+	VFMADD231PD Y12, Y15, Y2            \
+	VFMADD231PD Y13, Y15, Y6            \
+	VFMADD231PD Y14, Y15, Y10           \
+	VMOVUPD     (8*off)(R12)(AX*8), Y15 \
+	VFMADD231PD Y12, Y15, Y3            \
+	VFMADD231PD Y13, Y15, Y7            \
+	VFMADD231PD Y14, Y15, Y11
+
+// ADDSUMS adds the sums of the lanes of a, b, c and d to four numbers at off
+// into DI.
+#define ADDSUMS(a, b, c, d, off) \
+	VHADDPD    b, a, a          \
+	VHADDPD    d, c, c          \
+	VPERM2F128 $0x21, c, a, b   \
+	VBLENDPD   $12, c, a, a     \
+	VADDPD     b, a, a          \
+	VADDPD     off(DI), a, a    \
+	VMOVUPD    a, off(DI)
+
+#define DOTS(LD) \
+	LEAQ   (SI)(R8*2), R9     \
+	ADDQ   SI, R8             \
+	LEAQ   (DX)(R10*2), R11   \
+	LEAQ   (R11)(R10*1), R12  \
+	ADDQ   DX, R10            \
+	VXORPD Y0, Y0, Y0         \
+	VXORPD Y1, Y1, Y1         \
+	VXORPD Y2, Y2, Y2         \
+	VXORPD Y3, Y3, Y3         \
+	VXORPD Y4, Y4, Y4         \
+	VXORPD Y5, Y5, Y5         \
+	VXORPD Y6, Y6, Y6         \
+	VXORPD Y7, Y7, Y7         \
+	VXORPD Y8, Y8, Y8         \
+	VXORPD Y9, Y9, Y9         \
+	VXORPD Y10, Y10, Y10      \
+	VXORPD Y11, Y11, Y11      \
+	XORQ   AX, AX             \
+loop:                             \
+	DOTSTEP(LD, 0)            \
+	DOTSTEP(LD, 4)            \
+	DOTSTEP(LD, 8)            \
+	DOTSTEP(LD, 12)           \
+	ADDQ   $16, AX            \
+	CMPQ   AX, CX             \
+	JLT    loop               \
+	ADDSUMS(Y0, Y1, Y2, Y3, 0)    \
+	ADDSUMS(Y4, Y5, Y6, Y7, 64)   \
+	ADDSUMS(Y8, Y9, Y10, Y11, 128) \
+	VZEROUPPER                \
+	RET
+
+// func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+TEXT ·gramDots32(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), DI
+	MOVQ w+8(FP), SI
+	MOVQ wstride+16(FP), R8
+	MOVQ n+24(FP), CX
+	MOVQ v+32(FP), DX
+	MOVQ vstride+40(FP), R10
+	DOTS(LD32)
+
+// func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+TEXT ·gramDots64(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), DI
+	MOVQ w+8(FP), SI
+	MOVQ wstride+16(FP), R8
+	MOVQ n+24(FP), CX
+	MOVQ v+32(FP), DX
+	MOVQ vstride+40(FP), R10
+	DOTS(LD64)
+
+// One row of eight columns: four factors at DX.
+#define ADDSTEP(LD) \
+	LD(0, SI, AX, Y8)             \
+	LD(4, SI, AX, Y9)             \
+	VBROADCASTSD 0(DX), Y10       \
+	VFMADD231PD  Y8, Y10, Y0      \
+	VFMADD231PD  Y9, Y10, Y1      \
+	VBROADCASTSD 8(DX), Y11       \
+	VFMADD231PD  Y8, Y11, Y2      \
+	VFMADD231PD  Y9, Y11, Y3      \
+	VBROADCASTSD 16(DX), Y12      \
+	VFMADD231PD  Y8, Y12, Y4      \
+	VFMADD231PD  Y9, Y12, Y5      \
+	VBROADCASTSD 24(DX), Y13      \
+	VFMADD231PD  Y8, Y13, Y6      \
+	VFMADD231PD  Y9, Y13, Y7
+
+#define ADD(LD) \
+	LEAQ    (R8)(R8*2), R12    \
+	XORQ    AX, AX             \
+columns:                           \
+	VMOVUPD 0(DI), Y0          \
+	VMOVUPD 32(DI), Y1         \
+	VMOVUPD 0(DI)(R8*1), Y2    \
+	VMOVUPD 32(DI)(R8*1), Y3   \
+	VMOVUPD 0(DI)(R8*2), Y4    \
+	VMOVUPD 32(DI)(R8*2), Y5   \
+	VMOVUPD 0(DI)(R12*1), Y6   \
+	VMOVUPD 32(DI)(R12*1), Y7  \
+	MOVQ    R9, SI             \
+	MOVQ    R11, DX            \
+	MOVQ    R13, BX            \
+rows:                              \
+	ADDSTEP(LD)                \
+	ADDQ    R10, SI            \
+	ADDQ    $64, DX            \
+	DECQ    BX                 \
+	JNZ     rows               \
+	VMOVUPD Y0, 0(DI)          \
+	VMOVUPD Y1, 32(DI)         \
+	VMOVUPD Y2, 0(DI)(R8*1)    \
+	VMOVUPD Y3, 32(DI)(R8*1)   \
+	VMOVUPD Y4, 0(DI)(R8*2)    \
+	VMOVUPD Y5, 32(DI)(R8*2)   \
+	VMOVUPD Y6, 0(DI)(R12*1)   \
+	VMOVUPD Y7, 32(DI)(R12*1)  \
+	ADDQ    $64, DI            \
+	ADDQ    $8, AX             \
+	CMPQ    AX, CX             \
+	JLT     columns            \
+	VZEROUPPER                 \
+	RET
+
+// func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+TEXT ·gramAdd32(SB), NOSPLIT, $0-56
+	MOVQ z+0(FP), DI
+	MOVQ zstride+8(FP), R8
+	MOVQ w+16(FP), R9
+	MOVQ wstride+24(FP), R10
+	MOVQ n+32(FP), CX
+	MOVQ y+40(FP), R11
+	MOVQ rows+48(FP), R13
+	ADD(LD32)
+
+// func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+TEXT ·gramAdd64(SB), NOSPLIT, $0-56
+	MOVQ z+0(FP), DI
+	MOVQ zstride+8(FP), R8
+	MOVQ w+16(FP), R9
+	MOVQ wstride+24(FP), R10
+	MOVQ n+32(FP), CX
+	MOVQ y+40(FP), R11
+	MOVQ rows+48(FP), R13
+	ADD(LD64)
