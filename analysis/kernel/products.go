@@ -1,0 +1,126 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// ProductsAbs adds A x to ax and A^T y to aty in one read of the weights. A is
+// the matrix of |w_ij|, len(y) rows of len(x) columns, one after another; x and
+// y are not negative. NaN and infinities come out as such; infinity times zero
+// is NaN.
+func ProductsAbs[T Float](ax, aty []float64, w []T, x, y []float64) {
+	var f products
+	if v := vector[T](); v != nil {
+		f = v.productsAbs
+	}
+	eachRow(ax, aty, w, x, y, f, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
+		for j, v := range w {
+			a := math.Abs(float64(v))
+			s += a * x[j]
+			aty[j] += a * y
+		}
+		return s
+	})
+}
+
+// ProductsSquares is ProductsAbs with w_ij^2.
+func ProductsSquares[T Float](ax, aty []float64, w []T, x, y []float64) {
+	var f products
+	if v := vector[T](); v != nil {
+		f = v.productsSquares
+	}
+	eachRow(ax, aty, w, x, y, f, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
+		for j, v := range w {
+			a := float64(v) * float64(v)
+			s += a * x[j]
+			aty[j] += a * y
+		}
+		return s
+	})
+}
+
+// ProductsMax makes each ax_i the largest of ax_i and |w_ij| x_j, and each aty_j
+// the largest of aty_j and |w_ij| y_i. Products that are NaN are left out.
+func ProductsMax[T Float](ax, aty []float64, w []T, x, y []float64) {
+	var f products
+	if v := vector[T](); v != nil {
+		f = v.productsMax
+	}
+	eachRow(ax, aty, w, x, y, f, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
+		for j, v := range w {
+			a := math.Abs(float64(v))
+			if t := a * x[j]; t > s {
+				s = t
+			}
+			if t := a * y; t > aty[j] {
+				aty[j] = t
+			}
+		}
+		return s
+	})
+}
+
+// products takes four rows of n columns, n a multiple of lanes, the rows stride
+// bytes apart.
+type products func(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)
+
+// eachRow runs f on four rows at a time, and row on the rows and the ends of rows
+// that it leaves. row returns what the product along the row becomes from s.
+func eachRow[T Float](ax, aty []float64, w []T, x, y []float64, f products,
+	row func(s float64, aty []float64, w []T, x []float64, y float64) float64,
+) {
+	n, m := len(x), len(y)
+	w, ax, aty = w[:m*n], ax[:m], aty[:n]
+	first, i := n&^(lanes-1), 0
+	if f != nil && first > 0 {
+		for ; i+4 <= m; i += 4 {
+			f(data(w[i*n:]), n*int(unsafe.Sizeof(w[0])), first, &x[0], &y[i], &ax[i], &aty[0])
+		}
+	}
+	for k := range m {
+		if k == i {
+			first = 0
+		}
+		if first < n {
+			ax[k] = row(ax[k], aty[first:], w[k*n+first:(k+1)*n], x[first:], y[k])
+		}
+	}
+}
+
+// MaxAbs returns the largest |w|: NaN if one is NaN, zero for none.
+func MaxAbs[T Float](w []T) float64 {
+	n, m := 0, 0.0
+	if v := vector[T](); v != nil && len(w) >= lanes {
+		n = len(w) &^ (lanes - 1)
+		bits := v.maxAbs(data(w), n)
+		if unsafe.Sizeof(w[0]) == 4 {
+			m = float64(math.Float32frombits(uint32(bits)))
+		} else {
+			m = math.Float64frombits(bits)
+		}
+	}
+	for _, x := range w[n:] {
+		m = larger(m, math.Abs(float64(x)))
+	}
+	return m
+}
+
+// Above returns the first index j from first on with
+//
+//	|w_j| r c_j >= floor  or  |w_j| r c_j >= floors_j,
+//
+// len(w) for none. c and floors are at least as long as w; no floor is NaN.
+func Above[T Float](w []T, first int, r float64, c []float64, floor float64, floors []float64) int {
+	c, floors = c[:len(w)], floors[:len(w)]
+	j := first
+	if v := vector[T](); v != nil && len(w)-j >= lanes {
+		j += v.above(data(w[j:]), (len(w)-j)&^(lanes-1), r, &c[j], floor, &floors[j])
+	}
+	for ; j < len(w); j++ {
+		if x := math.Abs(float64(w[j])) * r * c[j]; x >= floor || x >= floors[j] {
+			break
+		}
+	}
+	return j
+}
