@@ -139,7 +139,7 @@ func (r *run) largest(ms []matrix, size scaled.Num) scaled.Num {
 	var top scaled.Num
 	for _, m := range ms {
 		shrunk, exp := m.normalized(size)
-		res, err := spectral.Norm(r.ctx, shrunk, spectral.Options{Seed: r.opt.Seed})
+		res, err := spectral.Norm(r.ctx, shrunk, spectral.Options{Seed: r.opt.Seed, Threads: r.opt.Threads})
 		if err != nil {
 			r.err = err
 			return top
@@ -204,15 +204,12 @@ func (m *matrix) tiles(f func(tile []float64, lo, hi int)) {
 // normalized returns the matrix for package spectral, times 2^-exp when size,
 // its largest entry, is so large or small that squares would leave float64.
 func (m *matrix) normalized(size scaled.Num) (spectral.Matrix, int64) {
-	out := spectral.Matrix{Rows: m.rows, Cols: m.cols, Read: m.read}
-	// float32 holds products of two entries and a vector up to some 2^126.
-	const moderate, moderate32 = 200, 30
-	if size.Exp > -moderate32 && size.Exp < moderate32 {
-		out.Single = m.single
-	}
+	out := spectral.Matrix{Rows: m.rows, Cols: m.cols, Read: m.read, Single: m.single}
+	const moderate = 200
 	if !size.IsFinite() || size.IsZero() || (size.Exp > -moderate && size.Exp < moderate) {
 		return out, 0
 	}
+	out.Single = nil
 	out.Read = func(dst []float64, lo, hi int) {
 		m.read(dst, lo, hi)
 		for i, w := range dst {

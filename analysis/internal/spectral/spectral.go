@@ -8,19 +8,21 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // Matrix is a matrix that is read a few rows at a time.
 type Matrix struct {
 	Rows, Cols int
-	// Read writes rows [lo, hi) to dst, row-major.
+	// Read writes rows [lo, hi) to dst, row-major, and may be called on several
+	// goroutines at once.
 	Read func(dst []float64, lo, hi int)
-	// Single is the whole matrix in float32, row-major, where it is stored so;
-	// most of an iteration then works in float32. Entries must be
-	// far from the ends of float32's range. Nil: there is none.
+	// Single is the whole matrix in float32, row-major, where it is stored so:
+	// then it is read in place. Nil: there is none.
 	Single []float32
 }
 
@@ -30,7 +32,10 @@ type Options struct {
 	Tolerance float64
 	// Seed of the random start.
 	Seed uint64
-	// BLAS does the products. Default: blas.Find().
+	// Threads is the number of goroutines. Default: one.
+	Threads int
+	// BLAS does the products that package kernel has no vector loops for.
+	// Default: blas.Find().
 	BLAS *blas.Engine
 }
 
@@ -50,20 +55,18 @@ type Result struct {
 
 const (
 	// block is the number of vectors that one read of the matrix multiplies.
-	block = 8
+	block = kernel.GramVectors
 	// most is the size of the basis at which it is condensed, keep the number of
 	// vectors that survive.
 	most, keep = 192, 40
 	// small is the largest number of columns or rows whose singular values are
 	// computed at once.
 	small = 48
-	// singleFrom is the number of entries from which float32 products pay,
-	// singleTo the relative residual up to which they are trusted: some twenty
-	// times their rounding.
-	singleFrom, singleTo = 1 << 16, 3e-6
 	// mostReads ends an iteration that rounding keeps from its tolerance; Bound
 	// then says how far it came.
 	mostReads = 5000
+	// epsilon is the spacing of float64 at 1.
+	epsilon = 0x1p-52
 )
 
 // Norm returns sigma_1 of a matrix by a block Lanczos iteration on A^T A with a
@@ -77,9 +80,7 @@ const (
 // that one's residual: then a singular value lies within the relative Tolerance
 // of the result (Parlett, The symmetric eigenvalue problem, theorem 11.7.1). That
 // it is the largest rests on the random start, which meets the dominant singular
-// vector with probability one. A matrix that is stored in float32 is multiplied in
-// float32 until the residual nears the rounding; the result
-// always comes from float64. Of a matrix with few rows or columns, where the
+// vector with probability one. Products and sums are float64. Of a matrix with few rows or columns, where the
 // iteration would span everything, sigma^2 is the largest eigenvalue of A A^T or
 // A^T A. Entries should be of moderate size: their squares are summed.
 //
@@ -98,6 +99,10 @@ func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
 	}
 	if min(m.Rows, m.Cols) <= small {
 		return gram(m, opt.BLAS), nil
+	}
+	if vectors() {
+		// The library's threads would wait where the goroutines want to run.
+		defer opt.BLAS.Alone()()
 	}
 	return newLanczos(m, opt).run(ctx)
 }
@@ -161,51 +166,26 @@ func nans(n int) []float64 {
 
 // lanczos holds the basis as rows: basis[i*n:][:n] is vector i.
 type lanczos struct {
-	m     Matrix
+	ata   *product
 	opt   Options
 	n     int       // columns of the matrix
 	basis []float64 // size x n, orthonormal
 	size  int
 	h     []float64 // most+block squared: the projection V A^T A V^T
 	ld    int
-	tile  []float64
-	y     []float64
 	next  []float64 // block x n: A^T A times the newest block, then the residual
 	reads int
 	scale float64 // the largest norm of A^T A v so far: rounding is relative to it
 	rng   *rand.Rand
-	// single says that products are taken in float32; tile32, v32, y32 and z32 are
-	// their operands.
-	single                bool
-	tile32, v32, y32, z32 []float32
 }
 
 func newLanczos(m Matrix, opt Options) *lanczos {
 	ld := most + block
-	l := &lanczos{
-		m: m, opt: opt, n: m.Cols, ld: ld,
+	return &lanczos{
+		ata: newProduct(m, opt.Threads, opt.BLAS), opt: opt, n: m.Cols, ld: ld,
 		basis: make([]float64, ld*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols),
 		rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed)),
 	}
-	if len(m.Single) >= singleFrom {
-		l.single = true
-		rows := tileRows(m)
-		l.tile32 = make([]float32, rows*m.Cols)
-		l.v32, l.y32, l.z32 = make([]float32, block*m.Cols), make([]float32, block*rows), make([]float32, block*m.Cols)
-	}
-	return l
-}
-
-// tileRows is the number of rows that are multiplied at a time, from the
-// second-level cache the second time.
-func tileRows(m Matrix) int { return min(m.Rows, max(16, (1<<18)/max(m.Cols, 1))) }
-
-// epsilon is the rounding unit of the products.
-func (l *lanczos) epsilon() float64 {
-	if l.single {
-		return 0x1p-23
-	}
-	return 0x1p-52
 }
 
 func (l *lanczos) row(i int) []float64 { return l.basis[i*l.n:][:l.n] }
@@ -215,7 +195,8 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		l.next[i] = l.rng.NormFloat64()
 	}
 	width := l.orthonormalize(min(block, l.n), nil)
-	check := 0
+	// The next look at the Ritz values, and the last one.
+	look, last := 4, Result{}
 	for {
 		if err := ctx.Err(); err != nil {
 			return Result{}, fmt.Errorf("spectral norm: %w", err)
@@ -230,25 +211,18 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		l.project(old, width)
 		b := make([]float64, block*block)
 		next := min(l.orthonormalize(width, b), l.n-l.size)
-		check++
 		full := l.size+block > most
-		if next > 0 && !full && check%4 != 0 {
+		if next > 0 && !full && l.reads < look {
 			width = next
 			continue
 		}
 		theta, vec := l.ritz()
-		if l.single && (next == 0 || l.residual(0, vec, b, width, next) <= singleTo*theta[0]) {
-			// What float32 can tell is told: go on in float64 from its best block.
-			l.condense(min(block, l.size), theta, vec)
-			copy(l.next, l.basis[:l.size*l.n])
-			l.size, l.single = 0, false
-			width = l.orthonormalize(min(block, l.n), nil)
-			continue
-		}
-		if res, done := l.converged(theta, vec, b, width, next); done || l.reads >= mostReads {
-			res.Reads = l.reads
+		res, done := l.converged(theta, vec, b, width, next)
+		res.Reads = l.reads
+		if done || l.reads >= mostReads {
 			return res, nil
 		}
+		look, last = l.reads+l.wait(last, res), res
 		if full {
 			l.condense(keep, theta, vec)
 		}
@@ -256,68 +230,53 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 	}
 }
 
+// wait is the number of reads after which it is worth to look at the Ritz values
+// again, which takes as long as some reads: most of those that are left at the
+// rate at which the bound fell.
+func (l *lanczos) wait(last, now Result) int {
+	const fewest, most = 2, 8
+	if last.Reads == 0 || !(now.Bound < last.Bound) {
+		return fewest
+	}
+	rate := math.Log(last.Bound/now.Bound) / float64(now.Reads-last.Reads)
+	left := math.Log(now.Bound/l.opt.Tolerance) / rate
+	return int(min(most, max(fewest, 0.8*left)))
+}
+
 // multiply sets next to A^T A times basis vectors [at, at+width).
 func (l *lanczos) multiply(at, width int) {
-	if l.single {
-		l.multiplySingle(at, width)
-		return
-	}
-	rows := tileRows(l.m)
-	if l.tile == nil {
-		l.tile, l.y = make([]float64, rows*l.n), make([]float64, rows*block)
-	}
-	v, z := l.basis[at*l.n:][:width*l.n], l.next[:width*l.n]
-	clear(z)
-	for lo := 0; lo < l.m.Rows; lo += rows {
-		hi := min(lo+rows, l.m.Rows)
-		t := l.tile[:(hi-lo)*l.n]
-		l.m.Read(t, lo, hi)
-		l.opt.BLAS.Dgemm(false, true, width, hi-lo, l.n, 1, v, l.n, t, l.n, 0, l.y, hi-lo)
-		l.opt.BLAS.Dgemm(false, false, width, l.n, hi-lo, 1, l.y, hi-lo, t, l.n, 1, z, l.n)
-	}
-	l.measure(z)
-}
-
-// multiplySingle is multiply in float32. The tiles are copies for the reason
-// that dag's evaluator has: a mapped file must not meet a library outside Go.
-func (l *lanczos) multiplySingle(at, width int) {
-	v, z := l.v32[:width*l.n], l.z32[:width*l.n]
-	for e, x := range l.basis[at*l.n:][:width*l.n] {
-		v[e] = float32(x)
-	}
-	clear(z)
-	rows := len(l.tile32) / l.n
-	for lo := 0; lo < l.m.Rows; lo += rows {
-		hi := min(lo+rows, l.m.Rows)
-		t := l.tile32[:(hi-lo)*l.n]
-		copy(t, l.m.Single[lo*l.n:])
-		l.opt.BLAS.Sgemm(false, true, width, hi-lo, l.n, 1, v, l.n, t, l.n, 0, l.y32, hi-lo)
-		l.opt.BLAS.Sgemm(false, false, width, l.n, hi-lo, 1, l.y32, hi-lo, t, l.n, 1, z, l.n)
-	}
-	for e, x := range z {
-		l.next[e] = float64(x)
-	}
-	l.measure(l.next[:width*l.n])
-}
-
-// measure counts a read and keeps the size of the products.
-func (l *lanczos) measure(z []float64) {
+	l.ata.apply(l.next, l.basis[at*l.n:][:block*l.n], width)
 	l.reads++
-	for at := 0; at < len(z); at += l.n {
-		if s := norm2(z[at:][:l.n]); !(s <= l.scale) {
+	for i := range width {
+		if s := norm2(l.next[i*l.n:][:l.n]); !(s <= l.scale) {
 			l.scale = s
 		}
 	}
 }
 
 // project stores the products of the new block with the whole basis in h, and
-// takes the basis out of next, twice.
+// takes the basis out of next, twice. Goroutines share the columns.
 func (l *lanczos) project(at, width int) {
-	z := l.next[:width*l.n]
-	c := make([]float64, width*l.size)
+	z, parts := l.next[:width*l.n], len(l.ata.parts)
+	sums := width * l.size
+	c := make([]float64, parts*sums)
+	columns := func(f func(part, lo, hi int)) {
+		kernel.Parallel(parts, parts, 1, func(from, to int) {
+			for p := from; p < to; p++ {
+				f(p, p*l.n/parts, (p+1)*l.n/parts)
+			}
+		})
+	}
 	for pass := range 2 {
-		l.opt.BLAS.Dgemm(false, true, width, l.size, l.n, 1, z, l.n, l.basis, l.n, 0, c, l.size)
-		l.opt.BLAS.Dgemm(false, false, width, l.n, l.size, -1, c, l.size, l.basis, l.n, 1, z, l.n)
+		columns(func(p, lo, hi int) {
+			l.opt.BLAS.Dgemm(false, true, width, l.size, hi-lo, 1, z[lo:], l.n, l.basis[lo:], l.n, 0, c[p*sums:], l.size)
+		})
+		for p := 1; p < parts; p++ {
+			floats.Add(c[:sums], c[p*sums:][:sums])
+		}
+		columns(func(_, lo, hi int) {
+			l.opt.BLAS.Dgemm(false, false, width, hi-lo, l.size, -1, c, l.size, l.basis[lo:], l.n, 1, z[lo:], l.n)
+		})
 		if pass > 0 {
 			return
 		}
@@ -342,24 +301,24 @@ func (l *lanczos) orthonormalize(width int, coef []float64) int {
 			for range 2 {
 				for j := range kept {
 					q := l.next[j*l.n:][:l.n]
-					d := dot(q, x)
+					d := floats.Dot(q, x)
 					if coef != nil {
 						coef[i*block+j] += d
 					}
-					axpy(-d, q, x)
+					floats.AddScaled(x, -d, q)
 				}
 			}
 			s = norm2(x)
-			if !(s > 64*l.epsilon()*l.scale) || s > before/16 {
+			if !(s > 64*epsilon*l.scale) || s > before/16 {
 				break
 			}
 			// Most of the row cancelled: what it had of the basis by rounding
 			// has grown in proportion and is taken out again.
 			for j := range l.size {
-				axpy(-dot(l.row(j), x), l.row(j), x)
+				floats.AddScaled(x, -floats.Dot(l.row(j), x), l.row(j))
 			}
 		}
-		if !(s > 64*l.epsilon()*l.scale) {
+		if !(s > 64*epsilon*l.scale) {
 			continue
 		}
 		if coef != nil {
@@ -433,7 +392,7 @@ func (l *lanczos) converged(theta []float64, vec *mat.Dense, coef []float64, wid
 		}
 		break
 	}
-	floor := 4 * 0x1p-52 * theta[0]
+	floor := 4 * epsilon * theta[0]
 	rel := max(bound, floor) / (2 * theta[0])
 	return Result{Sigma: math.Sqrt(theta[0]), Bound: rel, Residual: r / theta[0]}, rel <= l.opt.Tolerance || next == 0
 }
@@ -456,20 +415,4 @@ func (l *lanczos) condense(k int, theta []float64, vec *mat.Dense) {
 	l.size = k
 }
 
-func dot(a, b []float64) float64 {
-	var s float64
-	b = b[:len(a)]
-	for i, x := range a {
-		s += x * b[i]
-	}
-	return s
-}
-
-func axpy(c float64, x, y []float64) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += c * v
-	}
-}
-
-func norm2(x []float64) float64 { return math.Sqrt(dot(x, x)) }
+func norm2(x []float64) float64 { return math.Sqrt(floats.Dot(x, x)) }

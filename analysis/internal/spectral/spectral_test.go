@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -198,7 +199,7 @@ func BenchmarkNorm(b *testing.B) {
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
 			var r Result
 			for b.Loop() {
-				r, _ = Norm(context.Background(), dense(n, n, a), Options{})
+				r, _ = Norm(context.Background(), dense(n, n, a), Options{Threads: runtime.NumCPU()})
 			}
 			b.ReportMetric(float64(r.Reads), "reads")
 		})
@@ -214,7 +215,7 @@ func BenchmarkNorm(b *testing.B) {
 			}}
 			var r Result
 			for b.Loop() {
-				r, _ = Norm(context.Background(), m, Options{})
+				r, _ = Norm(context.Background(), m, Options{Threads: runtime.NumCPU()})
 			}
 			b.ReportMetric(float64(r.Reads), "reads")
 		})
