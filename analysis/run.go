@@ -300,15 +300,8 @@ func (r *run) incoming(node int, l *dag.Linear, p float64) []scaled.Num {
 	}
 	if r.opt.Bias == IncludeBias && l.Bias() != nil {
 		out = slices.Clone(out)
-		var acc scaled.Accumulator
 		for i, b := range l.Bias() {
-			if b == 0 {
-				continue
-			}
-			acc.Reset(p)
-			acc.Add(out[i])
-			acc.Add(scaled.New(b))
-			out[i] = acc.Norm()
+			out[i] = scaled.Plus(out[i], scaled.New(math.Abs(b)), p)
 		}
 	}
 	if r.memo.incoming == nil {

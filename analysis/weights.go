@@ -145,9 +145,7 @@ func (r *run) groupNorm(g PQ) scaled.Num {
 	acc.Reset(g.Q)
 	for nd := range body(r.net) {
 		if l, ok := nd.Op.(*dag.Linear); ok {
-			for _, x := range r.incoming(nd.ID, l, g.P) {
-				acc.Add(x)
-			}
+			acc.Add(scaled.Norm(r.incoming(nd.ID, l, g.P), g.Q))
 		}
 	}
 	return acc.Norm()

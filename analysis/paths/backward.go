@@ -98,7 +98,7 @@ func (b *backward) merge(k, node int, h []scaled.Num) {
 	}
 	p := b.P[k]
 	for e, x := range h {
-		old[e] = plus(old[e], x, p)
+		old[e] = scaled.Plus(old[e], x, p)
 	}
 }
 
@@ -157,7 +157,7 @@ func (b *backward) step(nd *dag.Node, k int) {
 		g := make([]scaled.Num, b.net.Nodes[nd.In[0]].Len())
 		for e, j := range op.Index {
 			if j >= 0 {
-				g[j] = plus(g[j], h[e], p)
+				g[j] = scaled.Plus(g[j], h[e], p)
 			}
 		}
 		b.give(k, nd.In[0], g)
@@ -172,7 +172,7 @@ func (b *backward) step(nd *dag.Node, k int) {
 		g := make([]scaled.Num, op.Channels*nIn)
 		op.Window.Taps(func(o, i, _ int) {
 			for c := range op.Channels {
-				g[c*nIn+i] = plus(g[c*nIn+i], h[c*nOut+o], p)
+				g[c*nIn+i] = scaled.Plus(g[c*nIn+i], h[c*nOut+o], p)
 			}
 		})
 		b.give(k, nd.In[0], g)

@@ -222,35 +222,12 @@ func addBias(h []scaled.Num, l *dag.Linear, p float64) {
 		return
 	}
 	out := l.Out()
-	b := make([]scaled.Num, len(bias))
-	for i, x := range bias {
-		b[i] = scaled.New(math.Abs(x))
+	for i := range out.Outer * out.N {
+		b := scaled.New(math.Abs(bias[i%out.N]))
+		for e, x := range h[i*out.Inner:][:out.Inner] {
+			h[i*out.Inner+e] = scaled.Plus(x, b, p)
+		}
 	}
-	for e := range h {
-		h[e] = plus(h[e], b[out.At(e)], p)
-	}
-}
-
-// plus returns (a^p + b^p)^(1/p) of non-negative numbers.
-func plus(a, b scaled.Num, p float64) scaled.Num {
-	switch {
-	case a.IsZero():
-		return b
-	case b.IsZero():
-		return a
-	case p == 1:
-		return a.Add(b)
-	case math.IsInf(p, 1) || !a.IsFinite() || !b.IsFinite():
-		return scaled.Max(a, b)
-	}
-	if a.Cmp(b) < 0 {
-		a, b = b, a
-	}
-	r := b.Div(a).Float64()
-	if p == 2 {
-		return a.MulFloat(math.Sqrt(1 + r*r))
-	}
-	return a.MulFloat(math.Exp(math.Log1p(math.Pow(r, p)) / p))
 }
 
 // step returns h of a node without weights, for order k.
@@ -299,7 +276,7 @@ func union(nd *dag.Node, in func(int) []scaled.Num, p float64, threads int) []sc
 	kernel.Parallel(len(out), threads, 1<<12, func(lo, hi int) {
 		for j := 1; j < len(nd.In); j++ {
 			for e, x := range in(j)[lo:hi] {
-				out[lo+e] = plus(out[lo+e], x, p)
+				out[lo+e] = scaled.Plus(out[lo+e], x, p)
 			}
 		}
 	})

@@ -302,6 +302,13 @@ func Shift(v []float64, x []Num, exp int64) bool {
 // infinite. Source: Higham, Accuracy and Stability of Numerical Algorithms,
 // section 27.5 (scaling of the 2-norm).
 func Norm(x []Num, p float64) Num {
+	if math.IsInf(p, 1) {
+		var most Num
+		for _, v := range x {
+			most = Max(most, v.Abs())
+		}
+		return most
+	}
 	exp, finite := int64(math.MinInt64), true
 	for _, v := range x {
 		if v.Frac != 0 && v.Exp > exp {
@@ -372,10 +379,37 @@ func pow(x, p float64) float64 {
 	switch p {
 	case 1:
 		return x
+	case 1.5:
+		return x * math.Sqrt(x)
 	case 2:
 		return x * x
+	case 3:
+		return x * x * x
 	}
 	return math.Pow(x, p)
+}
+
+// Plus returns (a^p + b^p)^(1/p) of a, b >= 0, p in [1, Inf]; NaN if either is
+// NaN, else infinite if either is.
+func Plus(a, b Num, p float64) Num {
+	switch {
+	case a.IsZero():
+		return b
+	case b.IsZero():
+		return a
+	case p == 1:
+		return a.Add(b)
+	case math.IsInf(p, 1) || !a.IsFinite() || !b.IsFinite():
+		return Max(a, b)
+	}
+	if a.Cmp(b) < 0 {
+		a, b = b, a
+	}
+	r := b.Div(a).Float64()
+	if p == 2 {
+		return a.MulFloat(math.Sqrt(1 + r*r))
+	}
+	return a.MulFloat(math.Exp(math.Log1p(pow(r, p)) / p))
 }
 
 // Norm returns the p-norm of the terms so far.
