@@ -128,6 +128,18 @@ func (p *program) value(sum float64, z []float64) float64 {
 	return p.n*math.Log(sum) + floats.Dot(p.lin, z)
 }
 
+// size is the sum of the magnitudes of the terms of value, which may cancel.
+func (p *program) size(sum float64, z []float64) float64 {
+	if p.n == 0 {
+		return sum
+	}
+	s := p.n * math.Abs(math.Log(sum))
+	for v, l := range p.lin {
+		s += math.Abs(l * z[v])
+	}
+	return s
+}
+
 // gradient writes the derivative to g and returns the largest relative
 // imbalance of its terms.
 func (p *program) gradient(sum float64, g []float64) (residual float64) {
@@ -338,8 +350,9 @@ func (p *program) search(m *minimum, f float64, g, d []float64) (next float64, o
 		floats.AddScaledTo(z, m.z, t, d)
 		sum := p.eval(z)
 		next = p.value(sum, z)
-		small := -t*slope <= 1e-11*math.Abs(f)
-		if next <= f+1e-4*t*slope || small && next <= f+4e-16*rounding*math.Abs(f) {
+		size := p.size(sum, z)
+		small := -t*slope <= 1e-11*size
+		if next <= f+1e-4*t*slope || small && next <= f+4e-16*rounding*size {
 			copy(m.z, z)
 			m.sum = sum
 			return next, true

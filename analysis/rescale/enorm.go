@@ -75,7 +75,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 		for i, x := range y.rowNorms(p, c, threads) {
 			all.Add(x)
 			if id := y.rows[i]; id != dag.NoGroup && v.index[id] >= 0 {
-				in[v.index[id]] = plus(in[v.index[id]], x, p)
+				in[v.index[id]] = scaled.Plus(in[v.index[id]], x, p)
 			}
 		}
 		h := make([]scaled.Num, len(y.rows))
@@ -94,7 +94,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 		}
 		for j, x := range t.incoming([]dag.Path{{P: p, H: h}}, threads)[0] {
 			if id := y.cols[j]; id != dag.NoGroup && v.index[id] >= 0 {
-				out[v.index[id]] = plus(out[v.index[id]], x.Div(scaled.New(c[id])), p)
+				out[v.index[id]] = scaled.Plus(out[v.index[id]], x.Div(scaled.New(c[id])), p)
 			}
 		}
 	}
@@ -175,8 +175,8 @@ func normalisedParts(parts []matrix, p float64, b *block) []matrix {
 	lr, lc := make([]float64, len(b.row)), make([]float64, len(b.col))
 	move := func(ln, to []float64) {
 		for i, l := range ln {
-			if !math.IsInf(l, -1) {
-				to[i], ln[i] = l/p, 0
+			if to[i] = l / p; !math.IsInf(l, -1) {
+				ln[i] = 0
 			}
 		}
 	}
@@ -218,7 +218,7 @@ func (y *layer) rowNorms(p float64, c []float64, threads int) []scaled.Num {
 			continue
 		}
 		if y.bias != nil {
-			out[i] = plus(out[i], scaled.New(y.bias[i]), p)
+			out[i] = scaled.Plus(out[i], scaled.New(y.bias[i]), p)
 		}
 		out[i] = out[i].MulFloat(c[id])
 	}
@@ -248,7 +248,7 @@ func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
 	if s.diag {
 		for k := range h {
 			for i, w := range s.f64 {
-				out[k][i] = plus(out[k][i], h[k].H[i].MulFloat(w), h[k].P)
+				out[k][i] = scaled.Plus(out[k][i], h[k].H[i].MulFloat(w), h[k].P)
 			}
 		}
 		return
@@ -272,7 +272,7 @@ func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
 	for k, sums := range s.sums(q) {
 		for i, x := range sums {
 			at := pick(rows, i)
-			out[k][at] = plus(out[k][at], x, h[k].P)
+			out[k][at] = scaled.Plus(out[k][at], x, h[k].P)
 		}
 	}
 }
@@ -291,6 +291,3 @@ func (s *matrix) sums(q dag.SumRequest) [][]scaled.Num {
 	}
 	return (&dag.Linear{Map: d}).Sums(q).Forward
 }
-
-// plus returns (a^p + b^p)^(1/p) of non-negative numbers.
-func plus(a, b scaled.Num, p float64) scaled.Num { return scaled.Norm([]scaled.Num{a, b}, p) }

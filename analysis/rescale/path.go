@@ -177,8 +177,8 @@ func (v *view) terms(y *layer, phi [][]scaled.Num, p float64, threads int) (term
 		}
 		if y.bias != nil {
 			b := scaled.New(y.bias[i])
-			terms[i][1] = plus(terms[i][1], b, p)
-			norms[i] = plus(norms[i], b, p)
+			terms[i][1] = scaled.Plus(terms[i][1], b, p)
+			norms[i] = scaled.Plus(norms[i], b, p)
 		}
 	}
 	return terms, norms

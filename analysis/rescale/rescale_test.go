@@ -83,6 +83,8 @@ func newton(n int, f func(x, grad, hess []float64) float64) []float64 {
 		if err != nil && !errors.As(err, &c) {
 			panic(err)
 		}
+		// Far out the second derivatives vanish and Newton's steps have no end.
+		d.ScaleVec(1/math.Max(1, mat.Norm(&d, math.Inf(1))), &d)
 		slope := mat.Dot(&d, mat.NewVecDense(n, g))
 		if !(slope >= 0) || d.Len() == 0 {
 			ridge *= 10
@@ -94,7 +96,7 @@ func newton(n int, f func(x, grad, hess []float64) float64) []float64 {
 			for i := range y {
 				y[i] = x[i] - step*d.AtVec(i)
 			}
-			if w := f(y, nil, nil); w <= v-1e-4*step*slope || slope < 1e-10*math.Abs(v) && step == 1 {
+			if w := f(y, nil, nil); w <= v-1e-4*step*slope || slope < 1e-10*(1+math.Abs(v)) && step == 1 {
 				x, moved = y, true
 			}
 		}
@@ -131,7 +133,7 @@ func TestEqualNormIsOptimal(t *testing.T) {
 		near(t, "ln factor", got, want, 1e-8)
 		near(t, "objective", []float64{r.Objective.Before.Float64(), r.Objective.After.Float64()},
 			[]float64{o.power(make([]float64, o.n), p, nil, nil), o.power(want, p, nil, nil)}, 1e-9)
-		monotone(t, r, 1e-13)
+		monotone(t, r, 1e-13, 0)
 	})
 }
 
@@ -146,7 +148,8 @@ func TestPathConditionedIsOptimal(t *testing.T) {
 		near(t, "ln factor", o.logs(r.Factors), want, 1e-8)
 		near(t, "objective", []float64{r.Objective.Before.Float64(), r.Objective.After.Float64()},
 			[]float64{o.condition(make([]float64, o.n), nil, nil), o.condition(want, nil, nil)}, 1e-9)
-		monotone(t, r, 1e-13)
+		// Its terms, a logarithm an edge, cancel.
+		monotone(t, r, 1e-13, 100*float64(len(o.edges)))
 	})
 }
 
@@ -188,7 +191,7 @@ func TestCrossLayerIsFixed(t *testing.T) {
 		if top > before*(1+1e-12) {
 			t.Fatalf("largest weight rose from %v to %v", before, top)
 		}
-		monotone(t, r, 1e-12)
+		monotone(t, r, 1e-12, 0)
 	})
 }
 
@@ -397,13 +400,13 @@ func near(t fataler, what string, got, want []float64, tol float64) {
 	}
 }
 
-// monotone checks that the objective never rises by more than the rounding of a
-// sum of its terms.
-func monotone(t fataler, r *rescale.Result, tol float64) {
+// monotone checks that the objective rises by rounding only: tol times itself
+// and a size of its terms.
+func monotone(t fataler, r *rescale.Result, tol, size float64) {
 	t.Helper()
 	for i := 1; i < len(r.Trace); i++ {
 		a, b := r.Trace[i-1].Float64(), r.Trace[i].Float64()
-		if b > a+tol*math.Abs(a) {
+		if !(b <= a+tol*(math.Abs(a)+size)) {
 			t.Fatalf("objective rose from %v to %v in step %d of %v", a, b, i, r.Trace)
 		}
 	}
