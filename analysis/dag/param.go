@@ -73,6 +73,10 @@ type Param struct {
 	origin *Param
 	scale  *scaling
 	once   sync.Once
+
+	// top is what MaxAbs gave, of a Param as it was read.
+	top     float64
+	topOnce sync.Once
 }
 
 // NewParam32 returns a Param over float32 values, which it keeps a view of.
@@ -349,11 +353,43 @@ func view[T kernel.Float](b []byte) (v []T, direct bool) {
 	return make([]T, n), false
 }
 
+// MaxAbs returns the largest |value|: NaN if one is NaN, zero for none. A Param
+// as it was read is looked at on the first call only. At most so many goroutines
+// do it; 0 is one.
+func (p *Param) MaxAbs(threads int) float64 {
+	p.materialize()
+	if p.origin != nil {
+		return p.maxAbs(threads)
+	}
+	p.topOnce.Do(func() {
+		p.top = math.NaN() // should reading panic
+		p.top = p.maxAbs(threads)
+	})
+	return p.top
+}
+
+func (p *Param) maxAbs(threads int) float64 {
+	return max(maxAbs(p.f32, threads), maxAbs(p.f64, threads))
+}
+
+func maxAbs[T kernel.Float](w []T, threads int) float64 {
+	const grain = 1 << 18
+	chunks := (len(w) + grain - 1) / grain
+	top := make([]float64, chunks)
+	kernel.Parallel(chunks, threads, 1, func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			top[k] = kernel.MaxAbs(w[k*grain : min((k+1)*grain, len(w))])
+		}
+	})
+	var m float64
+	for _, x := range top {
+		m = max(m, x)
+	}
+	return m
+}
+
 // Finite reports whether every stored value is finite.
 func (p *Param) Finite() bool {
-	p.materialize()
-	var r kernel.Row
-	kernel.Add(&r, p.f64)
-	kernel.Add(&r, p.f32)
-	return r.Max-r.Max == 0
+	x := p.MaxAbs(1)
+	return x-x == 0
 }

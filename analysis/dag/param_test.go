@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,18 +99,27 @@ func decode(typ DType, raw []byte) []float64 {
 	return out
 }
 
-func TestParamFinite(t *testing.T) {
-	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		for at := range 40 {
-			v := make([]float64, 40)
-			p := NewParam64("w", []int{40}, v)
-			q := NewParam32("w", Float32, []int{40}, make([]float32, 40))
-			if !p.Finite() || !q.Finite() {
-				t.Fatal("zeros are not finite")
-			}
-			v[at] = bad
-			if p.Finite() || q.WithValues(nil, v).Finite() {
-				t.Errorf("%v at %d is finite", bad, at)
+// The largest magnitude is found at any place and in any part of a tensor, also
+// among the values of an edited Param; NaN and infinities are not finite.
+func TestParamMaxAbs(t *testing.T) {
+	for _, n := range []int{1, 40, 1<<19 + 3} {
+		zeros := make([]float64, n)
+		p, q := NewParam64("w", []int{n}, zeros), NewParam32("w", Float32, []int{n}, make([]float32, n))
+		if !p.Finite() || !q.Finite() || p.MaxAbs(2) != 0 {
+			t.Fatal("zeros are not finite")
+		}
+		for at := 0; at < n; at += max(1, n/40) {
+			for _, x := range []float64{-3, math.Inf(-1), math.NaN()} {
+				v := slices.Clone(zeros)
+				v[at] = x
+				for _, p := range []*Param{NewParam64("w", []int{n}, v), q.WithValues(nil, v)} {
+					for range 2 {
+						got := p.MaxAbs(2)
+						if !(got == -x || got != got && x != x) || p.Finite() != (x == -3) {
+							t.Errorf("%v at %d of %d: %v, finite %v", x, at, n, got, p.Finite())
+						}
+					}
+				}
 			}
 		}
 	}

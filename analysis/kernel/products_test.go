@@ -95,11 +95,11 @@ func TestProductsNotFinite(t *testing.T) {
 				}
 			}
 		}
-		for at := range n {
-			x := make([]float64, n)
-			x[at] = math.Inf(1)
+		for at := range m * n {
+			x, y := make([]float64, n), make([]float64, m)
+			x[at%n], y[at/n] = math.Inf(1), math.Inf(1)
 			ax, aty := make([]float64, m), make([]float64, n)
-			ProductsMax(ax, aty, make([]float32, m*n), x, make([]float64, m))
+			ProductsMax(ax, aty, make([]float32, m*n), x, y)
 			w := make([]float32, m*n)
 			w[at] = float32(math.NaN())
 			ProductsMax(ax, aty, w, make([]float64, n), make([]float64, m))

@@ -403,7 +403,8 @@ func (b *ranges) gather(y *layer, k *block) {
 		for i, g := range groups {
 			out[i] = math.Inf(1)
 			if v := b.vertexOf(g); v >= 0 {
-				out[i] = math.Exp(ln[v]) * near
+				// Zero weights reach no floor.
+				out[i] = math.Max(math.Exp(ln[v])*near, math.SmallestNonzeroFloat64)
 			}
 		}
 		return out
@@ -566,12 +567,9 @@ func above[T kernel.Float](s *matrix, w []T, r, c, rowFloor, colFloor []float64,
 				if ri == 0 {
 					continue
 				}
-				rf := rowFloor[at]
-				for j, x := range w[i*s.n:][:s.n] {
-					v := math.Abs(float64(x)) * ri * cs[j]
-					if (v >= rf || v >= floors[j]) && v > 0 {
-						found[t] = append(found[t], [2]int32{int32(i), int32(j)})
-					}
+				row, rf := w[i*s.n:][:s.n], rowFloor[at]
+				for j := kernel.Above(row, 0, ri, cs, rf, floors); j < s.n; j = kernel.Above(row, j+1, ri, cs, rf, floors) {
+					found[t] = append(found[t], [2]int32{int32(i), int32(j)})
 				}
 			}
 		}

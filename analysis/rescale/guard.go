@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // guard keeps rescaled weights within the range of their stored types. Factors on
@@ -73,21 +72,13 @@ func (r *Result) safe() bool {
 		}
 		if ratio := hi / lo; ratio > 1 {
 			for _, p := range params(l) {
-				if !(ratio < rangeOf(p.Type)) || !(ratio*maxOf(p) < largestOf(p.Type)) {
+				if !(ratio < rangeOf(p.Type)) || !(ratio*p.MaxAbs(r.opt.Threads) < largestOf(p.Type)) {
 					return false
 				}
 			}
 		}
 	}
 	return true
-}
-
-// maxOf is the largest |value| of a tensor.
-func maxOf(p *dag.Param) float64 {
-	var r kernel.Row
-	kernel.Add(&r, p.Float64s())
-	kernel.Add(&r, p.Float32s())
-	return r.Max
 }
 
 // params lists the tensors of a layer that rescaling may change.

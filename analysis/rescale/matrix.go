@@ -145,57 +145,43 @@ func (s *matrix) products(k norm, x, y, ax, aty []float64, threads int) {
 	}
 }
 
-// tileBytes is the size of the block of rows that both products read while it
-// is in the cache.
-const tileBytes = 1 << 17
-
 func products[T kernel.Float](s *matrix, w []T, k norm, x, y, ax, aty []float64, threads int) {
 	if s.m == 0 || s.n == 0 {
 		return
 	}
 	xs, ys := gather(s.cols, x, s.n), gather(s.rows, y, s.m)
-	tile := max(4, tileBytes/8/s.n&^3)
 	parts := max(1, min(threads, s.m*s.n/(1<<16)))
-	chunk := (s.m + parts - 1) / parts
-	sums := make([][]float64, parts)
+	// A multiple of the four rows that the loops take at a time.
+	chunk := (s.m + 4*parts - 1) / (4 * parts) * 4
+	down, across := make([][]float64, parts), make([]float64, s.m)
 	kernel.Parallel(parts, parts, 1, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
-			sums[t] = make([]float64, s.n)
-			for i0 := t * chunk; i0 < min(s.m, (t+1)*chunk); i0 += tile {
-				i1 := min(i0+tile, s.m, (t+1)*chunk)
-				rows := w[i0*s.n : i1*s.n]
-				for i := i0; i < i1; i++ {
-					row := rows[(i-i0)*s.n:][:s.n]
-					at := pick(s.rows, i)
-					switch k {
-					case sumAbs:
-						ax[at] += kernel.DotAbs(row, xs)
-					case sumSquares:
-						ax[at] += kernel.DotSquares(row, xs)
-					case maxAbs:
-						ax[at] = math.Max(ax[at], kernel.DotMax(row, xs))
-					}
-				}
-				switch k {
-				case sumAbs:
-					kernel.ColumnsAbs(sums[t], rows, s.n, ys[i0:i1])
-				case sumSquares:
-					kernel.ColumnsSquares(sums[t], rows, s.n, ys[i0:i1])
-				case maxAbs:
-					kernel.ColumnsMax(sums[t], rows, s.n, ys[i0:i1])
-				}
+			down[t] = make([]float64, s.n)
+			i0, i1 := min(t*chunk, s.m), min((t+1)*chunk, s.m)
+			rows := w[i0*s.n : i1*s.n]
+			switch k {
+			case sumAbs:
+				kernel.ProductsAbs(across[i0:i1], down[t], rows, xs, ys[i0:i1])
+			case sumSquares:
+				kernel.ProductsSquares(across[i0:i1], down[t], rows, xs, ys[i0:i1])
+			case maxAbs:
+				kernel.ProductsMax(across[i0:i1], down[t], rows, xs, ys[i0:i1])
 			}
 		}
 	})
-	for _, sum := range sums {
-		for j, v := range sum {
-			at := pick(s.cols, j)
+	add := func(ids []int32, sums, part []float64) {
+		for i, v := range part {
+			at := pick(ids, i)
 			if k == maxAbs {
-				aty[at] = math.Max(aty[at], v)
+				sums[at] = math.Max(sums[at], v)
 			} else {
-				aty[at] += v
+				sums[at] += v
 			}
 		}
+	}
+	add(s.rows, ax, across)
+	for _, part := range down {
+		add(s.cols, aty, part)
 	}
 }
 

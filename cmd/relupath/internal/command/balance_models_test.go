@@ -56,7 +56,7 @@ func TestBalanceSharedModels(t *testing.T) {
 			return nil
 		}
 		defer m.Close()
-		if notFinite(m.Net) != nil {
+		if notFinite(m.Net, 1) != nil {
 			refused++
 			return nil
 		}

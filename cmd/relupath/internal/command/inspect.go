@@ -102,7 +102,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 	var r *inspectJSON
 	var bad []string
 	if err := m.Guard(func() error {
-		r, bad = inspected(path, m), notFinite(m.Net)
+		r, bad = inspected(path, m), notFinite(m.Net, a.threads)
 		return nil
 	}); err != nil {
 		return err

@@ -78,7 +78,7 @@ func (a *app) openFinite(ctx context.Context, path string, flags *modelFlags, wh
 	}
 	var bad []string
 	if err := m.Guard(func() error {
-		bad = notFinite(m.Net)
+		bad = notFinite(m.Net, a.threads)
 		return nil
 	}); err != nil {
 		return nil, errors.Join(err, m.Close())
@@ -94,10 +94,10 @@ func (a *app) openFinite(ctx context.Context, path string, flags *modelFlags, wh
 }
 
 // notFinite returns the names of the stored tensors with NaN or infinities.
-func notFinite(n *dag.Network) []string {
+func notFinite(n *dag.Network, threads int) []string {
 	var out []string
 	for _, p := range n.Params() {
-		if !p.Finite() {
+		if x := p.MaxAbs(threads); x-x != 0 {
 			out = append(out, fmt.Sprintf("%q", p.Name))
 		}
 	}
