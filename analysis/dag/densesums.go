@@ -105,10 +105,10 @@ func (m *matrixSums[T]) run(threads int) int {
 			for k := range acc[t] {
 				acc[t][k] = make([]float64, m.cols)
 			}
-			part := make([]float64, len(m.across)*sumRows)
+			part, rows := make([]float64, len(m.across)*sumRows), make([]kernel.RowPaths, sumRows)
 			usual := m.usual()
 			for i := t * chunk; i < min(m.rows, (t+1)*chunk); i += sumRows {
-				zero[t] += m.tile(i, min(i+sumRows, m.rows, (t+1)*chunk), acc[t], usual, part)
+				zero[t] += m.tile(i, min(i+sumRows, m.rows, (t+1)*chunk), acc[t], usual, rows, part)
 			}
 		}
 	})
@@ -156,10 +156,10 @@ func (s *series) finish(x float64) (r scaled.Num, ok bool) {
 }
 
 // tile takes rows [i0, i1): all sums along them, and their share of the sums
-// along columns, in acc. usual is m.usual(), part room for sumRows numbers a
-// series along rows.
-func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64, usual []*series, part []float64) (zeros int) {
-	var rows [sumRows]kernel.RowPaths
+// along columns, in acc. usual is m.usual(); rows and part are room for sumRows
+// rows and for as many numbers a series along rows.
+func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64, usual []*series, rows []kernel.RowPaths, part []float64) (zeros int) {
+	clear(rows)
 	clear(part)
 	all := usual != nil || m.all()
 	for c0 := 0; c0 < m.cols; c0 += sumCols {

@@ -79,6 +79,13 @@ func (n *Network) Groups() *Groups {
 		net: n, units: make([]UnitMap, len(n.Nodes)),
 		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)),
 	}
+	units := 1
+	for i := range n.Nodes {
+		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body && l.Free() {
+			units += l.Rows()
+		}
+	}
+	s.parent, s.pin = make([]int32, 0, units), make([]string, 0, units)
 	s.fresh(1)
 	s.pin[InputGroup] = "an input of the network"
 	for i := range n.Nodes {
@@ -378,14 +385,16 @@ func gcd(a, b int) int {
 
 func (s *grouper) result() *Groups {
 	g := &Groups{Units: s.units, Rows: s.rows, Cols: s.cols}
+	// A group's number is at most its representative's: reasons move down.
 	num := make([]int32, len(s.parent))
 	for i := range num {
 		if s.find(int32(i)) == int32(i) {
 			num[i] = int32(g.Count)
+			s.pin[g.Count] = s.pin[i]
 			g.Count++
-			g.Pin = append(g.Pin, s.pin[i])
 		}
 	}
+	g.Pin = s.pin[:g.Count:g.Count]
 	// Slices are shared between nodes: renumber each once.
 	seen := map[*int32][]int32{}
 	renumber := func(ids []int32) []int32 {

@@ -331,7 +331,15 @@ func Norm(x []Num, p float64) Num {
 		if v.Frac == 0 || d < -1022 {
 			continue
 		}
-		sum += pow(math.Abs(v.Frac)*math.Float64frombits(uint64(1023+d)<<52), p)
+		a := math.Abs(v.Frac) * math.Float64frombits(uint64(1023+d)<<52)
+		switch p {
+		case 1:
+			sum += a
+		case 2:
+			sum += a * a
+		default:
+			sum += pow(a, p)
+		}
 	}
 	switch p {
 	case 1:
