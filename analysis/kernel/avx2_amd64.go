@@ -17,14 +17,14 @@ func init() {
 		columnsAbs: columnsAbs32, columnsSquares: columnsSquares32, columnsMax: columnsMax32,
 		scale: scale32, scaleConst: scaleConst32, gramDots: gramDots32, gramAdd: gramAdd32,
 		productsAbs: productsAbs32, productsSquares: productsSquares32, productsMax: productsMax32,
-		maxAbs: maxAbs32, above: above32,
+		maxAbs: maxAbs32, above: above32, dotsAbs: dotsAbs32, dotsSquares: dotsSquares32,
 	}
 	vector64 = &vectorOps{
 		row: row64, rowPaths: rowPaths64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
 		columnsAbs: columnsAbs64, columnsSquares: columnsSquares64, columnsMax: columnsMax64,
 		scale: scale64, scaleConst: scaleConst64, gramDots: gramDots64, gramAdd: gramAdd64,
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
-		maxAbs: maxAbs64, above: above64,
+		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32 = widen
 }
@@ -133,3 +133,15 @@ func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstrid
 
 //go:noescape
 func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+
+//go:noescape
+func dotsAbs32(w unsafe.Pointer, stride, n int, x, sums *float64)
+
+//go:noescape
+func dotsAbs64(w unsafe.Pointer, stride, n int, x, sums *float64)
+
+//go:noescape
+func dotsSquares32(w unsafe.Pointer, stride, n int, x, sums *float64)
+
+//go:noescape
+func dotsSquares64(w unsafe.Pointer, stride, n int, x, sums *float64)

@@ -61,6 +61,46 @@ func ProductsMax[T Float](ax, aty []float64, w []T, x, y []float64) {
 	})
 }
 
+// DotsAbs adds to each sums_i sum_j |w_ij| x_j over the row of len(x) weights that
+// begins at i*stride: DotAbs of several rows, which read x once for four of them.
+func DotsAbs[T Float](sums []float64, w []T, stride int, x []float64) {
+	var f dots
+	if v := vector[T](); v != nil {
+		f = v.dotsAbs
+	}
+	fourRows(sums, w, stride, x, f, DotAbs[T])
+}
+
+// DotsSquares is DotsAbs with w_ij^2.
+func DotsSquares[T Float](sums []float64, w []T, stride int, x []float64) {
+	var f dots
+	if v := vector[T](); v != nil {
+		f = v.dotsSquares
+	}
+	fourRows(sums, w, stride, x, f, DotSquares[T])
+}
+
+// dots takes four rows of n columns, n a multiple of lanes, the rows stride bytes
+// apart.
+type dots func(w unsafe.Pointer, stride, n int, x, sums *float64)
+
+func fourRows[T Float](sums []float64, w []T, stride int, x []float64, f dots, row func(w []T, x []float64) float64) {
+	n, i := len(x), 0
+	vec := n &^ (lanes - 1)
+	if f != nil && vec > 0 {
+		for ; i+4 <= len(sums); i += 4 {
+			_ = w[(i+3)*stride+n-1]
+			f(data(w[i*stride:]), stride*int(unsafe.Sizeof(w[0])), vec, &x[0], &sums[i])
+			for k := i; k < i+4 && vec < n; k++ {
+				sums[k] += row(w[k*stride+vec:k*stride+n], x[vec:])
+			}
+		}
+	}
+	for ; i < len(sums); i++ {
+		sums[i] += row(w[i*stride:i*stride+n], x)
+	}
+}
+
 // products takes four rows of n columns, n a multiple of lanes, the rows stride
 // bytes apart.
 type products func(w unsafe.Pointer, stride, n int, x, y, ax, aty *float64)

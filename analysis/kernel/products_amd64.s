@@ -171,6 +171,90 @@ TEXT ·productsMax64(SB), NOSPLIT, $0-56
 	MOVQ aty+48(FP), DI
 	PRODUCTS(PRODMAX, VMAXPD, VMAXSD, LD64, 8, FETCH64)
 
+// Along rows only: the columns' factors in Y0 serve four rows, whose results are
+// in Y8 to Y11.
+#define DOTABS(LD, off, base, acc) \
+	LD(off, base, Y2)            \
+	VANDPD      Y15, Y2, Y2      \
+	VFMADD231PD Y0, Y2, acc
+
+#define DOTSQUARES(LD, off, base, acc) \
+	LD(off, base, Y2)            \
+	VMULPD      Y2, Y2, Y2       \
+	VFMADD231PD Y0, Y2, acc
+
+#define DOTSSTEP(STEP, LD, off) \
+	VMOVUPD (8*off)(DX), Y0      \
+	STEP(LD, off, SI, Y8)        \
+	STEP(LD, off, R8, Y9)        \
+	STEP(LD, off, R9, Y10)       \
+	STEP(LD, off, R10, Y11)
+
+#define DOTS(STEP, LD, SIZE, FETCH) \
+	LEAQ (SI)(AX*1), R8          \
+	LEAQ (SI)(AX*2), R9          \
+	LEAQ (R8)(AX*2), R10         \
+	VBROADCASTSD magnitude64<>(SB), Y15 \
+	VXORPD Y8, Y8, Y8            \
+	VXORPD Y9, Y9, Y9            \
+	VXORPD Y10, Y10, Y10         \
+	VXORPD Y11, Y11, Y11         \
+loop:                                \
+	FETCH                        \
+	DOTSSTEP(STEP, LD, 0)        \
+	DOTSSTEP(STEP, LD, 4)        \
+	DOTSSTEP(STEP, LD, 8)        \
+	DOTSSTEP(STEP, LD, 12)       \
+	ADDQ $128, DX                \
+	ADDQ $(16*SIZE), SI          \
+	ADDQ $(16*SIZE), R8          \
+	ADDQ $(16*SIZE), R9          \
+	ADDQ $(16*SIZE), R10         \
+	SUBQ $16, CX                 \
+	JNZ  loop                    \
+	PUT(VADDPD, VADDSD, Y8, X8, 0)    \
+	PUT(VADDPD, VADDSD, Y9, X9, 8)    \
+	PUT(VADDPD, VADDSD, Y10, X10, 16) \
+	PUT(VADDPD, VADDSD, Y11, X11, 24) \
+	VZEROUPPER                   \
+	RET
+
+// func dotsAbs32(w unsafe.Pointer, stride, n int, x, sums *float64)
+TEXT ·dotsAbs32(SB), NOSPLIT, $0-40
+	MOVQ w+0(FP), SI
+	MOVQ stride+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ sums+32(FP), R11
+	DOTS(DOTABS, LD32, 4, FETCH32)
+
+// func dotsAbs64(w unsafe.Pointer, stride, n int, x, sums *float64)
+TEXT ·dotsAbs64(SB), NOSPLIT, $0-40
+	MOVQ w+0(FP), SI
+	MOVQ stride+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ sums+32(FP), R11
+	DOTS(DOTABS, LD64, 8, FETCH64)
+
+// func dotsSquares32(w unsafe.Pointer, stride, n int, x, sums *float64)
+TEXT ·dotsSquares32(SB), NOSPLIT, $0-40
+	MOVQ w+0(FP), SI
+	MOVQ stride+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ sums+32(FP), R11
+	DOTS(DOTSQUARES, LD32, 4, FETCH32)
+
+// func dotsSquares64(w unsafe.Pointer, stride, n int, x, sums *float64)
+TEXT ·dotsSquares64(SB), NOSPLIT, $0-40
+	MOVQ w+0(FP), SI
+	MOVQ stride+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ sums+32(FP), R11
+	DOTS(DOTSQUARES, LD64, 8, FETCH64)
+
 // Magnitudes are compared as integers, among which NaN is beyond infinity.
 
 // func maxAbs32(w unsafe.Pointer, n int) uint64

@@ -183,3 +183,33 @@ func testAbove[T Float](t *testing.T) {
 		}
 	}
 }
+
+// Dots of several rows are those of each, whatever lies between the rows.
+func TestDots(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		t.Run("float32", testDots[float32])
+		t.Run("float64", testDots[float64])
+	})
+}
+
+func testDots[T Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	for m := range 10 {
+		for _, n := range lengths {
+			stride := n + rng.IntN(3)
+			w, x := weights[T](rng, m*stride), positive(rng, n)
+			abs, squares := positive(rng, m), positive(rng, m)
+			wantAbs, wantSquares := make([]float64, m), make([]float64, m)
+			for i := range m {
+				row := w[i*stride : i*stride+n]
+				wantAbs[i], wantSquares[i] = abs[i]+exact(row, x, 1), squares[i]+exact(row, x, 2)
+			}
+			DotsAbs(abs, w, stride, x)
+			DotsSquares(squares, w, stride, x)
+			for i := range m {
+				closeTo(t, "DotsAbs", abs[i], wantAbs[i], n+2)
+				closeTo(t, "DotsSquares", squares[i], wantSquares[i], n+2)
+			}
+		}
+	}
+}

@@ -35,6 +35,7 @@ type vectorOps struct {
 	gramAdd                                func(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
 
 	productsAbs, productsSquares, productsMax products
+	dotsAbs, dotsSquares                      dots
 	// maxAbs returns the bits of the largest |w|.
 	maxAbs func(w unsafe.Pointer, n int) uint64
 	// above returns the first multiple of lanes from which on the next weights
