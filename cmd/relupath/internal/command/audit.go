@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -108,6 +109,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	o.several = len(paths) > 1
 	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
+	defer work.closing.Wait()
 	if o.data != "" {
 		if work.data, err = loadData(ctx, o.data); err != nil {
 			return err
@@ -218,6 +220,9 @@ type auditWork struct {
 	data    *dataset.Set
 	// reference is the model of --reference, nil without.
 	reference *onnxio.Model
+	// closing are the models that are measured: to unmap a large file takes as
+	// long as to write its table.
+	closing sync.WaitGroup
 }
 
 // guard calls f with the guards of a model and of the reference.
@@ -234,7 +239,7 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 	if err != nil {
 		return out, err
 	}
-	defer m.Close()
+	defer w.closing.Go(func() { _ = m.Close() })
 	err = w.guard(m, func() error {
 		if w.data != nil {
 			if err := fitsInput(m.Net, w.data); err != nil {
