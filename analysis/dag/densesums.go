@@ -171,16 +171,16 @@ func (m *matrixSums[T]) tile(i0, i1 int, acc [][]float64, usual []*series, rows 
 			} else if all {
 				kernel.Add(&row.Row, w)
 			}
-			for k, s := range m.across {
-				if all && s.h == nil && plain(s.p) || usual != nil && slices.Contains(usual, s) {
-					continue // row has it
-				}
-				x := &part[k*sumRows+i-i0]
-				*x = s.join(*x, dot(w, s, c0))
+		}
+		w := m.w[i0*m.cols+c0 : (i1-1)*m.cols+c1]
+		for k, s := range m.across {
+			if all && s.h == nil && plain(s.p) || usual != nil && slices.Contains(usual, s) {
+				continue // the rows have it
 			}
+			addRows(part[k*sumRows:][:i1-i0], w, m.cols, s, c0, c1)
 		}
 		for k, s := range m.down {
-			addColumns(acc[k][c0:c1], m.w[i0*m.cols+c0:(i1-1)*m.cols+c1], m.cols, s, i0, i1)
+			addColumns(acc[k][c0:c1], w, m.cols, s, i0, i1)
 		}
 	}
 	for i := i0; i < i1; i++ {
@@ -269,25 +269,28 @@ var unit = func() (u [max(sumRows, sumCols)]float64) {
 	return u
 }()
 
-// dot returns sum_j |w_j|^p g_j over columns from c0 on.
-func dot[T kernel.Float](w []T, s *series, c0 int) float64 {
-	g := unit[:len(w)]
+// addRows adds columns [c0, c1) to the sums along rows.
+func addRows[T kernel.Float](dst []float64, w []T, stride int, s *series, c0, c1 int) {
+	g := unit[:c1-c0]
 	if s.g != nil {
-		g = s.g[c0:][:len(w)]
+		g = s.g[c0:c1]
 	}
 	switch {
 	case s.p == 1:
-		return kernel.DotAbs(w, g)
+		kernel.DotsAbs(dst, w, stride, g)
 	case s.p == 2:
-		return kernel.DotSquares(w, g)
+		kernel.DotsSquares(dst, w, stride, g)
 	case math.IsInf(s.p, 1):
-		return kernel.DotMax(w, g)
+		for i := range dst {
+			dst[i] = s.join(dst[i], kernel.DotMax(w[i*stride:][:len(g)], g))
+		}
+	default:
+		for i := range dst {
+			for j, v := range w[i*stride:][:len(g)] {
+				dst[i] += power(math.Abs(float64(v)), s.p) * g[j]
+			}
+		}
 	}
-	var x float64
-	for j, v := range w {
-		x += power(math.Abs(float64(v)), s.p) * g[j]
-	}
-	return x
 }
 
 // addColumns adds rows [i0, i1) to the sums along columns.
