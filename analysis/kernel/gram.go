@@ -3,13 +3,13 @@ package kernel
 import "unsafe"
 
 // GramVectors is the number of vectors that Gram multiplies at a time.
-const GramVectors = 8
+const GramVectors = 4
 
 const (
 	// gramRows is the number of rows that the loop of dot products takes at a
-	// time, gramLanes the number of vectors, gramColumns the number of columns,
-	// so that its vectors stay in the first-level cache.
-	gramRows, gramLanes, gramColumns = 3, 4, 512
+	// time, gramColumns the number of columns, so that the vectors' share stays
+	// in the first-level cache.
+	gramRows, gramColumns = 3, 512
 	// gramTile is the number of weights that are multiplied by the vectors and
 	// then, from the second-level cache, by the products. More rows than
 	// gramMost are of no use.
@@ -20,7 +20,7 @@ const (
 // w holds rows of cols weights, one after the other; v and z hold the vectors
 // one after the other, cols elements each. Products and sums are float64. y is
 // scratch of GramScratch(cols) elements. NaN or infinite weights make all that
-// they reach NaN or infinite. Cost: 32 operations a weight.
+// they reach NaN or infinite. Cost: 16 operations a weight.
 func Gram[T Float](z, v []float64, w []T, cols int, y []float64) {
 	if cols == 0 {
 		return
@@ -71,20 +71,17 @@ func gramDotsVector[T Float](ops *vectorOps, y []float64, w []T, v []float64, ro
 	stride := cols * int(unsafe.Sizeof(w[0]))
 	spare := y[rows*GramVectors:][:gramRows*GramVectors]
 	for lo := 0; lo < vec; lo += gramColumns {
-		n := min(gramColumns, vec-lo)
-		for k := 0; k < GramVectors; k += gramLanes {
-			x := &v[k*cols+lo]
-			i := 0
-			for ; i+gramRows <= rows; i += gramRows {
-				ops.gramDots(&y[i*GramVectors+k], data(w[i*cols+lo:]), stride, n, x, cols*8)
-			}
-			for ; i < rows; i++ {
-				// A row that is left over takes the place of three.
-				clear(spare)
-				ops.gramDots(&spare[k], data(w[i*cols+lo:]), 0, n, x, cols*8)
-				for j := k; j < k+gramLanes; j++ {
-					y[i*GramVectors+j] += spare[j]
-				}
+		n, x := min(gramColumns, vec-lo), &v[lo]
+		i := 0
+		for ; i+gramRows <= rows; i += gramRows {
+			ops.gramDots(&y[i*GramVectors], data(w[i*cols+lo:]), stride, n, x, cols*8)
+		}
+		for ; i < rows; i++ {
+			// A row that is left over takes the place of three.
+			clear(spare)
+			ops.gramDots(&spare[0], data(w[i*cols+lo:]), 0, n, x, cols*8)
+			for k := range GramVectors {
+				y[i*GramVectors+k] += spare[k]
 			}
 		}
 	}
@@ -95,9 +92,7 @@ func gramAdd[T Float](z []float64, w []T, y []float64, rows, cols int) {
 	vec := 0
 	if ops := vector[T](); ops != nil && cols >= lanes {
 		vec = cols &^ (lanes - 1)
-		for k := 0; k < GramVectors; k += gramLanes {
-			ops.gramAdd(&z[k*cols], cols*8, data(w), cols*int(unsafe.Sizeof(w[0])), vec, &y[k], rows)
-		}
+		ops.gramAdd(&z[0], cols*8, data(w), cols*int(unsafe.Sizeof(w[0])), vec, &y[0], rows)
 	}
 	for i := 0; i < rows && vec < cols; i++ {
 		row := w[i*cols+vec : (i+1)*cols]

@@ -2,9 +2,11 @@
 
 #include "textflag.h"
 
-// LD32 widens four float32, LD64 loads four float64; i counts elements.
+// LD32 widens four float32, LD64 loads four float64; the index counts elements.
 #define LD32(off, base, i, y) VCVTPS2PD (4*off)(base)(i*4), y
 #define LD64(off, base, i, y) VMOVUPD (8*off)(base)(i*8), y
+#define AT32(off, base, y) VCVTPS2PD (4*off)(base), y
+#define AT64(off, base, y) VMOVUPD (8*off)(base), y
 
 // One vector of four columns: three rows at SI, R8 and R9 times four vectors at
 // DX, R10, R11 and R12. Sums of row r and vector k are in Y(4r+k).
@@ -68,8 +70,8 @@ loop:                             \
 	CMPQ   AX, CX             \
 	JLT    loop               \
 	ADDSUMS(Y0, Y1, Y2, Y3, 0)    \
-	ADDSUMS(Y4, Y5, Y6, Y7, 64)   \
-	ADDSUMS(Y8, Y9, Y10, Y11, 128) \
+	ADDSUMS(Y4, Y5, Y6, Y7, 32)   \
+	ADDSUMS(Y8, Y9, Y10, Y11, 64) \
 	VZEROUPPER                \
 	RET
 
@@ -93,10 +95,13 @@ TEXT ·gramDots64(SB), NOSPLIT, $0-48
 	MOVQ vstride+40(FP), R10
 	DOTS(LD64)
 
-// One row of eight columns: four factors at DX.
-#define ADDSTEP(LD) \
-	LD(0, SI, AX, Y8)             \
-	LD(4, SI, AX, Y9)             \
+// One row of eight columns at SI, with four factors at DX. What lies BX bytes
+// ahead, in the tile that is multiplied next, is fetched meanwhile: its rows are
+// too short runs for the processor to foresee.
+#define ADDSTEP(AT) \
+	AT(0, SI, Y8)                \
+	AT(4, SI, Y9)                \
+	PREFETCHT1 (SI)(BX*1)         \
 	VBROADCASTSD 0(DX), Y10       \
 	VFMADD231PD  Y8, Y10, Y0      \
 	VFMADD231PD  Y9, Y10, Y1      \
@@ -110,8 +115,10 @@ TEXT ·gramDots64(SB), NOSPLIT, $0-48
 	VFMADD231PD  Y8, Y13, Y6      \
 	VFMADD231PD  Y9, Y13, Y7
 
-#define ADD(LD) \
+#define ADD(AT, SIZE) \
 	LEAQ    (R8)(R8*2), R12    \
+	SHLQ    $5, R13            \
+	ADDQ    R11, R13           \
 	XORQ    AX, AX             \
 columns:                           \
 	VMOVUPD 0(DI), Y0          \
@@ -122,15 +129,14 @@ columns:                           \
 	VMOVUPD 32(DI)(R8*2), Y5   \
 	VMOVUPD 0(DI)(R12*1), Y6   \
 	VMOVUPD 32(DI)(R12*1), Y7  \
-	MOVQ    R9, SI             \
+	LEAQ    (R9)(AX*SIZE), SI  \
 	MOVQ    R11, DX            \
-	MOVQ    R13, BX            \
 rows:                              \
-	ADDSTEP(LD)                \
+	ADDSTEP(AT)               \
 	ADDQ    R10, SI            \
-	ADDQ    $64, DX            \
-	DECQ    BX                 \
-	JNZ     rows               \
+	ADDQ    $32, DX            \
+	CMPQ    DX, R13            \
+	JLT     rows               \
 	VMOVUPD Y0, 0(DI)          \
 	VMOVUPD Y1, 32(DI)         \
 	VMOVUPD Y2, 0(DI)(R8*1)    \
@@ -146,6 +152,9 @@ rows:                              \
 	VZEROUPPER                 \
 	RET
 
+// float32 weights are read where they are stored, so the next tile lies behind
+// this one.
+//
 // func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
 TEXT ·gramAdd32(SB), NOSPLIT, $0-56
 	MOVQ z+0(FP), DI
@@ -155,8 +164,12 @@ TEXT ·gramAdd32(SB), NOSPLIT, $0-56
 	MOVQ n+32(FP), CX
 	MOVQ y+40(FP), R11
 	MOVQ rows+48(FP), R13
-	ADD(LD32)
+	MOVQ R13, BX
+	IMULQ R10, BX
+	ADD(AT32, 4)
 
+// float64 weights are in a buffer, which the next tile will overwrite.
+//
 // func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
 TEXT ·gramAdd64(SB), NOSPLIT, $0-56
 	MOVQ z+0(FP), DI
@@ -166,4 +179,5 @@ TEXT ·gramAdd64(SB), NOSPLIT, $0-56
 	MOVQ n+32(FP), CX
 	MOVQ y+40(FP), R11
 	MOVQ rows+48(FP), R13
-	ADD(LD64)
+	XORQ BX, BX
+	ADD(AT64, 8)

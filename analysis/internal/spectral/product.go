@@ -39,7 +39,7 @@ func newProduct(m Matrix, threads int, e *blas.Engine) *product {
 	return p
 }
 
-// vectors says that package kernel has vector loops. OpenBLAS takes three times
+// vectors says that package kernel has vector loops. OpenBLAS takes several times
 // as long as they do for so few vectors, but less than loops in Go.
 func vectors() bool { return kernel.Vector() != "Go" }
 

@@ -58,7 +58,7 @@ const (
 	block = kernel.GramVectors
 	// most is the size of the basis at which it is condensed, keep the number of
 	// vectors that survive.
-	most, keep = 128, 40
+	most, keep = 128, 32
 	// small is the largest number of columns or rows whose singular values are
 	// computed at once.
 	small = 48
