@@ -17,7 +17,7 @@ func spectralEntries() []*entry {
 		{
 			Info: Info{
 				Name:    "spectral",
-				Formula: "sigma_1(W), the largest singular value; relative error at most 1e-10 (block Lanczos)",
+				Formula: "sigma_1(W), the largest singular value; relative error at most 1e-8 (block Lanczos)",
 				LaTeX:   `\sigma_1(W)`, Source: la, Unit: "norm", Cost: Spectral, Scope: OfLayer,
 			},
 			rows:  []float64{math.Inf(1)},
