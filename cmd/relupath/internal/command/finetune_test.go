@@ -3,7 +3,9 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -40,36 +42,70 @@ func finetuned(t *testing.T, args ...string) *finetuneJSON {
 	return r
 }
 
-// TestFinetunePretrained: training a file of testmodels on lowers its error, the
-// report says so, and the written file has the error that was reported.
+// TestFinetunePretrained: training a file of testmodels, and a published one, on
+// lowers its error, the report says so, and the written file has the error that
+// was reported, in ONNX Runtime too.
 func TestFinetunePretrained(t *testing.T) {
-	mnist := "mnist:" + mnistDir(t)
-	dir := t.TempDir()
-	in, out := filepath.Join(dir, "in.onnx"), filepath.Join(dir, "out.onnx")
-	if err := os.WriteFile(in, testmodels.Bytes("mnist_mlp"), 0o644); err != nil {
+	folder := mnistDir(t)
+	mnist := "mnist:" + folder
+	for _, c := range []struct {
+		name, in, lr string
+	}{
+		{"testmodels", filepath.Join(t.TempDir(), "mnist_mlp.onnx"), "0.01"},
+		{"published", filepath.Join(folder, "..", "..", "models", "NeuralNetworkVerification+Marabou", "resources", "onnx", "mnist2x10.onnx"), "0.02"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.name == "testmodels" {
+				if err := os.WriteFile(c.in, testmodels.Bytes("mnist_mlp"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out := filepath.Join(t.TempDir(), "out.onnx")
+			r := finetuned(t, c.in, "--data", mnist+",limit=20000", "--test", mnist, "-o", out, "--lr", c.lr, "--epochs", "2", "--threads", "2")
+			last := *r.Epochs[len(r.Epochs)-1].TestError
+			t.Logf("test error %.2f %%, then %.2f %%", 100**r.Before.TestError, 100*last)
+			if !(last < *r.Before.TestError) {
+				t.Errorf("error %v before, %v after", *r.Before.TestError, last)
+			}
+			if note := changed(r); !strings.HasPrefix(note, "the test error fell from ") {
+				t.Errorf("the report says %q", note)
+			}
+			var stdout, errs bytes.Buffer
+			if code := Run([]string{"eval", out, "--data", mnist, "--format", "json"}, nil, &stdout, &errs); code != 0 {
+				t.Fatalf("eval: %s", &errs)
+			}
+			var e struct{ Error float64 }
+			if err := json.Unmarshal(stdout.Bytes(), &e); err != nil {
+				t.Fatal(err)
+			}
+			// The evaluator works in double precision: an example on the border may
+			// fall on the other side.
+			if d := math.Abs(e.Error - last); !(d <= 2e-4) {
+				t.Errorf("the written file's error is %v, reported %v", e.Error, last)
+			}
+			if ort, ok := onnxRuntimeError(t, out, folder); ok && !(math.Abs(ort-last) <= 2e-4) {
+				t.Errorf("the written file's error in ONNX Runtime is %v, reported %v", ort, last)
+			}
+		})
+	}
+}
+
+// onnxRuntimeError is a model's error on MNIST by the Python of RELUPATH_PYTHON,
+// where that names one.
+func onnxRuntimeError(t *testing.T, model, folder string) (e float64, ok bool) {
+	t.Helper()
+	python := os.Getenv("RELUPATH_PYTHON")
+	if python == "" {
+		return 0, false
+	}
+	out, err := exec.Command(python, filepath.Join("testdata", "onnxruntime_error.py"), model, folder).Output()
+	if err != nil {
+		t.Fatalf("%s: %v", python, err)
+	}
+	if e, err = strconv.ParseFloat(strings.TrimSpace(string(out)), 64); err != nil {
 		t.Fatal(err)
 	}
-	r := finetuned(t, in, "--data", mnist+",limit=20000", "--test", mnist, "-o", out, "--lr", "0.01", "--epochs", "2", "--threads", "2")
-	last := *r.Epochs[len(r.Epochs)-1].TestError
-	if !(last < *r.Before.TestError) {
-		t.Errorf("error %v before, %v after", *r.Before.TestError, last)
-	}
-	if note := changed(r); !strings.HasPrefix(note, "the test error fell from ") {
-		t.Errorf("the report says %q", note)
-	}
-	var stdout, errs bytes.Buffer
-	if code := Run([]string{"eval", out, "--data", mnist, "--format", "json"}, nil, &stdout, &errs); code != 0 {
-		t.Fatalf("eval: %s", &errs)
-	}
-	var e struct{ Error float64 }
-	if err := json.Unmarshal(stdout.Bytes(), &e); err != nil {
-		t.Fatal(err)
-	}
-	// The evaluator works in double precision: an example on the border may fall
-	// on the other side.
-	if d := e.Error - last; d > 2e-4 || d < -2e-4 {
-		t.Errorf("the written file's error is %v, reported %v", e.Error, last)
-	}
+	return e, true
 }
 
 // TestFinetuneDefaults: with the default settings 784-256-256-10 learns MNIST to
@@ -91,6 +127,8 @@ func TestFinetuneDefaults(t *testing.T) {
 		r := finetuned(t, start, "--data", mnist, "--test", mnist, "-o", start+".out", "--epochs", "5")
 		if e := *r.Epochs[4].TestError; !(e < 0.03) {
 			t.Errorf("%s: test error %v", filepath.Base(start), e)
+		} else if ort, ok := onnxRuntimeError(t, start+".out", mnistDir(t)); ok && !(math.Abs(ort-e) <= 2e-4) {
+			t.Errorf("%s: test error %v in ONNX Runtime, reported %v", filepath.Base(start), ort, e)
 		}
 	}
 }
