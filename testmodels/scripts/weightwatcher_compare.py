@@ -1,12 +1,14 @@
 """Compares relupath with the pip package weightwatcher on what both define.
 
-    python weightwatcher_compare.py RELUPATH MODEL.onnx
+    python weightwatcher_compare.py RELUPATH MODEL.onnx [REPEAT]
 
 RELUPATH is the built binary. The torch model is made of the file's 2-D weights,
 one Linear a layer; weightwatcher analyses it, relupath audits the file, and both
 sets of Frobenius norms, spectral norms and stable ranks are printed with the
 largest relative difference and the times. weightwatcher's time is that of its
-analyze() alone, relupath's that of a whole process. Needs torch, onnx and
+analyze() alone, once, with what of it the singular values took; relupath's is the
+median of REPEAT (default 5) whole processes. Seconds of all processors together
+follow, which other programs disturb less. Needs torch, onnx and
 weightwatcher (0.7 names its columns norm, spectral_norm, stable_rank; where norm
 holds the squared Frobenius norm, its root is taken).
 """
@@ -14,12 +16,15 @@ holds the squared Frobenius norm, its root is taken).
 import json
 import logging
 import math
+import os
+import statistics
 import subprocess
 import sys
 import time
 
 import numpy as np
 import onnx
+import scipy
 import torch
 import weightwatcher
 from onnx import numpy_helper
@@ -40,41 +45,61 @@ def layers(path):
 
 
 def watch(ws):
-    """weightwatcher's (frobenius, spectral, stable rank) of each layer, and seconds."""
+    """weightwatcher's (frobenius, spectral, stable rank) of each layer, the seconds, those of the singular
+    values, and the CPU seconds."""
     seq = []
     for _, w in ws:
         lin = torch.nn.Linear(w.shape[1], w.shape[0], bias=False)
         lin.weight.data = torch.from_numpy(w)
         seq.append(lin)
     watcher = weightwatcher.WeightWatcher(model=torch.nn.Sequential(*seq))
-    start = time.perf_counter()
+    svd_seconds = 0.0
+    svd_vals = weightwatcher.weightwatcher.svd_vals
+
+    def timed(*args, **kwargs):
+        nonlocal svd_seconds
+        start = time.perf_counter()
+        try:
+            return svd_vals(*args, **kwargs)
+        finally:
+            svd_seconds += time.perf_counter() - start
+
+    weightwatcher.weightwatcher.svd_vals = timed
+    start, start_cpu = time.perf_counter(), time.process_time()
     details = watcher.analyze(min_evals=1, randomize=False, mp_fit=False, plot=False)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     by_layer = {}
     for _, row in details.sort_values("layer_id").iterrows():
         spectral, rank = float(row["spectral_norm"]), float(row["stable_rank"])
         by_layer[len(by_layer)] = (float(row["norm"]), spectral, rank)
-    return by_layer, seconds
+    return by_layer, seconds, svd_seconds, cpu
 
 
-def audit(relupath, model):
-    start = time.perf_counter()
-    out = subprocess.run([relupath, "audit", model, "--measures", "frobenius,spectral,stable_rank", "--format", "json"],
-                         check=True, capture_output=True).stdout
-    seconds = time.perf_counter() - start
+def audit(relupath, model, repeat):
+    """relupath's values of each layer, and the median, least and largest seconds, and the
+    median CPU seconds."""
+    seconds, cpu = [], []
+    for _ in range(repeat):
+        start, before = time.perf_counter(), os.times()
+        out = subprocess.run([relupath, "audit", model, "--measures", "frobenius,spectral,stable_rank", "--format", "json"],
+                             check=True, capture_output=True).stdout
+        seconds.append(time.perf_counter() - start)
+        after = os.times()
+        cpu.append(after.children_user + after.children_system - before.children_user - before.children_system)
     found = []
     for layer in json.loads(out)["models"][0]["layers"]:
         v = {m["name"]: m["value"] for m in layer["measures"]}
         found.append((layer["name"], v["frobenius"], v["spectral"], v["stable_rank"]))
-    return found, seconds
+    return found, (statistics.median(seconds), min(seconds), max(seconds), statistics.median(cpu))
 
 
 def main():
     logging.disable(logging.WARNING)
     relupath, model = sys.argv[1:3]
     ws = list(layers(model))
-    ours, t_ours = audit(relupath, model)
-    theirs, t_theirs = watch(ws)
+    repeat = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    ours, (t_ours, least, most, cpu_ours) = audit(relupath, model, repeat)
+    theirs, t_theirs, t_svd, cpu_theirs = watch(ws)
     worst = 0.0
     print(f"{'layer':24} {'measure':12} {'relupath':>22} {'weightwatcher':>22} {'difference':>11}")
     for k, (name, fro, spec, rank) in enumerate(ours):
@@ -90,7 +115,10 @@ def main():
             worst = max(worst, rel)
             print(f"{name:24} {label:12} {a:22.15g} {b:22.15g} {rel:11.2g}")
     print(f"largest relative difference {worst:.2g}")
-    print(f"relupath {t_ours:.3f} s (process), weightwatcher {t_theirs:.3f} s (analyze): {t_theirs / t_ours:.1f} times")
+    print(f"weightwatcher {weightwatcher.__version__}, torch {torch.__version__}, scipy {scipy.__version__}, numpy {np.__version__}")
+    print(f"relupath {t_ours:.3f} s (process, median of {repeat}, {least:.3f} to {most:.3f})")
+    print(f"weightwatcher {t_theirs:.3f} s (analyze), singular values {t_svd:.3f} s of it: {t_theirs / t_ours:.1f} times, {t_svd / t_ours:.1f} times")
+    print(f"CPU: relupath {cpu_ours:.2f} s, weightwatcher {cpu_theirs:.2f} s: {cpu_theirs / cpu_ours:.1f} times")
 
 
 main()
