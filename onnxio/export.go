@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -62,11 +65,11 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 				return err
 			}
 			data := filepath.Join(filepath.Dir(path), filepath.FromSlash(location))
-			if err := m.create(data, opt, p.WriteExternal, &written); err != nil {
+			if err := m.create(data, p.ExternalSize(), opt, p.WriteExternal, &written); err != nil {
 				return err
 			}
 		}
-		return m.create(path, opt, p.WriteTo, &written)
+		return m.create(path, p.Size(), opt, p.WriteTo, &written)
 	})
 	if err != nil {
 		for _, name := range written {
@@ -76,8 +79,8 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 	return err
 }
 
-// create writes one file and notes it in written.
-func (m *Model) create(path string, opt WriteOptions, write func(io.Writer) (int64, error), written *[]string) error {
+// create writes one file, of the given size, and notes it in written.
+func (m *Model) create(path string, size int64, opt WriteOptions, write func(io.Writer) (int64, error), written *[]string) error {
 	if err := m.notSource(path); err != nil {
 		return err
 	}
@@ -87,6 +90,9 @@ func (m *Model) create(path string, opt WriteOptions, write func(io.Writer) (int
 	}
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		*written = append(*written, path)
+		if err := allocate(f, size); err != nil {
+			return errors.Join(fmt.Errorf("onnxio: writing %s: %w", path, err), f.Close())
+		}
 	}
 	if _, err := write(f); err != nil {
 		return errors.Join(fmt.Errorf("onnxio: writing %s: %w", path, err), f.Close())
@@ -290,41 +296,102 @@ func storedType(t dag.DType) wire.DataType {
 	}[t]
 }
 
-// block is how many numbers are encoded at a time.
-const block = 1 << 16
+// block is how many bytes are encoded at a time: two processors hold one each in
+// their second-level caches.
+const block = 1 << 20
 
 // payload streams the values of a Param, so that a rescaled tensor is never
-// there as a whole. One block is encoded while the one before is written.
+// there as a whole. Blocks end at multiples of their size in the file. Two
+// goroutines take turns: one encodes a block while the other writes the one
+// before, each out of the cache of its own processor.
 func payload(p *dag.Param) wire.Payload {
-	return func(w io.Writer) error {
-		var ready, next []byte
-		blocks := (p.Len() + block - 1) / block
-		for k := 0; k <= blocks; k++ {
-			var errs [2]error
-			kernel.Parallel(2, 2, 1, func(part, _ int) {
-				switch {
-				case part == 0 && k > 0:
-					_, errs[0] = w.Write(ready)
-				case part == 1 && k < blocks:
-					next, errs[1] = encode(next[:0], p, k*block)
+	return func(w io.Writer, at int64) error {
+		first := int(at % block)
+		size := p.Len() * p.Type.Size()
+		blocks := (first + size + block - 1) / block
+		inRange := p.Bound(2) < largestOf(p.Type)/2
+		turn := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
+		turn[0] <- struct{}{}
+		stop, stopped := make(chan struct{}), sync.Once{}
+		// The first error and the block that it came from, of each goroutine.
+		var errs [2]error
+		var where [2]int
+		kernel.Parallel(2, 2, 1, func(part, _ int) {
+			done := false
+			// Reading the weights panics when their file was cut off: the other
+			// goroutine is not to wait.
+			defer func() {
+				if !done {
+					stopped.Do(func() { close(stop) })
 				}
-			})
-			if err := cmp.Or(errs[0], errs[1]); err != nil {
-				return err
+			}()
+			var buf []byte
+			for k := part; k < blocks; k += 2 {
+				var raw []byte
+				raw, buf, errs[part] = encode(buf[:0], p, max(k*block-first, 0), min((k+1)*block-first, size), inRange)
+				where[part] = k
+				if errs[part] != nil {
+					return
+				}
+				if !await(turn[part], stop) {
+					return
+				}
+				if _, errs[part] = w.Write(raw); errs[part] != nil {
+					return
+				}
+				turn[1-part] <- struct{}{}
 			}
-			ready, next = next, ready
+			done = true
+		})
+		if errs[1] != nil && where[1] < where[0] {
+			return errs[1]
 		}
-		return nil
+		return cmp.Or(errs[0], errs[1])
 	}
 }
 
-// encode appends the block of values that begins at lo.
-func encode(buf []byte, p *dag.Param, lo int) ([]byte, error) {
-	buf = p.AppendRaw(buf, lo, min(lo+block, p.Len()))
-	if i := notFinite(buf, p.Type); i >= 0 {
-		return buf, fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", lo+i, p.Name, p.Type)
+// await waits for a turn, false when there is to be none. A goroutine that sleeps
+// is woken later than a block takes to write, so it looks again for a while first.
+func await(turn, stop <-chan struct{}) bool {
+	for range 2000 {
+		select {
+		case <-turn:
+			return true
+		case <-stop:
+			return false
+		default:
+			runtime.Gosched()
+		}
 	}
-	return buf, nil
+	select {
+	case <-turn:
+		return true
+	case <-stop:
+		return false
+	}
+}
+
+// encode returns bytes [lo, hi) of the values, which may begin and end within a
+// number, in memory that it appends to buf. inRange says that all are known to be
+// finite.
+func encode(buf []byte, p *dag.Param, lo, hi int, inRange bool) (raw, grown []byte, err error) {
+	size := p.Type.Size()
+	from := lo / size
+	buf = p.AppendRaw(buf, from, (hi+size-1)/size)
+	if inRange {
+		return buf[lo-from*size : hi-from*size], buf, nil
+	}
+	if i := notFinite(buf, p.Type); i >= 0 {
+		return nil, buf, fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", from+i, p.Name, p.Type)
+	}
+	return buf[lo-from*size : hi-from*size], buf, nil
+}
+
+// largestOf is the largest finite number of a type.
+func largestOf(t dag.DType) float64 {
+	return [...]float64{
+		dag.Float32: math.MaxFloat32, dag.Float64: math.MaxFloat64, dag.Float16: 65504, dag.BFloat16: 0x1.fep127,
+	}[t]
 }
 
 // notFinite returns the index of the first number in raw form whose exponent is

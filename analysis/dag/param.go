@@ -388,6 +388,23 @@ func maxAbs[T kernel.Float](w []T, threads int) float64 {
 	return m
 }
 
+// Bound returns a number that no |value| exceeds: MaxAbs, or for a rescaled Param
+// that of the stored tensor times the largest factors, without computing its
+// values. NaN or infinite where nothing is known.
+func (p *Param) Bound(threads int) float64 {
+	s := p.scale
+	if s == nil {
+		return p.MaxAbs(threads)
+	}
+	b := s.base.MaxAbs(threads)
+	for _, c := range [][]float64{s.a, s.b} {
+		if c != nil {
+			b *= maxAbs(c, 1)
+		}
+	}
+	return b * (1 + 0x1p-50) // three roundings
+}
+
 // Finite reports whether every stored value is finite.
 func (p *Param) Finite() bool {
 	x := p.MaxAbs(1)

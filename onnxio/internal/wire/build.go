@@ -162,7 +162,7 @@ func (e *encoder) tensor(r *rope, t *Tensor) {
 	}
 	p := t.payload
 	if p == nil {
-		p = func(w io.Writer) error {
+		p = func(w io.Writer, _ int64) error {
 			b, _, err := t.Bytes()
 			if err == nil {
 				_, err = w.Write(b)

@@ -69,7 +69,7 @@ func (t *Tensor) wantBytes(got, want int) error {
 func (t *Tensor) produced(size int) ([]byte, bool, error) {
 	var b bytes.Buffer
 	b.Grow(size)
-	if err := produce(&b, t.payload, int64(size)); err != nil {
+	if err := produce(&b, 0, t.payload, int64(size)); err != nil {
 		return nil, false, t.fail("%v", err)
 	}
 	return b.Bytes(), false, nil

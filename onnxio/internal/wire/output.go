@@ -28,6 +28,9 @@ func newOutput(w io.Writer) *output {
 	return &output{Writer: bufio.NewWriterSize(t, 1<<18), to: t}
 }
 
+// offset is where the next byte goes.
+func (o *output) offset() int64 { return o.to.n + int64(o.Buffered()) }
+
 // written ends the output: it returns how much was written, and err or what
 // went wrong at the end.
 func (o *output) written(err error) (int64, error) {

@@ -221,6 +221,12 @@ func (p *Patch) RepointInput(n, i int, name string) error {
 	return nil
 }
 
+// Size returns the size of the file that [Patch.WriteTo] writes.
+func (p *Patch) Size() int64 {
+	_, grows := plan(p.splices)
+	return int64(len(p.f.data)) + grows
+}
+
 // WriteTo writes the file with the edits and returns the number of bytes. What
 // is not edited is written from the file as it lies there; new elements come
 // from their payloads. It can be called again.
@@ -228,8 +234,8 @@ func (p *Patch) WriteTo(w io.Writer) (int64, error) {
 	if len(p.external) > 0 && p.location == "" {
 		return 0, p.fail("", "a tensor with external data was edited: a new data file must be named for it")
 	}
-	splices, size := plan(p.splices)
-	size += int64(len(p.f.data))
+	splices, grows := plan(p.splices)
+	size := int64(len(p.f.data)) + grows
 	if size > maxMessage && size > int64(len(p.f.data)) {
 		return 0, p.fail("", "the edited model is larger than 2 GiB, the limit of its format")
 	}

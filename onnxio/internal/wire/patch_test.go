@@ -163,9 +163,9 @@ func TestPatchRefuses(t *testing.T) {
 
 	failure := errors.New("disk on fire")
 	for want, data := range map[string]Payload{
-		`tensor "w": payload wrote 0 bytes, want 4`: func(io.Writer) error { return nil },
+		`tensor "w": payload wrote 0 bytes, want 4`: func(io.Writer, int64) error { return nil },
 		"more than was announced":                   payload32(1, 2),
-		"disk on fire":                              func(io.Writer) error { return failure },
+		"disk on fire":                              func(io.Writer, int64) error { return failure },
 	} {
 		p := NewPatch(file())
 		check(t, p.ReplaceInitializer(0, data))

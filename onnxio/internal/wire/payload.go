@@ -6,21 +6,24 @@ import (
 )
 
 // Payload writes the elements of a tensor in raw form: fixed width, little
-// endian, row-major. It is called once for each time that the file is written.
-type Payload func(w io.Writer) error
+// endian, row-major. at is where they begin in the file, for payloads that write
+// parts which end at round offsets: the operating system keeps those in larger
+// pieces, and writes and maps them faster. It is called once for each time that
+// the file is written.
+type Payload func(w io.Writer, at int64) error
 
 // RawBytes is the Payload of bytes in raw form.
 func RawBytes(b []byte) Payload {
-	return func(w io.Writer) error {
+	return func(w io.Writer, _ int64) error {
 		_, err := w.Write(b)
 		return err
 	}
 }
 
-// produce runs a payload and checks how much it writes.
-func produce(w io.Writer, p Payload, size int64) error {
+// produce runs a payload for offset at and checks how much it writes.
+func produce(w io.Writer, at int64, p Payload, size int64) error {
 	c := &counter{w: w, left: size}
-	if err := p(c); err != nil {
+	if err := p(c, at); err != nil {
 		return err
 	}
 	if c.left != 0 {

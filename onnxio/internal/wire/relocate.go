@@ -127,6 +127,15 @@ func (p *Patch) redirect(r relocation, within []span) {
 	})
 }
 
+// ExternalSize returns the size of the file that [Patch.WriteExternal] writes.
+func (p *Patch) ExternalSize() int64 {
+	if len(p.relocated) == 0 {
+		return 0
+	}
+	last := p.relocated[len(p.relocated)-1]
+	return last.offset + last.size
+}
+
 // WriteExternal writes the data file announced by [Patch.RelocateExternal] and
 // returns the number of bytes.
 func (p *Patch) WriteExternal(w io.Writer) (int64, error) {

@@ -23,12 +23,12 @@ type part struct {
 }
 
 // write writes one part.
-func (p *part) write(w io.Writer) error {
+func (p *part) write(w *output) error {
 	if p.payload == nil {
 		_, err := w.Write(p.bytes)
 		return err
 	}
-	err := produce(w, p.payload, p.size)
+	err := produce(w, w.offset(), p.payload, p.size)
 	if err == nil {
 		return nil
 	}
