@@ -123,16 +123,16 @@ func above32(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floo
 func above64(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floors *float64) int
 
 //go:noescape
-func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
 
 //go:noescape
-func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
 
 //go:noescape
-func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
+func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
 
 //go:noescape
-func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
+func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
 
 //go:noescape
 func dotsAbs32(w unsafe.Pointer, stride, n int, x, sums *float64)

@@ -31,8 +31,12 @@ func Gram[T Float](z, v []float64, w []T, cols int, y []float64) {
 		n := min(step, len(w)/cols*cols)
 		rows := n / cols
 		clear(y[:rows*GramVectors])
-		gramDots(y, w[:n], v, rows, cols)
-		gramAdd(z, w[:n], y, rows, cols)
+		next := 0
+		if len(w) > n {
+			next = rows
+		}
+		gramDots(y, w[:n], v, rows, cols, next)
+		gramAdd(z, w[:n], y, rows, cols, next)
 		w = w[n:]
 	}
 }
@@ -46,12 +50,13 @@ func gramStep(cols int) int {
 	return max(gramRows, min(gramTile/max(cols, 1), gramMost)/gramRows*gramRows)
 }
 
-// gramDots adds the products of rows and vectors to y, rows x GramVectors.
-func gramDots[T Float](y []float64, w []T, v []float64, rows, cols int) {
+// gramDots adds the products of rows and vectors to y, rows x GramVectors. The
+// rows next below are fetched meanwhile: half of each, the other half by gramAdd.
+func gramDots[T Float](y []float64, w []T, v []float64, rows, cols, next int) {
 	vec := 0
 	if ops := vector[T](); ops != nil {
 		vec = cols &^ (lanes - 1)
-		gramDotsVector(ops, y, w, v, rows, cols, vec)
+		gramDotsVector(ops, y, w, v, rows, cols, vec, next)
 	}
 	for i := 0; i < rows && vec < cols; i++ {
 		row := w[i*cols+vec : (i+1)*cols]
@@ -67,19 +72,23 @@ func gramDots[T Float](y []float64, w []T, v []float64, rows, cols int) {
 }
 
 // gramDotsVector is gramDots over the first vec columns, in assembly.
-func gramDotsVector[T Float](ops *vectorOps, y []float64, w []T, v []float64, rows, cols, vec int) {
+func gramDotsVector[T Float](ops *vectorOps, y []float64, w []T, v []float64, rows, cols, vec, next int) {
 	stride := cols * int(unsafe.Sizeof(w[0]))
 	spare := y[rows*GramVectors:][:gramRows*GramVectors]
 	for lo := 0; lo < vec; lo += gramColumns {
 		n, x := min(gramColumns, vec-lo), &v[lo]
+		ahead := 0
+		if 2*lo < vec {
+			ahead = next * stride
+		}
 		i := 0
 		for ; i+gramRows <= rows; i += gramRows {
-			ops.gramDots(&y[i*GramVectors], data(w[i*cols+lo:]), stride, n, x, cols*8)
+			ops.gramDots(&y[i*GramVectors], data(w[i*cols+lo:]), stride, n, x, cols*8, ahead)
 		}
 		for ; i < rows; i++ {
 			// A row that is left over takes the place of three.
 			clear(spare)
-			ops.gramDots(&spare[0], data(w[i*cols+lo:]), 0, n, x, cols*8)
+			ops.gramDots(&spare[0], data(w[i*cols+lo:]), 0, n, x, cols*8, 0)
 			for k := range GramVectors {
 				y[i*GramVectors+k] += spare[k]
 			}
@@ -88,11 +97,17 @@ func gramDotsVector[T Float](ops *vectorOps, y []float64, w []T, v []float64, ro
 }
 
 // gramAdd adds to z_k the sum of the rows times column k of y.
-func gramAdd[T Float](z []float64, w []T, y []float64, rows, cols int) {
+func gramAdd[T Float](z []float64, w []T, y []float64, rows, cols, next int) {
 	vec := 0
 	if ops := vector[T](); ops != nil && cols >= lanes {
 		vec = cols &^ (lanes - 1)
-		ops.gramAdd(&z[0], cols*8, data(w), cols*int(unsafe.Sizeof(w[0])), vec, &y[0], rows)
+		stride := cols * int(unsafe.Sizeof(w[0]))
+		// What the dot products have fetched ends after a run of gramColumns.
+		half := min(vec, (vec/2+gramColumns-1)/gramColumns*gramColumns)
+		ops.gramAdd(&z[0], cols*8, data(w), stride, half, &y[0], rows, 0)
+		if half < vec {
+			ops.gramAdd(&z[half], cols*8, data(w[half:]), stride, vec-half, &y[0], rows, next*stride)
+		}
 	}
 	for i := 0; i < rows && vec < cols; i++ {
 		row := w[i*cols+vec : (i+1)*cols]

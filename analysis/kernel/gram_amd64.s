@@ -42,7 +42,15 @@
 	VADDPD     off(DI), a, a    \
 	VMOVUPD    a, off(DI)
 
-#define DOTS(LD) \
+// FETCH asks for the weights BX bytes behind column AX of the row at base: they
+// belong to the tile that is multiplied next, of which the dot products fetch one
+// half and the additions the other. Its rows are too short runs for the processor
+// to foresee.
+#define FETCH(base, SIZE) \
+	LEAQ       (base)(AX*SIZE), R13 \
+	PREFETCHT1 (R13)(BX*1)
+
+#define DOTS(LD, SIZE) \
 	LEAQ   (SI)(R8*2), R9     \
 	ADDQ   SI, R8             \
 	LEAQ   (DX)(R10*2), R11   \
@@ -66,6 +74,9 @@ loop:                             \
 	DOTSTEP(LD, 4)            \
 	DOTSTEP(LD, 8)            \
 	DOTSTEP(LD, 12)           \
+	FETCH(SI, SIZE)           \
+	FETCH(R8, SIZE)           \
+	FETCH(R9, SIZE)           \
 	ADDQ   $16, AX            \
 	CMPQ   AX, CX             \
 	JLT    loop               \
@@ -75,29 +86,29 @@ loop:                             \
 	VZEROUPPER                \
 	RET
 
-// func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
-TEXT ·gramDots32(SB), NOSPLIT, $0-48
+// func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
+TEXT ·gramDots32(SB), NOSPLIT, $0-56
 	MOVQ y+0(FP), DI
 	MOVQ w+8(FP), SI
 	MOVQ wstride+16(FP), R8
 	MOVQ n+24(FP), CX
 	MOVQ v+32(FP), DX
 	MOVQ vstride+40(FP), R10
-	DOTS(LD32)
+	MOVQ ahead+48(FP), BX
+	DOTS(LD32, 4)
 
-// func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride int)
-TEXT ·gramDots64(SB), NOSPLIT, $0-48
+// func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
+TEXT ·gramDots64(SB), NOSPLIT, $0-56
 	MOVQ y+0(FP), DI
 	MOVQ w+8(FP), SI
 	MOVQ wstride+16(FP), R8
 	MOVQ n+24(FP), CX
 	MOVQ v+32(FP), DX
 	MOVQ vstride+40(FP), R10
-	DOTS(LD64)
+	MOVQ ahead+48(FP), BX
+	DOTS(LD64, 8)
 
-// One row of eight columns at SI, with four factors at DX. What lies BX bytes
-// ahead, in the tile that is multiplied next, is fetched meanwhile: its rows are
-// too short runs for the processor to foresee.
+// One row of eight columns at SI, with four factors at DX.
 #define ADDSTEP(AT) \
 	AT(0, SI, Y8)                \
 	AT(4, SI, Y9)                \
@@ -152,11 +163,8 @@ rows:                              \
 	VZEROUPPER                 \
 	RET
 
-// float32 weights are read where they are stored, so the next tile lies behind
-// this one.
-//
-// func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
-TEXT ·gramAdd32(SB), NOSPLIT, $0-56
+// func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+TEXT ·gramAdd32(SB), NOSPLIT, $0-64
 	MOVQ z+0(FP), DI
 	MOVQ zstride+8(FP), R8
 	MOVQ w+16(FP), R9
@@ -164,14 +172,11 @@ TEXT ·gramAdd32(SB), NOSPLIT, $0-56
 	MOVQ n+32(FP), CX
 	MOVQ y+40(FP), R11
 	MOVQ rows+48(FP), R13
-	MOVQ R13, BX
-	IMULQ R10, BX
+	MOVQ ahead+56(FP), BX
 	ADD(AT32, 4)
 
-// float64 weights are in a buffer, which the next tile will overwrite.
-//
-// func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows int)
-TEXT ·gramAdd64(SB), NOSPLIT, $0-56
+// func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+TEXT ·gramAdd64(SB), NOSPLIT, $0-64
 	MOVQ z+0(FP), DI
 	MOVQ zstride+8(FP), R8
 	MOVQ w+16(FP), R9
@@ -179,5 +184,5 @@ TEXT ·gramAdd64(SB), NOSPLIT, $0-56
 	MOVQ n+32(FP), CX
 	MOVQ y+40(FP), R11
 	MOVQ rows+48(FP), R13
-	XORQ BX, BX
+	MOVQ ahead+56(FP), BX
 	ADD(AT64, 8)
