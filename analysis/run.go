@@ -25,6 +25,8 @@ type entry struct {
 	rows                    []float64
 	groups, columns, orders bool
 	path                    []float64
+	// kappa says that it needs kappa, which wants all values of its order.
+	kappa bool
 	// overMargin says how the measure is reported over the margin too.
 	overMargin overMargin
 	// biased says that biases count under either policy.
@@ -43,6 +45,7 @@ type run struct {
 	layers  []*layer
 	forward *paths.Values
 	orders  []float64 // of the row norms in forward
+	kept    bool      // forward has the values of all nodes
 	ports   []string  // the name of each output element
 	memo    memo
 	// err is the first error; what comes after it is not reported.
@@ -248,10 +251,14 @@ func (r *run) pass(chosen []*entry) {
 			orders = append(orders, r.opt.P...)
 		}
 		orders = append(orders, e.path...)
+		if e.kappa {
+			orders = append(orders, 2)
+			o.Keep = nil
+		}
 	}
 	o.Rows, orders = unique(o.Rows), unique(orders)
 	r.forward = paths.Forward(r.net, orders, o)
-	r.orders = o.Rows
+	r.orders, r.kept = o.Rows, o.Keep == nil
 	for _, i := range r.net.Boundary() {
 		name := ""
 		for _, p := range r.net.Outputs {

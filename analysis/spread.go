@@ -28,7 +28,8 @@ func diagnosticEntries() []*entry {
 				LaTeX:   `\max-\min_{u\to v}\,\ln\kappa_{u\to v}`,
 				Source:  n15b, Unit: "log", Cost: TwoPasses, Scope: OfNet, Policy: true,
 			},
-			net: func(r *run) []Measure { return []Measure{{P: order(2), Value: r.kappaSpread()}} },
+			kappa: true,
+			net:   func(r *run) []Measure { return []Measure{{P: order(2), Value: r.kappaSpread()}} },
 		},
 	}
 }
@@ -36,7 +37,12 @@ func diagnosticEntries() []*entry {
 // kappa is that of p = 2.
 func (r *run) kappa() *paths.Kappa {
 	if r.memo.kappa == nil {
-		r.memo.kappa = paths.NewKappa(r.net, 2, paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads})
+		opt := paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads}
+		if r.kept {
+			r.memo.kappa = r.forward.Kappa(r.path(2), opt)
+		} else {
+			r.memo.kappa = paths.NewKappa(r.net, 2, opt)
+		}
 	}
 	return r.memo.kappa
 }

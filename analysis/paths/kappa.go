@@ -30,8 +30,16 @@ type Kappa struct {
 // Columns and Keep play no part. It panics on an order outside [1, Inf].
 func NewKappa(n *dag.Network, p float64, opt Options) *Kappa {
 	o := Options{Bias: opt.Bias, Threads: opt.Threads}
-	f, b := Forward(n, []float64{p}, o), Backward(n, []float64{p}, o)
-	return &Kappa{P: p, In: f.H[0], Out: b.H[0], net: n}
+	return Forward(n, []float64{p}, o).Kappa(0, opt)
+}
+
+// Kappa runs the backward programme that goes with order k of v, which Forward
+// made with all values kept and the same bias policy. Of opt, Threads alone plays
+// a part.
+func (v *Values) Kappa(k int, opt Options) *Kappa {
+	p := v.P[k]
+	b := Backward(v.net, []float64{p}, Options{Threads: opt.Threads})
+	return &Kappa{P: p, In: v.H[k], Out: b.H[0], net: v.net}
 }
 
 // Live reports whether paths of non-zero product pass through an element:
