@@ -37,7 +37,19 @@ func load() (*Engine, []string) {
 	return nil, tried
 }
 
+// threadTimeout is the variable by which OpenBLAS, when it is loaded, sets for how
+// many cycles, as a power of two, its threads look for work before they sleep.
+const threadTimeout = "OPENBLAS_THREAD_TIMEOUT"
+
+// open loads a library. OpenBLAS's threads would look for work for 2^26 cycles, a
+// fiftieth of a second, and keep the processors that our own loops need between two
+// products; 2^20 cycles span the gaps of a training step.
 func open(name string) (*Engine, error) {
+	if _, set := os.LookupEnv(threadTimeout); !set {
+		if os.Setenv(threadTimeout, "20") == nil {
+			defer os.Unsetenv(threadTimeout)
+		}
+	}
 	lib, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("not found")

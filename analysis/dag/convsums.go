@@ -32,10 +32,20 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 	ws := workspaces.Get().(*workspace)
 	defer workspaces.Put(ws)
 	for g := range c.Groups {
-		m, top, zeros := c.scan(g, sized(&ws.m, n), q.Threads)
-		s.Zeros += zeros
+		var m []float64 // not needed, nor written, for programmes alone
+		var top float64
+		if len(q.Powers)+len(q.columns) > 0 || q.Zeros {
+			var zeros int
+			m, top, zeros = c.scan(g, sized(&ws.m, n), q.Zeros, q.Threads)
+			s.Zeros += zeros
+			c.channels(m, g, q, s)
+		} else {
+			top = c.W.Param.MaxAbs(q.Threads)
+			if !(top <= math.MaxFloat64) {
+				_, top, _ = c.scan(g, sized(&ws.m, n), false, q.Threads)
+			}
+		}
 		s.Weights += n
-		c.channels(m, g, q, s)
 		for i, pr := range q.Forward {
 			newProgramme(c, ws, m, top, pr, g, !c.Transposed, q.Threads).run(s.Forward[i])
 		}
@@ -48,13 +58,13 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 // group returns the weights of one group in float64, in buf: a copy for the
 // reason that evaluator.tiles has one.
 func (c *Conv) group(g int, buf []float64, threads int) []float64 {
-	m, _, _ := c.scan(g, buf, threads)
+	m, _, _ := c.scan(g, buf, false, threads)
 	return m
 }
 
-// scan is group with the largest finite magnitude and the number of zeros, in
-// the same read.
-func (c *Conv) scan(g int, buf []float64, threads int) (m []float64, top float64, zeros int) {
+// scan is group with the largest finite magnitude and, if count is set, the
+// number of zeros, in the same read.
+func (c *Conv) scan(g int, buf []float64, count bool, threads int) (m []float64, top float64, zeros int) {
 	outer, inner, k := c.dims()
 	n := outer * inner * k
 	m = buf[:n]
@@ -69,12 +79,20 @@ func (c *Conv) scan(g int, buf []float64, threads int) (m []float64, top float64
 			} else {
 				kernel.Widen(block, single[at:at+len(block)])
 			}
-			for _, v := range block {
-				if v = math.Abs(v); v > t && v <= math.MaxFloat64 {
-					t = v
+			if x := kernel.MaxAbs(block); x <= math.MaxFloat64 {
+				t = max(t, x)
+			} else {
+				for _, v := range block {
+					if v = math.Abs(v); v > t && v <= math.MaxFloat64 {
+						t = v
+					}
 				}
-				if v == 0 {
-					z++
+			}
+			if count {
+				for _, v := range block {
+					if v == 0 {
+						z++
+					}
 				}
 			}
 		}
@@ -160,7 +178,7 @@ func (c *Conv) channels(m []float64, g int, q *SumRequest, s *Sums) {
 type programme struct {
 	c       *Conv
 	ws      *workspace
-	m       []float64 // weights, outer x (inner*kernel)
+	m       []float64 // weights, outer x (inner*kernel); nil if nobody asked yet
 	w       []float64 // (|m| 2^-we)^p
 	h       []float64 // (H 2^-he)^p of the group's elements
 	hs      []scaled.Num
@@ -174,7 +192,7 @@ type programme struct {
 }
 
 func newProgramme(c *Conv, ws *workspace, m []float64, top float64, pr Path, g int, out bool, threads int) *programme {
-	outer, inner, _ := c.dims()
+	outer, inner, k := c.dims()
 	r := &programme{c: c, ws: ws, m: m, p: pr.P, g: g, out: out, threads: threads}
 	from := inner * Size(c.Window.In)
 	if !out {
@@ -186,15 +204,24 @@ func newProgramme(c *Conv, ws *workspace, m []float64, top float64, pr Path, g i
 	_, e := math.Frexp(top)
 	e = max(-1000, min(e, 1000)) // so that 2^-e is a normal number
 	r.we = int64(e)
-	r.w = sized(&ws.w, len(m))
-	wmin := raise(r.w, m, math.Ldexp(1, -e), r.p, threads)
+	n := outer * inner * k
+	r.w = sized(&ws.w, n)
+	var wmin float64
+	switch f := math.Ldexp(1, -e); {
+	case m != nil:
+		wmin = raise(r.w, m, f, r.p, threads)
+	case c.W.Param.Float64s() != nil:
+		wmin = raise(r.w, c.W.Param.Float64s()[g*n:][:n], f, r.p, threads)
+	default:
+		wmin = raise(r.w, c.W.Param.Float32s()[g*n:][:n], f, r.p, threads)
+	}
 	r.exact = r.ok && wmin*hmin > 1e-290
 	return r
 }
 
 // raise writes (f*|x|)^p (f*|x| for p = Inf) to dst and returns the smallest
 // that is not the power of zero; zero when one underflowed.
-func raise(dst, x []float64, f, p float64, threads int) float64 {
+func raise[T kernel.Float](dst []float64, x []T, f, p float64, threads int) float64 {
 	var all sync.Mutex
 	least := math.Inf(1)
 	kernel.Parallel(len(x), threads, 1<<14, func(lo, hi int) {
@@ -203,7 +230,7 @@ func raise(dst, x []float64, f, p float64, threads int) float64 {
 		switch {
 		case p == 1 || math.IsInf(p, 1):
 			for i, v := range x[lo:hi] {
-				y := math.Abs(v) * f
+				y := math.Abs(float64(v)) * f
 				dst[i] = y
 				if y < m && v != 0 {
 					m = y
@@ -211,7 +238,7 @@ func raise(dst, x []float64, f, p float64, threads int) float64 {
 			}
 		case p == 2:
 			for i, v := range x[lo:hi] {
-				y := v * f
+				y := float64(v) * f
 				y *= y
 				dst[i] = y
 				if y < m && v != 0 {
@@ -220,7 +247,7 @@ func raise(dst, x []float64, f, p float64, threads int) float64 {
 			}
 		default:
 			for i, v := range x[lo:hi] {
-				y := math.Abs(v) * f
+				y := math.Abs(float64(v)) * f
 				if y != 0 {
 					y = power(y, p)
 				}
@@ -241,6 +268,12 @@ func raise(dst, x []float64, f, p float64, threads int) float64 {
 func (r *programme) run(dst []scaled.Num) {
 	outer, inner, _ := r.c.dims()
 	nOut, nIn := Size(r.c.Window.Out()), Size(r.c.Window.In)
+	if r.out && r.exact {
+		if s := r.c.repeated(r.h, inner); s != nil {
+			r.runRepeated(s, dst[r.g*outer*nOut:][:outer*nOut])
+			return
+		}
+	}
 	var sum []float64
 	if r.out {
 		sum = sized(&r.ws.sum, outer*nOut)
@@ -263,10 +296,8 @@ func (r *programme) run(dst []scaled.Num) {
 				all.Lock()
 				slow[e] = acc
 				all.Unlock()
-			case r.p == 2:
-				dst[e] = scaled.New(math.Sqrt(x)).Scale(r.we + r.he)
 			default:
-				dst[e] = scaled.New(x).Root(rootOf(r.p)).Scale(r.we + r.he)
+				dst[e] = r.finish(x)
 			}
 		}
 	})
@@ -276,6 +307,14 @@ func (r *programme) run(dst []scaled.Num) {
 			dst[e] = acc.Norm()
 		}
 	}
+}
+
+// finish takes the root of a sum of which no term underflowed.
+func (r *programme) finish(x float64) scaled.Num {
+	if r.p == 2 {
+		return scaled.New(math.Sqrt(x)).Scale(r.we + r.he)
+	}
+	return scaled.New(x).Root(rootOf(r.p)).Scale(r.we + r.he)
 }
 
 func (r *programme) toOut(sum []float64) {
@@ -345,6 +384,9 @@ func (r *programme) toIn(sum []float64) {
 func (r *programme) slow(acc map[int]*scaled.Accumulator) {
 	outer, inner, kernel := r.c.dims()
 	nOut, nIn := Size(r.c.Window.Out()), Size(r.c.Window.In)
+	if r.m == nil {
+		r.m = r.c.group(r.g, make([]float64, len(r.w)), r.threads)
+	}
 	r.c.Window.Taps(func(o, p, k int) {
 		for a := range outer {
 			for b := range inner {

@@ -1,0 +1,82 @@
+package dag_test
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Path programmes through a convolution equal the definition on single weights
+// where lines of the operand repeat, as they do behind an input of ones.
+func TestConvSumsOfRepeatedLines(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "numbers"), 3))
+		w := dag.Window{}
+		for range rapid.IntRange(1, 3).Draw(t, "dimensions") {
+			kernel, dilation := rapid.IntRange(1, 3).Draw(t, "kernel"), rapid.IntRange(1, 2).Draw(t, "dilation")
+			w.In = append(w.In, rapid.IntRange(6, 9).Draw(t, "in")) // no window exceeds it
+			w.Kernel, w.Dilation = append(w.Kernel, kernel), append(w.Dilation, dilation)
+			w.Stride = append(w.Stride, rapid.IntRange(1, 2).Draw(t, "stride"))
+			w.Before = append(w.Before, rapid.IntRange(-1, 2).Draw(t, "before"))
+			w.After = append(w.After, rapid.IntRange(0, 2).Draw(t, "after"))
+		}
+		groups := rapid.IntRange(1, 2).Draw(t, "groups")
+		c := &dag.Conv{
+			InChannels: groups * rapid.IntRange(1, 2).Draw(t, "in channels"), OutChannels: groups * rapid.IntRange(1, 2).Draw(t, "out channels"),
+			Groups: groups, Window: w, Transposed: rapid.Bool().Draw(t, "transposed"),
+		}
+		shape := append([]int{c.OutChannels, c.InChannels / groups}, w.Kernel...)
+		if c.Transposed {
+			shape[0], shape[1] = c.InChannels, c.OutChannels/groups
+		}
+		weights := make([]float64, dag.Size(shape))
+		for i := range weights {
+			weights[i] = rng.NormFloat64()
+		}
+		c.W.Param = dag.NewParam64("w", shape, weights)
+		l := &dag.Linear{Map: c}
+		in, out := c.In(), c.Out()
+		// Few different numbers, that depend on few different coordinates.
+		lines := func(a dag.Axis, dims []int) []scaled.Num {
+			h := make([]scaled.Num, a.Len())
+			kinds := rapid.IntRange(1, 3).Draw(t, "kinds")
+			for e := range h {
+				at, key := e, uint64(e/a.Inner)
+				for i := len(dims) - 1; i >= 0; i-- {
+					key = 7*key + uint64(min(at%dims[i], kinds))
+					at /= dims[i]
+				}
+				h[e] = scaled.New(1 + float64(key%11))
+			}
+			return h
+		}
+		spatialIn, spatialOut := w.In, w.Out()
+		if c.Transposed {
+			spatialIn, spatialOut = spatialOut, spatialIn
+		}
+		hin, hout := lines(in, spatialIn), lines(out, spatialOut)
+		q := dag.SumRequest{Threads: rapid.IntRange(1, 2).Draw(t, "threads")}
+		orders := []float64{1, 2, 3, math.Inf(1)}
+		for _, p := range orders {
+			q.Forward = append(q.Forward, dag.Path{P: p, H: hin})
+			q.Backward = append(q.Backward, dag.Path{P: p, H: hout})
+		}
+		got := l.Sums(q)
+		for k, p := range orders {
+			fwd, bwd := newNorms(p, out.Len()), newNorms(p, in.Len())
+			l.Elements(func(_, _, o, i int, w float64) {
+				x := new(big.Float).SetPrec(precision).SetFloat64(w)
+				fwd.add(o, new(big.Float).Mul(x, toBig(hin[i])))
+				bwd.add(i, new(big.Float).Mul(x, toBig(hout[o])))
+			})
+			fwd.check(t, "forward", got.Forward[k])
+			bwd.check(t, "backward", got.Backward[k])
+		}
+	})
+}
