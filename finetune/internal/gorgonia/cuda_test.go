@@ -90,16 +90,7 @@ func traffic(t *testing.T, widths ...int) {
 // TestClose: an engine gives back the memory of the device.
 func TestClose(t *testing.T) {
 	cudatest.Read(t)
-	var b dag.Builder
-	b.Output("y", b.Affine("fc", b.Input("x", 2), 2, []float64{1, 2, 3, 4}, nil))
-	net, err := b.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := program.Compile[float32](net, program.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := layer[float32](t, 2, 1, 2, 3, 4)
 	before, err := cuda.Free()
 	if err != nil {
 		t.Fatal(err)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds the emulated libraries: build.sh GORGONIA CUDA OUT, the folders of
-# Gorgonia's sources, of package cuda and of the build.
+# Builds the emulated libraries: build.sh GORGONIA CUDA NVIDIA OUT, the folders of
+# Gorgonia's sources, of package cuda, of NVIDIA's wheels and of the build.
 set -euo pipefail
-gorgonia=$1 cuda=$2 out=$3
+gorgonia=$1 cuda=$2 nvidia=$3 out=$4
 here=$cuda/emulator
 to=$out/emulator
 mkdir -p "$to/obj"
 flags=(-std=c++17 -O2 -ffp-contract=off -fPIC -Wall -I"$here")
 for part in cuda_runtime cuda_nvcc cuda_cccl cublas cudnn; do
-	flags+=(-isystem "$out/root/nvidia/$part/include")
+	flags+=(-isystem "$nvidia/$part/include")
 done
 objects=()
 for ptx in "$cuda"/ptx/*.ptx; do
