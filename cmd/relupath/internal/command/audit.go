@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -106,6 +107,9 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	if _, err := parseShapes(o.shapes); err != nil {
 		return &usageError{fmt.Errorf("--input-shape: %w", err)}
+	}
+	if names := o.unseen(a.format); names != nil {
+		a.warn("measures of single layers, which --per-layer shows: %s", strings.Join(names, ", "))
 	}
 	o.several = len(paths) > 1
 	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
@@ -209,6 +213,21 @@ func (o *auditOptions) known() error {
 		}
 	}
 	return nil
+}
+
+// unseen returns the measures asked for by name that the result in a format will
+// not show, being measures of layers.
+func (o *auditOptions) unseen(format string) []string {
+	if o.perLayer || format == string(render.JSON) || format == string(render.JSONLines) {
+		return nil // JSON has the layers always
+	}
+	var names []string
+	for _, i := range analysis.Registry() {
+		if i.Scope == analysis.OfLayer && slices.Contains(o.measures, i.Name) {
+			names = append(names, i.Name)
+		}
+	}
+	return names
 }
 
 // auditWork measures a list of models.

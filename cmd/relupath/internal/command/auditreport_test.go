@@ -1,14 +1,19 @@
 package command
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/onnxio"
+	"github.com/relupath/relupath/testmodels"
 )
 
 // handMade is an audit of a model with measures of every kind: many outputs,
@@ -78,4 +83,27 @@ func TestAuditOfManyModels(t *testing.T) {
 		r.Models = append(r.Models, handMade(fmt.Sprintf("models/net_%d.onnx", i), 0, float64(i)))
 	}
 	auditGoldens(t, "audit_many", r, false)
+}
+
+// TestUnseenMeasures: a measure of layers that is asked for by name is shown, or
+// the user is told how to see it.
+func TestUnseenMeasures(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "toy.onnx")
+	if err := os.WriteFile(model, testmodels.Bytes("toy"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		flags string
+		told  bool
+	}{{"", true}, {"--format csv", true}, {"--per-layer", false}, {"--format json", false}} {
+		var out, errs bytes.Buffer
+		args := append(strings.Fields("audit "+model+" --measures spectral,path_norm"), strings.Fields(c.flags)...)
+		if code := Run(args, nil, &out, &errs); code != 0 {
+			t.Fatalf("%v: exit code %d: %s", args, code, &errs)
+		}
+		told, shown := strings.Contains(errs.String(), "--per-layer shows: spectral\n"), strings.Contains(out.String(), "spectral")
+		if told != c.told || shown == c.told {
+			t.Errorf("%q: told %v, shown %v\n%s%s", c.flags, told, shown, &errs, &out)
+		}
+	}
 }
