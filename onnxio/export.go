@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -309,7 +308,7 @@ func payload(p *dag.Param) wire.Payload {
 		first := int(at % block)
 		size := p.Len() * p.Type.Size()
 		blocks := (first + size + block - 1) / block
-		inRange := p.Bound(2) < largestOf(p.Type)/2
+		inRange := p.Bound(2) < p.Type.Largest()/2
 		turn := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
 		turn[0] <- struct{}{}
 		stop, stopped := make(chan struct{}), sync.Once{}
@@ -385,13 +384,6 @@ func encode(buf []byte, p *dag.Param, lo, hi int, inRange bool) (raw, grown []by
 		return nil, buf, fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", from+i, p.Name, p.Type)
 	}
 	return buf[lo-from*size : hi-from*size], buf, nil
-}
-
-// largestOf is the largest finite number of a type.
-func largestOf(t dag.DType) float64 {
-	return [...]float64{
-		dag.Float32: math.MaxFloat32, dag.Float64: math.MaxFloat64, dag.Float16: 65504, dag.BFloat16: 0x1.fep127,
-	}[t]
 }
 
 // notFinite returns the index of the first number in raw form whose exponent is

@@ -35,6 +35,11 @@ func (d DType) Epsilon() float64 {
 	return [...]float64{0x1p-23, 0x1p-52, 0x1p-10, 0x1p-7}[d]
 }
 
+// Largest returns the largest finite number of the type.
+func (d DType) Largest() float64 {
+	return [...]float64{math.MaxFloat32, math.MaxFloat64, 65504, 0x1.fep127}[d]
+}
+
 // Storage says how an edited Param can go back to where it was read from.
 type Storage uint8
 

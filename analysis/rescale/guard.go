@@ -72,7 +72,7 @@ func (r *Result) safe() bool {
 		}
 		if ratio := hi / lo; ratio > 1 {
 			for _, p := range params(l) {
-				if !(ratio < rangeOf(p.Type)) || !(ratio*p.MaxAbs(r.opt.Threads) < largestOf(p.Type)) {
+				if !(ratio < rangeOf(p.Type)) || !(ratio*p.MaxAbs(r.opt.Threads) < p.Type.Largest()) {
 					return false
 				}
 			}
@@ -98,19 +98,6 @@ func params(l *dag.Linear) []*dag.Param {
 		}
 	}
 	return out
-}
-
-// largestOf is the largest finite number of a type.
-func largestOf(t dag.DType) float64 {
-	switch t {
-	case dag.Float64:
-		return math.MaxFloat64
-	case dag.Float16:
-		return 65504
-	case dag.BFloat16:
-		return 0x1.fep127
-	}
-	return math.MaxFloat32
 }
 
 // rangeOf is the ratio of factors that leaves weights near 1 far from zero.
