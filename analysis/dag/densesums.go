@@ -45,7 +45,7 @@ func ones(h []scaled.Num) bool {
 	return true
 }
 
-// paths splits path programmes into one series a position.
+// allSeries splits path programmes into one series a position.
 func allSeries(paths []Path, dst [][]scaled.Num, from, to Axis) []*series {
 	var out []*series
 	for k, pr := range paths {
