@@ -18,8 +18,6 @@ func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), 
 		v   T
 		err error
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	var mu sync.Mutex
 	waiting := map[int]result{}
 	next, begun := 0, 0
@@ -30,7 +28,7 @@ func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), 
 			for {
 				mu.Lock()
 				i := begun
-				if i >= n || ctx.Err() != nil {
+				if i >= n || failed != nil || ctx.Err() != nil {
 					mu.Unlock()
 					return
 				}
@@ -47,9 +45,7 @@ func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), 
 						break
 					}
 					delete(waiting, next)
-					if failed = take(next, r.v, r.err); failed != nil {
-						stop(failed)
-					}
+					failed = take(next, r.v, r.err)
 					next++
 				}
 				mu.Unlock()
