@@ -49,6 +49,10 @@ type Options struct {
 	Percentile float64
 	// Seed makes random numbers (of flatness and of the starts of iterations).
 	Seed uint64
+	// WeightsRead is called as soon as no measure needs the weights again, when
+	// measures are still made of their sums. A mapped file can be released then.
+	// Default: nothing.
+	WeightsRead func()
 }
 
 // Labelled is a set of examples with their classes.

@@ -106,6 +106,9 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 		return nil, fmt.Errorf("analysis: %w", err)
 	}
 	r.pass(chosen)
+	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, func(e *entry) bool { return e.Cost != OnePass }) {
+		opt.WeightsRead()
+	}
 	rep := &Report{Paths: paths.Count(n, r.opt.Bias)}
 	rep.Parameters, rep.HiddenUnits, rep.Depth = parameters(n), hiddenUnits(n), depth(n)
 	for _, e := range chosen {

@@ -82,6 +82,11 @@ func Decode(data []byte, opt Options) (*Model, error) {
 // Close unmaps the file. Net must not be used afterwards.
 func (m *Model) Close() error { return m.file.Close() }
 
+// Release says that the weights are not needed soon: the memory to which the
+// file is mapped is given up beside what the caller does next. Net can be used as
+// before.
+func (m *Model) Release() { m.file.Release() }
+
 // Path returns the file that the model was read from, empty for bytes.
 func (m *Model) Path() string { return m.path }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -32,6 +33,8 @@ type File struct {
 	mu       sync.Mutex
 	root     *os.Root
 	external map[string]*externalFile
+	// releasing is the work of Release.
+	releasing sync.WaitGroup
 }
 
 // Options are the circumstances of [Parse].
@@ -149,9 +152,35 @@ func fileError(path string, err error) error {
 	return &Error{File: path, Offset: -1, Msg: err.Error(), cause: err}
 }
 
+// Release tells the operating system that the pages of the file and of its
+// external data are not needed soon, and returns at once. To give up the pages
+// of a large file takes as long as to sum its weights, so that is done beside
+// what the caller does next. Views of tensors stay valid: what is read again is
+// mapped again.
+func (f *File) Release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	mapped := []mmap.MMap{f.mapped}
+	for _, x := range f.external {
+		mapped = append(mapped, x.mapped)
+	}
+	f.releasing.Go(func() {
+		for _, m := range mapped {
+			// In pieces: nothing else can be mapped during a call.
+			for b := range slices.Chunk(m, releasePiece) {
+				release(b)
+			}
+		}
+	})
+}
+
+// releasePiece is a multiple of the size of a page.
+const releasePiece = 4 << 20
+
 // Close unmaps the file and its external data. Views of tensors must not be
 // used afterwards.
 func (f *File) Close() error {
+	f.releasing.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var errs []error
