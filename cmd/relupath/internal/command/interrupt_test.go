@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,8 +18,9 @@ import (
 func interrupted(t *testing.T, stdin io.Reader, args ...string) (stdout string) {
 	t.Helper()
 	// The signal also comes here, so that one sent too early or too late does
-	// not end the test.
-	sink := make(chan os.Signal, 100)
+	// not end the test. Each is waited for before the next, and the last before
+	// the sink is taken away.
+	sink := make(chan os.Signal, 1)
 	signal.Notify(sink, os.Interrupt)
 	defer signal.Stop(sink)
 	self, err := os.FindProcess(os.Getpid())
@@ -26,19 +28,25 @@ func interrupted(t *testing.T, stdin io.Reader, args ...string) (stdout string) 
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
-	go func() {
+	var rain sync.WaitGroup
+	rain.Go(func() {
 		for {
 			select {
 			case <-done:
 				return
 			case <-time.After(5 * time.Millisecond):
-				self.Signal(os.Interrupt)
+				if err := self.Signal(os.Interrupt); err != nil {
+					t.Error(err)
+					return
+				}
+				<-sink
 			}
 		}
-	}()
+	})
 	var out, stderr bytes.Buffer
 	code := Run(args, stdin, &out, &stderr)
 	close(done)
+	rain.Wait()
 	if code != codeInterrupted || !strings.Contains(stderr.String(), "interrupted") {
 		t.Errorf("exit code %d, want %d: %s", code, codeInterrupted, &stderr)
 	}
