@@ -24,7 +24,7 @@ func boundEntries() []*entry {
 			rows: []float64{g.P}, margin: true,
 			net: func(r *run) []Measure {
 				return r.withMargin(func(gamma scaled.Num) []Measure {
-					p := r.product(func(l *layer) scaled.Num { return scaled.Norm(r.rows(l.index, g.P), g.Q) })
+					p := r.product(func(l *layer) scaled.Num { return r.norm(l.index, g) })
 					alpha, d, din, m := r.alpha()
 					x := p.MulFloat(alpha).Div(gamma).MulFloat(math.Pow(m, -1/root))
 					return []Measure{{Value: x, Symbols: symbols(gamma, "alpha", alpha, "d", d, "d_in", din, "m", m, "product", p)}}

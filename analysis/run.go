@@ -57,13 +57,14 @@ type memo struct {
 	gamma    *scaled.Num
 	kappa    *paths.Kappa
 	notes    []string
-	incoming map[rowKey][]scaled.Num
+	norms    map[normKey]scaled.Num
+	groups   map[int][]scaled.Num
 }
 
-// rowKey names the row norms of one node and order.
-type rowKey struct {
+// normKey names the norm of the rows of one node.
+type normKey struct {
 	node int
-	p    float64
+	PQ
 }
 
 // note adds a warning, once.
@@ -295,29 +296,74 @@ func (r *run) rows(node int, p float64) []scaled.Num {
 	return r.forward.Sums[node].Rows[slices.Index(r.orders, p)]
 }
 
-// incoming returns the p-norms of the incoming weights of a linear node's units,
+// norm returns ||W||_{p,q} of a linear node, p within a row and q over rows,
+// biases left out.
+func (r *run) norm(node int, g PQ) scaled.Num {
+	key := normKey{node, g}
+	x, ok := r.memo.norms[key]
+	if !ok {
+		x = scaled.Norm(r.rows(node, g.P), g.Q)
+		if r.memo.norms == nil {
+			r.memo.norms = map[normKey]scaled.Num{}
+		}
+		r.memo.norms[key] = x
+	}
+	return x
+}
+
+// incoming yields the p-norms of the incoming weights of a linear node's units,
 // with biases under IncludeBias. Fixed weights are none.
-func (r *run) incoming(node int, l *dag.Linear, p float64) []scaled.Num {
-	key := rowKey{node, p}
-	if out, ok := r.memo.incoming[key]; ok {
-		return out
-	}
-	var out []scaled.Num
+func (r *run) incoming(node int, l *dag.Linear, p float64) func(yield func(int, scaled.Num) bool) {
+	var rows []scaled.Num
 	if l.Map != nil && l.Free() {
-		out = r.rows(node, p)
-	} else {
-		out = make([]scaled.Num, l.Rows())
+		rows = r.rows(node, p)
 	}
-	if r.opt.Bias == IncludeBias && l.Bias() != nil {
-		out = slices.Clone(out)
-		for i, b := range l.Bias() {
-			out[i] = scaled.Plus(out[i], scaled.New(math.Abs(b)), p)
+	var bias []float64
+	if r.opt.Bias == IncludeBias {
+		bias = l.Bias()
+	}
+	return func(yield func(int, scaled.Num) bool) {
+		for i := range l.Rows() {
+			var x scaled.Num
+			if rows != nil {
+				x = rows[i]
+			}
+			if bias != nil {
+				x = scaled.Plus(x, scaled.New(math.Abs(bias[i])), p)
+			}
+			if !yield(i, x) {
+				return
+			}
 		}
 	}
-	if r.memo.incoming == nil {
-		r.memo.incoming = map[rowKey][]scaled.Num{}
+}
+
+// groupNorms returns, for each of Options.Groups, the (p, q) norm of the incoming
+// weights of a linear node's units.
+func (r *run) groupNorms(node int, l *dag.Linear) []scaled.Num {
+	if out, ok := r.memo.groups[node]; ok {
+		return out
 	}
-	r.memo.incoming[key] = out
+	out := make([]scaled.Num, len(r.opt.Groups))
+	done := make([]bool, len(out))
+	rows := make([]scaled.Num, l.Rows())
+	for k, g := range r.opt.Groups {
+		if done[k] {
+			continue
+		}
+		for i, x := range r.incoming(node, l, g.P) {
+			rows[i] = x
+		}
+		for j := k; j < len(out); j++ {
+			if h := r.opt.Groups[j]; h.P == g.P {
+				out[j], done[j] = scaled.Norm(rows, h.Q), true
+			}
+		}
+	}
+	if r.memo.groups == nil {
+		r.memo.groups = map[int][]scaled.Num{}
+	}
+	r.memo.groups[node] = out
 	return out
 }
 

@@ -81,6 +81,9 @@ func (s *spread) log() float64 {
 func (r *run) balanceSpread() scaled.Num {
 	g := r.net.Groups()
 	in, out := make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
+	// A fresh page that is read before it is written is faulted in twice.
+	clear(in)
+	clear(out)
 	live := lossless(r.net)
 	for nd := range body(r.net) {
 		l, ok := nd.Op.(*dag.Linear)

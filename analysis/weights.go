@@ -27,15 +27,16 @@ func weightEntries() []*entry {
 			groups: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				var out []Measure
-				for _, g := range r.opt.Groups {
-					out = append(out, Measure{P: order(g.P), Q: order(g.Q), Value: r.groupNorm(g)})
+				for k, g := range r.opt.Groups {
+					out = append(out, Measure{P: order(g.P), Q: order(g.Q), Value: r.groupNorm(k)})
 				}
 				return out
 			},
 			layer: func(r *run, l *layer) []Measure {
 				var out []Measure
-				for _, g := range r.opt.Groups {
-					out = append(out, Measure{P: order(g.P), Q: order(g.Q), Value: scaled.Norm(r.incoming(l.index, l.op, g.P), g.Q)})
+				for k, x := range r.groupNorms(l.index, l.op) {
+					g := r.opt.Groups[k]
+					out = append(out, Measure{P: order(g.P), Q: order(g.Q), Value: x})
 				}
 				return out
 			},
@@ -53,7 +54,7 @@ func weightEntries() []*entry {
 				for _, g := range r.opt.Groups {
 					out = append(out, Measure{
 						P: order(g.P), Q: order(g.Q),
-						Value: r.product(func(l *layer) scaled.Num { return scaled.Norm(r.rows(l.index, g.P), g.Q) }),
+						Value: r.product(func(l *layer) scaled.Num { return r.norm(l.index, g) }),
 					})
 				}
 				return out
@@ -138,23 +139,24 @@ func share(part, whole int) scaled.Num {
 	return scaled.New(float64(part) / float64(whole))
 }
 
-// groupNorm is mu_{p,q} of the whole network: over the units of all layers, and
-// over biases that stand alone behind identity edges.
-func (r *run) groupNorm(g PQ) scaled.Num {
+// groupNorm is mu_{p,q} of the whole network, of group k of Options.Groups: over
+// the units of all layers, and over biases that stand alone behind identity
+// edges.
+func (r *run) groupNorm(k int) scaled.Num {
 	var acc scaled.Accumulator
-	acc.Reset(g.Q)
+	acc.Reset(r.opt.Groups[k].Q)
 	for nd := range body(r.net) {
 		if l, ok := nd.Op.(*dag.Linear); ok {
-			acc.Add(scaled.Norm(r.incoming(nd.ID, l, g.P), g.Q))
+			acc.Add(r.groupNorms(nd.ID, l)[k])
 		}
 	}
 	return acc.Norm()
 }
 
-func (r *run) frobenius(l *layer) scaled.Num { return scaled.Norm(r.rows(l.index, 2), 2) }
+func (r *run) frobenius(l *layer) scaled.Num { return r.norm(l.index, PQ{2, 2}) }
 
 func (r *run) maxAbs(l *layer) scaled.Num {
-	return scaled.Norm(r.rows(l.index, math.Inf(1)), math.Inf(1))
+	return r.norm(l.index, PQ{math.Inf(1), math.Inf(1)})
 }
 
 // matrices returns the layers that have a weight matrix: all but constants.

@@ -104,6 +104,7 @@ func (m *matrixSums[T]) run(threads int) int {
 			acc[t] = make([][]float64, len(m.down))
 			for k := range acc[t] {
 				acc[t][k] = make([]float64, m.cols)
+				clear(acc[t][k])
 			}
 			part, rows := make([]float64, len(m.across)*sumRows), make([]kernel.RowPaths, sumRows)
 			usual := m.usual()

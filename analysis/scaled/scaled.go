@@ -162,6 +162,8 @@ func Max(a, b Num) Num {
 // or zero where it is too small.
 func (a Num) Float64() float64 {
 	switch {
+	case a.Exp >= -1021 && a.Exp <= 1023: // exact, and much faster than math.Ldexp
+		return a.Frac * math.Float64frombits(uint64(1023+a.Exp)<<52)
 	case a.Exp > 2000:
 		return math.Copysign(math.Inf(1), a.Frac)
 	case a.Exp < -2000:
@@ -302,13 +304,6 @@ func Shift(v []float64, x []Num, exp int64) bool {
 // infinite. Source: Higham, Accuracy and Stability of Numerical Algorithms,
 // section 27.5 (scaling of the 2-norm).
 func Norm(x []Num, p float64) Num {
-	if math.IsInf(p, 1) {
-		var most Num
-		for _, v := range x {
-			most = Max(most, v.Abs())
-		}
-		return most
-	}
 	exp, finite := int64(math.MinInt64), true
 	for _, v := range x {
 		if v.Frac != 0 && v.Exp > exp {
@@ -316,13 +311,22 @@ func Norm(x []Num, p float64) Num {
 		}
 		finite = finite && v.Frac-v.Frac == 0
 	}
-	if !finite || p > 500 { // 0.5^p must not vanish
+	if !finite || p > 500 && !math.IsInf(p, 1) { // 0.5^p must not vanish
 		var acc Accumulator
 		acc.Reset(p)
 		for _, v := range x {
 			acc.Add(v)
 		}
 		return acc.Norm()
+	}
+	if math.IsInf(p, 1) {
+		var frac float64
+		for _, v := range x {
+			if v.Exp == exp {
+				frac = max(frac, math.Abs(v.Frac))
+			}
+		}
+		return norm(frac, exp)
 	}
 	var sum float64
 	for _, v := range x {
