@@ -36,6 +36,9 @@ type Engine struct {
 	// svd gives singular values of a column-major matrix; nil where the library
 	// has no LAPACK.
 	svd func(m, n int, a []float64) ([]float64, error)
+	// eigen gives eigenvalues, in increasing order, and in place of a symmetric
+	// matrix the eigenvectors as rows; nil where the library has no LAPACK.
+	eigen func(n int, a []float64) ([]float64, error)
 }
 
 // Name says what the engine is, with its version.

@@ -79,5 +79,6 @@ func open(name string) (*Engine, error) {
 		setThreads: func(n int) { setThreads(int32(n)) },
 		threads:    func() int { return int(threads()) },
 		svd:        svdOf(lib),
+		eigen:      eigenOf(lib),
 	}, nil
 }

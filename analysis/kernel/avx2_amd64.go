@@ -15,14 +15,15 @@ func init() {
 	vector32 = &vectorOps{
 		row: row32, rowPaths: rowPaths32, dotAbs: dotAbs32, dotSquares: dotSquares32, dotMax: dotMax32,
 		columnsAbs: columnsAbs32, columnsSquares: columnsSquares32, columnsMax: columnsMax32,
-		scale: scale32, scaleConst: scaleConst32, gramDots: gramDots32, gramAdd: gramAdd32,
+		scale: scale32, scaleConst: scaleConst32, gram: gramOps{gramDots32, gramAdd32},
+		gramNarrow:  &gramOps{gramDotsNarrow, gramAddNarrow},
 		productsAbs: productsAbs32, productsSquares: productsSquares32, productsMax: productsMax32,
 		maxAbs: maxAbs32, above: above32, dotsAbs: dotsAbs32, dotsSquares: dotsSquares32,
 	}
 	vector64 = &vectorOps{
 		row: row64, rowPaths: rowPaths64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
 		columnsAbs: columnsAbs64, columnsSquares: columnsSquares64, columnsMax: columnsMax64,
-		scale: scale64, scaleConst: scaleConst64, gramDots: gramDots64, gramAdd: gramAdd64,
+		scale: scale64, scaleConst: scaleConst64, gram: gramOps{gramDots64, gramAdd64},
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
@@ -123,16 +124,16 @@ func above32(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floo
 func above64(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floors *float64) int
 
 //go:noescape
-func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
+func gramDots32(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 
 //go:noescape
-func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
 
 //go:noescape
-func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
+func gramDots64(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 
 //go:noescape
-func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
 
 //go:noescape
 func dotsAbs32(w unsafe.Pointer, stride, n int, x, sums *float64)
@@ -145,3 +146,9 @@ func dotsSquares32(w unsafe.Pointer, stride, n int, x, sums *float64)
 
 //go:noescape
 func dotsSquares64(w unsafe.Pointer, stride, n int, x, sums *float64)
+
+//go:noescape
+func gramDotsNarrow(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
+
+//go:noescape
+func gramAddNarrow(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)

@@ -80,3 +80,28 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	}
 }
+
+// One product of Gram over 64 MB of weights on two goroutines.
+func BenchmarkGram(b *testing.B) {
+	b.Run("float64", benchGram[float64])
+	b.Run("float32", benchGram[float32])
+}
+
+func benchGram[V Float](b *testing.B) {
+	const n = 4000
+	rng := rand.New(rand.NewPCG(1, 1))
+	w, v := make([]float32, n*n), make([]V, GramVectors*n)
+	for i := range w {
+		w[i] = float32(rng.NormFloat64())
+	}
+	for i := range v {
+		v[i] = V(rng.NormFloat64())
+	}
+	b.ReportAllocs()
+	b.SetBytes(4 * n * n)
+	for b.Loop() {
+		Parallel(n, 2, 4, func(lo, hi int) {
+			Gram(make([]float64, GramVectors*n), v, w[lo*n:hi*n], n, make([]V, GramScratch(n)))
+		})
+	}
+}

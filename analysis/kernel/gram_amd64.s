@@ -86,7 +86,7 @@ loop:                             \
 	VZEROUPPER                \
 	RET
 
-// func gramDots32(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
+// func gramDots32(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 TEXT ·gramDots32(SB), NOSPLIT, $0-56
 	MOVQ y+0(FP), DI
 	MOVQ w+8(FP), SI
@@ -97,7 +97,7 @@ TEXT ·gramDots32(SB), NOSPLIT, $0-56
 	MOVQ ahead+48(FP), BX
 	DOTS(LD32, 4)
 
-// func gramDots64(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
+// func gramDots64(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 TEXT ·gramDots64(SB), NOSPLIT, $0-56
 	MOVQ y+0(FP), DI
 	MOVQ w+8(FP), SI
@@ -163,7 +163,7 @@ rows:                              \
 	VZEROUPPER                 \
 	RET
 
-// func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+// func gramAdd32(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
 TEXT ·gramAdd32(SB), NOSPLIT, $0-64
 	MOVQ z+0(FP), DI
 	MOVQ zstride+8(FP), R8
@@ -175,7 +175,7 @@ TEXT ·gramAdd32(SB), NOSPLIT, $0-64
 	MOVQ ahead+56(FP), BX
 	ADD(AT32, 4)
 
-// func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+// func gramAdd64(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
 TEXT ·gramAdd64(SB), NOSPLIT, $0-64
 	MOVQ z+0(FP), DI
 	MOVQ zstride+8(FP), R8
@@ -186,3 +186,159 @@ TEXT ·gramAdd64(SB), NOSPLIT, $0-64
 	MOVQ rows+48(FP), R13
 	MOVQ ahead+56(FP), BX
 	ADD(AT64, 8)
+
+// The narrow loops multiply and add eight float32 at a time; what they read and
+// where the sums lie is as above.
+#define DOTSTEPNARROW(off) \
+	VMOVUPS     (4*off)(SI)(AX*4), Y12  \
+	VMOVUPS     (4*off)(R8)(AX*4), Y13  \
+	VMOVUPS     (4*off)(R9)(AX*4), Y14  \
+	VMOVUPS     (4*off)(DX)(AX*4), Y15  \
+	VFMADD231PS Y12, Y15, Y0            \
+	VFMADD231PS Y13, Y15, Y4            \
+	VFMADD231PS Y14, Y15, Y8            \
+	VMOVUPS     (4*off)(R10)(AX*4), Y15 \
+	VFMADD231PS Y12, Y15, Y1            \
+	VFMADD231PS Y13, Y15, Y5            \
+	VFMADD231PS Y14, Y15, Y9            \
+	VMOVUPS     (4*off)(R11)(AX*4), Y15 \
+	VFMADD231PS Y12, Y15, Y2            \
+	VFMADD231PS Y13, Y15, Y6            \
+	VFMADD231PS Y14, Y15, Y10           \
+	VMOVUPS     (4*off)(R12)(AX*4), Y15 \
+	VFMADD231PS Y12, Y15, Y3            \
+	VFMADD231PS Y13, Y15, Y7            \
+	VFMADD231PS Y14, Y15, Y11
+
+// ADDSUMSNARROW adds the sums of the lanes of a, b, c and d, whose lower halves
+// are xa and xb for two of them, to four float32 at off into DI.
+#define ADDSUMSNARROW(a, b, c, d, xa, xb, off) \
+	VHADDPS      b, a, a           \
+	VHADDPS      d, c, c           \
+	VHADDPS      c, a, a           \
+	VEXTRACTF128 $1, a, xb         \
+	VADDPS       xb, xa, xa        \
+	VADDPS       off(DI), xa, xa   \
+	VMOVUPS      xa, off(DI)
+
+// func gramDotsNarrow(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
+TEXT ·gramDotsNarrow(SB), NOSPLIT, $0-56
+	MOVQ   y+0(FP), DI
+	MOVQ   w+8(FP), SI
+	MOVQ   wstride+16(FP), R8
+	MOVQ   n+24(FP), CX
+	MOVQ   v+32(FP), DX
+	MOVQ   vstride+40(FP), R10
+	MOVQ   ahead+48(FP), BX
+	LEAQ   (SI)(R8*2), R9
+	ADDQ   SI, R8
+	LEAQ   (DX)(R10*2), R11
+	LEAQ   (R11)(R10*1), R12
+	ADDQ   DX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	XORQ   AX, AX
+
+loop:
+	DOTSTEPNARROW(0)
+	DOTSTEPNARROW(8)
+	FETCH(SI, 4)
+	FETCH(R8, 4)
+	FETCH(R9, 4)
+	ADDQ $16, AX
+	CMPQ AX, CX
+	JLT  loop
+	ADDSUMSNARROW(Y0, Y1, Y2, Y3, X0, X1, 0)
+	ADDSUMSNARROW(Y4, Y5, Y6, Y7, X4, X5, 16)
+	ADDSUMSNARROW(Y8, Y9, Y10, Y11, X8, X9, 32)
+	VZEROUPPER
+	RET
+
+// ADDWIDE adds the eight float32 of y, whose lower half is x, to float64 at
+// 0(base) and 32(base).
+#define ADDWIDE(y, x, base) \
+	VCVTPS2PD    x, Y8             \
+	VEXTRACTF128 $1, y, x          \
+	VCVTPS2PD    x, Y9             \
+	VADDPD       0(base), Y8, Y8   \
+	VADDPD       32(base), Y9, Y9  \
+	VMOVUPD      Y8, 0(base)       \
+	VMOVUPD      Y9, 32(base)
+
+// func gramAddNarrow(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
+TEXT ·gramAddNarrow(SB), NOSPLIT, $0-64
+	MOVQ z+0(FP), DI
+	MOVQ zstride+8(FP), R8
+	MOVQ w+16(FP), R9
+	MOVQ wstride+24(FP), R10
+	MOVQ n+32(FP), CX
+	MOVQ y+40(FP), R11
+	MOVQ rows+48(FP), R13
+	MOVQ ahead+56(FP), BX
+	SHLQ $4, R13
+	ADDQ R11, R13
+	XORQ AX, AX
+
+columns:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	LEAQ   (R9)(AX*4), SI
+	MOVQ   R11, DX
+
+rows:
+	VMOVUPS      0(SI), Y8
+	VMOVUPS      32(SI), Y9
+	PREFETCHT1   (SI)(BX*1)
+	VBROADCASTSS 0(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y8, Y13, Y6
+	VFMADD231PS  Y9, Y13, Y7
+	ADDQ         R10, SI
+	ADDQ         $16, DX
+	CMPQ         DX, R13
+	JLT          rows
+	LEAQ         64(DI), SI
+	ADDWIDE(Y0, X0, DI)
+	ADDWIDE(Y1, X1, SI)
+	LEAQ         (DI)(R8*1), R12
+	LEAQ         64(R12), SI
+	ADDWIDE(Y2, X2, R12)
+	ADDWIDE(Y3, X3, SI)
+	ADDQ         R8, R12
+	LEAQ         64(R12), SI
+	ADDWIDE(Y4, X4, R12)
+	ADDWIDE(Y5, X5, SI)
+	ADDQ         R8, R12
+	LEAQ         64(R12), SI
+	ADDWIDE(Y6, X6, R12)
+	ADDWIDE(Y7, X7, SI)
+	ADDQ         $128, DI
+	ADDQ         $16, AX
+	CMPQ         AX, CX
+	JLT          columns
+	VZEROUPPER
+	RET

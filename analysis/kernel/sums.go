@@ -31,8 +31,9 @@ type vectorOps struct {
 	columnsAbs, columnsSquares, columnsMax func(dst *float64, w unsafe.Pointer, stride, n int, g *float64)
 	scale                                  func(dst, src unsafe.Pointer, c *float64, r float64, n int)
 	scaleConst                             func(dst, src unsafe.Pointer, r float64, n int)
-	gramDots                               func(y *float64, w unsafe.Pointer, wstride, n int, v *float64, vstride, ahead int)
-	gramAdd                                func(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y *float64, rows, ahead int)
+	gram                                   gramOps
+	// gramNarrow is nil where there is none.
+	gramNarrow *gramOps
 
 	productsAbs, productsSquares, productsMax products
 	dotsAbs, dotsSquares                      dots

@@ -1,6 +1,8 @@
 package spectral
 
 import (
+	"sync/atomic"
+
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -10,31 +12,44 @@ import (
 // product multiplies blocks of vectors by A^T A: A is read once, and each of
 // its tiles is used for both factors.
 type product struct {
-	m     Matrix
-	blas  *blas.Engine
-	parts []part
+	m       Matrix
+	blas    *blas.Engine
+	threads int
+	parts   []part
+	// v has the vectors of a product in float32; nil when there are none.
+	v []float32
 }
 
-// part is what a goroutine needs: its share of the result, the products of a
-// tile's rows with the vectors, and the tile.
-type part struct{ z, y, tile []float64 }
+// part is what a share of the rows needs: its share of the result, the products
+// of a tile's rows with the vectors (narrow for those in float32), and the tile.
+type part struct {
+	z, y, tile []float64
+	narrow     []float32
+}
 
 func newProduct(m Matrix, threads int, e *blas.Engine) *product {
-	p := &product{m: m, blas: e}
+	p := &product{m: m, blas: e, threads: max(threads, 1)}
 	if !vectors() {
-		threads = 1 // the library's own
+		p.threads = 1 // the library's own
 	}
-	rows := tileRows(m)
-	p.parts = make([]part, max(1, min(threads, m.Rows/rows)))
+	rows, parts := tileRows(m), 1
+	if p.threads > 1 {
+		// A goroutine that is held up leaves shares to the others.
+		parts = max(1, min(2*p.threads, m.Rows/rows))
+	}
+	p.parts = make([]part, parts)
 	for i := range p.parts {
 		w := &p.parts[i]
-		if i > 0 {
-			w.z = make([]float64, block*m.Cols)
-		}
+		w.z = make([]float64, block*m.Cols)
 		w.y = make([]float64, max(block*rows, kernel.GramScratch(m.Cols)))
-		if m.Single == nil || !vectors() {
+		if !p.inPlace() {
 			w.tile = make([]float64, rows*m.Cols)
+		} else {
+			w.narrow = make([]float32, kernel.GramScratch(m.Cols))
 		}
+	}
+	if p.inPlace() {
+		p.v = make([]float32, block*m.Cols)
 	}
 	return p
 }
@@ -43,32 +58,51 @@ func newProduct(m Matrix, threads int, e *blas.Engine) *product {
 // as long as they do for so few vectors, but less than loops in Go.
 func vectors() bool { return kernel.Vector() != "Go" }
 
+// inPlace says that the matrix is float32 and multiplied where it lies.
+func (p *product) inPlace() bool { return p.m.Single != nil && vectors() }
+
 // tileRows is the number of rows that are multiplied at a time, from the
 // second-level cache the second time; a multiple of the rows that the vector
 // loops take.
 func tileRows(m Matrix) int { return min(m.Rows, max(12, (1<<16)/max(m.Cols, 1)/12*12)) }
 
 // apply sets the first width rows of z to A^T A times those of v. Both are
-// block x columns; what the other rows hold is of no use.
-func (p *product) apply(z, v []float64, width int) {
-	p.parts[0].z = z
-	kernel.Parallel(len(p.parts), len(p.parts), 1, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			from, to := i*p.m.Rows/len(p.parts), (i+1)*p.m.Rows/len(p.parts)
-			p.share(&p.parts[i], v, width, from, to)
+// block x columns; what the other rows hold is of no use. narrow asks for
+// products in float32 of a matrix inPlace.
+func (p *product) apply(z, v []float64, width int, narrow bool) {
+	if narrow {
+		for i, x := range v {
+			p.v[i] = float32(x)
+		}
+	}
+	p.sum(z, width, p.m.Rows, func(w *part, from, to int) { p.share(w, v, width, from, to, narrow) })
+}
+
+// sum splits rows into parts, calls f to add each one's share to its z, and sets
+// the first width rows of z to the sum of these, which depends on the parts alone.
+func (p *product) sum(z []float64, width, rows int, f func(w *part, from, to int)) {
+	var next atomic.Int32
+	kernel.Parallel(p.threads, p.threads, 1, func(_, _ int) {
+		for i := int(next.Add(1)) - 1; i < len(p.parts); i = int(next.Add(1)) - 1 {
+			clear(p.parts[i].z)
+			f(&p.parts[i], i*rows/len(p.parts), (i+1)*rows/len(p.parts))
 		}
 	})
 	n := width * p.m.Cols
+	copy(z[:n], p.parts[0].z)
 	for _, w := range p.parts[1:] {
 		floats.Add(z[:n], w.z[:n])
 	}
 }
 
 // share is apply for rows [from, to).
-func (p *product) share(w *part, v []float64, width, from, to int) {
+func (p *product) share(w *part, v []float64, width, from, to int, narrow bool) {
 	n := p.m.Cols
-	clear(w.z)
-	if p.m.Single != nil && vectors() {
+	switch {
+	case narrow:
+		kernel.Gram(w.z, p.v, p.m.Single[from*n:to*n], n, w.narrow)
+		return
+	case p.inPlace():
 		kernel.Gram(w.z, v, p.m.Single[from*n:to*n], n, w.y)
 		return
 	}
@@ -77,11 +111,35 @@ func (p *product) share(w *part, v []float64, width, from, to int) {
 		hi := min(lo+rows, to)
 		t := w.tile[:(hi-lo)*n]
 		p.m.Read(t, lo, hi)
-		if vectors() {
-			kernel.Gram(w.z, v, t, n, w.y)
-			continue
-		}
-		p.blas.Dgemm(false, true, width, hi-lo, n, 1, v, n, t, n, 0, w.y, hi-lo)
-		p.blas.Dgemm(false, false, width, n, hi-lo, 1, w.y, hi-lo, t, n, 1, w.z, n)
+		p.gram(w, v, t, width)
 	}
+}
+
+// gram adds T^T T v to w.z. Of at most kernel.GramRows rows of T, w.y has T v
+// then, rows x block.
+func (p *product) gram(w *part, v, t []float64, width int) {
+	n := p.m.Cols
+	if vectors() {
+		kernel.Gram(w.z, v, t, n, w.y)
+		return
+	}
+	rows := len(t) / n
+	p.blas.Dgemm(false, true, rows, width, n, 1, t, n, v, n, 0, w.y, block)
+	p.blas.Dgemm(true, false, width, n, rows, 1, w.y, block, t, n, 1, w.z, n)
+}
+
+// project subtracts from the first width rows of z their projections onto the
+// rows of an orthonormal basis, and sets c, basis x block, to the coefficients.
+// scratch is as long as z.
+func (p *product) project(z, basis []float64, width int, c, scratch []float64) {
+	n := p.m.Cols
+	step := min(kernel.GramRows(n), tileRows(p.m))
+	p.sum(scratch, width, len(basis)/n, func(w *part, from, to int) {
+		for lo := from; lo < to; lo += step {
+			hi := min(lo+step, to)
+			p.gram(w, z, basis[lo*n:hi*n], width)
+			copy(c[lo*block:hi*block], w.y)
+		}
+	})
+	floats.Sub(z[:width*n], scratch[:width*n])
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 	"pgregory.net/rapid"
 
@@ -168,9 +169,13 @@ func TestSingle(t *testing.T) {
 	for i := range 12 {
 		cluster[i] = 1 + 1e-5*float64(i)
 	}
+	// Products in float32 would be infinite, or lost.
+	huge, tiny := gaussian(300, 400, rng), gaussian(300, 400, rng)
+	floats.Scale(1e25, huge)
+	floats.Scale(1e-25, tiny)
 	for name, a := range map[string][]float64{
 		"gaussian": gaussian(300, 400, rng), "cluster": planted(300, 400, cluster, rng), "low rank": planted(300, 400, []float64{2, 1}, rng),
-		"zero": make([]float64, 300*400),
+		"zero": make([]float64, 300*400), "huge": huge, "tiny": tiny,
 	} {
 		single := make([]float32, len(a))
 		for i, x := range a {

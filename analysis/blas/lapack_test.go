@@ -1,8 +1,10 @@
 package blas_test
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -43,5 +45,50 @@ func TestSingularValues(t *testing.T) {
 	}
 	if _, err := blas.Find().SingularValues(1, 2, []float64{1, math.NaN()}); err == nil {
 		t.Error("no error for NaN")
+	}
+}
+
+// The vectors are orthonormal and make the matrix again.
+func TestEigen(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	for _, n := range []int{0, 1, 2, 7, 40, 130} {
+		a := make([]float64, n*n)
+		for i := range n {
+			for j := range i + 1 {
+				a[i*n+j] = rng.NormFloat64()
+				a[j*n+i] = a[i*n+j]
+			}
+		}
+		for _, e := range []*blas.Engine{blas.Gonum(), blas.Find()} {
+			v := slices.Clone(a)
+			values, err := e.Eigen(n, v)
+			if err != nil || len(values) != n {
+				t.Fatalf("%s %d: %d values, %v", e.Name(), n, len(values), err)
+			}
+			if !slices.IsSortedFunc(values, func(x, y float64) int { return cmp.Compare(y, x) }) {
+				t.Errorf("%s %d: values rise", e.Name(), n)
+			}
+			for i := range n {
+				for j := range n {
+					var sum, dot float64
+					for k := range n {
+						sum += values[k] * v[k*n+i] * v[k*n+j]
+						dot += v[i*n+k] * v[j*n+k]
+					}
+					if i == j {
+						dot--
+					}
+					// Some n units of the last place of the norm, 2 sqrt(n).
+					if !(math.Abs(sum-a[i*n+j]) <= 1e-12 && math.Abs(dot) <= 1e-13) {
+						t.Fatalf("%s %d: entry (%d, %d) is %v, want %v; dot product off by %v", e.Name(), n, i, j, sum, a[i*n+j], dot)
+					}
+				}
+			}
+		}
+	}
+	for _, e := range []*blas.Engine{blas.Gonum(), blas.Find()} {
+		if _, err := e.Eigen(1, []float64{math.Inf(1)}); err == nil {
+			t.Errorf("%s: no error for Inf", e.Name())
+		}
 	}
 }

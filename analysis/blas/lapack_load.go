@@ -44,3 +44,34 @@ func svdOf(lib uintptr) func(m, n int, a []float64) ([]float64, error) {
 		return s, nil
 	}
 }
+
+// eigenOf returns dsyevd of a library, with vectors, which are rows where the
+// library has columns; nil where the library has no LAPACK.
+func eigenOf(lib uintptr) func(n int, a []float64) ([]float64, error) {
+	p, err := purego.Dlsym(lib, "dsyevd_")
+	if err != nil {
+		return nil
+	}
+	// The last arguments are the hidden lengths of the first two, Fortran strings.
+	var dsyevd func(jobz, uplo *byte, n *int32, a unsafe.Pointer, lda *int32, w, work unsafe.Pointer, lwork *int32,
+		iwork unsafe.Pointer, liwork, info *int32, length1, length2 uintptr)
+	purego.RegisterFunc(&dsyevd, p)
+	return func(n int, a []float64) ([]float64, error) {
+		w := make([]float64, n)
+		job, half, size, info := byte('V'), byte('U'), int32(n), int32(0)
+		call := func(work []float64, lwork int32, iwork []int32, liwork int32) {
+			dsyevd(&job, &half, &size, unsafe.Pointer(unsafe.SliceData(a)), &size, unsafe.Pointer(unsafe.SliceData(w)),
+				unsafe.Pointer(unsafe.SliceData(work)), &lwork, unsafe.Pointer(unsafe.SliceData(iwork)), &liwork, &info, 1, 1)
+		}
+		query, iquery := make([]float64, 1), make([]int32, 1)
+		call(query, -1, iquery, -1)
+		if !(query[0] >= 1 && query[0] <= math.MaxInt32) || iquery[0] < 1 {
+			return nil, fmt.Errorf("blas: dsyevd of %d x %d asks for %v numbers of work space", n, n, query[0])
+		}
+		work, iwork := make([]float64, int(query[0])), make([]int32, iquery[0])
+		if call(work, int32(len(work)), iwork, int32(len(iwork))); info != 0 {
+			return nil, fmt.Errorf("blas: dsyevd of %d x %d: info %d", n, n, info)
+		}
+		return w, nil
+	}
+}

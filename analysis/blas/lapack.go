@@ -1,0 +1,77 @@
+package blas
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// SingularValues returns the singular values of an m x n matrix, row-major, in
+// decreasing order; a is overwritten. It is LAPACK's: of the library that was
+// found where that has dgesdd (OpenBLAS mostly does), else gonum's. Errors are a
+// small multiple of the rounding unit times the largest value. Cost: some
+// 8/3 m n min(m, n) operations. Errors: NaN or Inf in a, no convergence. It
+// panics when a is too short.
+func (e *Engine) SingularValues(m, n int, a []float64) ([]float64, error) {
+	if m == 0 || n == 0 {
+		return nil, nil
+	}
+	check(false, m, n, len(a), n)
+	for i, x := range a[:m*n] {
+		if x-x != 0 {
+			return nil, fmt.Errorf("blas: singular values: entry (%d, %d) is %v", i/n, i%n, x)
+		}
+	}
+	if e.svd != nil && m <= math.MaxInt32 && n <= math.MaxInt32 {
+		// Row-major A is column-major A^T, which has the same values.
+		return e.svd(n, m, a)
+	}
+	var svd mat.SVD
+	if !svd.Factorize(mat.NewDense(m, n, a[:m*n]), mat.SVDNone) {
+		return nil, fmt.Errorf("blas: singular values of %d x %d: no convergence", m, n)
+	}
+	return svd.Values(nil), nil
+}
+
+// Eigen returns the eigenvalues of a symmetric n x n matrix in decreasing order
+// and replaces it by the eigenvectors: row k, of length one, belongs to value k. It
+// is LAPACK's: of the library that was found where that has dsyevd (OpenBLAS mostly
+// does), else gonum's. Errors are a small multiple of the rounding unit times the
+// largest value. Cost: some 9 n^3 operations. Errors: NaN or Inf in a, no
+// convergence. It panics when a is too short.
+func (e *Engine) Eigen(n int, a []float64) ([]float64, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	check(false, n, n, len(a), n)
+	for i, x := range a[:n*n] {
+		if x-x != 0 {
+			return nil, fmt.Errorf("blas: eigenvalues: entry (%d, %d) is %v", i/n, i%n, x)
+		}
+	}
+	var values []float64
+	if e.eigen != nil && n <= math.MaxInt32 {
+		var err error
+		if values, err = e.eigen(n, a); err != nil {
+			return nil, err
+		}
+	} else {
+		var eig mat.EigenSym
+		if !eig.Factorize(mat.NewSymDense(n, slices.Clone(a[:n*n])), true) {
+			return nil, fmt.Errorf("blas: eigenvalues of %d x %d: no convergence", n, n)
+		}
+		values = eig.Values(nil)
+		var q mat.Dense
+		eig.VectorsTo(&q)
+		mat.NewDense(n, n, a[:n*n]).Copy(q.T())
+	}
+	slices.Reverse(values)
+	for lo, hi := 0, n-1; lo < hi; lo, hi = lo+1, hi-1 {
+		for j := range n {
+			a[lo*n+j], a[hi*n+j] = a[hi*n+j], a[lo*n+j]
+		}
+	}
+	return values, nil
+}
