@@ -3,6 +3,8 @@ package dag
 import (
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -93,44 +95,49 @@ func denseSums[T kernel.Float](d *Dense, w []T, q *SumRequest, s *Sums) {
 	s.Zeros += m.run(q.Threads)
 }
 
-// run computes all series and returns the number of zeros.
+// run computes all series and returns the number of zeros. Goroutines take chunks
+// of rows as they are ready for them, so that one that is held up keeps no other
+// waiting; sums are joined in the order of the chunks.
 func (m *matrixSums[T]) run(threads int) int {
-	threads = max(1, min(threads, m.rows))
-	chunk := (m.rows + threads - 1) / threads
-	zero := make([]int, threads)
-	acc := make([][][]float64, threads)
+	chunk := m.chunk()
+	chunks := max(1, (m.rows+chunk-1)/chunk)
+	threads = max(1, min(threads, chunks))
+	usual := m.usual()
+	sums := &columnSums{series: m.down, cols: m.cols, waiting: map[int][][]float64{}}
+	var next, zeros atomic.Int64
 	kernel.Parallel(threads, threads, 1, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			acc[t] = make([][]float64, len(m.down))
-			for k := range acc[t] {
-				acc[t][k] = make([]float64, m.cols)
-				clear(acc[t][k])
+		part, rows := make([]float64, len(m.across)*sumRows), make([]kernel.RowPaths, sumRows)
+		for k := int(next.Add(1)) - 1; k < chunks; k = int(next.Add(1)) - 1 {
+			acc := sums.take()
+			end := min(m.rows, (k+1)*chunk)
+			for i := k * chunk; i < end; i += sumRows {
+				zeros.Add(int64(m.tile(i, min(i+sumRows, end), acc, usual, rows, part)))
 			}
-			part, rows := make([]float64, len(m.across)*sumRows), make([]kernel.RowPaths, sumRows)
-			usual := m.usual()
-			for i := t * chunk; i < min(m.rows, (t+1)*chunk); i += sumRows {
-				zero[t] += m.tile(i, min(i+sumRows, m.rows, (t+1)*chunk), acc[t], usual, rows, part)
-			}
+			sums.give(k, acc)
 		}
 	})
 	for k, s := range m.down {
-		for j := range m.cols {
-			x := acc[0][k][j]
-			for t := 1; t < threads; t++ {
-				x = s.join(x, acc[t][k][j])
+		kernel.Parallel(m.cols, threads, 1<<10, func(lo, hi int) {
+			for j := lo; j < hi; j++ {
+				r, ok := s.finish(sums.total[k][j])
+				if !ok {
+					r = m.column(j, s)
+				}
+				s.dst[s.at(j)] = r
 			}
-			r, ok := s.finish(x)
-			if !ok {
-				r = m.column(j, s)
-			}
-			s.dst[s.at(j)] = r
-		}
+		})
 	}
-	n := 0
-	for _, z := range zero {
-		n += z
-	}
-	return n
+	return int(zeros.Load())
+}
+
+// chunk returns the number of rows that a goroutine takes at a time: whole tiles,
+// few enough that no goroutine waits long for the last one, and enough weights
+// to be worth a list of sums along columns. It depends on the matrix alone, and
+// so do the sums then.
+func (m *matrixSums[T]) chunk() int {
+	const most, least = 64, 1 << 16 // rows, weights
+	n := max(min(m.rows/32, most), least/max(m.cols, 1))
+	return max((n+sumRows-1)/sumRows, 1) * sumRows
 }
 
 // join adds two partial sums.
@@ -262,19 +269,25 @@ func normOf(r *kernel.Row, p float64) float64 {
 	return r.Max
 }
 
-// unit is a list of ones, for the loops that want factors.
-var unit = func() (u [max(sumRows, sumCols)]float64) {
-	for i := range u {
-		u[i] = 1
-	}
-	return u
-}()
+// units are ones for the loops that want factors, unitRow those of a tile's rows.
+var (
+	units = sync.OnceValue(func() []float64 {
+		u := make([]float64, sumCols)
+		for i := range u {
+			u[i] = 1
+		}
+		return u
+	})
+	unitRow = [sumRows]float64{1, 1, 1, 1, 1, 1, 1, 1}
+)
 
 // addRows adds columns [c0, c1) to the sums along rows.
 func addRows[T kernel.Float](dst []float64, w []T, stride int, s *series, c0, c1 int) {
-	g := unit[:c1-c0]
+	var g []float64
 	if s.g != nil {
 		g = s.g[c0:c1]
+	} else {
+		g = units()[:c1-c0]
 	}
 	switch {
 	case s.p == 1:
@@ -296,7 +309,7 @@ func addRows[T kernel.Float](dst []float64, w []T, stride int, s *series, c0, c1
 
 // addColumns adds rows [i0, i1) to the sums along columns.
 func addColumns[T kernel.Float](dst []float64, w []T, stride int, s *series, i0, i1 int) {
-	g := unit[:i1-i0]
+	g := unitRow[:i1-i0]
 	if s.g != nil {
 		g = s.g[i0:i1]
 	}
