@@ -16,6 +16,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/relupath/relupath/finetune/dataset"
 )
@@ -32,7 +33,8 @@ const CheckpointName = "checkpoint.relupath"
 //	sum      4 bytes, CRC-32C of all before it
 const checkpointMagic = "relupck\x01"
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is made when it is wanted: every command starts with what is not.
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 type checkpointHeader struct {
 	// Network, Options and Data tell what the run is of.
@@ -108,7 +110,7 @@ func (c *core[T]) fingerprint() string {
 	fmt.Fprintln(h, c.prog.Net)
 	buf := make([]byte, 0, 1<<16)
 	for _, p := range c.prog.Net.Params() {
-		sum := crc32.New(castagnoli)
+		sum := crc32.New(castagnoli())
 		for lo := 0; lo < p.Len(); lo += 1 << 13 {
 			buf = p.AppendRaw(buf[:0], lo, min(lo+1<<13, p.Len()))
 			sum.Write(buf)
@@ -189,7 +191,7 @@ func (t *Trainer) write(f io.Writer) error {
 	if err != nil {
 		return err
 	}
-	sum := crc32.New(castagnoli)
+	sum := crc32.New(castagnoli())
 	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
 	prefix := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(head)))
 	for _, b := range [][]byte{prefix, head} {
@@ -255,7 +257,7 @@ func (t *Trainer) read(f *os.File) error {
 		return err
 	}
 	buffered := bufio.NewReaderSize(f, 1<<16)
-	r := &summed{buffered, crc32.New(castagnoli)}
+	r := &summed{buffered, crc32.New(castagnoli())}
 	prefix := make([]byte, len(checkpointMagic)+8)
 	if _, err := io.ReadFull(r, prefix); err != nil || !bytes.HasPrefix(prefix, []byte(checkpointMagic[:7])) {
 		return errors.New("it is no checkpoint")

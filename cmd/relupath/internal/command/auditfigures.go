@@ -82,7 +82,7 @@ func auditFigures(r *auditJSON) []render.Figure {
 		}
 		stem, of := "", ""
 		if len(r.Models) > 1 {
-			stem, of = unsafeName.ReplaceAllString(name, "_")+"_", " of "+name
+			stem, of = unsafeName().ReplaceAllString(name, "_")+"_", " of "+name
 		}
 		if f, ok := layerBars(m); ok {
 			out = append(out, render.Figure{

@@ -123,7 +123,7 @@ func studyDocument(r *studyJSON) *render.Document {
 		d.Tables = append(d.Tables, t)
 		stem := ""
 		if len(r.Models) > 1 {
-			stem = unsafeName.ReplaceAllString(name, "_") + "_"
+			stem = unsafeName().ReplaceAllString(name, "_") + "_"
 		}
 		d.Figures = append(d.Figures, render.Figure{
 			Name: stem + "rescalings", Title: "How far each measure moves: " + name,

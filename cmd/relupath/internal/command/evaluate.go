@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -134,7 +135,7 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 }
 
 // unsafeName matches what an output's name may not keep in a file's name.
-var unsafeName = regexp.MustCompile(`[^A-Za-z0-9._-]`)
+var unsafeName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^A-Za-z0-9._-]`) })
 
 // files returns the file of each output, after checking that all may be
 // written.
@@ -150,7 +151,7 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 	var out []string
 	used := map[string]string{}
 	for _, p := range n.Outputs {
-		file := filepath.Join(o.output, unsafeName.ReplaceAllString(p.Name, "_")+".npy")
+		file := filepath.Join(o.output, unsafeName().ReplaceAllString(p.Name, "_")+".npy")
 		if other, ok := used[file]; ok {
 			return nil, fmt.Errorf("outputs %q and %q would both be written to %s", other, p.Name, file)
 		}

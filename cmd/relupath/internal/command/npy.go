@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -20,8 +21,10 @@ type array struct {
 
 // npyHeader matches the three entries of a NumPy header, in the order in which
 // every writer puts them.
-var npyHeader = regexp.MustCompile(
-	`^\{\s*'descr':\s*'([<>|=]?)([a-zA-Z])([0-9]+)',\s*'fortran_order':\s*(True|False),\s*'shape':\s*\(([0-9, ]*)\),?\s*\}\s*$`)
+var npyHeader = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(
+		`^\{\s*'descr':\s*'([<>|=]?)([a-zA-Z])([0-9]+)',\s*'fortran_order':\s*(True|False),\s*'shape':\s*\(([0-9, ]*)\),?\s*\}\s*$`)
+})
 
 // readNPY reads a NumPy file of booleans, whole numbers or reals, of any
 // version. Memory is bounded by the file's size. Errors: what is no such file.
@@ -30,7 +33,7 @@ func readNPY(name string, raw []byte) (*array, error) {
 	if !ok {
 		return nil, invalidf("%s: not a NumPy file (.npy)", name)
 	}
-	m := npyHeader.FindSubmatch(header)
+	m := npyHeader().FindSubmatch(header)
 	if m == nil {
 		return nil, invalidf("%s: NumPy header %.80q: want a plain array of numbers", name, header)
 	}

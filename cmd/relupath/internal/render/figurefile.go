@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -85,7 +86,9 @@ func svgColor(c color.Color) string {
 }
 
 // fontFamily is what the page decides for its figures.
-var fontFamily = regexp.MustCompile(`font-family:[^;]*;font-variant:[^;]*;font-weight:[^;]*;font-style:[^;"]*;?`)
+var fontFamily = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`font-family:[^;]*;font-variant:[^;]*;font-weight:[^;]*;font-style:[^;"]*;?`)
+})
 
 // inline returns the figure as an SVG element for a page, in the page's
 // colours and type, and its width in points.
@@ -101,7 +104,7 @@ func inline(f *Figure) (svg template.HTML, width int, err error) {
 	}
 	_, body, _ := strings.Cut(b.String(), "<svg ")
 	_, body, _ = strings.Cut(body, ">")
-	body = fontFamily.ReplaceAllString(variables.Replace(body), "")
+	body = fontFamily().ReplaceAllString(variables.Replace(body), "")
 	head := fmt.Sprintf(`<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, w, h, template.HTMLEscapeString(f.Title+": "+f.Caption))
 	// The drawing's words were escaped by its canvas.
 	return template.HTML(head + body), int(w), nil //nolint:gosec // see above

@@ -8,12 +8,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed page.html
 var pageSource string
 
-var page = template.Must(template.New("page").Parse(pageSource))
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Parse(pageSource))
+})
 
 type htmlPage struct {
 	Title   string
@@ -71,7 +74,7 @@ func writeHTML(w io.Writer, d *Document) error {
 		}
 		p.Figures = append(p.Figures, htmlFigure{f.Title, f.Caption, svg, template.CSS(fmt.Sprintf("--w:%d", width))})
 	}
-	return page.Execute(w, p)
+	return page().Execute(w, p)
 }
 
 func htmlTableOf(t *Table) htmlTable {
