@@ -16,7 +16,7 @@ type series struct {
 	p   float64
 	hs  []scaled.Num // as given; nil is all ones
 	h   []float64    // over 2^exp
-	g   []float64    // h^p (h for p = Inf), what the loops multiply by
+	g   []float64    // h^p (h itself for p = 1 and Inf), what the loops multiply by
 	exp int64
 	ok  bool // h holds all of hs
 	// fast says that g holds all of hs too.
@@ -29,7 +29,10 @@ func newSeries(p float64, hs, dst []scaled.Num, at func(int) int) *series {
 	s := &series{p: p, hs: hs, ok: true, fast: true, dst: dst, at: at}
 	if !ones(hs) {
 		s.h, s.exp, s.ok = scaled.Common(hs)
-		s.g = make([]float64, len(s.h))
+		s.g = s.h // which are not negative
+		if s.p != 1 && !math.IsInf(s.p, 1) {
+			s.g = make([]float64, len(s.h))
+		}
 		// A factor that lost bits to underflow may meet a large weight.
 		s.fast = raise(s.g, s.h, 1, p, 1) > 1e-290 && s.ok
 	} else {

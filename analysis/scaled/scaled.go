@@ -7,6 +7,7 @@
 package scaled
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 )
@@ -106,6 +107,12 @@ func (a Num) Add(b Num) Num {
 // Cmp returns -1, 0 or 1 as a is less than, equal to or greater than b. A NaN
 // compares greater than everything, so that a maximum keeps it.
 func (a Num) Cmp(b Num) int {
+	if a.Frac > 0 && a.Frac < 1 && b.Frac > 0 && b.Frac < 1 { // most are positive and finite
+		if a.Exp != b.Exp {
+			return cmp.Compare(a.Exp, b.Exp)
+		}
+		return cmp.Compare(a.Frac, b.Frac)
+	}
 	an, bn := math.IsNaN(a.Frac), math.IsNaN(b.Frac)
 	switch {
 	case an && bn:
