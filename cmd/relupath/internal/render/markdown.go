@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
 )
 
 // escapeMarkdown protects a cell's words from the syntax of tables.
@@ -20,6 +24,16 @@ func writeMarkdown(w io.Writer, d *Document) error {
 		if t.Title != "" {
 			fmt.Fprintf(w, "**%s**\n\n", escapeMarkdown(t.Title))
 		}
+		align := t.aligns(t.all())
+		tab := tablewriter.NewTable(w,
+			tablewriter.WithRenderer(renderer.NewMarkdown()),
+			tablewriter.WithHeaderAutoFormat(tw.Off),
+			tablewriter.WithRowAutoFormat(tw.Off),
+			tablewriter.WithHeaderAutoWrap(tw.WrapNone),
+			tablewriter.WithRowAutoWrap(tw.WrapNone),
+			tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+			tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		)
 		g := t.strings(decimal.String, escapeMarkdown)
 		for r, row := range g.rows {
 			for i := range row {
@@ -32,35 +46,15 @@ func writeMarkdown(w io.Writer, d *Document) error {
 				}
 			}
 		}
-		if _, err := io.WriteString(w, g.markdown(t.numbers())); err != nil {
-			return err
+		tab.Header(g.heads)
+		for _, row := range g.rows {
+			if err := tab.Append(row); err != nil {
+				return fmt.Errorf("render: %w", err)
+			}
+		}
+		if err := tab.Render(); err != nil {
+			return fmt.Errorf("render: %w", err)
 		}
 	}
 	return writeNotes(w, d, d.notes("bold", "italic"), escapeMarkdown)
-}
-
-// markdown is the table itself, its columns below each other in the source too.
-func (g grid) markdown(right []bool) string {
-	l := columns{widths: g.widths(), right: right}
-	rule := make([]string, len(right))
-	for k := range rule {
-		dashes := strings.Repeat("-", l.widths[k]+1)
-		rule[k] = ":" + dashes
-		if right[k] {
-			rule[k] = dashes + ":"
-		}
-	}
-	var b strings.Builder
-	line := func(cells []string) {
-		for k, c := range cells {
-			b.WriteString("| " + l.fill(k, c) + " ")
-		}
-		b.WriteString("|\n")
-	}
-	line(g.heads)
-	b.WriteString("|" + strings.Join(rule, "|") + "|\n")
-	for _, row := range g.rows {
-		line(row)
-	}
-	return b.String()
 }

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mattn/go-runewidth"
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
 )
 
 // gap is the space between two columns of a plain table.
@@ -111,9 +114,9 @@ func (t *Table) strings(sci func(decimal) string, escape func(string) string) gr
 func (g grid) widths() []int {
 	w := make([]int, len(g.heads))
 	for i, h := range g.heads {
-		w[i] = runewidth.StringWidth(h)
+		w[i] = twwidth.Width(h)
 		for _, row := range g.rows {
-			w[i] = max(w[i], runewidth.StringWidth(row[i]))
+			w[i] = max(w[i], twwidth.Width(row[i]))
 		}
 	}
 	return w
@@ -189,7 +192,7 @@ func wrap(s string, width int) string {
 	var b strings.Builder
 	at := 0
 	for word := range strings.FieldsSeq(s) {
-		n := runewidth.StringWidth(word)
+		n := twwidth.Width(word)
 		switch {
 		case at == 0:
 		case at+1+n <= width:
@@ -200,7 +203,7 @@ func wrap(s string, width int) string {
 			at = 0
 		}
 		for _, r := range word {
-			w := runewidth.StringWidth(string(r))
+			w := twwidth.Width(string(r))
 			if at > 0 && at+w > width {
 				b.WriteByte('\n')
 				at = 0
@@ -220,81 +223,78 @@ func total(widths, cols []int) int {
 	return s
 }
 
-// plainTable writes some columns of a table; one of words is wrapped where they
-// are too wide together.
 func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) error {
-	widths = slices.Clone(widths)
+	align := t.aligns(cols)
+	padding := make([]tw.Padding, len(cols))
+	limits := tw.NewMapper[int, int]()
 	squeeze := squeezable(t)
-	if over := total(widths, cols) - width; over > 0 && slices.Contains(cols, squeeze) {
-		widths[squeeze] = min(widths[squeeze], max(widths[squeeze]-over, t.least(squeeze)))
-	} else {
-		squeeze = -1
+	over := total(widths, cols) - width
+	narrow := 0
+	for k, i := range cols {
+		pad := gap
+		if k == len(cols)-1 {
+			pad = 0
+		}
+		padding[k] = tw.Padding{Left: tw.Empty, Right: strings.Repeat(" ", pad), Overwrite: true}
+		limits.Set(k, widths[i]+pad)
+		if i == squeeze && over > 0 {
+			narrow = max(widths[i]-over, t.least(i))
+			limits.Set(k, narrow+pad)
+		}
 	}
-	l := columns{widths: pick(widths, cols), right: pick(t.numbers(), cols)}
 	var b strings.Builder
+	tab := tablewriter.NewTable(&b,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone,
+			Symbols: tw.NewSymbols(tw.StyleLight),
+			Settings: tw.Settings{
+				Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off},
+				Lines:      tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: onIf(!t.headless())},
+			},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithRowAutoFormat(tw.Off),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithTrimSpace(tw.Off),
+		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
+		tablewriter.WithHeaderPaddingPerColumn(padding),
+		tablewriter.WithRowPaddingPerColumn(padding),
+		tablewriter.WithColumnWidths(limits),
+	)
 	if !t.headless() {
-		l.line(&b, pick(g.heads, cols))
-		b.WriteString(strings.Repeat("─", total(widths, cols)) + "\n")
+		tab.Header(pick(g.heads, cols))
 	}
 	for _, row := range g.rows {
-		row = pick(row, cols)
-		if k := slices.Index(cols, squeeze); k >= 0 {
-			row[k] = wrap(row[k], l.widths[k])
+		if narrow > 0 {
+			row = slices.Clone(row)
+			row[squeeze] = wrap(row[squeeze], narrow)
 		}
-		l.row(&b, row)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-// columns sets cells below each other.
-type columns struct {
-	widths []int
-	right  []bool
-}
-
-// row writes cells, some of several lines.
-func (l *columns) row(b *strings.Builder, cells []string) {
-	for more := true; more; {
-		more = false
-		first := make([]string, len(cells))
-		for k, c := range cells {
-			var rest bool
-			first[k], cells[k], rest = strings.Cut(c, "\n")
-			more = more || rest
+		if err := tab.Append(pick(row, cols)); err != nil {
+			return fmt.Errorf("render: %w", err)
 		}
-		l.line(b, first)
 	}
-}
-
-// line writes cells of one line each, without spaces at its end.
-func (l *columns) line(b *strings.Builder, cells []string) {
-	var line strings.Builder
-	for k, c := range cells {
-		if k > 0 {
-			line.WriteString(strings.Repeat(" ", gap))
+	if err := tab.Render(); err != nil {
+		return fmt.Errorf("render: %w", err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
 		}
-		line.WriteString(l.fill(k, c))
 	}
-	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	return nil
 }
 
-// fill gives the cell of a column the column's width.
-func (l *columns) fill(k int, cell string) string {
-	space := strings.Repeat(" ", max(0, l.widths[k]-runewidth.StringWidth(cell)))
-	if l.right[k] {
-		return space + cell
+// aligns returns how each of some columns is aligned.
+func (t *Table) aligns(cols []int) []tw.Align {
+	align := make([]tw.Align, len(cols))
+	for k, i := range cols {
+		align[k] = tw.AlignLeft
+		if t.rightAligned(i) {
+			align[k] = tw.AlignRight
+		}
 	}
-	return cell + space
-}
-
-// numbers tells which columns hold numbers, which are aligned right.
-func (t *Table) numbers() []bool {
-	out := make([]bool, len(t.Columns))
-	for i := range out {
-		out[i] = t.rightAligned(i)
-	}
-	return out
+	return align
 }
 
 // all returns the indices of every column.
@@ -306,8 +306,15 @@ func (t *Table) all() []int {
 	return out
 }
 
-func pick[T any](s []T, cols []int) []T {
-	out := make([]T, len(cols))
+func onIf(b bool) tw.State { //nolint:revive // turns a condition into the library's switch
+	if b {
+		return tw.On
+	}
+	return tw.Off
+}
+
+func pick(s []string, cols []int) []string {
+	out := make([]string, len(cols))
 	for k, i := range cols {
 		out[k] = s[i]
 	}
