@@ -72,6 +72,19 @@ func TestPowAndLogs(t *testing.T) {
 	}
 }
 
+// Float64 rounds as math.Ldexp at both ends of the range and scales exactly
+// between.
+func TestFloat64(t *testing.T) {
+	for _, f := range []float64{0.5, -0.75, 1 - 0x1p-53, 0, math.NaN(), math.Inf(1), math.Inf(-1)} {
+		for e := int64(-1100); e <= 1100; e++ {
+			got, want := Num{f, e}.Float64(), math.Ldexp(f, int(e))
+			if got != want && !math.IsNaN(f) || math.IsNaN(got) != math.IsNaN(f) {
+				t.Errorf("%v * 2^%d = %v, want %v", f, e, got, want)
+			}
+		}
+	}
+}
+
 func TestNorm(t *testing.T) {
 	for _, p := range []float64{1, 1.5, 2, 16, math.Inf(1)} {
 		for _, shift := range []int64{0, 5000, -5000} {
@@ -86,8 +99,13 @@ func TestNorm(t *testing.T) {
 			}
 		}
 	}
-	if got := Norm([]Num{New(1), New(math.NaN()), New(2)}, 2); got.IsFinite() {
-		t.Errorf("Norm with a NaN = %v", got)
+	for _, p := range []float64{1, 2, math.Inf(1)} {
+		if got := Norm([]Num{New(1), New(math.NaN()), New(math.Inf(1))}, p); !math.IsNaN(got.Frac) {
+			t.Errorf("Norm p=%g with a NaN = %v", p, got)
+		}
+		if got := Norm([]Num{New(1), New(math.Inf(-1)), New(2)}, p); !math.IsInf(got.Frac, 1) {
+			t.Errorf("Norm p=%g with an infinity = %v", p, got)
+		}
 	}
 	if got := Norm(nil, 2); !got.IsZero() {
 		t.Errorf("Norm of nothing = %v", got)
