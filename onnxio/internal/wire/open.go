@@ -155,8 +155,8 @@ func fileError(path string, err error) error {
 // Release tells the operating system that the pages of the file and of its
 // external data are not needed soon, and returns at once. To give up the pages
 // of a large file takes a seventh of the time in which its weights are summed,
-// so that is done beside what the caller does next. Views of tensors stay valid: what is read again is
-// mapped again.
+// so that is done beside what the caller does next. Views of tensors stay valid:
+// what is read again is mapped again.
 func (f *File) Release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
