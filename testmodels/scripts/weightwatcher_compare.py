@@ -1,6 +1,9 @@
 """Compares relupath with the pip package weightwatcher on what both define.
 
     python weightwatcher_compare.py RELUPATH MODEL.onnx [REPEAT]
+    python weightwatcher_compare.py MODEL.onnx
+
+The second form is weightwatcher alone, to be timed as a whole process.
 
 RELUPATH is the built binary. The torch model is made of the file's 2-D weights,
 one Linear a layer; weightwatcher analyses it, relupath audits the file, and both
@@ -95,6 +98,9 @@ def audit(relupath, model, repeat):
 
 def main():
     logging.disable(logging.WARNING)
+    if len(sys.argv) == 2:
+        print(watch(list(layers(sys.argv[1])))[0])
+        return
     relupath, model = sys.argv[1:3]
     ws = list(layers(model))
     repeat = int(sys.argv[3]) if len(sys.argv) > 3 else 5
