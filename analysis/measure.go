@@ -49,9 +49,10 @@ type Options struct {
 	Percentile float64
 	// Seed makes random numbers (of flatness and of the starts of iterations).
 	Seed uint64
-	// WeightsRead is called as soon as no measure needs the weights again, when
-	// measures are still made of their sums. A mapped file can be released then.
-	// Default: nothing.
+	// WeightsRead is called after the one pass over the weights when what is asked
+	// for usually needs no other: the pages of a mapped file can be given up beside
+	// the rest of the work. The weights must stay readable, for a network with dead
+	// units or NaN is read again. Default: nothing.
 	WeightsRead func()
 }
 

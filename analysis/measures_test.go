@@ -384,6 +384,29 @@ func TestFastNeedsOnePass(t *testing.T) {
 // One linear unit that is right by f = w x, w = x = 1: noise sigma flips the
 // sign of half the examples when it is large; the error e = P(z < -1/sigma) =
 // 0.1 at sigma = 1/1.2816, where the draws are many.
+// WeightsRead is for what needs no second read alone.
+func TestWeightsRead(t *testing.T) {
+	n := mlp(t, 2, [][]float64{{1, 2, 3, 4}, {5, 6}}, nil)
+	data := &analysis.Labelled{Inputs: [][]float64{{1, 2}}, Batch: 1, Labels: []int{0}}
+	for _, c := range []struct {
+		opt  analysis.Options
+		want int
+	}{
+		{analysis.Options{}, 1},
+		{analysis.Options{Names: []string{"path_norm"}}, 1},
+		{analysis.Options{Data: data}, 0},
+		{analysis.Options{Reference: n}, 0},
+		{analysis.Options{Names: []string{"fast", "spectral"}}, 0},
+	} {
+		calls := 0
+		c.opt.WeightsRead = func() { calls++ }
+		measure(t, n, c.opt)
+		if calls != c.want {
+			t.Errorf("%+v: %d calls, want %d", c.opt, calls, c.want)
+		}
+	}
+}
+
 func TestFlatness(t *testing.T) {
 	const units = 600
 	// Every class pair is an example of its own: the noise on each is

@@ -35,6 +35,9 @@ type entry struct {
 	margin bool
 }
 
+// readsAgain reports whether the measure reads weights after the first pass.
+func (e *entry) readsAgain() bool { return e.Cost != OnePass || e.Needs != 0 }
+
 // run is one call of Measures: what is shared between measures is computed
 // once, when it is first asked for.
 type run struct {
@@ -107,7 +110,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 		return nil, fmt.Errorf("analysis: %w", err)
 	}
 	r.pass(chosen)
-	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, func(e *entry) bool { return e.Cost != OnePass }) {
+	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, (*entry).readsAgain) {
 		opt.WeightsRead()
 	}
 	rep := &Report{Paths: paths.Count(n, r.opt.Bias)}

@@ -2,7 +2,9 @@ package dag
 
 import "sync"
 
-// columnSums gathers the sums along columns of chunks of rows.
+// columnSums gathers the sums along columns of chunks of rows. While a goroutine is
+// held up, each chunk that others finish meanwhile keeps a list of cols numbers a
+// series.
 type columnSums struct {
 	series []*series
 	cols   int
@@ -39,19 +41,19 @@ func (c *columnSums) give(k int, acc [][]float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting[k] = acc
-	for acc, ok := c.waiting[c.done]; ok; acc, ok = c.waiting[c.done] {
+	for first, ok := c.waiting[c.done]; ok; first, ok = c.waiting[c.done] {
 		delete(c.waiting, c.done)
 		c.done++
 		if c.total == nil {
-			c.total = acc
+			c.total = first
 			continue
 		}
 		for i, s := range c.series {
-			sum, x := c.total[i], acc[i][:c.cols]
+			sum, x := c.total[i], first[i][:c.cols]
 			for j := range sum {
 				sum[j] = s.join(sum[j], x[j])
 			}
 		}
-		c.free = append(c.free, acc)
+		c.free = append(c.free, first)
 	}
 }

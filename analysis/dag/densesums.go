@@ -108,7 +108,7 @@ func (m *matrixSums[T]) run(threads int) int {
 	usual := m.usual()
 	sums := &columnSums{series: m.down, cols: m.cols, waiting: map[int][][]float64{}}
 	var next, zeros atomic.Int64
-	kernel.Parallel(threads, threads, 1, func(lo, hi int) {
+	kernel.Parallel(threads, threads, 1, func(_, _ int) {
 		part, rows := make([]float64, len(m.across)*sumRows), make([]kernel.RowPaths, sumRows)
 		for k := int(next.Add(1)) - 1; k < chunks; k = int(next.Add(1)) - 1 {
 			acc := sums.take()
@@ -272,25 +272,20 @@ func normOf(r *kernel.Row, p float64) float64 {
 	return r.Max
 }
 
-// units are ones for the loops that want factors, unitRow those of a tile's rows.
-var (
-	units = sync.OnceValue(func() []float64 {
-		u := make([]float64, sumCols)
-		for i := range u {
-			u[i] = 1
-		}
-		return u
-	})
-	unitRow = [sumRows]float64{1, 1, 1, 1, 1, 1, 1, 1}
-)
+// units are ones, for the loops that want factors.
+var units = sync.OnceValue(func() []float64 {
+	u := make([]float64, max(sumRows, sumCols))
+	for i := range u {
+		u[i] = 1
+	}
+	return u
+})
 
 // addRows adds columns [c0, c1) to the sums along rows.
 func addRows[T kernel.Float](dst []float64, w []T, stride int, s *series, c0, c1 int) {
-	var g []float64
+	g := units()[:c1-c0]
 	if s.g != nil {
 		g = s.g[c0:c1]
-	} else {
-		g = units()[:c1-c0]
 	}
 	switch {
 	case s.p == 1:
@@ -312,7 +307,7 @@ func addRows[T kernel.Float](dst []float64, w []T, stride int, s *series, c0, c1
 
 // addColumns adds rows [i0, i1) to the sums along columns.
 func addColumns[T kernel.Float](dst []float64, w []T, stride int, s *series, i0, i1 int) {
-	g := unitRow[:i1-i0]
+	g := units()[:i1-i0]
 	if s.g != nil {
 		g = s.g[i0:i1]
 	}

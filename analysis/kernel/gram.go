@@ -22,12 +22,12 @@ const (
 // elements. NaN or infinite weights make all that they reach NaN or infinite.
 // Cost: 16 operations a weight.
 //
-// With vectors of float64 products and sums are float64. With vectors of float32
-// products, and sums over the columns and over the rows of a tile, are float32:
-// the weights should be, too. That takes half the time and gives
-// W^T W v_k within (cols + 96 + 8) 2^-24 |W|^T |W| |v_k|, and of weights whose
-// signs vary within some 1e-7 of its length, where no product is out of the range
-// of float32.
+// With vectors of float64, products and sums are float64. With vectors of float32,
+// products are float32, and so are their sums over the columns and over the rows of
+// a tile; only float32 weights have a fast loop for that. It takes half the time and
+// is off by at most (cols + 96 + 8) 2^-24 |W|^T |W| |v_k|, where no product leaves
+// the range of float32. Rounding that cancels, as it mostly does, leaves some 1e-7 of
+// the length of W^T W v_k.
 func Gram[T, V Float](z []float64, v []V, w []T, cols int, y []V) {
 	if cols == 0 {
 		return

@@ -66,7 +66,7 @@ const (
 	// 1e-7 of the largest, stop to help; the square of the matrix's norm must lie
 	// between narrowLeast and its inverse, so that they keep their range. After
 	// mostRefined refinements products are float64.
-	narrowGoal, narrowLeast, mostRefined = 3e-7, 1e-20, 3
+	narrowGoal, narrowLeast, mostRefined = 3e-7, 1e-20, 2
 	// epsilon is the spacing of float64 at 1.
 	epsilon = 0x1p-52
 )
@@ -257,7 +257,15 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 			return res, nil
 		}
 		res, width = l.refine(theta, vec)
-		if res.Bound <= l.opt.Tolerance || width == 0 || l.reads >= mostReads {
+		// Of a matrix of low rank all that is left may lie in the basis: the next
+		// Ritz vectors have it.
+		for width == 0 && res.Bound > l.opt.Tolerance && l.reads < mostReads {
+			if theta, vec, err = l.ritz(); err != nil {
+				return Result{}, fmt.Errorf("spectral norm: %w", err)
+			}
+			res, width = l.refine(theta, vec)
+		}
+		if res.Bound <= l.opt.Tolerance || l.reads >= mostReads {
 			return res, nil
 		}
 		look, last = l.reads+1, Result{}

@@ -190,6 +190,29 @@ func TestSingle(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %v", name, got, err, want)
 		}
 	}
+	// All that float32 leaves of a product may lie in the basis.
+	for rank := 1; rank <= 5; rank++ {
+		for range 10 {
+			rows, cols := small+1+rng.IntN(120), small+1+rng.IntN(120)
+			sigma := make([]float64, rank)
+			for i := range sigma {
+				sigma[i] = 1 + rng.ExpFloat64()
+			}
+			a := planted(rows, cols, sigma, rng)
+			single := make([]float32, len(a))
+			for i, x := range a {
+				single[i] = float32(x)
+				a[i] = float64(single[i])
+			}
+			m := dense(rows, cols, a)
+			m.Single = single
+			got, err := Norm(context.Background(), m, Options{})
+			want := Values(m, blas.Gonum())[0]
+			if err != nil || !(math.Abs(got.Sigma-want) <= 1e-10*want) || !(got.Bound <= 1e-8) {
+				t.Errorf("rank %d, %d x %d: %+v, %v, want %v", rank, rows, cols, got, err, want)
+			}
+		}
+	}
 	bad := gaussian(300, 400, rng)
 	m := dense(300, 400, bad)
 	m.Single = make([]float32, len(bad))

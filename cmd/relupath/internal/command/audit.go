@@ -265,7 +265,9 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 				return err
 			}
 		}
-		opt.WeightsRead = m.Release
+		if !w.drawn() {
+			opt.WeightsRead = m.Release
+		}
 		r, err := analysis.Measures(ctx, m.Net, opt)
 		if err != nil {
 			return err
