@@ -2,34 +2,47 @@
 
 #include "textflag.h"
 
-// LD32 widens four float32, LD64 loads four float64; the index counts elements.
+// LD32 widens four float32, LD64 loads four float64, LDS eight float32; the index
+// counts elements.
 #define LD32(off, base, i, y) VCVTPS2PD (4*off)(base)(i*4), y
 #define LD64(off, base, i, y) VMOVUPD (8*off)(base)(i*8), y
+#define LDS(off, base, i, y) VMOVUPS (4*off)(base)(i*4), y
 #define AT32(off, base, y) VCVTPS2PD (4*off)(base), y
 #define AT64(off, base, y) VMOVUPD (8*off)(base), y
 
-// One vector of four columns: three rows at SI, R8 and R9 times four vectors at
-// DX, R10, R11 and R12. Sums of row r and vector k are in Y(4r+k).
-#define DOTSTEP(LD, off) \
-	LD(off, SI, AX, Y12)                \
-	LD(off, R8, AX, Y13)                \
-	LD(off, R9, AX, Y14)                \
-	VMOVUPD     (8*off)(DX)(AX*8), Y15  \
-	VFMADD231PD Y12, Y15, Y0            \
-	VFMADD231PD Y13, Y15, Y4            \
-	VFMADD231PD Y14, Y15, Y8            \
-	VMOVUPD     (8*off)(R10)(AX*8), Y15 \
-	VFMADD231PD Y12, Y15, Y1            \
-	VFMADD231PD Y13, Y15, Y5            \
-	VFMADD231PD Y14, Y15, Y9            \
-	VMOVUPD     (8*off)(R11)(AX*8), Y15 \
-	VFMADD231PD Y12, Y15, Y2            \
-	VFMADD231PD Y13, Y15, Y6            \
-	VFMADD231PD Y14, Y15, Y10           \
-	VMOVUPD     (8*off)(R12)(AX*8), Y15 \
-	VFMADD231PD Y12, Y15, Y3            \
-	VFMADD231PD Y13, Y15, Y7            \
-	VFMADD231PD Y14, Y15, Y11
+// One vector of columns: three rows at SI, R8 and R9 times four vectors at DX, R10,
+// R11 and R12, of numbers of VSIZE bytes. Sums of row r and vector k are in Y(4r+k).
+#define DOTSTEP(LD, MOV, FMA, VSIZE, off) \
+	LD(off, SI, AX, Y12)                  \
+	LD(off, R8, AX, Y13)                  \
+	LD(off, R9, AX, Y14)                  \
+	MOV (VSIZE*off)(DX)(AX*VSIZE), Y15    \
+	FMA Y12, Y15, Y0                      \
+	FMA Y13, Y15, Y4                      \
+	FMA Y14, Y15, Y8                      \
+	MOV (VSIZE*off)(R10)(AX*VSIZE), Y15   \
+	FMA Y12, Y15, Y1                      \
+	FMA Y13, Y15, Y5                      \
+	FMA Y14, Y15, Y9                      \
+	MOV (VSIZE*off)(R11)(AX*VSIZE), Y15   \
+	FMA Y12, Y15, Y2                      \
+	FMA Y13, Y15, Y6                      \
+	FMA Y14, Y15, Y10                     \
+	MOV (VSIZE*off)(R12)(AX*VSIZE), Y15   \
+	FMA Y12, Y15, Y3                      \
+	FMA Y13, Y15, Y7                      \
+	FMA Y14, Y15, Y11
+
+// Sixteen columns, as vectors of four float64 or of eight float32.
+#define WIDESTEPS(LD) \
+	DOTSTEP(LD, VMOVUPD, VFMADD231PD, 8, 0)  \
+	DOTSTEP(LD, VMOVUPD, VFMADD231PD, 8, 4)  \
+	DOTSTEP(LD, VMOVUPD, VFMADD231PD, 8, 8)  \
+	DOTSTEP(LD, VMOVUPD, VFMADD231PD, 8, 12)
+
+#define NARROWSTEPS(LD) \
+	DOTSTEP(LD, VMOVUPS, VFMADD231PS, 4, 0)  \
+	DOTSTEP(LD, VMOVUPS, VFMADD231PS, 4, 8)
 
 // ADDSUMS adds the sums of the lanes of a, b, c and d to four numbers at off
 // into DI.
@@ -42,6 +55,27 @@
 	VADDPD     off(DI), a, a    \
 	VMOVUPD    a, off(DI)
 
+// ADDSUMSNARROW adds the sums of the lanes of a, b, c and d, whose lower halves
+// are xa and xb for two of them, to four float32 at off into DI.
+#define ADDSUMSNARROW(a, b, c, d, xa, xb, off) \
+	VHADDPS      b, a, a           \
+	VHADDPS      d, c, c           \
+	VHADDPS      c, a, a           \
+	VEXTRACTF128 $1, a, xb         \
+	VADDPS       xb, xa, xa        \
+	VADDPS       off(DI), xa, xa   \
+	VMOVUPS      xa, off(DI)
+
+#define WIDESUMS \
+	ADDSUMS(Y0, Y1, Y2, Y3, 0)    \
+	ADDSUMS(Y4, Y5, Y6, Y7, 32)   \
+	ADDSUMS(Y8, Y9, Y10, Y11, 64)
+
+#define NARROWSUMS \
+	ADDSUMSNARROW(Y0, Y1, Y2, Y3, X0, X1, 0)    \
+	ADDSUMSNARROW(Y4, Y5, Y6, Y7, X4, X5, 16)   \
+	ADDSUMSNARROW(Y8, Y9, Y10, Y11, X8, X9, 32)
+
 // FETCH asks for the weights BX bytes behind column AX of the row at base: they
 // belong to the tile that is multiplied next, of which the dot products fetch one
 // half and the additions the other. Its rows are too short runs for the processor
@@ -50,7 +84,7 @@
 	LEAQ       (base)(AX*SIZE), R13 \
 	PREFETCHT1 (R13)(BX*1)
 
-#define DOTS(LD, SIZE) \
+#define DOTS(LD, SIZE, STEPS, SUMS) \
 	LEAQ   (SI)(R8*2), R9     \
 	ADDQ   SI, R8             \
 	LEAQ   (DX)(R10*2), R11   \
@@ -70,19 +104,14 @@
 	VXORPD Y11, Y11, Y11      \
 	XORQ   AX, AX             \
 loop:                             \
-	DOTSTEP(LD, 0)            \
-	DOTSTEP(LD, 4)            \
-	DOTSTEP(LD, 8)            \
-	DOTSTEP(LD, 12)           \
+	STEPS(LD)                 \
 	FETCH(SI, SIZE)           \
 	FETCH(R8, SIZE)           \
 	FETCH(R9, SIZE)           \
 	ADDQ   $16, AX            \
 	CMPQ   AX, CX             \
 	JLT    loop               \
-	ADDSUMS(Y0, Y1, Y2, Y3, 0)    \
-	ADDSUMS(Y4, Y5, Y6, Y7, 32)   \
-	ADDSUMS(Y8, Y9, Y10, Y11, 64) \
+	SUMS                      \
 	VZEROUPPER                \
 	RET
 
@@ -95,7 +124,7 @@ TEXT ·gramDots32(SB), NOSPLIT, $0-56
 	MOVQ v+32(FP), DX
 	MOVQ vstride+40(FP), R10
 	MOVQ ahead+48(FP), BX
-	DOTS(LD32, 4)
+	DOTS(LD32, 4, WIDESTEPS, WIDESUMS)
 
 // func gramDots64(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 TEXT ·gramDots64(SB), NOSPLIT, $0-56
@@ -106,7 +135,7 @@ TEXT ·gramDots64(SB), NOSPLIT, $0-56
 	MOVQ v+32(FP), DX
 	MOVQ vstride+40(FP), R10
 	MOVQ ahead+48(FP), BX
-	DOTS(LD64, 8)
+	DOTS(LD64, 8, WIDESTEPS, WIDESUMS)
 
 // One row of eight columns at SI, with four factors at DX.
 #define ADDSTEP(AT) \
@@ -187,82 +216,16 @@ TEXT ·gramAdd64(SB), NOSPLIT, $0-64
 	MOVQ ahead+56(FP), BX
 	ADD(AT64, 8)
 
-// The narrow loops multiply and add eight float32 at a time; what they read and
-// where the sums lie is as above.
-#define DOTSTEPNARROW(off) \
-	VMOVUPS     (4*off)(SI)(AX*4), Y12  \
-	VMOVUPS     (4*off)(R8)(AX*4), Y13  \
-	VMOVUPS     (4*off)(R9)(AX*4), Y14  \
-	VMOVUPS     (4*off)(DX)(AX*4), Y15  \
-	VFMADD231PS Y12, Y15, Y0            \
-	VFMADD231PS Y13, Y15, Y4            \
-	VFMADD231PS Y14, Y15, Y8            \
-	VMOVUPS     (4*off)(R10)(AX*4), Y15 \
-	VFMADD231PS Y12, Y15, Y1            \
-	VFMADD231PS Y13, Y15, Y5            \
-	VFMADD231PS Y14, Y15, Y9            \
-	VMOVUPS     (4*off)(R11)(AX*4), Y15 \
-	VFMADD231PS Y12, Y15, Y2            \
-	VFMADD231PS Y13, Y15, Y6            \
-	VFMADD231PS Y14, Y15, Y10           \
-	VMOVUPS     (4*off)(R12)(AX*4), Y15 \
-	VFMADD231PS Y12, Y15, Y3            \
-	VFMADD231PS Y13, Y15, Y7            \
-	VFMADD231PS Y14, Y15, Y11
-
-// ADDSUMSNARROW adds the sums of the lanes of a, b, c and d, whose lower halves
-// are xa and xb for two of them, to four float32 at off into DI.
-#define ADDSUMSNARROW(a, b, c, d, xa, xb, off) \
-	VHADDPS      b, a, a           \
-	VHADDPS      d, c, c           \
-	VHADDPS      c, a, a           \
-	VEXTRACTF128 $1, a, xb         \
-	VADDPS       xb, xa, xa        \
-	VADDPS       off(DI), xa, xa   \
-	VMOVUPS      xa, off(DI)
-
 // func gramDotsNarrow(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 TEXT ·gramDotsNarrow(SB), NOSPLIT, $0-56
-	MOVQ   y+0(FP), DI
-	MOVQ   w+8(FP), SI
-	MOVQ   wstride+16(FP), R8
-	MOVQ   n+24(FP), CX
-	MOVQ   v+32(FP), DX
-	MOVQ   vstride+40(FP), R10
-	MOVQ   ahead+48(FP), BX
-	LEAQ   (SI)(R8*2), R9
-	ADDQ   SI, R8
-	LEAQ   (DX)(R10*2), R11
-	LEAQ   (R11)(R10*1), R12
-	ADDQ   DX, R10
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	XORQ   AX, AX
-
-loop:
-	DOTSTEPNARROW(0)
-	DOTSTEPNARROW(8)
-	FETCH(SI, 4)
-	FETCH(R8, 4)
-	FETCH(R9, 4)
-	ADDQ $16, AX
-	CMPQ AX, CX
-	JLT  loop
-	ADDSUMSNARROW(Y0, Y1, Y2, Y3, X0, X1, 0)
-	ADDSUMSNARROW(Y4, Y5, Y6, Y7, X4, X5, 16)
-	ADDSUMSNARROW(Y8, Y9, Y10, Y11, X8, X9, 32)
-	VZEROUPPER
-	RET
+	MOVQ y+0(FP), DI
+	MOVQ w+8(FP), SI
+	MOVQ wstride+16(FP), R8
+	MOVQ n+24(FP), CX
+	MOVQ v+32(FP), DX
+	MOVQ vstride+40(FP), R10
+	MOVQ ahead+48(FP), BX
+	DOTS(LDS, 4, NARROWSTEPS, NARROWSUMS)
 
 // ADDWIDE adds the eight float32 of y, whose lower half is x, to float64 at
 // 0(base) and 32(base).
