@@ -3,7 +3,7 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
-FUZZTIME ?= 20s
+EXECUTIONS ?= 20000x
 COUNT ?= 10
 BENCH ?= .
 
@@ -26,9 +26,9 @@ test:
 race:
 	go test -race -short ./...
 
-# Every fuzz target for FUZZTIME: make fuzz FUZZTIME=10m
+# Every fuzz target: make fuzz EXECUTIONS=1000000x
 fuzz:
-	.ci/fuzz $(FUZZTIME)
+	LIMIT=0 .ci/fuzz $(EXECUTIONS)
 
 # For benchstat: make bench BENCH=PathNorm > old.txt
 bench:
