@@ -204,8 +204,8 @@ var unranked = []string{"zero_share"}
 const equalTo = 1e-6
 
 // mark marks the smallest value as the best and the largest as the worst, the
-// other way round for margins; facts, and values that are all equal, stay
-// unmarked.
+// other way round for margins, and every value equal to them; facts, and
+// values that are all equal, stay unmarked.
 func (c *column) mark() {
 	if c.name == "" || slices.Contains(unranked, c.name) {
 		return
@@ -222,14 +222,31 @@ func (c *column) mark() {
 			hi = i
 		}
 	}
-	if lo < 0 || c.nums[hi].Add(c.nums[lo].MulFloat(-1)).Abs().Cmp(c.nums[hi].Abs().MulFloat(equalTo)) <= 0 {
+	if lo < 0 || equalValues(c.nums[lo], c.nums[hi]) {
 		return
 	}
 	if slices.Contains(largerIsBetter, c.name) {
 		lo, hi = hi, lo
 	}
-	c.cells[lo] = c.cells[lo].Marked(render.Best)
-	c.cells[hi] = c.cells[hi].Marked(render.Worst)
+	for i, x := range c.nums {
+		switch {
+		case !x.IsFinite():
+		case equalValues(x, c.nums[lo]):
+			c.cells[i] = c.cells[i].Marked(render.Best)
+		case equalValues(x, c.nums[hi]):
+			c.cells[i] = c.cells[i].Marked(render.Worst)
+		}
+	}
+}
+
+// equalValues reports whether x and y differ by no more than equalTo of the
+// larger magnitude.
+func equalValues(x, y scaled.Num) bool {
+	size := x.Abs()
+	if size.Cmp(y.Abs()) < 0 {
+		size = y.Abs()
+	}
+	return x.Add(y.MulFloat(-1)).Abs().Cmp(size.MulFloat(equalTo)) <= 0
 }
 
 // marksOfComparison is the meaning of the marks.
