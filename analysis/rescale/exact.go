@@ -3,6 +3,7 @@ package rescale
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -13,7 +14,8 @@ import (
 // outputs are identical in every bit. Of several roundings, log2 c + t rounded
 // down for t in steps of 1/8, it takes the one with the least objective;
 // Objective.After is what was reached, so that its ratio to r's is what rounding
-// cost: less than a factor 2 for the norms of Path and CrossLayer.
+// cost: less than a factor 2 for the norms of Path and CrossLayer. Where that is
+// more than Objective.Before, the factors are 1, with a warning.
 //
 // Where a stored number would overflow, or lose bits among the subnormal ones,
 // the exponents of the factors on either side of it are halved until none does;
@@ -41,6 +43,13 @@ func Exact(r *Result) *Result {
 		out.Objective.After = r.objective(best)
 		out.Warnings = append(out.Warnings, fmt.Sprintf(
 			"%d factors are nearer to 1 than wanted: the stored types cannot hold the rescaled weights without rounding", n))
+	}
+	if r.method != Unbalance && out.Objective.After.Cmp(out.Objective.Before) > 0 {
+		// A network near the optimum is nearer to it than any rounding.
+		if slices.ContainsFunc(best, func(c float64) bool { return c != 1 }) {
+			out.Warnings = append(out.Warnings, "no powers of two were found that make the objective smaller: the factors are 1")
+		}
+		best, out.Objective.After = r.Groups.Ones(), out.Objective.Before
 	}
 	out.Factors = best
 	out.Sweeps += steps

@@ -331,7 +331,8 @@ func TestResultDependsOnTheClass(t *testing.T) {
 	})
 }
 
-// Rescaling keeps the function, and powers of two keep every bit of it.
+// Rescaling keeps the function, and powers of two keep every bit of it and do
+// not raise the objective.
 func TestFunctionIsKept(t *testing.T) {
 	for _, typ := range []dag.DType{dag.Float64, dag.Float32, dag.Float16} {
 		t.Run(typ.String(), func(t *testing.T) {
@@ -343,6 +344,11 @@ func TestFunctionIsKept(t *testing.T) {
 				}).Draw(t, "method")
 				r := find(t, m, n, rescale.Options{})
 				e := rescale.Exact(r)
+				// The two values may add the same numbers in another order.
+				before, after := r.Objective.Before.Float64(), e.Objective.After.Float64()
+				if m != rescale.Unbalance && after > before+1e-12*math.Abs(before) {
+					t.Fatalf("%s, exact: the objective rose from %v to %v\n%s", m, before, after, n)
+				}
 				in := dagtest.Input(n, 4, 5)
 				y := values(t, n, in)
 				if typ == dag.Float64 {
