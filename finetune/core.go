@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -68,7 +69,11 @@ func newCore[T program.Float](net *dag.Network, opt Options) (*core[T], error) {
 		}
 	}
 	prog, err := program.Compile[T](net, program.Options{Output: opt.Output, Freeze: opt.Freeze, Dropout: opt.Dropout > 0})
-	if err != nil {
+	var name *program.NameError
+	switch {
+	case errors.As(err, &name):
+		return nil, &OptionError{fmt.Errorf("finetune: %w", err)}
+	case err != nil:
 		return nil, fmt.Errorf("finetune: %w", err)
 	}
 	c := &core[T]{opt: opt, prog: prog, pool: pool.New(opt.Threads)}

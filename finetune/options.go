@@ -208,7 +208,9 @@ func (o Options) complete(train *dataset.Set) (Options, error) {
 	set(&o.P, 2)
 	set(&o.Rate, DefaultRate(o.Optimizer))
 	set(&o.RateDecay, 1)
-	set(&o.MomentumMax, math.Max(o.Momentum, 0))
+	if o.MomentumRise == 0 {
+		set(&o.MomentumMax, o.Momentum)
+	}
 	if o.Margin == 0 {
 		o.Margin = DefaultMargin
 	}
@@ -251,14 +253,20 @@ func (o *Options) check(train *dataset.Set) error {
 	want(o.P >= 1 && !math.IsInf(o.P, 1), "order p = %v, want a finite number of at least 1", o.P)
 	want(o.Rate > 0 && !math.IsInf(o.Rate, 1), "step size %v, want a positive number", o.Rate)
 	want(o.RateDecay > 0 && o.RateDecay <= 1, "decay of the step size %v, want a number in (0, 1]", o.RateDecay)
-	for _, m := range []float64{o.Momentum, o.MomentumMax} {
-		want(m >= 0 && m < 1, "momentum %v, want a number in [0, 1)", m)
-	}
+	want(o.Momentum >= 0 && o.Momentum < 1, "momentum %v, want a number in [0, 1)", o.Momentum)
+	want(o.MomentumMax >= 0 && o.MomentumMax < 1 || o.MomentumRise == 0, "largest momentum %v, want a number in [0, 1)", o.MomentumMax)
 	want(o.MomentumRise >= 0, "rise of the momentum %v, want a number of at least 0", o.MomentumRise)
+	want(o.MomentumRise == 0 || o.MomentumMax > 0, "the momentum rises by %v: say up to which largest momentum", o.MomentumRise)
 	want(o.Dropout >= 0 && o.Dropout < 1-0x1p-16, "dropout %v, want a number in [0, 1)", o.Dropout)
-	for what, v := range map[string]float64{"weight decay": o.WeightDecay, "path penalty": o.PathPenalty, "largest norm": o.MaxNorm} {
-		want(v >= 0 && !math.IsInf(v, 1), "%s %v, want a number of at least 0", what, v)
+	for _, c := range []struct {
+		what string
+		v    float64
+	}{{"weight decay", o.WeightDecay}, {"path penalty", o.PathPenalty}, {"max norm", o.MaxNorm}} {
+		want(c.v >= 0 && !math.IsInf(c.v, 1), "%s %v, want a number of at least 0", c.what, c.v)
 	}
+	// Beyond 1 each step would turn the weights' signs.
+	want(!(o.Rate*o.WeightDecay > 1), "step size %v times weight decay %v is above 1: lower one of them", o.Rate, o.WeightDecay)
+	want(!math.IsNaN(o.Margin), "truncation margin NaN, want a number")
 	want(o.Batch >= 1 && o.Epochs >= 1 && o.Threads >= 1 && o.Patience >= 0,
 		"batch %d, epochs %d, threads %d, patience %d: want positive numbers", o.Batch, o.Epochs, o.Threads, o.Patience)
 	want(o.Normalize != NormalizeOn || o.Optimizer == PathSGD, "only the step size of path-sgd can be normalised, not that of %s", o.Optimizer)

@@ -153,16 +153,24 @@ func (t *Trainer) fits(set *dataset.Set) error {
 	case set.Task() != t.train.Task():
 		return fmt.Errorf("finetune: %s has %s labels, the training data %s", set.Name(), set.Task(), t.train.Task())
 	case set.Task() == dataset.Regression && set.TargetSize() != out.Len():
-		return fmt.Errorf("finetune: %s has %d targets an example, the network's %s makes %d numbers",
-			set.Name(), set.TargetSize(), out.Label(), out.Len())
+		return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: give data with as many targets",
+			set.Name(), counted(set.TargetSize(), "target"), out.Label(), counted(out.Len(), "number"))
 	}
 	for i, y := range set.Labels() {
 		if y < 0 || y >= out.Len() {
-			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s tells %d classes apart",
-				set.Name(), i, y, out.Label(), out.Len())
+			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score for each of the classes 0 to %d: give data with these labels",
+				set.Name(), i, y, out.Label(), out.Len()-1)
 		}
 	}
 	return nil
+}
+
+// counted writes a number of things: 1 target, 2 targets.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // Warnings are sentences about tensors that are not trained though they were

@@ -362,21 +362,30 @@ func TestErrors(t *testing.T) {
 		want string
 	}{
 		{mlp(dag.Float32, 1, 5, 3), set, finetune.Options{}, "have shape [4], the network's input"},
-		{mlp(dag.Float32, 1, 4, 2), set, finetune.Options{}, "tells 2 classes apart"},
+		{mlp(dag.Float32, 1, 4, 2), set, finetune.Options{}, "one score for each of the classes 0 to 1"},
 		{small(dag.Float32), set, finetune.Options{P: 0.5}, "order p = 0.5"},
 		{small(dag.Float32), set, finetune.Options{P: math.Inf(1)}, "finite number"},
 		{small(dag.Float32), set, finetune.Options{Momentum: 1}, "momentum 1"},
+		{small(dag.Float32), set, finetune.Options{Momentum: 0.5, MomentumRise: 0.1}, "up to which"},
+		{small(dag.Float32), set, finetune.Options{MomentumRise: 0.1, MomentumMax: 1.5}, "largest momentum 1.5"},
+		{small(dag.Float32), set, finetune.Options{Rate: 0.2, WeightDecay: 6}, "above 1"},
+		{small(dag.Float32), set, finetune.Options{Margin: math.NaN()}, "truncation margin"},
+		{small(dag.Float32), set, finetune.Options{Output: "none"}, "there is no output or layer"},
 		{small(dag.Float32), set, finetune.Options{Dropout: 1}, "dropout 1"},
 		{small(dag.Float32), set, finetune.Options{Rate: -1}, "step size -1"},
 		{small(dag.Float32), set, finetune.Options{Optimizer: finetune.SGD, Normalize: finetune.NormalizeOn}, "only the step size of path-sgd"},
 		{small(dag.Float32), set, finetune.Options{Patience: 2}, "needs test data"},
 		{small(dag.Float32), set, finetune.Options{Resume: true}, "no checkpoint folder"},
 		{mlp(dag.Float32, 1, 2, 1), csv(t, "1,2,0.5\n3,4,1.5\n"), finetune.Options{Loss: finetune.Softmax}, "needs class labels"},
-		{mlp(dag.Float32, 1, 2, 3), csv(t, "1,2,0.5\n3,4,1.5\n"), finetune.Options{}, "has 1 targets an example"},
+		{mlp(dag.Float32, 1, 2, 3), csv(t, "1,2,0.5\n3,4,1.5\n"), finetune.Options{}, "has 1 target an example"},
 	} {
 		_, err := finetune.New(c.net, c.set, c.opt)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
+			continue
+		}
+		if strings.Count(err.Error(), c.want) != 1 {
+			t.Errorf("%v: says %q more than once", err, c.want)
 		}
 	}
 }
@@ -411,4 +420,49 @@ func TestLearns(t *testing.T) {
 	if res.Stopped == "" || res.Best == nil || len(res.Epochs) != res.BestEpoch+3 {
 		t.Errorf("stopped %q after %d epochs, the best %d", res.Stopped, len(res.Epochs), res.BestEpoch)
 	}
+}
+
+// TestUnwritable: a tensor of the body that cannot be stored is told once, with
+// its layer; what the preamble holds is not trained anyway and not told.
+func TestUnwritable(t *testing.T) {
+	stuck := func(n int) *dag.Param {
+		p := param(dag.Float32, []int{n}, func() float64 { return 0.5 })
+		p.Name, p.Storage, p.Reason = "", dag.Unwritable, "it is an attribute"
+		return p
+	}
+	scaled := func(b *dag.Builder, name string, in int) int {
+		n := b.Shape(in)[0]
+		return b.Node(dag.Node{Name: name, Source: "Scaler", In: []int{in}, Shape: []int{n}, Op: &dag.Linear{
+			Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: n, Inner: 1}},
+			Stages: []dag.Stage{
+				{Add: &dag.Vector{Use: dag.Use{Param: stuck(n)}, Coef: 1}},
+				{Mul: &dag.Vector{Use: dag.Use{Param: stuck(n)}, Coef: 1}},
+			},
+		}})
+	}
+	var b dag.Builder
+	at := scaled(&b, "scaler", b.Input("x", 4))
+	at = b.Activation("", b.Affine("fc1", at, 3, repeated(12), repeated(3)), 0)
+	b.Output("y", scaled(&b, "scale", b.Affine("fc2", at, 3, repeated(9), repeated(3))))
+	net := build(&b)
+	if net.Nodes[1].Zone != dag.Preamble {
+		t.Fatalf("the scaler is in the %v", net.Nodes[1].Zone)
+	}
+	tr, err := finetune.New(net, blobs(t, 30, 1), finetune.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `a tensor without a name of "scale" (Scaler) keeps its values, it cannot be stored: it is an attribute`
+	if got := tr.Warnings(); len(got) != 1 || got[0] != want {
+		t.Errorf("warnings %q", got)
+	}
+}
+
+// repeated is n numbers that differ.
+func repeated(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = 0.1 * float64(i+1)
+	}
+	return out
 }

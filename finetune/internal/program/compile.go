@@ -50,6 +50,7 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if err := c.freeze(); err != nil {
 		return nil, err
 	}
+	c.unwritable()
 	c.p.Logits = c.value[logits]
 	c.share()
 	c.gradients()
@@ -59,23 +60,31 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	return c.p, nil
 }
 
+// NameError says that a name in Options is missing, or that the network has
+// nothing of that name.
+type NameError struct{ text string }
+
+func (e *NameError) Error() string { return e.text }
+
+func namef(format string, args ...any) error { return &NameError{fmt.Sprintf(format, args...)} }
+
 // logitNode finds the node whose value feeds the loss.
 func logitNode(net *dag.Network, name string) (int, error) {
 	ends := net.Boundary()
+	var names []string
+	for _, i := range ends {
+		names = append(names, net.Nodes[i].Label())
+	}
 	if name == "" {
 		if len(ends) == 1 {
 			return ends[0], nil
 		}
-		var names []string
-		for _, i := range ends {
-			names = append(names, net.Nodes[i].Label())
-		}
-		return 0, fmt.Errorf("the network ends in %d values, name the one that feeds the loss: %s", len(ends), strings.Join(names, ", "))
+		return 0, namef("the network ends in %d values, name the one that feeds the loss: %s", len(ends), strings.Join(names, ", "))
 	}
 	for _, p := range net.Outputs {
 		if p.Name == name {
 			if net.Nodes[p.Node].Zone == dag.Head {
-				return 0, fmt.Errorf("output %q is not the logits: it lies behind a head that is not homogeneous", name)
+				return 0, namef("output %q is not the logits: it lies behind a head that is not homogeneous", name)
 			}
 			return p.Node, nil
 		}
@@ -85,7 +94,7 @@ func logitNode(net *dag.Network, name string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("there is no output or layer %q", name)
+	return 0, namef("there is no output or layer %q, the network ends in %s", name, strings.Join(names, ", "))
 }
 
 func ancestors(net *dag.Network, of int) []bool {
@@ -127,7 +136,6 @@ func (c *compiler[T]) tensor(p *dag.Param) int {
 		load(x.Data, p)
 		if p.Storage == dag.Unwritable {
 			x.Frozen = true
-			c.warn("%q keeps its values, it cannot be stored: %s", p.Name, p.Reason)
 		}
 		c.p.Tensors = append(c.p.Tensors, x)
 	}
@@ -148,7 +156,9 @@ func load[T Float](dst []T, p *dag.Param) {
 }
 
 func (c *compiler[T]) warn(format string, args ...any) {
-	c.p.Warnings = append(c.p.Warnings, fmt.Sprintf(format, args...))
+	if s := fmt.Sprintf(format, args...); !slices.Contains(c.p.Warnings, s) {
+		c.p.Warnings = append(c.p.Warnings, s)
+	}
 }
 
 func (c *compiler[T]) refuse(nd *dag.Node, format string, args ...any) {
@@ -298,7 +308,9 @@ func (c *compiler[T]) vector(nd *dag.Node, v *dag.Vector, axis dag.Axis) Vector 
 			coef[i] = v.At(i)
 		}
 		c.p.Tensors[c.tensor(v.Param)].Frozen = true
-		c.warn("%q of %s keeps its values: the layer divides by it", v.Param.Name, nd.Label())
+		if nd.Zone == dag.Body {
+			c.warn("%q of %s keeps its values: the layer divides by it", v.Param.Name, nd.Label())
+		}
 		return Vector{Tensor: -1, Coef: coef, Axis: axis}
 	}
 	return Vector{Tensor: c.tensor(v.Param), Index: v.Index, Coef: []float64{v.Coef}, Axis: axis}
@@ -344,6 +356,31 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 	return c.newValue(nd)
 }
 
+// unwritable warns, once each, of tensors of the body that would be trained if they could be
+// stored; those of the preamble and of frozen layers keep their values anyway.
+func (c *compiler[T]) unwritable() {
+	kept := map[string]bool{}
+	for _, name := range c.opt.Freeze {
+		kept[name] = true
+	}
+	for i := range c.p.Net.Nodes {
+		nd := &c.p.Net.Nodes[i]
+		if nd.Zone != dag.Body || kept[layerName(nd)] {
+			continue
+		}
+		for u := range usesOf(c.p.Net, i) {
+			if _, ok := c.index[u.Param]; !ok || u.Param.Storage != dag.Unwritable {
+				continue
+			}
+			what := fmt.Sprintf("%q", u.Param.Name)
+			if u.Param.Name == "" {
+				what = "a tensor without a name"
+			}
+			c.warn("%s of %s keeps its values, it cannot be stored: %s", what, nd.Label(), u.Param.Reason)
+		}
+	}
+}
+
 // freeze marks the tensors of the named layers. A tensor that another layer
 // shares is frozen there too.
 func (c *compiler[T]) freeze() error {
@@ -365,7 +402,7 @@ func (c *compiler[T]) freeze() error {
 			for _, i := range c.p.Net.Layers() {
 				names = append(names, layerName(&c.p.Net.Nodes[i]))
 			}
-			return fmt.Errorf("there is no layer %q with weights to freeze: the layers are %s", name, strings.Join(names, ", "))
+			return namef("there is no layer %q with weights to freeze: the layers are %s", name, strings.Join(names, ", "))
 		}
 	}
 	return nil
