@@ -114,7 +114,8 @@ type Options struct {
 	RateDecay float64
 	// Normalize says whether Rate is normalised. Only path-sgd can be.
 	Normalize Normalize
-	// Momentum is the coefficient of the heavy ball, in [0, 1). It rises by
+	// Momentum is the coefficient m of the heavy ball, in [0, 1): with eta d the
+	// step of the optimizer, v = m v + eta d and w -= v. It rises by
 	// MomentumRise after each epoch up to MomentumMax. Defaults: 0, and no rise.
 	Momentum, MomentumRise, MomentumMax float64
 	// WeightDecay is lambda of the decoupled decay w -= eta lambda w of all

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,19 +59,23 @@ half the squared distance to the targets or to the class's unit vector. Class
 labels get softmax by default, other targets squared.
 
 An interrupt (Ctrl-C) finishes the step, writes the checkpoint and the model and
-exits with 130; --resume then goes on to the same bits as a run that was never
-interrupted, with the same options, seed and threads. When the loss becomes NaN or
+exits with 130; with --checkpoint, the same command with --resume goes on to the
+same bits as a run that was never interrupted (same options, seed and threads). When the loss becomes NaN or
 infinite, the model of the last sound epoch is written and the exit code is 1.`,
 		Example: `  relupath finetune iris.onnx --data csv:iris.csv,header -o tuned.onnx --epochs 5 --lr 0.01
   relupath finetune iris.onnx --data csv:iris.csv,header --test csv:iris.csv,header -o sgd.onnx --optimizer sgd --momentum 0.9 --lr 0.001
   relupath finetune iris.onnx --data csv:iris.csv,header -o safe.onnx --lr 0.01 --checkpoint state --resume --log log.jsonl`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !cmd.Flags().Changed("engine") {
+			given := cmd.Flags().Changed
+			if !given("engine") {
 				o.engine = "" // by the device
 			}
+			if err := o.zeros(given); err != nil {
+				return err
+			}
 			switch {
-			case !cmd.Flags().Changed("normalize-step"):
+			case !given("normalize-step"):
 			case o.normalize:
 				o.opt.Normalize = finetune.NormalizeOn
 			default:
@@ -94,9 +99,9 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f.Float64Var(&opt.Rate, "lr", 0, "step size (default by optimizer)")
 	f.Float64Var(&opt.RateDecay, "lr-decay", 1, "factor of the step size after each epoch")
 	f.BoolVar(&o.normalize, "normalize-step", false, "make --lr relative to the balanced model's step (default for path-sgd; =false turns it off)")
-	f.Float64Var(&opt.Momentum, "momentum", 0, "coefficient of the heavy ball")
+	f.Float64Var(&opt.Momentum, "momentum", 0, "coefficient m of the heavy ball v = m v + lr d, w -= v")
 	f.Float64Var(&opt.MomentumRise, "momentum-rise", 0, "what the coefficient rises by after each epoch")
-	f.Float64Var(&opt.MomentumMax, "momentum-max", 0, "what it rises to")
+	f.Float64Var(&opt.MomentumMax, "momentum-max", 0, "what it rises to; wanted by --momentum-rise")
 	f.IntVar(&opt.Batch, "batch", 100, "examples a step")
 	f.IntVar(&opt.Epochs, "epochs", 10, "passes over the data")
 	f.IntVar(&opt.Patience, "patience", 0, "end after so many epochs without a smaller test error, and write the best epoch's model")
@@ -105,7 +110,7 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f.Float64Var(&opt.Dropout, "dropout", 0, "probability that a step leaves a hidden unit out")
 	f.Float64Var(&opt.WeightDecay, "weight-decay", 0, "lambda of the decoupled decay w -= lr lambda w")
 	f.Float64Var(&opt.PathPenalty, "path-penalty", 0, "mu of the penalty (mu/p) ||pi||_p^p")
-	f.Float64Var(&opt.MaxNorm, "max-norm", 0, "bound of the p-norm of each unit's incoming weights (default: none)")
+	f.Float64Var(&opt.MaxNorm, "max-norm", 0, "bound of the p-norm of each unit's incoming weights, biases left out (default: none)")
 	f.StringSliceVar(&opt.Freeze, "freeze", nil, "layers that keep their weights")
 	f.StringVar(&opt.Output, "train-output", "", "output or layer that feeds the loss, where the model has several")
 	f.BoolVar(&opt.EvalTrain, "eval-train", false, "log the training loss and error after the epoch, not the means over its batches")
@@ -115,6 +120,27 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&opt.Checkpoint, "checkpoint", "", "folder in which the state of the run is kept")
 	f.BoolVar(&opt.Resume, "resume", false, "continue from the checkpoint, if there is one")
 	f.StringVar(&o.report, "report", "", "write the report to a file")
+}
+
+// zeros finds numbers that the library would take for the default when they are
+// 0, and flags that have no part in the run.
+func (o *finetuneOptions) zeros(given func(name string) bool) error {
+	for _, c := range []struct {
+		name string
+		v    float64
+	}{{"lr", o.opt.Rate}, {"lr-decay", o.opt.RateDecay}, {"p", o.opt.P}} {
+		if given(c.name) && c.v == 0 {
+			return usagef("--%s 0: want a positive number", c.name)
+		}
+	}
+	switch {
+	case !given("truncate-margin"):
+	case finetune.Loss(o.loss) != finetune.TruncatedSoftmax:
+		return usagef("--truncate-margin is the threshold of --loss truncated-softmax: give that loss too")
+	case o.opt.Margin == 0:
+		o.opt.Margin = math.SmallestNonzeroFloat64 // above the same margins as 0
+	}
+	return nil
 }
 
 // checkDevice looks for the GPU before anything is read. A build without CUDA is
@@ -182,7 +208,21 @@ func (o *finetuneOptions) check(a *app) error {
 	return a.vacant(filepath.Join(o.opt.Checkpoint, finetune.CheckpointName))
 }
 
+// goesOn tells whether there is a checkpoint to resume.
+func (o *finetuneOptions) goesOn() bool {
+	if !o.opt.Resume || o.opt.Checkpoint == "" {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(o.opt.Checkpoint, finetune.CheckpointName))
+	return err == nil
+}
+
 func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
+	if o.goesOn() {
+		// The files of the first part are the run's own. A checkpoint of another
+		// run is refused before anything is written.
+		a.force = true
+	}
 	if o.opt.Checkpoint != "" {
 		if err := os.MkdirAll(o.opt.Checkpoint, 0o777); err != nil {
 			return fmt.Errorf("--checkpoint: %w", err)

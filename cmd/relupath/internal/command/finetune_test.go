@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -136,6 +137,12 @@ func TestFinetuneDefaults(t *testing.T) {
 // TestInterruptFinetune: an interrupt leaves the model and a checkpoint, from
 // which the run goes on.
 func TestInterruptFinetune(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) { interruptFinetune(t, sig) })
+	}
+}
+
+func interruptFinetune(t *testing.T, sig os.Signal) {
 	dir := t.TempDir()
 	in, out, data := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "t.onnx"), filepath.Join(dir, "d.csv")
 	var b strings.Builder
@@ -152,7 +159,7 @@ func TestInterruptFinetune(t *testing.T) {
 	state, log := filepath.Join(dir, "state"), filepath.Join(dir, "log")
 	args := []string{"finetune", in, "--data", "csv:" + data, "-o", out, "--checkpoint", state, "--resume", "--log", log, "--batch", "2"}
 	sink := make(chan os.Signal, 1)
-	signal.Notify(sink, os.Interrupt)
+	signal.Notify(sink, sig)
 	defer signal.Stop(sink)
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
@@ -161,7 +168,7 @@ func TestInterruptFinetune(t *testing.T) {
 	go func() {
 		for {
 			if info, err := os.Stat(log); err == nil && info.Size() > 0 {
-				_ = self.Signal(os.Interrupt)
+				_ = self.Signal(sig)
 				return
 			}
 			time.Sleep(time.Millisecond)
@@ -170,13 +177,17 @@ func TestInterruptFinetune(t *testing.T) {
 	if code := Run(append(args, "--epochs", "1000000"), nil, &stdout, &errs); code != codeInterrupted {
 		t.Fatalf("exit code %d, want %d: %s", code, codeInterrupted, &errs)
 	}
+	if hint := "the same command with --resume goes on"; !strings.Contains(stdout.String(), hint) {
+		t.Errorf("the report does not say that %s: %s", hint, &stdout)
+	}
 	lines, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := bytes.Count(lines, []byte("\n"))
-	// The checkpoint knows what was done: two epochs more are two epochs more.
-	r := finetuned(t, append(args[1:], "--force", "--epochs", strconv.Itoa(done+2))...)
+	// The checkpoint knows what was done: two epochs more are two epochs more, in
+	// the same files.
+	r := finetuned(t, append(args[1:], "--epochs", strconv.Itoa(done+2))...)
 	if len(r.Epochs) != done+2 {
 		t.Errorf("%d epochs after the resumption, want %d", len(r.Epochs), done+2)
 	}

@@ -1,9 +1,10 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"math"
 	"time"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
@@ -42,6 +43,12 @@ func newFinetuneJSON(o *finetuneOptions, m *onnxio.Model, path string, res *fine
 		Examples: o.train.Len(), Optimizer: o.optimizer, P: p.String(), Loss: string(res.Loss), Seed: o.opt.Seed, Engine: res.Engine,
 		Rate: res.Rate, Before: res.Initial, Epochs: append([]finetune.Epoch{}, res.Epochs...), BestEpoch: res.BestEpoch, Stopped: res.Stopped, Seconds: took.Seconds(),
 	}
+	if errors.Is(err, context.Canceled) {
+		r.Stopped = fmt.Sprintf("interrupted in epoch %d", min(len(r.Epochs)+1, o.opt.Epochs))
+		if o.opt.Checkpoint != "" {
+			r.Stopped += ": the same command with --resume goes on"
+		}
+	}
 	var lost *finetune.DivergedError
 	if errors.As(err, &lost) {
 		r.Stopped = fmt.Sprintf("the loss is %v at step %d of epoch %d", lost.Loss, lost.Step, lost.Epoch)
@@ -62,18 +69,13 @@ func finetuneDocument(r *finetuneJSON) *render.Document {
 	if r.Output != "" {
 		head.Add(render.Text("written"), render.Code(r.Output))
 	}
-	t := render.Table{Title: "epochs", Columns: []string{"epoch", "train loss", "train error", "test loss", "test error", "log10 path norm", "steps/s"}}
+	epochs := append([]finetune.Epoch{r.Before}, r.Epochs...)
 	records := render.Table{Columns: []string{"epoch", "train_loss", "train_error", "test_loss", "test_error", "path_norm_log10", "seconds", "steps_per_second"}}
-	for _, e := range append([]finetune.Epoch{r.Before}, r.Epochs...) {
-		speed := render.Cell{}
-		if e.StepsPerSecond > 0 {
-			speed = render.Text(strconv.FormatFloat(e.StepsPerSecond, 'f', 1, 64))
-		}
-		t.Add(render.Int(e.Epoch), known(e.TrainLoss), percent(e.TrainError), known(e.TestLoss), percent(e.TestError), known(e.PathNorm), speed)
+	for _, e := range epochs {
 		records.Add(render.Int(e.Epoch), known(e.TrainLoss), known(e.TrainError), known(e.TestLoss), known(e.TestError), known(e.PathNorm),
 			render.Float(e.Seconds), render.Float(e.StepsPerSecond))
 	}
-	d := &render.Document{Title: "relupath finetune", Label: "relupath-finetune", Data: r, Records: &records, Tables: []render.Table{head, t}}
+	d := &render.Document{Title: "relupath finetune", Label: "relupath-finetune", Data: r, Records: &records, Tables: []render.Table{head, epochTable(epochs)}, Figures: trainingCurves(r)}
 	if note := changed(r); note != "" {
 		d.Notes = append(d.Notes, note)
 	}
@@ -84,6 +86,84 @@ func finetuneDocument(r *finetuneJSON) *render.Document {
 		d.Notes = append(d.Notes, "stopped: "+r.Stopped)
 	}
 	return d
+}
+
+// epochTable shows the epochs, without the columns that would be empty: those of
+// test data that there are none of, and the errors of targets.
+func epochTable(epochs []finetune.Epoch) render.Table {
+	columns := []struct {
+		head string
+		cell func(*finetune.Epoch) render.Cell
+	}{
+		{"epoch", func(e *finetune.Epoch) render.Cell { return render.Int(e.Epoch) }},
+		{"train loss", func(e *finetune.Epoch) render.Cell { return known(e.TrainLoss) }},
+		{"train error (%)", func(e *finetune.Epoch) render.Cell { return percent(e.TrainError) }},
+		{"test loss", func(e *finetune.Epoch) render.Cell { return known(e.TestLoss) }},
+		{"test error (%)", func(e *finetune.Epoch) render.Cell { return percent(e.TestError) }},
+		{"log10 path norm", func(e *finetune.Epoch) render.Cell { return logarithm(e.PathNorm) }},
+		{"steps/s", func(e *finetune.Epoch) render.Cell {
+			if e.StepsPerSecond == 0 {
+				return render.Cell{}
+			}
+			return render.Fixed(e.StepsPerSecond, 1)
+		}},
+	}
+	t := render.Table{Title: "epochs", Rows: make([][]render.Cell, len(epochs))}
+	for _, c := range columns {
+		cells := make([]render.Cell, len(epochs))
+		empty := true
+		for i := range epochs {
+			cells[i] = c.cell(&epochs[i])
+			empty = empty && cells[i] == render.Cell{}
+		}
+		if empty {
+			continue
+		}
+		t.Columns = append(t.Columns, c.head)
+		for i := range cells {
+			t.Rows[i] = append(t.Rows[i], cells[i])
+		}
+	}
+	return t
+}
+
+// trainingCurves draws loss, error and path norm by epoch, each where there are
+// two numbers to join.
+func trainingCurves(r *finetuneJSON) []render.Figure {
+	epochs := append([]finetune.Epoch{r.Before}, r.Epochs...)
+	curve := func(key int, scale float64, of func(*finetune.Epoch) *float64) (render.Curve, bool) {
+		c, n := render.Curve{Key: key}, 0
+		for i := range epochs {
+			y := math.NaN()
+			if v := of(&epochs[i]); v != nil {
+				y = scale * *v
+				n++
+			}
+			c.X, c.Y = append(c.X, float64(epochs[i].Epoch)), append(c.Y, y)
+		}
+		return c, n > 1
+	}
+	p := &render.Panels{Legend: []render.LegendKey{{Name: "training"}, {Name: "test", Colour: 1}}}
+	add := func(title, axis string, scale float64, of ...func(*finetune.Epoch) *float64) {
+		panel := render.Panel{Title: title, XAxis: "epoch", YAxis: axis}
+		for key, f := range of {
+			if c, ok := curve(key, scale, f); ok {
+				panel.Curves = append(panel.Curves, c)
+			}
+		}
+		if panel.Curves != nil {
+			p.Panels = append(p.Panels, panel)
+		}
+	}
+	add("Loss", "mean loss ("+r.Loss+")", 1,
+		func(e *finetune.Epoch) *float64 { return e.TrainLoss }, func(e *finetune.Epoch) *float64 { return e.TestLoss })
+	add("Error", "error (%)", 100,
+		func(e *finetune.Epoch) *float64 { return e.TrainError }, func(e *finetune.Epoch) *float64 { return e.TestError })
+	add("Path norm", "log10 path norm, p = "+r.P, 1, func(e *finetune.Epoch) *float64 { return e.PathNorm })
+	if p.Panels == nil {
+		return nil
+	}
+	return []render.Figure{{Name: "training", Title: "Training by epoch", Chart: p}}
 }
 
 // changed says what training did to the test error.
@@ -122,5 +202,13 @@ func percent(x *float64) render.Cell {
 	if x == nil {
 		return render.Cell{}
 	}
-	return render.Text(fmt.Sprintf("%.4g%%", 100**x))
+	return render.Fixed(100**x, 2)
+}
+
+// logarithm is an exponent, or an empty cell.
+func logarithm(x *float64) render.Cell {
+	if x == nil {
+		return render.Cell{}
+	}
+	return render.Log(*x)
 }

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,9 +34,10 @@ type app struct {
 
 // Run executes one command line and returns the exit code: 0 done, 1 failed,
 // 2 wrong usage, 3 an invalid or unsupported model or data, 130 interrupted.
-// An interrupt signal cancels the work; a second one ends the process.
+// A signal to interrupt or to terminate, which batch systems send, cancels the
+// work; a second one ends the process.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	a := &app{streams: newStreams(stdin, stdout, stderr)}
