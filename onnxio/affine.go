@@ -128,10 +128,7 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 			return v, nil
 		}
 	}
-	axis, axes, err := f.axis(shape)
-	if err != nil {
-		return nil, err
-	}
+	axis, axes := f.axis(shape)
 	st, _, err := o.stage(f, shape, axis, axes)
 	if err != nil {
 		return nil, err
@@ -207,7 +204,7 @@ func (o *op) stage(f affine, shape []int, a dag.Axis, axes []int) (st dag.Stage,
 
 // axis returns the smallest run of axes that the constants vary along, or each
 // element its own unit for scalars, and those ONNX axes.
-func (f affine) axis(shape []int) (dag.Axis, []int, error) {
+func (f affine) axis(shape []int) (dag.Axis, []int) {
 	lo, hi := len(shape), -1
 	for _, t := range []*tensor{f.mul, f.add} {
 		if t == nil {
@@ -223,9 +220,6 @@ func (f affine) axis(shape []int) (dag.Axis, []int, error) {
 	if hi < 0 {
 		lo, hi = 0, len(shape)-1
 	}
-	if b := slices.Index(shape, batchDim); b > lo && b < hi {
-		return dag.Axis{}, nil, mixesBatch("a constant varies on both sides of the batch axis")
-	}
 	var axes []int
 	n := 1
 	for d := lo; d <= hi; d++ {
@@ -237,7 +231,7 @@ func (f affine) axis(shape []int) (dag.Axis, []int, error) {
 	return dag.Axis{
 		Outer: dag.Size(sampleShape(shape[:lo])), N: n,
 		Inner: dag.Size(sampleShape(shape[min(hi+1, len(shape)):])),
-	}, axes, nil
+	}, axes
 }
 
 // multiply scales v by a constant: a scalar is a fixed coefficient, a vector

@@ -33,7 +33,7 @@ func (o *op) binary() (a, b *value, err error) {
 			}
 		}
 	}
-	return a, b, nil
+	return a.besides(b), b.besides(a), nil
 }
 
 // legacyBroadcast returns the constant or value with the shape that the

@@ -1,6 +1,8 @@
 package onnxio
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -57,7 +59,16 @@ func lowerConstantOfShape(o *op) error {
 	if err != nil {
 		return err
 	}
-	dims, err := lengths(t, "the shape")
+	v, err := t.int64s()
+	if err != nil {
+		return err
+	}
+	sizes := slices.Clone(v)
+	batch := slices.Index(sizes, batchDim)
+	if batch >= 0 {
+		sizes[batch] = 1
+	}
+	dims, err := lengths(newInts(t.dims, sizes), "the shape")
 	if err != nil {
 		return err
 	}
@@ -69,6 +80,16 @@ func lowerConstantOfShape(o *op) error {
 	}
 	if !fill.scalar() {
 		return refuse("", "its value has %d elements, want 1", fill.size())
+	}
+	if batch >= 0 {
+		shape := slices.Clone(dims)
+		shape[batch] = batchDim
+		out, err := o.spread(fill.reshaped(nil), shape)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
 	}
 	out, err := foldExpand(fill.reshaped(nil), dims)
 	if err != nil {

@@ -91,8 +91,21 @@ func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
 	if l.batch == nil {
 		return l
 	}
-	l = &lowering{file: f, graph: &f.Graph, opt: opt, batchless: true}
+	why := l.batch.reason
+	if l.batch.at != "" {
+		why = l.batch.at + ": " + why
+	}
+	l = &lowering{file: f, graph: &f.Graph, opt: opt, batchless: true, mixes: why}
 	l.run(order)
+	l.current = nil
+	for _, in := range l.open {
+		// What the model computes depends on the extent.
+		l.obstacle(Obstacle{
+			Node: in.Name, Op: "graph input",
+			Reason: "its first axis is left open and is no batch of separate samples: " + why,
+			Remedy: fmt.Sprintf("give the shape, for example %s=%s", in.Name, exampleShape(in)),
+		})
+	}
 	return l
 }
 

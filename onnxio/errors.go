@@ -93,10 +93,14 @@ func refuse(remedy, format string, args ...any) error {
 
 // batchError is a refusal that goes away when the first axis is not taken as
 // the batch.
-type batchError struct{ reason string }
+type batchError struct {
+	reason string
+	// at is the node that refuses, empty for an input or output.
+	at string
+}
 
 func (b *batchError) Error() string { return b.reason }
 
 func mixesBatch(format string, args ...any) error {
-	return &batchError{fmt.Sprintf(format, args...)}
+	return &batchError{reason: fmt.Sprintf(format, args...)}
 }

@@ -31,9 +31,9 @@ func elu(o *op) func(float64) float64 {
 
 // selu has its constants in full since opset 6, and in five digits before.
 func selu(o *op) func(float64) float64 {
-	a, g := float64(float32(1.67326319217681884765625)), float64(float32(1.05070102214813232421875))
+	a, g := float32(1.67326319217681884765625), float32(1.05070102214813232421875)
 	if o.opset < 6 {
-		a, g = float64(float32(1.6732)), float64(float32(1.0507))
+		a, g = float32(1.6732), float32(1.0507)
 	}
 	alpha, gamma := o.float("alpha", a), o.float("gamma", g)
 	return func(x float64) float64 {
@@ -52,7 +52,7 @@ func celu(o *op) func(float64) float64 {
 }
 
 func hardSigmoid(o *op) func(float64) float64 {
-	alpha, beta := o.float("alpha", float64(float32(0.2))), o.float("beta", 0.5)
+	alpha, beta := o.float("alpha", 0.2), o.float("beta", 0.5)
 	return func(x float64) float64 { return smaller(1, larger(0, alpha*x+beta)) }
 }
 

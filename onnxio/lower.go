@@ -25,6 +25,11 @@ type lowering struct {
 	opt   Options
 	// batchless lowers the graph with its batch axis as part of a sample.
 	batchless bool
+	// mixes says why batchless is set.
+	mixes string
+	// open lists the inputs of a batchless graph whose first axis has no known
+	// extent.
+	open []*wire.ValueInfo
 	// declared is the batch size that the file fixes, 0 where it leaves it open.
 	declared int
 
@@ -227,6 +232,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	var b *batchError
 	if errors.As(err, &b) {
 		if !l.batchless {
+			b.at = fmt.Sprintf("node %q (%s)", nodeLabel(n, k), opLabel(n))
 			l.batch = b
 			return
 		}
@@ -364,11 +370,12 @@ func (o *op) ints(name string) []int64 {
 	return nil
 }
 
-func (o *op) float(name string, def float64) float64 {
+// float returns an attribute, which like its default is a float32.
+func (o *op) float(name string, def float32) float64 {
 	if a := o.attr(name); a != nil {
 		return float64(a.F)
 	}
-	return def
+	return float64(def)
 }
 
 func (o *op) str(name, def string) string {

@@ -1,6 +1,7 @@
 package onnxio_test
 
 import (
+	"errors"
 	"math"
 	"testing"
 
@@ -114,6 +115,22 @@ func TestLowering(t *testing.T) {
 			[]string{"Linear 2x2 (MatMul)"},
 		},
 		{
+			"bias that is repeated over the batch",
+			[]field{
+				x, y, w, b, matMul, pbNode("Shape", "s", names("x"), names("size")),
+				pbNode("Expand", "e", names("b", "size"), names("c")), pbNode("Add", "bias", names("h", "c"), names("y")),
+			},
+			[]string{"Linear 2x2 +bias (MatMul+Add)"},
+		},
+		{
+			"negation with the batch between other axes",
+			[]field{
+				image, pbOutput("y", 2, -1, 3, 3), pbNode("Transpose", "t", names("x"), names("u"), attrOfInts("perm", 1, 0, 2, 3)),
+				pbNode("Neg", "n", names("u"), names("v")), pbNode("Transpose", "back", names("v"), names("y"), attrOfInts("perm", 1, 0, 2, 3)),
+			},
+			[]string{"Reshape (Transpose)", "Diagonal 18 *scale (Neg)", "Reshape (Transpose)"},
+		},
+		{
 			"sum of all axes",
 			[]field{x, pbOutput("y", -1, 1), pbNode("ReduceSum", "s", names("x"), names("y"), attrOfInts("axes", 1))},
 			[]string{"AveragePool 2 (ReduceSum)"},
@@ -160,5 +177,46 @@ func TestSharedWeights(t *testing.T) {
 		if got := v.PathNorm(k).Float64(); !(math.Abs(got-want) <= 1e-12*want) {
 			t.Errorf("path norm of order %v is %v, want %v", v.P[k], got, want)
 		}
+	}
+}
+
+// TestOpenFirstAxis checks that a model which mixes the elements along an open
+// first axis is not read for one sample: the mean over the batch depends on
+// how many there are.
+func TestOpenFirstAxis(t *testing.T) {
+	model := pbModel(8, 13, pbInput("x", -1, 2), pbOutput("y", 1, 2),
+		pbNode("ReduceMean", "mean", names("x"), names("y"), attrOfInts("axes", 0)))
+	_, err := onnxio.Decode(model, onnxio.Options{})
+	var unsupported *onnxio.UnsupportedError
+	if !errors.As(err, &unsupported) {
+		t.Fatalf("error %v, want *UnsupportedError", err)
+	}
+	want := []onnxio.Obstacle{{
+		Node: "x", Op: "graph input",
+		Reason: `its first axis is left open and is no batch of separate samples: node "mean" (ReduceMean): it reduces the batch axis`,
+		Remedy: "give the shape, for example x=1x2",
+	}}
+	if diff := cmp.Diff(want, unsupported.Obstacles); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	m, err := onnxio.Decode(model, onnxio.Options{InputShape: map[string][]int{"x": {3, 2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := m.Net.Eval(t.Context(), [][]float64{{1, 10, 2, 20, 6, 60}}, 1, dag.EvalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]float64{{3, 30}}, y); diff != "" {
+		t.Errorf("mean of three samples (-want +got)\n%s", diff)
+	}
+}
+
+// TestAttributeDefault checks that the default of an attribute is a float32, as
+// a stored one is.
+func TestAttributeDefault(t *testing.T) {
+	n := decode(t, pbModel(8, 13, pbInput("x", -1, 2), pbOutput("y", -1, 2), pbNode("LeakyRelu", "act", names("x"), names("y"))))
+	if got, want := n.Nodes[1].Op.(*dag.Activation).Slope[0], float64(float32(0.01)); got != want {
+		t.Errorf("slope %v, want %v", got, want)
 	}
 }

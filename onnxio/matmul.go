@@ -136,54 +136,89 @@ func (o *op) matMulLeft(t *tensor, v *value) (*value, error) {
 }
 
 // stacked multiplies by a stack of matrices, one for each entry of the leading
-// axes: a convolution with a kernel of 1 whose groups are the stack.
+// axes: a convolution with a kernel of 1 whose groups are the stack. Leading
+// axes that the stack does not vary along, the batch among them, share its
+// matrices.
 func (o *op) stacked(v *value, t *tensor, left bool) (*value, error) {
-	stack := t.dims[:len(t.dims)-2]
+	r := max(len(v.shape), len(t.dims), 2)
+	if len(v.shape) < 2 {
+		return nil, refuse("give the operand a second axis of extent 1",
+			"it multiplies a vector by a stack of matrices of shape %v", t.dims)
+	}
+	v = o.leading(v, r)
+	stack := slices.Concat(slices.Repeat([]int{1}, r-len(t.dims)), t.dims[:len(t.dims)-2])
 	rows, cols := t.dims[len(t.dims)-1], t.dims[len(t.dims)-2]
 	if left {
 		rows, cols = cols, rows
 	}
-	r := len(v.shape)
-	lead := v.shape[:max(r-2, 0)]
-	if slices.Contains(lead, batchDim) || slices.Contains(v.shape[max(r-2, 0):], batchDim) {
-		return nil, mixesBatch("it multiplies by a stack of matrices of shape %v", t.dims)
+	from := v.shape
+	wide := slices.Clone(v.shape)
+	var groups, shared []int // leading axes
+	for i, s := range stack {
+		switch d := v.shape[i]; {
+		case s == d:
+			groups = append(groups, i)
+		case s == 1 && d == batchDim:
+		case s == 1:
+			shared = append(shared, i)
+		case d == 1:
+			wide[i] = s
+			groups = append(groups, i)
+		case d == batchDim:
+			return nil, mixesBatch("its stack of matrices of shape %v has one for each sample of a batch", t.dims)
+		default:
+			return nil, refuse("", "a stack of matrices of shape %v does not broadcast to a value of shape %s", t.dims, dimString(from))
+		}
 	}
-	if r < 2 || !slices.Equal(lead, stack) {
-		return nil, refuse("", "a stack of matrices of shape %v and an operand of shape %s", t.dims, dimString(v.shape))
-	}
-	n, k := v.shape[r-2], v.shape[r-1] // positions, inputs
+	along, beside := r-1, r-2 // the axes that the products run along, and the other
 	if left {
-		n, k = k, n
+		along, beside = beside, along
 	}
-	if k != cols {
-		return nil, refuse("", "a weight of shape %v does not fit a value of shape %s", t.dims, dimString(v.shape))
+	if v.shape[along] == batchDim {
+		return nil, mixesBatch("the product runs over the batch axis")
 	}
-	perm := make([]int, r)
-	for i := range perm {
-		perm[i] = i
+	if v.shape[along] != cols {
+		return nil, refuse("", "a weight of shape %v does not fit a value of shape %s", t.dims, dimString(from))
 	}
-	perm[r-2], perm[r-1] = r-1, r-2
-	if !left {
-		v = o.transpose(v, perm)
+	out := slices.Clone(wide)
+	out[along] = rows
+	if !fits(wide) || !fits(out) {
+		return nil, refuse("", "the result has too many elements")
 	}
+	v = o.expand(v, wide)
+	// Batch, groups and channels, positions.
+	var perm []int
+	if b := v.batchAxis(); b >= 0 {
+		perm = append(perm, b)
+	}
+	first := len(perm)
+	perm = slices.Concat(perm, groups, []int{along}, shared)
+	if wide[beside] != batchDim {
+		perm = append(perm, beside)
+	}
+	v = o.transpose(v, perm)
 	w, err := o.use(t, map[bool]int{true: 0, false: 1}[left])
 	if err != nil {
 		return nil, err
 	}
-	groups := dag.Size(stack)
-	c := &dag.Conv{W: w, InChannels: groups * cols, OutChannels: groups * rows, Groups: groups, Transposed: !left}
+	last := first + len(groups) // the axis of the channels
+	n, places := dag.Size(v.shape[first:last]), dag.Size(v.shape[last+1:])
+	c := &dag.Conv{W: w, InChannels: n * cols, OutChannels: n * rows, Groups: n, Transposed: !left}
 	g := geometry{kernel: []int{1}, stride: []int{1}, dilation: []int{1}, pads: []int{0, 0}, auto: "NOTSET"}
-	if c.Window, err = g.window([]int{n}, false); err != nil {
+	if c.Window, err = g.window([]int{places}, false); err != nil {
 		return nil, err
 	}
-	if groups*rows*n > maxElements {
-		return nil, refuse("", "the result has too many elements")
+	shape := slices.Clone(v.shape)
+	shape[last] = rows
+	y := o.emit(&dag.Linear{Map: c}, shape, v)
+	back := make([]int, r)
+	for i, k := range perm {
+		back[k] = i
+		if i >= first && i <= last {
+			o.unitAxes[y.node] = append(o.unitAxes[y.node], i)
+		}
 	}
-	out := o.emit(&dag.Linear{Map: c}, slices.Concat(stack, []int{rows, n}), v)
-	if !left {
-		out = o.transpose(out, perm)
-	}
-	return out, nil
+	return o.transpose(y, back), nil
 }
 
 func lowerGemm(o *op) error {

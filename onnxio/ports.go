@@ -37,12 +37,12 @@ func (l *lowering) graphInputs() {
 func (l *lowering) takeBatch(in *wire.ValueInfo, shape []int) bool {
 	switch {
 	case len(shape) == 0, len(shape) == 1 && shape[0] != batchDim:
-		l.batch = &batchError{fmt.Sprintf("input %q has no batch axis", in.Name)}
+		l.batch = &batchError{reason: fmt.Sprintf("input %q has no batch axis", in.Name)}
 		return false
 	case shape[0] == batchDim:
 		return true
 	case l.declared != 0 && l.declared != shape[0]:
-		l.batch = &batchError{fmt.Sprintf("the first axes of the inputs are %d and %d", l.declared, shape[0])}
+		l.batch = &batchError{reason: fmt.Sprintf("the first axes of the inputs are %d and %d", l.declared, shape[0])}
 		return false
 	}
 	l.declared = shape[0]
@@ -79,7 +79,9 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 		case k == 0 && !l.batchless:
 			shape[k] = batchDim
 		case k == 0:
+			// An obstacle; others are looked for with 1.
 			shape[k] = 1
+			l.open = append(l.open, in)
 		default:
 			return nil, fmt.Errorf("axis %d is left open: give the shape, for example %s=%s", k, in.Name, exampleShape(in))
 		}
@@ -132,7 +134,7 @@ func (l *lowering) graphOutputs() {
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: m.node})
 		case v.batchAxis() > 0 && !l.batchless:
 			// A network's values have the batch first.
-			l.batch = &batchError{fmt.Sprintf("output %q has the batch at axis %d", out.Name, v.batchAxis())}
+			l.batch = &batchError{reason: fmt.Sprintf("output %q has the batch at axis %d", out.Name, v.batchAxis())}
 			return
 		default:
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: v.node})

@@ -198,7 +198,12 @@ func lowerExpand(o *op) error {
 		return nil
 	}
 	if slices.Contains(shape, batchDim) {
-		return mixesBatch("it repeats a constant over the batch")
+		out, err := o.spread(v.con, shape)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
 	}
 	out, err := foldExpand(v.con, shape)
 	if err != nil {

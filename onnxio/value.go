@@ -20,6 +20,8 @@ type value struct {
 	elem wire.DataType
 	// exclusive says that one operator reads the value and nothing else does.
 	exclusive bool
+	// same is the constant that the value repeats over the batch.
+	same *tensor
 	// opaque says why nothing can be computed from it (strings).
 	opaque string
 }
@@ -142,6 +144,39 @@ func (l *lowering) expand(v *value, shape []int) *value {
 		sel.Index = broadcastIndex(from, to)
 	}
 	return l.emit(sel, shape, v)
+}
+
+// spread makes a constant the value of a node with a batch axis: every sample
+// has the same numbers.
+func (l *lowering) spread(t *tensor, shape []int) (*value, error) {
+	if t.kind != floating {
+		return nil, mixesBatch("it repeats integers over the batch")
+	}
+	dims := slices.Clone(shape)
+	dims[slices.Index(shape, batchDim)] = 1
+	if !slices.Equal(t.dims, dims) {
+		var err error
+		if t, err = foldExpand(t, dims); err != nil {
+			return nil, err
+		}
+	}
+	m, err := l.materialize(&value{con: t})
+	if err != nil {
+		return nil, err
+	}
+	out := l.emit(&dag.Select{}, shape, m)
+	out.same = t
+	return out, nil
+}
+
+// besides returns what stands for v beside another operand of an operator that
+// broadcasts: for a constant that is repeated over the batch, the constant.
+func (v *value) besides(other *value) *value {
+	if v.same == nil || other.constant() || other.batchAxis() < 0 ||
+		len(v.shape)-v.batchAxis() != len(other.shape)-other.batchAxis() {
+		return v
+	}
+	return &value{con: v.same}
 }
 
 // materialize makes a constant the value of a node, for operators that take it
