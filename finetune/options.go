@@ -54,6 +54,9 @@ func DefaultRate(o Optimizer) float64 {
 //	softmax            -f_y + ln sum_c exp f_c
 //	truncated-softmax  the same, but 0 where f_y - max_{c != y} f_c > Margin
 //	squared            (1/2) sum_c (f_c - t_c)^2, t the targets or y's unit vector
+//
+// A network with a single score f for labels 0 and 1 has the logits (0, f), so
+// that softmax is the logistic loss; squared compares f with the label.
 type Loss string
 
 // The losses.

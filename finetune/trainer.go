@@ -156,8 +156,14 @@ func (t *Trainer) fits(set *dataset.Set) error {
 		return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: give data with as many targets",
 			set.Name(), counted(set.TargetSize(), "target"), out.Label(), counted(out.Len(), "number"))
 	}
+	classes := max(out.Len(), 2) // one score tells two classes apart
 	for i, y := range set.Labels() {
-		if y < 0 || y >= out.Len() {
+		switch {
+		case y >= 0 && y < classes:
+		case out.Len() == 1:
+			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score, which tells the classes 0 and 1 apart: give data with these labels, or with task=regression",
+				set.Name(), i, y, out.Label())
+		default:
 			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score for each of the classes 0 to %d: give data with these labels",
 				set.Name(), i, y, out.Label(), out.Len()-1)
 		}

@@ -422,6 +422,30 @@ func TestLearns(t *testing.T) {
 	}
 }
 
+// TestOneScore: a network with one score learns to tell two classes apart, and
+// three are refused.
+func TestOneScore(t *testing.T) {
+	var b strings.Builder
+	rng := rand.New(rand.NewPCG(3, 9))
+	for range 300 {
+		x, y, label := rng.NormFloat64(), rng.NormFloat64(), "0"
+		if x > y*y-1 {
+			label = "1"
+		}
+		b.WriteString(strconv.FormatFloat(x, 'g', 6, 64) + "," + strconv.FormatFloat(y, 'g', 6, 64) + "," + label + "\n")
+	}
+	set := csv(t, b.String())
+	net := mlp(dag.Float32, 1, 2, 16, 1)
+	res := mustTrain(t, net, set, finetune.Options{Batch: 20, Epochs: 20, Test: set})
+	if first, last := *res.Initial.TestError, *res.Epochs[19].TestError; !(last < 0.05) || res.Loss != finetune.Softmax {
+		t.Errorf("%s: error %v before, %v after", res.Loss, first, last)
+	}
+	three := csv(t, "1,2,0\n3,4,1\n5,6,2\n")
+	if _, err := finetune.New(net, three, finetune.Options{}); err == nil || !strings.Contains(err.Error(), "task=regression") {
+		t.Errorf("three classes: %v", err)
+	}
+}
+
 // TestUnwritable: a tensor of the body that cannot be stored is told once, with
 // its layer; what the preamble holds is not trained anyway and not told.
 func TestUnwritable(t *testing.T) {

@@ -70,6 +70,9 @@ type LossKind uint8
 //	Softmax    -f_y + ln sum_c exp f_c
 //	Truncated  the same, but 0 where f_y - max_{c != y} f_c > Margin
 //	Squared    (1/2) sum_c (f_c - t_c)^2, t the targets or the label's unit vector
+//
+// A single logit f of labelled examples stands for the two logits (0, f), so that
+// Softmax is the logistic loss; Squared compares it with the label, 0 or 1.
 const (
 	Softmax LossKind = iota
 	Truncated
@@ -100,15 +103,18 @@ func Of[T program.Float](l Loss, b *Batch[T], logits, grad []T) Stats {
 		y := -1
 		if b.Labels != nil {
 			y = b.Labels[i]
-			if argmax(f) != y {
+			if predicted(f) != y {
 				s.Wrong++
 			}
 		}
 		var loss, full float64
-		if l.Kind == Squared {
+		switch {
+		case l.Kind == Squared:
 			loss = squared(f, d, row(b.Targets, i, m), y, inv)
 			full = loss
-		} else {
+		case m == 1:
+			loss, full = logistic(l, f, d, y, inv)
+		default:
 			loss, full = softmax(l, f, d, y, inv)
 		}
 		s.Loss += loss
@@ -124,9 +130,12 @@ func row[T program.Float](t []T, i, m int) []T {
 	return t[i*m:][:m]
 }
 
-// argmax returns the first index of the largest value; -1 when a NaN is among
-// them.
-func argmax[T program.Float](f []T) int {
+// predicted returns the first class with the largest logit; -1 when a NaN is
+// among them.
+func predicted[T program.Float](f []T) int {
+	if len(f) == 1 && f[0] > 0 {
+		return 1
+	}
 	best := -1
 	for c, v := range f {
 		if v != v {
@@ -170,7 +179,26 @@ func softmax[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full 
 	return loss, full
 }
 
-// squared is the squared loss of one example; t nil is the unit vector of y.
+// logistic is softmax for the logits (0, f).
+func logistic[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full float64) {
+	z := float64(f[0])
+	margin := z
+	if y == 0 {
+		margin = -z
+	}
+	full = math.Max(-margin, 0) + math.Log1p(math.Exp(-math.Abs(margin)))
+	if l.Kind == Truncated && margin > l.Margin {
+		clear(d)
+		return 0, full
+	}
+	if d != nil {
+		d[0] = T((1/(1+math.Exp(-z)) - float64(y)) * inv)
+	}
+	return full, full
+}
+
+// squared is the squared loss of one example; t nil is the unit vector of y, or
+// y itself for a single logit.
 func squared[T program.Float](f, d, t []T, y int, inv float64) float64 {
 	sum := 0.0
 	for c, v := range f {
@@ -178,6 +206,8 @@ func squared[T program.Float](f, d, t []T, y int, inv float64) float64 {
 		switch {
 		case t != nil:
 			want = float64(t[c])
+		case len(f) == 1:
+			want = float64(y)
 		case c == y:
 			want = 1
 		}

@@ -78,3 +78,37 @@ func TestLosses(t *testing.T) {
 		}
 	}
 }
+
+// TestSingleLogit: one logit f of two classes has the loss, the gradient and the
+// errors of the logits (0, f).
+func TestSingleLogit(t *testing.T) {
+	one := []float64{2, -0.5, 0, 40, -800}
+	two := make([]float64, 2*len(one))
+	for i, f := range one {
+		two[2*i+1] = f
+	}
+	for _, labels := range [][]int{{0, 0, 0, 0, 0}, {1, 1, 1, 1, 1}} {
+		b := &Batch[float64]{N: len(one), Labels: labels}
+		for _, l := range []Loss{{Kind: Softmax}, {Kind: Truncated, Margin: 1}} {
+			d, dd := make([]float64, len(one)), make([]float64, len(two))
+			got, want := Of(l, b, one, d), Of(l, b, two, dd)
+			// Sums of five numbers up to 800.
+			if got.Wrong != want.Wrong || !(math.Abs(got.Loss-want.Loss) <= 1e-12) || !(math.Abs(got.Full-want.Full) <= 1e-12) {
+				t.Errorf("%+v, labels %v: %+v, want %+v", l, labels, got, want)
+			}
+			for i := range d {
+				if !(math.Abs(d[i]-dd[2*i+1]) <= 1e-15) {
+					t.Errorf("%+v, labels %v: derivative %d is %v, want %v", l, labels, i, d[i], dd[2*i+1])
+				}
+			}
+		}
+	}
+	d := make([]float64, 2)
+	s := Of(Loss{Kind: Squared}, &Batch[float64]{N: 2, Labels: []int{1, 0}}, []float64{0.25, 0.5}, d)
+	if want := (0.75*0.75 + 0.5*0.5) / 2; s.Loss != want || d[0] != -0.375 || d[1] != 0.25 {
+		t.Errorf("squared: %+v, derivative %v, want the loss %v", s, d, want)
+	}
+	if nan := Of(Loss{}, &Batch[float64]{N: 1, Labels: []int{0}}, []float64{math.NaN()}, nil); nan.Wrong != 1 {
+		t.Errorf("NaN: %+v", nan)
+	}
+}

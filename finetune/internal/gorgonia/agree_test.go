@@ -176,7 +176,7 @@ func examples[T program.Float](t *rapid.T, p *program.Program[T], n int) *engine
 		b.X[i] = T(rng.NormFloat64())
 	}
 	for range n {
-		b.Labels = append(b.Labels, rng.IntN(p.Values[p.Logits].Len))
+		b.Labels = append(b.Labels, rng.IntN(max(2, p.Values[p.Logits].Len)))
 	}
 	return b
 }

@@ -292,6 +292,14 @@ func (b *builder[T]) sum(i int, op *program.Sum, all tensor.Shape) (*G.Node, err
 func (b *builder[T]) loss() (*G.Node, error) {
 	f := b.nodes[b.prog.Logits]
 	k := b.prog.Values[b.prog.Logits].Len
+	if k == 1 && b.Engine.opt.Loss.Kind != engine.Squared {
+		// One logit of two classes stands for (0, f).
+		var err error
+		if f, err = G.Mul(f, b.input("pair", 1, 2, []T{0, 1})); err != nil {
+			return nil, err
+		}
+		k = 2
+	}
 	b.y = make([]T, b.opt.Batch*k)
 	b.weight = make([]T, b.opt.Batch*k)
 	y := b.input("y", b.opt.Batch, k, b.y)

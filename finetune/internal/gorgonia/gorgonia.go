@@ -99,10 +99,10 @@ func (e *Engine[T]) Logits() []T {
 
 // run evaluates the graph on a batch and returns its loss.
 func (e *Engine[T]) run(b *engine.Batch[T], train bool) (engine.Stats, error) {
-	m, k := e.prog.Values[e.prog.Input].Len, e.prog.Values[e.prog.Logits].Len
+	m := e.prog.Values[e.prog.Input].Len
 	clear(e.x)
 	copy(e.x, b.X[:b.N*m])
-	e.targets(b, k)
+	e.targets(b)
 	for op, mask := range e.masks {
 		if train {
 			engine.Drop(mask, e.opt.Dropout, b.Seed, b.Step, op)
@@ -128,7 +128,8 @@ func (e *Engine[T]) run(b *engine.Batch[T], train bool) (engine.Stats, error) {
 
 // targets writes what the loss multiplies: for the softmax losses -1/n at each
 // label, for the squared loss the targets and 1/(2n).
-func (e *Engine[T]) targets(b *engine.Batch[T], k int) {
+func (e *Engine[T]) targets(b *engine.Batch[T]) {
+	k := len(e.y) / e.opt.Batch
 	clear(e.y)
 	clear(e.weight)
 	inv := 1 / float64(max(b.N, 1))
@@ -144,6 +145,10 @@ func (e *Engine[T]) targets(b *engine.Batch[T], k int) {
 		return
 	}
 	for i, y := range b.Labels[:b.N] {
+		if k == 1 {
+			e.y[i] = T(y)
+			continue
+		}
 		e.y[i*k+y] = one
 	}
 }

@@ -54,7 +54,7 @@ type scoring struct {
 
 // newScoring finds the scores of a model for data with a number of classes (or
 // of targets, for regression): what enters a head of softmax and the like, else
-// an output of that size.
+// an output of that size. One score tells two classes apart.
 func newScoring(m *onnxio.Model, set *dataset.Set) (scoring, error) {
 	n := m.Net
 	want, what := set.Classes(), "classes"
@@ -65,19 +65,21 @@ func newScoring(m *onnxio.Model, set *dataset.Set) (scoring, error) {
 		if set.Task() == dataset.Regression {
 			return n.Nodes[i].Len() == want
 		}
-		return n.Nodes[i].Len() >= max(want, 2)
+		size := n.Nodes[i].Len()
+		return size >= max(want, 2) || size == 1 && want <= 2
 	}
 	if b := n.Boundary(); len(b) == 1 && fits(b[0]) && ordered(m.Head) {
 		return scoring{b[0], n.Nodes[b[0]].Len(), n.Nodes[b[0]].Label(), true}, nil
 	}
 	var sizes []string
 	for _, p := range n.Outputs {
-		if fits(p.Node) {
+		// A single number behind a head is a label or a probability, no logit.
+		if fits(p.Node) && (n.Nodes[p.Node].Len() > 1 || len(m.Head) == 0 || set.Task() == dataset.Regression) {
 			return scoring{p.Node, n.Nodes[p.Node].Len(), fmt.Sprintf("output %q", p.Name), len(m.Head) == 0}, nil
 		}
-		sizes = append(sizes, fmt.Sprintf("%q of %d", p.Name, n.Nodes[p.Node].Len()))
+		sizes = append(sizes, fmt.Sprintf("%q of size %d", p.Name, n.Nodes[p.Node].Len()))
 	}
-	return scoring{}, invalidf("the data %s has %d %s, but the model has the outputs %s: give data of the same task",
+	return scoring{}, invalidf("the data %s has %d %s, but the model gives %s: give data of the same task",
 		set.Name(), want, what, strings.Join(sizes, ", "))
 }
 

@@ -28,8 +28,10 @@ func (a *app) eval() *cobra.Command {
 		Long: `eval evaluates a model on labelled examples and prints the mean loss, the share
 of wrong answers, and percentiles of the margins. The margin of an example is
 the score of its class minus the largest of the others. Scores are the logits
-before a softmax or the like, else the model's outputs. For regression it prints
-the mean squared error.`,
+before a softmax or the like, else the model's outputs. A single score f tells
+two classes apart: the scores are then 0 and f. The loss is that of finetune:
+softmax cross-entropy, or half the squared distance to the targets, for which the
+mean squared error over examples and targets is printed too.`,
 		Example: `  relupath eval iris.onnx --data csv:iris.csv,header
   relupath eval iris.onnx --data csv:iris.csv,header --percentile 1,50 --format json`,
 		Args: cobra.ExactArgs(1),
@@ -57,6 +59,9 @@ type evalJSON struct {
 	// Loss is named by LossName, a mean over the examples.
 	LossName string   `json:"loss_name"`
 	Loss     *float64 `json:"loss"`
+	// MeanSquared is the mean squared error over examples and targets, for
+	// regression.
+	MeanSquared *float64 `json:"mean_squared_error,omitempty"`
 	// Correct and Error are left out for regression.
 	Correct  *int             `json:"correct,omitempty"`
 	Error    *float64         `json:"error,omitempty"`
@@ -143,6 +148,7 @@ func newEvaluation(set *dataset.Set, width int) *evaluation {
 
 // add takes the scores of a batch that begins with an example.
 func (e *evaluation) add(first int, y []float64) {
+	var pair [2]float64
 	for k := 0; (k+1)*e.width <= len(y); k++ {
 		row := y[k*e.width:][:e.width]
 		if e.set.Task() == dataset.Regression {
@@ -152,6 +158,10 @@ func (e *evaluation) add(first int, y []float64) {
 			continue
 		}
 		label := e.set.Labels()[first+k]
+		if e.width == 1 {
+			pair[1] = row[0]
+			row = pair[:]
+		}
 		e.loss += crossEntropy(row, label)
 		m := margin(row, label)
 		e.margins = append(e.margins, m)
@@ -213,13 +223,16 @@ func percentile(v []float64, p float64) float64 {
 
 func (e *evaluation) report(r *evalJSON, percentiles []float64) {
 	n := float64(e.set.Len())
-	r.Loss = render.Real(e.loss / n)
 	if e.set.Task() == dataset.Regression {
-		r.LossName = "squared"
+		r.LossName, r.Loss = "squared", render.Real(e.loss/n/2)
+		r.MeanSquared = render.Real(e.loss / n / float64(e.width))
 		return
 	}
-	r.LossName = "softmax"
-	wrong := 1 - float64(e.correct)/n
+	r.LossName, r.Loss = "softmax", render.Real(e.loss/n)
+	if !r.Logits {
+		r.Warnings = append(r.Warnings, "the scores are outputs behind a head, which the loss takes for logits")
+	}
+	wrong := float64(e.set.Len()-e.correct) / n
 	r.Correct, r.Error = &e.correct, &wrong
 	slices.Sort(e.margins)
 	for _, p := range percentiles {
@@ -233,6 +246,9 @@ func evalDocument(r *evalJSON) *render.Document {
 	t.Add(render.Text("examples"), render.Int(r.Examples))
 	t.Add(render.Text("scores"), render.Text(r.Scores))
 	t.Add(render.Text("loss ("+r.LossName+")"), optional(r.Loss))
+	if r.MeanSquared != nil {
+		t.Add(render.Text("mean squared error"), optional(r.MeanSquared))
+	}
 	if r.Error != nil {
 		t.Add(render.Text("error"), render.Text(fmt.Sprintf("%.4g%%", 100**r.Error)))
 		t.Add(render.Text("correct"), render.Int(*r.Correct))
@@ -256,6 +272,9 @@ func evalRecords(r *evalJSON) *render.Table {
 	}
 	add("examples", render.Cell{}, render.Int(r.Examples))
 	add("loss_"+r.LossName, render.Cell{}, optional(r.Loss))
+	if r.MeanSquared != nil {
+		add("mean_squared_error", render.Cell{}, optional(r.MeanSquared))
+	}
 	if r.Error != nil {
 		add("correct", render.Cell{}, render.Int(*r.Correct))
 		add("error", render.Cell{}, optional(r.Error))

@@ -9,7 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 
@@ -194,14 +194,66 @@ func TestEvalOfRegression(t *testing.T) {
 	want := 0.0
 	for i, target := range []float64{0.5, -0.25} {
 		got := float64(math.Float32frombits(binary.LittleEndian.Uint32(values[4*i:])))
-		want += (got - target) * (got - target) / 2
+		want += (got - target) * (got - target) / 2 // the mean of two examples
 	}
 	var r evalJSON
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
 	// The outputs were rounded to float32.
-	if !(math.Abs(*r.Loss-want) <= 1e-6) || r.LossName != "squared" || r.Error != nil {
-		t.Errorf("loss %s %s, want %v", r.LossName, strconv.FormatFloat(*r.Loss, 'g', -1, 64), want)
+	if !(math.Abs(*r.MeanSquared-want) <= 1e-6) || !(math.Abs(*r.Loss-want/2) <= 1e-6) || r.LossName != "squared" || r.Error != nil {
+		t.Errorf("loss %s %v, mean squared error %v, want %v", r.LossName, *r.Loss, *r.MeanSquared, want)
+	}
+}
+
+// TestEvalOfOneScore: a single score f is the logit of class 1 against 0.
+func TestEvalOfOneScore(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var sink, y bytes.Buffer
+	if code := Run(strings.Fields("init --widths 2,3,1 --seed 4 -o m.onnx"), nil, &sink, &sink); code != 0 {
+		t.Fatal(&sink)
+	}
+	var x bytes.Buffer
+	if err := writeNPY(&x, &array{[]int{3, 2}, []float64{1, 2, -1, 0.5, 2, -3}}, "float64"); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"x.npy": x.String(), "d.csv": "1,2,0\n-1,0.5,1\n2,-3,1\n", "three.csv": "1,2,0\n-1,0.5,1\n2,-3,2\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if code := Run(strings.Fields("eval m.onnx --data csv:d.csv --percentile 50 --format json"), nil, &out, &sink); code != 0 {
+		t.Fatal(&sink)
+	}
+	if code := Run(strings.Fields("run m.onnx --input x.npy -o -"), nil, &y, &sink); code != 0 {
+		t.Fatal(&sink)
+	}
+	values := y.Bytes()[y.Len()-12:]
+	var loss float64
+	var correct int
+	var margins []float64
+	for i, label := range []int{0, 1, 1} {
+		m := float64(math.Float32frombits(binary.LittleEndian.Uint32(values[4*i:])))
+		if label == 0 {
+			m = -m
+		}
+		margins = append(margins, m)
+		loss += math.Log1p(math.Exp(-m)) / 3
+		if m > 0 {
+			correct++
+		}
+	}
+	slices.Sort(margins)
+	var r evalJSON
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	// The outputs were rounded to float32.
+	if !(math.Abs(*r.Loss-loss) <= 1e-6) || *r.Correct != correct || !(math.Abs(*r.Margins[0].Margin-margins[1]) <= 1e-6) || !r.Logits {
+		t.Errorf("%+v: want loss %v, %d correct, margin %v", r, loss, correct, margins[1])
+	}
+	if code := Run(strings.Fields("eval m.onnx --data csv:three.csv"), nil, &out, &sink); code != codeInvalid || !strings.Contains(sink.String(), "of size 1: give data") {
+		t.Errorf("three classes: exit code %d: %s", code, &sink)
 	}
 }
