@@ -122,7 +122,7 @@ func balanceReport(l *Lab, opt BalanceOptions, balances []rescale.Method, done [
 	} {
 		f := Figure{
 			Name: q.name, Title: q.title + " while fine-tuning",
-			Caption: fmt.Sprintf("After each epoch, by balancing; Path-SGD without balancing in every panel. Means and ranges of %d seeds.", opt.Seeds),
+			Caption: fmt.Sprintf("After each epoch, by balancing; Path-SGD without balancing in every panel. %s.", rangesOf(opt.Seeds)),
 		}
 		for k, b := range balances {
 			f.Legend = append(f.Legend, Key{Name: string(b), Colour: k})
@@ -139,7 +139,7 @@ func balanceReport(l *Lab, opt BalanceOptions, balances []rescale.Method, done [
 		r.Figures = append(r.Figures, f)
 	}
 	t := Table{
-		Title: fmt.Sprintf("Training loss, training and test error of %s after %d epochs, means over %d seeds", opt.Name, opt.Epochs, opt.Seeds), Keys: 2,
+		Title: fmt.Sprintf("Training loss, training and test error of %s after %s, %s", opt.Name, passes(opt.Epochs), meansOver(opt.Seeds)), Keys: 2,
 		Columns: []string{"optimizer", "balancing", "step", "loss", "train (%)", "test (%)", "range (%)"},
 	}
 	for _, c := range done {
@@ -166,6 +166,14 @@ func ahead(a, b []*Record) bool {
 	return behind(b, a) && over(a, objective).Mean <= (1-less)*over(b, objective).Mean
 }
 
+// change writes a quotient of losses as so many per cent less or more.
+func change(quotient float64) string {
+	if quotient > 1 {
+		return fmt.Sprintf("%.1f %% more", 100*(quotient-1))
+	}
+	return fmt.Sprintf("%.1f %% less", 100*(1-quotient))
+}
+
 // balanceClaims answers whether balancing helps, by optimizer and method, and
 // whether Path-SGD needs none.
 func balanceClaims(done []compared[tuning], n int) []Claim {
@@ -184,7 +192,7 @@ func balanceClaims(done []compared[tuning], n int) []Claim {
 			out = append(out, Claim{
 				Text: fmt.Sprintf("Balancing by %s before %s helps.", c.setting.balance, base.setting.optimizer()), Source: source,
 				Criterion: fmt.Sprintf("the final training loss is smaller with every seed, and on average by at least %g %%", 100*less),
-				Measured:  fmt.Sprintf("loss %.4g without, %.4g with (%.1f %% less), test error %.2f %% and %.2f %%", loss(base), loss(c), 100*(1-loss(c)/loss(base)), final(base.records, testError).Mean, final(c.records, testError).Mean),
+				Measured:  fmt.Sprintf("loss %.4g without, %.4g with (%s), test error %.2f %% and %.2f %%", loss(base), loss(c), change(loss(c)/loss(base)), final(base.records, testError).Mean, final(c.records, testError).Mean),
 				Verdict:   verdict(ahead(c.records, base.records)),
 			})
 		}

@@ -132,6 +132,30 @@ func value(x *float64) any {
 	return *x
 }
 
+// meansOver says what a table's numbers are.
+func meansOver(seeds int) string {
+	if seeds == 1 {
+		return "one seed"
+	}
+	return fmt.Sprintf("means over %d seeds", seeds)
+}
+
+// rangesOf says what a figure's lines and bands are.
+func rangesOf(seeds int) string {
+	if seeds == 1 {
+		return "One seed"
+	}
+	return fmt.Sprintf("Means and ranges of %d seeds", seeds)
+}
+
+// passes writes a number of epochs.
+func passes(n int) string {
+	if n == 1 {
+		return "1 epoch"
+	}
+	return fmt.Sprintf("%d epochs", n)
+}
+
 func seedNotes(n int) []string {
 	if n == 1 {
 		return []string{"One seed: no bands."}

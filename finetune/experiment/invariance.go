@@ -197,7 +197,7 @@ func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toy
 	r := &Report{Name: "invariance", Title: "Trajectories of rescaling equivalent starts on " + l.Train.Name()}
 	loss := Figure{
 		Name: "trajectories", Title: "Loss of each step from equivalent starts (float32)",
-		Caption: fmt.Sprintf("Two hidden layers of %d units, batches of %d. Means and ranges of %d seeds, averaged over %d steps. Where one line shows, the trajectories coincide.", opt.Width, opt.Batch, opt.Seeds, max(1, opt.Steps/60)),
+		Caption: fmt.Sprintf("Two hidden layers of %d units, batches of %d. %s, averaged over %d steps. Where one line shows, the trajectories coincide.", opt.Width, opt.Batch, rangesOf(opt.Seeds), max(1, opt.Steps/60)),
 		Legend:  []Key{{"fresh network", 0, 0}},
 	}
 	diff := Figure{

@@ -170,7 +170,7 @@ func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout f
 
 func optimizersTable(opt OptimizersOptions, part []compared[setting], dropout float64) Table {
 	t := Table{
-		Title: fmt.Sprintf("Training loss, training and test error after %d epochs, dropout %g, means over %d seeds", opt.Epochs, dropout, opt.Seeds), Keys: 2,
+		Title: fmt.Sprintf("Training loss, training and test error after %s, dropout %g, %s", passes(opt.Epochs), dropout, meansOver(opt.Seeds)), Keys: 2,
 		Columns: []string{"optimizer", "start", "step", "loss", "train (%)", "test (%)", "range (%)", "s/epoch"},
 	}
 	for _, c := range part {

@@ -127,7 +127,7 @@ func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 		func(r *Record) float64 { return last(r, testError) },
 		func(r *Record) float64 { return lowest(r, testError) },
 	}
-	bands := fmt.Sprintf("Means and ranges of %d seeds, %d epochs.", opt.Seeds, opt.Epochs)
+	bands := fmt.Sprintf("%s, %s.", rangesOf(opt.Seeds), passes(opt.Epochs))
 	errs := Panel{Title: "Error against width", X: "hidden units H", Y: "error (%)", XScale: Log, XTicks: x}
 	for k, f := range ends {
 		errs.Curves = append(errs.Curves, against(k, f))
@@ -151,7 +151,7 @@ func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 	r.Figures = append(r.Figures, m)
 
 	t := Table{
-		Title:   fmt.Sprintf("Training and test error and measures after %d epochs, means over %d seeds", opt.Epochs, opt.Seeds),
+		Title:   fmt.Sprintf("Training and test error and measures after %s, %s", passes(opt.Epochs), meansOver(opt.Seeds)),
 		Columns: []string{"H", "train (%)", "test (%)", "range (%)", "lowest test (%)", "path_norm(1)", "path_norm(2)", "frobenius", "product_frobenius", "product_spectral"},
 	}
 	for _, c := range done {

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/experiment"
 )
 
 // experimentLine runs a command line in a folder with iris.csv.
@@ -153,5 +157,28 @@ func TestExperimentErrors(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.want) {
 			t.Errorf("%s: exit code %d, %s, want %d, %q", c.line, code, errs, c.code, c.want)
 		}
+	}
+}
+
+// TestCriteria: each criterion stands once, with the numbers of its claims.
+func TestCriteria(t *testing.T) {
+	var claims []experiment.Claim
+	for _, c := range "aabaaca" {
+		claims = append(claims, experiment.Claim{Criterion: string(c), Source: "s"})
+	}
+	want := render.Table{Title: "Criteria", Columns: []string{"claims", "criterion", "source"}}
+	for _, r := range [][2]string{{"1-2, 4-5, 7", "a"}, {"3", "b"}, {"6", "c"}} {
+		want.Add(render.Text(r[0]), render.Text(r[1]), render.Text("s"))
+	}
+	if got := criteria(claims); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// TestListDefaults: the help shows lists of numbers as they are typed.
+func TestListDefaults(t *testing.T) {
+	help := output(t, "help experiment optimizers")
+	if want := "(default [1,0.1,0.01,0.001,0.0001])"; !strings.Contains(help, want) {
+		t.Errorf("no %q in %s", want, help)
 	}
 }

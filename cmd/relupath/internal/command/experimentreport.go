@@ -3,6 +3,8 @@ package command
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/experiment"
@@ -42,18 +44,56 @@ func experimentDocument(r *experiment.Report, config *experimentConfig) *render.
 		d.Tables = append(d.Tables, experimentTable(t))
 		data.Tables = append(data.Tables, experimentTableJSON{t.Title, t.Columns, numbers(t.Rows)})
 	}
-	claims := render.Table{Title: "Claims", Columns: []string{"claim", "verdict", "measured", "criterion", "source"}}
-	for _, c := range r.Claims {
-		claims.Add(render.Text(c.Text), render.Text(string(c.Verdict)), render.Text(c.Measured), render.Text(c.Criterion), render.Text(c.Source))
+	claims := render.Table{Title: "Claims", Columns: []string{"no", "claim", "verdict", "measured"}}
+	for i, c := range r.Claims {
+		claims.Add(render.Int(i+1), render.Text(c.Text), render.Text(string(c.Verdict)), render.Text(c.Measured))
 		data.Claims = append(data.Claims, experimentClaimJSON{c.Text, c.Source, c.Criterion, c.Measured, string(c.Verdict)})
 	}
-	d.Tables = append(d.Tables, claims)
+	d.Tables = append(d.Tables, claims, criteria(r.Claims))
 	d.Data = data
 	for i := range r.Figures {
 		f := &r.Figures[i]
 		d.Figures = append(d.Figures, render.Figure{Name: f.Name, Title: f.Title, Caption: f.Caption, Chart: experimentPanels(f)})
 	}
 	return d
+}
+
+// criteria lists what decides about the claims, and who made them, each once
+// with the numbers of its claims.
+func criteria(claims []experiment.Claim) render.Table {
+	type rule struct{ criterion, source string }
+	var rules []rule
+	numbers := map[rule][]int{}
+	for i, c := range claims {
+		k := rule{c.Criterion, c.Source}
+		if numbers[k] == nil {
+			rules = append(rules, k)
+		}
+		numbers[k] = append(numbers[k], i+1)
+	}
+	t := render.Table{Title: "Criteria", Columns: []string{"claims", "criterion", "source"}}
+	for _, k := range rules {
+		t.Add(render.Text(runs(numbers[k])), render.Text(k.criterion), render.Text(k.source))
+	}
+	return t
+}
+
+// runs writes rising numbers as 1-3, 5.
+func runs(n []int) string {
+	var parts []string
+	for lo := 0; lo < len(n); {
+		hi := lo
+		for hi+1 < len(n) && n[hi+1] == n[hi]+1 {
+			hi++
+		}
+		s := strconv.Itoa(n[lo])
+		if hi > lo {
+			s += "-" + strconv.Itoa(n[hi])
+		}
+		parts = append(parts, s)
+		lo = hi + 1
+	}
+	return strings.Join(parts, ", ")
 }
 
 func experimentPanels(f *experiment.Figure) *render.Panels {

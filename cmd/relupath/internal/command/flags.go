@@ -46,6 +46,17 @@ func addChoice(cmd *cobra.Command, value *string, name, usage string, words ...s
 	must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
 }
 
+// addNumbers adds a flag of a list of numbers, whose default the help shows as
+// it would be typed.
+func addNumbers(cmd *cobra.Command, value *[]float64, name string, list []float64, usage string) {
+	cmd.Flags().Float64SliceVar(value, name, list, usage)
+	var text []string
+	for _, v := range list {
+		text = append(text, strconv.FormatFloat(v, 'g', -1, 64))
+	}
+	cmd.Flags().Lookup(name).DefValue = "[" + strings.Join(text, ",") + "]"
+}
+
 // wanted says in words what the functions of strconv read.
 var wanted = map[string]string{
 	"Atoi": "a whole number", "ParseInt": "a whole number", "ParseUint": "a whole number, not negative",
