@@ -80,6 +80,9 @@ func (t tuning) optimizer() string {
 // each with the step size of a grid that gives it the smallest training loss.
 // Errors: a network or options that do not fit the data, ctx's.
 func Balance(ctx context.Context, l *Lab, opt BalanceOptions) (*Report, error) {
+	if err := opt.Check(); err != nil {
+		return nil, err
+	}
 	opt = opt.complete()
 	balances := append([]rescale.Method{none}, opt.Methods...)
 	var settings []tuning

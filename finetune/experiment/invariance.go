@@ -86,6 +86,9 @@ type drift struct {
 // row. Source: Neyshabur, Salakhutdinov, Srebro, Path-SGD, NeurIPS 2015,
 // section 2. Errors: options that do not fit the data, ctx's.
 func Invariance(ctx context.Context, l *Lab, opt InvarianceOptions) (*Report, error) {
+	if err := opt.Check(); err != nil {
+		return nil, err
+	}
 	opt = opt.complete()
 	var list []*Training
 	var drifts []drift

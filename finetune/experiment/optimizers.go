@@ -88,6 +88,9 @@ type setting struct {
 // are chosen with the first. Source: Neyshabur, Salakhutdinov, Srebro, Path-SGD,
 // NeurIPS 2015, section 5. Errors: options that do not fit the data, ctx's.
 func Optimizers(ctx context.Context, l *Lab, opt OptimizersOptions) (*Report, error) {
+	if err := opt.Check(); err != nil {
+		return nil, err
+	}
 	opt = opt.complete()
 	var settings []setting
 	for _, d := range opt.Dropouts {

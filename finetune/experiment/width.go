@@ -16,8 +16,8 @@ type WidthOptions struct {
 	// Epochs is the number of passes over the data. Default: 100.
 	Epochs int
 	// Rate is the step size, times RateDecay after each epoch; Momentum rises by
-	// MomentumRise after each epoch up to MomentumMax. Defaults: 0.1, 0.99, 0.5,
-	// 0.02, 0.9.
+	// MomentumRise after each epoch up to MomentumMax. Defaults: 0.1, 0.99; 0.5,
+	// 0.02, 0.9 where all three are 0.
 	Rate, RateDecay                     float64
 	Momentum, MomentumRise, MomentumMax float64
 	// Margin is the threshold of the truncated loss. Default:
@@ -43,9 +43,9 @@ func (o WidthOptions) complete() WidthOptions {
 	}
 	set(&o.Rate, 0.1)
 	set(&o.RateDecay, 0.99)
-	set(&o.Momentum, 0.5)
-	set(&o.MomentumRise, 0.02)
-	set(&o.MomentumMax, 0.9)
+	if o.Momentum == 0 && o.MomentumRise == 0 && o.MomentumMax == 0 {
+		o.Momentum, o.MomentumRise, o.MomentumMax = 0.5, 0.02, 0.9
+	}
 	set(&o.Margin, finetune.DefaultMargin)
 	if o.Epochs == 0 {
 		o.Epochs = 100
@@ -70,6 +70,9 @@ var solutionMeasures = []string{"parameter_count", "path_norm", "group_norm", "p
 // Bhojanapalli, McAllester, Srebro, Exploring generalization in deep learning,
 // NeurIPS 2017. Errors: options that do not fit the data, ctx's.
 func Width(ctx context.Context, l *Lab, opt WidthOptions) (*Report, error) {
+	if err := opt.Check(); err != nil {
+		return nil, err
+	}
 	opt = opt.complete()
 	training := func(h int, rate float64, epochs int, seed uint64) *Training {
 		return l.describe(Training{

@@ -6,7 +6,7 @@ import (
 
 func (a *app) completion() *cobra.Command {
 	return &cobra.Command{
-		Use:   "completion SHELL",
+		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the completion script of a shell",
 		Long: `completion prints a script that teaches a shell (bash, zsh, fish or powershell)
 to complete relupath's commands, flags and their values.`,

@@ -80,17 +80,34 @@ func (e *experimentFlags) add(cmd *cobra.Command) {
 
 // newExperiment makes the command of an experiment that needs nothing but data.
 // The flags of its options are the caller's business; the seed is set here.
-func newExperiment[O any](a *app, cmd *cobra.Command, o *O, seed *uint64,
+func newExperiment[O interface{ Check() error }](a *app, cmd *cobra.Command, o *O, seed *uint64,
 	run func(context.Context, *experiment.Lab, O) (*experiment.Report, error),
 ) *cobra.Command {
 	var e experimentFlags
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		*seed = a.seed
+		if err := positive(cmd); err != nil {
+			return err
+		}
 		return runExperiment(cmd.Context(), a, &e, o, run)
 	}
 	e.add(cmd)
 	return cmd
+}
+
+// positive refuses zeros that the experiments would take for their defaults.
+func positive(cmd *cobra.Command) error {
+	names := []string{"width", "epochs", "grid-epochs", "seeds", "steps", "batch", "lr", "lr-decay", "momentum-max", "truncate-margin"}
+	if cmd.Name() == "balance" {
+		names = append(names, "momentum") // without it SGD is there anyway
+	}
+	for _, name := range names {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "0" {
+			return usagef("--%s 0: want a positive number", name)
+		}
+	}
+	return nil
 }
 
 // optimizersVar is the flag that lists methods.
@@ -186,6 +203,9 @@ func (a *app) experimentBalance() *cobra.Command {
 		Short: "Fine-tuning a model after each method of balancing",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := positive(cmd); err != nil {
+				return err
+			}
 			m, err := a.openFinite(cmd.Context(), args[0], &flags, "train")
 			if err != nil {
 				return err
@@ -256,7 +276,7 @@ func (e *experimentFlags) folder(a *app) error {
 }
 
 // runExperiment reads the data, runs, and writes the folder.
-func runExperiment[O any](ctx context.Context, a *app, e *experimentFlags, options *O,
+func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e *experimentFlags, options *O,
 	run func(context.Context, *experiment.Lab, O) (*experiment.Report, error),
 ) error {
 	switch {
@@ -266,6 +286,9 @@ func runExperiment[O any](ctx context.Context, a *app, e *experimentFlags, optio
 		return usagef("experiment %s: give the examples to test on with --test", e.name)
 	case e.output == "":
 		return usagef("experiment %s: give the folder to write with -o", e.name)
+	}
+	if err := (*options).Check(); err != nil {
+		return &usageError{err}
 	}
 	lab := &experiment.Lab{Dir: filepath.Join(e.output, "trainings"), Threads: a.threads}
 	var err error

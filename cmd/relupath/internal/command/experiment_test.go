@@ -182,3 +182,29 @@ func TestListDefaults(t *testing.T) {
 		t.Errorf("no %q in %s", want, help)
 	}
 }
+
+// TestExperimentUsage: numbers that make no sense are wrong usage, before a
+// folder is made.
+func TestExperimentUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("d.csv", []byte("1,2,0\n3,4,1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"width --widths 0":                  "width 0, want at least 1",
+		"width --widths 2 --seeds 0":        "--seeds 0: want a positive number",
+		"width --widths 2 --seeds -1":       "seeds -1",
+		"optimizers --width 0":              "--width 0",
+		"optimizers --width 2 --starts odd": "no start",
+		"optimizers --width 2 --rates NaN":  "step size NaN",
+		"balance m.onnx --momentum 0":       "--momentum 0",
+	} {
+		code, _, errs := experimentLine(t, "experiment "+line+" --data csv:d.csv --test csv:d.csv -o out")
+		if code != codeUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d: %s", line, code, errs)
+		}
+	}
+	if _, err := os.Stat("out"); err == nil {
+		t.Error("a folder was made")
+	}
+}

@@ -76,7 +76,7 @@ writes ONNX back.`,
 		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.check() },
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{plainly(err)} })
+	cmd.SetFlagErrorFunc(wrongFlag)
 	f := cmd.PersistentFlags()
 	addChoice(cmd, &a.format, "format", "how to write the result", render.Formats()...)
 	addChoice(cmd, &a.bias, "bias", "whether biases count in norms and objectives", "include", "exclude")
@@ -92,6 +92,17 @@ writes ONNX back.`,
 	}
 	f.SortFlags = false
 	return cmd
+}
+
+// wrongFlag tells of a flag that cannot be read; of a command that does not
+// exist, rather than of its flags.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+		if none := cmd.ValidateArgs(args); none != nil {
+			return none
+		}
+	}
+	return &usageError{plainly(err)}
 }
 
 // check completes the common flags.
