@@ -3,6 +3,7 @@ package rescale
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 
@@ -18,6 +19,9 @@ func sameArchitecture(a, b *dag.Network, tol float64) string {
 	for i := range a.Nodes {
 		if why := sameNode(&a.Nodes[i], &b.Nodes[i], tol); why != "" {
 			return fmt.Sprintf("another architecture: %s: %s", a.Nodes[i].Label(), why)
+		}
+		if !sameFunction(a, b, i, tol) {
+			return fmt.Sprintf("another architecture: %s: the functions give other values for the same operands", a.Nodes[i].Label())
 		}
 	}
 	for k, ports := range [][2][]dag.Port{{a.Inputs, b.Inputs}, {a.Outputs, b.Outputs}} {
@@ -71,6 +75,43 @@ func sameNode(a, b *dag.Node, tol float64) string {
 		}
 	}
 	return ""
+}
+
+// sameFunction compares two functions outside the homogeneous part, of which
+// nothing but their values is known, on random operands of every size; true for
+// nodes of another kind.
+func sameFunction(a, b *dag.Network, node int, tol float64) bool {
+	f, ok := a.Nodes[node].Op.(*dag.Func)
+	if !ok {
+		return true
+	}
+	g := b.Nodes[node].Op.(*dag.Func)
+	r := rand.New(rand.NewPCG(1, uint64(node)))
+	in := make([][]float64, len(a.Nodes[node].In))
+	for k, j := range a.Nodes[node].In {
+		in[k] = make([]float64, a.Nodes[j].Len())
+	}
+	x, y := make([]float64, a.Nodes[node].Len()), make([]float64, a.Nodes[node].Len())
+	for round := range 32 {
+		for k := range in {
+			for e := range in[k] {
+				in[k][e] = r.NormFloat64()
+				if round%2 == 1 {
+					in[k][e] *= math.Pow(10, 8*r.Float64()-4)
+				}
+			}
+		}
+		f.Apply(x, in...)
+		g.Apply(y, in...)
+		for e := range x {
+			same := x[e] == y[e] || math.IsNaN(x[e]) && math.IsNaN(y[e]) ||
+				math.Abs(x[e]-y[e]) <= tol*math.Max(math.Abs(x[e]), math.Abs(y[e]))
+			if !same {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func at(index []int32, e int) int32 {

@@ -292,3 +292,33 @@ func TestEquivalentIsInterrupted(t *testing.T) {
 		}
 	}
 }
+
+// Networks whose heads compute other functions are not equivalent, though they
+// come from the same operator.
+func TestEquivalentHead(t *testing.T) {
+	clip := func(limit float64) *dag.Network {
+		var b dag.Builder
+		x := b.Input("x", 2)
+		x = b.Affine("fc", x, 2, []float64{1, 2, 3, 4}, nil)
+		x = b.Node(dag.Node{Name: "clip", Source: "Clip", In: []int{x}, Shape: []int{2}, Op: &dag.Func{
+			Apply: func(dst []float64, in ...[]float64) {
+				for i, v := range in[0] {
+					dst[i] = min(v, limit)
+				}
+			},
+		}})
+		b.Output("y", x)
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if e := compare(t, clip(6), clip(6), rescale.SameOrder); !e.Equivalent {
+		t.Errorf("the same head: %s", e.Reason)
+	}
+	const want = `"clip" (Clip): the functions give other values for the same operands`
+	if e := compare(t, clip(6), clip(5), rescale.SameOrder); e.Equivalent || !strings.Contains(e.Reason, want) {
+		t.Errorf("equivalent %v, reason %q, want one with %q", e.Equivalent, e.Reason, want)
+	}
+}
