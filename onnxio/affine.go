@@ -15,11 +15,15 @@ func (l *lowering) use(t *tensor, k int) (dag.Use, error) {
 		*at = l.operandSite(k)
 	}
 	at.swapped, at.dims = t.swapped, t.dims
-	if l.current != nil && k >= 0 && k < len(l.current.in) {
+	switch {
+	case l.current == nil:
+	case k >= 0 && k < len(l.current.in):
 		name = l.current.node.Inputs[k]
 		if v := l.current.in[k]; v.constant() {
 			at.dims = v.con.dims
 		}
+	default:
+		name = nodeLabel(l.current.node, l.current.index) // a number that it makes itself
 	}
 	p, err := t.param(name)
 	if err != nil {

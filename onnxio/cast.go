@@ -151,7 +151,16 @@ func (o *op) droppedOut() error {
 		}
 		return nil
 	}
-	if o.opset < 12 || o.arg(2) == nil {
+	if o.opset < 12 {
+		return nil
+	}
+	// Runtimes check the ratio in evaluation mode too: its tensor keeps its value.
+	if ratio := o.arg(1); ratio != nil && ratio.constant() {
+		if err := ratio.con.read(); err != nil {
+			return err
+		}
+	}
+	if o.arg(2) == nil {
 		return nil
 	}
 	number := func(k int, what string, def float64) (float64, error) {

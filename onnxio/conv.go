@@ -137,7 +137,8 @@ func (o *op) convOperands() (v *value, w *tensor, err error) {
 		return nil, nil, mixesBatch("it convolves over the batch axis")
 	}
 	if v.shape[0] != batchDim && v.shape[0] != 1 {
-		return nil, nil, refuse("make the first axis the batch", "its operand of shape %s holds several samples", dimString(v.shape))
+		return nil, nil, refuse("export the model for one sample",
+			"its operand of shape %s holds several samples, which do not stay apart: %s", dimString(v.shape), o.mixes)
 	}
 	if slices.Contains(w.dims, 0) {
 		return nil, nil, refuse("", "a weight of shape %v", w.dims)

@@ -3,6 +3,7 @@ package onnxio_test
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -234,4 +235,37 @@ func initializers(t *testing.T, model []byte) int {
 		eachField(t, graph, 5, func([]byte) { n++ })
 	})
 	return n
+}
+
+// TestRatioKeepsItsValue checks that a tensor which is a bias and the ratio of a
+// Dropout is not edited in place.
+func TestRatioKeepsItsValue(t *testing.T) {
+	m, err := onnxio.Decode(pbModel(8, 13, pbInput("x", -1, 1), pbOutput("y", -1, 1),
+		pbInitializer("w", []int64{1, 1}, 3), pbInitializer("v", []int64{1, 1}, 5), pbInitializer("b", nil, 0.25),
+		pbNode("Dropout", "drop", names("x", "b"), names("d")),
+		pbNode("Gemm", "fc1", names("d", "w", "b"), names("h")), pbNode("Relu", "act", names("h"), names("r")),
+		pbNode("Gemm", "fc2", names("r", "v"), names("y"))), onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := m.Net.Groups()
+	c := g.Ones()
+	for id := range c {
+		if g.Pin[id] == "" {
+			c[id] = 2
+		}
+	}
+	net, err := m.Net.Rescale(g, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := m.Write(&b, net); err != nil {
+		t.Fatal(err)
+	}
+	for what, v := range map[string]float32{"the ratio": 0.25, "the rescaled bias": 0.5} {
+		if !bytes.Contains(b.Bytes(), binary.LittleEndian.AppendUint32(nil, math.Float32bits(v))) {
+			t.Errorf("%s is gone", what)
+		}
+	}
 }

@@ -131,6 +131,14 @@ func TestLowering(t *testing.T) {
 			[]string{"Reshape (Transpose)", "Diagonal 18 *scale (Neg)", "Reshape (Transpose)"},
 		},
 		{
+			"padding by nothing",
+			[]field{
+				x, y, w, matMul, pbInitializer("half", nil, 0.5), pbMessage(5, append(tensorHeader("pads", 7, []int64{4}), pbBytes(9, make([]byte, 32)))...),
+				pbNode("Pad", "pad", names("h", "pads", "half"), names("y")),
+			},
+			[]string{"Linear 2x2 (MatMul)"},
+		},
+		{
 			"sum of all axes",
 			[]field{x, pbOutput("y", -1, 1), pbNode("ReduceSum", "s", names("x"), names("y"), attrOfInts("axes", 1))},
 			[]string{"AveragePool 2 (ReduceSum)"},

@@ -43,7 +43,7 @@ func lowerPad(o *op) error {
 	if v, err = o.pad(v, pads, place); err != nil {
 		return err
 	}
-	if mode == "constant" && fill != 0 {
+	if mode == "constant" && fill != 0 && slices.ContainsFunc(pads, func(n int64) bool { return n > 0 }) {
 		if v, err = o.fillPadding(v, pads, fill); err != nil {
 			return err
 		}

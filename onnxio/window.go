@@ -93,7 +93,8 @@ func (g *geometry) window(in []int, ceil bool) (dag.Window, error) {
 		}
 		room := size + w.Before[i] + w.After[i] - ext
 		if size < 1 || room < 0 {
-			return w, refuse("", "a kernel of %v (dilation %v) exceeds the padded operand %v", g.kernel, g.dilation, in)
+			return w, refuse("", "a kernel of %v (dilation %v) exceeds an operand of %v padded by %v and %v",
+				g.kernel, g.dilation, in, w.Before, w.After)
 		}
 		if ceil && room%stride != 0 && (room/stride+1)*stride < size+w.Before[i] {
 			if w.Extra == nil {
