@@ -237,3 +237,20 @@ func TestInitNetwork(t *testing.T) {
 		t.Errorf("%v, %v", n, err)
 	}
 }
+
+// TestReason: a report that has a column for the file does not name it again.
+func TestReason(t *testing.T) {
+	_, gone := os.Open(filepath.Join(t.TempDir(), "gone.onnx"))
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{gone, "no such file or directory"},
+		{&onnxio.InvalidError{Path: "dir/m.onnx", Err: errors.New("wire: the file is empty")}, "invalid model: the file is empty"},
+		{errors.New("analysis: too large"), "analysis: too large"},
+	} {
+		if got := newFailure("dir/m.onnx", c.err).Obstacles[0].Reason; got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}

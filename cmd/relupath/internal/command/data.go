@@ -155,7 +155,7 @@ func scores(ctx context.Context, n *dag.Network, set *dataset.Set, at scoring, t
 // labelled returns all examples as the measures take them: in memory.
 func labelled(ctx context.Context, set *dataset.Set) (*analysis.Labelled, error) {
 	if set.Task() != dataset.Classification {
-		return nil, invalidf("--data: %s has targets, margins want classes", set.Name())
+		return nil, invalidf("--data: %s has targets, margins want classes: give labelled examples, or leave --data out", set.Name())
 	}
 	x := make([]float64, set.Len()*set.Size())
 	one := []int{0}

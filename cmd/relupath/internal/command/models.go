@@ -166,13 +166,26 @@ func newFailure(path string, err error) failure {
 	f := failure{Path: path, err: err}
 	var unsupported *onnxio.UnsupportedError
 	if !errors.As(err, &unsupported) {
-		f.Obstacles = []obstacle{{Reason: err.Error()}}
+		f.Obstacles = []obstacle{{Reason: reason(err)}}
 		return f
 	}
 	for _, o := range unsupported.Obstacles {
 		f.Obstacles = append(f.Obstacles, obstacle{o.Node, o.Op, o.Reason, o.Remedy})
 	}
 	return f
+}
+
+// reason is an error without the path that a report names beside it.
+func reason(err error) string {
+	var file *fs.PathError
+	var invalid *onnxio.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return strings.TrimPrefix((&onnxio.InvalidError{Err: invalid.Err}).Error(), "onnxio: ")
+	case errors.As(err, &file):
+		return file.Err.Error()
+	}
+	return err.Error()
 }
 
 // shortNames returns what tells paths apart: each file's name without .onnx,
