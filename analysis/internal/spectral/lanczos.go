@@ -14,17 +14,25 @@ import (
 const (
 	// block is the number of vectors that one read of the matrix multiplies.
 	block = kernel.GramVectors
-	// most is the size of the basis at which it is condensed, keep the number of
-	// vectors that survive.
-	most, keep = 128, 32
+	// most is the size of the basis at which it is condensed. keep Ritz vectors
+	// survive; where many lie close to the largest, these and spare more, up to
+	// keepMost: a cluster that is cut is found again and again.
+	most, keep, keepMost, spare = 128, 32, 96, 16
+	// clusterWidth is the relative distance to the largest Ritz value of those that may
+	// belong to a cluster with it.
+	clusterWidth = 1e-4
+	// mostMissed is the largest Result.Missed with which the iteration stops.
+	mostMissed = 1e-10
 	// mostReads ends an iteration that rounding keeps from its tolerance; Bound
 	// then says how far it came.
 	mostReads = 5000
 	// narrowGoal is the bound at which products in float32, which are right to some
 	// 1e-7 of the largest, stop to help; the square of the matrix's norm must lie
 	// between narrowLeast and its inverse, so that they keep their range. After
-	// mostRefined refinements products are float64.
-	narrowGoal, narrowLeast, mostRefined = 3e-7, 1e-20, 2
+	// mostRefined refinements products are float64. Where narrowReads reads, or half
+	// as many again as before the first refinement, have not sufficed, rounding is
+	// what the iteration resolves.
+	narrowGoal, narrowLeast, mostRefined, narrowReads = 3e-7, 1e-20, 2, 300
 	// epsilon is the spacing of float64 at 1.
 	epsilon = 0x1p-52
 )
@@ -46,10 +54,11 @@ type lanczos struct {
 	rng     *rand.Rand
 	// narrow says that products are float32 for now, refined how often the basis
 	// was refined after them, and goal is the bound at which to do so, or to
-	// stop.
+	// stop. After limit reads the iteration begins again in float64.
 	narrow  bool
 	refined int
 	goal    float64
+	limit   int
 }
 
 func newLanczos(m Matrix, opt Options) *lanczos {
@@ -83,7 +92,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 			return Result{Sigma: math.NaN(), Bound: math.NaN(), Reads: l.reads}, nil
 		}
 		if l.reads == 1 && l.ata.inPlace() && l.scale > narrowLeast && l.scale < 1/narrowLeast {
-			l.narrow, l.goal = true, max(narrowGoal, l.goal)
+			l.narrow, l.goal, l.limit = true, max(narrowGoal, l.goal), narrowReads
 		}
 		l.project(old, width)
 		b := make([]float64, block*block)
@@ -99,14 +108,18 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		}
 		res := l.estimate(theta, vec, b, width, next)
 		switch {
-		case res.Bound > l.goal && next > 0 && l.reads < mostReads:
+		case next > 0 && l.lost(res, theta):
+			width = l.restart(theta, vec)
+			look, last = l.reads+2, Result{}
+			continue
+		case next > 0 && !l.done(res) && l.reads < mostReads:
 			look, last = l.reads+l.wait(last, res), res
 			if full {
-				l.condense(keep, theta, vec)
+				l.condense(max(keep, min(keepMost, within(clusterWidth, theta)+spare)), theta, vec)
 			}
 			width = next
 			continue
-		case !l.narrow && l.refined == 0:
+		case l.exact():
 			return res, nil
 		}
 		res, width = l.refine(theta, vec)
@@ -118,11 +131,49 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 			}
 			res, width = l.refine(theta, vec)
 		}
-		if res.Bound <= l.opt.Tolerance || l.reads >= mostReads {
+		if res.Bound <= l.opt.Tolerance && res.Missed <= mostMissed || l.reads >= mostReads {
 			return res, nil
 		}
 		look, last = l.reads+1, Result{}
 	}
+}
+
+// exact says that all products that the basis rests on are float64.
+func (l *lanczos) exact() bool { return !l.narrow && l.refined == 0 }
+
+// done says that the iteration has come as far as its products allow, which refine
+// makes sure of where they are not exact.
+func (l *lanczos) done(res Result) bool {
+	return res.Bound <= l.goal && (!l.exact() || res.Missed <= mostMissed)
+}
+
+// lost says that products in float32 do not help any more: a whole block of Ritz
+// values is as close as their rounding is to be trusted, or they took too many
+// reads.
+func (l *lanczos) lost(res Result, theta []float64) bool {
+	return l.narrow && res.Bound <= clusterWidth && within(clusterWidth, theta) >= block ||
+		!l.exact() && l.reads >= l.limit
+}
+
+// within is the number of Ritz values at most the relative distance below the
+// largest.
+func within(distance float64, theta []float64) int {
+	n := 0
+	for n < len(theta) && theta[n] >= theta[0]*(1-distance) {
+		n++
+	}
+	return n
+}
+
+// restart begins again in float64, with the largest Ritz vectors for a start, and
+// returns their number.
+func (l *lanczos) restart(theta, vec []float64) int {
+	width := min(block, l.size)
+	l.condense(width, theta, vec)
+	copy(l.next, l.basis[:width*l.n])
+	clear(l.h)
+	l.size, l.narrow, l.refined, l.goal = 0, false, 0, l.opt.Tolerance
+	return width
 }
 
 // refine makes good what products in float32 left out: it condenses the basis to
@@ -132,17 +183,23 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 // dominant singular vector has only a small part of them.
 func (l *lanczos) refine(theta, vec []float64) (Result, int) {
 	l.condense(min(keep, l.size), theta, vec)
-	l.refined++
+	if l.refined++; l.refined == 1 {
+		l.limit = l.reads + l.reads/2 + 2*block
+	}
 	l.narrow = false
 	width := min(block, l.size)
 	l.multiply(0, width)
-	q, r := l.row(0), make([]float64, l.n)
-	square := floats.Dot(q, l.next[:l.n])
-	floats.AddScaledTo(r, l.next[:l.n], -square, q)
-	res := Result{Sigma: math.Sqrt(max(square, 0)), Bound: bound(norm2(r), square), Reads: l.reads}
+	square, residual, r := make([]float64, width), make([]float64, width), make([]float64, l.n)
+	for j := range width {
+		q, z := l.row(j), l.next[j*l.n:][:l.n]
+		square[j] = floats.Dot(q, z)
+		floats.AddScaledTo(r, z, -square[j], q)
+		residual[j] = norm2(r)
+	}
 	l.project(0, width)
 	l.narrow, l.goal = l.refined < mostRefined, 0.7*l.opt.Tolerance
-	return res, min(l.orthonormalize(width, nil), l.n-l.size)
+	width = min(l.orthonormalize(width, nil), l.n-l.size)
+	return l.result(square, residual, width), width
 }
 
 // wait is the number of reads after which it is worth to look at the Ritz values
@@ -242,7 +299,7 @@ func (l *lanczos) ritz() (theta, vec []float64, err error) {
 	return theta, vec, err
 }
 
-// residual is that of the largest Ritz pair: coef^T times the last width components of its
+// residual is that of a Ritz pair: coef^T times the last width components of its
 // eigenvector.
 func (l *lanczos) residual(vec, coef []float64, width, next int) float64 {
 	var s float64
@@ -256,12 +313,34 @@ func (l *lanczos) residual(vec, coef []float64, width, next int) float64 {
 	return s
 }
 
-// estimate returns the largest Ritz value with its bound.
+// estimate returns the largest Ritz value with its bounds.
 func (l *lanczos) estimate(theta, vec, coef []float64, width, next int) Result {
-	if !(theta[0] > 0) {
-		return Result{Reads: l.reads}
+	r := make([]float64, min(block, l.size))
+	for j := range r {
+		r[j] = l.residual(vec[j*l.size:], coef, width, next)
 	}
-	return Result{Sigma: math.Sqrt(theta[0]), Bound: bound(l.residual(vec, coef, width, next), theta[0]), Reads: l.reads}
+	return l.result(theta[:len(r)], r, next)
+}
+
+// result is that of Ritz values whose vectors have the residuals; next vectors are
+// left to go on with.
+func (l *lanczos) result(theta, residual []float64, next int) Result {
+	res := Result{Reads: l.reads}
+	if !(theta[0] > 0) {
+		return res
+	}
+	res.Sigma, res.Bound = math.Sqrt(theta[0]), bound(residual[0], theta[0])
+	if next == 0 {
+		return res
+	}
+	res.Missed = 1
+	for j, r := range residual {
+		// Of two that float32 took for equal the second may be the larger.
+		if d := theta[0]*(1+2*l.opt.Tolerance) - theta[j]; r < d {
+			res.Missed *= r / d
+		}
+	}
+	return res
 }
 
 // bound is that of a singular value from the residual of its square.

@@ -173,9 +173,12 @@ func TestSingle(t *testing.T) {
 	huge, tiny := gaussian(300, 400, rng), gaussian(300, 400, rng)
 	floats.Scale(1e25, huge)
 	floats.Scale(1e-25, tiny)
+	// Vectors of length one are rounding beside these products.
+	large := planted(300, 400, cluster, rng)
+	floats.Scale(1e9, large)
 	for name, a := range map[string][]float64{
 		"gaussian": gaussian(300, 400, rng), "cluster": planted(300, 400, cluster, rng), "low rank": planted(300, 400, []float64{2, 1}, rng),
-		"zero": make([]float64, 300*400), "huge": huge, "tiny": tiny,
+		"zero": make([]float64, 300*400), "huge": huge, "tiny": tiny, "large cluster": large,
 	} {
 		single := make([]float32, len(a))
 		for i, x := range a {
@@ -223,10 +226,7 @@ func TestSingle(t *testing.T) {
 }
 
 // Any number of close values at the top, stored in float32 or not, read by any
-// number of goroutines: a singular value is within the bound. The largest is that
-// value but where a cluster has more values than a block has vectors and the start
-// happens to be poor in it: one in some hundred clusters as wide as the bound, and
-// rarer the wider they are.
+// number of goroutines: a singular value is within the bound, and it is the largest.
 func TestNormOfClusters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows, cols := rapid.IntRange(small+1, 150).Draw(t, "rows"), rapid.IntRange(small+1, 150).Draw(t, "cols")
@@ -257,7 +257,7 @@ func TestNormOfClusters(t *testing.T) {
 		}
 		// LAPACK's own error is some 1e-14.
 		off := math.Abs(got.Sigma-values[0]) / values[0]
-		if !(got.Bound <= 1e-8 && near <= got.Bound+1e-14 && off <= 1e-6) {
+		if !(got.Bound <= 1e-8 && near <= got.Bound+1e-14 && off <= 1e-8) {
 			t.Fatalf("%+v: %.2g from a singular value, %.2g from the largest, %v", got, near, off, values[0])
 		}
 	})
