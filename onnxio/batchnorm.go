@@ -1,8 +1,6 @@
 package onnxio
 
 import (
-	"slices"
-
 	"github.com/relupath/relupath/analysis/dag"
 )
 
@@ -40,13 +38,14 @@ func lowerBatchNormalization(o *op) error {
 		}
 	}
 	stage := dag.Stage{Norm: bn}
-	if lin := o.foldable(v); lin != nil && slices.Equal(o.unitAxes[v.node], []int{1}) {
+	axis := around(v.shape, 1)
+	if lin := o.foldable(v); lin != nil && lin.Out() == axis {
 		lin.Stages = append(lin.Stages, stage)
 		o.nodes[v.node].Source += "+" + opLabel(o.node)
 		o.give(0, v)
 		return nil
 	}
-	out := o.emit(&dag.Linear{Map: &dag.Diagonal{Axis: around(v.shape, 1)}, Stages: []dag.Stage{stage}}, v.shape, v)
+	out := o.emit(&dag.Linear{Map: &dag.Diagonal{Axis: axis}, Stages: []dag.Stage{stage}}, v.shape, v)
 	o.unitAxes[out.node] = []int{1}
 	o.give(0, out)
 	return nil

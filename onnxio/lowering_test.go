@@ -131,6 +131,16 @@ func TestLowering(t *testing.T) {
 			[]string{"Reshape (Transpose)", "Diagonal 18 *scale (Neg)", "Reshape (Transpose)"},
 		},
 		{
+			"normalization behind one bias for all units",
+			append([]field{
+				x, pbOutput("y", -1, 2, 1), w, pbInitializer("half", nil, 0.5), matMul, pbMessage(5, append(tensorHeader("two", 7, []int64{1}), pbBytes(9, []byte{2, 0, 0, 0, 0, 0, 0, 0}))...),
+				pbNode("Unsqueeze", "u", names("h", "two"), names("c")), pbNode("Add", "bias", names("c", "half"), names("d")),
+				pbNode("BatchNormalization", "bn", names("d", "gamma", "beta", "mean", "var"), names("y")),
+			}, norm...),
+			// As behind a bias of each unit, which it can become.
+			[]string{"Linear 2x2 (MatMul)", "Reshape (Unsqueeze)", "Diagonal 2 +bias +norm (Add+BatchNormalization)"},
+		},
+		{
 			"padding by nothing",
 			[]field{
 				x, y, w, matMul, pbInitializer("half", nil, 0.5), pbMessage(5, append(tensorHeader("pads", 7, []int64{4}), pbBytes(9, make([]byte, 32)))...),
