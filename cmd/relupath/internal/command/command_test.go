@@ -136,11 +136,18 @@ func TestExpandWalksFolders(t *testing.T) {
 	if err := os.Symlink(dir, filepath.Join(dir, "a", "loop")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := expand([]string{dir, "missing.onnx", "-"})
+	named := filepath.Join(t.TempDir(), "named")
+	if err := os.Symlink(filepath.Join(dir, "a"), named); err != nil {
+		t.Fatal(err)
+	}
+	got, err := expand([]string{dir, "missing.onnx", "-", named})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{filepath.Join(dir, "a/c.ONNX"), filepath.Join(dir, "a/z.onnx"), filepath.Join(dir, "b.onnx"), "missing.onnx", "-"}
+	want := []string{
+		filepath.Join(dir, "a/c.ONNX"), filepath.Join(dir, "a/z.onnx"), filepath.Join(dir, "b.onnx"), "missing.onnx", "-",
+		filepath.Join(named, "c.ONNX"), filepath.Join(named, "z.onnx"),
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -104,8 +104,8 @@ func notFinite(n *dag.Network, threads int) []string {
 	return out
 }
 
-// expand turns folders into the *.onnx files below them, in order; links are
-// not followed. Errors: a folder without any.
+// expand turns folders into the *.onnx files below them, in order. A link to a
+// folder is followed where it is named, not below. Errors: a folder without any.
 func expand(args []string) ([]string, error) {
 	var out []string
 	for _, arg := range args {
@@ -115,7 +115,8 @@ func expand(args []string) ([]string, error) {
 			continue
 		}
 		before := len(out)
-		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+		// The separator makes the walk enter a link.
+		err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
