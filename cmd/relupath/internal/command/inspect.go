@@ -88,7 +88,10 @@ type pinned struct {
 	Units  int    `json:"units"`
 }
 
+// unwritable is a tensor that the file cannot take back; one that is an
+// attribute has no name.
 type unwritable struct {
+	Layer  string `json:"layer"`
 	Tensor string `json:"tensor"`
 	Reason string `json:"reason"`
 }
@@ -133,8 +136,16 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 		if t := p.Type.String(); !slices.Contains(r.DTypes, t) {
 			r.DTypes = append(r.DTypes, t)
 		}
-		if p.Storage == dag.Unwritable {
-			r.Unwritable = append(r.Unwritable, unwritable{p.Name, p.Reason})
+	}
+	for i := range n.Nodes {
+		one := dag.Network{Nodes: n.Nodes[i : i+1]}
+		for u := range one.Uses() {
+			if u.Param.Storage != dag.Unwritable {
+				continue
+			}
+			if t := (unwritable{n.Nodes[i].Label(), u.Param.Name, u.Param.Reason}); !slices.Contains(r.Unwritable, t) {
+				r.Unwritable = append(r.Unwritable, t)
+			}
 		}
 	}
 	g := n.Groups()
@@ -227,9 +238,9 @@ func inspectDocument(r *inspectJSON) *render.Document {
 		d.Tables = append(d.Tables, t)
 	}
 	if len(r.Unwritable) > 0 {
-		t := render.Table{Title: "tensors that cannot be rewritten", Columns: []string{"tensor", "why"}}
+		t := render.Table{Title: "tensors that cannot be rewritten", Columns: []string{"layer", "tensor", "why"}}
 		for _, u := range r.Unwritable {
-			t.Add(render.Code(u.Tensor), render.Text(u.Reason))
+			t.Add(render.Text(u.Layer), render.Code(u.Tensor), render.Text(u.Reason))
 		}
 		d.Tables = append(d.Tables, t)
 	}
