@@ -56,7 +56,7 @@ func DefaultRate(o Optimizer) float64 {
 //	squared            (1/2) sum_c (f_c - t_c)^2, t the targets or y's unit vector
 //
 // A network with a single score f for labels 0 and 1 has the logits (0, f), so
-// that softmax is the logistic loss; squared compares f with the label.
+// that softmax is the logistic loss; squared compares f with -1 and 1.
 type Loss string
 
 // The losses.

@@ -440,6 +440,10 @@ func TestOneScore(t *testing.T) {
 	if first, last := *res.Initial.TestError, *res.Epochs[19].TestError; !(last < 0.05) || res.Loss != finetune.Softmax {
 		t.Errorf("%s: error %v before, %v after", res.Loss, first, last)
 	}
+	res = mustTrain(t, net, set, finetune.Options{Batch: 20, Epochs: 20, Test: set, Loss: finetune.Squared})
+	if first, last := *res.Initial.TestError, *res.Epochs[19].TestError; !(last < 0.1) {
+		t.Errorf("squared: error %v before, %v after", first, last)
+	}
 	three := csv(t, "1,2,0\n3,4,1\n5,6,2\n")
 	if _, err := finetune.New(net, three, finetune.Options{}); err == nil || !strings.Contains(err.Error(), "task=regression") {
 		t.Errorf("three classes: %v", err)

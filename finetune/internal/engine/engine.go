@@ -72,7 +72,8 @@ type LossKind uint8
 //	Squared    (1/2) sum_c (f_c - t_c)^2, t the targets or the label's unit vector
 //
 // A single logit f of labelled examples stands for the two logits (0, f), so that
-// Softmax is the logistic loss; Squared compares it with the label, 0 or 1.
+// Softmax is the logistic loss; Squared compares it with -1 for label 0 and 1 for
+// label 1, so that its sign tells the class there too.
 const (
 	Softmax LossKind = iota
 	Truncated
@@ -198,7 +199,7 @@ func logistic[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full
 }
 
 // squared is the squared loss of one example; t nil is the unit vector of y, or
-// y itself for a single logit.
+// its sign for a single logit.
 func squared[T program.Float](f, d, t []T, y int, inv float64) float64 {
 	sum := 0.0
 	for c, v := range f {
@@ -207,7 +208,7 @@ func squared[T program.Float](f, d, t []T, y int, inv float64) float64 {
 		case t != nil:
 			want = float64(t[c])
 		case len(f) == 1:
-			want = float64(y)
+			want = float64(2*y - 1)
 		case c == y:
 			want = 1
 		}

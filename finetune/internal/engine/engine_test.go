@@ -105,7 +105,7 @@ func TestSingleLogit(t *testing.T) {
 	}
 	d := make([]float64, 2)
 	s := Of(Loss{Kind: Squared}, &Batch[float64]{N: 2, Labels: []int{1, 0}}, []float64{0.25, 0.5}, d)
-	if want := (0.75*0.75 + 0.5*0.5) / 2; s.Loss != want || d[0] != -0.375 || d[1] != 0.25 {
+	if want := (0.75*0.75 + 1.5*1.5) / 2; s.Loss != want || d[0] != -0.375 || d[1] != 0.75 {
 		t.Errorf("squared: %+v, derivative %v, want the loss %v", s, d, want)
 	}
 	if nan := Of(Loss{}, &Batch[float64]{N: 1, Labels: []int{0}}, []float64{math.NaN()}, nil); nan.Wrong != 1 {

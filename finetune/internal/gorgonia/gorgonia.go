@@ -146,7 +146,7 @@ func (e *Engine[T]) targets(b *engine.Batch[T]) {
 	}
 	for i, y := range b.Labels[:b.N] {
 		if k == 1 {
-			e.y[i] = T(y)
+			e.y[i] = T(2*y - 1)
 			continue
 		}
 		e.y[i*k+y] = one

@@ -57,7 +57,8 @@ Losses are means over examples: softmax cross-entropy; truncated-softmax, in
 which an example whose margin exceeds --truncate-margin has no part; squared,
 half the squared distance to the targets or to the class's unit vector. Class
 labels get softmax by default, other targets squared. A model with one score for
-the classes 0 and 1 has the logits 0 and the score: softmax is the logistic loss.
+the classes 0 and 1 has the logits 0 and the score: softmax is the logistic loss,
+and squared compares the score with -1 and 1.
 
 An interrupt (Ctrl-C) finishes the step, writes the checkpoint and the model and
 exits with 130; with --checkpoint, the same command with --resume goes on to the
