@@ -255,6 +255,10 @@ func (o *op) extreme(sign float64) error {
 			return y
 		})
 	}
+	if len(o.in) == 1 {
+		o.give(0, acts[0])
+		return nil
+	}
 	shape, _, err := o.broadcastAll(o.in)
 	if err != nil {
 		return err

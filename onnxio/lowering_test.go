@@ -141,6 +141,11 @@ func TestLowering(t *testing.T) {
 			[]string{"Linear 2x2 (MatMul)", "Reshape (Unsqueeze)", "Diagonal 2 +bias +norm (Add+BatchNormalization)"},
 		},
 		{
+			"minimum of one value",
+			[]field{x, y, w, matMul, pbNode("Min", "min", names("h"), names("y"))},
+			[]string{"Linear 2x2 (MatMul)"},
+		},
+		{
 			"padding by nothing",
 			[]field{
 				x, y, w, matMul, pbInitializer("half", nil, 0.5), pbMessage(5, append(tensorHeader("pads", 7, []int64{4}), pbBytes(9, make([]byte, 32)))...),
