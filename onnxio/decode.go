@@ -44,7 +44,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 			Reason: "no output of the model holds numbers that can be computed",
 		})
 	}
-	m := &Model{file: f, path: path}
+	m := &Model{file: f, path: path, Batchless: l.batchless}
 	m.describe(f, l)
 	if len(l.obstacles) == 0 {
 		if err := m.build(l); err != nil {

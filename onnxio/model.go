@@ -41,6 +41,9 @@ type Model struct {
 	// Inputs are the inputs that are no initializers, Outputs all outputs, those
 	// included that Net does not compute (see Warnings).
 	Inputs, Outputs []PortInfo
+	// Batchless says that the first axis of the inputs is no batch of separate
+	// samples: the shapes in Net are whole, and an output has no axis before its own.
+	Batchless bool
 	// Preamble and Head list the nodes before and after the homogeneous part, as
 	// `name (operator)`, or the operator alone for unnamed ones.
 	Preamble, Head []string

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -86,7 +87,7 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 	}
 	r := &runJSON{Schema: "relupath.run/1", Model: path, Batch: batch, Outputs: []runOutput{}}
 	for k, p := range m.Net.Outputs {
-		y := &array{append([]int{batch}, m.Net.Nodes[p.Node].Shape...), ys[k]}
+		y := &array{shapeOf(m, &m.Net.Nodes[p.Node], batch), ys[k]}
 		typ := elementOf(m.Outputs, p.Name)
 		if err := a.save(files[k], func(w io.Writer) error { return writeNPY(w, y, typ) }); err != nil {
 			return err
@@ -99,6 +100,15 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 		to = a.err
 	}
 	return a.reportTo(to, runDocument(r))
+}
+
+// shapeOf returns the shape of an output for a batch: as the model gives it, so
+// that one sample of a model without a batch has no axis of a batch.
+func shapeOf(m *onnxio.Model, nd *dag.Node, batch int) []int {
+	if m.Batchless && batch == 1 {
+		return slices.Clone(nd.Shape)
+	}
+	return append([]int{batch}, nd.Shape...)
 }
 
 // evaluate computes the outputs of a batch in parts, so that the values between
