@@ -11,7 +11,8 @@ import (
 
 // Exact returns a result with every factor rounded to a power of two, so that
 // rescaled weights have the bits of the old ones but for the exponent and
-// outputs are identical in every bit. Of several roundings, log2 c + t rounded
+// outputs are identical in every bit, unless values between the layers leave
+// the normal range of the arithmetic. Of several roundings, log2 c + t rounded
 // down for t in steps of 1/8, it takes the one with the least objective;
 // Objective.After is what was reached, so that its ratio to r's is what rounding
 // cost: less than a factor 2 for the norms of Path and CrossLayer. Where that is
