@@ -70,10 +70,15 @@ func lowerConcat(o *op) error {
 // constantLike makes a constant operand of a concatenation a value with the
 // batch axis of the others.
 func (o *op) constantLike(v *value, like []int, a, b int) (*value, error) {
-	dims := slices.Clone(v.con.dims)
-	if len(dims) != len(like) {
-		return nil, refuse("", "an operand of rank %d among rank %d", len(dims), len(like))
+	if len(v.con.dims) != len(like) {
+		return nil, refuse("", "an operand of rank %d among rank %d", len(v.con.dims), len(like))
 	}
+	t, err := o.oneSample(v.con, b)
+	if err != nil {
+		return nil, err
+	}
+	v = &value{con: t}
+	dims := slices.Clone(t.dims)
 	if b >= 0 && dims[b] != 1 {
 		return nil, mixesBatch("a constant operand has %d samples", dims[b])
 	}

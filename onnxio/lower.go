@@ -275,6 +275,11 @@ func (o *op) dispatch() error {
 			return nil
 		}
 	}
+	if d == "" && v >= 7 && broadcasting[o.node.OpType] {
+		if err := o.perSample(); err != nil {
+			return err
+		}
+	}
 	return f(o)
 }
 

@@ -123,6 +123,39 @@ func TestLowering(t *testing.T) {
 			[]string{"Linear 2x2 +bias (MatMul+Add)"},
 		},
 		{
+			"maximum with zeros of the traced batch",
+			[]field{
+				pbInput("x", 3, 2, 3, 3), pbOutput("y", 3, 2, 3, 3), kernel, pbInitializer("zeros", []int64{3, 2, 3, 3}, make([]float32, 54)...),
+				pbNode("Conv", "conv", names("x", "k"), names("h")), pbNode("Max", "m", names("h", "zeros"), names("y")),
+			},
+			[]string{"Conv 2x2 1x1 (Conv)", "ReLU (Max)"},
+		},
+		{
+			"bias of the traced batch",
+			[]field{
+				pbInput("x", 3, 2), pbOutput("y", 3, 2), w, matMul, pbInitializer("c", []int64{3, 2}, 5, 6, 5, 6, 5, 6),
+				pbNode("Add", "bias", names("c", "h"), names("y")),
+			},
+			[]string{"Linear 2x2 +bias (MatMul+Add)"},
+		},
+		{
+			"zeros of the traced batch beside an activation",
+			[]field{
+				pbInput("x", 3, 2), pbOutput("y", 3, 4), w, matMul, pbInitializer("zeros", []int64{3, 2}, make([]float32, 6)...),
+				pbNode("Concat", "c", names("h", "zeros"), names("y"), attrOfInt("axis", 1)),
+			},
+			[]string{"Linear 2x2 (MatMul)", "Constant +bias (Concat)", "Reshape (Concat)", "Concat (Concat)"},
+		},
+		{
+			"bias that differs from sample to sample",
+			[]field{
+				pbInput("x", 3, 2), pbOutput("y", 3, 2), w, matMul, pbInitializer("c", []int64{3, 2}, 5, 6, 5, 6, 5, 7),
+				pbNode("Add", "bias", names("c", "h"), names("y")),
+			},
+			// The whole batch is one sample.
+			[]string{"Linear 2x2 (MatMul)", "Diagonal 6 +bias (Add)"},
+		},
+		{
 			"negation with the batch between other axes",
 			[]field{
 				image, pbOutput("y", 2, -1, 3, 3), pbNode("Transpose", "t", names("x"), names("u"), attrOfInts("perm", 1, 0, 2, 3)),

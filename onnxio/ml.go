@@ -178,16 +178,6 @@ func (o *op) lookup(v, at *value) error {
 	return nil
 }
 
-// lowerOpaque gives values that hold no numbers.
-func lowerOpaque(what string) lowerer {
-	return func(o *op) error {
-		for k := range o.node.Outputs {
-			o.give(k, &value{opaque: what})
-		}
-		return nil
-	}
-}
-
 // lowerLabelEncoder maps numbers to numbers by a table, or makes strings.
 func lowerLabelEncoder(o *op) error {
 	keys, values := o.attr("keys_int64s"), o.attr("values_int64s")

@@ -182,7 +182,7 @@ var mlOperators = map[string]lowerer{
 	"LabelEncoder":          lowerLabelEncoder,
 	"Normalizer":            lowerNormalizer,
 	"Scaler":                lowerScaler,
-	"ZipMap":                lowerOpaque("it is a map from labels to numbers"),
+	"ZipMap":                lowerIdentity, // the numbers, in the order of their labels
 }
 
 var microsoftOperators = map[string]lowerer{

@@ -125,3 +125,25 @@ func product(da []int64, a []float32, db []int64, b []float32) []float64 {
 	}
 	return out
 }
+
+// TestZipMap checks that a map from labels to numbers is evaluated as its
+// numbers: with labels that are strings it is all that such a model gives.
+func TestZipMap(t *testing.T) {
+	m, err := onnxio.Decode(pbModel(8, 17, pbInput("x", -1, 2), pbOutput("label", -1), pbOutput("probabilities", -1, 2),
+		pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4),
+		pbNode("MatMul", "fc", names("x", "w"), names("h")), pbNode("Softmax", "softmax", names("h"), names("p")),
+		pbNode("ZipMap", "zip", names("p"), names("probabilities"), pbString(7, "ai.onnx.ml"),
+			pbMessage(5, pbString(1, "classlabels_strings"), pbString(9, "no"), pbString(9, "yes"), pbInt(20, 8))),
+		pbNode("LabelEncoder", "encoder", names("p"), names("label"), pbString(7, "ai.onnx.ml"))), onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.Net.Eval(t.Context(), [][]float64{{1, -1}}, 1, dag.EvalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// h = (-2, -2).
+	if len(m.Net.Outputs) != 1 || m.Net.Outputs[0].Name != "probabilities" || len(got) != 1 || !slices.Equal(got[0], []float64{0.5, 0.5}) {
+		t.Errorf("outputs %v are %v", m.Net.Outputs, got)
+	}
+}

@@ -202,3 +202,63 @@ func (l *lowering) materialize(v *value) (*value, error) {
 	out.elem = elem
 	return out, nil
 }
+
+// broadcasting are the operators whose operands stand beside each other sample
+// by sample.
+var broadcasting = map[string]bool{
+	"Add": true, "Div": true, "Max": true, "Mean": true, "Min": true, "Mul": true, "Sub": true, "Sum": true, "Where": true,
+}
+
+// perSample makes one sample of constant operands that hold the same numbers for
+// each sample of the batch that the file fixes: tracing writes them where a model
+// makes a constant of the shape of an activation.
+func (o *op) perSample() error {
+	from := -1 // the batch axis, counted from the last
+	for _, v := range o.in {
+		if v != nil && !v.constant() && v.batchAxis() >= 0 {
+			from = len(v.shape) - v.batchAxis()
+		}
+	}
+	for k, v := range o.in {
+		if from < 0 || v == nil || !v.constant() {
+			continue
+		}
+		t, err := o.oneSample(v.con, len(v.con.dims)-from)
+		if err != nil {
+			return err
+		}
+		if t != v.con {
+			o.in[k] = &value{con: t}
+		}
+	}
+	return nil
+}
+
+// oneSample returns the constant with extent 1 along axis a, where that has the
+// extent of the batch that the file fixes and all samples are the same; else the
+// constant itself.
+func (l *lowering) oneSample(t *tensor, a int) (*tensor, error) {
+	if l.batchless || l.declared < 2 || a < 0 || t.dims[a] != l.declared || t.size() == 0 {
+		return t, nil
+	}
+	x, err := t.float64s()
+	if err != nil {
+		return nil, err
+	}
+	dims := slices.Clone(t.dims)
+	dims[a] = 1
+	run := dag.Size(t.dims[a+1:])
+	l.spent += len(x)
+	first := make([]int32, 0, dag.Size(dims)) // the elements of the first sample
+	for from := 0; from < len(x); from += l.declared * run {
+		for i := range l.declared * run {
+			if x[from+i] != x[from+i%run] {
+				return t, nil
+			}
+			if i < run {
+				first = append(first, int32(from+i))
+			}
+		}
+	}
+	return t.indexed(dims, first)
+}
