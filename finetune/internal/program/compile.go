@@ -337,7 +337,7 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 	case *dag.Conv:
 		y := c.newValue(nd)
 		if m.Transposed {
-			c.refuse(nd, "training of a transposed convolution is not supported")
+			c.refuse(nd, "training of %s is not supported", transposedBy(nd))
 			return y
 		}
 		o := &Conv{
@@ -354,6 +354,15 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 	}
 	c.refuse(nd, "its map cannot be differentiated")
 	return c.newValue(nd)
+}
+
+// transposedBy names what an operator of the file does that is lowered to a
+// transposed convolution.
+func transposedBy(nd *dag.Node) string {
+	if strings.Contains(nd.Source, "MatMul") {
+		return "a product with a stack of matrices, one for each part of its operand,"
+	}
+	return "a transposed convolution"
 }
 
 // unwritable warns, once each, of tensors of the body that would be trained if they could be
