@@ -20,7 +20,7 @@ type function struct{ domain, name, overload string }
 // model-local function, are lowered.
 type scope struct {
 	opsets map[string]int64
-	// reads counts the readers of each value.
+	// reads counts the readers of each value's numbers.
 	reads  map[string]int
 	values map[string]*value
 	// call is the node of the graph that is being expanded, nil in the graph.

@@ -100,9 +100,11 @@ func (l *lowering) run(order []int) {
 	for _, s := range l.file.Model.OpsetImports {
 		l.opsets[domain(s.Domain)] = s.Version
 	}
-	for i := range l.graph.Nodes {
-		for _, name := range l.graph.Nodes[i].Inputs {
-			l.reads[name]++
+	for _, k := range order {
+		for i, name := range l.graph.Nodes[k].Inputs {
+			if !readsForm(&l.graph.Nodes[k], i) {
+				l.reads[name]++
+			}
 		}
 	}
 	for _, o := range l.graph.Outputs {
@@ -122,6 +124,14 @@ func (l *lowering) run(order []int) {
 	if len(l.obstacles) == 0 {
 		l.graphOutputs()
 	}
+}
+
+// readsForm tells of operators that take an input's shape or type, not its numbers.
+func readsForm(n *wire.Node, input int) bool {
+	if domain(n.Domain) != "" {
+		return false
+	}
+	return n.OpType == "Shape" || n.OpType == "Size" || n.OpType == "CastLike" && input == 1
 }
 
 func domain(d string) string {

@@ -100,6 +100,16 @@ func TestLowering(t *testing.T) {
 			[]string{"Conv 2x2 1x1 +norm (Conv+BatchNormalization)", "ReLU (Relu)"},
 		},
 		{
+			"normalization behind a product whose shape and type are read, and whose numbers nothing of use reads",
+			append([]field{
+				x, y, w, matMul, pbNode("Shape", "s", names("h"), names("size")), pbNode("Relu", "unused", names("h"), names("u")),
+				pbNode("CastLike", "like", names("gamma", "h"), names("scale")),
+				pbNode("BatchNormalization", "bn", names("h", "scale", "beta", "mean", "var"), names("n")),
+				pbNode("Reshape", "r", names("n", "size"), names("y")),
+			}, norm...),
+			[]string{"Linear 2x2 +norm (MatMul+BatchNormalization)"},
+		},
+		{
 			"normalization behind a ReLU", append(norm, image, pbOutput("y", -1, 2, 3, 3),
 				pbNode("Relu", "relu", names("x"), names("h")),
 				pbNode("BatchNormalization", "bn", names("h", "gamma", "beta", "mean", "var"), names("y"))),
