@@ -133,6 +133,14 @@ func TestLowering(t *testing.T) {
 			[]string{"Linear 2x2 +bias (MatMul+Add)"},
 		},
 		{
+			"maximum with zeros that are repeated over the batch",
+			[]field{
+				x, y, w, zero, matMul, pbNode("Shape", "s", names("h"), names("size")),
+				pbNode("Expand", "e", names("zero", "size"), names("zeros")), pbNode("Max", "m", names("h", "zeros"), names("y")),
+			},
+			[]string{"Linear 2x2 (MatMul)", "ReLU (Max)"},
+		},
+		{
 			"maximum with zeros of the traced batch",
 			[]field{
 				pbInput("x", 3, 2, 3, 3), pbOutput("y", 3, 2, 3, 3), kernel, pbInitializer("zeros", []int64{3, 2, 3, 3}, make([]float32, 54)...),

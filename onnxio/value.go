@@ -209,27 +209,35 @@ var broadcasting = map[string]bool{
 	"Add": true, "Div": true, "Max": true, "Mean": true, "Min": true, "Mul": true, "Sub": true, "Sum": true, "Where": true,
 }
 
-// perSample makes one sample of constant operands that hold the same numbers for
-// each sample of the batch that the file fixes: tracing writes them where a model
-// makes a constant of the shape of an activation.
+// perSample makes one sample of constant operands that stand beside an activation
+// and hold the same numbers for each sample of the batch, of the size that the
+// file fixes or that is read at run time: exporters write them where a model makes
+// a constant of the shape of an activation.
 func (o *op) perSample() error {
-	from := -1 // the batch axis, counted from the last
+	var act *value
 	for _, v := range o.in {
-		if v != nil && !v.constant() && v.batchAxis() >= 0 {
-			from = len(v.shape) - v.batchAxis()
+		if v != nil && !v.constant() && v.same == nil && v.batchAxis() >= 0 {
+			act = v
 		}
 	}
+	if act == nil {
+		return nil
+	}
 	for k, v := range o.in {
-		if from < 0 || v == nil || !v.constant() {
+		if v == nil {
 			continue
 		}
-		t, err := o.oneSample(v.con, len(v.con.dims)-from)
-		if err != nil {
-			return err
+		v = v.besides(act)
+		if v.constant() {
+			t, err := o.oneSample(v.con, len(v.con.dims)-len(act.shape)+act.batchAxis())
+			if err != nil {
+				return err
+			}
+			if t != v.con {
+				v = &value{con: t}
+			}
 		}
-		if t != v.con {
-			o.in[k] = &value{con: t}
-		}
+		o.in[k] = v
 	}
 	return nil
 }
