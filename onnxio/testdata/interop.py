@@ -35,9 +35,16 @@ def run(path, inputs):
     try:
         s = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         names = [o.name for o in s.get_outputs()]
-        return dict(zip(names, s.run(None, inputs))), None
+        return {n: numbers(v) for n, v in zip(names, s.run(None, inputs))}, None
     except Exception as e:  # noqa: BLE001
         return None, str(e).strip().splitlines()[0][:200]
+
+
+def numbers(v):
+    """Makes an array of a ZipMap's result, a map from labels to numbers for each sample."""
+    if isinstance(v, list) and v and isinstance(v[0], dict):
+        return np.array([[row[k] for k in sorted(row)] for row in v])
+    return v
 
 
 def difference(got, want):
