@@ -149,11 +149,14 @@ func rangesOf(seeds int) string {
 }
 
 // passes writes a number of epochs.
-func passes(n int) string {
-	if n == 1 {
-		return "1 epoch"
+func passes(n int) string { return counted(n, "epoch") }
+
+// counted writes a number of things: 1 seed, 2 seeds.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
 	}
-	return fmt.Sprintf("%d epochs", n)
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func seedNotes(n int) []string {

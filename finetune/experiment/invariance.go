@@ -212,7 +212,7 @@ func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toy
 		diff.Legend = append(diff.Legend, Key{e.name + ", float32", k + 1, 0}, Key{e.name + ", float64", k + 1, 1})
 	}
 	t := Table{
-		Title: fmt.Sprintf("Largest relative difference of the loss from equivalent starts, %d seeds", opt.Seeds), Keys: 3,
+		Title: fmt.Sprintf("Largest relative difference of the loss from equivalent starts, %s", counted(opt.Seeds, "seed")), Keys: 3,
 		Columns: []string{"optimizer", "type", "start", "step", "10 steps", fmt.Sprintf("%d steps", opt.Steps)},
 	}
 	n := len(equivalents)

@@ -150,7 +150,7 @@ func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout f
 ) Figure {
 	f := Figure{
 		Name: fmt.Sprintf("by_%s_dropout_%g", axis, dropout), Title: fmt.Sprintf("Dropout %g, by %s", dropout, axis),
-		Caption: fmt.Sprintf("Two hidden layers of %d units, dropout %g: training cross-entropy, training and test error. Solid: balanced start, dashed: unbalanced. Lines are means, bands reach from the smallest to the largest of %d seeds.", opt.Width, dropout, opt.Seeds),
+		Caption: fmt.Sprintf("Two hidden layers of %d units, dropout %g: training cross-entropy, training and test error. Solid: balanced start, dashed: unbalanced. %s", opt.Width, dropout, seedNotes(opt.Seeds)[0]),
 	}
 	x := axis
 	if axis == "seconds" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,8 +27,8 @@ type Document struct {
 	// Figures are the plots below the tables of an HTML page, and the files
 	// that WriteFigures writes.
 	Figures []Figure
-	// Marks says what the marks Best and Worst stand for; empty where no cell
-	// has one. Each format puts before it how its marks look.
+	// Marks says what the marks Best and Worst stand for, shown where a cell has one.
+	// Each format puts before it how its marks look.
 	Marks string
 	// Notes are sentences below the tables.
 	Notes []string
@@ -36,7 +37,7 @@ type Document struct {
 // notes returns the sentences below the tables, for a format that shows the
 // marks in the given ways.
 func (d *Document) notes(best, worst string) []string {
-	if d.Marks == "" {
+	if d.Marks == "" || !slices.ContainsFunc(d.Tables, Table.marked) {
 		return d.Notes
 	}
 	legend := fmt.Sprintf("Marked as best (%s) and worst (%s): %s", best, worst, d.Marks)
@@ -54,6 +55,13 @@ type Table struct {
 	// when a wide table is cut. Zero is one.
 	Keys int
 	Rows [][]Cell
+}
+
+// marked reports whether a cell has a mark.
+func (t Table) marked() bool {
+	return slices.ContainsFunc(t.Rows, func(row []Cell) bool {
+		return slices.ContainsFunc(row, func(c Cell) bool { return c.mark != Unmarked })
+	})
 }
 
 // Add appends a row.

@@ -232,3 +232,18 @@ func TestRanksOrderAnyMagnitude(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A legend of marks that no cell has would only puzzle.
+func TestLegendNeedsMarks(t *testing.T) {
+	var table Table
+	table.Add(Float(1), Float(2))
+	d := &Document{Marks: "the rest.", Tables: []Table{table}}
+	if got := d.notes("*", "!"); len(got) != 0 {
+		t.Errorf("no cell is marked: got %q", got)
+	}
+	table.Add(Float(3).Marked(Worst), Float(4))
+	d.Tables = []Table{{}, table}
+	if got := d.notes("*", "!"); len(got) != 1 {
+		t.Errorf("a cell is marked: got %q", got)
+	}
+}
