@@ -114,70 +114,11 @@ func hiddenUnits(n *dag.Network) int {
 			}
 			continue
 		}
-		identity(n, nd, func(operand, from, to int) {
+		n.Edges(nd, func(operand, from, to int) {
 			if feeds[i][to] {
 				mark(nd.In[operand], from)
 			}
 		})
 	}
 	return units
-}
-
-// identity calls f for the identity edges of a node: its operand, the element of
-// that and its own.
-func identity(n *dag.Network, nd *dag.Node, f func(operand, from, to int)) {
-	switch op := nd.Op.(type) {
-	case *dag.Linear: // fixed weights
-		switch m := op.Map.(type) {
-		case *dag.Diagonal:
-			for e := range nd.Len() {
-				f(0, e, e)
-			}
-		case *dag.Average:
-			planes(&m.Window, m.Channels, f)
-		}
-	case *dag.Activation: // of slope 1
-		across(nd, f)
-	case *dag.Select:
-		for e := range nd.Len() {
-			if op.Index == nil {
-				f(0, e, e)
-			} else if op.Index[e] >= 0 {
-				f(0, int(op.Index[e]), e)
-			}
-		}
-	case *dag.Concat:
-		at := 0
-		for k, j := range nd.In {
-			for e := range n.Nodes[j].Len() {
-				f(k, e, at+e)
-			}
-			at += n.Nodes[j].Len()
-		}
-	case *dag.Pool:
-		if op.Window != nil {
-			planes(op.Window, op.Channels, f)
-			return
-		}
-		across(nd, f)
-	case *dag.Add:
-		across(nd, f)
-	}
-}
-
-func across(nd *dag.Node, f func(operand, from, to int)) {
-	for k := range nd.In {
-		for e := range nd.Len() {
-			f(k, e, e)
-		}
-	}
-}
-
-func planes(w *dag.Window, channels int, f func(operand, from, to int)) {
-	nOut, nIn := dag.Size(w.Out()), dag.Size(w.In)
-	w.Taps(func(o, i, _ int) {
-		for c := range channels {
-			f(0, c*nIn+i, c*nOut+o)
-		}
-	})
 }

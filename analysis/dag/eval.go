@@ -19,11 +19,6 @@ type EvalOptions struct {
 	Values []int
 }
 
-type evaluator struct {
-	blas    *blas.Engine
-	threads int
-}
-
 // Eval computes the network on a batch in float64. inputs has one row-major
 // (batch x elements) slice for each of n.Inputs; the result has one for each
 // of opt.Values, or for each of n.Outputs. It is the reference that proofs and
@@ -40,49 +35,21 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 			want = append(want, p.Node)
 		}
 	}
-	ev := &evaluator{blas: opt.BLAS, threads: max(1, opt.Threads)}
+	ev := &evaluator{blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}}
 	if ev.blas == nil {
 		ev.blas = blas.Find()
-	}
-	vals := make([][]float64, len(n.Nodes))
-	last := make([]int, len(n.Nodes))
-	for i := range n.Nodes {
-		for _, j := range n.Nodes[i].In {
-			last[j] = i
-		}
 	}
 	for k, p := range n.Inputs {
 		if got, w := len(inputs[k]), batch*n.Nodes[p.Node].Len(); got != w {
 			return nil, fmt.Errorf("dag: input %q: %d values for a batch of %d, want %d: give rows of shape %v",
 				p.Name, got, batch, w, n.Nodes[p.Node].Shape)
 		}
-		vals[p.Node] = inputs[k]
+		ev.inputs[p.Node] = inputs[k]
 	}
 	needed := n.ancestors(want)
-	for _, j := range want {
-		last[j] = len(n.Nodes)
-	}
-	for i := range n.Nodes {
-		nd := &n.Nodes[i]
-		if !needed[i] {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if _, ok := nd.Op.(Input); ok {
-			continue
-		}
-		in := make([][]float64, len(nd.In))
-		for k, j := range nd.In {
-			in[k] = vals[j]
-		}
-		vals[i] = ev.node(nd, in, batch)
-		for _, j := range nd.In {
-			if last[j] == i {
-				vals[j] = nil
-			}
-		}
+	vals := Forward(n, ev, func(nd *Node) bool { return !needed[nd.ID] || ctx.Err() != nil }, want)
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	out := make([][]float64, len(want))
 	for k, j := range want {
@@ -106,74 +73,121 @@ func (n *Network) ancestors(of []int) []bool {
 	return need
 }
 
-func (ev *evaluator) node(nd *Node, in [][]float64, batch int) []float64 {
+// evaluator is the reading of a network in which a value is its numbers on a
+// batch.
+type evaluator struct {
+	blas    *blas.Engine
+	threads int
+	batch   int
+	inputs  map[int][]float64
+}
+
+func (ev *evaluator) Input(nd *Node) []float64 { return ev.inputs[nd.ID] }
+
+func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
+	dst := make([]float64, ev.batch*nd.Len())
+	ev.linear(l, dst, x)
+	return dst
+}
+
+func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 {
 	size := nd.Len()
-	if s, ok := nd.Op.(*Select); ok && s.Index == nil {
-		return in[0]
-	}
-	dst := make([]float64, batch*size)
-	switch op := nd.Op.(type) {
-	case *Linear:
-		ev.linear(op, dst, in, batch)
-	case *Activation:
-		ev.rows(batch, size, func(lo, hi int) {
-			for b := lo; b < hi; b++ {
-				d, x := dst[b*size:][:size], in[0][b*size:][:size]
-				for i, v := range x {
-					if v < 0 {
-						// A ReLU's zero is +0, as everywhere.
-						if s := op.At(i); s == 0 {
-							v = 0
-						} else {
-							v *= s
-						}
+	dst := make([]float64, len(x))
+	ev.rows(ev.batch, size, func(lo, hi int) {
+		for b := lo; b < hi; b++ {
+			d := dst[b*size:][:size]
+			for i, v := range x[b*size:][:size] {
+				if v < 0 {
+					// A ReLU's zero is +0, as everywhere.
+					if s := a.At(i); s == 0 {
+						v = 0
+					} else {
+						v *= s
 					}
-					d[i] = v
+				}
+				d[i] = v
+			}
+		}
+	})
+	return dst
+}
+
+func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
+	dst := make([]float64, len(xs[0]))
+	add, sum := nd.Op.(*Add)
+	for k, x := range xs {
+		switch {
+		case sum:
+			w := add.Weight(k)
+			for i, v := range x {
+				dst[i] += w * v
+			}
+		case k == 0:
+			copy(dst, x)
+		default:
+			for i, v := range x {
+				dst[i] = max(dst[i], v)
+			}
+		}
+	}
+	return dst
+}
+
+func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
+	dst := make([]float64, 0, ev.batch*nd.Len())
+	for b := range ev.batch {
+		for _, x := range xs {
+			m := len(x) / ev.batch
+			dst = append(dst, x[b*m:(b+1)*m]...)
+		}
+	}
+	return dst
+}
+
+func (ev *evaluator) Select(nd *Node, index []int32, x []float64) []float64 {
+	size, m := nd.Len(), len(x)/max(ev.batch, 1)
+	dst := make([]float64, ev.batch*size)
+	for b := range ev.batch {
+		d, from := dst[b*size:][:size], x[b*m:][:m]
+		for i, j := range index {
+			if j >= 0 {
+				d[i] = from[j]
+			}
+		}
+	}
+	return dst
+}
+
+func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
+	dst := make([]float64, ev.batch*nd.Len())
+	nOut, nIn := Size(p.Window.Out()), Size(p.Window.In)
+	ev.rows(ev.batch*p.Channels, nOut, func(lo, hi int) {
+		for i := lo * nOut; i < hi*nOut; i++ {
+			dst[i] = math.Inf(-1)
+		}
+		step := p.Window.step()
+		p.Window.Runs(func(out, at, _, n int) {
+			for c := lo; c < hi; c++ {
+				d, x := dst[c*nOut+out:][:n], x[c*nIn+at:]
+				for i := range d {
+					d[i] = max(d[i], x[i*step])
 				}
 			}
 		})
-	case *Add:
-		for k, x := range in {
-			if op.Sign != nil && op.Sign[k] < 0 {
-				for i, v := range x {
-					dst[i] -= v
-				}
-				continue
-			}
-			for i, v := range x {
-				dst[i] += v
-			}
+	})
+	return dst
+}
+
+func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
+	size := nd.Len()
+	dst := make([]float64, ev.batch*size)
+	args := make([][]float64, len(xs))
+	for b := range ev.batch {
+		for k, x := range xs {
+			m := len(x) / ev.batch
+			args[k] = x[b*m : (b+1)*m]
 		}
-	case *Concat:
-		at := 0
-		for _, x := range in {
-			m := len(x) / max(batch, 1)
-			for b := range batch {
-				copy(dst[b*size+at:], x[b*m:(b+1)*m])
-			}
-			at += m
-		}
-	case *Select:
-		m := len(in[0]) / max(batch, 1)
-		for b := range batch {
-			d, x := dst[b*size:][:size], in[0][b*m:][:m]
-			for i, j := range op.Index {
-				if j >= 0 {
-					d[i] = x[j]
-				}
-			}
-		}
-	case *Pool:
-		ev.pool(op, dst, in, batch)
-	case *Func:
-		args := make([][]float64, len(in))
-		for b := range batch {
-			for k, x := range in {
-				m := len(x) / batch
-				args[k] = x[b*m : (b+1)*m]
-			}
-			op.Apply(dst[b*size:][:size], args...)
-		}
+		f.Apply(dst[b*size:][:size], args...)
 	}
 	return dst
 }
@@ -182,15 +196,15 @@ func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 	kernel.Parallel(batch, ev.threads, max(1, 1<<15/max(size, 1)), f)
 }
 
-func (ev *evaluator) linear(l *Linear, dst []float64, in [][]float64, batch int) {
+func (ev *evaluator) linear(l *Linear, dst, x []float64) {
 	out := l.Out()
 	if l.Map != nil {
-		l.Map.eval(ev, dst, in[0], batch)
+		l.Map.eval(ev, dst, x, ev.batch)
 	}
 	if l.scale == nil && l.bias == nil {
 		return
 	}
-	ev.rows(batch*out.Outer, out.N*out.Inner, func(lo, hi int) {
+	ev.rows(ev.batch*out.Outer, out.N*out.Inner, func(lo, hi int) {
 		for a := lo; a < hi; a++ {
 			for i := range out.N {
 				d := dst[(a*out.N+i)*out.Inner:][:out.Inner]
@@ -206,33 +220,6 @@ func (ev *evaluator) linear(l *Linear, dst []float64, in [][]float64, batch int)
 				}
 			}
 		}
-	})
-}
-
-func (ev *evaluator) pool(p *Pool, dst []float64, in [][]float64, batch int) {
-	if p.Window == nil {
-		copy(dst, in[0])
-		for _, x := range in[1:] {
-			for i, v := range x {
-				dst[i] = max(dst[i], v)
-			}
-		}
-		return
-	}
-	nOut, nIn := Size(p.Window.Out()), Size(p.Window.In)
-	ev.rows(batch*p.Channels, nOut, func(lo, hi int) {
-		for i := lo * nOut; i < hi*nOut; i++ {
-			dst[i] = math.Inf(-1)
-		}
-		step := p.Window.step()
-		p.Window.Runs(func(out, at, _, n int) {
-			for c := lo; c < hi; c++ {
-				d, x := dst[c*nOut+out:][:n], in[0][c*nIn+at:]
-				for i := range d {
-					d[i] = max(d[i], x[i*step])
-				}
-			}
-		})
 	})
 }
 

@@ -88,18 +88,12 @@ func (n *Network) Groups() *Groups {
 	s.parent, s.pin = make([]int32, 0, units), make([]string, 0, units)
 	s.fresh(1)
 	s.pin[InputGroup] = "an input of the network"
+	copy(s.units, Forward(n, s, nil, nil))
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
-		switch nd.Zone {
-		case Preamble:
-			s.units[i] = UnitMap{[]int32{InputGroup}, max(nd.Len(), 1)}
-		case Body:
-			s.units[i] = s.body(nd)
-		case Head:
-			for _, j := range nd.In {
-				if n.Nodes[j].Zone == Body {
-					s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
-				}
+		for _, j := range nd.In {
+			if nd.Zone == Head && n.Nodes[j].Zone == Body {
+				s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
 			}
 		}
 	}
@@ -164,47 +158,21 @@ func (s *grouper) pinIDs(ids []int32, why string) {
 	}
 }
 
-func (s *grouper) body(nd *Node) UnitMap {
-	switch op := nd.Op.(type) {
-	case *Linear:
-		return s.linear(nd, op)
-	case *Activation:
-		return s.units[nd.In[0]]
-	case *Add:
-		return s.tie(nd)
-	case *Concat:
-		return s.concat(nd)
-	case *Select:
-		if op.Index == nil {
-			return s.units[nd.In[0]]
-		}
-		in := &s.units[nd.In[0]]
-		ids := make([]int32, len(op.Index))
-		for e, j := range op.Index {
-			ids[e] = NoGroup
-			if j >= 0 {
-				ids[e] = in.At(int(j))
-			}
-		}
-		return compress(ids)
-	case *Pool:
-		if op.Window == nil {
-			return s.tie(nd)
-		}
-		in := Axis{1, op.Channels, Size(op.Window.In)}
-		return UnitMap{s.along(&s.units[nd.In[0]], in), max(Size(op.Window.Out()), 1)}
-	}
-	panic(fmt.Sprintf("dag: %s in the body", nd.Label()))
-}
+// Input implements Meaning.
+func (s *grouper) Input(nd *Node) UnitMap { return UnitMap{[]int32{InputGroup}, max(nd.Len(), 1)} }
 
-func (s *grouper) linear(nd *Node, l *Linear) UnitMap {
+// Linear implements Meaning.
+func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
+	if nd.Zone == Preamble {
+		return s.Input(nd)
+	}
 	out := l.Out()
 	var cols []int32
 	if l.Map != nil {
 		if d, ok := l.Map.(*Diagonal); ok && len(l.uses()) == 0 {
-			return s.constants(nd, l, d)
+			return s.constants(nd, l, d, x)
 		}
-		cols = s.along(&s.units[nd.In[0]], l.Map.In())
+		cols = s.along(&x, l.Map.In())
 	}
 	rows := cols
 	if l.Free() {
@@ -215,10 +183,35 @@ func (s *grouper) linear(nd *Node, l *Linear) UnitMap {
 	return UnitMap{rows, max(out.Inner, 1)}
 }
 
+// Activation implements Meaning.
+func (s *grouper) Activation(_ *Node, _ *Activation, x UnitMap) UnitMap { return x }
+
+// Select implements Meaning.
+func (s *grouper) Select(nd *Node, index []int32, x UnitMap) UnitMap {
+	if nd.Zone == Preamble {
+		return s.Input(nd) // padding too: it may be shifted before it enters a layer
+	}
+	ids := make([]int32, len(index))
+	for e, j := range index {
+		ids[e] = NoGroup
+		if j >= 0 {
+			ids[e] = x.At(int(j))
+		}
+	}
+	return compress(ids)
+}
+
+// Pool implements Meaning.
+func (s *grouper) Pool(_ *Node, p *Pool, x UnitMap) UnitMap {
+	return UnitMap{s.along(&x, Axis{1, p.Channels, Size(p.Window.In)}), max(Size(p.Window.Out()), 1)}
+}
+
+// Func implements Meaning; no function is outside the head.
+func (s *grouper) Func(*Node, *Func, []UnitMap) UnitMap { return UnitMap{} }
+
 // constants is a layer that multiplies each element by a number: it ties
 // nothing across a unit. What it adds cannot be rescaled.
-func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal) UnitMap {
-	m := s.units[nd.In[0]]
+func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal, m UnitMap) UnitMap {
 	ids := m.IDs
 	if len(ids) != d.Axis.N || m.Inner != d.Axis.Inner {
 		ids = make([]int32, d.Axis.N)
@@ -306,11 +299,11 @@ func (s *grouper) along(m *UnitMap, a Axis) []int32 {
 	return ids
 }
 
-// tie unites the operands element by element.
-func (s *grouper) tie(nd *Node) UnitMap {
-	out := s.units[nd.In[0]]
-	for _, j := range nd.In[1:] {
-		m := &s.units[j]
+// Join implements Meaning: it unites the operands element by element.
+func (s *grouper) Join(nd *Node, xs []UnitMap) UnitMap {
+	out := xs[0]
+	for k := range xs[1:] {
+		m := &xs[k+1]
 		if len(m.IDs) == len(out.IDs) && m.Inner == out.Inner {
 			out = UnitMap{slices.Clone(out.IDs), out.Inner}
 			for i := range out.IDs {
@@ -327,25 +320,20 @@ func (s *grouper) tie(nd *Node) UnitMap {
 	return out
 }
 
-func (s *grouper) concat(nd *Node) UnitMap {
-	inner := 0
-	plain := true
-	for _, j := range nd.In {
-		m := &s.units[j]
-		if inner == 0 {
-			inner = m.Inner
-		}
-		plain = plain && m.Inner == inner && len(m.IDs)*m.Inner == s.net.Nodes[j].Len()
+// Concat implements Meaning.
+func (s *grouper) Concat(nd *Node, xs []UnitMap) UnitMap {
+	inner, plain := xs[0].Inner, true
+	for k := range xs {
+		plain = plain && xs[k].Inner == inner && len(xs[k].IDs)*inner == s.net.Nodes[nd.In[k]].Len()
 	}
 	var ids []int32
-	for _, j := range nd.In {
-		m := &s.units[j]
+	for k := range xs {
 		if plain {
-			ids = append(ids, m.IDs...)
+			ids = append(ids, xs[k].IDs...)
 			continue
 		}
-		for e := range s.net.Nodes[j].Len() {
-			ids = append(ids, m.At(e))
+		for e := range s.net.Nodes[nd.In[k]].Len() {
+			ids = append(ids, xs[k].At(e))
 		}
 	}
 	if plain {

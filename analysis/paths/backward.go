@@ -1,7 +1,7 @@
 package paths
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -15,41 +15,18 @@ import (
 func Backward(n *dag.Network, p []float64, opt Options) *Values {
 	checkOrders(p)
 	v := newValues(n, p)
-	b := &backward{Values: v, owned: make([][]bool, len(p))}
-	for k := range p {
-		b.owned[k] = make([]bool, len(n.Nodes))
-	}
-	for _, i := range n.Boundary() {
-		for k := range p {
-			b.give(k, i, ones(n.Nodes[i].Len()))
-		}
-	}
 	keep := kept(n, opt.Keep)
-	for i := len(n.Nodes) - 1; i >= 0; i-- {
-		nd := &n.Nodes[i]
-		if nd.Zone == dag.Head {
-			continue
-		}
+	dag.Backward(n, &backward{p, opt}, func(nd *dag.Node, h *leaving, ok bool) {
 		for k := range p {
-			if v.H[k][i] == nil && nd.Zone == dag.Body {
-				v.H[k][i] = make([]scaled.Num, nd.Len())
+			switch {
+			case !keep[nd.ID]:
+			case ok:
+				v.H[k][nd.ID] = h.of[k]
+			case nd.Zone == dag.Body:
+				v.H[k][nd.ID] = make([]scaled.Num, nd.Len())
 			}
 		}
-		if nd.Zone == dag.Body {
-			if l, ok := nd.Op.(*dag.Linear); ok {
-				b.linear(nd, l, opt)
-			} else {
-				for k := range p {
-					b.step(nd, k)
-				}
-			}
-		}
-		if !keep[i] {
-			for k := range p {
-				v.H[k][i] = nil
-			}
-		}
-	}
+	})
 	return v
 }
 
@@ -66,117 +43,101 @@ func kept(n *dag.Network, list []int) []bool {
 	return keep
 }
 
+// backward is the reading of a network in which a value is h_out of its elements,
+// for each order.
 type backward struct {
-	*Values
-	// owned marks values that no other node shares, which may be added to.
-	owned [][]bool
+	p   []float64
+	opt Options
 }
 
-// give adds one consumer's contribution to a node, which takes h over.
-func (b *backward) give(k, node int, h []scaled.Num) {
-	if b.H[k][node] == nil {
-		b.H[k][node], b.owned[k][node] = h, true
-		return
-	}
-	b.merge(k, node, h)
+// leaving is h_out for each order. What several nodes share is not written to:
+// own says that this one alone has it.
+type leaving struct {
+	of  [][]scaled.Num
+	own bool
 }
 
-// lend is give for a slice that another node keeps.
-func (b *backward) lend(k, node int, h []scaled.Num) {
-	if b.H[k][node] == nil {
-		b.H[k][node] = h
-		return
+// each computes h_out of an operand for every order from h of the value.
+func (b *backward) each(h *leaving, f func(h []scaled.Num, p float64) []scaled.Num) *leaving {
+	out := &leaving{make([][]scaled.Num, len(b.p)), true}
+	for k, p := range b.p {
+		out.of[k] = f(h.of[k], p)
 	}
-	b.merge(k, node, h)
+	return out
 }
 
-func (b *backward) merge(k, node int, h []scaled.Num) {
-	old := b.H[k][node]
-	if !b.owned[k][node] {
-		old = append([]scaled.Num(nil), old...)
-		b.H[k][node], b.owned[k][node] = old, true
+// Output implements dag.Reverse.
+func (b *backward) Output(nd *dag.Node) *leaving {
+	out := &leaving{nil, true}
+	for range b.p {
+		out.of = append(out.of, ones(nd.Len()))
 	}
-	p := b.P[k]
-	for e, x := range h {
-		old[e] = scaled.Plus(old[e], x, p)
-	}
+	return out
 }
 
-func (b *backward) linear(nd *dag.Node, l *dag.Linear, opt Options) {
-	if l.Map == nil {
-		return
+// Merge implements dag.Reverse.
+func (b *backward) Merge(_ *dag.Node, x, y *leaving) *leaving {
+	if !x.own {
+		x = b.each(x, func(h []scaled.Num, _ float64) []scaled.Num { return slices.Clone(h) })
 	}
-	q := dag.SumRequest{Threads: opt.Threads}
-	var ks []int
-	for k, p := range b.P {
-		// Nothing leaves a layer that reaches no output.
-		if !allZero(b.H[k][nd.ID]) {
-			q.Backward = append(q.Backward, dag.Path{P: p, H: b.H[k][nd.ID]})
-			ks = append(ks, k)
+	for k, p := range b.p {
+		for e, h := range y.of[k] {
+			x.of[k][e] = scaled.Plus(x.of[k][e], h, p)
 		}
 	}
-	if ks == nil {
-		return
-	}
-	for j, h := range l.Sums(q).Backward {
-		b.give(ks[j], nd.In[0], h)
-	}
+	return x
 }
 
-func allZero(h []scaled.Num) bool {
-	for _, x := range h {
-		if !x.IsZero() {
-			return false
-		}
+// Linear implements dag.Reverse.
+func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *leaving) *leaving {
+	q := dag.SumRequest{Threads: b.opt.Threads}
+	if left := func(x scaled.Num) bool { return !x.IsZero() }; len(h.of) > 0 && !slices.ContainsFunc(h.of[0], left) {
+		// Nothing leaves a layer that reaches no output, whatever its weights.
+		return b.each(h, func([]scaled.Num, float64) []scaled.Num { return make([]scaled.Num, l.Map.In().Len()) })
 	}
-	return true
+	for k, p := range b.p {
+		q.Backward = append(q.Backward, dag.Path{P: p, H: h.of[k]})
+	}
+	return &leaving{l.Sums(q).Backward, true}
 }
 
-// step hands the values of a node without weights on to its operands.
-func (b *backward) step(nd *dag.Node, k int) {
-	h, p := b.H[k][nd.ID], b.P[k]
-	switch op := nd.Op.(type) {
-	case *dag.Activation:
-		b.lend(k, nd.In[0], gained(op, h))
-	case *dag.Add:
-		for _, j := range nd.In {
-			b.lend(k, j, h)
-		}
-	case *dag.Concat:
-		at := 0
-		for _, j := range nd.In {
-			m := b.net.Nodes[j].Len()
-			b.lend(k, j, h[at:at+m])
-			at += m
-		}
-	case *dag.Select:
-		if op.Index == nil {
-			b.lend(k, nd.In[0], h)
-			return
-		}
-		g := make([]scaled.Num, b.net.Nodes[nd.In[0]].Len())
-		for e, j := range op.Index {
+// Activation implements dag.Reverse.
+func (b *backward) Activation(_ *dag.Node, a *dag.Activation, h *leaving) *leaving {
+	out := b.each(h, func(h []scaled.Num, _ float64) []scaled.Num { return gained(a, h) })
+	out.own = false
+	return out
+}
+
+// Part implements dag.Reverse.
+func (b *backward) Part(h *leaving, lo, hi int) *leaving {
+	out := b.each(h, func(h []scaled.Num, _ float64) []scaled.Num { return h[lo:hi] })
+	out.own = false
+	return out
+}
+
+// Select implements dag.Reverse.
+func (b *backward) Select(nd *dag.Node, index []int32, operand int, h *leaving) *leaving {
+	return b.each(h, func(h []scaled.Num, p float64) []scaled.Num {
+		g := make([]scaled.Num, operand)
+		for e, j := range index {
 			if j >= 0 {
 				g[j] = scaled.Plus(g[j], h[e], p)
 			}
 		}
-		b.give(k, nd.In[0], g)
-	case *dag.Pool:
-		if op.Window == nil {
-			for _, j := range nd.In {
-				b.lend(k, j, h)
-			}
-			return
-		}
-		nOut, nIn := dag.Size(op.Window.Out()), dag.Size(op.Window.In)
+		return g
+	})
+}
+
+// Pool implements dag.Reverse.
+func (b *backward) Pool(_ *dag.Node, op *dag.Pool, h *leaving) *leaving {
+	nOut, nIn := dag.Size(op.Window.Out()), dag.Size(op.Window.In)
+	return b.each(h, func(h []scaled.Num, p float64) []scaled.Num {
 		g := make([]scaled.Num, op.Channels*nIn)
 		op.Window.Taps(func(o, i, _ int) {
 			for c := range op.Channels {
 				g[c*nIn+i] = scaled.Plus(g[c*nIn+i], h[c*nOut+o], p)
 			}
 		})
-		b.give(k, nd.In[0], g)
-	default:
-		panic(fmt.Sprintf("paths: %s in the body", nd.Label()))
-	}
+		return g
+	})
 }

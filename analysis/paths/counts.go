@@ -15,20 +15,10 @@ import (
 // costs a sum over its inputs; a convolution costs one sum over its kernel a
 // position and group, whatever its channels.
 func Count(n *dag.Network, bias Bias) *big.Int {
-	c := &counter{net: n, bias: bias, of: make([]*counts, len(n.Nodes))}
-	last := droppable(n, []int{})
-	for i := range n.Nodes {
-		nd := &n.Nodes[i]
-		if nd.Zone != dag.Head {
-			c.of[i] = c.node(nd)
-		}
-		for _, j := range last[i] {
-			c.of[j] = nil
-		}
-	}
+	of := dag.Forward(n, counter{bias}, nil, n.Boundary())
 	total := new(big.Int)
 	for _, i := range n.Boundary() {
-		total.Add(total, c.of[i].total())
+		total.Add(total, of[i].total())
 	}
 	return total
 }
@@ -162,58 +152,39 @@ func (c *counts) each(f func(plane) plane) *counts {
 	return out
 }
 
-type counter struct {
-	net  *dag.Network
-	bias Bias
-	of   []*counts
-}
+// counter is the reading of a network in which a value is the number of paths to
+// each of its elements.
+type counter struct{ bias Bias }
 
-func (c *counter) node(nd *dag.Node) *counts {
-	in := func(k int) *counts { return c.of[nd.In[k]] }
-	switch op := nd.Op.(type) {
-	case dag.Input:
-		return uniform(1, nd.Len(), one)
-	case *dag.Linear:
-		if nd.Zone == dag.Preamble {
-			if op.Bias() == nil {
-				return in(0)
-			}
-			return uniform(1, nd.Len(), one)
+// Input implements dag.Meaning.
+func (c counter) Input(nd *dag.Node) *counts { return uniform(1, nd.Len(), one) }
+
+// Activation implements dag.Meaning.
+func (c counter) Activation(_ *dag.Node, _ *dag.Activation, x *counts) *counts { return x }
+
+// Select implements dag.Meaning.
+func (c counter) Select(_ *dag.Node, index []int32, x *counts) *counts {
+	p := make(plane, len(index))
+	for e, j := range index {
+		if p[e] = zero; j >= 0 {
+			p[e] = x.at(int(j))
 		}
-		return c.linear(nd, op)
-	case *dag.Activation:
-		return in(0)
-	case *dag.Add:
-		return c.union(nd)
-	case *dag.Concat:
-		return c.concat(nd)
-	case *dag.Select:
-		if op.Index == nil {
-			return in(0)
-		}
-		from := in(0)
-		p := make(plane, len(op.Index))
-		for e, j := range op.Index {
-			if p[e] = zero; j >= 0 {
-				p[e] = from.at(int(j))
-			}
-		}
-		return &counts{max(len(p), 1), make([]int32, 1), []plane{p}}
-	case *dag.Pool:
-		if op.Window == nil {
-			return c.union(nd)
-		}
-		return windowed(op.Window, in(0))
 	}
-	panic("paths: " + nd.Label() + " has no count")
+	return &counts{max(len(p), 1), make([]int32, 1), []plane{p}}
 }
 
-// union adds operands element by element; pairs of planes that meet again are
-// added once.
-func (c *counter) union(nd *dag.Node) *counts {
-	out := c.of[nd.In[0]]
-	for _, j := range nd.In[1:] {
-		b := c.of[j].as(out.inner)
+// Pool implements dag.Meaning.
+func (c counter) Pool(_ *dag.Node, p *dag.Pool, x *counts) *counts { return windowed(p.Window, x) }
+
+// Func implements dag.Meaning; functions are in the head.
+func (c counter) Func(*dag.Node, *dag.Func, []*counts) *counts { return nil }
+
+// Join implements dag.Meaning: it adds operands element by element; pairs of
+// planes that meet again are added once.
+func (c counter) Join(_ *dag.Node, xs []*counts) *counts {
+	out := xs[0]
+	for _, b := range xs[1:] {
+		b = b.as(out.inner)
 		s := &counts{inner: out.inner, ids: make([]int32, len(out.ids))}
 		made := map[[2]int32]int32{}
 		for ch := range out.ids {
@@ -243,16 +214,17 @@ func added(a, b plane) plane {
 	return out
 }
 
-func (c *counter) concat(nd *dag.Node) *counts {
-	inner := c.of[nd.In[0]].inner
-	for _, j := range nd.In {
-		if c.of[j].inner != inner {
+// Concat implements dag.Meaning.
+func (c counter) Concat(_ *dag.Node, xs []*counts) *counts {
+	inner := xs[0].inner
+	for _, x := range xs {
+		if x.inner != inner {
 			inner = 1
 		}
 	}
 	out := &counts{inner: inner}
-	for _, j := range nd.In {
-		b := c.of[j].as(inner)
+	for _, x := range xs {
+		b := x.as(inner)
 		for _, id := range b.ids {
 			out.ids = append(out.ids, id+int32(len(out.planes)))
 		}
@@ -261,15 +233,21 @@ func (c *counter) concat(nd *dag.Node) *counts {
 	return out
 }
 
-func (c *counter) linear(nd *dag.Node, l *dag.Linear) *counts {
+// Linear implements dag.Meaning.
+func (c counter) Linear(nd *dag.Node, l *dag.Linear, out *counts) *counts {
+	if nd.Zone == dag.Preamble {
+		if l.Bias() == nil {
+			return out
+		}
+		return c.Input(nd)
+	}
 	plusBias := l.Bias() != nil && c.bias == Include
 	if l.Map == nil {
 		if plusBias {
-			return uniform(1, nd.Len(), one)
+			return c.Input(nd)
 		}
 		return uniform(1, nd.Len(), zero)
 	}
-	out := c.of[nd.In[0]]
 	switch m := l.Map.(type) {
 	case *dag.Dense:
 		ax := m.In()

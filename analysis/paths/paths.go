@@ -3,6 +3,7 @@ package paths
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -89,31 +90,13 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 	if opt.Columns {
 		v.Columns = make([][]scaled.Num, len(n.Nodes))
 	}
-	drop := droppable(n, opt.Keep)
-	for i := range n.Nodes {
-		nd := &n.Nodes[i]
-		switch nd.Zone {
-		case dag.Head:
-			continue
-		case dag.Preamble:
-			// The start is the same for every order.
-			h := v.preamble(nd)
-			for k := range p {
-				v.H[k][i] = h
-			}
-		case dag.Body:
-			if l, ok := nd.Op.(*dag.Linear); ok {
-				v.linear(nd, l, opt)
-				break
-			}
-			for k := range p {
-				v.H[k][i] = v.step(nd, k, opt.Threads)
-			}
-		}
-		for _, j := range drop[i] {
-			for k := range p {
-				v.H[k][j] = nil
-			}
+	keep := opt.Keep
+	if keep != nil {
+		keep = append(n.Boundary(), keep...)
+	}
+	for i, h := range dag.Forward(n, &forward{v, opt}, nil, keep) {
+		for k := range h {
+			v.H[k][i] = h[k]
 		}
 	}
 	return v
@@ -127,92 +110,64 @@ func newValues(n *dag.Network, p []float64) *Values {
 	return v
 }
 
-// droppable lists, for each node, the nodes whose last reader it is and that
-// need not be kept.
-func droppable(n *dag.Network, keep []int) [][]int {
-	out := make([][]int, len(n.Nodes))
-	if keep == nil {
-		return out
-	}
-	last := make([]int, len(n.Nodes))
-	for i := range n.Nodes {
-		last[i] = i
-		if n.Nodes[i].Zone == dag.Head {
+// forward is the reading of a network in which a value is h_in of its elements,
+// for each order.
+type forward struct {
+	*Values
+	opt Options
+}
+
+// each computes a value for every order. In the preamble the orders agree: there
+// every element is 1, but for padding, which is 0 until something is added to it.
+func (f *forward) each(nd *dag.Node, h func(k int, p float64) []scaled.Num) [][]scaled.Num {
+	out := make([][]scaled.Num, len(f.P))
+	for k, p := range f.P {
+		if k > 0 && nd.Zone == dag.Preamble {
+			out[k] = out[0]
 			continue
 		}
-		for _, j := range n.Nodes[i].In {
-			last[j] = i
-		}
-	}
-	for _, list := range [][]int{keep, n.Boundary()} {
-		for _, j := range list {
-			last[j] = -1
-		}
-	}
-	for j, i := range last {
-		if i >= 0 {
-			out[i] = append(out[i], j)
-		}
+		out[k] = h(k, p)
 	}
 	return out
 }
 
-// preamble gives 1 to every element but padding, which stays 0 until something
-// is added to it.
-func (v *Values) preamble(nd *dag.Node) []scaled.Num {
-	in := func(k int) []scaled.Num { return v.H[0][nd.In[k]] }
-	if len(v.H) == 0 {
-		return nil
-	}
-	switch op := nd.Op.(type) {
-	case *dag.Select:
-		if op.Index == nil {
-			return in(0)
-		}
-		return selected(op, in(0))
-	case *dag.Concat:
-		return concat(nd, in)
-	case *dag.Linear:
-		if op.Bias() == nil {
-			return in(0)
-		}
-	}
-	return ones(nd.Len())
+// Input implements dag.Meaning.
+func (f *forward) Input(nd *dag.Node) [][]scaled.Num {
+	return f.each(nd, func(int, float64) []scaled.Num { return ones(nd.Len()) })
 }
 
-func ones(n int) []scaled.Num {
-	out := make([]scaled.Num, n)
-	for i := range out {
-		out[i] = scaled.One
+// Linear implements dag.Meaning: all orders with one read of the weights.
+func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x [][]scaled.Num) [][]scaled.Num {
+	if nd.Zone == dag.Preamble {
+		if l.Bias() == nil {
+			return x
+		}
+		return f.Input(nd)
 	}
-	return out
-}
-
-// linear runs one linear layer for all orders with one read of its weights.
-func (v *Values) linear(nd *dag.Node, l *dag.Linear, opt Options) {
-	q := dag.SumRequest{Powers: opt.Rows, Zeros: opt.Zeros, Threads: opt.Threads}
-	for k, p := range v.P {
+	q := dag.SumRequest{Powers: f.opt.Rows, Zeros: f.opt.Zeros, Threads: f.opt.Threads}
+	for k, p := range f.P {
 		path := dag.Path{P: p}
 		if l.Map != nil {
-			path.H = v.H[k][nd.In[0]]
+			path.H = x[k]
 		}
 		q.Forward = append(q.Forward, path)
 	}
-	if opt.Columns && l.Map != nil {
+	if f.opt.Columns && l.Map != nil {
 		q.Columns = []float64{2}
 	}
 	s := l.Sums(q)
-	for k, p := range v.P {
-		if opt.Bias == Include {
-			addBias(s.Forward[k], l, p)
+	h := s.Forward
+	for k, p := range f.P {
+		if f.opt.Bias == Include {
+			addBias(h[k], l, p)
 		}
-		v.H[k][nd.ID] = s.Forward[k]
 	}
 	if q.Columns != nil {
-		v.Columns[nd.ID] = s.Columns[0]
+		f.Columns[nd.ID] = s.Columns[0]
 	}
 	s.Forward, s.Columns = nil, nil
-	v.Sums[nd.ID] = s
+	f.Sums[nd.ID] = s
+	return h
 }
 
 // addBias adds the edge from the constant unit to each element of a layer.
@@ -230,29 +185,9 @@ func addBias(h []scaled.Num, l *dag.Linear, p float64) {
 	}
 }
 
-// step returns h of a node without weights, for order k.
-func (v *Values) step(nd *dag.Node, k, threads int) []scaled.Num {
-	p := v.P[k]
-	in := func(j int) []scaled.Num { return v.H[k][nd.In[j]] }
-	switch op := nd.Op.(type) {
-	case *dag.Activation:
-		return gained(op, in(0))
-	case *dag.Add:
-		return union(nd, in, p, threads)
-	case *dag.Concat:
-		return concat(nd, in)
-	case *dag.Select:
-		if op.Index == nil {
-			return in(0)
-		}
-		return selected(op, in(0))
-	case *dag.Pool:
-		if op.Window == nil {
-			return union(nd, in, p, threads)
-		}
-		return pooled(op, in(0), p, threads)
-	}
-	panic(fmt.Sprintf("paths: %s in the body", nd.Label()))
+// Activation implements dag.Meaning.
+func (f *forward) Activation(nd *dag.Node, a *dag.Activation, x [][]scaled.Num) [][]scaled.Num {
+	return f.each(nd, func(k int, _ float64) []scaled.Num { return gained(a, x[k]) })
 }
 
 // gained multiplies by max(1, |slope|); a ReLU changes nothing and shares.
@@ -267,49 +202,72 @@ func gained(a *dag.Activation, h []scaled.Num) []scaled.Num {
 	return out
 }
 
-// union is the p-norm of the operands, element by element.
-func union(nd *dag.Node, in func(int) []scaled.Num, p float64, threads int) []scaled.Num {
-	if len(nd.In) == 1 {
-		return in(0)
+// Join implements dag.Meaning: the p-norm of the operands, element by element.
+func (f *forward) Join(nd *dag.Node, xs [][][]scaled.Num) [][]scaled.Num {
+	if len(xs) == 1 {
+		return xs[0]
 	}
-	out := append([]scaled.Num(nil), in(0)...)
-	kernel.Parallel(len(out), threads, 1<<12, func(lo, hi int) {
-		for j := 1; j < len(nd.In); j++ {
-			for e, x := range in(j)[lo:hi] {
-				out[lo+e] = scaled.Plus(out[lo+e], x, p)
+	return f.each(nd, func(k int, p float64) []scaled.Num {
+		out := slices.Clone(xs[0][k])
+		kernel.Parallel(len(out), f.opt.Threads, 1<<12, func(lo, hi int) {
+			for _, x := range xs[1:] {
+				for e, y := range x[k][lo:hi] {
+					out[lo+e] = scaled.Plus(out[lo+e], y, p)
+				}
+			}
+		})
+		return out
+	})
+}
+
+// Concat implements dag.Meaning.
+func (f *forward) Concat(nd *dag.Node, xs [][][]scaled.Num) [][]scaled.Num {
+	return f.each(nd, func(k int, _ float64) []scaled.Num {
+		out := make([]scaled.Num, 0, nd.Len())
+		for _, x := range xs {
+			out = append(out, x[k]...)
+		}
+		return out
+	})
+}
+
+// Select implements dag.Meaning.
+func (f *forward) Select(nd *dag.Node, index []int32, x [][]scaled.Num) [][]scaled.Num {
+	return f.each(nd, func(k int, _ float64) []scaled.Num {
+		out := make([]scaled.Num, len(index))
+		for e, j := range index {
+			if j >= 0 {
+				out[e] = x[k][j]
 			}
 		}
+		return out
 	})
-	return out
 }
 
-func concat(nd *dag.Node, in func(int) []scaled.Num) []scaled.Num {
-	out := make([]scaled.Num, 0, nd.Len())
-	for j := range nd.In {
-		out = append(out, in(j)...)
-	}
-	return out
-}
-
-func selected(s *dag.Select, h []scaled.Num) []scaled.Num {
-	out := make([]scaled.Num, len(s.Index))
-	for e, j := range s.Index {
-		if j >= 0 {
-			out[e] = h[j]
-		}
-	}
-	return out
-}
-
-// pooled is the p-norm of each window: that of a sum, so that every path
-// counts.
-func pooled(op *dag.Pool, h []scaled.Num, p float64, threads int) []scaled.Num {
+// Pool implements dag.Meaning: the p-norm of each window, that of a sum, so that
+// every path counts.
+func (f *forward) Pool(nd *dag.Node, op *dag.Pool, x [][]scaled.Num) [][]scaled.Num {
 	ones := make([]float64, dag.Size(op.Window.Out()))
 	for i := range ones {
 		ones[i] = 1
 	}
 	sum := &dag.Linear{Map: &dag.Average{Channels: op.Channels, Window: *op.Window, Weights: ones}}
-	return sum.Sums(dag.SumRequest{Forward: []dag.Path{{P: p, H: h}}, Threads: threads}).Forward[0]
+	q := dag.SumRequest{Threads: f.opt.Threads}
+	for k, p := range f.P {
+		q.Forward = append(q.Forward, dag.Path{P: p, H: x[k]})
+	}
+	return sum.Sums(q).Forward
+}
+
+// Func implements dag.Meaning; functions are in the head.
+func (f *forward) Func(*dag.Node, *dag.Func, [][][]scaled.Num) [][]scaled.Num { return nil }
+
+func ones(n int) []scaled.Num {
+	out := make([]scaled.Num, n)
+	for i := range out {
+		out[i] = scaled.One
+	}
+	return out
 }
 
 // Output is one element of the body's outputs.

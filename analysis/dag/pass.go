@@ -1,0 +1,235 @@
+package dag
+
+import "slices"
+
+// Meaning says what a value is in one reading of the network, at each kind of
+// node: the path norms of its elements, the number of paths that reach them, the
+// groups of units that they belong to, their numbers on a batch. Forward is the
+// pass that all of these share. A new kind of node has one more method here.
+type Meaning[T any] interface {
+	// Input is the value of a network input.
+	Input(nd *Node) T
+	// Linear is the value of a layer with operand x; the zero T for a constant.
+	Linear(nd *Node, l *Linear, x T) T
+	// Activation applies slopes element by element.
+	Activation(nd *Node, a *Activation, x T) T
+	// Join joins operands of one size element by element: a sum with signs where
+	// nd.Op is *Add, else a maximum.
+	Join(nd *Node, xs []T) T
+	// Concat strings operands together.
+	Concat(nd *Node, xs []T) T
+	// Select moves elements; index is never nil, a change of shape alone keeps T.
+	Select(nd *Node, index []int32, x T) T
+	// Pool joins the elements of each window, channel by channel.
+	Pool(nd *Node, p *Pool, x T) T
+	// Func applies a function of the head.
+	Func(nd *Node, f *Func, xs []T) T
+}
+
+// Forward computes a T for every node in topological order and returns them by
+// node. Nodes that skip names (nil: those of the head) are left out; so are, as
+// soon as their last reader has run, the values of nodes outside keep (nil keeps
+// all).
+func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int) []T {
+	if skip == nil {
+		skip = func(nd *Node) bool { return nd.Zone == Head }
+	}
+	var last []int
+	if keep != nil {
+		last = make([]int, len(n.Nodes))
+		for i := range n.Nodes {
+			last[i] = i
+			if !skip(&n.Nodes[i]) {
+				for _, j := range n.Nodes[i].In {
+					last[j] = i
+				}
+			}
+		}
+		for _, j := range keep {
+			last[j] = -1
+		}
+	}
+	vals := make([]T, len(n.Nodes))
+	var none T
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		if !skip(nd) {
+			in := make([]T, len(nd.In))
+			for k, j := range nd.In {
+				in[k] = vals[j]
+			}
+			vals[i] = apply(m, nd, in)
+		}
+		if last == nil {
+			continue
+		}
+		if last[i] == i {
+			vals[i] = none
+		}
+		for _, j := range nd.In {
+			if last[j] == i {
+				vals[j] = none
+			}
+		}
+	}
+	return vals
+}
+
+func apply[T any](m Meaning[T], nd *Node, in []T) T {
+	switch op := nd.Op.(type) {
+	case *Linear:
+		var x T
+		if op.Map != nil {
+			x = in[0]
+		}
+		return m.Linear(nd, op, x)
+	case *Activation:
+		return m.Activation(nd, op, in[0])
+	case *Concat:
+		return m.Concat(nd, in)
+	case *Select:
+		if op.Index == nil {
+			return in[0]
+		}
+		return m.Select(nd, op.Index, in[0])
+	case *Pool:
+		if op.Window != nil {
+			return m.Pool(nd, op, in[0])
+		}
+		return m.Join(nd, in)
+	case *Add:
+		return m.Join(nd, in)
+	case *Func:
+		return m.Func(nd, op, in)
+	}
+	return m.Input(nd)
+}
+
+// Reverse says what a value is in a reading of the network from its outputs to
+// its inputs, such as the path norms of what leaves its elements. Each method
+// takes the T of a node's value and returns that of its operand.
+type Reverse[T any] interface {
+	// Output is the T of a value at the body's boundary.
+	Output(nd *Node) T
+	// Merge joins what two readers of a node ask of it.
+	Merge(nd *Node, a, b T) T
+	Linear(nd *Node, l *Linear, h T) T
+	Activation(nd *Node, a *Activation, h T) T
+	// Part is the T of elements [lo, hi): of one operand of a concatenation, or of
+	// all where a node only joins operands or changes their shape.
+	Part(h T, lo, hi int) T
+	// Select gets the number of the operand's elements.
+	Select(nd *Node, index []int32, operand int, h T) T
+	Pool(nd *Node, p *Pool, h T) T
+}
+
+// Backward computes a T for every node of the body that reaches an output, and
+// for the preamble's values that such nodes read, in reverse order; of other
+// nodes ok is false. After visits each as soon as all its readers have run.
+func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool)) {
+	vals, ok := make([]T, len(n.Nodes)), make([]bool, len(n.Nodes))
+	give := func(j int, h T) {
+		if ok[j] {
+			h = m.Merge(&n.Nodes[j], vals[j], h)
+		}
+		vals[j], ok[j] = h, true
+	}
+	for _, i := range n.Boundary() {
+		give(i, m.Output(&n.Nodes[i]))
+	}
+	var none T
+	for i := range slices.Backward(n.Nodes) {
+		nd := &n.Nodes[i]
+		if nd.Zone == Body && ok[i] {
+			reverse(n, m, nd, vals[i], give)
+		}
+		if nd.Zone != Head {
+			after(nd, vals[i], ok[i])
+		}
+		vals[i] = none
+	}
+}
+
+func reverse[T any](n *Network, m Reverse[T], nd *Node, h T, give func(int, T)) {
+	switch op := nd.Op.(type) {
+	case *Linear:
+		if op.Map != nil {
+			give(nd.In[0], m.Linear(nd, op, h))
+		}
+		return
+	case *Activation:
+		give(nd.In[0], m.Activation(nd, op, h))
+		return
+	case *Concat:
+		at := 0
+		for _, j := range nd.In {
+			size := n.Nodes[j].Len()
+			give(j, m.Part(h, at, at+size))
+			at += size
+		}
+		return
+	case *Select:
+		if op.Index != nil {
+			give(nd.In[0], m.Select(nd, op.Index, n.Nodes[nd.In[0]].Len(), h))
+			return
+		}
+	case *Pool:
+		if op.Window != nil {
+			give(nd.In[0], m.Pool(nd, op, h))
+			return
+		}
+	}
+	for _, j := range nd.In {
+		give(j, m.Part(h, 0, nd.Len()))
+	}
+}
+
+// Edges calls f for each edge of a node that has no stored weight: from an element
+// of an operand to one of its own. A layer with stored weights and an input have
+// none.
+func (n *Network) Edges(nd *Node, f func(operand, from, to int)) {
+	switch op := nd.Op.(type) {
+	case *Linear:
+		if op.Map != nil && !op.Free() {
+			op.Map.elements(func(_, _, out, in int, _ float64) { f(0, in, out) })
+		}
+	case *Concat:
+		at := 0
+		for k, j := range nd.In {
+			size := n.Nodes[j].Len()
+			for e := range size {
+				f(k, e, at+e)
+			}
+			at += size
+		}
+	case *Select:
+		for e := range nd.Len() {
+			if op.Index == nil {
+				f(0, e, e)
+			} else if op.Index[e] >= 0 {
+				f(0, int(op.Index[e]), e)
+			}
+		}
+	default:
+		if p, ok := op.(*Pool); ok && p.Window != nil {
+			windows(p.Window, p.Channels, func(in, out int) { f(0, in, out) })
+			return
+		}
+		for k := range nd.In {
+			for e := range nd.Len() {
+				f(k, e, e)
+			}
+		}
+	}
+}
+
+// windows calls f for every element of every channel with each element of the
+// result whose window it is in.
+func windows(w *Window, channels int, f func(in, out int)) {
+	nOut, nIn := Size(w.Out()), Size(w.In)
+	w.Taps(func(o, i, _ int) {
+		for c := range channels {
+			f(c*nIn+i, c*nOut+o)
+		}
+	})
+}
