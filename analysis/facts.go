@@ -21,31 +21,12 @@ func body(n *dag.Network) func(yield func(*dag.Node) bool) {
 func learned(n *dag.Network) []*dag.Param {
 	var out []*dag.Param
 	seen := map[*dag.Param]bool{}
-	add := func(u *dag.Use) {
-		if u != nil && u.Param != nil && !seen[u.Param] {
-			seen[u.Param] = true
-			out = append(out, u.Param)
-		}
-	}
 	for nd := range body(n) {
-		switch op := nd.Op.(type) {
-		case *dag.Linear:
-			if op.Map != nil {
-				add(op.Map.Weight())
+		for role, u := range nd.Uses() {
+			if role.Learned() && !seen[u.Param] {
+				seen[u.Param] = true
+				out = append(out, u.Param)
 			}
-			for _, s := range op.Stages {
-				if s.Norm != nil {
-					add(&s.Norm.Gamma)
-					add(&s.Norm.Beta)
-				}
-				for _, v := range []*dag.Vector{s.Mul, s.Add} {
-					if v != nil {
-						add(&v.Use)
-					}
-				}
-			}
-		case *dag.Activation:
-			add(op.Param)
 		}
 	}
 	return out

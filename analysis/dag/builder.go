@@ -34,8 +34,6 @@ func (b *Builder) Node(nd Node) int {
 	if l, ok := nd.Op.(*Linear); ok && b.err == nil {
 		if err := l.check(&nd, in); err != nil {
 			b.err = fmt.Errorf("dag: %s: %w", nd.Label(), err)
-		} else {
-			l.fold()
 		}
 	}
 	nd.Zone = zoneOf(&nd, in)

@@ -201,7 +201,7 @@ func (ev *evaluator) linear(l *Linear, dst, x []float64) {
 	if l.Map != nil {
 		l.Map.eval(ev, dst, x, ev.batch)
 	}
-	if l.scale == nil && l.bias == nil {
+	if l.Scale() == nil && l.Bias() == nil {
 		return
 	}
 	ev.rows(ev.batch*out.Outer, out.N*out.Inner, func(lo, hi int) {
@@ -209,11 +209,11 @@ func (ev *evaluator) linear(l *Linear, dst, x []float64) {
 			for i := range out.N {
 				d := dst[(a*out.N+i)*out.Inner:][:out.Inner]
 				s, b := 1.0, 0.0
-				if l.scale != nil {
-					s = l.scale[i]
+				if l.Scale() != nil {
+					s = l.Scale()[i]
 				}
-				if l.bias != nil {
-					b = l.bias[i]
+				if l.Bias() != nil {
+					b = l.Bias()[i]
 				}
 				for e := range d {
 					d[e] = s*d[e] + b

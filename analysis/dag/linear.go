@@ -3,7 +3,26 @@ package dag
 import (
 	"fmt"
 	"math"
+	"sync"
 )
+
+// Role says what a layer does with the numbers of a Use.
+type Role uint8
+
+// The roles. With z the value that the numbers meet, unit by unit:
+const (
+	Weight   Role = iota // the matrix of a linear layer
+	Gamma                // a BatchNormalization's scale
+	Beta                 // its shift
+	Mean                 // its running mean, which is not learned
+	Variance             // its running variance, which is not learned
+	Factor               // z -> factor*z
+	Shift                // z -> z + shift, a bias
+	Slope                // the slope of a PReLU
+)
+
+// Learned reports whether training changes the numbers.
+func (r Role) Learned() bool { return r != Mean && r != Variance }
 
 // Use is a place where a layer takes its numbers from a stored tensor.
 type Use struct {
@@ -50,7 +69,8 @@ type Map interface {
 }
 
 // Linear is one linear layer: a map of its operand, then stages that act on
-// each unit. Folded, it computes
+// each unit. It must not change once it is part of a network or was asked for
+// its scale, bias or sums. Folded, it computes
 //
 //	y_e = Scale[i] * (W x)_e + Bias[i], i = Map.Out().At(e),
 //
@@ -64,6 +84,7 @@ type Linear struct {
 	// Units is the number of rows of a constant (nil Map).
 	Units int
 
+	once        sync.Once
 	scale, bias []float64
 }
 
@@ -142,11 +163,11 @@ func (l *Linear) Out() Axis {
 
 // Scale returns the effective factor of each row; nil when all are 1. It must
 // not be written to.
-func (l *Linear) Scale() []float64 { return l.scale }
+func (l *Linear) Scale() []float64 { l.once.Do(l.fold); return l.scale }
 
 // Bias returns the effective bias of each unit; nil when the layer has none.
 // It must not be written to.
-func (l *Linear) Bias() []float64 { return l.bias }
+func (l *Linear) Bias() []float64 { l.once.Do(l.fold); return l.bias }
 
 // Free reports whether the layer has stored weights, so that its units have
 // a factor of their own under rescaling. A layer without (average pooling, a
@@ -186,7 +207,6 @@ func (l *Linear) constant() bool {
 // fold computes scale and bias from the stages.
 func (l *Linear) fold() {
 	rows := l.Rows()
-	l.scale, l.bias = nil, nil
 	ones := func() {
 		if l.scale == nil {
 			l.scale = make([]float64, rows)
@@ -298,24 +318,34 @@ func (s *Stage) check(rows int) error {
 	return nil
 }
 
-func (l *Linear) uses() []*Use {
-	var out []*Use
+func (l *Linear) uses(yield func(Role, *Use) bool) bool {
 	if l.Map != nil {
-		if u := l.Map.Weight(); u != nil {
-			out = append(out, u)
+		if u := l.Map.Weight(); u != nil && !yield(Weight, u) {
+			return false
 		}
 	}
-	for _, s := range l.Stages {
-		if s.Norm != nil {
-			out = append(out, &s.Norm.Gamma, &s.Norm.Beta, &s.Norm.Mean, &s.Norm.Var)
+	for k := range l.Stages {
+		if !l.Stages[k].uses(yield) {
+			return false
 		}
-		for _, v := range []*Vector{s.Mul, s.Add} {
-			if v != nil && v.Param != nil {
-				out = append(out, &v.Use)
+	}
+	return true
+}
+
+func (s *Stage) uses(yield func(Role, *Use) bool) bool {
+	if n := s.Norm; n != nil {
+		for r, u := range []*Use{&n.Gamma, &n.Beta, &n.Mean, &n.Var} {
+			if !yield(Gamma+Role(r), u) {
+				return false
 			}
 		}
 	}
-	return out
+	for k, v := range []*Vector{s.Mul, s.Add} {
+		if v != nil && v.Param != nil && !yield(Factor+Role(k), &v.Use) {
+			return false
+		}
+	}
+	return true
 }
 
 // Elements calls f for every weight of the layer at every position where it is
@@ -326,9 +356,10 @@ func (l *Linear) Elements(f func(row, col, out, in int, w float64)) {
 	if l.Map == nil {
 		return
 	}
+	scale := l.Scale()
 	l.Map.elements(func(row, col, out, in int, w float64) {
-		if l.scale != nil {
-			w *= l.scale[row]
+		if scale != nil {
+			w *= scale[row]
 		}
 		f(row, col, out, in, w)
 	})

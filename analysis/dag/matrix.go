@@ -26,10 +26,10 @@ type Block struct {
 // weights and for a Diagonal, whose matrix is diag(Scale).
 func (l *Linear) Blocks() []Block {
 	rows := func(b *Block) []float64 {
-		if l.scale == nil {
+		if l.Scale() == nil {
 			return nil
 		}
-		return l.scale[b.Row : b.Row+b.Rows]
+		return l.Scale()[b.Row : b.Row+b.Rows]
 	}
 	switch m := l.Map.(type) {
 	case *Dense:

@@ -2,6 +2,7 @@ package dag
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 )
@@ -104,6 +105,10 @@ func (a *Activation) Identity() bool {
 		}
 	}
 	return true
+}
+
+func (a *Activation) uses(yield func(Role, *Use) bool) bool {
+	return a.Param == nil || yield(Slope, a.Param)
 }
 
 func (a *Activation) kind() string { return "Activation" }
@@ -389,10 +394,10 @@ func (n *Network) Params() []*Param {
 }
 
 // Uses yields every use of a Param by a node, node by node.
-func (n *Network) Uses() func(yield func(*Use) bool) {
+func (n *Network) Uses() iter.Seq[*Use] {
 	return func(yield func(*Use) bool) {
 		for i := range n.Nodes {
-			for _, u := range n.Nodes[i].uses() {
+			for _, u := range n.Nodes[i].Uses() {
 				if !yield(u) {
 					return
 				}
@@ -401,16 +406,15 @@ func (n *Network) Uses() func(yield func(*Use) bool) {
 	}
 }
 
-func (nd *Node) uses() []*Use {
-	switch op := nd.Op.(type) {
-	case *Linear:
-		return op.uses()
-	case *Activation:
-		if op.Param != nil {
-			return []*Use{op.Param}
+// Uses yields every use of a Param by the node, with what it is for.
+func (nd *Node) Uses() iter.Seq2[Role, *Use] {
+	return func(yield func(Role, *Use) bool) {
+		if op, ok := nd.Op.(interface {
+			uses(yield func(Role, *Use) bool) bool
+		}); ok {
+			op.uses(yield)
 		}
 	}
-	return nil
 }
 
 // Boundary returns the body's outputs in order: the nodes of body (or

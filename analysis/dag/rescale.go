@@ -212,33 +212,12 @@ func (n *Network) replace(f func(u *Use) *Param, whole map[*Use]bool) *Network {
 	out := &Network{Nodes: append([]Node(nil), n.Nodes...), Inputs: n.Inputs, Outputs: n.Outputs}
 	for i := range out.Nodes {
 		nd := &out.Nodes[i]
-		old := nd.uses()
-		repl := make([]*Param, len(old))
 		changed := false
-		for k, u := range old {
-			repl[k] = f(u)
-			changed = changed || repl[k] != u.Param
+		for _, u := range nd.Uses() {
+			changed = changed || f(u) != u.Param
 		}
-		if !changed {
-			continue
-		}
-		switch op := nd.Op.(type) {
-		case *Linear:
-			nd.Op = op.replace(old, repl, whole)
-		case *Activation:
-			c := *op
-			c.Param = &Use{Param: repl[0], Site: op.Param.Site}
-			c.Slope = make([]float64, len(op.Slope))
-			for e := range c.Slope {
-				k := e
-				if c.Index != nil {
-					k = int(c.Index[e])
-				} else if repl[0].Len() == 1 {
-					k = 0
-				}
-				c.Slope[e] = repl[0].At(k)
-			}
-			nd.Op = &c
+		if changed {
+			nd.Op = nd.Op.(replacer).replace(f, whole)
 		}
 	}
 	if err := out.Validate(); err != nil {
@@ -247,14 +226,17 @@ func (n *Network) replace(f func(u *Use) *Param, whole map[*Use]bool) *Network {
 	return out
 }
 
-// replace returns a copy of l whose uses old[k] hold repl[k].
-func (l *Linear) replace(old []*Use, repl []*Param, whole map[*Use]bool) *Linear {
-	c := &Linear{Map: l.Map, Units: l.Units, Stages: append([]Stage(nil), l.Stages...)}
-	k := 0
+// replacer is an op that has uses.
+type replacer interface {
+	// replace returns a copy whose uses hold what f gives.
+	replace(f func(u *Use) *Param, whole map[*Use]bool) Op
+}
+
+func (l *Linear) replace(f func(u *Use) *Param, whole map[*Use]bool) Op {
+	c := &Linear{Map: l.Map, Units: l.Units}
 	if l.Map != nil {
 		if u := l.Map.Weight(); u != nil {
-			c.Map = l.Map.withWeight(Use{Param: repl[0], Site: u.Site})
-			k = 1
+			c.Map = l.Map.withWeight(Use{Param: f(u), Site: u.Site})
 		}
 	}
 	vector := func(v *Vector) *Vector {
@@ -262,25 +244,39 @@ func (l *Linear) replace(old []*Use, repl []*Param, whole map[*Use]bool) *Linear
 			return v
 		}
 		w := *v
-		if whole[old[k]] || repl[k] != v.Param && repl[k].Len() == l.Rows() && v.Param.Len() != l.Rows() {
+		w.Param = f(&v.Use)
+		if whole[&v.Use] || w.Param != v.Param && w.Param.Len() == l.Rows() && v.Param.Len() != l.Rows() {
 			w.Index = nil
 		}
-		w.Param = repl[k]
-		k++
 		return &w
 	}
-	for i := range c.Stages {
-		s := &c.Stages[i]
+	for _, s := range l.Stages {
 		if s.Norm != nil {
 			b := *s.Norm
-			for _, u := range []*Use{&b.Gamma, &b.Beta, &b.Mean, &b.Var} {
-				u.Param = repl[k]
-				k++
+			from := []*Use{&s.Norm.Gamma, &s.Norm.Beta, &s.Norm.Mean, &s.Norm.Var}
+			for k, u := range []*Use{&b.Gamma, &b.Beta, &b.Mean, &b.Var} {
+				u.Param = f(from[k])
 			}
 			s.Norm = &b
 		}
 		s.Mul, s.Add = vector(s.Mul), vector(s.Add)
+		c.Stages = append(c.Stages, s)
 	}
-	c.fold()
 	return c
+}
+
+func (a *Activation) replace(f func(u *Use) *Param, _ map[*Use]bool) Op {
+	c := *a
+	c.Param = &Use{Param: f(a.Param), Site: a.Param.Site}
+	c.Slope = make([]float64, len(a.Slope))
+	for e := range c.Slope {
+		k := e
+		if c.Index != nil {
+			k = int(c.Index[e])
+		} else if c.Param.Param.Len() == 1 {
+			k = 0
+		}
+		c.Slope[e] = c.Param.Param.At(k)
+	}
+	return &c
 }

@@ -87,8 +87,8 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 		h := make([]scaled.Num, out.N)
 		for i := range h {
 			h[i] = scaled.One
-			if l.scale != nil {
-				h[i] = scaled.New(math.Abs(l.scale[i]))
+			if l.Scale() != nil {
+				h[i] = scaled.New(math.Abs(l.Scale()[i]))
 			}
 		}
 		q.columns = append(q.columns, Path{p, h})
@@ -98,10 +98,10 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 		mustLen("backward path", len(p.H), out.Len())
 		s.Backward = append(s.Backward, make([]scaled.Num, in.Len()))
 		back[k] = p
-		if l.scale != nil {
+		if l.Scale() != nil {
 			back[k].H = make([]scaled.Num, len(p.H))
 			for e, h := range p.H {
-				back[k].H[e] = h.MulFloat(math.Abs(l.scale[out.At(e)]))
+				back[k].H[e] = h.MulFloat(math.Abs(l.Scale()[out.At(e)]))
 			}
 		}
 	}
@@ -110,21 +110,21 @@ func (l *Linear) Sums(q SumRequest) *Sums {
 	if !q.Zeros {
 		s.Zeros = 0 // which some loops count in passing
 	}
-	if l.scale == nil {
+	if l.Scale() == nil {
 		return s
 	}
-	for i, f := range l.scale {
+	for i, f := range l.Scale() {
 		if f == 0 && q.Zeros {
 			s.Zeros += l.nonzeros(i)
 		}
 	}
 	for k := range s.Rows {
 		for i := range s.Rows[k] {
-			s.Rows[k][i] = s.Rows[k][i].MulFloat(math.Abs(l.scale[i]))
+			s.Rows[k][i] = s.Rows[k][i].MulFloat(math.Abs(l.Scale()[i]))
 		}
 	}
 	for k := range s.Forward {
-		scaleRows(s.Forward[k], l.scale, out, q.Threads)
+		scaleRows(s.Forward[k], l.Scale(), out, q.Threads)
 	}
 	return s
 }

@@ -169,7 +169,8 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 	out := l.Out()
 	var cols []int32
 	if l.Map != nil {
-		if d, ok := l.Map.(*Diagonal); ok && len(l.uses()) == 0 {
+		d, ok := l.Map.(*Diagonal)
+		if stored := !l.uses(func(Role, *Use) bool { return false }); ok && !stored {
 			return s.constants(nd, l, d, x)
 		}
 		cols = s.along(&x, l.Map.In())

@@ -60,7 +60,7 @@ func TestKappa(t *testing.T) {
 			whole := true
 			for i := range net.Nodes {
 				l, ok := net.Nodes[i].Op.(*dag.Linear)
-				for u := range usesOf(net, i) {
+				for _, u := range net.Nodes[i].Uses() {
 					if u.Param != x.Param {
 						continue
 					}
@@ -90,10 +90,6 @@ func TestKappa(t *testing.T) {
 			}
 		}
 	})
-}
-
-func usesOf(net *dag.Network, node int) func(func(*dag.Use) bool) {
-	return (&dag.Network{Nodes: net.Nodes[node : node+1]}).Uses()
 }
 
 // norm is ||pi||_p of the program's network, by package paths.

@@ -179,7 +179,7 @@ func (c *compiler[T]) node(nd *dag.Node) {
 	case *dag.Linear:
 		c.linear(nd, op, in)
 		if nd.Zone == dag.Preamble {
-			for u := range usesOf(c.p.Net, nd.ID) {
+			for _, u := range nd.Uses() {
 				c.p.Tensors[c.tensor(u.Param)].Frozen = true
 			}
 		}
@@ -377,7 +377,7 @@ func (c *compiler[T]) unwritable() {
 		if nd.Zone != dag.Body || kept[layerName(nd)] {
 			continue
 		}
-		for u := range usesOf(c.p.Net, i) {
+		for _, u := range c.p.Net.Nodes[i].Uses() {
 			if _, ok := c.index[u.Param]; !ok || u.Param.Storage != dag.Unwritable {
 				continue
 			}
@@ -399,7 +399,7 @@ func (c *compiler[T]) freeze() error {
 			if layerName(&c.p.Net.Nodes[i]) != name {
 				continue
 			}
-			for u := range usesOf(c.p.Net, i) {
+			for _, u := range c.p.Net.Nodes[i].Uses() {
 				if t, ok := c.index[u.Param]; ok {
 					c.p.Tensors[t].Frozen = true
 					found = true
@@ -415,12 +415,6 @@ func (c *compiler[T]) freeze() error {
 		}
 	}
 	return nil
-}
-
-// usesOf yields the uses of one node.
-func usesOf(net *dag.Network, node int) func(yield func(*dag.Use) bool) {
-	one := &dag.Network{Nodes: net.Nodes[node : node+1]}
-	return one.Uses()
 }
 
 // share gives values their buffers: a value made in place has its operand's.

@@ -138,8 +138,7 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 		}
 	}
 	for i := range n.Nodes {
-		one := dag.Network{Nodes: n.Nodes[i : i+1]}
-		for u := range one.Uses() {
+		for _, u := range n.Nodes[i].Uses() {
 			if u.Param.Storage != dag.Unwritable {
 				continue
 			}
