@@ -125,16 +125,34 @@ func (k *Kappa) weight(node int, l *dag.Linear, out []scaled.Num) []scaled.Num {
 func denseKappa(d *dag.Dense, out, in []scaled.Num) []scaled.Num {
 	kappa := make([]scaled.Num, d.Rows*d.Cols)
 	ao, ai := d.Out(), d.In()
+	at := func(i, j int) int {
+		if d.InOut {
+			return j*d.Rows + i
+		}
+		return i*d.Cols + j
+	}
+	of, oe, ok1 := spread(out)
+	xf, xe, ok2 := spread(in)
+	if ok1 && ok2 && ao.Outer*ao.Inner > 1 {
+		prod := make([]float64, d.Rows*d.Cols)
+		for a := range ao.Outer {
+			blas.Find().Dgemm(false, true, d.Rows, d.Cols, ao.Inner, 1, of[a*ao.N*ao.Inner:], ao.Inner,
+				xf[a*ai.N*ai.Inner:], ai.Inner, 1, prod, d.Cols)
+		}
+		for i := range d.Rows {
+			for j := range d.Cols {
+				kappa[at(i, j)] = scaled.New(prod[i*d.Cols+j]).Scale(oe + xe)
+			}
+		}
+		return kappa
+	}
 	for a := range ao.Outer {
 		for b := range ao.Inner {
 			for i := range d.Rows {
 				o := out[(a*ao.N+i)*ao.Inner+b]
 				for j := range d.Cols {
-					at := i*d.Cols + j
-					if d.InOut {
-						at = j*d.Rows + i
-					}
-					kappa[at] = kappa[at].Add(o.Mul(in[(a*ai.N+j)*ai.Inner+b]))
+					k := at(i, j)
+					kappa[k] = kappa[k].Add(o.Mul(in[(a*ai.N+j)*ai.Inner+b]))
 				}
 			}
 		}

@@ -19,10 +19,13 @@ type program struct {
 	s   float64
 	n   float64
 	lin []float64
-	// shift is the logarithm by which all a_e were divided.
-	shift  float64
-	blocks []*block
-	vars   int
+	// shift is the logarithm by which all a_e were divided. Of PathConditioned's
+	// a_e for the network as given, lnKappa is the sum of logarithms and lnSum
+	// the sum.
+	shift, lnKappa float64
+	lnSum          lnSum
+	blocks         []*block
+	vars           int
 	// fixed is the sum of edges within a group, which no factor changes. They
 	// are left out of the blocks, where they would drown the others.
 	fixed  float64

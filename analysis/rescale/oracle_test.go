@@ -26,7 +26,7 @@ type oracle struct {
 type oracleEdge struct {
 	row, from, to int // row numbers a unit; groups, from -1 for a bias
 	w             float64
-	kappa, count  float64 // of all positions and taps of this row and column
+	kappa         float64 // of all positions
 }
 
 // newOracle lists the edges between live ends. Weights of convolutions count
@@ -77,26 +77,24 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 				c := l.Map.In().At(e)
 				colLive[c] = colLive[c] || live(n.Nodes[i].In[0], e)
 			}
-			kappa := map[[2]int]float64{}
-			l.Elements(func(row, col, e, f int, w float64) {
-				x := out[u.Offset[i]+e] * in[u.Offset[n.Nodes[i].In[0]]+f]
-				if _, ok := l.Map.(*dag.Average); ok {
-					x *= math.Pow(w/l.Scale()[row], 2)
+			kappa := map[[3]int]float64{}
+			add := func(row, col, tap, e, f int, w float64) {
+				kappa[[3]int{row, col, tap}] += w * w * out[u.Offset[i]+e] * in[u.Offset[n.Nodes[i].In[0]]+f]
+			}
+			switch m := l.Map.(type) {
+			case *dag.Conv:
+				convEdges(m, func(row, col, tap, e, f int) { add(row, col, tap, e, f, 1) })
+			case *dag.Average:
+				l.Elements(func(row, col, e, f int, w float64) { add(row, col, 0, e, f, w/l.Scale()[row]) })
+			default:
+				l.Elements(func(row, col, e, f int, _ float64) { add(row, col, 0, e, f, 1) })
+			}
+			weights(l, func(row, col, tap int, w float64) {
+				if rowLive[row] && colLive[col] {
+					o.edges = append(o.edges, oracleEdge{
+						o.rows + row, int(o.g.Cols[i][col]), int(o.g.Rows[i][row]), math.Abs(w), kappa[[3]int{row, col, tap}],
+					})
 				}
-				kappa[[2]int{row, col}] += x
-			})
-			seen := map[[2]int]bool{}
-			weights(l, func(row, col int, w float64, count int) {
-				if !rowLive[row] || !colLive[col] {
-					return
-				}
-				k := [2]int{row, col}
-				e := oracleEdge{row: o.rows + row, from: int(o.g.Cols[i][col]), to: int(o.g.Rows[i][row]), w: math.Abs(w)}
-				if !seen[k] {
-					seen[k] = true
-					e.kappa, e.count = kappa[k], float64(count)
-				}
-				o.edges = append(o.edges, e)
 			})
 		}
 		if b := l.Bias(); b != nil && bias {
@@ -106,7 +104,7 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 			}
 			for r, x := range b {
 				if rowLive[r] {
-					o.edges = append(o.edges, oracleEdge{o.rows + r, -1, int(o.g.Rows[i][r]), math.Abs(x), sums[r], 1})
+					o.edges = append(o.edges, oracleEdge{o.rows + r, -1, int(o.g.Rows[i][r]), math.Abs(x), sums[r]})
 				}
 			}
 		}
@@ -115,9 +113,26 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 	return o
 }
 
-// weights lists a layer's stored weights once, folded, and how many there are of
-// its row and column. Average pooling under a factor a channel is not met here.
-func weights(l *dag.Linear, f func(row, col int, w float64, count int)) {
+// convEdges lists the positions of a convolution: the row, column and tap of the
+// weight, the element of the value and of the operand.
+func convEdges(m *dag.Conv, f func(row, col, tap, out, in int)) {
+	nOut, nIn, ci, co := m.Out().Inner, m.In().Inner, m.InChannels/m.Groups, m.OutChannels/m.Groups
+	m.Window.Taps(func(o, p, t int) {
+		if m.Transposed {
+			o, p = p, o
+		}
+		for row := range m.OutChannels {
+			for j := range ci {
+				col := row/co*ci + j
+				f(row, col, t, row*nOut+o, col*nIn+p)
+			}
+		}
+	})
+}
+
+// weights lists a layer's stored weights once, folded, with row, column and tap.
+// Average pooling under a factor a channel is not met here.
+func weights(l *dag.Linear, f func(row, col, tap int, w float64)) {
 	s := func(row int) float64 {
 		if l.Scale() == nil {
 			return 1
@@ -128,7 +143,7 @@ func weights(l *dag.Linear, f func(row, col int, w float64, count int)) {
 	case *dag.Dense:
 		for r := range m.Rows {
 			for c := range m.Cols {
-				f(r, c, s(r)*m.At(r, c), 1)
+				f(r, c, 0, s(r)*m.At(r, c))
 			}
 		}
 	case *dag.Conv:
@@ -144,11 +159,11 @@ func weights(l *dag.Linear, f func(row, col int, w float64, count int)) {
 				a, b = a/ci, a%ci
 				r, c = a, a/co*ci+b
 			}
-			f(r, c, s(r)*m.W.Param.At(k), taps)
+			f(r, c, k%taps, s(r)*m.W.Param.At(k))
 		}
 	case *dag.Diagonal:
 		for r := range l.Rows() {
-			f(r, r, s(r), 1)
+			f(r, r, 0, s(r))
 		}
 	}
 }
@@ -269,16 +284,19 @@ func (o *oracle) condition(x []float64, grad, hess []float64) float64 {
 	const s = -2
 	g, h := make([]float64, o.n), make([]float64, o.n*o.n)
 	sum := o.exps(x, s, g, h, func(e *oracleEdge) float64 { return e.kappa })
-	n, linear := 0.0, 0.0
+	n, ln := 0.0, 0.0
 	lin := make([]float64, o.n)
 	for _, e := range o.edges {
-		n += e.count
-		linear += e.count * s * (o.z(x, e.to) - o.z(x, e.from))
+		if e.kappa == 0 {
+			continue // a tap that meets padding alone
+		}
+		n++
+		ln += math.Log(e.kappa) + s*(o.z(x, e.to)-o.z(x, e.from))
 		if v := o.vars[e.to]; v >= 0 {
-			lin[v] += e.count * s
+			lin[v] += s
 		}
 		if e.from >= 0 && o.vars[e.from] >= 0 {
-			lin[o.vars[e.from]] -= e.count * s
+			lin[o.vars[e.from]] -= s
 		}
 	}
 	for v := range grad {
@@ -287,7 +305,7 @@ func (o *oracle) condition(x []float64, grad, hess []float64) float64 {
 	for v := range hess {
 		hess[v] = n * (h[v]/sum - g[v/o.n]*g[v%o.n]/sum/sum)
 	}
-	return n*math.Log(sum) - linear
+	return n*math.Log(sum) - ln
 }
 
 // ranges returns the largest weight into and out of each free group.

@@ -6,18 +6,19 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // pathConditioned minimises, over the logarithms z of the factors,
 //
-//	n ln sum_e kappa_e - sum_e (ln kappa_e - ln kappa_e(0)),
+//	n ln sum_e kappa_e - sum_e ln kappa_e,
 //	kappa_e(z) = kappa_e(0) exp(-2 (z_row - z_col)),
 //
-// e the n edges between live units (zero weights too, their kappa is not zero),
-// kappa_e = (g_in g_out)^(2/p) with p = 2, a shared tensor's once for each use
-// and a convolution's summed over its positions. In a layer of fully connected
-// units kappa is an outer product: nothing here reads the weights.
+// e the n live edges, those with kappa_e > 0 (zero weights too), kappa_e =
+// (g_in g_out)^(2/p) with p = 2, a shared tensor's once for each use and a
+// convolution's summed over its positions. In a layer of fully connected units
+// kappa is an outer product: nothing here reads the weights.
 func (r *Result) pathConditioned(ctx context.Context) error {
 	v, err := newView(r.net, r.Groups, 2, r.opt)
 	if err != nil {
@@ -27,15 +28,17 @@ func (r *Result) pathConditioned(ctx context.Context) error {
 	r.Objective.Name = "path_condition"
 	q := v.kappaProgram()
 	r.program = q
-	r.Objective.Before = v.kappaObjective(q, make([]float64, len(v.active)))
+	if q.n > 0 {
+		r.Objective.Before = scaled.New(q.n*q.lnSum.ln() - q.lnKappa)
+	}
 	m, err := q.minimise(ctx, r.opt)
 	if err != nil {
 		return err
 	}
 	r.finish(v, q, m)
-	// The program leaves out what the start adds to the linear term, and the
-	// common factor of kappa.
-	shift := q.n * q.shift
+	// The program leaves out the constants: the common factor of kappa, the sum
+	// of ln kappa of the network as given, and what the start adds to it.
+	shift := q.n*q.shift - q.lnKappa
 	for k, id := range v.active {
 		shift += q.lin[k] * v.start[id]
 	}
@@ -75,7 +78,7 @@ func (v *view) kappaProgram() *program {
 				loops = append(loops, loop{b, c.row, c.col, c.a})
 			}
 		}
-		v.countEdges(y, b, q)
+		v.countEdges(y, b, q, out, in)
 		q.blocks = append(q.blocks, b)
 	}
 	shift := math.Inf(-1)
@@ -100,6 +103,24 @@ func (v *view) kappaProgram() *program {
 	}
 	return q
 }
+
+// lnSum adds up numbers given by their logarithms. The zero value is no number.
+type lnSum struct {
+	top, sum float64 // the sum is sum e^top
+}
+
+func (s *lnSum) add(ln float64) {
+	switch {
+	case s.sum == 0:
+		s.top, s.sum = ln, 1
+	case ln <= s.top:
+		s.sum += math.Exp(ln - s.top)
+	default:
+		s.top, s.sum = ln, 1+s.sum*math.Exp(s.top-ln)
+	}
+}
+
+func (s *lnSum) ln() float64 { return s.top + math.Log(s.sum) }
 
 // loop is an edge within a group: see program.fixed.
 type loop struct {
@@ -284,68 +305,80 @@ func diagonalPositions(m dag.Map, out, in []float64) []float64 {
 }
 
 // countEdges adds a layer's live edges to n and to the linear term, whose
-// derivative counts the edges into a group less those out of it.
-func (v *view) countEdges(y *layer, b *block, q *program) {
-	live := func(ids []int32, i int) bool { return ids[i] != dag.NoGroup }
-	add := func(k int32, n float64) {
+// derivative counts the edges into a group less those out of it, and sums the
+// logarithms of their kappa. ln h^2 of each element of the layer's value is in
+// out, of its operand's in in.
+func (v *view) countEdges(y *layer, b *block, q *program, out, in []float64) {
+	// count adds edges, -s each into a variable's group and s each out of it.
+	count := func(k int32, n float64) {
 		if k >= 0 {
 			q.lin[k] += n
 		}
 	}
-	for i := range y.rows {
-		if live(y.rows, i) && y.bias != nil {
-			q.n++
-			add(b.rows[i], -q.s)
+	edge := func(ln float64) {
+		q.n++
+		q.lnKappa += ln
+		q.lnSum.add(ln)
+	}
+	if y.bias != nil {
+		for i, x := range v.kappa.Bias(y.node) {
+			if y.rows[i] != dag.NoGroup {
+				edge(x.Ln())
+				count(b.rows[i], -q.s)
+			}
 		}
 	}
-	for k := range y.parts {
-		s := &y.parts[k]
-		if s.diag {
-			for i := range y.rows {
-				if live(y.rows, i) && live(y.cols, i) {
-					q.n++
-					add(b.rows[i], -q.s)
-					add(b.cols[i], q.s)
+	if y.parts == nil {
+		return
+	}
+	if _, dense := y.l.Map.(*dag.Dense); dense && len(out) == len(y.rows) {
+		// An outer product: sums over edges are products of sums.
+		side := func(ids []int32, ln []float64) (n, total float64, sum lnSum) {
+			for i, id := range ids {
+				if id != dag.NoGroup {
+					n++
+					total += ln[i]
+					sum.add(ln[i])
 				}
 			}
-			continue
+			return n, total, sum
 		}
-		rows, cols := count(s.rows, s.m), count(s.cols, s.n)
-		if s.swap {
-			rows, cols = cols, rows
-		}
-		nr, nc := 0.0, 0.0
-		for i, n := range rows {
-			if live(y.rows, i) {
-				nr += n
-			}
-		}
-		for j, n := range cols {
-			if live(y.cols, j) {
-				nc += n
-			}
+		nr, lnOut, sumOut := side(y.rows, out)
+		nc, lnIn, sumIn := side(y.cols, in)
+		if nr == 0 || nc == 0 {
+			return
 		}
 		q.n += nr * nc
-		for i, n := range rows {
-			if live(y.rows, i) {
-				add(b.rows[i], -q.s*n*nc)
+		q.lnKappa += nc*lnOut + nr*lnIn
+		q.lnSum.add(sumOut.ln() + sumIn.ln())
+		for i, id := range y.rows {
+			if id != dag.NoGroup {
+				count(b.rows[i], -q.s*nc)
 			}
 		}
-		for j, n := range cols {
-			if live(y.cols, j) {
-				add(b.cols[j], q.s*n*nr)
+		for j, id := range y.cols {
+			if id != dag.NoGroup {
+				count(b.cols[j], q.s*nr)
 			}
 		}
+		return
 	}
-}
-
-// count returns how many stored rows belong to each row of the layer.
-func count(ids []int32, n int) map[int]float64 {
-	out := map[int]float64{}
-	for i := range n {
-		out[pick(ids, i)]++
+	kappa := v.kappa.Edges(y.node)
+	if kappa == nil { // one factor a channel
+		kappa = v.kappa.Scale(y.node, paths.Options{})
 	}
-	return out
+	at := 0
+	for k := range y.parts {
+		y.parts[k].each(func(row, col int, _ float64) {
+			// A tap that meets padding alone joins no units.
+			if x := kappa[at]; y.rows[row] != dag.NoGroup && y.cols[col] != dag.NoGroup && !x.IsZero() {
+				edge(x.Ln())
+				count(b.rows[row], -q.s)
+				count(b.cols[col], q.s)
+			}
+			at++
+		})
+	}
 }
 
 // kappaObjective is the objective of the network rescaled by e^z.
@@ -360,5 +393,5 @@ func (v *view) kappaObjective(q *program, z []float64) scaled.Num {
 		linear += q.lin[k] * z[k]
 	}
 	q.in, q.out = make([]float64, q.vars), make([]float64, q.vars)
-	return scaled.New(q.n*(math.Log(q.eval(d))+q.shift) + linear)
+	return scaled.New(q.n*(math.Log(q.eval(d))+q.shift) - q.lnKappa + linear)
 }

@@ -26,9 +26,8 @@ const (
 	// outgoing one, biases left out. Source: Nagel et al., Data-free quantization
 	// through weight equalization and bias correction, ICCV 2019, section 4.1.
 	CrossLayer Method = "cle"
-	// PathConditioned minimises n ln sum_e kappa_e - sum_e ln kappa_e up to a
-	// constant, n the number of edges, kappa the diagonal of the path Gram matrix
-	// for p = 2. Source: Lebeurrier, Vayer, Gribonval, Path-conditioned training,
+	// PathConditioned minimises n ln sum_e kappa_e - sum_e ln kappa_e over the n
+	// live edges, kappa the diagonal of the path Gram matrix for p = 2. Source: Lebeurrier, Vayer, Gribonval, Path-conditioned training,
 	// arXiv 2602.19799.
 	PathConditioned Method = "pathcond"
 	// Unbalance multiplies random units by large factors: for each layer of h

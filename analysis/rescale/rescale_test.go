@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/mat"
@@ -151,6 +152,44 @@ func TestPathConditionedIsOptimal(t *testing.T) {
 		// Its terms, a logarithm an edge, cancel.
 		monotone(t, r, 1e-13, 100*float64(len(o.edges)))
 	})
+}
+
+// The objective has an exponent of its own: kappa of a network whose units differ
+// by 1e+-200 leaves float64, n ln sum kappa - sum ln kappa does not.
+func TestPathConditionedRange(t *testing.T) {
+	far := func(s float64) *dag.Network {
+		var b dag.Builder
+		x := b.Input("x", 2)
+		h := b.Activation("relu", b.Affine("fc1", x, 2, []float64{1 * s, 2 * s, 3 / s, 1 / s}, []float64{0.5 * s, 1 / s}), 0)
+		b.Output("y", b.Affine("fc2", h, 1, []float64{1 / s, 2 * s}, nil))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	near := find(t, rescale.PathConditioned, far(1), rescale.Options{})
+	for _, s := range []float64{1e100, 1e-150} {
+		r := find(t, rescale.PathConditioned, far(s), rescale.Options{})
+		if x, y := near.Objective.After.Float64(), r.Objective.After.Float64(); !(math.Abs(x-y) <= 1e-9*x) {
+			t.Errorf("scale %g: objective %v, want %v", s, y, x)
+		}
+		// kappa of the edges into unit 1 is 1/s^2 and 4 s^2 of unit 2, each three
+		// times, g_in of the units 5.25 s^2 and 11 / s^2.
+		u := 2 * math.Log(s)
+		ln := []float64{-u, -u, -u, math.Log(4) + u, math.Log(4) + u, math.Log(4) + u, math.Log(5.25) + u, math.Log(11) - u}
+		want, top := 0.0, slices.Max(ln)
+		for _, l := range ln {
+			want += math.Exp(l - top)
+		}
+		want = 8 * (math.Log(want) + top)
+		for _, l := range ln {
+			want -= l
+		}
+		if got := r.Objective.Before.Float64(); !(math.Abs(got-want) <= 1e-12*want) {
+			t.Errorf("scale %g: objective before %v, want %v", s, got, want)
+		}
+	}
 }
 
 // The largest incoming norm that path reaches is the least for which a fixed
@@ -314,6 +353,11 @@ func TestResultDependsOnTheClass(t *testing.T) {
 		}
 		for _, m := range []rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned} {
 			a, b := find(t, m, n, rescale.Options{}), find(t, m, copied, rescale.Options{})
+			// The sum of logarithms of kappa, an edge each, is rounded with the weights.
+			if x, y := a.Objective.After.Float64(), b.Objective.After.Float64(); m == rescale.PathConditioned &&
+				!(math.Abs(x-y) <= 1e-9*(1+math.Abs(x))) {
+				t.Fatalf("%s: objective %v, of the unbalanced copy %v\n%s", m, x, y, n)
+			}
 			o := newOracle(n, m != rescale.CrossLayer)
 			for id := range a.Factors {
 				if o.vars[id] < 0 {
