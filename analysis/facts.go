@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"math/rand/v2"
+
 	"github.com/relupath/relupath/analysis/dag"
 )
 
@@ -32,8 +34,10 @@ func learned(n *dag.Network) []*dag.Param {
 	return out
 }
 
-// parameters counts stored scalars.
-func parameters(n *dag.Network) int {
+// Parameters counts the stored scalars of the body: a shared tensor once, biases,
+// BatchNormalization's scale and shift and PReLU slopes included, its running mean
+// and variance not.
+func Parameters(n *dag.Network) int {
 	total := 0
 	for _, p := range learned(n) {
 		total += p.Len()
@@ -59,47 +63,58 @@ func depth(n *dag.Network) int {
 	return d
 }
 
-// hiddenUnits counts the rows of layers that feed an activation, through
-// identity edges at most. A row counts when one of its elements does.
+// hiddenUnits counts the units (channels of a convolution) whose value enters an
+// activation. What enters it may be the sum of several layers' units, as behind a
+// skip connection: that is one unit, and one that enters two activations is one.
 func hiddenUnits(n *dag.Network) int {
-	feeds := make([][]bool, len(n.Nodes)) // by element; nil is none
-	mark := func(j, e int) {
-		if feeds[j] == nil {
-			feeds[j] = make([]bool, n.Nodes[j].Len())
+	last := make([]int, len(n.Nodes))
+	for nd := range body(n) {
+		for _, j := range nd.In {
+			last[j] = nd.ID
 		}
-		feeds[j][e] = true
 	}
-	units := 0
-	for i := len(n.Nodes) - 1; i >= 0; i-- {
-		nd := &n.Nodes[i]
-		if nd.Zone != dag.Body {
-			continue
-		}
-		if a, ok := nd.Op.(*dag.Activation); ok && !a.Identity() {
-			for e := range nd.Len() {
-				mark(nd.In[0], e)
+	// Each element has the sum of random names of the rows that it is made of;
+	// 0 is none. Two sums of 64 bits are equal by chance in 2^64.
+	names := make([][]uint64, len(n.Nodes))
+	rng := rand.New(rand.NewPCG(0, 0))
+	entered := map[uint64]bool{}
+	for nd := range body(n) {
+		l, linear := nd.Op.(*dag.Linear)
+		a, active := nd.Op.(*dag.Activation)
+		switch {
+		case linear && l.Free():
+			row := make([]uint64, l.Rows())
+			for i := range row {
+				row[i] = rng.Uint64()
 			}
-			continue
-		}
-		if feeds[i] == nil {
-			continue
-		}
-		l, ok := nd.Op.(*dag.Linear)
-		if ok && l.Free() {
-			rows := make([]bool, l.Rows())
-			for e, f := range feeds[i] {
-				if row := l.Out().At(e); f && !rows[row] {
-					rows[row] = true
-					units++
+			names[nd.ID] = make([]uint64, nd.Len())
+			for e := range names[nd.ID] {
+				names[nd.ID][e] = row[l.Out().At(e)]
+			}
+		case active && !a.Identity():
+			for _, x := range names[nd.In[0]] {
+				if x != 0 {
+					entered[x] = true
 				}
 			}
-			continue
+		default:
+			to := make([]uint64, nd.Len())
+			n.Edges(nd, func(operand, from, e int) {
+				switch x := names[nd.In[operand]]; {
+				case x == nil:
+				case operand == 0: // the elements of a window are mostly of one unit
+					to[e] = max(to[e], x[from])
+				default:
+					to[e] += x[from]
+				}
+			})
+			names[nd.ID] = to
 		}
-		n.Edges(nd, func(operand, from, to int) {
-			if feeds[i][to] {
-				mark(nd.In[operand], from)
+		for _, j := range nd.In {
+			if last[j] == nd.ID {
+				names[j] = nil
 			}
-		})
+		}
 	}
-	return units
+	return len(entered)
 }

@@ -68,11 +68,10 @@ type Labelled struct {
 
 // Report is what Measures gives.
 type Report struct {
-	// Parameters is the number of stored scalars: a shared tensor once, biases,
-	// BatchNormalization's scale and shift and PReLU slopes included, its
-	// running mean and variance not.
+	// Parameters is the number of stored scalars: see the function of that name.
 	Parameters int
-	// HiddenUnits is the number of rows (output channels) that feed an activation.
+	// HiddenUnits is the number of units (channels) whose value enters an
+	// activation: the sum behind a skip connection is one.
 	HiddenUnits int
 	// Depth is the largest number of layers on a path.
 	Depth int

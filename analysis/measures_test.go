@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -459,5 +460,29 @@ func TestPathBoundBehindPreamble(t *testing.T) {
 		if s.Name == "B" && s.Value != scaled.New(3) {
 			t.Errorf("B = %v, want 3", s.Value)
 		}
+	}
+}
+
+// A block whose two branches, each of three channels, meet in a sum before the
+// ReLU has three units there: the projection of the skip is not counted again. A
+// value that two activations read is one too.
+func TestHiddenUnitsBehindSkips(t *testing.T) {
+	var b dag.Builder
+	weights := func(n int) []float64 { return slices.Repeat([]float64{0.5}, n) }
+	x := b.Input("x", 4)
+	first := b.Activation("relu", b.Affine("first", x, 5, weights(20), nil), 0)
+	branch := b.Affine("branch", first, 3, weights(15), nil)
+	skip := b.Affine("projection", first, 3, weights(15), nil)
+	sum := b.Sum("sum", branch, skip)
+	block := b.Sum("block", b.Activation("relu", sum, 0), b.Activation("leaky", sum, 0.1))
+	// The sum of the block and of one more layer is another value than its parts.
+	last := b.Sum("last", b.Affine("more", block, 3, weights(9), nil), branch)
+	b.Output("y", b.Affine("out", b.Activation("relu", last, 0), 2, weights(6), nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := measure(t, n, analysis.Options{}).HiddenUnits; got != 5+3+3 {
+		t.Errorf("%d hidden units, want 11", got)
 	}
 }

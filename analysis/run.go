@@ -114,7 +114,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 		opt.WeightsRead()
 	}
 	rep := &Report{Paths: paths.Count(n, r.opt.Bias)}
-	rep.Parameters, rep.HiddenUnits, rep.Depth = parameters(n), hiddenUnits(n), depth(n)
+	rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(n), depth(n)
 	for _, e := range chosen {
 		if e.net != nil {
 			rep.Measures = append(rep.Measures, r.finish(e, e.net(r))...)

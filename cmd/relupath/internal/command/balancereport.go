@@ -136,19 +136,15 @@ func newBalanceJSON(o *balanceOptions, res *rescale.Result, optimum scaled.Num) 
 	return r
 }
 
-// factorsOf counts the groups that hold units and the range of their factors.
+// factorsOf counts the groups as inspect does, and the range of their factors.
 func factorsOf(g *dag.Groups, c []float64) factors {
-	var f factors
+	of := inspectedGroupsOf(g)
+	f := factors{Groups: of.Count, Pinned: of.Count - of.Free}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for id, size := range g.Size {
-		if id == dag.InputGroup || size == 0 {
-			continue
+		if size > 0 {
+			lo, hi = min(lo, c[id]), max(hi, c[id])
 		}
-		f.Groups++
-		if g.Pin[id] != "" {
-			f.Pinned++
-		}
-		lo, hi = min(lo, c[id]), max(hi, c[id])
 	}
 	f.Min, f.Max = render.Real(lo), render.Real(hi)
 	return f

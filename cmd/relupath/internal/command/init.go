@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune"
@@ -89,10 +90,7 @@ func (o *initOptions) run(ctx context.Context, a *app) error {
 	if err := a.save(o.output, func(w io.Writer) error { return onnxio.WriteNetwork(w, net) }); err != nil {
 		return err
 	}
-	r := &initJSON{Schema: "relupath.init/1", Output: o.output, Widths: o.widths, DType: o.dtype, Seed: a.seed}
-	for _, p := range net.Params() {
-		r.Parameters += p.Len()
-	}
+	r := &initJSON{Schema: "relupath.init/1", Output: o.output, Widths: o.widths, DType: o.dtype, Seed: a.seed, Parameters: analysis.Parameters(net)}
 	to := a.out
 	if o.output == stdStream {
 		to = a.err

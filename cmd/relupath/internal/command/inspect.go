@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/onnxio"
@@ -128,11 +129,10 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 	r := &inspectJSON{
 		Schema: "relupath.inspect/1", origin: newOrigin(path, m),
 		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs),
-		DTypes: []string{}, Scope: scope{filled(m.Preamble), filled(m.Head)},
+		Parameters: analysis.Parameters(n), DTypes: []string{}, Scope: scope{filled(m.Preamble), filled(m.Head)},
 		Nodes: []inspectedNode{}, Unwritable: []unwritable{}, Warnings: filled(slices.Clone(m.Warnings)),
 	}
 	for _, p := range n.Params() {
-		r.Parameters += p.Len()
 		if t := p.Type.String(); !slices.Contains(r.DTypes, t) {
 			r.DTypes = append(r.DTypes, t)
 		}
@@ -185,12 +185,13 @@ func ports(ps []onnxio.PortInfo) []port {
 }
 
 // inspectedGroupsOf counts groups by the reason for which they are pinned, in
-// order of appearance; the inputs' group holds no units and does not count.
+// order of appearance; one without units, as that of the inputs mostly, does not
+// count.
 func inspectedGroupsOf(g *dag.Groups) inspectedGroups {
 	r := inspectedGroups{Pinned: []pinned{}}
 	at := map[string]int{}
 	for id, size := range g.Size {
-		if id == dag.InputGroup && size == 0 {
+		if size == 0 {
 			continue
 		}
 		r.Count++

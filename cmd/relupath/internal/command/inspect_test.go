@@ -32,3 +32,16 @@ func TestInspectUnwritable(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// inspect counts parameters as audit does: without the running moments of
+// BatchNormalization. 7066 is from testmodels/scripts/measures.py.
+func TestInspectCountsAsAuditDoes(t *testing.T) {
+	m, err := onnxio.Read("../../../../testmodels/usps_batchnorm.onnx", onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got := inspected("m.onnx", m).Parameters; got != 7066 {
+		t.Errorf("%d parameters, want 7066", got)
+	}
+}
