@@ -99,24 +99,25 @@ func (r *run) withMargin(f func(gamma scaled.Num) []Measure) []Measure {
 	return ms
 }
 
-// checkData checks that data fit the network's inputs and its one output.
+// checkData checks that data fit the network's inputs and its scores.
 func (r *run) checkData(d *Labelled) error {
 	if d.Batch < 1 || len(d.Labels) != d.Batch {
 		return fmt.Errorf("data of %d examples with %d labels: want one label an example, and an example at least", d.Batch, len(d.Labels))
 	}
-	if len(d.Inputs) != len(r.net.Inputs) {
-		return fmt.Errorf("data for %d inputs, the network has %d", len(d.Inputs), len(r.net.Inputs))
-	}
-	for k, p := range r.net.Inputs {
-		if got, want := len(d.Inputs[k]), d.Batch*r.net.Nodes[p.Node].Len(); got != want {
-			return fmt.Errorf("input %q: %d values for %d examples, want %d: rows of shape %v", p.Name, got, d.Batch, want, r.net.Nodes[p.Node].Shape)
+	if d.Read == nil {
+		if len(d.Inputs) != len(r.net.Inputs) {
+			return fmt.Errorf("data for %d inputs, the network has %d", len(d.Inputs), len(r.net.Inputs))
+		}
+		for k, p := range r.net.Inputs {
+			if got, want := len(d.Inputs[k]), d.Batch*r.net.Nodes[p.Node].Len(); got != want {
+				return fmt.Errorf("input %q: %d values for %d examples, want %d: rows of shape %v", p.Name, got, d.Batch, want, r.net.Nodes[p.Node].Shape)
+			}
 		}
 	}
-	out := r.net.Boundary()
-	if len(out) != 1 {
+	if out := r.net.Boundary(); d.Scores == 0 && len(out) != 1 {
 		return fmt.Errorf("margins need one output, the network's homogeneous part has %d", len(out))
 	}
-	classes := max(r.net.Nodes[out[0]].Len(), 2)
+	classes := max(r.net.Nodes[r.scores(r.net)].Len(), 2)
 	for i, y := range d.Labels {
 		if y < 0 || y >= classes {
 			return fmt.Errorf("label %d of example %d is outside the network's %d classes", y, i, classes)
@@ -125,13 +126,21 @@ func (r *run) checkData(d *Labelled) error {
 	return nil
 }
 
+// scores is the node whose values are the scores.
+func (r *run) scores(n *dag.Network) int {
+	if s := r.opt.Data.Scores; s != 0 {
+		return s
+	}
+	return n.Boundary()[0]
+}
+
 // evalBatch is the number of examples that are evaluated at a time.
 const evalBatch = 256
 
 // outputs calls f with the output of each example; a network with one output
 // unit f decides between class 1 and class 0 and gives (0, f).
 func (r *run) outputs(n *dag.Network, f func(example int, out []float64)) error {
-	node := n.Boundary()[0]
+	node := r.scores(n)
 	classes := n.Nodes[node].Len()
 	pair := make([]float64, 2)
 	return r.evaluate(n, []int{node}, func(lo, hi int, values [][]float64) {
@@ -155,6 +164,9 @@ func (r *run) evaluate(n *dag.Network, nodes []int, f func(lo, hi int, values []
 		for k, x := range d.Inputs {
 			m := len(x) / d.Batch
 			in[k] = x[lo*m : hi*m]
+		}
+		if d.Read != nil {
+			in = d.Read(lo, hi)
 		}
 		values, err := n.Eval(r.ctx, in, hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: nodes})
 		if err != nil {

@@ -60,6 +60,12 @@ type Options struct {
 type Labelled struct {
 	// Inputs has one row-major (Batch x elements) slice for each network input.
 	Inputs [][]float64
+	// Read gives the rows [lo, hi) of each input instead, so that they need not be in
+	// memory all at once; they are used until the next call. Default: those of Inputs.
+	Read func(lo, hi int) [][]float64
+	// Scores is the node whose values are the scores of the classes. Default (0): the
+	// only one at which the homogeneous part ends.
+	Scores int
 	// Batch is the number of examples.
 	Batch int
 	// Labels has the class of each example, an index into the output.
@@ -87,7 +93,7 @@ type Report struct {
 
 // Layer is one linear layer of a report.
 type Layer struct {
-	// Name and Op are the node's name and the operators it was read from.
+	// Name is the node's (dag.Node.Ref), Op the operators it was read from.
 	Name, Op string
 	// Inputs and Outputs are the numbers of columns (input units or channels)
 	// and of units.

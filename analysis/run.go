@@ -124,10 +124,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 		}
 	}
 	for _, l := range r.layers {
-		out := Layer{Name: l.node.Name, Op: l.node.Source, Outputs: l.op.Rows()}
-		if out.Name == "" {
-			out.Name = fmt.Sprintf("node %d", l.index)
-		}
+		out := Layer{Name: l.node.Ref(), Op: l.node.Source, Outputs: l.op.Rows()}
 		if l.op.Map != nil {
 			out.Inputs = l.op.Map.In().N
 		}
@@ -274,10 +271,7 @@ func (r *run) pass(chosen []*entry) {
 			}
 		}
 		if name == "" {
-			name = r.net.Nodes[i].Name
-		}
-		if name == "" {
-			name = fmt.Sprintf("node %d", i)
+			name = r.net.Nodes[i].Ref()
 		}
 		for e := range r.net.Nodes[i].Len() {
 			r.ports = append(r.ports, fmt.Sprintf("%s[%d]", name, e))

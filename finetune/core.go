@@ -2,7 +2,6 @@ package finetune
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -41,6 +40,7 @@ type runner interface {
 // core is the part of a Trainer that depends on the type of the numbers.
 type core[T program.Float] struct {
 	opt   Options
+	what  program.Options
 	prog  *program.Program[T]
 	geo   *geometry.Geometry[T]
 	rule  *optim.Optimizer[T]
@@ -53,30 +53,26 @@ type core[T program.Float] struct {
 
 // newRunner makes the core for the type of a network: float64 where a stored
 // tensor is, else float32.
-func newRunner(net *dag.Network, opt Options) (runner, error) {
+func newRunner(net *dag.Network, opt Options, what program.Options) (runner, error) {
 	for _, p := range net.Params() {
 		if p.Type == dag.Float64 {
-			return newCore[float64](net, opt)
+			return newCore[float64](net, opt, what)
 		}
 	}
-	return newCore[float32](net, opt)
+	return newCore[float32](net, opt, what)
 }
 
-func newCore[T program.Float](net *dag.Network, opt Options) (*core[T], error) {
+func newCore[T program.Float](net *dag.Network, opt Options, what program.Options) (*core[T], error) {
 	if opt.Device == GPU {
 		if _, err := FindGPU(); err != nil {
 			return nil, fmt.Errorf("finetune: %w", err)
 		}
 	}
-	prog, err := program.Compile[T](net, program.Options{Output: opt.Output, Freeze: opt.Freeze, Dropout: opt.Dropout > 0})
-	var name *program.NameError
-	switch {
-	case errors.As(err, &name):
-		return nil, &OptionError{fmt.Errorf("finetune: %w", err)}
-	case err != nil:
+	prog, err := program.Compile[T](net, what)
+	if err != nil {
 		return nil, fmt.Errorf("finetune: %w", err)
 	}
-	c := &core[T]{opt: opt, prog: prog, pool: pool.New(opt.Threads)}
+	c := &core[T]{opt: opt, what: what, prog: prog, pool: pool.New(opt.Threads)}
 	opt.BLAS.SetThreads(opt.Threads)
 	c.geo = geometry.New(prog, geometry.Options{P: opt.P, ExcludeBias: opt.Bias == paths.Exclude, BLAS: opt.BLAS, Pool: c.pool})
 	if opt.PathPenalty != 0 && c.geo.Folded() {

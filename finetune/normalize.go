@@ -123,7 +123,7 @@ func (c *core[T]) balancedSquares(net *dag.Network, res *rescale.Result, b *engi
 	if err != nil {
 		return 0, fmt.Errorf("finetune: normalising the step size: %w", err)
 	}
-	prog, err := program.Compile[T](balanced, program.Options{Output: c.opt.Output, Freeze: c.opt.Freeze})
+	prog, err := program.Compile[T](balanced, c.what)
 	if err != nil {
 		return 0, fmt.Errorf("finetune: normalising the step size: %w", err)
 	}

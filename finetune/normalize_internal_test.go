@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune/internal/engine"
+	"github.com/relupath/relupath/finetune/internal/program"
 )
 
 // TestRescaledSquares: the shortcut for plain networks gives what the gradient
@@ -31,7 +32,7 @@ func TestRescaledSquares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCore[float64](net, Options{Batch: 6, Threads: 1, P: 2, BLAS: blas.Find(), Loss: Softmax, Optimizer: PathSGD, Engine: Native})
+	c, err := newCore[float64](net, Options{Batch: 6, Threads: 1, P: 2, BLAS: blas.Find(), Loss: Softmax, Optimizer: PathSGD, Engine: Native}, program.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

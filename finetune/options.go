@@ -139,11 +139,11 @@ type Options struct {
 	Loss Loss
 	// Margin is the threshold of truncated-softmax. Default: 1.
 	Margin float64
-	// Output names the output or layer whose value feeds the loss, where the
-	// body ends in several. Default: the only one.
+	// Output names the output or layer whose value feeds the loss: see Scores.
+	// Default: the one that fits the data.
 	Output string
-	// Freeze names layers that keep their tensors, one without a name by its
-	// place and operator: "3 Gemm". Default: none.
+	// Freeze names layers that keep their tensors: see dag.Network.Find. Default:
+	// none.
 	Freeze []string
 
 	// Batch is the number of examples of a step. Default: 100.

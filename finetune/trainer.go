@@ -1,15 +1,19 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
+	"github.com/relupath/relupath/finetune/internal/program"
 )
 
 // Epoch is one line of the log. Losses are means over examples, errors the
@@ -27,9 +31,10 @@ type Epoch struct {
 	TestError     *float64 `json:"test_error"`
 	// PathNorm is log10 ||pi||_p after the epoch; nil where the norm is zero.
 	PathNorm *float64 `json:"path_norm_log10"`
-	// Seconds is the time of the steps alone.
-	Seconds        float64 `json:"seconds"`
-	StepsPerSecond float64 `json:"steps_per_second"`
+	// Seconds is the time of the steps alone; StepsPerSecond is nil where there
+	// were none.
+	Seconds        float64  `json:"seconds"`
+	StepsPerSecond *float64 `json:"steps_per_second"`
 }
 
 // Progress tells about the step just done.
@@ -90,6 +95,7 @@ type Trainer struct {
 	net   *dag.Network
 	train *dataset.Set
 	opt   Options
+	what  program.Options
 	run   runner
 	state state
 	good  []any // the tensors after the last sound epoch; nil: as they were read
@@ -129,55 +135,57 @@ func New(net *dag.Network, train *dataset.Set, opt Options) (*Trainer, error) {
 	}
 	t := &Trainer{net: net, train: train, opt: opt}
 	t.state.Factor = 1
-	if t.run, err = newRunner(net, opt); err != nil {
+	if err := t.resolve(); err != nil {
 		return nil, err
 	}
-	for _, set := range []*dataset.Set{train, opt.Test} {
-		if set == nil {
-			continue
-		}
-		if err := t.fits(set); err != nil {
-			return nil, errors.Join(err, t.run.close())
-		}
+	if t.run, err = newRunner(net, opt, t.what); err != nil {
+		return nil, err
 	}
 	return t, nil
 }
 
-// fits checks that a data set has the network's shape.
-func (t *Trainer) fits(set *dataset.Set) error {
-	in, out := &t.net.Nodes[t.net.Inputs[0].Node], &t.net.Nodes[t.run.output()]
-	switch {
-	case set.Size() != in.Len():
-		return fmt.Errorf("finetune: the examples of %s have shape %v, the network's input %q wants %v",
-			set.Name(), set.Shape(), t.net.Inputs[0].Name, in.Shape)
-	case set.Task() != t.train.Task():
-		return fmt.Errorf("finetune: %s has %s labels, the training data %s", set.Name(), set.Task(), t.train.Task())
-	case set.Task() == dataset.Regression && set.TargetSize() != out.Len():
-		return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: give data with as many targets",
-			set.Name(), counted(set.TargetSize(), "target"), out.Label(), counted(out.Len(), "number"))
+// resolve finds what the names in the options stand for, and checks the data.
+func (t *Trainer) resolve() error {
+	node, err := Scores(t.net, t.train, t.opt.Output)
+	if err != nil {
+		return err
 	}
-	classes := max(out.Len(), 2) // one score tells two classes apart
-	for i, y := range set.Labels() {
-		switch {
-		case y >= 0 && y < classes:
-		case out.Len() == 1:
-			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score, which tells the classes 0 and 1 apart: give data with these labels, or with task=regression",
-				set.Name(), i, y, out.Label())
-		default:
-			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score for each of the classes 0 to %d: give data with these labels",
-				set.Name(), i, y, out.Label(), out.Len()-1)
+	out := &t.net.Nodes[node]
+	if out.Zone == dag.Head {
+		return optionf("%s is a function that is not trained through: name the layer before it whose value feeds the loss: %s",
+			out.Label(), labels(t.net, t.net.Feeds(node)))
+	}
+	t.what = program.Options{Logits: node, Dropout: t.opt.Dropout > 0}
+	for _, name := range t.opt.Freeze {
+		nodes := slices.DeleteFunc(t.net.Find(name), func(i int) bool {
+			for range t.net.Nodes[i].Uses() {
+				return false
+			}
+			return true
+		})
+		if len(nodes) == 0 {
+			var all []string
+			for _, i := range t.net.Layers() {
+				all = append(all, t.net.Nodes[i].Ref())
+			}
+			return optionf("there is no layer %q with weights to freeze: the layers are %s", name, strings.Join(all, ", "))
 		}
+		t.what.Freeze = append(t.what.Freeze, nodes...)
 	}
-	return nil
+	slices.Sort(t.what.Freeze)
+	t.what.Freeze = slices.Compact(t.what.Freeze)
+	test := t.opt.Test
+	if test == nil {
+		return nil
+	}
+	if test.Task() != t.train.Task() {
+		return fmt.Errorf("finetune: %s has %s labels, the training data %s", test.Name(), test.Task(), t.train.Task())
+	}
+	return cmp.Or(fitsInput(t.net, test), fitsScores(t.net, test, node))
 }
 
-// counted writes a number of things: 1 target, 2 targets.
-func counted(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
+// Scores is the node whose value feeds the loss: see the function Scores.
+func (t *Trainer) Scores() int { return t.run.output() }
 
 // Warnings are sentences about tensors that are not trained though they were
 // not frozen.
@@ -333,7 +341,7 @@ func (t *Trainer) finish(ctx context.Context) error {
 	e := Epoch{Epoch: s.Epoch + 1, Seconds: s.Seconds}
 	if s.Seconds > 0 {
 		steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
-		e.StepsPerSecond = float64(steps) / s.Seconds
+		e.StepsPerSecond = number(float64(steps) / s.Seconds)
 	}
 	sum := s.Sum
 	if t.opt.EvalTrain {

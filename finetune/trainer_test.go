@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -258,7 +257,7 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// TestFreezeUnnamed: a layer without a name goes by its place and operator.
+// TestFreezeUnnamed: a layer without a name goes by its place, with its operator or without.
 func TestFreezeUnnamed(t *testing.T) {
 	var b dag.Builder
 	h := b.Activation("", b.Affine("", b.Input("x", 4), 6, []float64{
@@ -266,15 +265,19 @@ func TestFreezeUnnamed(t *testing.T) {
 	}, nil), 0)
 	b.Output("y", b.Affine("", h, 3, []float64{1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 1, -1, 1, -1, 1, -1}, nil))
 	net := build(&b)
-	label := fmt.Sprintf("1 %s", net.Nodes[1].Source)
-	res := mustTrain(t, net, blobs(t, 60, 1), finetune.Options{Freeze: []string{label}, Epochs: 1})
-	for i, p := range net.Params() {
-		if same := cmp.Equal(p.Values(), res.Net.Params()[i].Values()); same != (i == 0) {
-			t.Errorf("tensor %d: unchanged %v", i, same)
+	for _, name := range []string{"node 1", net.Nodes[1].Label(), "1 " + net.Nodes[1].Source, "1"} {
+		res := mustTrain(t, net, blobs(t, 60, 1), finetune.Options{Freeze: []string{name}, Epochs: 1})
+		for i, p := range net.Params() {
+			if same := cmp.Equal(p.Values(), res.Net.Params()[i].Values()); same != (i == 0) {
+				t.Errorf("%s: tensor %d: unchanged %v", name, i, same)
+			}
 		}
 	}
-	if _, err := finetune.New(net, blobs(t, 60, 1), finetune.Options{Freeze: []string{"fc9"}}); err == nil || !strings.Contains(err.Error(), label) {
-		t.Errorf("freezing fc9: %v", err)
+	// An activation has no weights.
+	for _, name := range []string{"fc9", "node 2"} {
+		if _, err := finetune.New(net, blobs(t, 60, 1), finetune.Options{Freeze: []string{name}}); err == nil || !strings.Contains(err.Error(), "node 1, node 3") {
+			t.Errorf("freezing %s: %v", name, err)
+		}
 	}
 }
 

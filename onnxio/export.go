@@ -166,7 +166,7 @@ func (m *Model) patch(net *dag.Network) (*wire.Patch, error) {
 			}
 		}
 	}
-	return e.Patch, nil
+	return e.Patch, m.classes(e.Patch)
 }
 
 func addUse(v []variant, u *dag.Use) []variant {

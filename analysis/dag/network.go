@@ -47,12 +47,53 @@ type Node struct {
 // Len returns the number of elements of the node's value for one sample.
 func (n *Node) Len() int { return Size(n.Shape) }
 
-// Label returns a name for messages: the source's name, else "node 3 (Gemm)".
+// Ref is the node's name in reports and options: the source's name, else its
+// place, "node 3".
+func (n *Node) Ref() string {
+	if n.Name != "" {
+		return n.Name
+	}
+	return fmt.Sprintf("node %d", n.ID)
+}
+
+// Label returns Ref with the source's operator, for messages: `"fc" (Gemm)` or
+// "node 3 (Gemm)".
 func (n *Node) Label() string {
 	if n.Name != "" {
 		return fmt.Sprintf("%q (%s)", n.Name, n.Source)
 	}
-	return fmt.Sprintf("node %d (%s)", n.ID, n.Source)
+	return fmt.Sprintf("%s (%s)", n.Ref(), n.Source)
+}
+
+// Find returns the nodes that a name stands for, in order: those of this name; else
+// the node that Ref or Label calls so, or that the table of nodes shows as its place
+// with or without the operator, "3 Gemm" or "3"; else the node of the graph output of
+// this name. It returns nil where there is none.
+func (n *Network) Find(name string) []int {
+	var out []int
+	for i := range n.Nodes {
+		if n.Nodes[i].Name == name && name != "" {
+			out = append(out, i)
+		}
+	}
+	if out != nil {
+		return out
+	}
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		place := fmt.Sprintf("node %d", i)
+		switch name {
+		case place, place[len("node "):], place + " (" + nd.Source + ")", fmt.Sprintf("%d %s", i, nd.Source),
+			nd.Label(), nd.Name + " (" + nd.Source + ")":
+			return []int{i}
+		}
+	}
+	for _, p := range n.Outputs {
+		if p.Name == name {
+			return []int{p.Node}
+		}
+	}
+	return nil
 }
 
 // Op is what a node computes. The set is closed: Input, *Linear, *Activation,
@@ -438,6 +479,27 @@ func (n *Network) Boundary() []int {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// Feeds returns the body's outputs among a node and its ancestors: the values
+// that a function in the head is a function of.
+func (n *Network) Feeds(node int) []int {
+	need := make([]bool, node+1)
+	need[node] = true
+	for i := node; i >= 0; i-- {
+		if need[i] && n.Nodes[i].Zone == Head {
+			for _, j := range n.Nodes[i].In {
+				need[j] = true
+			}
+		}
+	}
+	var out []int
+	for i, needed := range need {
+		if needed && n.Nodes[i].Zone != Head {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // Layers returns the body's linear layers in order: every *Linear with stored

@@ -16,13 +16,13 @@ import (
 
 // loadCSV reads one example a line: numbers separated by commas, one of them,
 // or a text, being the label.
-func loadCSV(ctx context.Context, path string, spec Spec, classes []string) (*table, error) {
+func loadCSV(ctx context.Context, path string, spec Spec) (*table, error) {
 	s, err := openSource(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
-	return readCSV(s, spec, classes)
+	return readCSV(s, spec)
 }
 
 // csvReader collects the lines of a file.
@@ -40,7 +40,7 @@ type csvReader struct {
 	ids   []int
 }
 
-func readCSV(s *source, spec Spec, classes []string) (*table, error) {
+func readCSV(s *source, spec Spec) (*table, error) {
 	if bom, _ := s.r.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
 		_, _ = s.r.Discard(3)
 	}
@@ -55,7 +55,7 @@ func readCSV(s *source, spec Spec, classes []string) (*table, error) {
 		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
 	}
 	t := &table{file: s.name, x: c.column.features, n: c.n, shape: []int{c.width - 1}}
-	return t, c.labels(t, spec.Task, classes)
+	return t, c.labels(t, spec.Task)
 }
 
 // readAll reads every line.
@@ -205,7 +205,7 @@ func (c *csvReader) damaged(err error) error {
 }
 
 // labels turns the label column into class labels or targets.
-func (c *csvReader) labels(t *table, task Task, classes []string) error {
+func (c *csvReader) labels(t *table, task Task) error {
 	values := make([]float64, len(c.texts))
 	numeric, whole := 0, 0
 	odd := -1 // the first text that is no number
@@ -225,10 +225,10 @@ func (c *csvReader) labels(t *table, task Task, classes []string) error {
 	all := len(c.texts)
 	mixed := odd >= 0 && numeric > 0
 	switch {
-	case task == Regression && odd >= 0, task == "" && mixed && len(classes) == 0:
+	case task == Regression && odd >= 0, task == "" && mixed:
 		return c.wrong(fmt.Sprintf("line %d", c.lines[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]),
 			"correct it; add ,header if it is a header, task=class if the labels are names")
-	case task == Regression, task == "" && whole < all && numeric == all && len(classes) == 0:
+	case task == Regression, task == "" && whole < all && numeric == all:
 		t.width = 1
 		t.targets = make([]float64, t.n)
 		for i, id := range c.ids {
@@ -237,13 +237,13 @@ func (c *csvReader) labels(t *table, task Task, classes []string) error {
 		return nil
 	}
 	class := make([]int, all)
-	if whole == all && len(classes) == 0 {
+	if whole == all {
 		for k, v := range values {
 			class[k] = int(v)
 			t.classes = max(t.classes, int(v)+1)
 		}
-	} else if err := c.name(t, class, values, numeric == all, classes); err != nil {
-		return err
+	} else {
+		c.name(t, class, values, numeric == all)
 	}
 	t.labels = c.ids
 	for i, id := range t.labels {
@@ -252,40 +252,31 @@ func (c *csvReader) labels(t *table, task Task, classes []string) error {
 	return nil
 }
 
-// name numbers the texts by their place among the class names. Numbers are
-// compared by value, so that 1 and 1.0 are one class.
-func (c *csvReader) name(t *table, class []int, values []float64, numeric bool, classes []string) error {
+// name numbers the texts in sorted order. Numbers are compared by value, so that
+// 1 and 1.0 are one class.
+func (c *csvReader) name(t *table, class []int, values []float64, numeric bool) { //nolint:revive // what the labels are
 	texts := slices.Clone(c.texts)
 	if numeric {
 		for k, v := range values {
 			texts[k] = formatList([]float64{v})
 		}
 	}
-	t.names = slices.Clone(classes)
-	if len(classes) == 0 {
-		t.names = slices.Clone(texts)
-		slices.SortFunc(t.names, func(a, b string) int {
-			if numeric {
-				return cmp.Compare(mustParse(a), mustParse(b))
-			}
-			return strings.Compare(a, b)
-		})
-		t.names = slices.Compact(t.names)
-	}
+	t.names = slices.Clone(texts)
+	slices.SortFunc(t.names, func(a, b string) int {
+		if numeric {
+			return cmp.Compare(mustParse(a), mustParse(b))
+		}
+		return strings.Compare(a, b)
+	})
+	t.names = slices.Compact(t.names)
 	t.classes = len(t.names)
 	place := map[string]int{}
 	for i, name := range t.names {
 		place[name] = i
 	}
 	for k, text := range texts {
-		i, ok := place[text]
-		if !ok {
-			return c.wrong(fmt.Sprintf("line %d", c.lines[k]), fmt.Sprintf("class %q is not among those of the training set", text),
-				"the classes are "+list(t.names))
-		}
-		class[k] = i
+		class[k] = place[text]
 	}
-	return nil
 }
 
 // mustParse reads back a number that formatList wrote.

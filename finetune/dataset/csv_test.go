@@ -29,7 +29,7 @@ func TestCSV(t *testing.T) {
 			labels: []int{1, 0, 1}, classes: 2, names: []string{"ant, red", "cat"},
 		},
 		{
-			name: "training set's classes", text: "1,cat\n", opt: Options{Classes: []string{"ant", "cat", "dog"}},
+			name: "given classes", text: "1,cat\n", option: ",classes=ant;cat;dog",
 			x: []float64{1}, labels: []int{1}, classes: 3, names: []string{"ant", "cat", "dog"},
 		},
 		{name: "by index", text: "7,1,2\n", option: ",label=0", x: []float64{1, 2}, labels: []int{7}, classes: 8},
@@ -75,7 +75,7 @@ func TestCSVErrors(t *testing.T) {
 		{name: "mixed labels", text: "1,2\n1,3\n1,?\n", want: []string{"line 3", `label "?" is not a number`, "task=class"}},
 		{name: "text as target", text: "1,2\n1,x\n", option: ",task=regression", want: []string{"line 2", `label "x"`}},
 		{name: "NaN target", text: "1,2.5\n1,nan\n", option: ",task=regression", want: []string{"line 2", `label "nan"`}},
-		{name: "unknown class", text: "1,b\n2,c\n", opt: Options{Classes: []string{"a", "b"}}, want: []string{"line 2", `class "c"`, "a, b"}},
+		{name: "unknown class", text: "1,b\n2,c\n", option: ",classes=a;b", want: []string{"record 1", `label "c"`, "a, b"}},
 		{name: "no such name", text: "a,b\n1,2\n", option: ",header,label=y", want: []string{`no column has the name "y"`, "a, b"}},
 		{name: "name without header", text: "1,2\n", option: ",label=y", want: []string{"add ,header"}},
 		{name: "no such index", text: "1,2\n", option: ",label=2", want: []string{"label=2", "0..1"}},

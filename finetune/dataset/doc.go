@@ -28,6 +28,8 @@
 //	label=COL           csv: the label's column, by name or by index from 0
 //	                    (negative from the end); the last column by default
 //	header              csv: the first line is a header
+//	classes=A;B;C       the classes in the order of their numbers, by name or by
+//	                    number; a semicolon inside a name is written twice
 //	task=class|regression
 //	                    csv, npy, npz: what the labels are, see below
 //
@@ -45,8 +47,10 @@
 //	other arrays, (N), (N,1) or (N,K)           K regression targets an example
 //
 // With task=class, csv labels that are other numbers become classes in
-// increasing order. A test set is mapped as the training set was when the
-// training set's Task and ClassNames are passed on in Options.
+// increasing order. Numbering what a file happens to hold is right only for a file
+// with every class: classes= or Set.WithClasses gives the order, and a test set has
+// that of the training set in Options.Like. A label that is not in a given order is
+// an error.
 //
 // # Layout
 //

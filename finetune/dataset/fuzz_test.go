@@ -138,7 +138,7 @@ func FuzzCSV(f *testing.F) {
 			s, err := fuzzSource(data)
 			var tab *table
 			if err == nil {
-				tab, err = readCSV(s, spec, nil)
+				tab, err = readCSV(s, spec)
 			}
 			sound(t, tab, err)
 		})

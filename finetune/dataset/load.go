@@ -14,10 +14,9 @@ type Options struct {
 	// Task decides what the labels of csv, npy and npz are; if empty, the data
 	// do.
 	Task Task
-	// Classes are the class names of the training set (Set.ClassNames), so that
-	// text labels of a test set get the same numbers; a label that is not among
-	// them is an error. If empty, the names are those in the file, sorted.
-	Classes []string
+	// Like is the training set of a test set: the labels are read as its are, and
+	// get the same numbers, or are refused. Default: nil.
+	Like *Set
 }
 
 // Load reads the examples that a spec names into memory, checks every one of
@@ -27,6 +26,12 @@ type Options struct {
 func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if spec.Task == "" {
 		spec.Task = opt.Task
+		if opt.Like != nil {
+			spec.Task = opt.Like.Task()
+		}
+	}
+	if spec.Task == "" && spec.Classes != nil {
+		spec.Task = Classification
 	}
 	split := spec.Split
 	if split == "" {
@@ -39,13 +44,16 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if !known || len(spec.Paths) != len(f.paths) || spec.Limit < 0 {
 		return nil, &SpecError{Spec: spec.String(), Problem: "the spec is not complete", Remedy: "make it with Parse"}
 	}
-	t, err := read(ctx, spec, split, opt.Classes)
+	t, err := read(ctx, spec, split)
 	if err != nil {
 		return nil, err
 	}
 	t.name = spec.Format + " " + filepath.Base(spec.Paths[0])
-	if strings.Contains(f.options, "split") && (spec.Format != "npz" || spec.Split != "") {
-		t.name = spec.Format + " " + string(split)
+	if strings.Contains(f.options, "split") && spec.Format != "npz" {
+		t.split = split
+	}
+	if t.split != "" {
+		t.name = spec.Format + " " + string(t.split)
 	}
 	t.limit(spec.Limit)
 	if err := t.arrange(spec.Transpose); err != nil {
@@ -55,11 +63,20 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSet(t, norm), nil
+	s := newSet(t, norm)
+	if spec.Classes != nil {
+		if s, err = s.WithClasses(spec.Classes); err != nil {
+			return nil, err
+		}
+	}
+	if opt.Like == nil || s.Task() == Regression {
+		return s, nil
+	}
+	return s.like(opt.Like)
 }
 
 // read calls the format's reader.
-func read(ctx context.Context, spec Spec, split Split, classes []string) (*table, error) {
+func read(ctx context.Context, spec Spec, split Split) (*table, error) {
 	path := spec.Paths[0]
 	switch spec.Format {
 	case "mnist":
@@ -77,7 +94,7 @@ func read(ctx context.Context, spec Spec, split Split, classes []string) (*table
 	case "npy":
 		return loadNPY(ctx, path, spec.Paths[1], spec.Task)
 	case "csv":
-		return loadCSV(ctx, path, spec, classes)
+		return loadCSV(ctx, path, spec)
 	}
 	panic(fmt.Sprintf("dataset: format %s has no reader", spec.Format))
 }

@@ -163,7 +163,11 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 	if err != nil {
 		return nil, err
 	}
-	return pair(xs, ys, spec.Task)
+	t, err := pair(xs, ys, spec.Task)
+	if err == nil && suffix != "" {
+		t.split = split
+	}
+	return t, err
 }
 
 // list names up to ten members of an archive.

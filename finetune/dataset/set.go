@@ -12,6 +12,8 @@ import (
 // for concurrent use. Load makes one.
 type Set struct {
 	name    string
+	file    string
+	split   Split
 	x       features
 	rows    []int // row of x of each example; nil: they are the same
 	n, size int
@@ -19,6 +21,7 @@ type Set struct {
 	labels  []int
 	classes int
 	names   []string
+	given   bool // names were given, not found in the file
 	targets []float64
 	width   int
 	norm    normaliser
@@ -35,7 +38,7 @@ const maxTables = 16
 // newSet takes the table's memory over.
 func newSet(t *table, norm normaliser) *Set {
 	s := &Set{
-		name: t.name, x: t.x, n: t.n, size: 1, shape: t.shape,
+		name: t.name, file: t.file, split: t.split, x: t.x, n: t.n, size: 1, shape: t.shape,
 		labels: t.labels, classes: t.classes, names: t.names,
 		targets: t.targets, width: t.width, norm: norm,
 	}
@@ -57,6 +60,9 @@ func newSet(t *table, norm normaliser) *Set {
 
 // Name says which data these are, for reports: "mnist test".
 func (s *Set) Name() string { return s.name }
+
+// Split is the part of the data that was read; empty where the format has none.
+func (s *Set) Split() Split { return s.split }
 
 // Len is the number of examples N.
 func (s *Set) Len() int { return s.n }
@@ -80,9 +86,14 @@ func (s *Set) Task() Task {
 // label plus one; 0 for regression.
 func (s *Set) Classes() int { return s.classes }
 
-// ClassNames are the names behind the labels where the file has text, sorted;
-// nil otherwise.
+// ClassNames are the names of the classes in the order of their numbers: those
+// of WithClasses, else the texts in the file, sorted; nil where the labels are
+// whole numbers as they stand.
 func (s *Set) ClassNames() []string { return slices.Clone(s.names) }
+
+// ClassesGiven says that the order of the classes was given, by the spec or by
+// WithClasses.
+func (s *Set) ClassesGiven() bool { return s.given }
 
 // Labels are the class labels by example; nil for regression. The caller must
 // not modify the slice.

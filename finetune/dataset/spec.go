@@ -60,6 +60,9 @@ type Spec struct {
 	Transpose Layout
 	// Task says what the labels of csv, npy and npz are.
 	Task Task
+	// Classes are the names of the classes in the order of their numbers: see
+	// Set.WithClasses. Empty leaves the order to the labels.
+	Classes []string
 	// Label is the csv column of the label, by name or index; empty means last.
 	Label string
 	// Header says that the first line of a csv file is a header.
@@ -83,7 +86,7 @@ var formats = map[string]format{
 	"csv":      {[]string{"FILE"}, "label header task"},
 }
 
-const commonOptions = "limit scale mean std transpose"
+const commonOptions = "limit scale mean std transpose classes"
 
 // Parse reads a data spec such as "mnist:data,split=test,limit=1000"; the
 // package's comment has the grammar. It opens no file. Errors are *SpecError.
@@ -100,7 +103,7 @@ func Parse(text string) (Spec, error) {
 		}
 		return fail(problem, "write FORMAT:PATH with one of "+strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
 	}
-	fields := splitCommas(rest)
+	fields := splitOn(rest, ',')
 	usage := name + ":" + strings.Join(f.paths, ",")
 	if len(fields) < len(f.paths) {
 		return fail(fmt.Sprintf("got %d of %d paths", len(fields), len(f.paths)), "write "+usage)
@@ -126,6 +129,9 @@ func Parse(text string) (Spec, error) {
 		if want := s.set(key, value, hasValue); want != "" {
 			return fail(fmt.Sprintf("option %q", field), "want "+want)
 		}
+	}
+	if s.Classes != nil && s.Task == Regression {
+		return fail("targets have no classes", "leave classes= or task=regression out")
 	}
 	return s, nil
 }
@@ -161,6 +167,10 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 	case "task":
 		s.Task = Task(value)
 		ok, want = s.Task == Classification || s.Task == Regression, "task=class or task=regression"
+	case "classes":
+		s.Classes = splitOn(value, ';')
+		ok = !slices.Contains(s.Classes, "") && len(places(s.Classes)) == len(s.Classes)
+		want = "classes=A;B;C with the name of each class once; a semicolon inside a name is written twice"
 	case "label":
 		s.Label = value
 		ok, want = value != "", "label=COL with a column's name or its index from 0"
@@ -199,6 +209,11 @@ func (s Spec) String() string {
 		add("transpose", string(s.Transpose))
 	}
 	add("task", string(s.Task))
+	var classes []string
+	for _, c := range s.Classes {
+		classes = append(classes, strings.ReplaceAll(c, ";", ";;"))
+	}
+	add("classes", strings.Join(classes, ";"))
 	add("label", s.Label)
 	if s.Header {
 		parts = append(parts, "header")
@@ -209,17 +224,17 @@ func (s Spec) String() string {
 	return s.Format + ":" + strings.Join(parts, ",")
 }
 
-// splitCommas cuts at single commas; a doubled comma is a comma in a field.
-func splitCommas(text string) []string {
+// splitOn cuts at single separators; a doubled one is a separator in a field.
+func splitOn(text string, sep byte) []string {
 	var fields []string
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
-		if text[i] != ',' {
+		if text[i] != sep {
 			b.WriteByte(text[i])
 			continue
 		}
-		if i+1 < len(text) && text[i+1] == ',' {
-			b.WriteByte(',')
+		if i+1 < len(text) && text[i+1] == sep {
+			b.WriteByte(sep)
 			i++
 			continue
 		}

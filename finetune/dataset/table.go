@@ -29,6 +29,7 @@ func head[T any](s []T, n int) []T {
 type table struct {
 	file    string // for errors
 	name    string // for the reader of a report
+	split   Split  // where the format has splits
 	x       features
 	n       int
 	shape   []int

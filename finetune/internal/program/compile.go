@@ -11,27 +11,30 @@ import (
 
 // Options tells Compile what to train.
 type Options struct {
-	// Output names the node or graph output whose value feeds the loss; empty
-	// is the only value at which the body ends.
-	Output string
-	// Freeze names layers whose tensors keep their values, one without a name
-	// by its place and operator.
-	Freeze []string
+	// Logits is the node whose value feeds the loss; 0 is the only one at which
+	// the body ends.
+	Logits int
+	// Freeze lists nodes whose tensors keep their values.
+	Freeze []int
 	// Dropout says that activations are followed by dropout.
 	Dropout bool
 }
 
 // Compile makes the program of a network. Tensors of the preamble are frozen, and
-// so are those that cannot be stored or that a layer divides by. Errors: no input or several, several
-// values that could be the logits, a layer that cannot be trained, a name in
-// Freeze that no layer has. All obstacles are listed.
+// so are those that cannot be stored or that a layer divides by. Errors: no input or
+// several, several values that could be the logits, layers that cannot be trained, of
+// which all are listed.
 func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if len(net.Inputs) != 1 {
 		return nil, fmt.Errorf("the network has %d inputs, training wants 1", len(net.Inputs))
 	}
-	logits, err := logitNode(net, opt.Output)
-	if err != nil {
-		return nil, err
+	logits := opt.Logits
+	if logits == 0 {
+		ends := net.Boundary()
+		if len(ends) != 1 {
+			return nil, fmt.Errorf("the network ends in %d values", len(ends))
+		}
+		logits = ends[0]
 	}
 	c := &compiler[T]{
 		opt: opt, value: make([]int, len(net.Nodes)), index: map[*dag.Param]int{},
@@ -47,9 +50,7 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if len(c.obstacles) > 0 {
 		return nil, fmt.Errorf("the network cannot be trained: %s", strings.Join(c.obstacles, "; "))
 	}
-	if err := c.freeze(); err != nil {
-		return nil, err
-	}
+	c.freeze()
 	c.unwritable()
 	c.p.Logits = c.value[logits]
 	c.share()
@@ -58,43 +59,6 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 		return nil, fmt.Errorf("nothing is left to train: no tensor between the input and the logits may change")
 	}
 	return c.p, nil
-}
-
-// NameError says that a name in Options is missing, or that the network has
-// nothing of that name.
-type NameError struct{ text string }
-
-func (e *NameError) Error() string { return e.text }
-
-func namef(format string, args ...any) error { return &NameError{fmt.Sprintf(format, args...)} }
-
-// logitNode finds the node whose value feeds the loss.
-func logitNode(net *dag.Network, name string) (int, error) {
-	ends := net.Boundary()
-	var names []string
-	for _, i := range ends {
-		names = append(names, net.Nodes[i].Label())
-	}
-	if name == "" {
-		if len(ends) == 1 {
-			return ends[0], nil
-		}
-		return 0, namef("the network ends in %d values, name the one that feeds the loss: %s", len(ends), strings.Join(names, ", "))
-	}
-	for _, p := range net.Outputs {
-		if p.Name == name {
-			if net.Nodes[p.Node].Zone == dag.Head {
-				return 0, namef("output %q is not the logits: it lies behind a head that is not homogeneous", name)
-			}
-			return p.Node, nil
-		}
-	}
-	for i := range net.Nodes {
-		if net.Nodes[i].Name == name && net.Nodes[i].Zone != dag.Head {
-			return i, nil
-		}
-	}
-	return 0, namef("there is no output or layer %q, the network ends in %s", name, strings.Join(names, ", "))
 }
 
 func ancestors(net *dag.Network, of int) []bool {
@@ -368,13 +332,9 @@ func transposedBy(nd *dag.Node) string {
 // unwritable warns, once each, of tensors of the body that would be trained if they could be
 // stored; those of the preamble and of frozen layers keep their values anyway.
 func (c *compiler[T]) unwritable() {
-	kept := map[string]bool{}
-	for _, name := range c.opt.Freeze {
-		kept[name] = true
-	}
 	for i := range c.p.Net.Nodes {
 		nd := &c.p.Net.Nodes[i]
-		if nd.Zone != dag.Body || kept[layerName(nd)] {
+		if nd.Zone != dag.Body || slices.Contains(c.opt.Freeze, i) {
 			continue
 		}
 		for _, u := range c.p.Net.Nodes[i].Uses() {
@@ -390,31 +350,16 @@ func (c *compiler[T]) unwritable() {
 	}
 }
 
-// freeze marks the tensors of the named layers. A tensor that another layer
-// shares is frozen there too.
-func (c *compiler[T]) freeze() error {
-	for _, name := range c.opt.Freeze {
-		found := false
-		for i := range c.p.Net.Nodes {
-			if layerName(&c.p.Net.Nodes[i]) != name {
-				continue
+// freeze marks the tensors of nodes. A tensor that another layer shares is frozen
+// there too.
+func (c *compiler[T]) freeze() {
+	for _, i := range c.opt.Freeze {
+		for _, u := range c.p.Net.Nodes[i].Uses() {
+			if t, ok := c.index[u.Param]; ok {
+				c.p.Tensors[t].Frozen = true
 			}
-			for _, u := range c.p.Net.Nodes[i].Uses() {
-				if t, ok := c.index[u.Param]; ok {
-					c.p.Tensors[t].Frozen = true
-					found = true
-				}
-			}
-		}
-		if !found {
-			var names []string
-			for _, i := range c.p.Net.Layers() {
-				names = append(names, layerName(&c.p.Net.Nodes[i]))
-			}
-			return namef("there is no layer %q with weights to freeze: the layers are %s", name, strings.Join(names, ", "))
 		}
 	}
-	return nil
 }
 
 // share gives values their buffers: a value made in place has its operand's.
@@ -512,13 +457,4 @@ func (p *Program[T]) Network(data [][]T) *dag.Network {
 		}
 		return u.Param
 	})
-}
-
-// layerName is a node's name, or its place and operator where it has none, as
-// the reports of the command line print it.
-func layerName(nd *dag.Node) string {
-	if nd.Name != "" {
-		return nd.Name
-	}
-	return fmt.Sprintf("%d %s", nd.ID, nd.Source)
 }

@@ -193,6 +193,30 @@ func (p *Patch) insert(num protowire.Number, r rope) {
 	p.splices = append(p.splices, splice{start: at, end: at, within: []span{g}, with: r})
 }
 
+// SetMetadata gives a key of the model's metadata a value: in the place of the value
+// that it has, else in an entry at the end of the file.
+func (p *Patch) SetMetadata(key, value string) error {
+	if err := p.touch(-1, fmt.Sprintf("metadata %q", key)); err != nil {
+		return err
+	}
+	var r rope
+	r.message(14, Entry{key, value}.encode)
+	model := span{end: len(p.f.data)}
+	old := func(s *scanner) bool {
+		if s.num != 14 {
+			return false
+		}
+		entries := s.appendEntry(nil, "metadata_props")
+		return s.err == nil && entries[0].Key == key
+	}
+	before := len(p.splices)
+	p.exchange(model, nil, r, old)
+	if len(p.splices) == before {
+		p.splices = append(p.splices, splice{start: model.end, end: model.end, with: r})
+	}
+	return nil
+}
+
 // RepointInput makes input i of node n read another value: one of the file, or
 // an initializer added before.
 func (p *Patch) RepointInput(n, i int, name string) error {

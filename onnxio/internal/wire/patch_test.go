@@ -145,6 +145,28 @@ func TestAddInitializer(t *testing.T) {
 	}
 }
 
+// TestSetMetadata: a key has one entry, in the place of the old one or at the end; the
+// checker of ONNX refuses a second.
+func TestSetMetadata(t *testing.T) {
+	entry := func(k, v string) []byte { return bytesField(14, stringField(1, k), stringField(2, v)) }
+	graph := bytesField(7, bytesField(12, stringField(1, "y")))
+	for _, c := range []struct{ name, before, after string }{
+		{"a new key", string(join(graph, entry("a", "1"))), string(join(graph, entry("a", "1"), entry("k", "v")))},
+		{"another value", string(join(entry("k", "old"), graph, entry("a", "1"))), string(join(entry("k", "v"), graph, entry("a", "1")))},
+		{"two entries", string(join(entry("k", "1"), entry("k", "2"), graph, entry("k", "3"))), string(join(entry("k", "v"), graph))},
+	} {
+		p := NewPatch(mustParse(t, []byte(c.before)))
+		check(t, p.SetMetadata("k", "v"))
+		if d := cmp.Diff(c.after, string(written(t, p))); d != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
+		if p.Size() != int64(len(c.after)) {
+			t.Errorf("%s: size %d, want %d", c.name, p.Size(), len(c.after))
+		}
+		wantError(t, p.SetMetadata("k", "w"), "edited twice")
+	}
+}
+
 func TestPatchRefuses(t *testing.T) {
 	file := func() *File {
 		return mustParse(t, modelOf(

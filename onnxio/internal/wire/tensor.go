@@ -238,6 +238,30 @@ func (t *Tensor) fail(format string, args ...any) error {
 	return e
 }
 
+// Strings returns the elements of a tensor of strings.
+func (t *Tensor) Strings() ([]string, error) {
+	n, err := t.Elems()
+	switch {
+	case err != nil:
+		return nil, err
+	case t.problem != "":
+		return nil, t.fail("%s", t.problem)
+	case t.DType != String || t.file == nil || t.count != n:
+		return nil, t.fail("%d strings, dims %v of %v want %d", t.count, t.Dims, t.DType, n)
+	}
+	out := make([]string, 0, n)
+	s := newParser(t.file, t.file.data).scan(t.span)
+	for s.next() {
+		if s.num == 6 {
+			out = append(out, s.string())
+		}
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	return out, nil
+}
+
 // Elems returns the product of the dims: 1 for a scalar. Negative dims and a
 // product beyond the range of an int are errors.
 func (t *Tensor) Elems() (int, error) {

@@ -22,7 +22,8 @@ type auditOptions struct {
 	p, group, measures []string
 	perLayer, sha256   bool
 	list               bool
-	reference, data    string
+	reference          string
+	data, scores       string
 	percentile         float64
 	sort, baseline     string
 	rescalings         int
@@ -64,7 +65,8 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
 	f.StringVar(&o.reference, "reference", "", "the model at initialisation, for distances")
-	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds")
+	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds, which are of the training split unless it names one")
+	f.StringVar(&o.scores, "scores", "", scoresUsage)
 	f.Float64Var(&o.percentile, "percentile", 5, "percentile of the margins in bounds")
 	f.StringVar(&o.sort, "sort", "", "order of the models: a measure, such as path_norm(2); -NAME for the largest first")
 	f.StringVar(&o.baseline, "baseline", "", "one of the models, to whose values the others' are divided")
@@ -115,10 +117,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
 	defer work.closing.Wait()
 	if o.data != "" {
-		if work.data, err = loadData(ctx, o.data); err != nil {
-			return err
-		}
-		if work.measure.Data, err = labelled(ctx, work.data); err != nil {
+		if work.data, err = readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
 			return err
 		}
 	}
@@ -260,10 +259,9 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 	}
 	defer w.closing.Go(func() { _ = m.Close() })
 	err = w.guard(m, func() error {
-		if w.data != nil {
-			if err := fitsInput(m.Net, w.data); err != nil {
-				return err
-			}
+		at, err := w.scoring(ctx, m, &opt)
+		if err != nil {
+			return err
 		}
 		if !w.drawn() {
 			opt.WeightsRead = m.Release
@@ -273,6 +271,7 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 			return err
 		}
 		out = newAudited(path, m, r)
+		out.addData(at)
 		if w.drawn() {
 			out.units = incomingNorms(m.Net, 2, opt.Bias, opt.Threads)
 			out.diagram = diagramOf(m.Net)
@@ -283,6 +282,19 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 		out.SHA256, err = hash(path)
 	}
 	return out, err
+}
+
+// scoring finds the scores of a model for the data, and makes them data for the
+// measures; nil without data.
+func (w *auditWork) scoring(ctx context.Context, m *onnxio.Model, opt *analysis.Options) (*scoring, error) {
+	if w.data == nil {
+		return nil, nil
+	}
+	at, err := newScoring(ctx, m, w.data, w.options.scores)
+	if err == nil {
+		opt.Data, err = at.labelled()
+	}
+	return at, err
 }
 
 // drawn reports whether the result has figures of single models.

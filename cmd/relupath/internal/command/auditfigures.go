@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -36,17 +35,9 @@ func incomingNorms(n *dag.Network, p float64, bias analysis.Bias, threads int) [
 				norms[k] = scaled.Norm([]scaled.Num{norms[k], scaled.New(b[k])}, p)
 			}
 		}
-		out = append(out, layerNorms{layerName(&n.Nodes[i]), norms})
+		out = append(out, layerNorms{n.Nodes[i].Ref(), norms})
 	}
 	return out
-}
-
-// layerName is a node's name, or its place and operator where it has none.
-func layerName(nd *dag.Node) string {
-	if nd.Name != "" {
-		return nd.Name
-	}
-	return fmt.Sprintf("%d %s", nd.ID, nd.Source)
 }
 
 // diagramOf draws a network's layers; nil for one with too many.
@@ -62,7 +53,7 @@ func diagramOf(n *dag.Network) *render.Diagram {
 			what = nd.Source
 		}
 		d.Nodes = append(d.Nodes, render.DiagramNode{
-			Label: layerName(nd), Detail: what + " → " + render.Dims(nd.Shape),
+			Label: nd.Ref(), Detail: what + " → " + render.Dims(nd.Shape),
 			Muted: nd.Zone != dag.Body, In: nd.In,
 		})
 	}

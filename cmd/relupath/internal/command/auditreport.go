@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -46,6 +47,7 @@ type auditedModel struct {
 	Depth       int            `json:"depth"`
 	Paths       string         `json:"paths"`
 	Scope       scope          `json:"scope"`
+	Data        *auditedData   `json:"data,omitempty"`
 	Measures    []measured     `json:"measures"`
 	Layers      []auditedLayer `json:"layers"`
 	Warnings    []string       `json:"warnings"`
@@ -79,6 +81,51 @@ func (o origin) String() string {
 type scope struct {
 	Preamble []string `json:"preamble"`
 	Head     []string `json:"head"`
+}
+
+// auditedData is what margins and bounds are of: which split of which data, how
+// many examples, the layer whose values are the scores, the names of the labels 0, 1...
+type auditedData struct {
+	Name     string   `json:"name"`
+	Split    string   `json:"split,omitempty"`
+	Examples int      `json:"examples"`
+	Scores   string   `json:"scores"`
+	Classes  []string `json:"classes,omitempty"`
+}
+
+// String says it in a line.
+func (d *auditedData) String() string {
+	s := fmt.Sprintf("%s, m = %d, scores of %s", d.Name, d.Examples, d.Scores)
+	if c := mapping(d.Classes); c != "" {
+		s += ", classes " + c
+	}
+	return s
+}
+
+// addData says what the margins and bounds are of. A bound holds for the sample that
+// the network was trained on.
+func (m *auditedModel) addData(at *scoring) {
+	if at == nil {
+		return
+	}
+	set := at.set
+	m.Data = &auditedData{set.Name(), string(set.Split()), set.Len(), at.name, set.ClassNames()}
+	m.Warnings = append(m.Warnings, at.warnings...)
+	if set.Split() == dataset.Test {
+		m.Warnings = append(m.Warnings, "margins and bounds are of the test split: a bound holds for the sample that the network was trained on (split=train)")
+	}
+}
+
+// gamma is the margin that the measures of a model are over; nil where none is.
+func (m *auditedModel) gamma() *scaled.Num {
+	for i := range m.Measures {
+		for k := range m.Measures[i].Symbols {
+			if s := &m.Measures[i].Symbols[k]; s.Name == "gamma" {
+				return &s.num
+			}
+		}
+	}
+	return nil
 }
 
 type auditedLayer struct {
@@ -232,7 +279,7 @@ func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revi
 		_, n := listed(m.Measures)
 		left = max(left, n)
 	}
-	d.Notes = warnings(r.Models)
+	d.Notes = append(dataNotes(r.Models), warnings(r.Models)...)
 	if len(r.Models) > 1 {
 		_, alone := columnsOf(r)
 		left += alone
@@ -250,6 +297,26 @@ func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revi
 		d.Tables = append(d.Tables, failureTable(r.Errors))
 	}
 	return d
+}
+
+// dataNotes says for several models what their margins and bounds are of.
+func dataNotes(models []auditedModel) []string {
+	if len(models) < 2 {
+		return nil // a table has it
+	}
+	var out []string
+	for i := range models {
+		m := &models[i]
+		if m.Data == nil {
+			continue
+		}
+		note := m.Path + ": margins and bounds are of " + m.Data.String()
+		if g := m.gamma(); g != nil {
+			note += ", gamma = " + render.Plain(*g)
+		}
+		out = append(out, note)
+	}
+	return out
 }
 
 // warnings lists each warning once, with the models that it is about.

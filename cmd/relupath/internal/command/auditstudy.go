@@ -50,6 +50,9 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 	}
 	defer m.Close()
 	err = w.guard(m, func() error {
+		if _, err := w.scoring(ctx, m, &opt); err != nil {
+			return err
+		}
 		bar := w.progress(w.options.rescalings, "drawing")
 		defer func() { _ = bar.Finish() }()
 		r, err := study.Run(ctx, m.Net, opt, study.Options{

@@ -46,6 +46,12 @@ func factTable(m *auditedModel) render.Table {
 	if len(m.Scope.Preamble)+len(m.Scope.Head) > 0 {
 		t.Add(render.Text("left out"), render.Text(strings.Join(append(append([]string(nil), m.Scope.Preamble...), m.Scope.Head...), ", ")))
 	}
+	if m.Data != nil {
+		t.Add(render.Text("data"), render.Text(m.Data.String()))
+		if g := m.gamma(); g != nil {
+			t.Add(render.Text("gamma"), render.Number(*g))
+		}
+	}
 	return t
 }
 

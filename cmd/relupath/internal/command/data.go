@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/onnxio"
 )
@@ -17,103 +19,171 @@ import (
 // dataUsage is the help of every flag --data.
 const dataUsage = "labelled examples, such as mnist:DIR,split=test or csv:FILE,header; see docs/cli.md"
 
-// loadData reads the examples of a spec, the test split unless it names one.
-func loadData(ctx context.Context, text string) (*dataset.Set, error) {
+// scoresUsage is the help of --scores.
+const scoresUsage = "output or layer whose values are the scores, where the model has several"
+
+// readSet reads the examples that a flag names.
+func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*dataset.Set, error) {
 	spec, err := dataset.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("--data: %w", err)
+		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
-	set, err := dataset.Load(ctx, spec, dataset.Options{DefaultSplit: dataset.Test})
+	set, err := dataset.Load(ctx, spec, opt)
+	if err == nil && set.Len() == 0 {
+		err = invalidf("no examples in %s", text)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("--data: %w", err)
-	}
-	if set.Len() == 0 {
-		return nil, invalidf("--data %s: no examples", text)
+		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	return set, nil
 }
 
-// sigmoids are the operators of a head that keep the order of the scores that
-// enter it, so that these are the model's logits.
-var sigmoids = []string{
-	"Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "Cast", "Identity", "ZipMap",
-	"Reshape", "Flatten", "Squeeze", "Hardmax", "Normalizer", "ArrayFeatureExtractor",
+// numbered gives labels the numbers that the model's own list of classes says, where
+// the data spec gives none; where it gives others, a warning says so. A list of the
+// numbers from 0 says nothing of names.
+func numbered(m *onnxio.Model, set *dataset.Set) (_ *dataset.Set, warning string, err error) {
+	own := mapping(m.Classes)
+	switch {
+	case set.Task() != dataset.Classification || m.Classes == nil:
+		return set, "", nil
+	case set.ClassesGiven():
+		if own != "" && !slices.Equal(m.Classes, set.ClassNames()) {
+			warning = fmt.Sprintf("the classes of the data spec (%s) are not those of the model (%s)", mapping(set.ClassNames()), own)
+		}
+		return set, warning, nil
+	case own == "" && !isNumber(set.ClassNames()...):
+		return set, "", nil
+	}
+	set, err = set.WithClasses(m.Classes)
+	if err != nil {
+		err = fmt.Errorf("--data: %w", err)
+	}
+	return set, "", err
 }
 
-// scoring says which node's values are the scores of the examples.
+func isNumber(names ...string) bool {
+	return !slices.ContainsFunc(names, func(n string) bool {
+		_, err := strconv.ParseFloat(n, 64)
+		return err != nil
+	})
+}
+
+// mapping says which label stands for which name; nothing where they are the numbers
+// themselves.
+func mapping(names []string) string {
+	var out []string
+	plain := true
+	for i, n := range names {
+		plain = plain && n == strconv.Itoa(i)
+		out = append(out, fmt.Sprintf("%d = %s", i, n))
+	}
+	if plain {
+		return ""
+	}
+	return strings.Join(out, ", ")
+}
+
+// scoring is a data set as a model reads it: which node's values are the scores of
+// the examples, and which number each class has.
 type scoring struct {
+	set  *dataset.Set
 	node int
-	// width is the number of scores an example.
+	// width is the number of scores an example, name the layer's.
 	width int
-	// name is the output or layer, for messages.
-	name string
-	// logits says that the scores enter the loss as they are; else they are the
-	// model's outputs behind a head that is unknown here.
-	logits bool
+	name  string
+	// logits says that the model's probabilities, where it gives any, are the softmax
+	// of the scores; warnings that they are not.
+	logits   bool
+	warnings []string
 }
 
-// newScoring finds the scores of a model for data with a number of classes (or
-// of targets, for regression): what enters a head of softmax and the like, else
-// an output of that size. One score tells two classes apart.
-func newScoring(m *onnxio.Model, set *dataset.Set) (scoring, error) {
-	n := m.Net
-	want, what := set.Classes(), "classes"
-	if set.Task() == dataset.Regression {
-		want, what = set.TargetSize(), "targets"
+// newScoring finds the scores of a model, as finetune does: those of the output or
+// layer of a name, or those that fit the data. It evaluates a few examples.
+func newScoring(ctx context.Context, m *onnxio.Model, set *dataset.Set, name string) (*scoring, error) {
+	set, warning, err := numbered(m, set)
+	if err != nil {
+		return nil, err
 	}
-	fits := func(i int) bool {
-		if set.Task() == dataset.Regression {
-			return n.Nodes[i].Len() == want
-		}
-		size := n.Nodes[i].Len()
-		return size >= max(want, 2) || size == 1 && want <= 2
+	node, err := finetune.Scores(m.Net, set, name)
+	var option *finetune.OptionError
+	switch {
+	case errors.As(err, &option) && name == "":
+		return nil, usagef("%w with --scores", err)
+	case errors.As(err, &option):
+		return nil, &usageError{err}
+	case err != nil:
+		return nil, &dataError{err}
 	}
-	if b := n.Boundary(); len(b) == 1 && fits(b[0]) && ordered(m.Head) {
-		return scoring{b[0], n.Nodes[b[0]].Len(), n.Nodes[b[0]].Label(), true}, nil
+	s := &scoring{set: set, node: node, width: m.Net.Nodes[node].Len(), name: m.Net.Nodes[node].Ref(), logits: true}
+	if err := s.compare(ctx, m); err != nil {
+		return nil, err
 	}
-	var sizes []string
-	for _, p := range n.Outputs {
-		// A single number behind a head is a label or a probability, no logit.
-		if fits(p.Node) && (n.Nodes[p.Node].Len() > 1 || len(m.Head) == 0 || set.Task() == dataset.Regression) {
-			return scoring{p.Node, n.Nodes[p.Node].Len(), fmt.Sprintf("output %q", p.Name), len(m.Head) == 0}, nil
-		}
-		sizes = append(sizes, fmt.Sprintf("%q of size %d", p.Name, n.Nodes[p.Node].Len()))
+	if warning != "" {
+		s.warnings = append(s.warnings, warning)
 	}
-	return scoring{}, invalidf("the data %s has %d %s, but the model gives %s: give data of the same task",
-		set.Name(), want, what, strings.Join(sizes, ", "))
+	return s, nil
 }
 
-// ordered reports whether a head keeps the order of the scores that enter it.
-// Its nodes are listed as name (operator), or as the operator alone.
-func ordered(head []string) bool {
-	for _, op := range head {
-		if at := strings.LastIndex(op, "("); at >= 0 {
-			op = strings.TrimSuffix(op[at+1:], ")")
+// compare holds the model's probabilities against the softmax of the scores, on the
+// first examples.
+func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
+	if s.set.Task() != dataset.Classification {
+		return nil
+	}
+	values := []int{s.node}
+	var names []string
+	for _, p := range m.Net.Outputs {
+		nd := &m.Net.Nodes[p.Node]
+		size := nd.Len()
+		if nd.Zone == dag.Head && (size == s.width || s.width == 1 && size == 2) && slices.Equal(m.Net.Feeds(p.Node), []int{s.node}) &&
+			slices.ContainsFunc(m.Outputs, func(o onnxio.PortInfo) bool { return o.Name == p.Name && strings.Contains(o.Type, "float") }) {
+			values, names = append(values, p.Node), append(names, p.Name)
 		}
-		op = op[strings.LastIndex(op, ".")+1:]
-		if !slices.Contains(sigmoids, op) {
-			return false
+	}
+	if names == nil {
+		return nil
+	}
+	const most = 16
+	order := make([]int, min(most, s.set.Len()))
+	for i := range order {
+		order[i] = i
+	}
+	x := make([]float64, len(order)*s.set.Size())
+	s.set.Batch64(x, order)
+	ys, err := m.Net.Eval(ctx, [][]float64{x}, len(order), dag.EvalOptions{Threads: 1, Values: values})
+	if err != nil {
+		return err
+	}
+	for k, name := range names {
+		if !probabilities(ys[0], s.width, ys[k+1], len(ys[k+1])/len(order)) {
+			s.warnings = append(s.warnings, fmt.Sprintf("output %q is not the softmax of the scores, %s: loss and margins are those of the scores", name, s.name))
+		}
+	}
+	s.logits = len(s.warnings) < len(names)
+	if s.logits {
+		s.warnings = nil // one output has the probabilities
+	}
+	return nil
+}
+
+// probabilities says whether rows of y are the softmax of rows of scores f, or its
+// logarithm. One score f stands for (0, f).
+func probabilities(f []float64, width int, y []float64, size int) bool {
+	const tolerance = 1e-5 // the head's constants are float32
+	for i := range len(f) / width {
+		row := f[i*width:][:width]
+		if width == 1 {
+			row = []float64{0, row[0]}
+		}
+		at := len(row) - size // one probability is that of class 1
+		for c, got := range y[i*size:][:size] {
+			want := math.Exp(-crossEntropy(row, at+c))
+			if math.Abs(got-want) > tolerance && math.Abs(math.Exp(got)-want) > tolerance {
+				return false
+			}
 		}
 	}
 	return true
-}
-
-// fitsInput checks that the examples have the size, and where the shapes tell
-// it the layout, of the model's input.
-func fitsInput(n *dag.Network, set *dataset.Set) error {
-	if len(n.Inputs) != 1 {
-		return invalidf("the model has %d inputs: only models with one input can be evaluated on labelled examples", len(n.Inputs))
-	}
-	in, got := n.Nodes[n.Inputs[0].Node].Shape, set.Shape()
-	if dag.Size(in) != set.Size() {
-		return invalidf("examples of %s have shape %s, the model's input %q has %s", set.Name(), render.Dims(got), n.Inputs[0].Name, render.Dims(in))
-	}
-	images := len(in) == 3 && len(got) == 3 && got[0] != 1 && got[2] != 1
-	if images && !slices.Equal(in, got) {
-		return invalidf("examples of %s have shape %s, the model's input %q has %s: add transpose to the data spec",
-			set.Name(), render.Dims(got), n.Inputs[0].Name, render.Dims(in))
-	}
-	return nil
 }
 
 // maxScored bounds the values of one layer that are held while examples are
@@ -121,12 +191,9 @@ func fitsInput(n *dag.Network, set *dataset.Set) error {
 const maxScored = 1 << 22
 
 // scores evaluates the examples in batches and calls f with each batch's first
-// example and its scores, row by row. Errors: examples that do not fit the
-// model, a cancelled context, f's.
-func scores(ctx context.Context, n *dag.Network, set *dataset.Set, at scoring, threads int, f func(first int, y []float64) error) error {
-	if err := fitsInput(n, set); err != nil {
-		return err
-	}
+// example and its scores, row by row. Errors: a cancelled context, f's.
+func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f func(first int, y []float64) error) error {
+	set := at.set
 	widest := 1
 	for i := range n.Nodes {
 		widest = max(widest, n.Nodes[i].Len())
@@ -152,21 +219,23 @@ func scores(ctx context.Context, n *dag.Network, set *dataset.Set, at scoring, t
 	return nil
 }
 
-// labelled returns all examples as the measures take them: in memory.
-func labelled(ctx context.Context, set *dataset.Set) (*analysis.Labelled, error) {
+// labelled returns the examples as the measures take them.
+func (s *scoring) labelled() (*analysis.Labelled, error) {
+	set := s.set
 	if set.Task() != dataset.Classification {
 		return nil, invalidf("--data: %s has targets, margins want classes: give labelled examples, or leave --data out", set.Name())
 	}
-	x := make([]float64, set.Len()*set.Size())
-	one := []int{0}
-	for i := range set.Len() {
-		if i%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+	var x []float64
+	var order []int
+	return &analysis.Labelled{Batch: set.Len(), Labels: set.Labels(), Scores: s.node, Read: func(lo, hi int) [][]float64 {
+		order = order[:0]
+		for i := lo; i < hi; i++ {
+			order = append(order, i)
 		}
-		one[0] = i
-		set.Batch64(x[i*set.Size():], one)
-	}
-	return &analysis.Labelled{Inputs: [][]float64{x}, Batch: set.Len(), Labels: set.Labels()}, nil
+		x = slices.Grow(x[:0], (hi-lo)*set.Size())[:(hi-lo)*set.Size()]
+		set.Batch64(x, order)
+		return [][]float64{x}
+	}}, nil
 }
 
 // isDataError reports whether an error is about a data spec (usage) or its

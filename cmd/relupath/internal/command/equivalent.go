@@ -94,14 +94,14 @@ type residual struct {
 func newEquivalentJSON(o *equivalentOptions, a *dag.Network, e *rescale.Equivalence) *equivalentJSON {
 	r := &equivalentJSON{Schema: "relupath.equivalent/1", Equivalent: e.Equivalent, Permuted: o.permute, Reason: e.Reason, Tolerance: e.Tolerance}
 	for _, p := range e.Permutation {
-		r.Permutation = append(r.Permutation, layerOrder{layerName(&a.Nodes[p.Node]), p.Units})
+		r.Permutation = append(r.Permutation, layerOrder{a.Nodes[p.Node].Ref(), p.Units})
 	}
 	if e.Factors == nil {
 		return r
 	}
 	f := &equivalentFactors{factors: factorsOf(e.Groups, e.Factors), Layers: []layerFactors{}}
 	for _, i := range a.Layers() {
-		l := layerFactors{Layer: layerName(&a.Nodes[i])}
+		l := layerFactors{Layer: a.Nodes[i].Ref()}
 		free := false
 		for _, id := range e.Groups.Rows[i] {
 			var c *float64

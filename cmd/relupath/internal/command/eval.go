@@ -16,6 +16,7 @@ import (
 type evalOptions struct {
 	modelFlags
 	data        string
+	scores      string
 	percentiles []string
 	output      string
 }
@@ -27,8 +28,9 @@ func (a *app) eval() *cobra.Command {
 		Short: "Loss, error and margins of a model on labelled examples",
 		Long: `eval evaluates a model on labelled examples and prints the mean loss, the share
 of wrong answers, and percentiles of the margins. The margin of an example is
-the score of its class minus the largest of the others. Scores are the logits
-before a softmax or the like, else the model's outputs. A single score f tells
+the score of its class minus the largest of the others. Scores are what feeds the
+loss in finetune: the logits, which enter the model's softmax or sigmoid, or the
+output; --scores names them where the model has several. A single score f tells
 two classes apart: the scores are then 0 and f. The loss is that of finetune:
 softmax cross-entropy, or half the squared distance to the targets, for which the
 mean squared error over examples and targets is printed too.`,
@@ -40,6 +42,7 @@ mean squared error over examples and targets is printed too.`,
 	o.add(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", "", dataUsage)
+	f.StringVar(&o.scores, "scores", "", scoresUsage)
 	f.StringSliceVar(&o.percentiles, "percentile", []string{"0", "1", "5", "10", "50"}, "percentiles of the margins")
 	f.StringVarP(&o.output, "output", "o", "", "write the result to a file")
 	return cmd
@@ -52,8 +55,12 @@ type evalJSON struct {
 	Data     string `json:"data"`
 	Task     string `json:"task"`
 	Examples int    `json:"examples"`
-	// Scores says where the scores were taken; Logits that they enter the
-	// softmax as they are.
+	// Split is the part of the data, empty where there are none; Classes the names of
+	// the labels 0, 1..., where the data or the model have names.
+	Split   string   `json:"split,omitempty"`
+	Classes []string `json:"classes,omitempty"`
+	// Scores is the layer whose values feed the loss. Logits is false where the
+	// model's probabilities are not their softmax.
 	Scores string `json:"scores"`
 	Logits bool   `json:"logits"`
 	// Loss is named by LossName, a mean over the examples.
@@ -92,18 +99,19 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	defer m.Close()
-	set, err := loadData(ctx, o.data)
+	set, err := readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Test})
 	if err != nil {
 		return err
 	}
-	at, err := newScoring(m, set)
-	if err != nil {
-		return err
-	}
-	e := newEvaluation(set, at.width)
+	var at *scoring
+	var e *evaluation
 	bar := a.progress(set.Len(), "evaluating")
 	err = m.Guard(func() error {
-		return scores(ctx, m.Net, set, at, a.threads, func(first int, y []float64) error {
+		if at, err = newScoring(ctx, m, set, o.scores); err != nil {
+			return err
+		}
+		e = newEvaluation(at.set, at.width)
+		return scores(ctx, m.Net, at, a.threads, func(first int, y []float64) error {
 			e.add(first, y)
 			_ = bar.Set(first + len(y)/at.width)
 			return nil
@@ -114,8 +122,9 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	r := &evalJSON{
-		Schema: "relupath.eval/1", origin: newOrigin(path, m), Data: set.Name(), Task: string(set.Task()),
-		Examples: set.Len(), Scores: at.name, Logits: at.logits, Margins: []percentileJSON{}, Warnings: filled(slices.Clone(m.Warnings)),
+		Schema: "relupath.eval/1", origin: newOrigin(path, m), Data: set.Name(), Task: string(set.Task()), Examples: set.Len(),
+		Split: string(set.Split()), Classes: at.set.ClassNames(), Scores: at.name, Logits: at.logits, Margins: []percentileJSON{},
+		Warnings: filled(append(slices.Clone(m.Warnings), at.warnings...)),
 	}
 	e.report(r, percentiles)
 	return a.report(evalDocument(r), o.output)
@@ -229,9 +238,6 @@ func (e *evaluation) report(r *evalJSON, percentiles []float64) {
 		return
 	}
 	r.LossName, r.Loss = "softmax", render.Real(e.loss/n)
-	if !r.Logits {
-		r.Warnings = append(r.Warnings, "the scores are outputs behind a head, which the loss takes for logits")
-	}
 	wrong := float64(e.set.Len()-e.correct) / n
 	r.Correct, r.Error = &e.correct, &wrong
 	slices.Sort(e.margins)
@@ -244,7 +250,10 @@ func evalDocument(r *evalJSON) *render.Document {
 	t := render.Table{Title: r.Path, Columns: []string{"", ""}}
 	t.Add(render.Text("data"), render.Text(r.Data))
 	t.Add(render.Text("examples"), render.Int(r.Examples))
-	t.Add(render.Text("scores"), render.Text(r.Scores))
+	t.Add(render.Text("scores"), render.Code(r.Scores))
+	if c := mapping(r.Classes); c != "" {
+		t.Add(render.Text("classes"), render.Text(c))
+	}
 	t.Add(render.Text("loss ("+r.LossName+")"), optional(r.Loss))
 	if r.MeanSquared != nil {
 		t.Add(render.Text("mean squared error"), optional(r.MeanSquared))

@@ -253,7 +253,7 @@ func TestEvalOfOneScore(t *testing.T) {
 	if !(math.Abs(*r.Loss-loss) <= 1e-6) || *r.Correct != correct || !(math.Abs(*r.Margins[0].Margin-margins[1]) <= 1e-6) || !r.Logits {
 		t.Errorf("%+v: want loss %v, %d correct, margin %v", r, loss, correct, margins[1])
 	}
-	if code := Run(strings.Fields("eval m.onnx --data csv:three.csv"), nil, &out, &sink); code != codeInvalid || !strings.Contains(sink.String(), "of size 1: give data") {
+	if code := Run(strings.Fields("eval m.onnx --data csv:three.csv"), nil, &out, &sink); code != codeInvalid || !strings.Contains(sink.String(), "has one score, which tells the classes 0 and 1 apart") {
 		t.Errorf("three classes: exit code %d: %s", code, &sink)
 	}
 }

@@ -296,7 +296,7 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 		return err
 	}
 	if e.test != "" {
-		if lab.Test, err = readSet(ctx, "test", e.test, dataset.Options{DefaultSplit: dataset.Test, Task: dataset.Classification, Classes: lab.Train.ClassNames()}); err != nil {
+		if lab.Test, err = readSet(ctx, "test", e.test, dataset.Options{DefaultSplit: dataset.Test, Like: lab.Train}); err != nil {
 			return err
 		}
 	}
@@ -337,22 +337,6 @@ func (e *experimentFlags) config(a *app, options any) *experimentConfig {
 	c.Machine.System, c.Machine.CPUs = runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU()
 	c.Machine.BLAS, c.Machine.Threads = blas.Find().Name(), a.threads
 	return c
-}
-
-// readSet reads the examples that a flag names.
-func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*dataset.Set, error) {
-	spec, err := dataset.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
-	}
-	set, err := dataset.Load(ctx, spec, opt)
-	if err == nil && set.Len() == 0 {
-		err = invalidf("no examples in %s", text)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
-	}
-	return set, nil
 }
 
 // rewrite is save for files of a folder that belongs to the command.

@@ -241,7 +241,7 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 	if o.output == stdStream && m.ExternalName("model.onnx") != "" {
 		return usagef("the model has external data, which needs a file of its own: give a file with -o")
 	}
-	if err := o.load(ctx, a); err != nil {
+	if err := o.load(ctx, a, m); err != nil {
 		return err
 	}
 	defer func() {
@@ -253,16 +253,25 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // load reads the data and completes the options.
-func (o *finetuneOptions) load(ctx context.Context, a *app) error {
+func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model) error {
 	var err error
 	if o.train, err = readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
 		return err
 	}
+	warning := ""
+	if o.train, warning, err = numbered(m, o.train); err != nil {
+		return err
+	}
+	if warning != "" {
+		a.warn("%s", warning)
+	}
 	if o.test != "" {
-		o.opt.Test, err = readSet(ctx, "test", o.test, dataset.Options{DefaultSplit: dataset.Test, Task: o.train.Task(), Classes: o.train.ClassNames()})
-		if err != nil {
+		if o.opt.Test, err = readSet(ctx, "test", o.test, dataset.Options{DefaultSplit: dataset.Test, Like: o.train}); err != nil {
 			return err
 		}
+	}
+	if names := o.train.ClassNames(); names != nil {
+		m.Classes = names // so that later evaluations of the result number the labels alike
 	}
 	o.opt.Optimizer, o.opt.Engine, o.opt.Device = finetune.Optimizer(o.optimizer), finetune.EngineName(o.engine), finetune.Device(o.device)
 	if o.loss != "auto" {
@@ -289,7 +298,11 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	case err != nil:
 		return &dataError{err}
 	}
-	for _, w := range t.Warnings() {
+	at := &scoring{set: o.train, node: t.Scores(), width: m.Net.Nodes[t.Scores()].Len(), name: m.Net.Nodes[t.Scores()].Ref()}
+	if err := at.compare(ctx, m); err != nil {
+		return err
+	}
+	for _, w := range append(t.Warnings(), at.warnings...) {
 		a.warn("%s: %s", path, w)
 	}
 	began := time.Now()
@@ -308,7 +321,7 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 			return errors.Join(err, e)
 		}
 	}
-	r := newFinetuneJSON(o, m, path, res, err, time.Since(began))
+	r := newFinetuneJSON(o, m, path, at.name, res, err, time.Since(began))
 	d := finetuneDocument(r)
 	switch {
 	case o.report != "":

@@ -12,18 +12,22 @@ import (
 	"github.com/relupath/relupath/onnxio"
 )
 
-// finetuneJSON is the result of finetune, schema relupath.finetune/1.
+// finetuneJSON is the result of finetune, schema relupath.finetune/2.
 type finetuneJSON struct {
 	Schema string `json:"schema"`
 	origin
-	Output    string `json:"output"`
-	Data      string `json:"data"`
-	Examples  int    `json:"examples"`
-	Optimizer string `json:"optimizer"`
-	P         string `json:"p"`
-	Loss      string `json:"loss"`
-	Seed      uint64 `json:"seed"`
-	Engine    string `json:"engine"`
+	Output   string `json:"output"`
+	Data     string `json:"data"`
+	Examples int    `json:"examples"`
+	// Scores is the layer whose values feed the loss, Classes the names of the labels
+	// 0, 1..., where the data or the model have names.
+	Scores    string   `json:"scores"`
+	Classes   []string `json:"classes,omitempty"`
+	Optimizer string   `json:"optimizer"`
+	P         string   `json:"p"`
+	LossName  string   `json:"loss_name"`
+	Seed      uint64   `json:"seed"`
+	Engine    string   `json:"engine"`
 	// Rate is the step size of the first epoch, after normalisation.
 	Rate float64 `json:"step_size"`
 	// Before is the model as it was, on the test data.
@@ -36,11 +40,11 @@ type finetuneJSON struct {
 	Seconds float64 `json:"seconds"`
 }
 
-func newFinetuneJSON(o *finetuneOptions, m *onnxio.Model, path string, res *finetune.Result, err error, took time.Duration) *finetuneJSON {
+func newFinetuneJSON(o *finetuneOptions, m *onnxio.Model, path, scores string, res *finetune.Result, err error, took time.Duration) *finetuneJSON {
 	p := order(o.opt.P)
 	r := &finetuneJSON{
-		Schema: "relupath.finetune/1", origin: newOrigin(path, m), Output: o.output, Data: o.train.Name(),
-		Examples: o.train.Len(), Optimizer: o.optimizer, P: p.String(), Loss: string(res.Loss), Seed: o.opt.Seed, Engine: res.Engine,
+		Schema: "relupath.finetune/2", origin: newOrigin(path, m), Output: o.output, Data: o.train.Name(),
+		Examples: o.train.Len(), Scores: scores, Classes: o.train.ClassNames(), Optimizer: o.optimizer, P: p.String(), LossName: string(res.Loss), Seed: o.opt.Seed, Engine: res.Engine,
 		Rate: res.Rate, Before: res.Initial, Epochs: append([]finetune.Epoch{}, res.Epochs...), BestEpoch: res.BestEpoch, Stopped: res.Stopped, Seconds: took.Seconds(),
 	}
 	if errors.Is(err, context.Canceled) {
@@ -63,7 +67,11 @@ func finetuneDocument(r *finetuneJSON) *render.Document {
 	head := render.Table{Title: r.Path, Columns: []string{"", ""}}
 	head.Add(render.Text("data"), render.Text(fmt.Sprintf("%s, %d examples", r.Data, r.Examples)))
 	head.Add(render.Text("optimizer"), render.Text(fmt.Sprintf("%s, p = %s, step size %.4g", r.Optimizer, r.P, r.Rate)))
-	head.Add(render.Text("loss"), render.Text(r.Loss))
+	head.Add(render.Text("loss"), render.Text(r.LossName))
+	head.Add(render.Text("scores"), render.Code(r.Scores))
+	if c := mapping(r.Classes); c != "" {
+		head.Add(render.Text("classes"), render.Text(c))
+	}
 	head.Add(render.Text("engine"), render.Text(r.Engine))
 	head.Add(render.Text("time"), render.Text(fmt.Sprintf("%.1f s", r.Seconds)))
 	if r.Output != "" {
@@ -73,7 +81,7 @@ func finetuneDocument(r *finetuneJSON) *render.Document {
 	records := render.Table{Columns: []string{"epoch", "train_loss", "train_error", "test_loss", "test_error", "path_norm_log10", "seconds", "steps_per_second"}}
 	for _, e := range epochs {
 		records.Add(render.Int(e.Epoch), known(e.TrainLoss), known(e.TrainError), known(e.TestLoss), known(e.TestError), known(e.PathNorm),
-			render.Float(e.Seconds), render.Float(e.StepsPerSecond))
+			render.Float(e.Seconds), known(e.StepsPerSecond))
 	}
 	d := &render.Document{Title: "relupath finetune", Label: "relupath-finetune", Data: r, Records: &records, Tables: []render.Table{head, epochTable(epochs)}, Figures: trainingCurves(r)}
 	if note := changed(r); note != "" {
@@ -102,10 +110,10 @@ func epochTable(epochs []finetune.Epoch) render.Table {
 		{"test error (%)", func(e *finetune.Epoch) render.Cell { return percent(e.TestError) }},
 		{"log10 path norm", func(e *finetune.Epoch) render.Cell { return logarithm(e.PathNorm) }},
 		{"steps/s", func(e *finetune.Epoch) render.Cell {
-			if e.StepsPerSecond == 0 {
+			if e.StepsPerSecond == nil {
 				return render.Cell{}
 			}
-			return render.Fixed(e.StepsPerSecond, 1)
+			return render.Fixed(*e.StepsPerSecond, 1)
 		}},
 	}
 	t := render.Table{Title: "epochs", Rows: make([][]render.Cell, len(epochs))}
@@ -155,7 +163,7 @@ func trainingCurves(r *finetuneJSON) []render.Figure {
 			p.Panels = append(p.Panels, panel)
 		}
 	}
-	add("Loss", "mean loss ("+r.Loss+")", 1,
+	add("Loss", "mean loss ("+r.LossName+")", 1,
 		func(e *finetune.Epoch) *float64 { return e.TrainLoss }, func(e *finetune.Epoch) *float64 { return e.TestLoss })
 	add("Error", "error (%)", 100,
 		func(e *finetune.Epoch) *float64 { return e.TrainError }, func(e *finetune.Epoch) *float64 { return e.TestError })

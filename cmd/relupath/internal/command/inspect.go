@@ -142,7 +142,7 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 			if u.Param.Storage != dag.Unwritable {
 				continue
 			}
-			if t := (unwritable{n.Nodes[i].Label(), u.Param.Name, u.Param.Reason}); !slices.Contains(r.Unwritable, t) {
+			if t := (unwritable{n.Nodes[i].Ref(), u.Param.Name, u.Param.Reason}); !slices.Contains(r.Unwritable, t) {
 				r.Unwritable = append(r.Unwritable, t)
 			}
 		}
@@ -151,7 +151,7 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
 		v := inspectedNode{
-			ID: i, Name: nd.Name, Op: dag.Describe(nd), Source: nd.Source,
+			ID: i, Name: nd.Ref(), Op: dag.Describe(nd), Source: nd.Source,
 			In: append([]int{}, nd.In...), Shape: append([]int{}, nd.Shape...), Zone: nd.Zone.String(),
 		}
 		rows := g.Rows[i]
@@ -240,7 +240,7 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	if len(r.Unwritable) > 0 {
 		t := render.Table{Title: "tensors that cannot be rewritten", Columns: []string{"layer", "tensor", "why"}}
 		for _, u := range r.Unwritable {
-			t.Add(render.Text(u.Layer), render.Code(u.Tensor), render.Text(u.Reason))
+			t.Add(render.Code(u.Layer), render.Code(u.Tensor), render.Text(u.Reason))
 		}
 		d.Tables = append(d.Tables, t)
 	}

@@ -1,0 +1,344 @@
+package command
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/onnxio"
+	"github.com/relupath/relupath/testmodels"
+)
+
+// parsed runs a command that must succeed and decodes its JSON.
+func parsed[T any](t *testing.T, args ...string) (r T, warnings string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := Run(append(args, "--format", "json"), nil, &out, &errs); code != 0 {
+		t.Fatalf("%v: exit code %d: %s", args, code, &errs)
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r, errs.String()
+}
+
+// refused runs a command that must fail with an exit code and words.
+func refused(t *testing.T, code int, words []string, args ...string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if got := Run(args, nil, &out, &errs); got != code {
+		t.Errorf("%v: exit code %d, want %d: %s", args, got, code, &errs)
+	}
+	for _, w := range words {
+		if !strings.Contains(errs.String(), w) {
+			t.Errorf("%v: %q is not in %s", args, w, &errs)
+		}
+	}
+}
+
+// TestClassesOfTheModel: the label of a class is found by the list in the model, on
+// files that lack classes and have them in any order. scikit-learn gave the numbers
+// (testdata/classes.py): log_loss, and margins of the logarithms of its probabilities.
+func TestClassesOfTheModel(t *testing.T) {
+	raw, err := os.ReadFile("testdata/classes/expected.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]struct {
+		Classes             []string
+		Loss, Error, Margin float64
+		Margin5             float64
+	}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range all {
+		model, data := "testdata/classes/"+name+".onnx", "csv:testdata/classes/"+name+".csv"
+		e, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--percentile", "5")
+		// The exported weights are float32.
+		near := func(what string, got, want float64) {
+			if !(math.Abs(got-want) <= 1e-6*math.Max(1, math.Abs(want))) {
+				t.Errorf("%s: %s %v, want %v", name, what, got, want)
+			}
+		}
+		near("loss", *e.Loss, want.Loss)
+		near("error", *e.Error, want.Error)
+		near("margin", *e.Margins[0].Margin, want.Margin5)
+		if !slices.Equal(e.Classes, want.Classes) || !e.Logits {
+			t.Errorf("%s: classes %v, want %v; logits %v", name, e.Classes, want.Classes, e.Logits)
+		}
+		r, _ := parsed[auditJSON](t, "audit", model, "--data", data, "--measures", "margin")
+		if got := *r.Models[0].Measures[0].Value.Value; got != *e.Margins[0].Margin {
+			t.Errorf("%s: margin %v in audit, %v in eval", name, got, *e.Margins[0].Margin)
+		}
+		if d := r.Models[0].Data; d.Scores != e.Scores || !slices.Equal(d.Classes, want.Classes) || d.Examples != e.Examples {
+			t.Errorf("%s: audit took %+v, eval scores of %s", name, d, e.Scores)
+		}
+		f := finetuned(t, model, "--data", data, "--test", data, "-o", filepath.Join(t.TempDir(), "out.onnx"), "--epochs", "1", "--lr", "1e-3")
+		near("loss before training", *f.Before.TestLoss, want.Loss)
+		near("error before training", *f.Before.TestError, want.Error)
+		if f.Scores != e.Scores || !slices.Equal(f.Classes, want.Classes) {
+			t.Errorf("%s: finetune took scores of %s and classes %v", name, f.Scores, f.Classes)
+		}
+	}
+}
+
+// TestScoresOfProbabilities: what eval and audit say of a file of testmodels whose head
+// makes two probabilities of one score is what finetune begins with.
+func TestScoresOfProbabilities(t *testing.T) {
+	inTestmodels(t)
+	e := testmodels.ExpectedOf("cancer_sklearn")
+	var csv strings.Builder
+	loss := 0.0
+	for i, s := range e.Samples {
+		for _, x := range s.Input {
+			b, _ := json.Marshal(x)
+			csv.Write(append(b, ','))
+		}
+		csv.WriteString(string('0'+rune(i%2)) + "\n")
+		loss -= math.Log(s.Outputs["probabilities"][i%2]) / float64(len(e.Samples)) // ONNX Runtime's
+	}
+	if err := os.WriteFile("c.csv", []byte(csv.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// The runtime's 1 - p loses digits of small probabilities.
+	const tolerance = 1e-6
+	r, _ := parsed[evalJSON](t, "eval", "cancer_sklearn.onnx", "--data", "csv:c.csv", "--percentile", "5")
+	if !(math.Abs(*r.Loss-loss) <= tolerance*loss) || len(r.Warnings) > 0 || r.Scores != "MatMul2" {
+		t.Errorf("loss %v of %s, want %v; warnings %q", *r.Loss, r.Scores, loss, r.Warnings)
+	}
+	f := finetuned(t, "cancer_sklearn.onnx", "--data", "csv:c.csv", "--test", "csv:c.csv", "-o", "t.onnx", "--epochs", "1", "--lr", "1e-3")
+	if !(math.Abs(*f.Before.TestLoss-loss) <= tolerance*loss) {
+		t.Errorf("finetune begins with the loss %v, want %v", *f.Before.TestLoss, loss)
+	}
+	a, _ := parsed[auditJSON](t, "audit", "cancer_sklearn.onnx", "--data", "csv:c.csv", "--measures", "margin")
+	if got := *a.Models[0].Measures[0].Value.Value; got != *r.Margins[0].Margin {
+		t.Errorf("margin %v in audit, %v in eval", got, *r.Margins[0].Margin)
+	}
+}
+
+// TestClassesWithoutAList: names in a file are numbered only where there is one for
+// each score; finetune keeps its numbering in the model that it writes.
+func TestClassesWithoutAList(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, content := range map[string]string{
+		"three.csv": "1,2,b\n-1,0.5,c\n2,-3,a\n", "two.csv": "1,2,c\n-1,0.5,b\n", "other.csv": "1,2,d\n-1,0.5,b\n",
+		"numbers.csv": "1,2,3\n-1,0.5,1\n",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output(t, "init --widths 2,4,3 --seed 4 -o m.onnx")
+	for _, command := range []string{"eval m.onnx", "audit m.onnx", "finetune m.onnx -o t.onnx"} {
+		args := strings.Fields(command)
+		refused(t, codeInvalid, []string{"2 classes (b, c)", "classes=A;B;C"}, append(args, "--data", "csv:two.csv")...)
+		refused(t, codeInvalid, []string{"label 3", "classes=A;B;C"}, append(args, "--data", "csv:numbers.csv")...)
+		refused(t, codeInvalid, []string{"2 classes (b, c)"}, append(args, "--data", "csv:two.csv,classes=b;c")...)
+	}
+	given, _ := parsed[evalJSON](t, "eval", "m.onnx", "--data", "csv:two.csv,classes=a;b;c")
+	if !slices.Equal(given.Classes, []string{"a", "b", "c"}) || given.Examples != 2 {
+		t.Errorf("classes %v", given.Classes)
+	}
+	var text bytes.Buffer
+	if Run([]string{"eval", "m.onnx", "--data", "csv:two.csv,classes=a;b;c"}, nil, &text, &text); !strings.Contains(text.String(), "0 = a, 1 = b, 2 = c") {
+		t.Errorf("the mapping is not printed: %s", &text)
+	}
+	// The file of the same run numbers its labels as the training file.
+	f := finetuned(t, "m.onnx", "--data", "csv:three.csv", "--test", "csv:two.csv", "-o", "t.onnx", "--epochs", "1", "--lr", "1e-3")
+	if !slices.Equal(f.Classes, []string{"a", "b", "c"}) {
+		t.Errorf("classes %v", f.Classes)
+	}
+	after, _ := parsed[evalJSON](t, "eval", "t.onnx", "--data", "csv:two.csv")
+	last := f.Epochs[len(f.Epochs)-1]
+	// eval computes in float64, training in float32.
+	if !(math.Abs(*after.Loss-*last.TestLoss) <= 1e-6) || *after.Error != *last.TestError || !slices.Equal(after.Classes, f.Classes) {
+		t.Errorf("eval of the result: loss %v, error %v, classes %v; finetune: %v, %v", *after.Loss, *after.Error, after.Classes, *last.TestLoss, *last.TestError)
+	}
+	refused(t, codeInvalid, []string{`label "d"`, "a, b, c"}, "eval", "t.onnx", "--data", "csv:other.csv")
+	refused(t, codeInvalid, []string{`label "d"`, "a, b, c"}, "finetune", "m.onnx", "--data", "csv:three.csv", "--test", "csv:other.csv", "-o", "u.onnx")
+	// Another list replaces the one in the metadata, and is told of.
+	g, warnings := parsed[finetuneJSON](t, "finetune", "t.onnx", "--data", "csv:three.csv,classes=c;b;a", "-o", "v.onnx", "--epochs", "1", "--lr", "1e-3")
+	if !strings.Contains(warnings, "not those of the model") || !slices.Equal(g.Classes, []string{"c", "b", "a"}) {
+		t.Errorf("classes %v; %s", g.Classes, warnings)
+	}
+	m, err := onnxio.Read("v.onnx", onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if !slices.Equal(m.Classes, g.Classes) {
+		t.Errorf("the model has the classes %v", m.Classes)
+	}
+}
+
+// TestSplitOfBounds: margins and bounds are of the training split unless a split is
+// named, the report says of which, and the test split is warned of.
+func TestSplitOfBounds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	output(t, "init --widths 2,4,1 --seed 4 -o m.onnx")
+	npy := func(shape []int, v []float64, element string) []byte {
+		var b bytes.Buffer
+		if err := writeNPY(&b, &array{shape, v}, element); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	x := []float64{1, 2, -1, 0.5, 2, -3, 0.5, 1, -2, -1}
+	if err := os.WriteFile("x.npy", npy([]int{5, 2}, x, "float64"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	output(t, "run m.onnx --input x.npy -o y.npy")
+	raw, err := os.ReadFile("y.npy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := make([]float64, 5)
+	for i := range labels { // the classes that the model gives: positive margins
+		if math.Float32frombits(binary.LittleEndian.Uint32(raw[len(raw)-4*(5-i):])) > 0 {
+			labels[i] = 1
+		}
+	}
+	f, err := os.Create("d.npz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	for name, data := range map[string][]byte{
+		"x_train.npy": npy([]int{3, 2}, x[:6], "float64"), "y_train.npy": npy([]int{3}, labels[:3], "int64"),
+		"x_test.npy": npy([]int{2, 2}, x[6:], "float64"), "y_test.npy": npy([]int{2}, labels[3:], "int64"),
+	} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(z.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		option, split string
+		m             int
+	}{{"", "train", 3}, {",split=train", "train", 3}, {",split=test", "test", 2}} {
+		data := "npz:d.npz" + c.option
+		e, _ := parsed[evalJSON](t, "eval", "m.onnx", "--data", "npz:d.npz,split="+c.split, "--percentile", "5")
+		r, _ := parsed[auditJSON](t, "audit", "m.onnx", "--data", data, "--measures", "bound_frobenius")
+		got := r.Models[0]
+		if got.Data.Split != c.split || got.Data.Examples != c.m {
+			t.Errorf("%s: %+v, want the %s split of %d examples", data, got.Data, c.split, c.m)
+		}
+		symbols := map[string]float64{}
+		for _, s := range got.Measures[0].Symbols {
+			symbols[s.Name] = *s.Value.Value
+		}
+		// bound_frobenius by its formula, with the margin that eval gives.
+		want := symbols["alpha"] * symbols["product"] / (*e.Margins[0].Margin * math.Sqrt(float64(c.m)))
+		if v := *got.Measures[0].Value.Value; !(math.Abs(v-want) <= 1e-12*want) {
+			t.Errorf("%s: bound %v, want %v", data, v, want)
+		}
+		if warned := strings.Contains(strings.Join(got.Warnings, " "), "test split"); warned != (c.split == "test") {
+			t.Errorf("%s: warnings %q", data, got.Warnings)
+		}
+		table := output(t, "audit m.onnx --measures bound_frobenius --data "+data)
+		for _, word := range []string{"npz " + c.split, fmt.Sprintf("m = %d", c.m), "gamma"} {
+			if !strings.Contains(table, word) {
+				t.Errorf("%s: %q is not in the report: %s", data, word, table)
+			}
+		}
+	}
+}
+
+// TestNamesOfLayers: what inspect calls a layer names it for every option, and in every
+// report, and the probabilities of a model stand for the logits behind them.
+func TestNamesOfLayers(t *testing.T) {
+	const model, data = "testdata/twohead.onnx", "npy:testdata/twohead_x.npy,testdata/twohead_y.npy"
+	seen, _ := parsed[inspectJSON](t, "inspect", model)
+	var names []string
+	for _, n := range seen.Nodes {
+		names = append(names, n.Name)
+	}
+	if d := cmp.Diff([]string{"x", "node 1", "node 2", "node 3", "node 4", "node 5"}, names); d != "" {
+		t.Fatalf("names (-want +got):\n%s", d)
+	}
+	audited, _ := parsed[auditJSON](t, "audit", model)
+	for i, want := range []string{"node 1", "node 3", "node 4"} {
+		if got := audited.Models[0].Layers[i].Name; got != want {
+			t.Errorf("audit calls a layer %q, inspect %q", got, want)
+		}
+	}
+	dir := t.TempDir()
+	var losses []float64
+	for _, name := range []string{"", "node 3", "node 3 (Gemm)", "3 Gemm", "3", "p", "node 5", "node 5 (Softmax)"} {
+		f := finetuned(t, model, "--data", data, "--test", data, "-o", filepath.Join(dir, "t.onnx"), "--force",
+			"--epochs", "1", "--train-output", name, "--freeze", "node 1,1 Gemm,node 4 (Gemm)")
+		e, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--scores", name)
+		a, _ := parsed[auditJSON](t, "audit", model, "--data", data, "--scores", name)
+		if f.Scores != "node 3" || e.Scores != "node 3" || a.Models[0].Data.Scores != "node 3" {
+			t.Errorf("%q: finetune took %q, eval %q, audit %q", name, f.Scores, e.Scores, a.Models[0].Data.Scores)
+		}
+		losses = append(losses, *f.Epochs[0].TrainLoss)
+		// eval computes in float64, training in float32.
+		if !(math.Abs(*e.Loss-*f.Before.TestLoss) <= 1e-6) {
+			t.Errorf("%q: eval gives %v, finetune %v", name, *e.Loss, *f.Before.TestLoss)
+		}
+	}
+	if len(slices.Compact(losses)) != 1 {
+		t.Errorf("one output by several names trains otherwise: %v", losses)
+	}
+	refused(t, codeUsage, []string{`"node 9"`, "node 3 (Gemm), node 4 (Gemm)"}, "eval", model, "--data", data, "--scores", "node 9")
+	refused(t, codeUsage, []string{`"node 9"`, "node 1, node 3, node 4"}, "finetune", model, "--data", data, "-o", filepath.Join(dir, "u.onnx"), "--freeze", "node 9")
+}
+
+// TestJSONOfTraining: a field has one type in every command, and no speed stands where
+// no step was done.
+func TestJSONOfTraining(t *testing.T) {
+	const model, data = "testdata/twohead.onnx", "npy:testdata/twohead_x.npy,testdata/twohead_y.npy"
+	type line struct {
+		StepsPerSecond *float64 `json:"steps_per_second"`
+	}
+	r, _ := parsed[struct {
+		Loss     *float64 `json:"loss"`
+		LossName string   `json:"loss_name"`
+		Before   line     `json:"before"`
+		Epochs   []line   `json:"epochs"`
+	}](t, "finetune", model, "--data", data, "-o", filepath.Join(t.TempDir(), "t.onnx"), "--epochs", "1")
+	if r.LossName != "softmax" || r.Before.StepsPerSecond != nil || r.Epochs[0].StepsPerSecond == nil {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestProbabilities: outputs that are not the probabilities that the loss means are
+// known. The numbers are those of scipy.special's softmax and expit.
+func TestProbabilities(t *testing.T) {
+	for _, c := range []struct {
+		what   string
+		scores []float64
+		y      []float64
+		want   bool
+	}{
+		{"a softmax", []float64{1, 2, 3}, []float64{0.09003057317038046, 0.24472847105479764, 0.6652409557748218}, true},
+		{"its logarithm", []float64{1, 2, 3}, []float64{-2.4076059644443806, -1.4076059644443806, -0.4076059644443806}, true},
+		{"a tanh", []float64{1, 2, 3}, []float64{0.7615941559557649, 0.9640275800758169, 0.9950547536867305}, false},
+		{"a sigmoid", []float64{2}, []float64{0.8807970779778823}, true},
+		{"both probabilities", []float64{2}, []float64{0.11920292202211755, 0.8807970779778823}, true},
+		{"both turned round", []float64{2}, []float64{0.8807970779778823, 0.11920292202211755}, false},
+	} {
+		if got := probabilities(c.scores, len(c.scores), c.y, len(c.y)); got != c.want {
+			t.Errorf("%s: %v", c.what, got)
+		}
+	}
+}

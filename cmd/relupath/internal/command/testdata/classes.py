@@ -1,0 +1,56 @@
+"""Makes testdata/classes: classifiers by scikit-learn and skl2onnx with labels of
+several kinds, test examples that lack a class, and scikit-learn's own numbers.
+
+    python3 classes.py       # scikit-learn 1.5 or newer, skl2onnx 1.20
+"""
+import json
+import pathlib
+import warnings
+
+import numpy as np
+from skl2onnx import to_onnx
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
+
+warnings.filterwarnings("ignore")
+out = pathlib.Path(__file__).parent / "classes"
+iris, cancer = load_iris(), load_breast_cancer()
+ix = iris.data.astype(np.float32)
+cx = ((cancer.data - cancer.data.mean(0)) / cancer.data.std(0))[:, :6].round(3).astype(np.float32)
+names = np.array(["setosa", "versicolor", "virginica"])
+# name: examples, labels, classes of the test file, options of skl2onnx
+CASES = {
+    "text": (ix, names[iris.target], ["versicolor", "virginica"], None),
+    "text_plain": (ix, names[iris.target], ["virginica"], {"zipmap": False}),
+    "ints": (ix, np.array([3, 5, 8])[iris.target], [5, 8], {"zipmap": False}),
+    "ints_zipmap": (ix, np.array([8, 1, 3])[iris.target], [3, 8], None),
+    "binary": (cx, np.array(["malignant", "benign"])[cancer.target], ["malignant"], {"zipmap": False}),
+    "binary_ints": (cx, np.array([2, 1])[cancer.target], [2], {"zipmap": False}),
+}
+record = {}
+for name, (x, y, classes, options) in CASES.items():
+    model = MLPClassifier((5,), max_iter=300, random_state=1).fit(x, y)
+    onx = to_onnx(model, x[:1], options={id(model): options} if options else None, target_opset=16)
+    (out / f"{name}.onnx").write_bytes(onx.SerializeToString())
+    keep = np.flatnonzero(np.isin(y, classes))[:30:2] if len(classes) == 1 else np.flatnonzero(np.isin(y, classes))[::7]
+    # the classes of the file in another order than that of the model
+    keep = keep[::-1]
+    with open(out / f"{name}.csv", "w") as f:
+        for row, label in zip(x[keep], y[keep]):
+            print(*(repr(float(v)) for v in row), label, sep=",", file=f)
+    p = model.predict_proba(x[keep].astype(np.float64))
+    logp = np.log(np.clip(p, 1e-300, 1))
+    place = {c: k for k, c in enumerate(model.classes_)}
+    at = np.array([place[c] for c in y[keep]])
+    rows = np.arange(len(at))
+    other = logp.copy()
+    other[rows, at] = -np.inf
+    margin = logp[rows, at] - other.max(1)
+    record[name] = {
+        "classes": [str(c) for c in model.classes_],
+        "loss": log_loss(y[keep], p, labels=model.classes_),
+        "error": float(np.mean(model.predict(x[keep]) != y[keep])),
+        "margin5": float(np.percentile(margin, 5)),
+    }
+(out / "expected.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -1,0 +1,171 @@
+package finetune
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/dataset"
+)
+
+// Scores returns the node whose value feeds the loss on labelled examples, and
+// checks that the examples fit the network: training, evaluation and margins all
+// take it from here.
+//
+// With a name it is the output or layer of that name (see dag.Network.Find); where
+// that is a function of one value of the body, as a softmax is of the logits, class
+// labels are compared with this value. Without a name class labels are compared with
+// the value at which the body ends, and targets with the output; of several values
+// the one that has a score for each class (one for two classes), or as many numbers as
+// there are targets.
+//
+// Errors: an *OptionError where the name is unknown, or missing and needed; else an
+// error that says how examples and network differ.
+func Scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
+	if err := fitsInput(net, set); err != nil {
+		return 0, err
+	}
+	node, err := scores(net, set, name)
+	if err != nil {
+		return 0, err
+	}
+	return node, fitsScores(net, set, node)
+}
+
+func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
+	if name != "" {
+		return named(net, set, name)
+	}
+	ends := net.Boundary()
+	if set.Task() == dataset.Regression {
+		ends = nil
+		for _, p := range net.Outputs {
+			if !slices.Contains(ends, p.Node) {
+				ends = append(ends, p.Node)
+			}
+		}
+	}
+	if len(ends) == 1 {
+		return ends[0], nil
+	}
+	var fit []int
+	for _, i := range ends {
+		switch size := net.Nodes[i].Len(); {
+		case set.Task() == dataset.Regression:
+			if size == set.TargetSize() {
+				fit = append(fit, i)
+			}
+		case size == set.Classes(), size == 1 && set.Classes() == 2:
+			fit = append(fit, i)
+		}
+	}
+	if len(fit) == 1 {
+		return fit[0], nil
+	}
+	return 0, optionf("the network ends in %d values, name the one that feeds the loss: %s", len(ends), labels(net, ends))
+}
+
+// named resolves a name: outputs come before layers.
+func named(net *dag.Network, set *dataset.Set, name string) (int, error) {
+	node := -1
+	for _, p := range net.Outputs {
+		if p.Name == name {
+			node = p.Node
+		}
+	}
+	if node < 0 {
+		found := net.Find(name)
+		if found == nil {
+			return 0, optionf("there is no output or layer %q: the network ends in %s", name, labels(net, net.Boundary()))
+		}
+		node = found[len(found)-1] // the last one where an operator became several nodes
+	}
+	if net.Nodes[node].Zone != dag.Head || set.Task() == dataset.Regression {
+		return node, nil
+	}
+	ends := net.Feeds(node)
+	if len(ends) != 1 {
+		return 0, optionf("%q is a function of %d values, name the one that feeds the loss: %s", name, len(ends), labels(net, ends))
+	}
+	return ends[0], nil
+}
+
+func optionf(format string, args ...any) error {
+	return &OptionError{fmt.Errorf("finetune: "+format, args...)}
+}
+
+func labels(net *dag.Network, nodes []int) string {
+	var out []string
+	for _, i := range nodes {
+		out = append(out, net.Nodes[i].Label())
+	}
+	return strings.Join(out, ", ")
+}
+
+// fitsInput checks that the examples have the size of the input and, where the
+// shapes tell it, the layout.
+func fitsInput(net *dag.Network, set *dataset.Set) error {
+	if len(net.Inputs) != 1 {
+		return fmt.Errorf("finetune: the network has %d inputs: labelled examples are for networks with one", len(net.Inputs))
+	}
+	in, got := net.Nodes[net.Inputs[0].Node].Shape, set.Shape()
+	mismatch := fmt.Sprintf("finetune: the examples of %s have shape %v, the network's input %q wants %v", set.Name(), got, net.Inputs[0].Name, in)
+	if dag.Size(in) != set.Size() {
+		return fmt.Errorf("%s", mismatch)
+	}
+	if images := len(in) == 3 && len(got) == 3 && got[0] != 1 && got[2] != 1; images && !slices.Equal(in, got) {
+		return fmt.Errorf("%s: add transpose to the data spec", mismatch)
+	}
+	return nil
+}
+
+// fitsScores checks labels or targets against the value that feeds the loss.
+func fitsScores(net *dag.Network, set *dataset.Set, node int) error {
+	out := &net.Nodes[node]
+	if set.Task() == dataset.Regression {
+		if set.TargetSize() != out.Len() {
+			return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: give data with as many targets",
+				set.Name(), counted(set.TargetSize(), "target"), out.Label(), counted(out.Len(), "number"))
+		}
+		return nil
+	}
+	classes := max(out.Len(), 2) // one score tells two classes apart
+	if names := set.ClassNames(); names != nil && len(names) != classes {
+		return fmt.Errorf("finetune: %s has %s (%s), the network's %s tells %d apart: name them all with classes=A;B;C in the data spec, in the order of the scores",
+			set.Name(), counted(len(names), "class"), shortened(names), out.Label(), classes)
+	}
+	for i, y := range set.Labels() {
+		switch {
+		case y >= 0 && y < classes:
+		case out.Len() == 1:
+			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score, which tells the classes 0 and 1 apart: name the labels of both with classes=A;B in the data spec, or give task=regression",
+				set.Name(), i, y, out.Label())
+		default:
+			return fmt.Errorf("finetune: %s: record %d has label %d, the network's %s has one score for each of the classes 0 to %d: name the labels of all with classes=A;B;C in the data spec, in the order of the scores",
+				set.Name(), i, y, out.Label(), out.Len()-1)
+		}
+	}
+	return nil
+}
+
+// shortened lists up to ten names.
+func shortened(names []string) string {
+	const most = 10
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", ..."
+	}
+	return strings.Join(names, ", ")
+}
+
+// counted writes a number of things: 1 target, 2 targets, 3 classes.
+func counted(n int, what string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(what, "s"):
+		what += "es"
+	default:
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

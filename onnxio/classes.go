@@ -1,0 +1,157 @@
+package onnxio
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// classesKey is the metadata entry that holds Model.Classes of a file without a
+// list of its own, as a JSON array of strings.
+const classesKey = "relupath.classes"
+
+// classList finds the names of the classes in a file: the labels of ZipMap and of
+// the classifiers of ai.onnx.ml, the constant that an ArrayFeatureExtractor looks
+// labels up in, the texts that a LabelEncoder makes of the numbers from 0. A list of
+// names counts more than one of numbers, and that more than the plain numbers from 0.
+// own says that the operators have a list; without one the metadata may. It returns
+// nil where lists of one kind differ, as those of several classifiers do.
+func classList(f *wire.File) (classes []string, own bool) {
+	best := 0
+	for i := range f.Graph.Nodes {
+		n := &f.Graph.Nodes[i]
+		if n.Domain != "ai.onnx.ml" {
+			continue
+		}
+		list, kind := listOf(n, f)
+		switch {
+		case kind < best || kind == 0:
+		case kind > best:
+			classes, best = list, kind
+		case !slices.Equal(list, classes):
+			classes = nil
+		}
+	}
+	if best > 0 {
+		return classes, true
+	}
+	for _, e := range f.Model.Metadata {
+		if e.Key == classesKey && json.Unmarshal([]byte(e.Value), &classes) != nil {
+			classes = nil
+		}
+	}
+	return classes, false
+}
+
+// listOf returns the class list of one node; its kind is 3 for names, 2 for numbers,
+// 1 for the numbers from 0, 0 for none.
+func listOf(n *wire.Node, f *wire.File) (list []string, kind int) {
+	var ints []int64
+	switch n.OpType {
+	case "ArrayFeatureExtractor":
+		list, ints = looksUp(n, f)
+	case "LabelEncoder":
+		keys, values := n.Attribute("keys_int64s"), n.Attribute("values_strings")
+		if keys == nil || values == nil || len(keys.Ints) != len(values.Strings) || !counts(keys.Ints) {
+			return nil, 0
+		}
+		list = texts(values.Strings)
+	default:
+		for _, name := range []string{"classlabels_strings", "classlabels_int64s", "classlabels_ints"} {
+			if a := n.Attribute(name); a != nil && list == nil && ints == nil {
+				list, ints = texts(a.Strings), a.Ints
+			}
+		}
+	}
+	if len(list) > 0 {
+		return list, 3
+	}
+	for _, x := range ints {
+		list = append(list, strconv.FormatInt(x, 10))
+	}
+	switch {
+	case len(list) == 0:
+		return nil, 0
+	case counts(ints):
+		return list, 1
+	}
+	return list, 2
+}
+
+// looksUp returns the constant whose entries a node looks up.
+func looksUp(n *wire.Node, f *wire.File) ([]string, []int64) {
+	if len(n.Inputs) != 2 {
+		return nil, nil
+	}
+	t := constantOf(n.Inputs[0], f)
+	if t == nil {
+		return nil, nil
+	}
+	if t.DType == wire.String {
+		s, err := t.Strings()
+		if err != nil {
+			return nil, nil
+		}
+		return s, nil
+	}
+	con, err := (&storedTensor{wire: t, initializer: -1, name: t.Name}).constant()
+	if err != nil || con.kind != integer {
+		return nil, nil
+	}
+	ints, err := con.int64s()
+	if err != nil {
+		return nil, nil
+	}
+	return nil, ints
+}
+
+// constantOf returns the initializer, or the Constant's tensor, of a name; nil for none.
+func constantOf(name string, f *wire.File) *wire.Tensor {
+	for i := range f.Graph.Initializers {
+		if f.Graph.Initializers[i].Name == name {
+			return &f.Graph.Initializers[i]
+		}
+	}
+	for i := range f.Graph.Nodes {
+		n := &f.Graph.Nodes[i]
+		if n.OpType == "Constant" && slices.Contains(n.Outputs, name) {
+			if a := n.Attribute("value"); a != nil {
+				return a.T
+			}
+		}
+	}
+	return nil
+}
+
+func texts(list [][]byte) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, string(s))
+	}
+	return out
+}
+
+// counts says that a list is 0, 1, 2...
+func counts(list []int64) bool {
+	for i, x := range list {
+		if x != int64(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// classes writes Model.Classes where they are not those that were read.
+func (m *Model) classes(p *wire.Patch) error {
+	list, own := classList(m.file)
+	if own || slices.Equal(list, m.Classes) {
+		return nil
+	}
+	text, err := json.Marshal(m.Classes)
+	if err != nil {
+		return err
+	}
+	return p.SetMetadata(classesKey, string(text))
+}
