@@ -145,6 +145,11 @@ func pbFunction(name string, in, out, attributes []string, nodes ...[]field) []b
 	return fields(pbMessage(25, f...))
 }
 
+// withML imports the operators of ai.onnx.ml.
+func withML(model []byte) []byte {
+	return append(model, fields(pbMessage(8, pbString(1, "ai.onnx.ml"), pbInt(2, 3)))...)
+}
+
 // withFunctions adds functions to a model.
 func withFunctions(model []byte, functions ...[]byte) []byte {
 	model = append(model, fields(pbMessage(8, pbString(1, "local"), pbInt(2, 1)))...)

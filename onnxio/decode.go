@@ -37,6 +37,9 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 			Remedy: "export it again with IR version 3 or newer, which names an operator set",
 		}}}
 	}
+	if err := checkForms(&f.Model, &f.Graph); err != nil {
+		return nil, &InvalidError{Path: path, Err: err}
+	}
 	l := lowerGraph(f, order, opt)
 	if len(l.obstacles) == 0 && len(l.outputs) == 0 {
 		l.obstacle(Obstacle{

@@ -95,11 +95,8 @@ func (l *lowering) run(order []int) {
 	l.unitAxes = map[int][]int{}
 	l.because = map[int]string{}
 	l.reads = map[string]int{}
-	l.opsets = map[string]int64{}
+	l.opsets = versions(l.file.Model.OpsetImports)
 	l.functions = localFunctions(&l.file.Model)
-	for _, s := range l.file.Model.OpsetImports {
-		l.opsets[domain(s.Domain)] = s.Version
-	}
 	for _, k := range order {
 		for i, name := range l.graph.Nodes[k].Inputs {
 			if !readsForm(&l.graph.Nodes[k], i) {
@@ -258,16 +255,16 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 
 func (o *op) dispatch() error {
 	d := domain(o.node.Domain)
-	v, known := o.opsets[d]
-	if !known && d == "" {
+	v, ok := o.opsets[d]
+	if !ok && d == "" {
 		v = 1
 	}
 	o.opset = v
 	if f := o.functions[function{d, o.node.OpType, o.node.Overload}]; f != nil {
 		return o.expandCall(f)
 	}
-	f := operators[d][o.node.OpType]
-	if f == nil {
+	known := operators[d][o.node.OpType]
+	if known == nil {
 		return refuse("export the model without it, or replace it by operators that are supported",
 			"the operator is not supported (opset %d)", v)
 	}
@@ -290,7 +287,7 @@ func (o *op) dispatch() error {
 			return err
 		}
 	}
-	return f(o)
+	return known.lower(o)
 }
 
 // emit adds a dag node that computes op from activations and returns its value

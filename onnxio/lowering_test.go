@@ -211,7 +211,7 @@ func TestLowering(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			opset := int64(13)
+			opset := int64(15)
 			if c.name == "sum of all axes" {
 				opset = 11 // axes as an attribute
 			}

@@ -99,20 +99,19 @@ func malformedModels() []malformed {
 		return pbMessage(5, f...)
 	}
 	// picked takes many entries, all of them the first, of a long axis.
-	picked := func(op string, domain string, shape ...int64) []byte {
-		return pbModel(8, 17, pbInput("x", shape...), pbOutput("y", -1, 3), list("n", 1<<16),
+	picked := func(node field, shape ...int64) []byte {
+		return withML(pbModel(8, 17, pbInput("x", shape...), pbOutput("y", -1, 3), list("n", 1<<16),
 			pbNode("ConstantOfShape", "zeros", names("n"), names("i"),
-				attrOfTensor("value", append(tensorHeader("", 7, []int64{1}), pbInt(7, 0))...)),
-			pbNode(op, "pick", names("x", "i"), names("y"), attrOfInt("axis", 1), pbString(7, domain)))
+				attrOfTensor("value", append(tensorHeader("", 7, []int64{1}), pbInt(7, 0))...)), node))
 	}
 	return []malformed{
 		{
 			name: "Gather of too much", want: "[batch 65536 60000] has too many elements",
-			model: picked("Gather", "", -1, 1, 60000),
+			model: picked(pbNode("Gather", "pick", names("x", "i"), names("y"), attrOfInt("axis", 1)), -1, 1, 60000),
 		},
 		{
 			name: "ArrayFeatureExtractor of too much", want: "[batch 60000 65536] has too many elements",
-			model: picked("ArrayFeatureExtractor", "ai.onnx.ml", -1, 60000, 1),
+			model: picked(pbNode("ArrayFeatureExtractor", "pick", names("x", "i"), names("y"), pbString(7, "ai.onnx.ml")), -1, 60000, 1),
 		},
 		{
 			name: "a sum that broadcasts too far", want: "make too many elements",
@@ -140,9 +139,31 @@ func malformedModels() []malformed {
 		},
 		{
 			name: "Scaler of a scalar", want: "2 values of offset for a value of shape []",
-			model: pbModel(8, 17, pbInput("x"), pbOutput("y", 3), pbNode("Scaler", "s", names("x"), names("y"), pbString(7, "ai.onnx.ml"),
-				pbMessage(5, pbString(1, "offset"), pbFloat(7, 1), pbFloat(7, 1), pbInt(20, 6)))),
+			model: withML(pbModel(8, 17, pbInput("x"), pbOutput("y", 3), pbNode("Scaler", "s", names("x"), names("y"), pbString(7, "ai.onnx.ml"),
+				pbMessage(5, pbString(1, "offset"), pbFloat(7, 1), pbFloat(7, 1), pbInt(20, 6))))),
 		},
+		{
+			name: "a ReLU of two values", want: `node "r" (Relu): it has 2 inputs, the operator has 1`,
+			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x", "x"), names("y"))),
+		},
+		{
+			name: "a product of one value", want: `node "unused" (MatMul): it has 1 inputs, the operator has 2`,
+			model: small(w, pbNode("MatMul", "unused", names("x"), names("z"))),
+		},
+		{
+			name: "a pool without a kernel", want: `node "p" (MaxPool): attribute "kernel_shape" is missing`,
+			model: pbModel(8, 17, pbInput("x", -1, 1, 3), pbOutput("y", -1, 1, 3), pbNode("MaxPool", "p", names("x"), names("y"))),
+		},
+		{
+			name: "a slope that is an integer", want: `node "r" (LeakyRelu): attribute "alpha" has the type int: want float`,
+			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("LeakyRelu", "r", names("x"), names("y"), attrOfInt("alpha", 1))),
+		},
+		{
+			name: "an operator before its time", want: `node "r" (HardSwish): opset 13 has no such operator: it came with opset 14`,
+			model: pbModel(8, 13, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("HardSwish", "r", names("x"), names("y"))),
+		},
+		{name: "opset 0", want: `it imports version 0 of the operators`, model: pbModel(8, 0, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y")))},
+		{name: "opset -1", want: `it imports version -1 of the operators`, model: pbModel(8, -1, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y")))},
 		{name: "empty", model: []byte{}, want: "the file is empty"},
 		{name: "LFS pointer", model: []byte("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n"), want: "git lfs pull"},
 		{name: "gzip", model: gzipped(sound), want: "this is gzip-compressed: decompress it first"},

@@ -1,23 +1,25 @@
 package onnxio
 
-import (
-	"maps"
-	"math"
-)
+import "math"
 
 // operators holds what can be lowered: by domain, then by operator. Operators
-// that are known and refused stand here too, with the reason.
-var operators = map[string]map[string]lowerer{
-	"":              union(homogeneousOperators, headOperators, refusedOperators),
-	"ai.onnx.ml":    mlOperators,
-	"com.microsoft": microsoftOperators,
-}
+// that are known and refused stand here too, with the reason. Each has the forms
+// that its operator sets allow.
+var operators = table()
 
-func union(parts ...map[string]lowerer) map[string]lowerer {
-	all := map[string]lowerer{}
-	for _, m := range parts {
-		maps.Copy(all, m)
+func table() map[string]map[string]*operator {
+	all := map[string]map[string]*operator{"": {}, "ai.onnx.ml": {}, "com.microsoft": {}}
+	add := func(domain string, parts ...map[string]lowerer) {
+		for _, m := range parts {
+			for name, f := range m {
+				all[domain][name] = &operator{lower: f}
+			}
+		}
 	}
+	add("", homogeneousOperators, headOperators, refusedOperators)
+	add("ai.onnx.ml", mlOperators)
+	add("com.microsoft", microsoftOperators)
+	parseSchemas(all)
 	return all
 }
 

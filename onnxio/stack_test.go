@@ -129,12 +129,12 @@ func product(da []int64, a []float32, db []int64, b []float32) []float64 {
 // TestZipMap checks that a map from labels to numbers is evaluated as its
 // numbers: with labels that are strings it is all that such a model gives.
 func TestZipMap(t *testing.T) {
-	m, err := onnxio.Decode(pbModel(8, 17, pbInput("x", -1, 2), pbOutput("label", -1), pbOutput("probabilities", -1, 2),
+	m, err := onnxio.Decode(withML(pbModel(8, 17, pbInput("x", -1, 2), pbOutput("label", -1), pbOutput("probabilities", -1, 2),
 		pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4),
 		pbNode("MatMul", "fc", names("x", "w"), names("h")), pbNode("Softmax", "softmax", names("h"), names("p")),
 		pbNode("ZipMap", "zip", names("p"), names("probabilities"), pbString(7, "ai.onnx.ml"),
 			pbMessage(5, pbString(1, "classlabels_strings"), pbString(9, "no"), pbString(9, "yes"), pbInt(20, 8))),
-		pbNode("LabelEncoder", "encoder", names("p"), names("label"), pbString(7, "ai.onnx.ml"))), onnxio.Options{})
+		pbNode("LabelEncoder", "encoder", names("p"), names("label"), pbString(7, "ai.onnx.ml")))), onnxio.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,6 +172,10 @@ func (s *scanner) attribute(a *Attribute) {
 	present := AttrUndefined
 	for s.next() {
 		if t, ok := attributeFields[s.num]; ok {
+			if present != AttrUndefined && present != t {
+				s.fail("attribute %q holds values of two types", a.Name)
+				return
+			}
 			present = t
 		}
 		switch s.num {
@@ -216,8 +220,11 @@ func (s *scanner) attribute(a *Attribute) {
 			s.message("sparse_tensor", -1, func(t *scanner) { t.innerSparse() })
 		}
 	}
-	if a.Type == AttrUndefined {
-		a.Type = present
+	switch {
+	case a.Type == AttrUndefined:
+		a.Type, a.Undeclared = present, true
+	case present != AttrUndefined && present != a.Type:
+		s.fail("attribute %q is declared as %v and holds %v", a.Name, a.Type, present)
 	}
 	a.Captures = sub.list()
 }

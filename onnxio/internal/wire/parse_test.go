@@ -74,7 +74,7 @@ func TestParse(t *testing.T) {
 				{Name: "fs", Type: AttrFloats, Floats: []float32{1, 2, 3}},
 				{Name: "is", Type: AttrInts, Ints: []int64{1, -1, 5}},
 				{Name: "ss", Type: AttrStrings, Strings: [][]byte{[]byte("a"), {}}},
-				{Name: "undeclared", Type: AttrInt, I: 4},
+				{Name: "undeclared", Type: AttrInt, Undeclared: true, I: 4},
 			},
 		}},
 		Initializers: []Tensor{{Name: "w", Dims: []int64{2}, DType: Float32, Encoding: Raw}},

@@ -198,19 +198,33 @@ const (
 	AttrTypeProtos
 )
 
+var attributeTypes = [...]string{
+	"undefined", "float", "int", "string", "tensor", "graph", "floats", "ints", "strings", "tensors", "graphs",
+	"sparse_tensor", "sparse_tensors", "type_proto", "type_protos",
+}
+
+// String returns the type's name in small letters.
+func (t AttributeType) String() string {
+	if t >= 0 && int(t) < len(attributeTypes) {
+		return attributeTypes[t]
+	}
+	return fmt.Sprintf("type %d", int32(t))
+}
+
 // Attribute is one attribute of a node.
 type Attribute struct {
 	Name string
 	// Type is the declared type; in a file that declares none it is the type of
-	// the field that holds a value.
-	Type    AttributeType
-	F       float32
-	I       int64
-	S       []byte
-	T       *Tensor
-	Floats  []float32
-	Ints    []int64
-	Strings [][]byte
+	// the field that holds a value, and Undeclared is set.
+	Type       AttributeType
+	Undeclared bool
+	F          float32
+	I          int64
+	S          []byte
+	T          *Tensor
+	Floats     []float32
+	Ints       []int64
+	Strings    [][]byte
 	// RefAttrName names the parameter that the value comes from, inside a
 	// function.
 	RefAttrName string

@@ -1,0 +1,200 @@
+package onnxio
+
+import (
+	_ "embed"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// schemas has the forms of the operators: see testmodels/scripts/schemas.py,
+// which writes it.
+//
+//go:embed schemas.txt
+var schemas string
+
+// operator is an operator that is known.
+type operator struct {
+	lower lowerer
+	// forms are what its nodes look like, by rising version.
+	forms []form
+}
+
+// form is what nodes of an operator look like from version since of its domain on.
+type form struct {
+	since           int64
+	deprecated      bool
+	inputs, outputs arity
+	attributes      map[string]formAttribute
+	// open says that other attributes are allowed.
+	open bool
+}
+
+type formAttribute struct {
+	typ      string
+	required bool
+}
+
+// arity is how many inputs or outputs an operator has.
+type arity struct {
+	least int
+	// letters has one for each: 1 must be there, ? may be left out, x too but is
+	// not the last, * is any number.
+	letters string
+}
+
+// parseSchemas adds the forms to the table of operators.
+func parseSchemas(table map[string]map[string]*operator) {
+	for line := range strings.Lines(schemas) {
+		w := strings.Fields(line)
+		since, _ := strconv.ParseInt(w[2], 10, 64)
+		f := form{since: since, deprecated: w[3] == "deprecated", attributes: map[string]formAttribute{}}
+		if !f.deprecated {
+			f.inputs, f.outputs = arity{int(w[3][0] - '0'), w[3][1:]}, arity{int(w[4][0] - '0'), w[4][1:]}
+			for _, a := range w[5:] {
+				if a == "*" {
+					f.open = true
+					continue
+				}
+				name, typ, _ := strings.Cut(a, "=")
+				typ, required := strings.CutSuffix(typ, "!")
+				f.attributes[name] = formAttribute{typ, required}
+			}
+		}
+		if o := table[domain(w[0])][w[1]]; o != nil {
+			o.forms = append(o.forms, f)
+		}
+	}
+}
+
+// checkForms refuses nodes of known operators that their operator set does not
+// allow, those that no output needs and those of local functions included.
+func checkForms(m *wire.Model, g *wire.Graph) error {
+	functions := localFunctions(m)
+	all := versions(m.OpsetImports)
+	for d, v := range all {
+		if operators[d] != nil && v < 1 {
+			return fmt.Errorf("it imports version %d of the operators of domain %q: versions begin with 1", v, d)
+		}
+	}
+	if len(m.OpsetImports) == 0 && m.IRVersion < 3 {
+		all[""] = 1
+	}
+	for k := range g.Nodes {
+		if err := checkForm(m, functions, &g.Nodes[k], k, all); err != nil {
+			return err
+		}
+	}
+	for i := range m.Functions {
+		f := &m.Functions[i]
+		own := versions(f.OpsetImports)
+		for k := range f.Nodes {
+			if err := checkForm(m, functions, &f.Nodes[k], k, own); err != nil {
+				return fmt.Errorf("local function %q: %w", f.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// versions returns the version of each domain.
+func versions(imports []wire.Opset) map[string]int64 {
+	out := map[string]int64{}
+	for _, s := range imports {
+		out[domain(s.Domain)] = s.Version
+	}
+	return out
+}
+
+func checkForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node, k int, versions map[string]int64) error {
+	d := domain(n.Domain)
+	o := operators[d][n.OpType]
+	if o == nil || functions[function{d, n.OpType, n.Overload}] != nil {
+		return nil
+	}
+	err := func() error {
+		v, ok := versions[d]
+		if !ok {
+			return fmt.Errorf("no version of the operators of domain %q is imported", d)
+		}
+		f := o.form(v)
+		switch {
+		case f == nil:
+			return fmt.Errorf("opset %d has no such operator: it came with opset %d", v, o.forms[0].since)
+		case f.deprecated:
+			return fmt.Errorf("the operator ended with opset %d, this is opset %d", f.since-1, v)
+		}
+		if err := f.inputs.check("input", n.Inputs); err != nil {
+			return err
+		}
+		if err := f.outputs.check("output", n.Outputs); err != nil {
+			return err
+		}
+		return f.checkAttributes(n, m.IRVersion > 1)
+	}()
+	if err != nil {
+		return fmt.Errorf("node %q (%s): %w", nodeLabel(n, k), opLabel(n), err)
+	}
+	return nil
+}
+
+// form returns the operator's form in a version of its domain, nil for none.
+func (o *operator) form(version int64) *form {
+	for i := len(o.forms) - 1; i >= 0; i-- {
+		if o.forms[i].since <= version {
+			return &o.forms[i]
+		}
+	}
+	return nil
+}
+
+func (a arity) check(what string, names []string) error {
+	most, endless := len(a.letters), strings.HasSuffix(a.letters, "*")
+	if n := len(names); n < a.least || n > most && !endless {
+		takes := fmt.Sprintf("%d to %d", a.least, most)
+		switch {
+		case endless:
+			takes = fmt.Sprintf("%d or more", a.least)
+		case a.least == most:
+			takes = strconv.Itoa(most)
+		}
+		return fmt.Errorf("it has %d %ss, the operator has %s", n, what, takes)
+	}
+	if n := len(names); n > 0 && n <= most && a.letters[n-1] == 'x' {
+		return fmt.Errorf("it has %d %ss, and the operator more or fewer", n, what)
+	}
+	for i, name := range names[:min(len(names), most)] {
+		if name == "" && a.letters[i] == '1' {
+			return fmt.Errorf("%s %d is missing", what, i)
+		}
+	}
+	return nil
+}
+
+// checkAttributes wants declared types since IR version 2.
+func (f *form) checkAttributes(n *wire.Node, declared bool) error {
+	given := map[string]bool{}
+	for i := range n.Attributes {
+		a := &n.Attributes[i]
+		want, ok := f.attributes[a.Name]
+		switch {
+		case given[a.Name]:
+			return fmt.Errorf("attribute %q is given twice", a.Name)
+		case !ok && !f.open && !strings.HasPrefix(a.Name, "__"):
+			return fmt.Errorf("the operator has no attribute %q", a.Name)
+		case ok && declared && a.Undeclared:
+			return fmt.Errorf("attribute %q has no type: want %s", a.Name, want.typ)
+		case ok && a.Type.String() != want.typ:
+			return fmt.Errorf("attribute %q has the type %v: want %s", a.Name, a.Type, want.typ)
+		}
+		given[a.Name] = true
+	}
+	for name, want := range f.attributes {
+		if want.required && !given[name] {
+			return fmt.Errorf("attribute %q is missing", name)
+		}
+	}
+	return nil
+}
