@@ -61,7 +61,7 @@ type Labelled struct {
 	// Inputs has one row-major (Batch x elements) slice for each network input.
 	Inputs [][]float64
 	// Read gives the rows [lo, hi) of each input instead, so that they need not be in
-	// memory all at once; they are used until the next call. Default: those of Inputs.
+	// memory all at once. Default: those of Inputs.
 	Read func(lo, hi int) [][]float64
 	// Scores is the node whose values are the scores of the classes. Default (0): the
 	// only one at which the homogeneous part ends.

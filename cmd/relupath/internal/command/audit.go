@@ -271,7 +271,8 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 			return err
 		}
 		out = newAudited(path, m, r)
-		out.addData(at)
+		data, warnings := dataOf(at)
+		out.Data, out.Warnings = data, append(out.Warnings, warnings...)
 		if w.drawn() {
 			out.units = incomingNorms(m.Net, 2, opt.Bias, opt.Threads)
 			out.diagram = diagramOf(m.Net)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,18 +103,18 @@ func (d *auditedData) String() string {
 	return s
 }
 
-// addData says what the margins and bounds are of. A bound holds for the sample that
-// the network was trained on.
-func (m *auditedModel) addData(at *scoring) {
+// dataOf says what margins and bounds are of. A bound holds for the sample that the
+// network was trained on. It returns nil without data.
+func dataOf(at *scoring) (d *auditedData, warnings []string) {
 	if at == nil {
-		return
+		return nil, nil
 	}
 	set := at.set
-	m.Data = &auditedData{set.Name(), string(set.Split()), set.Len(), at.name, set.ClassNames()}
-	m.Warnings = append(m.Warnings, at.warnings...)
+	warnings = slices.Clone(at.warnings)
 	if set.Split() == dataset.Test {
-		m.Warnings = append(m.Warnings, "margins and bounds are of the test split: a bound holds for the sample that the network was trained on (split=train)")
+		warnings = append(warnings, "margins and bounds are of the test split: a bound holds for the sample that the network was trained on (split=train)")
 	}
+	return &auditedData{set.Name(), string(set.Split()), set.Len(), at.name, set.ClassNames()}, warnings
 }
 
 // gamma is the margin that the measures of a model are over; nil where none is.

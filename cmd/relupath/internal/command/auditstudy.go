@@ -23,9 +23,11 @@ type studiedModel struct {
 	origin
 	// Networks is the number of equivalent networks drawn, Groups that of the
 	// factors of each.
-	Networks int       `json:"networks"`
-	Groups   int       `json:"groups"`
-	Measures []studied `json:"measures"`
+	Networks int          `json:"networks"`
+	Groups   int          `json:"groups"`
+	Data     *auditedData `json:"data,omitempty"`
+	Measures []studied    `json:"measures"`
+	Warnings []string     `json:"warnings,omitempty"`
 }
 
 // studied is one measure over the equivalent networks.
@@ -50,7 +52,8 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 	}
 	defer m.Close()
 	err = w.guard(m, func() error {
-		if _, err := w.scoring(ctx, m, &opt); err != nil {
+		at, err := w.scoring(ctx, m, &opt)
+		if err != nil {
 			return err
 		}
 		bar := w.progress(w.options.rescalings, "drawing")
@@ -63,6 +66,7 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 			return err
 		}
 		out = studiedModel{origin: newOrigin(path, m), Networks: r.N, Groups: r.Groups}
+		out.Data, out.Warnings = dataOf(at)
 		for _, row := range r.Rows {
 			out.Measures = append(out.Measures, studied{
 				newMeasured([]analysis.Measure{row.Measure})[0],
@@ -124,6 +128,12 @@ func studyDocument(r *studyJSON) *render.Document {
 		}
 		t.Bars(len(t.Columns) - 2)
 		d.Tables = append(d.Tables, t)
+		if m.Data != nil {
+			d.Notes = append(d.Notes, m.Path+": margins and bounds are of "+m.Data.String())
+		}
+		for _, w := range m.Warnings {
+			d.Notes = append(d.Notes, m.Path+": "+w)
+		}
 		stem := ""
 		if len(r.Models) > 1 {
 			stem = unsafeName().ReplaceAllString(name, "_") + "_"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/onnxio"
 	"github.com/relupath/relupath/testmodels"
 )
@@ -91,6 +92,40 @@ func TestClassesOfTheModel(t *testing.T) {
 		if f.Scores != e.Scores || !slices.Equal(f.Classes, want.Classes) {
 			t.Errorf("%s: finetune took scores of %s and classes %v", name, f.Scores, f.Classes)
 		}
+	}
+}
+
+// TestClassesEverywhere: experiments and studies that begin with a model number labels
+// as its list does, on a file that lacks a class.
+func TestClassesEverywhere(t *testing.T) {
+	const model, data = "testdata/classes/text.onnx", "csv:testdata/classes/text.csv"
+	dir := t.TempDir()
+	var got struct {
+		Before finetune.Epoch `json:"initial"`
+	}
+	var out, errs bytes.Buffer
+	if code := Run([]string{"experiment", "balance", model, "--data", data, "--test", data, "-o", filepath.Join(dir, "e"), "--epochs", "1", "--seeds", "1", "--rates", "0.001"}, nil, &out, &errs); code != 0 {
+		t.Fatal(&errs)
+	}
+	records, err := filepath.Glob(filepath.Join(dir, "e", "trainings", "*.json"))
+	if err != nil || len(records) == 0 {
+		t.Fatal(records, err)
+	}
+	for _, path := range records {
+		raw, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(raw, &got)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !(math.Abs(*got.Before.TestLoss-0.8474975750619685) <= 1e-6) { // scikit-learn's log_loss: expected.json
+			t.Errorf("%s begins with the test loss %v", path, *got.Before.TestLoss)
+		}
+	}
+	s, _ := parsed[studyJSON](t, "audit", model, "--rescalings", "2", "--data", data, "--measures", "margin")
+	if m := s.Models[0]; m.Data.Scores != "MatMul1" || !(math.Abs(*m.Measures[0].Value.Value+0.26409459333850627) <= 1e-6) {
+		t.Errorf("the study has the margin %v of %+v", *m.Measures[0].Value.Value, m.Data)
 	}
 }
 

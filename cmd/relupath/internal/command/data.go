@@ -61,6 +61,27 @@ func numbered(m *onnxio.Model, set *dataset.Set) (_ *dataset.Set, warning string
 	return set, "", err
 }
 
+// readSets reads the examples to train on and, where a spec is given, those to test
+// on, with labels as the model numbers them; the model may be nil.
+func (a *app) readSets(ctx context.Context, m *onnxio.Model, data, test string, task dataset.Task) (train, held *dataset.Set, err error) {
+	if train, err = readSet(ctx, "data", data, dataset.Options{DefaultSplit: dataset.Train, Task: task}); err != nil {
+		return nil, nil, err
+	}
+	if m != nil {
+		warning := ""
+		if train, warning, err = numbered(m, train); err != nil {
+			return nil, nil, err
+		}
+		if warning != "" {
+			a.warn("%s", warning)
+		}
+	}
+	if test != "" {
+		held, err = readSet(ctx, "test", test, dataset.Options{DefaultSplit: dataset.Test, Like: train})
+	}
+	return train, held, err
+}
+
 func isNumber(names ...string) bool {
 	return !slices.ContainsFunc(names, func(n string) bool {
 		_, err := strconv.ParseFloat(n, 64)
@@ -156,7 +177,14 @@ func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
 	}
 	for k, name := range names {
 		if !probabilities(ys[0], s.width, ys[k+1], len(ys[k+1])/len(order)) {
-			s.warnings = append(s.warnings, fmt.Sprintf("output %q is not the softmax of the scores, %s: loss and margins are those of the scores", name, s.name))
+			text := "output %q is not the softmax of the scores, %s: loss and margins are those of the scores"
+			if s.width == 1 && probabilities(negative(ys[0]), 1, ys[k+1], len(ys[k+1])/len(order)) {
+				if s.set.ClassesGiven() {
+					continue // which score is which class was said
+				}
+				text = "output %q gives class 0 the sigmoid of the score %s, which the loss takes for that of class 1: name the classes in the other order with classes=B;A in the data spec"
+			}
+			s.warnings = append(s.warnings, fmt.Sprintf(text, name, s.name))
 		}
 	}
 	s.logits = len(s.warnings) < len(names)
@@ -164,6 +192,14 @@ func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
 		s.warnings = nil // one output has the probabilities
 	}
 	return nil
+}
+
+func negative(f []float64) []float64 {
+	out := make([]float64, len(f))
+	for i, x := range f {
+		out[i] = -x
+	}
+	return out
 }
 
 // probabilities says whether rows of y are the softmax of rows of scores f, or its
@@ -225,14 +261,12 @@ func (s *scoring) labelled() (*analysis.Labelled, error) {
 	if set.Task() != dataset.Classification {
 		return nil, invalidf("--data: %s has targets, margins want classes: give labelled examples, or leave --data out", set.Name())
 	}
-	var x []float64
-	var order []int
 	return &analysis.Labelled{Batch: set.Len(), Labels: set.Labels(), Scores: s.node, Read: func(lo, hi int) [][]float64 {
-		order = order[:0]
-		for i := lo; i < hi; i++ {
-			order = append(order, i)
+		order := make([]int, hi-lo)
+		for i := range order {
+			order[i] = lo + i
 		}
-		x = slices.Grow(x[:0], (hi-lo)*set.Size())[:(hi-lo)*set.Size()]
+		x := make([]float64, len(order)*set.Size())
 		set.Batch64(x, order)
 		return [][]float64{x}
 	}}, nil

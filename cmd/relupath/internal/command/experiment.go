@@ -22,6 +22,7 @@ import (
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/experiment"
+	"github.com/relupath/relupath/onnxio"
 )
 
 func (a *app) experiment() *cobra.Command {
@@ -66,6 +67,8 @@ type experimentFlags struct {
 	name       string
 	data, test string
 	output     string
+	// model is the model that the experiment trains, nil for fresh networks.
+	model *onnxio.Model
 }
 
 func (e *experimentFlags) add(cmd *cobra.Command) {
@@ -211,6 +214,7 @@ func (a *app) experimentBalance() *cobra.Command {
 				return err
 			}
 			defer m.Close()
+			e.model = m
 			o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
 			return m.Guard(func() error { return runExperiment(cmd.Context(), a, &e, &o, experiment.Balance) })
 		},
@@ -292,13 +296,8 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	}
 	lab := &experiment.Lab{Dir: filepath.Join(e.output, "trainings"), Threads: a.threads}
 	var err error
-	if lab.Train, err = readSet(ctx, "data", e.data, dataset.Options{DefaultSplit: dataset.Train, Task: dataset.Classification}); err != nil {
+	if lab.Train, lab.Test, err = a.readSets(ctx, e.model, e.data, e.test, dataset.Classification); err != nil {
 		return err
-	}
-	if e.test != "" {
-		if lab.Test, err = readSet(ctx, "test", e.test, dataset.Options{DefaultSplit: dataset.Test, Like: lab.Train}); err != nil {
-			return err
-		}
 	}
 	if err := e.folder(a); err != nil {
 		return err

@@ -255,20 +255,8 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 // load reads the data and completes the options.
 func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model) error {
 	var err error
-	if o.train, err = readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
+	if o.train, o.opt.Test, err = a.readSets(ctx, m, o.data, o.test, ""); err != nil {
 		return err
-	}
-	warning := ""
-	if o.train, warning, err = numbered(m, o.train); err != nil {
-		return err
-	}
-	if warning != "" {
-		a.warn("%s", warning)
-	}
-	if o.test != "" {
-		if o.opt.Test, err = readSet(ctx, "test", o.test, dataset.Options{DefaultSplit: dataset.Test, Like: o.train}); err != nil {
-			return err
-		}
 	}
 	if names := o.train.ClassNames(); names != nil {
 		m.Classes = names // so that later evaluations of the result number the labels alike
