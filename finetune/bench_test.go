@@ -34,7 +34,7 @@ func BenchmarkStep(b *testing.B) {
 					pl := pool.New(threads)
 					defer pl.Close()
 					lib := blas.Find()
-					lib.SetThreads(threads)
+					blas.SetThreads(threads)
 					var e engine.Engine[float32] = native.New(p, native.Options{Batch: batch, BLAS: lib, Pool: pl})
 					if name == "gorgonia" {
 						if e, err = gorgonia.New(p, gorgonia.Options{Batch: batch, BLAS: lib}); err != nil {
@@ -63,7 +63,7 @@ func BenchmarkStep(b *testing.B) {
 // BenchmarkGemm times the matrix products of such a step alone.
 func BenchmarkGemm(b *testing.B) {
 	lib := blas.Find()
-	lib.SetThreads(2)
+	blas.SetThreads(2)
 	for _, width := range []int{256, 4000} {
 		b.Run(fmt.Sprintf("width=%d", width), func(b *testing.B) {
 			w := []int{784, width, width, 10}

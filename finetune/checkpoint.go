@@ -143,7 +143,6 @@ func (t *Trainer) settings() []setting {
 	add("classes", t.train.ClassNames())
 	add("batch", o.Batch)
 	add("seed", o.Seed)
-	add("threads", o.Threads)
 	add("engine", t.run.engineName())
 	return out
 }

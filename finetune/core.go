@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/finetune/dataset"
@@ -73,7 +74,7 @@ func newCore[T program.Float](net *dag.Network, opt Options, what program.Option
 		return nil, fmt.Errorf("finetune: %w", err)
 	}
 	c := &core[T]{opt: opt, what: what, prog: prog, pool: pool.New(opt.Threads)}
-	opt.BLAS.SetThreads(opt.Threads)
+	blas.SetThreads(opt.Threads)
 	c.geo = geometry.New(prog, geometry.Options{P: opt.P, ExcludeBias: opt.Bias == paths.Exclude, BLAS: opt.BLAS, Pool: c.pool})
 	if opt.PathPenalty != 0 && c.geo.Folded() {
 		c.pool.Close()

@@ -9,7 +9,6 @@ package blas
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 
 	gonumblas "gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
@@ -19,20 +18,14 @@ import (
 // or "none" for the engine in Go. It has no effect on builds with noblas.
 const Env = "RELUPATH_BLAS"
 
-// Engine is one implementation of the products. It is safe for concurrent use.
+// Engine is one implementation of the products. It is safe for concurrent use. Its
+// results are the same bits for any number of threads.
 type Engine struct {
 	name  string
-	dgemm func(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
-	sgemm func(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
-	// setThreads and threads are nil where the engine has no threads of its own.
-	setThreads func(n int)
-	threads    func() int
-
-	// alone counts the callers of Alone, before is the number of threads that the
-	// last of them gives back.
-	mu     sync.Mutex
-	alone  int
-	before int
+	dgemm gemm[float64]
+	sgemm gemm[float32]
+	// split says that a product is to be split over goroutines here.
+	split bool
 	// svd gives singular values of a column-major matrix; nil where the library
 	// has no LAPACK.
 	svd func(m, n int, a []float64) ([]float64, error)
@@ -41,6 +34,9 @@ type Engine struct {
 	eigen func(n int, a []float64) ([]float64, error)
 }
 
+// gemm is a matrix product in the precision T.
+type gemm[T float32 | float64] func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
+
 // Name says what the engine is, with its version.
 func (e *Engine) Name() string { return e.name }
 
@@ -48,21 +44,15 @@ func (e *Engine) Name() string { return e.name }
 // op(B) k x n, with leading dimensions (row strides) lda, ldb, ldc. With beta
 // 0, C is not read. It panics when a slice is too short.
 func (e *Engine) Dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
-	if m == 0 || n == 0 {
-		return
-	}
-	check(transA, m, k, len(a), lda)
-	check(transB, k, n, len(b), ldb)
-	check(false, m, n, len(c), ldc)
-	if k == 0 {
-		scale(m, n, beta, c, ldc)
-		return
-	}
-	e.dgemm(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	product(e.dgemm, e.split, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
 // Sgemm is Dgemm in float32.
 func (e *Engine) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	product(e.sgemm, e.split, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+func product[T float32 | float64](f gemm[T], split, transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -73,48 +63,26 @@ func (e *Engine) Sgemm(transA, transB bool, m, n, k int, alpha float32, a []floa
 		scale(m, n, beta, c, ldc)
 		return
 	}
-	e.sgemm(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-}
-
-// SetThreads sets the number of threads of later products, where the engine
-// has threads of its own to set. It is process-wide.
-func (e *Engine) SetThreads(n int) {
-	if e.setThreads != nil && n > 0 {
-		e.setThreads(n)
-	}
-}
-
-// Threads returns the number of threads of products; 1 for an engine without
-// threads of its own.
-func (e *Engine) Threads() int {
-	if e.threads == nil {
-		return 1
-	}
-	return e.threads()
-}
-
-// Alone makes each product run on the thread that calls it until release is
-// called, for callers that split their work over goroutines themselves: threads
-// of the library would wait for the next product on the processors that the
-// goroutines want. It counts: the last release brings back the threads. It is
-// process-wide, as SetThreads is, which must not be called in between.
-func (e *Engine) Alone() (release func()) {
-	if e.threads == nil {
-		return func() {}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.alone++; e.alone == 1 {
-		if e.before = e.threads(); e.before > 1 {
-			e.setThreads(1)
+	width := tileWidth(m, n, k)
+	switch {
+	case !split || width >= max(m, n):
+		f(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	case n >= m:
+		stepB := 1
+		if transB {
+			stepB = ldb
 		}
-	}
-	return func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.alone--; e.alone == 0 && e.before > 1 {
-			e.setThreads(e.before)
+		tiles(n, width, func(lo, hi int) {
+			f(transA, transB, m, hi-lo, k, alpha, a, lda, b[lo*stepB:], ldb, beta, c[lo:], ldc)
+		})
+	default:
+		stepA := lda
+		if transA {
+			stepA = 1
 		}
+		tiles(m, width, func(lo, hi int) {
+			f(transA, transB, hi-lo, n, k, alpha, a[lo*stepA:], lda, b, ldb, beta, c[lo*ldc:], ldc)
+		})
 	}
 }
 
@@ -163,23 +131,13 @@ func trans(t bool) gonumblas.Transpose {
 	return gonumblas.NoTrans
 }
 
-// first is the number of threads that Find's engine begins with; 0 leaves the
-// engine's own.
-var first atomic.Int64
-
 var found = sync.OnceValues(func() (*Engine, []string) {
 	e, tried := load()
 	if e == nil {
 		e = Gonum()
 	}
-	e.SetThreads(int(first.Load()))
 	return e, tried
 })
-
-// Limit sets the number of threads that the engine of a later first call of Find
-// begins with: a program that may need no product at all need not load a library
-// to say so. After that call it has no effect; see Engine.SetThreads.
-func Limit(n int) { first.Store(int64(n)) }
 
 // Find returns the fastest engine, looked for once.
 func Find() *Engine {

@@ -5,8 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,8 +22,6 @@ func engines() []*Engine {
 }
 
 type number interface{ float32 | float64 }
-
-type gemm[T number] func(e *Engine) func(ta, tb bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
 
 // random is a rows x cols matrix in rows of ld, NaN between them.
 func random[T number](rng *rand.Rand, rows, cols, ld int) []T {
@@ -43,17 +41,17 @@ func random[T number](rng *rand.Rand, rows, cols, ld int) []T {
 func TestGemm(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.Name(), func(t *testing.T) {
-			testGemm(t, e, 0x1p-52, func(e *Engine) func(ta, tb bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+			testGemm(t, e, 0x1p-52, func(e *Engine) gemm[float64] {
 				return e.Dgemm
 			})
-			testGemm(t, e, 0x1p-23, func(e *Engine) func(ta, tb bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+			testGemm(t, e, 0x1p-23, func(e *Engine) gemm[float32] {
 				return e.Sgemm
 			})
 		})
 	}
 }
 
-func testGemm[T number](t *testing.T, e *Engine, eps float64, of gemm[T]) {
+func testGemm[T number](t *testing.T, e *Engine, eps float64, of func(e *Engine) gemm[T]) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	product := of(e)
 	for _, s := range [][3]int{{1, 1, 1}, {3, 4, 5}, {1, 7, 3}, {17, 1, 9}, {2, 3, 0}, {0, 3, 2}, {3, 0, 2}, {70, 65, 80}} {
@@ -183,8 +181,6 @@ func TestFind(t *testing.T) {
 	for _, s := range Tried() {
 		t.Log(s)
 	}
-	Find().SetThreads(2)
-	Gonum().SetThreads(2)
 }
 
 func benchmark(b *testing.B, e *Engine, m, n, k int) {
@@ -226,32 +222,44 @@ func TestEnv(t *testing.T) {
 	}
 }
 
-// TestLimit is a process of its own, since Find looks only once.
-func TestLimit(t *testing.T) {
-	if os.Getenv("RELUPATH_TEST_LIMIT") != "" {
-		Limit(1)
-		if e := Find(); e.Threads() != 1 {
-			t.Errorf("%d threads after Limit(1)", e.Threads())
+// A product has the same bits for any number of threads, of those that are split
+// and those that are not, and while others are computed.
+func TestThreads(t *testing.T) {
+	defer SetThreads(0)
+	rng := rand.New(rand.NewPCG(5, 5))
+	for _, e := range engines() {
+		for _, s := range [][3]int{{3, 5, 7}, {60, 200, 128}, {200, 60, 129}, {1, 1500, 900}, {1501, 1, 900}} {
+			m, n, k := s[0], s[1], s[2]
+			for mask := range 4 {
+				ta, tb := mask&1 != 0, mask&2 != 0
+				a, b := random[float64](rng, m, k, k), random[float64](rng, k, n, n)
+				lda, ldb := k, n
+				if ta {
+					lda = m
+				}
+				if tb {
+					ldb = k
+				}
+				var want []float64
+				for _, threads := range []int{1, 2, 3, 8} {
+					SetThreads(threads)
+					results := make([][]float64, threads)
+					var wg sync.WaitGroup
+					for i := range results {
+						results[i] = make([]float64, m*n)
+						wg.Go(func() { e.Dgemm(ta, tb, m, n, k, 1, a, lda, b, ldb, 0, results[i], n) })
+					}
+					wg.Wait()
+					if want == nil {
+						want = results[0]
+					}
+					for _, got := range results {
+						if !slices.Equal(got, want) {
+							t.Fatalf("%s: %v ta %v tb %v: other bits with %d threads", e.Name(), s, ta, tb, threads)
+						}
+					}
+				}
+			}
 		}
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestLimit$")
-	cmd.Env = append(os.Environ(), "RELUPATH_TEST_LIMIT=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
-func TestAlone(t *testing.T) {
-	e := Find()
-	before := e.Threads()
-	first, second := e.Alone(), e.Alone()
-	first()
-	if e.Threads() != 1 {
-		t.Errorf("%d threads while one caller wants one", e.Threads())
-	}
-	second()
-	if e.Threads() != before {
-		t.Errorf("%d threads after the last release, %d before", e.Threads(), before)
 	}
 }

@@ -25,7 +25,7 @@ type gemmArgs[T float32 | float64] struct {
 //
 // A row-major matrix is the transpose of the column-major one in the same
 // memory, so C = op(A) op(B) is computed as C' = op(B)' op(A)'.
-func gemmOf[T float32 | float64](addr uintptr) func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+func gemmOf[T float32 | float64](addr uintptr) gemm[T] {
 	pool := sync.Pool{New: func() any { return new(gemmArgs[T]) }}
 	return func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 		s := pool.Get().(*gemmArgs[T])

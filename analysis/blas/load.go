@@ -37,25 +37,14 @@ func load() (*Engine, []string) {
 	return nil, tried
 }
 
-// threadTimeout is the variable by which OpenBLAS, when it is loaded, sets for how
-// many cycles, as a power of two, its threads look for work before they sleep.
-const threadTimeout = "OPENBLAS_THREAD_TIMEOUT"
-
-// open loads a library. OpenBLAS's threads would look for work for 2^26 cycles, a
-// fiftieth of a second, and keep the processors that our own loops need between two
-// products; 2^20 cycles span the gaps of a training step.
+// open loads a library, whose own threads are not used: see tiles.
 func open(name string) (*Engine, error) {
-	if _, set := os.LookupEnv(threadTimeout); !set {
-		if os.Setenv(threadTimeout, "20") == nil {
-			defer os.Unsetenv(threadTimeout)
-		}
-	}
 	lib, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("not found")
 	}
 	sym := map[string]uintptr{}
-	for _, s := range []string{"dgemm_", "sgemm_", "openblas_set_num_threads", "openblas_get_num_threads", "openblas_get_config"} {
+	for _, s := range []string{"dgemm_", "sgemm_", "openblas_set_num_threads", "openblas_get_config"} {
 		p, err := purego.Dlsym(lib, s)
 		if err != nil {
 			return nil, fmt.Errorf("has no %s", s)
@@ -63,22 +52,20 @@ func open(name string) (*Engine, error) {
 		sym[s] = p
 	}
 	var setThreads func(n int32)
-	var threads func() int32
 	var config func() string
 	purego.RegisterFunc(&setThreads, sym["openblas_set_num_threads"])
-	purego.RegisterFunc(&threads, sym["openblas_get_num_threads"])
 	purego.RegisterFunc(&config, sym["openblas_get_config"])
 	cfg := config()
 	if strings.Contains(cfg, "USE64BITINT") {
 		return nil, fmt.Errorf("has 64-bit integers")
 	}
+	setThreads(1)
 	return &Engine{
-		name:       strings.TrimSpace(cfg),
-		dgemm:      gemmOf[float64](sym["dgemm_"]),
-		sgemm:      gemmOf[float32](sym["sgemm_"]),
-		setThreads: func(n int) { setThreads(int32(n)) },
-		threads:    func() int { return int(threads()) },
-		svd:        svdOf(lib),
-		eigen:      eigenOf(lib),
+		name:  strings.TrimSpace(cfg),
+		dgemm: gemmOf[float64](sym["dgemm_"]),
+		sgemm: gemmOf[float32](sym["sgemm_"]),
+		split: true,
+		svd:   svdOf(lib),
+		eigen: eigenOf(lib),
 	}, nil
 }

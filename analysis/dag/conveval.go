@@ -8,8 +8,7 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
 	rows := inner * k
 	nx, ny := c.In().Len(), c.Out().Len()
 	nOut := Size(c.Window.Out())
-	// Small samples are split over goroutines. For large ones the matrix product
-	// is, which then has threads of its own.
+	// Small samples are split over goroutines. For large ones the matrix product is.
 	samples, inside := 1, ev.threads
 	if outer*rows*nOut <= smallProduct {
 		samples, inside = ev.threads, 1
@@ -27,9 +26,9 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
 	}
 }
 
-// smallProduct is the largest product (multiplications) that OpenBLAS computes
-// on the calling thread.
-const smallProduct = 1 << 18
+// smallProduct is the largest product (multiplications) that package blas does not
+// split over threads.
+const smallProduct = 1 << 20
 
 // convWorker evaluates one group on samples.
 type convWorker struct {

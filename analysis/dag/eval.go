@@ -232,14 +232,14 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
 		return
 	}
 	// Every block of rows gives its own part of the value: goroutines widen and
-	// multiply one at a time, each on its own.
-	defer ev.blas.Alone()()
+	// multiply one at a time. The matrix alone says how many rows that are: products
+	// of other blocks would differ in their last bits.
 	m, n := batch*d.outer(), d.inner()
-	step := min(d.tileRows(), (d.Rows+ev.threads-1)/ev.threads)
-	kernel.Parallel(d.Rows, ev.threads, step, func(lo, hi int) {
-		tile := make([]float64, min(step, hi-lo)*d.Cols)
-		for ; lo < hi; lo += step {
-			rows := min(step, hi-lo)
+	step := min(d.tileRows(), max(16, (d.Rows+7)/8))
+	kernel.Parallel((d.Rows+step-1)/step, ev.threads, 1, func(first, end int) {
+		tile := make([]float64, step*d.Cols)
+		for lo := first * step; lo < min(end*step, d.Rows); lo += step {
+			rows := min(step, d.Rows-lo)
 			w := tile[:rows*d.Cols]
 			d.widen(w, lo*d.Cols)
 			if n == 1 { // dst (m x Rows) = src (m x Cols) W^T

@@ -150,11 +150,14 @@ func products[T kernel.Float](s *matrix, w []T, k norm, x, y, ax, aty []float64,
 		return
 	}
 	xs, ys := gather(s.cols, x, s.n), gather(s.rows, y, s.m)
-	parts := max(1, min(threads, s.m*s.n/(1<<16)))
-	// A multiple of the four rows that the loops take at a time.
+	// The matrix alone says how many parts there are, and with them the order of all
+	// sums. Each has sums along the columns, so none has few rows; a multiple of the
+	// four that the loops take at a time.
+	const most, least = 16, 32 // parts, rows
+	parts := max(1, min(most, s.m*s.n/(1<<16), s.m/least))
 	chunk := (s.m + 4*parts - 1) / (4 * parts) * 4
 	down, across := make([][]float64, parts), make([]float64, s.m)
-	kernel.Parallel(parts, parts, 1, func(lo, hi int) {
+	kernel.Parallel(parts, threads, 1, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
 			down[t] = make([]float64, s.n)
 			i0, i1 := min(t*chunk, s.m), min((t+1)*chunk, s.m)

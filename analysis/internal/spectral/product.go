@@ -27,17 +27,18 @@ type part struct {
 	narrow     []float32
 }
 
+// mostParts bounds the parts of a matrix: each has its own sums along the columns.
+const mostParts = 32
+
 func newProduct(m Matrix, threads int, e *blas.Engine) *product {
 	p := &product{m: m, blas: e, threads: max(threads, 1)}
 	if !vectors() {
-		p.threads = 1 // the library's own
+		p.threads = 1 // the library's products have goroutines of their own
 	}
-	rows, parts := tileRows(m), 1
-	if p.threads > 1 {
-		// A goroutine that is held up leaves shares to the others.
-		parts = max(1, min(2*p.threads, m.Rows/rows))
-	}
-	p.parts = make([]part, parts)
+	// The matrix alone says how many parts there are, and with them the order of all
+	// sums. A goroutine that is held up leaves its parts to the others.
+	rows := tileRows(m)
+	p.parts = make([]part, max(1, min(mostParts, m.Rows/rows)))
 	for i := range p.parts {
 		w := &p.parts[i]
 		w.z = make([]float64, block*m.Cols)

@@ -121,10 +121,6 @@ func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
 	if min(m.Rows, m.Cols) <= small {
 		return gram(m, opt.BLAS), nil
 	}
-	if vectors() {
-		// The library's threads would wait where the goroutines want to run.
-		defer opt.BLAS.Alone()()
-	}
 	return newLanczos(m, opt).run(ctx)
 }
 

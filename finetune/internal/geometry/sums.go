@@ -18,22 +18,28 @@ type matrix[T program.Float] struct {
 	// The arguments of the pass in progress.
 	rowH, colH     []float64
 	rowOut, colOut []float64
-	part           [][]float64 // column sums of each range
+	part           [][]float64 // column sums of each chunk of rows
 	chunk          int
 	pass           func(lo, hi int)
 }
 
-// grain is the number of weights that make a goroutine worth while.
-const grain = 1 << 15
+// grain is the number of weights that make a goroutine worth while, mostParts the
+// number of chunks of rows. The matrix alone says which chunks these are, so that any
+// number of threads gives the same sums.
+const grain, mostParts = 1 << 15, 16
 
 func newMatrix[T program.Float](w []T, rows, cols int, p float64, pl *pool.Pool) *matrix[T] {
 	m := &matrix[T]{w: w, rows: rows, cols: cols, p: p, pool: pl}
-	parts := pl.Parts(rows, max(1, grain/max(cols, 1)))
-	for range parts {
+	parts := max(1, min(mostParts, rows/max(1, grain/max(cols, 1))))
+	m.chunk = max(1, (rows+parts-1)/parts)
+	for range max(1, (rows+m.chunk-1)/m.chunk) {
 		m.part = append(m.part, make([]float64, cols))
 	}
-	m.chunk = (rows + parts - 1) / parts
-	m.pass = m.slice
+	m.pass = func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			m.slice(m.part[k], k*m.chunk, min(m.rows, (k+1)*m.chunk))
+		}
+	}
 	return m
 }
 
@@ -47,7 +53,7 @@ func (m *matrix[T]) sums(rowOut, rowH, colOut, colH []float64) {
 		m.general()
 		return
 	}
-	m.pool.Do(m.rows, max(1, grain/max(m.cols, 1)), m.pass)
+	m.pool.Do(len(m.part), 1, m.pass)
 	if colOut == nil {
 		return
 	}
@@ -63,13 +69,9 @@ func (m *matrix[T]) sums(rowOut, rowH, colOut, colH []float64) {
 // cache for the rows.
 const tile = 16
 
-// slice works on rows lo to hi.
-func (m *matrix[T]) slice(lo, hi int) {
-	var part []float64
-	if m.colOut != nil {
-		part = m.part[lo/m.chunk]
-		clear(part)
-	}
+// slice works on rows lo to hi, whose column sums are part.
+func (m *matrix[T]) slice(part []float64, lo, hi int) {
+	clear(part)
 	dot, columns := kernel.DotAbs[T], kernel.ColumnsAbs[T]
 	if m.p == 2 {
 		dot, columns = kernel.DotSquares[T], kernel.ColumnsSquares[T]
@@ -81,7 +83,7 @@ func (m *matrix[T]) slice(lo, hi int) {
 				m.rowOut[k] = dot(m.w[k*m.cols:][:m.cols], m.rowH)
 			}
 		}
-		if part != nil {
+		if m.colOut != nil {
 			columns(part, m.w[i*m.cols:end*m.cols], m.cols, m.colH[i:end])
 		}
 	}

@@ -44,19 +44,14 @@ func (p *Pool) Threads() int {
 	return max(p.threads, 1)
 }
 
-// Parts returns into how many ranges Do splits n elements.
-func (p *Pool) Parts(n, grain int) int {
-	return max(1, min(p.Threads(), n/max(grain, 1)))
-}
-
-// Do splits [0, n) into Parts(n, grain) consecutive ranges, calls f for each and
-// returns when all are done. The ranges depend on n, grain and the number of
-// threads alone. Calls must not nest or overlap.
+// Do splits [0, n) into at most Threads consecutive ranges of at least grain
+// elements, calls f for each and returns when all are done. The ranges depend on n,
+// grain and the number of threads alone. Calls must not nest or overlap.
 func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 	if n <= 0 {
 		return
 	}
-	parts := p.Parts(n, grain)
+	parts := max(1, min(p.Threads(), n/max(grain, 1)))
 	if parts == 1 {
 		f(0, n)
 		return

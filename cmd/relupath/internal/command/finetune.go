@@ -62,7 +62,7 @@ and squared compares the score with -1 and 1.
 
 An interrupt (Ctrl-C) finishes the step, writes the checkpoint and the model and
 exits with 130; with --checkpoint, the same command with --resume goes on to the
-same bits as a run that was never interrupted (same options, seed and threads). When the loss becomes NaN or
+same bits as a run that was never interrupted (same options and seed). When the loss becomes NaN or
 infinite, the model of the last sound epoch is written and the exit code is 1.`,
 		Example: `  relupath finetune iris.onnx --data csv:iris.csv,header -o tuned.onnx --epochs 5 --lr 0.01
   relupath finetune iris.onnx --data csv:iris.csv,header --test csv:iris.csv,header -o sgd.onnx --optimizer sgd --momentum 0.9 --lr 0.001

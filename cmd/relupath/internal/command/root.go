@@ -112,9 +112,8 @@ func (a *app) check() error {
 	}
 	if a.threads == 0 {
 		a.threads = runtime.GOMAXPROCS(0)
-		return nil
 	}
-	blas.Limit(a.threads)
+	blas.SetThreads(a.threads)
 	return nil
 }
 
