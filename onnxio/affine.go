@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -128,7 +129,11 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 		if ok {
 			lin.Stages = append(lin.Stages, st)
 			nd := &o.nodes[v.node]
-			nd.Source += "+" + opLabel(o.node)
+			if s := "+" + opLabel(o.node); len(nd.Source)+len(s) < maxSource {
+				nd.Source += s
+			} else if !strings.HasSuffix(nd.Source, "+...") {
+				nd.Source += "+..."
+			}
 			return v, nil
 		}
 	}
@@ -141,6 +146,9 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 	o.unitAxes[out.node] = axes
 	return out, nil
 }
+
+// maxSource bounds the list of the operators that one layer was made of.
+const maxSource = 200
 
 // alignBatch returns a constant's dims with the batch axis of shape, where it
 // has extent 1, marked as such.

@@ -27,6 +27,13 @@ func lowerConcat(o *op) error {
 		return err
 	}
 	if all {
+		n := 0
+		for _, v := range o.in {
+			n += v.con.size()
+		}
+		if err := o.afford(n); err != nil {
+			return err
+		}
 		t, err := foldConcat(o.in, a)
 		if err != nil {
 			return err

@@ -37,8 +37,14 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 		return nil, err
 	}
 	sample := sampleShape(shape)
-	if acts == 0 && dag.Size(sample) > maxFolded {
-		return nil, refuse("", "a constant of shape %v is too large", sample)
+	if acts == 0 {
+		var from []*tensor
+		for _, v := range in {
+			from = append(from, v.con)
+		}
+		if err := foldable(sample, from...); err != nil {
+			return nil, err
+		}
 	}
 	// Each operand is fixed numbers or an activation.
 	fixed := make([][]float64, len(in))

@@ -7,8 +7,48 @@ import (
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
-// maxFolded bounds a constant that is computed while reading.
-const maxFolded = 1 << 26
+// maxFolded bounds a constant that is larger than those that it is computed from.
+const maxFolded = 1 << 25
+
+// foldable says that a constant of a shape is not too large to be computed from
+// others.
+func foldable(dims []int, from ...*tensor) error {
+	limit := maxFolded
+	for _, t := range from {
+		limit = max(limit, t.size())
+	}
+	if dag.Size(dims) > limit {
+		return refuse("", "a constant of shape %v is too large", dims)
+	}
+	return nil
+}
+
+// Constants computed by the graph may take baseBudget bytes in all, and
+// budgetPerByte more for each byte that the file stores.
+const (
+	baseBudget    = 256 << 20
+	budgetPerByte = 16
+)
+
+// budget returns what the constants computed by the graph may take, in bytes.
+func budget(f *wire.File) int64 {
+	stored := f.Size()
+	for i := range f.Graph.Initializers {
+		t := &f.Graph.Initializers[i]
+		if n, err := t.Elems(); err == nil && t.Encoding == wire.External {
+			stored += int64(min(n, maxSpent)) * 8
+		}
+	}
+	return min(8*maxSpent, baseBudget+budgetPerByte*stored)
+}
+
+// afford refuses a computed constant of n numbers that the budget has no room for.
+func (l *lowering) afford(n int) error {
+	if l.computed+8*int64(n) > l.budget {
+		return refuse("simplify the model before export", "the constants that are computed up to it take more than %d MiB", l.budget>>20)
+	}
+	return nil
+}
 
 // maxProduct bounds the multiplications of one product of constants.
 const maxProduct = 1 << 28
@@ -115,8 +155,8 @@ func foldPair(name string, a, b *tensor) (*tensor, error) {
 	if err != nil {
 		return nil, refuse("", "%v", err)
 	}
-	if dag.Size(dims) > maxFolded {
-		return nil, refuse("", "a constant of shape %v is too large", dims)
+	if err := foldable(dims, a, b); err != nil {
+		return nil, err
 	}
 	ia, ib := broadcastIndex(a.dims, dims), broadcastIndex(b.dims, dims)
 	if a.kind == floating || b.kind == floating {
@@ -262,7 +302,11 @@ func foldConcat(in []*value, a int) (*tensor, error) {
 }
 
 func join[T any](parts [][]T, outer, inner int, in []*value, a int) []T {
-	var out []T
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	out := make([]T, 0, n)
 	for q := range outer {
 		for k, v := range in {
 			run := v.con.dims[a] * inner
@@ -274,6 +318,9 @@ func join[T any](parts [][]T, outer, inner int, in []*value, a int) []T {
 
 // indexed returns the constant whose element i is element index[i] of t.
 func (t *tensor) indexed(dims []int, index []int32) (*tensor, error) {
+	if err := foldable(dims, t); err != nil {
+		return nil, err
+	}
 	if err := t.read(); err != nil {
 		return nil, err
 	}
@@ -294,8 +341,8 @@ func (t *tensor) indexed(dims []int, index []int32) (*tensor, error) {
 
 // foldExpand broadcasts a constant to a shape.
 func foldExpand(t *tensor, dims []int) (*tensor, error) {
-	if dag.Size(dims) > maxFolded {
-		return nil, refuse("", "a constant of shape %v is too large", dims)
+	if err := foldable(dims, t); err != nil {
+		return nil, err
 	}
 	return t.indexed(dims, broadcastIndex(t.dims, dims))
 }
@@ -329,7 +376,7 @@ func foldProduct(a, b *tensor) (*tensor, error) {
 	if len(b.dims) > 1 {
 		dims = append(dims, n)
 	}
-	if size := dag.Size(dims); size > maxFolded || size*max(k, 1) > maxProduct {
+	if size := dag.Size(dims); size > maxProduct || size*max(k, 1) > maxProduct || foldable(dims, a, b) != nil {
 		return nil, refuse("fold constants before export", "a product of constants of shapes %v and %v is too large", a.dims, b.dims)
 	}
 	x, err := a.float64s()

@@ -54,6 +54,8 @@ type lowering struct {
 	// spent counts the elements of computed constants and reindexings, and an
 	// eighth of those of values: see maxSpent.
 	spent int
+	// computed is what constants computed so far take, in bytes, budget what they may.
+	computed, budget int64
 }
 
 // placed is an obstacle at a node of the file; -1 stands before all nodes.
@@ -95,6 +97,7 @@ func (l *lowering) run(order []int) {
 	l.unitAxes = map[int][]int{}
 	l.because = map[int]string{}
 	l.reads = map[string]int{}
+	l.budget = budget(l.file)
 	l.opsets = versions(l.file.Model.OpsetImports)
 	l.functions = localFunctions(&l.file.Model)
 	for _, k := range order {
@@ -206,15 +209,19 @@ func (l *lowering) obstacle(o Obstacle) {
 func (l *lowering) lowerNode(n *wire.Node, k int) {
 	o := &op{lowering: l, index: k, node: n}
 	l.current = o
-	if l.spent > maxSpent {
-		if l.spent != math.MaxInt { // reported once
-			l.spent = math.MaxInt
-			l.obstacle(Obstacle{
-				Node: nodeLabel(n, k), Op: opLabel(n),
-				Reason: fmt.Sprintf("constants and reindexings of more than %d elements come before it", maxSpent),
-				Remedy: "simplify the model before export",
-			})
-		}
+	if l.spent == math.MaxInt { // reported already
+		return
+	}
+	reason := ""
+	switch {
+	case l.spent > maxSpent:
+		reason = fmt.Sprintf("constants and reindexings of more than %d elements come before it", maxSpent)
+	case l.computed > l.budget:
+		reason = fmt.Sprintf("the constants that are computed before it take more than %d MiB", l.budget>>20)
+	}
+	if reason != "" {
+		l.spent = math.MaxInt
+		l.obstacle(Obstacle{Node: nodeLabel(n, k), Op: opLabel(n), Reason: reason, Remedy: "simplify the model before export"})
 		return
 	}
 	for _, name := range n.Inputs {
@@ -323,6 +330,7 @@ func (o *op) give(k int, v *value) {
 	name := o.node.Outputs[k]
 	if v.constant() && v.con.stored == nil {
 		o.spent += v.con.size()
+		o.computed += 8 * int64(v.con.size())
 	}
 	w := *v
 	w.exclusive = (v.exclusive || v.constant()) && o.reads[name] == 1

@@ -38,13 +38,19 @@ type csvReader struct {
 	texts []string
 	lines []int // where each text occurs first
 	ids   []int
+	// limit is how many examples are kept, taken what keeping them takes, in bytes.
+	limit int
+	taken int64
 }
 
 func readCSV(s *source, spec Spec) (*table, error) {
 	if bom, _ := s.r.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
 		_, _ = s.r.Discard(3)
 	}
-	c := &csvReader{s: s, r: csv.NewReader(s.r), label: -1}
+	c := &csvReader{s: s, r: csv.NewReader(&lineReader{s: s}), label: -1, limit: spec.Limit}
+	if c.limit == 0 {
+		c.limit = math.MaxInt
+	}
 	c.r.FieldsPerRecord = -1
 	c.r.ReuseRecord = true
 	c.r.TrimLeadingSpace = true
@@ -54,7 +60,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 	if c.n == 0 {
 		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
 	}
-	t := &table{file: s.name, x: c.column.features, n: c.n, shape: []int{c.width - 1}}
+	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), shape: []int{c.width - 1}}
 	return t, c.labels(t, spec.Task)
 }
 
@@ -136,6 +142,9 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 	for j, field := range fields {
 		field = strings.TrimSpace(field)
 		if j != c.label {
+			if c.n >= c.limit {
+				continue // only labels are of use: they say which classes there are
+			}
 			v, err := strconv.ParseFloat(field, 64)
 			if err != nil && !errors.Is(err, strconv.ErrRange) {
 				return c.notNumber(j, field)
@@ -156,11 +165,48 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 			known[field] = id
 			line, _ := c.r.FieldPos(j)
 			c.texts, c.lines = append(c.texts, field), append(c.lines, line)
+			c.taken += int64(len(field)) + labelSize
 		}
-		c.ids = append(c.ids, id)
+		if c.n < c.limit {
+			c.ids = append(c.ids, id)
+		}
 	}
-	c.n++
+	if c.n++; c.n <= c.limit {
+		c.taken += 8 + int64(c.width)*c.column.width()
+	}
+	if share := memoryShare(); c.taken > share {
+		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %d bytes", min(c.n, c.limit), c.taken), share,
+			"take the first N examples with limit=N, or split the file")
+	}
 	return nil
+}
+
+// labelSize is what is kept of a label beside its text, in bytes.
+const labelSize = 64
+
+// maxLine bounds a line, which is in memory as a whole.
+const maxLine = 64 << 20
+
+// lineReader passes a source on as long as it has lines.
+type lineReader struct {
+	s    *source
+	line int // bytes since the last end of a line
+}
+
+func (l *lineReader) Read(b []byte) (int, error) {
+	n, err := l.s.r.Read(b)
+	if i := bytes.LastIndexByte(b[:n], '\n'); i >= 0 {
+		l.line = n - 1 - i
+	} else {
+		l.line += n
+	}
+	if l.line > maxLine {
+		return n, &DataError{
+			File: l.s.name, Problem: fmt.Sprintf("a line is longer than %d MiB", maxLine>>20),
+			Remedy: "this is no csv file, or it is damaged: fetch it again",
+		}
+	}
+	return n, err
 }
 
 // notNumber is the error for a feature that is no number.
@@ -196,6 +242,10 @@ func (c *csvReader) wrong(where, problem, remedy string) error {
 
 // damaged wraps an error of the csv reader, which names line and column.
 func (c *csvReader) damaged(err error) error {
+	var d *DataError
+	if errors.As(err, &d) {
+		return d
+	}
 	var p *csv.ParseError
 	if errors.As(err, &p) {
 		where := fmt.Sprintf("line %d", p.Line)
@@ -291,6 +341,14 @@ func mustParse(text string) float64 {
 // column collects values in bytes as long as all of them fit, which pixels and
 // counts do, and in double precision from then on.
 type column struct{ features }
+
+// width is the bytes of one value.
+func (c *column) width() int64 {
+	if c.f64 != nil {
+		return 8
+	}
+	return 1
+}
 
 func (c *column) add(v float64) {
 	b := uint8(0)

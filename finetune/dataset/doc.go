@@ -61,7 +61,12 @@
 //
 // Values are kept as the file has them, one byte a pixel, and are scaled while
 // a batch is written. No size that a file declares is allocated before the
-// file's own size has been found to allow it.
+// file's own size has been found to allow it. What packed files (gzip, npz, compressed
+// MATLAB variables) unpack to, and what is kept of a csv file, may take a quarter of
+// the memory (of the machine, of the control group, or GOMEMLIMIT, whichever is
+// least): more is an error. A csv file streams: with limit=N only the numbers of N
+// examples are kept, and of the others the labels, which say what the classes are. A
+// line may have 64 MiB.
 //
 // # Errors
 //

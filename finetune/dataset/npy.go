@@ -194,6 +194,6 @@ func readMember(ctx context.Context, path string, m *zip.File) (*array, error) {
 	// checked by reading, the unpacked one by what packing can achieve.
 	size := inflated(int64(min(m.CompressedSize64, 1<<62)))
 	s := plainSource(ctx, name, r, int64(min(m.UncompressedSize64, uint64(size))))
-	s.packed = true
+	s.packed, s.size = true, int64(min(m.CompressedSize64, 1<<62))
 	return readNPY(s)
 }

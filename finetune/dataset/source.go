@@ -26,12 +26,14 @@ type source struct {
 	// left bounds the bytes still to come; exact unless the stream is packed.
 	left   int64
 	packed bool
-	close  func() error
+	// size is the bytes that the file has for the stream.
+	size  int64
+	close func() error
 }
 
 // plainSource reads the size bytes of r as they are.
 func plainSource(ctx context.Context, name string, r io.Reader, size int64) *source {
-	return &source{ctx: ctx, name: name, left: size, r: buffered(contextReader{ctx, r}, size)}
+	return &source{ctx: ctx, name: name, left: size, size: size, r: buffered(contextReader{ctx, r}, size)}
 }
 
 // newSource reads from r, which holds size bytes; a gzip stream is recognised
@@ -150,6 +152,9 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 	}
 	piece := n
 	if s.packed {
+		if share := memoryShare(); n > max(share, s.size) {
+			return nil, tooMuch(s.name, fmt.Sprintf("%s unpacks to %d bytes", what, n), share, "split the file into smaller ones")
+		}
 		piece = min(n, firstPiece)
 	}
 	buf := make([]byte, piece)

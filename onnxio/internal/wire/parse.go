@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -200,12 +201,15 @@ func (s *scanner) attribute(a *Attribute) {
 			}
 		case 7:
 			s.charge(8)
+			a.Floats = reserve(s, a.Floats, protowire.Fixed32Type)
 			s.numbers(protowire.Fixed32Type, func(v uint64) { a.Floats = append(a.Floats, float32bits(v)) })
 		case 8:
 			s.charge(16)
+			a.Ints = reserve(s, a.Ints, protowire.VarintType)
 			s.numbers(protowire.VarintType, func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
 		case 9:
 			s.charge(24 + len(s.bytes()))
+			a.Strings = reserve(s, a.Strings, protowire.BytesType)
 			a.Strings = append(a.Strings, append([]byte(nil), s.bytes()...))
 		case 10:
 			s.message("tensors", -1, func(t *scanner) { t.innerTensor() })
@@ -227,6 +231,21 @@ func (s *scanner) attribute(a *Attribute) {
 		s.fail("attribute %q is declared as %v and holds %v", a.Name, a.Type, present)
 	}
 	a.Captures = sub.list()
+}
+
+// reserve makes room in a list for the values of the current field and, where it
+// is empty, of the later fields of the same number, so that a long list is
+// allocated once.
+func reserve[T any](s *scanner, to []T, value protowire.Type) []T {
+	n := 1
+	if s.typ == protowire.BytesType && value != protowire.BytesType {
+		n = s.packedCount(value)
+	}
+	if len(to) == 0 {
+		later, _ := s.count(s.num, 0)
+		n += later
+	}
+	return slices.Grow(to, n)
 }
 
 // attributeFields maps the value fields of an attribute to its types.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -137,12 +138,14 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 			r.DTypes = append(r.DTypes, t)
 		}
 	}
+	told := map[unwritable]bool{}
 	for i := range n.Nodes {
 		for _, u := range n.Nodes[i].Uses() {
 			if u.Param.Storage != dag.Unwritable {
 				continue
 			}
-			if t := (unwritable{n.Nodes[i].Ref(), u.Param.Name, u.Param.Reason}); !slices.Contains(r.Unwritable, t) {
+			if t := (unwritable{n.Nodes[i].Ref(), u.Param.Name, u.Param.Reason}); !told[t] {
+				told[t] = true
 				r.Unwritable = append(r.Unwritable, t)
 			}
 		}
@@ -227,9 +230,9 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	}
 	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, strings.Join(r.DTypes, ", "))))
 	facts.Add(render.Text("groups"), render.Text(fmt.Sprintf("%d, %d of several tied units, %d free", r.Groups.Count, r.Groups.Tied, r.Groups.Free)))
-	nodes := inspectNodes(r)
-	d.Tables = append(d.Tables, facts, nodes)
-	d.Records = &nodes
+	records := inspectNodes(r, math.MaxInt)
+	d.Tables = append(d.Tables, facts, inspectNodes(r, shownInputs))
+	d.Records = &records
 	if len(r.Groups.Pinned) > 0 {
 		t := render.Table{Title: "pinned to factor 1", Columns: []string{"groups", "units", "why"}}
 		for _, p := range r.Groups.Pinned {
@@ -248,7 +251,12 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	return d
 }
 
-func inspectNodes(r *inspectJSON) render.Table {
+// shownInputs is how many inputs of a node a table lists: its columns are as wide
+// as their widest cell.
+const shownInputs = 16
+
+// inspectNodes tables the nodes, of each at most so many inputs.
+func inspectNodes(r *inspectJSON, inputs int) render.Table {
 	t := render.Table{Columns: []string{"id", "name", "op", "source", "in", "shape", "zone", "units", "tied", "pinned"}}
 	for _, n := range r.Nodes {
 		count := func(k int) render.Cell {
@@ -257,7 +265,10 @@ func inspectNodes(r *inspectJSON) render.Table {
 			}
 			return render.Int(k)
 		}
-		in := strings.Trim(fmt.Sprint(n.In), "[]")
+		in := strings.Trim(fmt.Sprint(n.In[:min(len(n.In), inputs)]), "[]")
+		if more := len(n.In) - inputs; more > 0 {
+			in += fmt.Sprintf(" and %d more", more)
+		}
 		t.Add(render.Int(n.ID), render.Code(n.Name), render.Code(n.Op), render.Code(n.Source), render.Code(in),
 			render.Code(render.Dims(n.Shape)), render.Code(n.Zone), count(n.Units), count(n.Tied), count(n.Pinned))
 	}

@@ -1,0 +1,107 @@
+package dataset
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// withMemory lets files take so many bytes during a test.
+func withMemory(t *testing.T, share int64) {
+	t.Helper()
+	old := memoryShare
+	memoryShare = func() int64 { return share }
+	t.Cleanup(func() { memoryShare = old })
+}
+
+// pour is the gzip stream of so many bytes: a text over and over.
+func pour(t *testing.T, text string, n int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	piece := strings.Repeat(text, 1+1<<16/len(text))
+	for done := 0; done < n; done += len(piece) {
+		if _, err := io.WriteString(z, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestEndless reads files that unpack to far more than they hold: they are refused
+// once they have taken what they may, with little allocated beside.
+func TestEndless(t *testing.T) {
+	const share = 2 << 20
+	withMemory(t, share)
+	dir := t.TempDir()
+	zeros := make([]byte, 16<<20)
+	labels := write(t, dir, "labels", idx(8, []int{1 << 14}, make([]byte, 1<<14)...))
+	var npz bytes.Buffer
+	z := zip.NewWriter(&npz)
+	for name, data := range map[string][]byte{
+		"x.npy": npyFile("|u1", "False", "(16384, 1024)", zeros...), "y.npy": npyFile("|u1", "False", "(16384,)", zeros[:1<<14]...),
+	} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m := newMAT(binary.LittleEndian)
+	m.compress = true
+	mat := m.array("X", []int{32, 32, 3, 1 << 12}, 2, zeros[:32*32*3<<12]).array("y", []int{1 << 12, 1}, 2, zeros[:1<<12]).b
+	for _, test := range []struct {
+		name, spec string
+		want       string
+	}{
+		{"one line of zeros", "csv:" + write(t, dir, "zeros.csv.gz", pour(t, "\x00", maxLine+1<<20)), "a line is longer than 64 MiB"},
+		{"a line for ever", "csv:" + write(t, dir, "lines.csv.gz", pour(t, "1,2,3\n", 4<<20)), "limit=N"},
+		{"labels for ever", "csv:" + write(t, dir, "wide.csv.gz", pour(t, "1,\""+strings.Repeat("a", 1<<16)+"\"\n", 8<<20)) + ",limit=1", ""},
+		{"idx", "idx:" + write(t, dir, "images.gz", pack(idx(8, []int{1 << 14, 32, 32}, zeros...))) + "," + labels, "unpacks to 16777216 bytes, more than a quarter of the memory (2 MiB)"},
+		{"npz", "npz:" + write(t, dir, "x.npz", npz.Bytes()), "more than a quarter of the memory"},
+		{"mat", "svhn:" + write(t, dir, "x.mat", mat), "more than a quarter of the memory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := load(test.spec, Options{})
+			runtime.ReadMemStats(&after)
+			if test.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				wantDataError(t, err, test.want)
+			}
+			// The line and its copies while it grows.
+			if n := after.TotalAlloc - before.TotalAlloc; n > 10*maxLine {
+				t.Errorf("%s: %d MiB were allocated", filepath.Base(test.spec), n>>20)
+			}
+		})
+	}
+}
+
+// TestLimitStreams keeps the examples asked for of a csv file that is larger than
+// memory allows; the classes are those of all lines.
+func TestLimitStreams(t *testing.T) {
+	withMemory(t, 1<<20)
+	path := write(t, t.TempDir(), "x.csv.gz", pack([]byte("1,2,b\n3,4,c\n"+strings.Repeat("5,6,c\n", 1<<18)+"7,8,a\n")))
+	s := mustLoad(t, "csv:"+path+",limit=2", Options{})
+	diff(t, "values", []float64{1, 2, 3, 4}, values(s))
+	diff(t, "labels", []int{1, 2}, s.Labels())
+	diff(t, "names", []string{"a", "b", "c"}, s.ClassNames())
+}

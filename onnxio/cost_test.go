@@ -1,0 +1,113 @@
+package onnxio_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/relupath/relupath/onnxio"
+)
+
+// allocated is what reading a model allocates, in bytes.
+func allocated(t *testing.T, model []byte) uint64 {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, err := onnxio.Decode(model, onnxio.Options{})
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestCostIsLinear reads graphs of n and of 4 n nodes, values or numbers of each
+// shape that was ever dear: what reading allocates follows the size of the file.
+func TestCostIsLinear(t *testing.T) {
+	x, w := pbInput("x", -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4)
+	y := pbOutput("y", -1, 2)
+	each := func(n int, f func(k int) []field) []field {
+		var all []field
+		for k := range n {
+			all = append(all, f(k)...)
+		}
+		return all
+	}
+	name := func(k int) string { return fmt.Sprintf("v%d", k) }
+	before := func(k int) string {
+		if k == 0 {
+			return "x"
+		}
+		return name(k - 1)
+	}
+	many := func(n int) []string {
+		out := make([]string, n)
+		for k := range out {
+			out[k] = name(k)
+		}
+		return out
+	}
+	for what, model := range map[string]func(n int) []byte{
+		"layers": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field {
+				return []field{
+					pbNode("MatMul", "", names(before(k), "w"), names(name(k)+"h")), pbNode("Relu", "", names(name(k)+"h"), names(name(k))),
+				}
+			}), x, w, pbOutput(name(n-1), -1, 2))...)
+		},
+		"biases": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field {
+				return []field{pbNode("Add", "", names(before(k), "b"), names(name(k)))}
+			}), x, pbInitializer("b", []int64{2}, 1, 2), pbOutput(name(n-1), -1, 2))...)
+		},
+		"computed constants": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field {
+				at := before(k)
+				if k == 0 {
+					at = "one"
+				}
+				return []field{pbNode("Add", "", names(at, "one"), names(name(k)))}
+			}), x, y, pbInitializer("one", []int64{2}, 1, 1), pbNode("Add", "", names("x", name(n-1)), names("y")))...)
+		},
+		"a wide sum": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field {
+				return []field{pbNode("Relu", "", names("x"), names(name(k)))}
+			}), x, y, pbNode("Sum", "", many(n), names("y")))...)
+		},
+		"a wide split": func(n int) []byte {
+			return pbModel(8, 11, pbInput("x", -1, int64(n)), pbOutput("y", -1, int64(n)),
+				pbNode("Split", "", names("x"), many(n), attrOfInt("axis", 1)), pbNode("Concat", "", many(n), names("y"), attrOfInt("axis", 1)))
+		},
+		"inputs": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field { return []field{pbInput(name(k), -1, 1)} }),
+				pbOutput("y", -1, int64(n)), pbNode("Concat", "", many(n), names("y"), attrOfInt("axis", 1)))...)
+		},
+		"outputs": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field {
+				return []field{pbOutput(name(k), -1, 2), pbNode("Relu", "", names("x"), names(name(k)))}
+			}), x)...)
+		},
+		"initializers": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field { return []field{pbInitializer(name(k), []int64{1}, 1)} }),
+				x, y, w, pbNode("MatMul", "", names("x", "w"), names("y")))...)
+		},
+		"packed integers": func(n int) []byte {
+			packed := make([]byte, 100*n)
+			return pbModel(8, 17, x, y, pbNode("Relu", "", names("x"), names("y"),
+				pbMessage(5, pbString(1, "__list"), pbBytes(8, packed), pbInt(20, 7))))
+		},
+	} {
+		const n = 2000
+		small, large := model(n), model(4*n)
+		a, b := allocated(t, small), allocated(t, large)
+		// Lists grow by up to twice, and names get longer.
+		if a < 1<<20 && b < 4<<20 {
+			continue
+		}
+		if b > 8*a {
+			t.Errorf("%s: %d bytes take %d, %d bytes take %d", what, len(small), a, len(large), b)
+		}
+		t.Logf("%s: %.1f and %.1f times the file", what, float64(a)/float64(len(small)), float64(b)/float64(len(large)))
+	}
+}
