@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,26 +55,62 @@ func (f *File) externalData(location string) ([]byte, error) {
 }
 
 // openExternal opens a file below the model's folder, following no link out of
-// it.
+// it but that of [File.real].
 func (f *File) openExternal(path string, x *externalFile) error {
 	if f.dir == "" {
 		return fmt.Errorf("the model was not read from a folder")
 	}
-	if f.root == nil {
-		root, err := os.OpenRoot(f.dir)
-		if err != nil {
-			return err
-		}
-		f.root = root
+	err := openBelow(f.dir, path, x)
+	if err == nil {
+		return nil
 	}
-	info, err := f.root.Stat(path)
+	if dir, name, ok := f.real(path); ok && openBelow(dir, name, x) == nil {
+		return nil
+	}
+	if strings.Contains(err.Error(), "escapes") { // the package os has no other sign
+		return fmt.Errorf("a link to it leads out of the model's folder: put the data file itself beside the model")
+	}
+	return err
+}
+
+// real returns where else data may be of a model that was named by a link, as in
+// the cache of Hugging Face, where model and data are links to files of one other
+// folder: beside the file that the model's link leads to, under the name that the
+// data's link leads to or, without such a link, in that folder under the name that
+// the model gives. No other file is read, whatever links an archive may hold: the
+// model's own file would have to lie beside it.
+func (f *File) real(path string) (dir, name string, ok bool) {
+	link := filepath.Join(f.dir, f.base)
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return "", "", false
+	}
+	model, err := filepath.EvalSymlinks(link)
+	if err != nil {
+		return "", "", false
+	}
+	dir = filepath.Dir(model)
+	data, err := filepath.EvalSymlinks(filepath.Join(f.dir, path))
+	if err != nil {
+		return dir, path, true
+	}
+	return dir, filepath.Base(data), filepath.Dir(data) == dir
+}
+
+// openBelow opens a regular file in or below a folder.
+func openBelow(dir, path string, x *externalFile) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	info, err := root.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("not a regular file")
 	}
-	fd, err := f.root.Open(path)
+	fd, err := root.Open(path)
 	if err != nil {
 		return err
 	}

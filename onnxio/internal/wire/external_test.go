@@ -60,7 +60,7 @@ func TestExternalData(t *testing.T) {
 	wants := map[string]any{
 		"good": []float32{2, 3}, "below": []float32{5},
 		"absolute": "outside the model's folder", "up": "outside the model's folder", "up within": "outside the model's folder",
-		"backslash": "outside the model's folder", "link": "path escapes", "missing": "no such file", "folder": "not a regular file",
+		"backslash": "outside the model's folder", "link": "a link to it leads out of the model's folder", "missing": "no such file", "folder": "not a regular file",
 		"past the end": `wants bytes 8 to 16 of "d.bin", which has 12`, "far past the end": "which has 12",
 		"wrong length": "4 bytes, dims [2] of float32 want 8", "no name": "empty location",
 	}
@@ -73,6 +73,55 @@ func TestExternalData(t *testing.T) {
 		} else if d := cmp.Diff(wants[x.Name], v); d != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", x.Name, err, d)
 		}
+	}
+}
+
+// TestExternalDataOfLinks opens models that are links, as in the cache of Hugging
+// Face: data are read beside the file that the model's link leads to, and nowhere
+// else.
+func TestExternalDataOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"blobs", "snapshots/1/sub", "other"} {
+		check(t, os.MkdirAll(filepath.Join(dir, sub), 0o755))
+	}
+	model := modelOf(outside("w", "m.onnx_data", 1), outside("below", "sub/more", 1), outside("same name", "plain", 1),
+		outside("elsewhere", "elsewhere", 1), outside("loop", "loop", 1), outside("gone", "gone", 1))
+	for name, data := range map[string][]byte{
+		"blobs/a1": model, "blobs/b2": le([]float32{1}), "blobs/c3": le([]float32{2}), "blobs/plain": le([]float32{3}),
+		"other/secret": le([]float32{9}), "snapshots/1/regular.onnx": model,
+	} {
+		check(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
+	}
+	for link, to := range map[string]string{
+		"m.onnx": "../../blobs/a1", "m.onnx_data": "../../blobs/b2", "sub/more": "../../../blobs/c3",
+		"elsewhere": "../../other/secret", "loop": "loop",
+	} {
+		check(t, os.Symlink(to, filepath.Join(dir, "snapshots/1", link)))
+	}
+	check(t, os.Symlink("../other/secret", filepath.Join(dir, "blobs/elsewhere")))
+	refused := "a link to it leads out of the model's folder"
+	for name, wants := range map[string]map[string]any{
+		"m.onnx": {
+			"w": []float32{1}, "below": []float32{2}, "same name": []float32{3},
+			"elsewhere": refused, "loop": "too many levels", "gone": "no such file",
+		},
+		// It lies in the folder itself, so that no link out of that is followed.
+		"regular.onnx": {
+			"w": refused, "below": refused, "same name": "no such file", "elsewhere": refused, "loop": "too many levels", "gone": "no such file",
+		},
+	} {
+		f, err := Open(filepath.Join(dir, "snapshots/1", name))
+		check(t, err)
+		for i := range f.Graph.Initializers {
+			x := &f.Graph.Initializers[i]
+			v, _, err := x.Float32s()
+			if want, fails := wants[x.Name].(string); fails {
+				wantError(t, err, want)
+			} else if d := cmp.Diff(wants[x.Name], v); d != "" || err != nil {
+				t.Errorf("%s of %s: %v (-want +got):\n%s", x.Name, name, err, d)
+			}
+		}
+		check(t, f.Close())
 	}
 }
 

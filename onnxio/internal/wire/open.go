@@ -20,8 +20,9 @@ type File struct {
 	Graph Graph
 
 	name string
-	dir  string
-	data []byte
+	// dir is the folder of the file, base its name there.
+	dir, base string
+	data      []byte
 	// mapped is data when it is mapped.
 	mapped mmap.MMap
 	// inner holds the names defined in subgraphs.
@@ -31,7 +32,6 @@ type File struct {
 	hiddenExternal bool
 
 	mu       sync.Mutex
-	root     *os.Root
 	external map[string]*externalFile
 	// releasing is the work of Release.
 	releasing sync.WaitGroup
@@ -54,7 +54,7 @@ func Open(path string) (*File, error) {
 		return nil, fileError(path, err)
 	}
 	defer fd.Close()
-	f := &File{name: path, dir: filepath.Dir(path)}
+	f := &File{name: path, dir: filepath.Dir(path), base: filepath.Base(path)}
 	info, err := fd.Stat()
 	if err != nil {
 		return nil, fileError(path, err)
@@ -190,10 +190,6 @@ func (f *File) Close() error {
 		}
 	}
 	f.external = nil
-	if f.root != nil {
-		errs = append(errs, f.root.Close())
-		f.root = nil
-	}
 	if f.mapped != nil {
 		errs = append(errs, f.mapped.Unmap())
 		f.mapped = nil
