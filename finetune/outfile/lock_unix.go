@@ -1,0 +1,37 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package outfile
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// removeOpen says that open files can be removed.
+const removeOpen = true
+
+// tryLock takes the lock of an open file, which ends with the process. Errors:
+// errTaken; errors.ErrUnsupported where the file system has no locks.
+func tryLock(f *os.File) error {
+	for {
+		switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return errTaken
+		default:
+			return errors.ErrUnsupported
+		}
+	}
+}
+
+// syncFolder waits until the names in a folder are on the disk.
+func syncFolder(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync()
+		_ = f.Close()
+	}
+}
