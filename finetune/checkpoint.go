@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/finetune/outfile"
 )
 
 // CheckpointName is the file that a run keeps in its checkpoint folder.
@@ -31,16 +32,17 @@ const CheckpointName = "checkpoint.relupath"
 //	header   JSON: see checkpointHeader
 //	arrays   little endian numbers, in the header's order
 //	sum      4 bytes, CRC-32C of all before it
-const checkpointMagic = "relupck\x01"
+const checkpointMagic = "relupck\x02"
 
 // castagnoli is made when it is wanted: every command starts with what is not.
 var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 type checkpointHeader struct {
-	// Network, Options and Data tell what the run is of.
+	// Network, Options, Data and Test tell what the run is of.
 	Network string       `json:"network"`
 	Options []setting    `json:"options"`
 	Data    string       `json:"data"`
+	Test    string       `json:"test"`
 	State   state        `json:"state"`
 	Arrays  []arrayShape `json:"arrays"`
 	// Sums holds the exponents of AdaGrad's sums by tensor.
@@ -142,35 +144,49 @@ func (t *Trainer) settings() []setting {
 	add("frozen layers", t.what.Freeze)
 	add("classes", t.train.ClassNames())
 	add("batch", o.Batch)
+	add("training loss after the epoch", o.EvalTrain)
+	add("patience", o.Patience > 0)
 	add("seed", o.Seed)
 	add("engine", t.run.engineName())
 	return out
 }
 
+// dataName names examples by their content.
 func dataName(s *dataset.Set) string {
-	return fmt.Sprintf("%s, %d examples of %v", s.Name(), s.Len(), s.Shape())
+	if s == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s, %d examples of %v, digest %.12s", s.Name(), s.Len(), s.Shape(), s.Digest())
 }
 
-// save writes the checkpoint: into a temporary file first, so that the last one
-// stays whole whatever happens.
+// lock takes the checkpoint's folder until unlock is called. Errors: another
+// process has it, or has put its checkpoint there since New.
+func (t *Trainer) lock() (unlock func(), err error) {
+	if t.opt.Checkpoint == "" {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(t.opt.Checkpoint, 0o777); err != nil {
+		return nil, fmt.Errorf("finetune: checkpoint: %w", err)
+	}
+	if unlock, err = outfile.Lock(t.opt.Checkpoint); err != nil {
+		return nil, fmt.Errorf("finetune: the checkpoint's folder %w", err)
+	}
+	if _, err := os.Stat(t.checkpoint()); err == nil && t.vacant && !t.opt.Resume {
+		unlock()
+		return nil, fmt.Errorf("finetune: another run has just put its checkpoint into %s: give another folder", t.opt.Checkpoint)
+	}
+	t.names = [2]string{dataName(t.train), dataName(t.opt.Test)}
+	return unlock, nil
+}
+
+func (t *Trainer) checkpoint() string { return filepath.Join(t.opt.Checkpoint, CheckpointName) }
+
+// save writes the checkpoint: the last one stays whole whatever happens.
 func (t *Trainer) save() error {
 	if t.opt.Checkpoint == "" {
 		return nil
 	}
-	if err := os.MkdirAll(t.opt.Checkpoint, 0o777); err != nil {
-		return fmt.Errorf("finetune: checkpoint: %w", err)
-	}
-	path := filepath.Join(t.opt.Checkpoint, CheckpointName)
-	f, err := os.CreateTemp(t.opt.Checkpoint, "."+CheckpointName+".*")
-	if err != nil {
-		return fmt.Errorf("finetune: checkpoint: %w", err)
-	}
-	err = errors.Join(t.write(f), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if err := outfile.Write(t.checkpoint(), t.write); err != nil {
 		return fmt.Errorf("finetune: the checkpoint could not be written, the one before it is whole: %w", err)
 	}
 	return nil
@@ -183,7 +199,7 @@ func (t *Trainer) write(f io.Writer) error {
 			arrays = append(arrays, array{fmt.Sprintf("%d best", k), b})
 		}
 	}
-	h := checkpointHeader{Network: t.run.fingerprint(), Options: t.settings(), Data: dataName(t.train), State: t.state, Sums: t.run.exponents()}
+	h := checkpointHeader{Network: t.run.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.run.exponents()}
 	for _, a := range arrays {
 		h.Arrays = append(h.Arrays, arrayShape{a.name, arrayLen(a.data)})
 	}
@@ -222,7 +238,7 @@ func arrayLen(a any) int {
 
 // restore reads the checkpoint, if there is one.
 func (t *Trainer) restore() error {
-	path := filepath.Join(t.opt.Checkpoint, CheckpointName)
+	path := t.checkpoint()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -298,8 +314,10 @@ func (t *Trainer) same(h *checkpointHeader) error {
 	if h.Network != t.run.fingerprint() {
 		return errors.New("it belongs to another model: give the model that the run began with, or another folder")
 	}
-	if got := dataName(t.train); h.Data != got {
-		return fmt.Errorf("the run began with other data (%s, now %s): give the same data, or another folder", h.Data, got)
+	for k, began := range [2]string{h.Data, h.Test} {
+		if got := t.names[k]; began != got {
+			return fmt.Errorf("the run began with other %sdata (%s, now %s): give the same data, or another folder", [2]string{"", "test "}[k], began, got)
+		}
 	}
 	now := t.settings()
 	if len(now) != len(h.Options) {

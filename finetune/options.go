@@ -178,7 +178,9 @@ type Options struct {
 	Checkpoint string
 	// Resume continues from the checkpoint, where there is one.
 	Resume bool
-	// Log is called after each epoch. An error ends the run.
+	// Log is called after each epoch, when its checkpoint is written. A resumed
+	// run begins with calls for the epochs before it, since an end in between may
+	// have come before the last one's. An error ends the run.
 	Log func(Epoch) error
 	// Progress is called after each step.
 	Progress func(Progress)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -100,6 +101,10 @@ type Trainer struct {
 	state state
 	good  []any // the tensors after the last sound epoch; nil: as they were read
 	best  []any
+	// vacant says that there was no checkpoint when the trainer was made, names
+	// are those of the data in a checkpoint.
+	vacant bool
+	names  [2]string
 }
 
 // state is where a run is; it is part of a checkpoint.
@@ -135,6 +140,9 @@ func New(net *dag.Network, train *dataset.Set, opt Options) (*Trainer, error) {
 	}
 	t := &Trainer{net: net, train: train, opt: opt}
 	t.state.Factor = 1
+	if _, err := os.Stat(t.checkpoint()); err != nil {
+		t.vacant = true
+	}
 	if err := t.resolve(); err != nil {
 		return nil, err
 	}
@@ -199,6 +207,11 @@ func (t *Trainer) Warnings() []string { return t.run.warnings() }
 // no result when the run could not begin. It can be called once.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	defer t.run.close()
+	unlock, err := t.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if err := t.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -227,6 +240,11 @@ func (t *Trainer) begin(ctx context.Context) error {
 	if t.opt.Resume {
 		if err := t.restore(); err != nil {
 			return err
+		}
+		for _, e := range t.state.History {
+			if err := t.log(e); err != nil {
+				return err
+			}
 		}
 	}
 	if t.state.Epoch > 0 {
@@ -368,10 +386,14 @@ func (t *Trainer) finish(ctx context.Context) error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	if t.opt.Log != nil {
-		return t.opt.Log(e)
+	return t.log(e)
+}
+
+func (t *Trainer) log(e Epoch) error {
+	if t.opt.Log == nil {
+		return nil
 	}
-	return nil
+	return t.opt.Log(e)
 }
 
 // better tells whether an epoch beats the best one so far, or what was before.

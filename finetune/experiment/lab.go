@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -19,6 +20,7 @@ import (
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/finetune/outfile"
 )
 
 // Lab is where trainings run. One experiment at a time uses it.
@@ -179,11 +181,10 @@ func (l *Lab) write(key string, rec *Record) error {
 	if err != nil {
 		return fmt.Errorf("experiment: %w", err)
 	}
-	tmp := l.path(key) + ".tmp"
-	if err := os.WriteFile(tmp, append(text, '\n'), 0o666); err != nil {
-		return fmt.Errorf("experiment: %w", err)
-	}
-	if err := os.Rename(tmp, l.path(key)); err != nil {
+	if err := outfile.Write(l.path(key), func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	}); err != nil {
 		return fmt.Errorf("experiment: %w", err)
 	}
 	return nil

@@ -3,12 +3,9 @@ package experiment
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
-	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
@@ -138,39 +135,21 @@ func (s *Start) network(ctx context.Context) (*dag.Network, error) {
 	return net, nil
 }
 
-// digest names a data set by content: its name, size and a hash of its labels
-// and of every 64th example.
+// digest names a data set by content.
 func digest(s *dataset.Set) string {
-	h := sha256.New()
-	for _, y := range s.Labels() {
-		put(h, uint64(y))
-	}
-	for _, y := range s.Targets() {
-		put(h, math.Float64bits(y))
-	}
-	x := make([]float64, s.Size())
-	for i := 0; i < s.Len(); i += 64 {
-		s.Batch64(x, []int{i})
-		for _, v := range x {
-			put(h, math.Float64bits(v))
-		}
-	}
-	return fmt.Sprintf("%s, %d examples, %x", s.Name(), s.Len(), h.Sum(nil)[:6])
+	return fmt.Sprintf("%s, %d examples, %.12s", s.Name(), s.Len(), s.Digest())
 }
 
-// digestNetwork names a network by its numbers.
+// digestNetwork names a network by its layers and numbers.
 func digestNetwork(n *dag.Network) string {
 	h := sha256.New()
+	fmt.Fprintln(h, n)
+	var b []byte
 	for _, p := range n.Params() {
-		for _, v := range p.Float64s() {
-			put(h, math.Float64bits(v))
+		for lo := 0; lo < p.Len(); lo += 1 << 13 {
+			b = p.AppendRaw(b[:0], lo, min(lo+1<<13, p.Len()))
+			h.Write(b)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:6])
-}
-
-func put(h hash.Hash, v uint64) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], v)
-	_, _ = h.Write(b[:])
 }
