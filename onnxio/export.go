@@ -26,14 +26,8 @@ type WriteOptions struct {
 	SkipSync bool
 }
 
-// ExternalName returns the default place of the external data of a model file,
-// relative to its folder; empty when the model keeps everything in one file.
-func (m *Model) ExternalName(path string) string {
-	if !m.file.HasExternal() {
-		return ""
-	}
-	return filepath.Base(path) + ".data"
-}
+// External reports whether the model has external data.
+func (m *Model) External() bool { return m.file.HasExternal() }
 
 // WriteFile writes the model with the parameters of net, a network that edits
 // of m.Net made, and waits until it is on the disk. Everything but the edited
@@ -58,7 +52,7 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 		if m.file.HasExternal() {
 			location := opt.External
 			if location == "" {
-				location = m.ExternalName(path)
+				location = filepath.Base(path) + ".data"
 			}
 			if err := p.RelocateExternal(location); err != nil {
 				return err
@@ -105,19 +99,43 @@ func (m *Model) create(path string, size int64, opt WriteOptions, write func(io.
 // notSource refuses to write over a file that is mapped.
 func (m *Model) notSource(path string) error {
 	to, err := os.Stat(path)
-	if err != nil || m.path == "" {
+	if err != nil {
 		return nil
 	}
-	sources := []string{m.path}
-	for _, location := range m.file.ExternalLocations() {
-		sources = append(sources, filepath.Join(filepath.Dir(m.path), filepath.FromSlash(location)))
-	}
-	for _, s := range sources {
+	for _, s := range m.Files() {
 		if from, err := os.Stat(s); err == nil && os.SameFile(from, to) {
 			return fmt.Errorf("onnxio: %s is the file that the model is read from: write to another name and rename it at the end", path)
 		}
 	}
 	return nil
+}
+
+// Files lists the files that the model is read from: its own, and those of its
+// external data. A model that was read from bytes has none.
+func (m *Model) Files() []string {
+	if m.path == "" {
+		return nil
+	}
+	return append([]string{m.path}, dataFiles(m.file, m.path)...)
+}
+
+// DataFiles lists the files of external data that a model file names, whether
+// they exist or not, without reading the network. Errors are those of [Read] for
+// a file that is no ONNX file or cannot be read.
+func DataFiles(path string) ([]string, error) {
+	f, err := wire.Open(path)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	return dataFiles(f, path), f.Close()
+}
+
+func dataFiles(f *wire.File, path string) []string {
+	var out []string
+	for _, location := range f.ExternalLocations() {
+		out = append(out, filepath.Join(filepath.Dir(path), filepath.FromSlash(location)))
+	}
+	return out
 }
 
 // Write writes the model with the parameters of net to w, as WriteFile does.

@@ -27,9 +27,9 @@ type File struct {
 	mapped mmap.MMap
 	// inner holds the names defined in subgraphs.
 	inner map[string]struct{}
-	// hiddenExternal says that a tensor outside the main graph's initializers
-	// and attributes has external data.
-	hiddenExternal bool
+	// hidden has the data files of tensors outside the main graph's initializers
+	// and attributes.
+	hidden []string
 
 	mu       sync.Mutex
 	external map[string]*externalFile

@@ -29,10 +29,10 @@ func (f *File) HasExternal() bool {
 	return found
 }
 
-// ExternalLocations lists the data files of the tensors that HasExternal looks
-// at, each once, as they are named in the file.
+// ExternalLocations lists the data files of all tensors, each once, as they are
+// named in the file.
 func (f *File) ExternalLocations() []string {
-	var out []string
+	out := slices.Compact(slices.Sorted(slices.Values(f.hidden)))
 	f.eachExternal(func(t *Tensor, _ []span) {
 		if t.External != nil && !slices.Contains(out, t.External.Path) {
 			out = append(out, t.External.Path)
@@ -72,7 +72,7 @@ func (p *Patch) RelocateExternal(location string) error {
 	if p.location != "" {
 		return p.fail("", "external data is relocated twice")
 	}
-	if p.f.hiddenExternal {
+	if p.f.hidden != nil {
 		return p.fail("", "a tensor in a subgraph, a local function or a sparse tensor has external data, which cannot be moved: store the data in the model (onnx.save without external data)")
 	}
 	p.location = location

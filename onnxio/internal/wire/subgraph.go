@@ -124,8 +124,8 @@ func (s *scanner) innerSparse() (name string) {
 // outside notes external data of a tensor that is neither an initializer nor
 // the value of an attribute of the main graph.
 func (f *File) outside(t *Tensor) {
-	if t.Encoding == External {
-		f.hiddenExternal = true
+	if t.Encoding == External && t.External != nil {
+		f.hidden = append(f.hidden, t.External.Path)
 	}
 }
 

@@ -96,7 +96,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 		return &usageError{err}
 	}
 	if o.output != "" {
-		if err := a.vacant(o.output); err != nil {
+		if err := a.vacant(o.output, a.existing()); err != nil {
 			return err
 		}
 	}
@@ -352,7 +352,7 @@ func (w *auditWork) table(ctx context.Context) error {
 	if interrupted != nil {
 		d.Notes = append(d.Notes, fmt.Sprintf("Interrupted after %d of %d models.", len(result.Models)+len(result.Errors), len(w.paths)))
 	}
-	err := errors.Join(w.report(d, w.options.output), w.plots(d, w.options.plots))
+	err := errors.Join(w.report(d, w.options.output), w.plots(d, w.options.plots, w.existing()))
 	if err == nil {
 		err = interrupted
 	}
@@ -386,7 +386,7 @@ func (w *auditWork) stream(ctx context.Context) error {
 	if path == "" {
 		path = stdStream
 	}
-	if err := w.save(path, write); err != nil {
+	if err := w.save(path, w.existing(), write); err != nil {
 		return err
 	}
 	if interrupted != nil {
@@ -401,6 +401,16 @@ func (a *app) failures(fs []failure, of int) error {
 	if len(fs) == 0 {
 		return nil
 	}
+	var internal *internalError
+	code := codeInvalid
+	for _, f := range fs {
+		if errors.As(f.err, &internal) {
+			code = codeInternal
+			if of > 1 {
+				fmt.Fprintf(a.err, "relupath: %s: %v\n\n%s", f.Path, f.err, internal.details())
+			}
+		}
+	}
 	if len(fs) == 1 && of == 1 {
 		var usage *usageError
 		if errors.As(fs[0].err, &usage) {
@@ -414,5 +424,5 @@ func (a *app) failures(fs []failure, of int) error {
 			fmt.Fprintf(a.err, "relupath: %v\n", f.err)
 		}
 	}
-	return &exit{codeInvalid, fmt.Errorf("%d of %d models could not be measured", len(fs), of)}
+	return &exit{code, fmt.Errorf("%d of %d models could not be measured", len(fs), of)}
 }

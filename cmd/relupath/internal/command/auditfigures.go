@@ -166,7 +166,7 @@ func overModels(r *auditJSON) []render.Figure {
 
 // plots writes every figure of a document into a folder, which is made where
 // it does not exist. Empty means none.
-func (a *app) plots(d *render.Document, dir string) error {
+func (a *app) plots(d *render.Document, dir string, old existing) error {
 	if dir == "" {
 		return nil
 	}
@@ -176,7 +176,7 @@ func (a *app) plots(d *render.Document, dir string) error {
 	for i := range d.Figures {
 		for _, typ := range render.FigureTypes() {
 			path := filepath.Join(dir, d.Figures[i].Name+"."+typ)
-			if err := a.save(path, func(w io.Writer) error { return render.WriteFigure(w, &d.Figures[i], typ) }); err != nil {
+			if err := a.save(path, old, func(w io.Writer) error { return render.WriteFigure(w, &d.Figures[i], typ) }); err != nil {
 				return err
 			}
 		}

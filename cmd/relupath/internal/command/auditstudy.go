@@ -85,7 +85,11 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 	opt := w.measure
 	opt.Threads = w.threads
 	for _, path := range w.paths {
-		m, err := w.studyOne(ctx, path, opt)
+		var m studiedModel
+		err := recovered(func() (err error) {
+			m, err = w.studyOne(ctx, path, opt)
+			return err
+		})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -96,7 +100,7 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 		r.Models = append(r.Models, m)
 	}
 	d := studyDocument(r)
-	if err := errors.Join(w.report(d, o.output), w.plots(d, o.plots)); err != nil {
+	if err := errors.Join(w.report(d, o.output), w.plots(d, o.plots, w.existing())); err != nil {
 		return err
 	}
 	return w.failures(r.Errors, len(w.paths))

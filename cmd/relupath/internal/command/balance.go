@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,7 +111,7 @@ func (o *balanceOptions) check(a *app) error {
 		if path == "" {
 			continue
 		}
-		if err := a.vacant(path); err != nil {
+		if err := a.vacant(path, a.existing()); err != nil {
 			return err
 		}
 	}
@@ -132,8 +129,10 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	}
 	defer m.Close()
 	c.lap(&c.parts.Read)
-	if o.output == stdStream && m.ExternalName("model.onnx") != "" && !o.dryRun {
-		return usagef("the model has external data, which needs a file of its own: give a file with -o")
+	if o.dryRun {
+		o.output = ""
+	} else if err := a.vacantModel(m, o.output, a.existing()); err != nil {
+		return err
 	}
 	var r *balanceJSON
 	if err := m.Guard(func() error {
@@ -152,7 +151,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	if o.report != "" {
 		report = func() error { return a.report(d, o.report) }
 	}
-	return errors.Join(report(), a.plots(d, o.plots), err)
+	return errors.Join(report(), a.plots(d, o.plots, a.existing()), err)
 }
 
 // work balances. A result beside an error is the report of a proof that failed.
@@ -175,110 +174,40 @@ func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *c
 	return o.finish(ctx, a, m, res, optimum, net, c)
 }
 
-// finish writes the model into a temporary folder, proves that what was written
-// computes the same, puts the files in place and reports.
+// finish writes the model into a draft, proves that what was written computes
+// the same, puts it in place and reports.
 func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, optimum scaled.Num, net *dag.Network, c *clock) (*balanceJSON, error) {
-	dir, err := o.temporary()
+	w, err := a.writeModel(m, net, o.output, a.existing())
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	target := "model.onnx"
-	if o.placed() {
-		target = filepath.Base(o.output)
-	}
-	tmp := filepath.Join(dir, target)
-	files := []string{target}
-	if data := m.ExternalName(target); data != "" {
-		// The data goes first: a model without its data is of no use.
-		files = []string{data, target}
-	}
-	if o.placed() {
-		for _, f := range files {
-			if err := a.vacant(filepath.Join(filepath.Dir(o.output), f)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := m.WriteFile(tmp, net, onnxio.WriteOptions{SkipSync: true}); err != nil {
-		return nil, err
-	}
+	defer w.draft.Remove()
 	c.lap(&c.parts.Write)
-	written, err := a.open(ctx, tmp, &o.modelFlags)
+	again, err := a.open(ctx, w.path(), &o.modelFlags)
 	if err != nil {
 		return nil, fmt.Errorf("the balanced model cannot be read back: %w", err)
 	}
-	defer written.Close()
+	defer again.Close()
 	var r *balanceJSON
-	if err := written.Guard(func() error {
-		r, err = o.prove(ctx, a, m, written.Net, res, optimum, c)
+	if err := again.Guard(func() error {
+		r, err = o.prove(ctx, a, m, again.Net, res, optimum, c)
 		return err
 	}); err != nil {
 		return nil, err
 	}
 	failed := o.verdict(r)
 	if failed == nil && !o.dryRun {
-		if err := o.place(a, dir, files, c); err != nil {
+		if err := w.sync(); err != nil {
+			return nil, err
+		}
+		c.lap(&c.parts.Fsync)
+		if err := w.place(); err != nil {
 			return nil, err
 		}
 		r.Output = o.output
 	}
 	r.Seconds = c.parts
 	return r, failed
-}
-
-// placed reports whether the output is a file that is renamed into place.
-func (o *balanceOptions) placed() bool {
-	return !o.dryRun && o.output != stdStream && !isDevice(o.output)
-}
-
-// temporary makes a folder for what is written: beside the output, so that a
-// rename puts it in place, or among the system's temporary files.
-func (o *balanceOptions) temporary() (string, error) {
-	if !o.placed() {
-		return os.MkdirTemp("", "relupath")
-	}
-	dir, err := temporary(o.output)
-	if err != nil {
-		return "", err
-	}
-	return dir, os.Mkdir(dir, 0o777)
-}
-
-// place makes the written files the output.
-func (o *balanceOptions) place(a *app, dir string, files []string, c *clock) error {
-	if !o.placed() {
-		f, err := os.Open(filepath.Join(dir, files[len(files)-1]))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return a.save(o.output, func(w io.Writer) error {
-			_, err := io.Copy(w, f)
-			return err
-		})
-	}
-	for _, name := range files {
-		if err := syncFile(filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	c.lap(&c.parts.Fsync)
-	for _, name := range files {
-		if err := a.place(filepath.Join(dir, name), filepath.Join(filepath.Dir(o.output), name)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// syncFile waits until a file is on the disk.
-func syncFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // prove compares the model with what was written.

@@ -170,33 +170,33 @@ func TestSave(t *testing.T) {
 		b, _ := os.ReadFile(path)
 		return string(b)
 	}
-	if err := a.save(path, write("one", errors.New("cut"))); err == nil || content() != "" {
+	if err := a.save(path, a.existing(), write("one", errors.New("cut"))); err == nil || content() != "" {
 		t.Errorf("a failed save leaves %q, %v", content(), err)
 	}
-	if err := a.save(path, write("one", nil)); err != nil || content() != "one" {
+	if err := a.save(path, a.existing(), write("one", nil)); err != nil || content() != "one" {
 		t.Fatalf("%q, %v", content(), err)
 	}
-	if err := a.save(path, write("two", nil)); err == nil || !strings.Contains(err.Error(), "--force") || content() != "one" {
+	if err := a.save(path, a.existing(), write("two", nil)); err == nil || !strings.Contains(err.Error(), "--force") || content() != "one" {
 		t.Errorf("overwritten without --force: %q, %v", content(), err)
 	}
 	a.force = true
-	if err := a.save(path, write("two", errors.New("cut"))); err == nil || content() != "one" {
+	if err := a.save(path, a.existing(), write("two", errors.New("cut"))); err == nil || content() != "one" {
 		t.Errorf("a failed save destroys the old file: %q, %v", content(), err)
 	}
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.save(link, write("three", nil)); err != nil || content() != "three" {
+	if err := a.save(link, a.existing(), write("three", nil)); err != nil || content() != "three" {
 		t.Errorf("a link is not written through: %q, %v", content(), err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v, %v", info, err)
 	}
-	if err := a.save(os.DevNull, write("x", nil)); err != nil {
+	if err := a.save(os.DevNull, a.existing(), write("x", nil)); err != nil {
 		t.Errorf("a device cannot be written to: %v", err)
 	}
-	if err := a.save(filepath.Join(dir, "no", "out"), write("x", nil)); err == nil || !strings.Contains(err.Error(), "not a folder") {
+	if err := a.save(filepath.Join(dir, "no", "out"), a.existing(), write("x", nil)); err == nil || !strings.Contains(err.Error(), "not a folder") {
 		t.Errorf("a missing folder: %v", err)
 	}
 	left, _ := os.ReadDir(dir)

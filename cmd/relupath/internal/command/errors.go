@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"strings"
 
 	"github.com/relupath/relupath/onnxio"
 )
@@ -13,6 +15,7 @@ const (
 	codeFailed      = 1
 	codeUsage       = 2
 	codeInvalid     = 3
+	codeInternal    = 70 // EX_SOFTWARE of sysexits.h
 	codeInterrupted = 130
 )
 
@@ -53,14 +56,41 @@ func (e *exit) Error() string {
 
 func (e *exit) Unwrap() error { return e.err }
 
+// internalError is a panic: a mistake of the program; exit code 70.
+type internalError struct {
+	value any
+	stack []byte
+}
+
+func (e *internalError) Error() string {
+	what, _, _ := strings.Cut(fmt.Sprint(e.value), "\n")
+	return fmt.Sprintf("a mistake in relupath, not in its input: %s: please report it with the model and the command", what)
+}
+
+// details are for the report of the mistake.
+func (e *internalError) details() string { return fmt.Sprintf("%v\n\n%s", e.value, e.stack) }
+
+// recovered calls f and turns a panic into its error.
+func recovered(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &internalError{r, debug.Stack()}
+		}
+	}()
+	return f()
+}
+
 // codeOf maps an error to the exit code.
 func codeOf(err error) int {
 	var own *exit
 	var usage *usageError
+	var internal *internalError
 	wrongSpec, _ := isDataError(err)
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &internal):
+		return codeInternal
 	case errors.Is(err, context.Canceled):
 		return codeInterrupted
 	case errors.As(err, &own):
@@ -93,6 +123,10 @@ func message(err error, command string) string {
 		return "relupath: interrupted\n"
 	}
 	s := fmt.Sprintf("relupath: %v\n", err)
+	var internal *internalError
+	if errors.As(err, &internal) {
+		s += "\n" + internal.details()
+	}
 	if code == codeUsage {
 		s += fmt.Sprintf("see '%s --help'\n", command)
 	}

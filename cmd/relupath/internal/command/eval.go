@@ -90,7 +90,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		return &usageError{fmt.Errorf("--percentile: %w", err)}
 	}
 	if o.output != "" {
-		if err := a.vacant(o.output); err != nil {
+		if err := a.vacant(o.output, a.existing()); err != nil {
 			return err
 		}
 	}

@@ -89,7 +89,7 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 	for k, p := range m.Net.Outputs {
 		y := &array{shapeOf(m, &m.Net.Nodes[p.Node], batch), ys[k]}
 		typ := elementOf(m.Outputs, p.Name)
-		if err := a.save(files[k], func(w io.Writer) error { return writeNPY(w, y, typ) }); err != nil {
+		if err := a.save(files[k], a.existing(), func(w io.Writer) error { return writeNPY(w, y, typ) }); err != nil {
 			return err
 		}
 		lo, hi := extent(y.data)
@@ -153,7 +153,7 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 	info, err := os.Stat(o.output)
 	folder := err == nil && info.IsDir()
 	if len(n.Outputs) == 1 && !folder {
-		return []string{o.output}, a.vacant(o.output)
+		return []string{o.output}, a.vacant(o.output, a.existing())
 	}
 	if !folder {
 		return nil, usagef("the model has %d outputs: give a folder with -o, %s is none", len(n.Outputs), o.output)
@@ -166,7 +166,7 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 			return nil, fmt.Errorf("outputs %q and %q would both be written to %s", other, p.Name, file)
 		}
 		used[file] = p.Name
-		if err := a.vacant(file); err != nil {
+		if err := a.vacant(file, a.existing()); err != nil {
 			return nil, err
 		}
 		out = append(out, file)

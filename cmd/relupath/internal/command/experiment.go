@@ -22,6 +22,7 @@ import (
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/experiment"
+	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -273,7 +274,7 @@ func (e *experimentFlags) folder(a *app) error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
-	case len(files) > 0 && !a.force:
+	case slices.ContainsFunc(files, func(f fs.DirEntry) bool { return !outfile.IsOwn(f.Name()) }) && !a.force:
 		return fmt.Errorf("%s is not empty and has no experiment: give another folder, or --force", e.output)
 	}
 	return os.MkdirAll(e.output, 0o777)
@@ -302,8 +303,13 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	if err := e.folder(a); err != nil {
 		return err
 	}
+	unlock, err := outfile.Lock(e.output)
+	if err != nil {
+		return fmt.Errorf("the experiment's folder %w", err)
+	}
+	defer unlock()
 	config := e.config(a, options)
-	if err := a.rewrite(filepath.Join(e.output, configName), func(w io.Writer) error {
+	if err := a.save(filepath.Join(e.output, configName), replaced, func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(config)
@@ -312,6 +318,8 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	}
 	bar := a.experimentBar()
 	lab.Progress = bar.step
+	// Trainings that are interrupted keep their checkpoints.
+	a.keep()
 	report, err := run(ctx, lab, *options)
 	bar.finish()
 	var wrong *finetune.OptionError
@@ -338,13 +346,6 @@ func (e *experimentFlags) config(a *app, options any) *experimentConfig {
 	return c
 }
 
-// rewrite is save for files of a folder that belongs to the command.
-func (a *app) rewrite(path string, write func(io.Writer) error) error {
-	own := *a
-	own.force = true
-	return own.save(path, write)
-}
-
 // experimentBar draws how many trainings are done.
 type experimentBar struct{ bar *progressbar.ProgressBar }
 
@@ -369,7 +370,7 @@ func (a *app) writeExperiment(d *render.Document, r *experiment.Report, dir stri
 		{"tables.tex", "latex", &render.Document{Title: d.Title, Label: d.Label, Tables: d.Tables[:len(r.Tables)], Notes: d.Notes}},
 		{"summary.md", "markdown", d},
 	} {
-		err := a.rewrite(filepath.Join(dir, out.name), func(w io.Writer) error {
+		err := a.save(filepath.Join(dir, out.name), replaced, func(w io.Writer) error {
 			if out.format == "markdown" {
 				fmt.Fprintf(w, "# %s\n\n", r.Title)
 			}
@@ -387,7 +388,5 @@ func (a *app) writeExperiment(d *render.Document, r *experiment.Report, dir stri
 			return err
 		}
 	}
-	own := *a
-	own.force = true
-	return own.plots(d, dir)
+	return a.plots(d, dir, replaced)
 }

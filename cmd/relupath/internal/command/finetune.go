@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,13 +10,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/onnxio"
@@ -32,8 +31,13 @@ type finetuneOptions struct {
 	report                  string
 	output                  string
 
-	train   *dataset.Set
-	logFile *os.File
+	// old is what becomes of the files of a run before.
+	old   existing
+	train *dataset.Set
+	// continues says that there is a checkpoint to go on from.
+	continues bool
+	logFile   *os.File
+	logged    map[string]bool // the lines that it has
 }
 
 func (a *app) finetune() *cobra.Command {
@@ -192,22 +196,23 @@ func (o *finetuneOptions) check(a *app) error {
 	if err := distinct(o.output, o.report, o.log); err != nil {
 		return err
 	}
-	paths := []string{o.output, o.report}
-	if !o.opt.Resume {
-		paths = append(paths, o.log)
-	}
-	for _, path := range paths {
+	for _, path := range []string{o.output, o.report, o.log} {
 		if path == "" {
 			continue
 		}
-		if err := a.vacant(path); err != nil {
+		if err := a.vacant(path, o.old); err != nil {
 			return err
 		}
 	}
+	return o.vacantCheckpoint(a)
+}
+
+// vacantCheckpoint refuses to write over the checkpoint of another run.
+func (o *finetuneOptions) vacantCheckpoint(a *app) error {
 	if o.opt.Checkpoint == "" || o.opt.Resume {
 		return nil
 	}
-	return a.vacant(filepath.Join(o.opt.Checkpoint, finetune.CheckpointName))
+	return a.vacant(filepath.Join(o.opt.Checkpoint, finetune.CheckpointName), o.old)
 }
 
 // goesOn tells whether there is a checkpoint to resume.
@@ -220,10 +225,11 @@ func (o *finetuneOptions) goesOn() bool {
 }
 
 func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
-	if o.goesOn() {
+	o.old = a.existing()
+	if o.continues = o.goesOn(); o.continues {
 		// The files of the first part are the run's own. A checkpoint of another
 		// run is refused before anything is written.
-		a.force = true
+		o.old = replaced
 	}
 	if o.opt.Checkpoint != "" {
 		if err := os.MkdirAll(o.opt.Checkpoint, 0o777); err != nil {
@@ -238,8 +244,8 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	defer m.Close()
-	if o.output == stdStream && m.ExternalName("model.onnx") != "" {
-		return usagef("the model has external data, which needs a file of its own: give a file with -o")
+	if err := a.vacantModel(m, o.output, o.old); err != nil {
+		return err
 	}
 	if err := o.load(ctx, a, m); err != nil {
 		return err
@@ -274,7 +280,10 @@ func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model) err
 // lost its loss still writes what it has.
 func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
 	bar := a.trainingBar()
-	o.opt.Progress = bar.step
+	o.opt.Progress = func(p finetune.Progress) {
+		a.keep()
+		bar.step(p)
+	}
 	t, err := finetune.New(m.Net, o.train, o.opt)
 	var options *finetune.OptionError
 	var gpu *finetune.GPUError
@@ -293,6 +302,9 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	for _, w := range append(t.Warnings(), at.warnings...) {
 		a.warn("%s: %s", path, w)
 	}
+	if err := o.vacantCheckpoint(a); err != nil {
+		return err
+	}
 	began := time.Now()
 	res, err := t.Run(ctx)
 	bar.finish()
@@ -305,7 +317,7 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	}
 	var lost *finetune.DivergedError
 	if !errors.As(err, &lost) || lost.Kept > 0 {
-		if e := o.write(a, m, net); e != nil {
+		if e := a.saveModel(m, net, o.output, o.old); e != nil {
 			return errors.Join(err, e)
 		}
 	}
@@ -320,37 +332,9 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	return errors.Join(err, a.reportTo(a.out, d))
 }
 
-// write puts the model in place: into a folder beside the output first, since a
-// model may have a file of external data too.
-func (o *finetuneOptions) write(a *app, m *onnxio.Model, net *dag.Network) error {
-	if o.output == stdStream || isDevice(o.output) {
-		return a.save(o.output, func(w io.Writer) error { return m.Write(w, net) })
-	}
-	dir, err := temporary(o.output)
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	base := filepath.Base(o.output)
-	if err := m.WriteFile(filepath.Join(dir, base), net, onnxio.WriteOptions{}); err != nil {
-		return err
-	}
-	files := []string{base}
-	if data := m.ExternalName(base); data != "" {
-		files = []string{data, base}
-	}
-	for _, f := range files {
-		if err := a.place(filepath.Join(dir, f), filepath.Join(filepath.Dir(o.output), f)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// logLine writes one epoch to the log, which a resumed run continues.
+// logLine writes one epoch to the log. A resumed run gives the epochs before it
+// again: those that the log has are left out, so that the one that a kill kept
+// from it is written now.
 func (o *finetuneOptions) logLine(a *app, e finetune.Epoch) error {
 	if o.log == "" {
 		return nil
@@ -359,23 +343,53 @@ func (o *finetuneOptions) logLine(a *app, e finetune.Epoch) error {
 	if err != nil {
 		return err
 	}
-	w := a.err
-	if o.log != stdStream {
+	if o.log == stdStream {
+		_, err = a.err.Write(append(line, '\n'))
+	} else {
 		if o.logFile == nil {
-			mode := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
-			if o.opt.Resume {
-				mode = os.O_CREATE | os.O_WRONLY | os.O_APPEND
-			}
-			if o.logFile, err = os.OpenFile(o.log, mode, 0o666); err != nil {
-				return err
-			}
+			err = o.openLog(a)
 		}
-		w = o.logFile
+		if err == nil && !o.logged[string(line)] {
+			_, err = o.logFile.Write(append(line, '\n'))
+		}
 	}
-	if _, err = w.Write(append(slices.Clip(line), '\n')); err != nil {
+	if err != nil {
 		return fmt.Errorf("--log: %w", err)
 	}
 	return nil
+}
+
+// openLog opens the log at its end where a run goes on, and notes its lines. A
+// line that was cut off goes.
+func (o *finetuneOptions) openLog(a *app) error {
+	if err := a.vacant(o.log, o.old); err != nil {
+		return err
+	}
+	mode := os.O_CREATE | os.O_RDWR
+	if !o.continues {
+		mode |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(o.log, mode, 0o666)
+	if err != nil {
+		return err
+	}
+	o.logFile, o.logged = f, map[string]bool{}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	whole := bytes.LastIndexByte(text, '\n') + 1
+	for line := range bytes.Lines(text[:whole]) {
+		o.logged[string(bytes.TrimSpace(line))] = true
+	}
+	if err := f.Truncate(int64(whole)); err != nil {
+		return err
+	}
+	_, err = f.Seek(int64(whole), io.SeekStart)
+	return err
 }
 
 // trainingBar draws the progress of a run.

@@ -80,14 +80,14 @@ func (o *initOptions) run(ctx context.Context, a *app) error {
 			return usagef("--widths: more than %d parameters, which is more than one ONNX file of %s holds", maxParameters/size, o.dtype)
 		}
 	}
-	if err := a.vacant(o.output); err != nil {
+	if err := a.vacant(o.output, a.existing()); err != nil {
 		return err
 	}
 	net, err := o.network(ctx, a.seed)
 	if err != nil {
 		return err
 	}
-	if err := a.save(o.output, func(w io.Writer) error { return onnxio.WriteNetwork(w, net) }); err != nil {
+	if err := a.save(o.output, a.existing(), func(w io.Writer) error { return onnxio.WriteNetwork(w, net) }); err != nil {
 		return err
 	}
 	r := &initJSON{Schema: "relupath.init/1", Output: o.output, Widths: o.widths, DType: o.dtype, Seed: a.seed, Parameters: analysis.Parameters(net)}

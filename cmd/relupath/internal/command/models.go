@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -60,7 +61,11 @@ func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio
 
 func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxio.Model, error) {
 	if path != stdStream {
-		return onnxio.Read(path, opt)
+		m, err := onnxio.Read(path, opt)
+		if err == nil {
+			a.reads(m.Files())
+		}
+		return m, err
 	}
 	data, err := a.readIn(ctx)
 	if err != nil {
@@ -119,6 +124,9 @@ func expand(args []string) ([]string, error) {
 		err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
+			}
+			if d.IsDir() && outfile.IsDraft(d.Name()) {
+				return fs.SkipDir // not finished
 			}
 			if d.Type().IsRegular() && strings.EqualFold(filepath.Ext(path), ".onnx") {
 				out = append(out, path)

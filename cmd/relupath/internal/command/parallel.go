@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 )
@@ -10,9 +11,9 @@ import (
 // inOrder computes f for each of n indices from the given number of goroutines
 // and hands every result to take in order, as soon as those before it are
 // taken. A cancelled context, or an error of take, ends it: no further index is
-// begun, what is under way is waited for, and results without a gap before them
-// are still taken after a cancellation. It returns the context's error or
-// take's.
+// begun, what is under way is waited for, after a cancellation for a moment only,
+// and results without a gap before them are still taken. A panic of f is its
+// error. It returns the context's error or take's.
 func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), take func(i int, v T, err error) error) error {
 	type result struct {
 		v   T
@@ -34,7 +35,11 @@ func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), 
 				}
 				begun++
 				mu.Unlock()
-				v, err := f(i)
+				var v T
+				err := recovered(func() (err error) {
+					v, err = f(i)
+					return err
+				})
 				mu.Lock()
 				if err == nil || ctx.Err() == nil {
 					waiting[i] = result{v, err}
@@ -52,11 +57,25 @@ func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), 
 			}
 		})
 	}
-	wg.Wait()
-	if failed != nil {
-		return failed
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		select {
+		case <-done:
+		case <-time.After(patience / 2):
+		}
 	}
-	return ctx.Err()
+	mu.Lock()
+	defer mu.Unlock()
+	if failed == nil {
+		failed = ctx.Err() // what is not done yet is not taken any more
+	}
+	return failed
 }
 
 // step moves a progress bar, whose failures to draw do not matter.

@@ -9,13 +9,17 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/outfile"
 )
 
 // root is the program's name.
@@ -30,30 +34,89 @@ type app struct {
 	force   bool
 	seed    uint64
 	threads int
+
+	// interrupted is the context's error after a signal; nil in tests of parts.
+	interrupted func() error
+	// keeping says that a signal does not end what the command does.
+	keeping atomic.Bool
+
+	mu sync.Mutex
+	// sources are the files that models are read from, drafts those of outputs
+	// that are being written.
+	sources []string
+	drafts  []*outfile.Draft
 }
 
 // Run executes one command line and returns the exit code: 0 done, 1 failed,
-// 2 wrong usage, 3 an invalid or unsupported model or data, 130 interrupted.
-// A signal to interrupt or to terminate, which batch systems send, cancels the
-// work; a second one ends the process.
+// 2 wrong usage, 3 an invalid or unsupported model or data, 70 a mistake of the
+// program, 130 interrupted. A signal to interrupt or to terminate, which batch
+// systems send, cancels the work; a second one ends the process.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	a := &app{streams: newStreams(stdin, stdout, stderr)}
-	out := &watched{Writer: stdout}
-	a.out = out
+	out, errs := &gate{w: stdout}, &gate{w: stderr}
+	a.out, a.err, a.interrupted = out, errs, ctx.Err
+	done := make(chan int, 1)
+	go func() { done <- a.execute(ctx, args, out) }()
+	select {
+	case code := <-done:
+		return code
+	case <-ctx.Done():
+	}
+	select {
+	case code := <-done:
+		return code
+	case <-time.After(patience):
+	}
+	if a.keeping.Load() {
+		return <-done
+	}
+	// What goes on does not look at the context, as the opening of a pipe.
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, d := range a.drafts {
+		d.Remove()
+	}
+	out.close()
+	errs.close()
+	fmt.Fprint(stderr, message(ctx.Err(), ""))
+	return codeInterrupted
+}
+
+// patience is how long a command may take to end after a signal, unless it keeps
+// what is done.
+const patience = 600 * time.Millisecond
+
+// keep says that what the command does now is to be finished after a signal: the
+// trained model is written, the measured models are printed.
+func (a *app) keep() { a.keeping.Store(true) }
+
+// keepRest is keep for what begins after a signal.
+func (a *app) keepRest() {
+	if a.interrupted != nil && a.interrupted() != nil {
+		a.keep()
+	}
+}
+
+// execute runs a command line and tells what went wrong.
+func (a *app) execute(ctx context.Context, args []string, out *gate) int {
 	cmd := a.root()
 	cmd.SetArgs(args)
-	cmd.SetIn(stdin)
+	cmd.SetIn(a.in)
 	cmd.SetOut(out)
-	cmd.SetErr(stderr)
-	ran, err := cmd.ExecuteContextC(ctx)
+	cmd.SetErr(a.err)
+	ran := cmd
+	err := recovered(func() (err error) {
+		ran, err = cmd.ExecuteContextC(ctx)
+		return err
+	})
 	if err == nil {
 		err = out.err
 	}
 	if err != nil {
-		fmt.Fprint(stderr, message(err, ran.CommandPath()))
+		fmt.Fprint(a.err, message(err, ran.CommandPath()))
 	}
 	return codeOf(err)
 }
@@ -73,7 +136,7 @@ writes ONNX back.`,
 		Args:                       noSuchCommand,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE:          func(*cobra.Command, []string) error { return a.check() },
+		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return a.check(cmd) },
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.SetFlagErrorFunc(wrongFlag)
@@ -106,7 +169,13 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 }
 
 // check completes the common flags.
-func (a *app) check() error {
+func (a *app) check(cmd *cobra.Command) error {
+	for _, name := range []string{"output", "report"} {
+		// To open it would make another place in the file that it may lead to.
+		if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() == "/dev/stdout" {
+			must(f.Value.Set(stdStream))
+		}
+	}
 	if a.threads < 0 {
 		return usagef("--threads %d: want a positive number", a.threads)
 	}

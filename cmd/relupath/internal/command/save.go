@@ -1,68 +1,115 @@
 package command
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/relupath/relupath/finetune/outfile"
 )
 
 // stdStream stands for standard input or output where a file is expected.
 const stdStream = "-"
 
+// existing says what becomes of a file that has the name of an output.
+type existing int
+
+const (
+	kept     existing = iota // it stays: an error
+	replaced                 // it is exchanged for the output
+)
+
+// existing is what --force says.
+func (a *app) existing() existing {
+	if a.force {
+		return replaced
+	}
+	return kept
+}
+
 // vacant checks that an output may be written. It is asked before long work
 // begins, and again before the result is put in place. Errors: the file exists
-// and --force was not given, the path is a directory, the folder is missing.
-func (a *app) vacant(path string) error {
+// and is to be kept, a model is read from it, the path is a directory or leads
+// nowhere, the folder is missing.
+func (a *app) vacant(path string, old existing) error { return a.vacantBut(path, old, "") }
+
+// vacantBut is vacant for an output that may be one of the files that are read.
+func (a *app) vacantBut(path string, old existing, source string) error {
 	if path == stdStream {
 		return nil
 	}
+	if path == "" {
+		return usagef("the name of the file to write is empty")
+	}
 	info, err := os.Stat(path)
 	switch {
-	case path == "":
-		return usagef("the name of the file to write is empty")
 	case errors.Is(err, fs.ErrNotExist):
 		dir := filepath.Dir(path)
 		if d, err := os.Stat(dir); err != nil || !d.IsDir() {
 			return fmt.Errorf("cannot write %s: %s is not a folder", path, dir)
 		}
-		return writable(path)
 	case err != nil:
-		return err
+		return unwritten(path, err)
 	case info.IsDir():
 		return fmt.Errorf("cannot write %s: it is a folder; give the name of a file", path)
-	case info.Mode().IsRegular() && !a.force:
+	case !info.Mode().IsRegular():
+		return nil
+	case old == kept:
 		return fmt.Errorf("%s exists already: use --force to overwrite it", path)
-	case info.Mode().IsRegular():
-		return writable(path)
+	default:
+		if err := a.notRead(path, info, source); err != nil {
+			return err
+		}
 	}
-	return nil
-}
-
-// writable tries whether a file can be made beside path, as everything that is
-// written is at first: better now than after long work.
-func writable(path string) error {
-	tmp, err := temporary(path)
+	// Better now than after long work.
+	target, err := resolve(path)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	d, err := a.draft(target)
 	if err != nil {
 		return unwritten(path, err)
 	}
-	return errors.Join(f.Close(), os.Remove(tmp))
+	d.Remove()
+	return nil
+}
+
+// reads notes the files that a model is read from, which no output replaces.
+func (a *app) reads(files []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sources = append(a.sources, files...)
+}
+
+// notRead refuses an output that is a file that a model is read from, by
+// whatever name, but for one.
+func (a *app) notRead(path string, info fs.FileInfo, but string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.sources {
+		if s == but {
+			continue
+		}
+		if from, err := os.Stat(s); err == nil && os.SameFile(from, info) {
+			return fmt.Errorf("cannot write %s: this command reads %s from it; give another file", path, s)
+		}
+	}
+	return nil
 }
 
 // unwritten names the file that the user asked for, not the temporary one that
 // the system could not make.
 func unwritten(path string, err error) error {
 	var p *fs.PathError
-	if errors.As(err, &p) {
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
 		err = p.Err
+	case errors.As(err, &l):
+		err = l.Err
 	}
 	return fmt.Errorf("cannot write %s: %w: choose another folder or free this one", path, err)
 }
@@ -75,10 +122,14 @@ func distinct(paths ...string) error {
 		if path == "" || path == stdStream || isDevice(path) {
 			continue
 		}
-		if path = filepath.Clean(path); seen[path] {
+		name := filepath.Clean(path)
+		if target, err := resolve(path); err == nil {
+			name = target
+		}
+		if seen[name] {
 			return usagef("%s is to be written twice: give each output a file of its own", path)
 		}
-		seen[path] = true
+		seen[name] = true
 	}
 	return nil
 }
@@ -90,13 +141,14 @@ func isDevice(path string) bool {
 	return err == nil && !info.Mode().IsRegular()
 }
 
-// save writes a file so that it is either complete or not there: into a
-// temporary file beside the target, renamed at the end. "-" is standard output.
-func (a *app) save(path string, write func(io.Writer) error) error {
+// save writes a file so that it is either complete or not there; see package
+// outfile. "-" is standard output.
+func (a *app) save(path string, old existing, write func(io.Writer) error) error {
+	a.keepRest()
 	if path == stdStream {
 		return write(a.out)
 	}
-	if err := a.vacant(path); err != nil {
+	if err := a.vacant(path, old); err != nil {
 		return err
 	}
 	if isDevice(path) {
@@ -106,56 +158,49 @@ func (a *app) save(path string, write func(io.Writer) error) error {
 		}
 		return errors.Join(write(f), f.Close())
 	}
-	tmp, err := temporary(path)
+	target, err := resolve(path)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	d, err := a.draft(target)
 	if err != nil {
 		return unwritten(path, err)
 	}
-	err = errors.Join(write(f), f.Sync(), f.Close())
-	if err == nil {
-		err = a.place(tmp, path)
-	}
-	if err != nil {
-		os.Remove(tmp)
-	}
-	return err
+	defer d.Remove()
+	return d.Write(filepath.Base(target), func(w io.Writer) error {
+		if err := write(w); err != nil {
+			return err
+		}
+		a.keepRest()
+		return a.vacant(path, old)
+	})
 }
 
-// temporary returns a new name beside the file that path is or points to.
-func temporary(path string) (string, error) {
-	target, err := resolve(path)
-	if err != nil {
-		return "", err
+// draft makes a draft beside target, which goes when the process is ended by a
+// signal.
+func (a *app) draft(target string) (*outfile.Draft, error) {
+	d, err := outfile.New(target, outfile.Options{Unread: unread})
+	if err == nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.drafts = append(a.drafts, d)
 	}
-	var r [6]byte
-	if _, err := rand.Read(r[:]); err != nil {
-		return "", err
-	}
-	dir, base := filepath.Split(target)
-	return filepath.Join(dir, "."+base+"."+hex.EncodeToString(r[:])), nil
+	return d, err
 }
 
 // resolve follows links, so that a link to a file stays one when the file is
-// replaced.
+// replaced. Errors: a link that leads nowhere.
 func resolve(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return path, nil
+	if !errors.Is(err, fs.ErrNotExist) {
+		return target, err
 	}
-	return target, err
-}
-
-// place renames a finished temporary file to its target.
-func (a *app) place(tmp, path string) error {
-	if err := a.vacant(path); err != nil {
-		return err
+	if to, err := os.Readlink(path); err == nil {
+		return "", fmt.Errorf("cannot write %s: it is a link to %s, which does not exist; give that file itself, or remove the link", path, to)
 	}
-	target, err := resolve(path)
-	if err != nil {
-		return err
+	dir, base := filepath.Split(filepath.Clean(path))
+	if dir, err = filepath.EvalSymlinks(filepath.Clean(dir)); err != nil {
+		return path, nil // the folder is missing, which is told elsewhere
 	}
-	return os.Rename(tmp, target)
+	return filepath.Join(dir, base), nil
 }

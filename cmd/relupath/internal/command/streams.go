@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -24,19 +25,35 @@ type streams struct {
 	drained bool
 }
 
-// watched is a writer that remembers its first failure, for what writes and
-// does not look, as the printing of help.
-type watched struct {
-	io.Writer
+// gate is a writer that remembers its first failure, for what writes and does not
+// look, as the printing of help, and that can be closed before work is left alone
+// that still writes.
+type gate struct {
+	w   io.Writer
 	err error
+	mu  sync.Mutex
+	end bool
 }
 
-func (w *watched) Write(p []byte) (int, error) {
-	n, err := w.Writer.Write(p)
-	if w.err == nil {
-		w.err = err
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.end {
+		return 0, context.Canceled
+	}
+	n, err := g.w.Write(p)
+	if g.err == nil {
+		g.err = err
 	}
 	return n, err
+}
+
+// close ends all writing, but for a write that the receiver holds up.
+func (g *gate) close() {
+	if g.mu.TryLock() {
+		g.end = true
+		g.mu.Unlock()
+	}
 }
 
 func newStreams(in io.Reader, out, err io.Writer) streams {
@@ -107,12 +124,13 @@ func (a *app) report(d *render.Document, path string) error {
 	if path == "" || path == stdStream {
 		return a.reportTo(a.out, d)
 	}
-	return a.save(path, func(w io.Writer) error {
+	return a.save(path, a.existing(), func(w io.Writer) error {
 		return render.Write(w, d, render.Options{Format: render.Format(a.format)})
 	})
 }
 
 // reportTo writes a result to one of the streams.
 func (a *app) reportTo(w io.Writer, d *render.Document) error {
+	a.keepRest()
 	return render.Write(w, d, render.Options{Format: render.Format(a.format), Width: a.width})
 }
