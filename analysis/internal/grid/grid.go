@@ -1,0 +1,534 @@
+// Package grid describes values of which most elements agree.
+//
+// Path vectors start from ones, and a window treats all positions alike but those
+// near a border. So a channel's elements are equal along most of its lines and
+// columns, in every layer of a convolutional network. A Layout says which: each
+// axis of a value's shape has classes of coordinates, and elements agree whose
+// coordinates have the same classes. Programmes carry one number for each
+// combination of classes, a cell, through every operator; nothing is compared to
+// find out that it is equal.
+package grid
+
+import (
+	"hash/maphash"
+	"slices"
+)
+
+// Layout says which elements of a value agree.
+type Layout struct {
+	// Dims is the value's shape for one sample; its axes need not be those of
+	// the node, only their product.
+	Dims []int
+
+	axes []axis
+}
+
+// axis has the class of each coordinate; a nil list has one a coordinate.
+type axis struct {
+	class []int32
+	n     int
+}
+
+func (a axis) at(i int) int {
+	if a.class == nil {
+		return i
+	}
+	return int(a.class[i])
+}
+
+func identity(n int) axis { return axis{nil, n} }
+
+func single(n int) axis {
+	if n == 1 {
+		return identity(1)
+	}
+	return axis{make([]int32, n), min(n, 1)}
+}
+
+// Uniform returns the layout of a value whose elements all agree.
+func Uniform(dims ...int) *Layout {
+	l := &Layout{Dims: dims}
+	for _, d := range dims {
+		l.axes = append(l.axes, single(d))
+	}
+	return l
+}
+
+// Cells returns the number of cells.
+func (l *Layout) Cells() int {
+	n := 1
+	for _, a := range l.axes {
+		n *= a.n
+	}
+	return n
+}
+
+// Classes returns the number of classes of an axis.
+func (l *Layout) Classes(axis int) int { return l.axes[axis].n }
+
+// Class returns the class of a coordinate of an axis.
+func (l *Layout) Class(axis, i int) int { return l.axes[axis].at(i) }
+
+// Len returns the number of elements.
+func (l *Layout) Len() int { return product(l.Dims) }
+
+func product(x []int) int {
+	n := 1
+	for _, d := range x {
+		n *= d
+	}
+	return n
+}
+
+// Cell returns the cell of element e.
+func (l *Layout) Cell(e int) int {
+	cell, stride := 0, 1
+	for a := len(l.Dims) - 1; a >= 0; a-- {
+		cell += stride * l.axes[a].at(e%l.Dims[a])
+		stride *= l.axes[a].n
+		e /= l.Dims[a]
+	}
+	return cell
+}
+
+// Counts returns the number of elements of each cell.
+func (l *Layout) Counts() []int64 {
+	out := []int64{1}
+	for k, a := range l.axes {
+		by := make([]int64, a.n)
+		for i := range l.Dims[k] {
+			by[a.at(i)]++
+		}
+		next := make([]int64, 0, len(out)*a.n)
+		for _, x := range out {
+			for _, y := range by {
+				next = append(next, x*y)
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+// Expand returns one number an element from one a cell. It may return v itself.
+func Expand[T any](l *Layout, v []T) []T {
+	if l.full() {
+		return v
+	}
+	out := make([]T, 0, l.Len())
+	var walk func(k, cell int)
+	walk = func(k, cell int) {
+		if k == len(l.axes) {
+			out = append(out, v[cell])
+			return
+		}
+		a := l.axes[k]
+		for i := range l.Dims[k] {
+			walk(k+1, cell*a.n+a.at(i))
+		}
+	}
+	walk(0, 0)
+	return out
+}
+
+// full reports whether every element is a cell of its own, in order.
+func (l *Layout) full() bool {
+	for _, a := range l.axes {
+		if a.class != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Gather returns the numbers of cells after a step, from those before: from is
+// what the step returned, nil where every cell kept its place; -1 gives the zero
+// T.
+func Gather[T any](v []T, from []int32) []T {
+	if from == nil {
+		return v
+	}
+	out := make([]T, len(from))
+	for i, j := range from {
+		if j >= 0 {
+			out[i] = v[j]
+		}
+	}
+	return out
+}
+
+// Spread gives every coordinate of an axis a class of its own.
+func (l *Layout) Spread(k int) (*Layout, []int32) {
+	if l.axes[k].class == nil {
+		return l, nil
+	}
+	out := &Layout{Dims: l.Dims, axes: slices.Clone(l.axes)}
+	out.axes[k] = identity(l.Dims[k])
+	return out, out.cells(func(pick []int) int {
+		return l.cell(func(j int) int {
+			if j == k {
+				return l.axes[k].at(pick[j])
+			}
+			return pick[j]
+		})
+	})
+}
+
+// cell is the number of the cell with the given class of each axis.
+func (l *Layout) cell(class func(axis int) int) int {
+	c := 0
+	for k, a := range l.axes {
+		c = c*a.n + class(k)
+	}
+	return c
+}
+
+// cells calls f with the classes of every cell in order, for what it came from.
+func (l *Layout) cells(f func(class []int) int) []int32 {
+	out := make([]int32, 0, l.Cells())
+	class := make([]int, len(l.axes))
+	for range l.Cells() {
+		out = append(out, int32(f(class)))
+		for k := len(class) - 1; k >= 0; k-- {
+			if class[k]++; class[k] < l.axes[k].n {
+				break
+			}
+			class[k] = 0
+		}
+	}
+	return out
+}
+
+// As returns the same value under another shape with as many elements.
+func (l *Layout) As(dims ...int) (*Layout, []int32) {
+	if slices.Equal(l.Dims, dims) {
+		return l, nil
+	}
+	if l.Len() == 0 {
+		return Uniform(dims...), []int32{}
+	}
+	out := &Layout{Dims: slices.Clone(dims)}
+	var parts []part
+	same := true
+	for i, k := 0, 0; i < len(l.Dims) || k < len(dims); {
+		// The fewest axes of both that span the same elements.
+		i0, k0, before, after := i, k, 1, 1
+		for first := true; first || before != after; first = false {
+			if before <= after && i < len(l.Dims) {
+				before *= l.Dims[i]
+				i++
+			}
+			if after < before && k < len(dims) {
+				after *= dims[k]
+				k++
+			}
+			if before == after && (i < len(l.Dims) && l.Dims[i] == 1 || k < len(dims) && dims[k] == 1) {
+				for ; i < len(l.Dims) && l.Dims[i] == 1; i++ {
+				}
+				for ; k < len(dims) && dims[k] == 1; k++ {
+				}
+			}
+		}
+		p := recast(&Layout{Dims: l.Dims[i0:i], axes: l.axes[i0:i]}, dims[k0:k])
+		out.axes = append(out.axes, p.axes...)
+		same = same && p.from == nil
+		parts = append(parts, p)
+	}
+	if same {
+		return out, nil
+	}
+	return out, combine(parts)
+}
+
+// part is what became of some neighbouring axes: the new ones, and for each of
+// their cells the one it came from, of cells.
+type part struct {
+	axes  []axis
+	from  []int32
+	cells int
+}
+
+// recast gives some axes another shape.
+func recast(l *Layout, dims []int) part {
+	p := part{cells: l.Cells()}
+	if len(dims) == len(l.Dims) && slices.Equal(dims, l.Dims) {
+		p.axes = l.axes
+		return p
+	}
+	if p.cells == 1 {
+		p.axes = Uniform(dims...).axes
+		return p
+	}
+	ids := make([]int32, l.Cells())
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	flat := Expand(l, ids)
+	if len(dims) == 1 {
+		p.axes = []axis{{flat, p.cells}}
+		if l.full() {
+			p.axes[0] = identity(dims[0])
+		}
+		return p
+	}
+	q, from := compress(flat, dims)
+	p.axes, p.from = q.axes, from
+	return p
+}
+
+// combine joins the origins of parts that lie side by side.
+func combine(parts []part) []int32 {
+	out := []int32{0}
+	for _, p := range parts {
+		from := p.from
+		if from == nil {
+			from = make([]int32, p.cells)
+			for i := range from {
+				from[i] = int32(i)
+			}
+		}
+		next := make([]int32, 0, len(out)*len(from))
+		for _, x := range out {
+			for _, y := range from {
+				if x < 0 || y < 0 {
+					next = append(next, -1)
+				} else {
+					next = append(next, x*int32(p.cells)+y)
+				}
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+// compress finds the classes of each axis of a value that has a number an element:
+// coordinates with equal slices are one class. It returns the numbers of the cells.
+func compress(flat []int32, dims []int) (*Layout, []int32) {
+	l := &Layout{Dims: slices.Clone(dims)}
+	rep := make([][]int, len(dims)) // the first coordinate of each class
+	inner := len(flat)
+	var seed = maphash.MakeSeed()
+	for k, d := range dims {
+		inner /= d
+		outer := len(flat) / (inner * d)
+		slice := func(i int) func(yield func([]int32) bool) {
+			return func(yield func([]int32) bool) {
+				for o := range outer {
+					if !yield(flat[(o*d+i)*inner:][:inner]) {
+						return
+					}
+				}
+			}
+		}
+		a := axis{make([]int32, d), 0}
+		seen := map[uint64][]int32{}
+		var h maphash.Hash
+		h.SetSeed(seed)
+	coordinates:
+		for i := range d {
+			h.Reset()
+			for s := range slice(i) {
+				maphash.WriteComparable(&h, digest(s))
+			}
+			sum := h.Sum64()
+			for _, c := range seen[sum] {
+				if equal(flat, rep[k][c], i, outer, d, inner) {
+					a.class[i] = c
+					continue coordinates
+				}
+			}
+			a.class[i] = int32(a.n)
+			seen[sum] = append(seen[sum], int32(a.n))
+			rep[k] = append(rep[k], i)
+			a.n++
+		}
+		if a.n == d {
+			a = identity(d)
+		}
+		l.axes = append(l.axes, a)
+	}
+	return l, l.cells(func(class []int) int {
+		e := 0
+		for k, d := range dims {
+			e = e*d + rep[k][class[k]]
+		}
+		return int(flat[e])
+	})
+}
+
+// digest mixes the numbers of a slice (FNV-1a).
+func digest(s []int32) uint64 {
+	h := uint64(14695981039346656037)
+	for _, x := range s {
+		h = (h ^ uint64(uint32(x))) * 1099511628211
+	}
+	return h
+}
+
+func equal(flat []int32, i, j, outer, d, inner int) bool {
+	for o := range outer {
+		if !slices.Equal(flat[(o*d+i)*inner:][:inner], flat[(o*d+j)*inner:][:inner]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Units returns the value with the units of an axis (outer x n x inner elements)
+// as an axis of its own, numbered k, that has a class a unit.
+func (l *Layout) Units(outer, n, inner int) (out *Layout, k int, from []int32) {
+	before := 1
+	for k, d := range l.Dims {
+		if before == outer && d == n {
+			out, from = l.Spread(k)
+			return out, k, from
+		}
+		before *= d
+	}
+	out, from = l.As(outer, n, inner)
+	out, again := out.Spread(1)
+	return out, 1, Then(from, again)
+}
+
+// Then returns the origin of cells after two steps.
+func Then(first, second []int32) []int32 {
+	if second == nil {
+		return first
+	}
+	if first == nil {
+		return second
+	}
+	out := make([]int32, len(second))
+	for i, j := range second {
+		if out[i] = -1; j >= 0 {
+			out[i] = first[j]
+		}
+	}
+	return out
+}
+
+// Join returns a layout in which each cell lies in one cell of every operand, and
+// the origins of its cells in each.
+func Join(ls ...*Layout) (*Layout, [][]int32) {
+	from := make([][]int32, len(ls))
+	cast := make([]*Layout, len(ls))
+	for i, l := range ls {
+		cast[i], from[i] = l.As(ls[0].Dims...)
+	}
+	out := &Layout{Dims: ls[0].Dims}
+	classes := make([][][]int, len(out.Dims)) // by axis and class: the class in each operand
+	for k, d := range out.Dims {
+		a, of := meet(cast, k, d)
+		out.axes = append(out.axes, a)
+		classes[k] = of
+	}
+	for i, l := range cast {
+		if sameAxes(l.axes, out.axes) {
+			continue
+		}
+		from[i] = Then(from[i], out.cells(func(class []int) int {
+			return l.cell(func(k int) int { return classes[k][class[k]][i] })
+		}))
+	}
+	return out, from
+}
+
+func sameAxes(a, b []axis) bool {
+	for k := range a {
+		if a[k].n != b[k].n || !slices.Equal(a[k].class, b[k].class) {
+			return false
+		}
+	}
+	return true
+}
+
+// meet returns the classes of an axis in which coordinates agree that agree in all
+// layouts, and for each the class in every layout.
+func meet(ls []*Layout, k, d int) (axis, [][]int) {
+	number := map[string]int32{}
+	var of [][]int
+	a := axis{make([]int32, d), 0}
+	key := make([]byte, 0, 4*len(ls))
+	for i := range d {
+		key = key[:0]
+		for _, l := range ls {
+			c := l.axes[k].at(i)
+			key = append(key, byte(c), byte(c>>8), byte(c>>16), byte(c>>24))
+		}
+		c, ok := number[string(key)]
+		if !ok {
+			c = int32(len(of))
+			number[string(key)] = c
+			row := make([]int, len(ls))
+			for q, l := range ls {
+				row[q] = l.axes[k].at(i)
+			}
+			of = append(of, row)
+		}
+		a.class[i] = c
+	}
+	if a.n = len(of); a.n == d {
+		a = identity(d)
+	}
+	return a, of
+}
+
+// Concat strings values together, one after the other. The origin of each cell is
+// an operand and one of its cells.
+func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
+	alike := true
+	for _, l := range ls {
+		alike = alike && len(l.Dims) > 0 && len(l.Dims) == len(ls[0].Dims) && slices.Equal(l.Dims[1:], ls[0].Dims[1:])
+	}
+	origin := make([][]int32, len(ls))
+	if !alike {
+		flat := make([]*Layout, len(ls))
+		for i, l := range ls {
+			flat[i], origin[i] = l.As(l.Len())
+		}
+		ls = flat
+	}
+	out = &Layout{Dims: slices.Clone(ls[0].Dims)}
+	classes := [][][]int{nil}
+	for k := 1; k < len(out.Dims); k++ {
+		a, of := meet(ls, k, out.Dims[k])
+		out.axes = append(out.axes, a)
+		classes = append(classes, of)
+	}
+	first := axis{}
+	own := true // every coordinate is a class of its own
+	out.Dims[0] = 0
+	var of [][2]int // operand and class there
+	for q, l := range ls {
+		for i := range l.Dims[0] {
+			first.class = append(first.class, int32(first.n+l.axes[0].at(i)))
+		}
+		for c := range l.axes[0].n {
+			of = append(of, [2]int{q, c})
+		}
+		own = own && l.axes[0].class == nil
+		first.n += l.axes[0].n
+		out.Dims[0] += l.Dims[0]
+	}
+	if own {
+		first = identity(out.Dims[0])
+	}
+	out.axes = append([]axis{first}, out.axes...)
+	operand = make([]int32, 0, out.Cells())
+	from = out.cells(func(class []int) int {
+		q, c := of[class[0]][0], of[class[0]][1]
+		operand = append(operand, int32(q))
+		at := ls[q].cell(func(k int) int {
+			if k == 0 {
+				return c
+			}
+			return classes[k][class[k]][q]
+		})
+		if origin[q] != nil {
+			return int(origin[q][at])
+		}
+		return at
+	})
+	return out, operand, from
+}

@@ -1,0 +1,164 @@
+package grid
+
+import "slices"
+
+// Select returns the layout of a value of the given shape whose element e is
+// element index[e] of l, or zero where that is -1; the origin of a cell of zeros
+// is -1.
+//
+// Where each axis of the result moves along axes of the operand of its own, as in
+// a transpose, a slice, a permutation of channels, or padding, its classes follow
+// from the operand's. Any other index is compared element by element.
+func (l *Layout) Select(shape []int, index []int32) (*Layout, []int32) {
+	if product(shape) != len(index) {
+		shape = []int{len(index)}
+	}
+	if len(index) == 0 {
+		return Uniform(shape...), []int32{}
+	}
+	if out, from := l.separable(shape, index); out != nil {
+		return out, from
+	}
+	ids := make([]int32, l.Cells())
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	flat := make([]int32, len(index))
+	all := Expand(l, ids)
+	for e, j := range index {
+		if flat[e] = -1; j >= 0 {
+			flat[e] = all[j]
+		}
+	}
+	return compress(flat, shape)
+}
+
+// separable is Select where index[e] is a sum of one number for each axis; nil
+// elsewhere.
+func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
+	ref := slices.IndexFunc(index, func(j int32) bool { return j >= 0 })
+	if ref < 0 {
+		return Uniform(shape...), []int32{-1}
+	}
+	at := make([]int, len(shape)) // the coordinates of ref
+	for k, e := len(shape)-1, ref; k >= 0; k-- {
+		at[k] = e % shape[k]
+		e /= shape[k]
+	}
+	// lines[k][i] is the index that coordinate i of axis k has in the line of ref.
+	lines := make([][]int32, len(shape))
+	for k, stride := len(shape)-1, 1; k >= 0; k-- {
+		lines[k] = make([]int32, shape[k])
+		for i := range lines[k] {
+			lines[k][i] = index[ref+(i-at[k])*stride]
+		}
+		stride *= shape[k]
+	}
+	if !sums(index, shape, lines, index[ref]) {
+		return nil, nil
+	}
+	origin := l.coordinates(int(index[ref]))
+	owner := make([]int, len(l.Dims)) // the axis of the result that moves along it
+	for k := range owner {
+		owner[k] = -1
+	}
+	coords := make([][][]int, len(shape))
+	for k, line := range lines {
+		coords[k] = make([][]int, len(line))
+		for i, j := range line {
+			if j < 0 {
+				continue
+			}
+			c := l.coordinates(int(j))
+			coords[k][i] = c
+			for q := range c {
+				if c[q] == origin[q] {
+					continue
+				}
+				if owner[q] >= 0 && owner[q] != k {
+					return nil, nil
+				}
+				owner[q] = k
+			}
+		}
+	}
+	out := &Layout{Dims: slices.Clone(shape)}
+	first := make([][][]int, len(shape)) // by axis and class: coordinates; nil is padding
+	for k := range shape {
+		number := map[int]int32{}
+		a := axis{make([]int32, shape[k]), 0}
+		for i, c := range coords[k] {
+			key := -1
+			if c != nil {
+				key = l.cell(func(q int) int { return l.axes[q].at(c[q]) })
+			}
+			id, ok := number[key]
+			if !ok {
+				id = int32(a.n)
+				number[key] = id
+				first[k] = append(first[k], c)
+				a.n++
+			}
+			a.class[i] = id
+		}
+		if a.n == shape[k] {
+			a = identity(shape[k])
+		}
+		out.axes = append(out.axes, a)
+	}
+	return out, out.cells(func(class []int) int {
+		for k, c := range class {
+			if first[k][c] == nil {
+				return -1
+			}
+		}
+		return l.cell(func(q int) int {
+			i := origin[q]
+			if k := owner[q]; k >= 0 {
+				i = first[k][class[k]][q]
+			}
+			return l.axes[q].at(i)
+		})
+	})
+}
+
+func (l *Layout) coordinates(e int) []int {
+	out := make([]int, len(l.Dims))
+	for k := len(out) - 1; k >= 0; k-- {
+		out[k] = e % l.Dims[k]
+		e /= l.Dims[k]
+	}
+	return out
+}
+
+// sums reports whether index[e] = ref + sum_k (lines[k][e_k] - ref), and -1 exactly
+// where one of the lines has it.
+func sums(index []int32, shape []int, lines [][]int32, ref int32) bool {
+	var walk func(k, e int, sum int32, padded bool) bool
+	last := len(shape) - 1
+	if last < 0 {
+		return index[0] == ref
+	}
+	walk = func(k, e int, sum int32, padded bool) bool {
+		if k == last {
+			for i, x := range lines[k] {
+				want := sum + x - ref
+				if padded || x < 0 {
+					want = -1
+				}
+				if index[e+i] != want {
+					return false
+				}
+			}
+			return true
+		}
+		stride := product(shape[k+1:])
+		for i, x := range lines[k] {
+			if !walk(k+1, e+i*stride, sum+x-ref, padded || x < 0) {
+				return false
+			}
+		}
+		return true
+	}
+	return walk(0, 0, ref, false)
+}
