@@ -290,7 +290,7 @@ func (r *run) path(p float64) int { return slices.Index(r.forward.P, p) }
 
 // rows returns the p-norms of the rows of a linear node, biases left out.
 func (r *run) rows(node int, p float64) []scaled.Num {
-	return r.forward.Sums[node].Rows[slices.Index(r.orders, p)]
+	return r.forward.Layers[node].Rows[slices.Index(r.orders, p)]
 }
 
 // norm returns ||W||_{p,q} of a linear node, p within a row and q over rows,
@@ -388,7 +388,7 @@ func (r *run) finish(e *entry, ms []Measure) []Measure {
 // when a sum came out so.
 func (r *run) warnings() []string {
 	suspect := false
-	for _, s := range r.forward.Sums {
+	for _, s := range r.forward.Layers {
 		if s == nil {
 			continue
 		}

@@ -97,7 +97,7 @@ func (r *run) balanceSpread() scaled.Num {
 		if l.Map == nil || !l.Free() {
 			continue
 		}
-		for j, x := range r.forward.Columns[nd.ID] {
+		for j, x := range r.forward.Layers[nd.ID].Columns {
 			live = live && (!x.IsZero() || r.net.Nodes[nd.In[0]].Zone == dag.Preamble)
 			square(out, g.Cols[nd.ID][j], x)
 		}
@@ -185,21 +185,9 @@ func (r *run) liveNorms(g *dag.Groups) (in, out []scaled.Num) {
 
 // live tells which rows and columns of a layer have a live element.
 func (r *run) live(nd *dag.Node, l *dag.Linear) (rows, cols []bool) {
-	k := r.kappa()
-	rows = make([]bool, l.Rows())
-	for e := range nd.Len() {
-		if k.Live(nd.ID, e) {
-			rows[l.Out().At(e)] = true
-		}
-	}
-	if l.Map == nil {
-		return rows, nil
-	}
-	cols = make([]bool, l.Map.In().N)
-	for e := range r.net.Nodes[nd.In[0]].Len() {
-		if k.Live(nd.In[0], e) {
-			cols[l.Map.In().At(e)] = true
-		}
+	rows = r.kappa().Live(nd.ID, l.Out())
+	if l.Map != nil {
+		cols = r.kappa().Live(nd.In[0], l.Map.In())
 	}
 	return rows, cols
 }
@@ -251,12 +239,12 @@ func (r *run) kappaSpread() scaled.Num {
 		if d, ok := l.Map.(*dag.Dense); ok && d.Out().Len() == d.Rows {
 			// Rank one: the extremes are products of extremes.
 			var so, si spread
-			for i, h := range k.Out[nd.ID] {
+			for i, h := range k.Out(nd.ID) {
 				if rows[i] {
 					so.add(h.Mul(h))
 				}
 			}
-			for j, h := range k.In[nd.In[0]] {
+			for j, h := range k.In(nd.In[0]) {
 				if cols[j] {
 					si.add(h.Mul(h))
 				}
@@ -272,31 +260,10 @@ func (r *run) kappaSpread() scaled.Num {
 			kappa = k.Scale(nd.ID, paths.Options{Threads: r.opt.Threads})
 		}
 		for at, x := range kappa {
-			if row, col := place(l.Map, at); rows[row] && cols[col] {
+			if row, col := dag.Place(l.Map, at); rows[row] && cols[col] {
 				s.add(x)
 			}
 		}
 	}
 	return scaled.New(s.log())
-}
-
-// place returns the unit and the input unit or channel of a stored weight.
-func place(m dag.Map, at int) (row, col int) {
-	switch m := m.(type) {
-	case *dag.Dense:
-		if m.InOut {
-			return at % m.Rows, at / m.Rows
-		}
-		return at / m.Cols, at % m.Cols
-	case *dag.Conv:
-		ci, co := m.InChannels/m.Groups, m.OutChannels/m.Groups
-		at /= dag.Size(m.Window.Kernel)
-		if m.Transposed {
-			col, i := at/co, at%co
-			return col/ci*co + i, col
-		}
-		row, j := at/ci, at%ci
-		return row, row/co*ci + j
-	}
-	return at, at
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
-	"github.com/relupath/relupath/analysis/paths"
 )
 
 // Both spreads against sums over single edges, with dead units, ties, several
@@ -43,7 +42,7 @@ func spreads(n *dag.Network, bias analysis.Bias) (balance, kappa float64) {
 			}
 		}
 	}
-	for _, o := range paths.Outputs(n) {
+	for _, o := range dagtest.OutputElements(n) {
 		out[u.Offset[o.Node]+o.Element] = 1
 	}
 	use := func(e *dagtest.Edge) bool { return e.Kind != dagtest.FromOne || bias == analysis.IncludeBias }

@@ -119,13 +119,13 @@ func weightEntries() []*entry {
 			net: func(r *run) []Measure {
 				var zeros, weights int
 				for _, l := range r.layers {
-					zeros += r.forward.Sums[l.index].Zeros
-					weights += r.forward.Sums[l.index].Weights
+					zeros += r.forward.Layers[l.index].Zeros
+					weights += r.forward.Layers[l.index].Weights
 				}
 				return one(share(zeros, weights))
 			},
 			layer: func(r *run, l *layer) []Measure {
-				s := r.forward.Sums[l.index]
+				s := r.forward.Layers[l.index]
 				return one(share(s.Zeros, s.Weights))
 			},
 		},

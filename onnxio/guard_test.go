@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -58,7 +59,7 @@ func TestFileShrinks(t *testing.T) {
 		return func() error {
 			for i := range m.Net.Nodes {
 				if l, ok := m.Net.Nodes[i].Op.(*dag.Linear); ok {
-					l.Sums(dag.SumRequest{Powers: []float64{1}, Threads: threads})
+					paths.RowNorms(l, 1, threads)
 				}
 			}
 			return nil

@@ -243,7 +243,7 @@ func TestSharedWeights(t *testing.T) {
 	conv := n.Nodes[1].Op.(*dag.Linear)
 	edges := 0
 	conv.Elements(func(_, _, _, _ int, w float64) { edges++ })
-	if got := conv.Sums(dag.SumRequest{}).Weights; got != 9 || edges != 36 {
+	if got := conv.Map.Weight().Param.Len(); got != 9 || edges != 36 {
 		t.Errorf("%d weights and %d edges, want 9 and 36", got, edges)
 	}
 	v := paths.Forward(n, []float64{1, 2, math.Inf(1)}, paths.Options{})

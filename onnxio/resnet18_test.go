@@ -77,7 +77,7 @@ func pathNorm(n *dag.Network, v *paths.Values, k int) float64 {
 	var acc scaled.Accumulator
 	acc.Reset(v.P[k])
 	for _, i := range n.Boundary() {
-		for _, h := range v.H[k][i] {
+		for _, h := range v.H(k, i) {
 			acc.Add(h)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // threads is what docs/performance.md reports.
@@ -93,60 +92,6 @@ func bytes(n *dag.Network) (total int64) {
 		total += int64(p.Len() * p.Type.Size())
 	}
 	return total
-}
-
-// BenchmarkSums takes row norms and forward path programmes of a whole network.
-func BenchmarkSums(b *testing.B) {
-	for _, s := range shapes {
-		for _, layout := range []string{"out-in", "in-out"} {
-			n := mlp(layout == "in-out", s...)
-			for _, q := range []struct {
-				name            string
-				rows            []float64
-				forward, behind []float64
-			}{
-				{"p=1", []float64{1}, nil, nil},
-				{"p=1,2,inf", []float64{1, 2, math.Inf(1)}, []float64{1, 2, math.Inf(1)}, nil},
-				{"p=2-both-ways", nil, []float64{2}, []float64{2}},
-				{"p=1.5", []float64{1.5}, []float64{1.5}, nil},
-			} {
-				b.Run(q.name+"/"+name(s)+"/"+layout, func(b *testing.B) {
-					b.ReportAllocs()
-					b.SetBytes(bytes(n))
-					for b.Loop() {
-						forward(n, q.rows, q.forward, q.behind)
-					}
-				})
-			}
-		}
-	}
-}
-
-// forward runs the path programmes of a chain.
-func forward(n *dag.Network, rows, ps, behind []float64) {
-	h := make([][]scaled.Num, len(ps))
-	for _, i := range n.Layers() {
-		l := n.Nodes[i].Op.(*dag.Linear)
-		q := dag.SumRequest{Powers: rows, Threads: threads}
-		for k, p := range ps {
-			if h[k] == nil {
-				h[k] = make([]scaled.Num, l.Map.In().Len())
-				for e := range h[k] {
-					h[k][e] = scaled.One
-				}
-			}
-			q.Forward = append(q.Forward, dag.Path{P: p, H: h[k]})
-		}
-		for _, p := range behind {
-			out := make([]scaled.Num, l.Out().Len())
-			for e := range out {
-				out[e] = scaled.New(1 + float64(e))
-			}
-			q.Backward = append(q.Backward, dag.Path{P: p, H: out})
-		}
-		s := l.Sums(q)
-		copy(h, s.Forward)
-	}
 }
 
 // BenchmarkEval evaluates a batch of 64 in float64.

@@ -76,12 +76,12 @@ func (c *Conv) edit(a, b []float64) *scaling {
 	return &scaling{base: c.W.Param, a: a, b: b, B: c.InChannels / c.Groups, K: k, groups: c.Groups}
 }
 
-// dims returns the sizes of one group's matrix. The weights of a group lie
+// Matrix returns the sizes of one group's matrix. The weights of a group lie
 // together as outer x (inner * kernel): outer counts the channels at the
 // window's outputs, inner those at its inputs. A convolution goes from inner to
 // outer, a transposed one the other way; so do their transposes, the backward
 // programmes.
-func (c *Conv) dims() (outer, inner, kernel int) {
+func (c *Conv) Matrix() (outer, inner, kernel int) {
 	outer, inner = c.OutChannels/c.Groups, c.InChannels/c.Groups
 	if c.Transposed {
 		outer, inner = inner, outer
@@ -91,7 +91,7 @@ func (c *Conv) dims() (outer, inner, kernel int) {
 
 // row calls f for every weight of output channel i.
 func (c *Conv) row(i int, f func(w float64)) {
-	outer, inner, k := c.dims()
+	outer, inner, k := c.Matrix()
 	if !c.Transposed {
 		for t := range inner * k {
 			f(c.W.Param.At(i*inner*k + t))
@@ -107,7 +107,7 @@ func (c *Conv) row(i int, f func(w float64)) {
 
 func (c *Conv) elements(f func(row, col, out, in int, w float64)) {
 	nOut, nIn := c.Out().Inner, c.In().Inner
-	outer, inner, kernel := c.dims()
+	outer, inner, kernel := c.Matrix()
 	c.Window.Taps(func(o, p, k int) {
 		for g := range c.Groups {
 			for a := range outer {

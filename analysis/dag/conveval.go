@@ -2,9 +2,28 @@ package dag
 
 import "github.com/relupath/relupath/analysis/kernel"
 
+// unfoldLimit bounds the elements of an unfolded block: 8 MB.
+const unfoldLimit = 1 << 20
+
+// group returns the weights of one group in float64, in buf: a copy for the reason
+// that Dense.widen makes one.
+func (c *Conv) group(g int, buf []float64, threads int) []float64 {
+	outer, inner, k := c.Matrix()
+	n := outer * inner * k
+	double, single := c.W.Param.Float64s(), c.W.Param.Float32s()
+	kernel.Parallel(n, threads, 1<<14, func(lo, hi int) {
+		if at := g*n + lo; double != nil {
+			copy(buf[lo:hi], double[at:])
+		} else {
+			kernel.Widen(buf[lo:hi], single[at:at+hi-lo])
+		}
+	})
+	return buf[:n]
+}
+
 // eval computes the convolution sample by sample.
 func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
-	outer, inner, k := c.dims()
+	outer, inner, k := c.Matrix()
 	rows := inner * k
 	nx, ny := c.In().Len(), c.Out().Len()
 	nOut := Size(c.Window.Out())
@@ -43,7 +62,7 @@ type convWorker struct {
 
 func (w *convWorker) sample(dst, src []float64) {
 	c := w.c
-	outer, inner, k := c.dims()
+	outer, inner, k := c.Matrix()
 	rows, nOut, nIn := inner*k, Size(c.Window.Out()), Size(c.Window.In)
 	if need := rows * w.blocks[0].n; w.cols == nil {
 		w.cols = make([]float64, need)
@@ -67,4 +86,18 @@ func (w *convWorker) sample(dst, src []float64) {
 		kernel.Parallel(inner, w.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) { c.unfold(cols, x, b, lo, hi) })
 		w.ev.blas.Dgemm(false, false, outer, b.n, rows, 1, w.m, rows, cols, b.n, 0, y[b.at:], nOut)
 	}
+}
+
+// matrix returns the weights of one group of a transposed convolution as
+// (out channels) x (in channels * kernel), in float64.
+func (c *Conv) matrix(g int) []float64 {
+	outer, inner, k := c.Matrix()
+	m := c.group(g, make([]float64, outer*inner*k), 1)
+	t := make([]float64, len(m))
+	for a := range outer {
+		for b := range inner {
+			copy(t[(b*outer+a)*k:][:k], m[(a*inner+b)*k:])
+		}
+	}
+	return t
 }

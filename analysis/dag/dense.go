@@ -1,10 +1,6 @@
 package dag
 
-import (
-	"fmt"
-
-	"github.com/relupath/relupath/analysis/scaled"
-)
+import "fmt"
 
 // Dense is a full weight matrix in either memory layout.
 type Dense struct {
@@ -76,24 +72,4 @@ func (d *Dense) elements(f func(row, col, out, in int, w float64)) {
 			}
 		}
 	}
-}
-
-func (d *Dense) sums(q *SumRequest, s *Sums) {
-	if f := d.W.Param.Float64s(); f != nil {
-		denseSums(d, f, q, s)
-	} else {
-		denseSums(d, d.W.Param.Float32s(), q, s)
-	}
-}
-
-// gather returns the elements of h at one position.
-func gather(h []scaled.Num, a Axis, outer, inner int) []scaled.Num {
-	if a.Outer == 1 && a.Inner == 1 {
-		return h
-	}
-	out := make([]scaled.Num, a.N)
-	for i := range out {
-		out[i] = h[(outer*a.N+i)*a.Inner+inner]
-	}
-	return out
 }

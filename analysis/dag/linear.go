@@ -62,7 +62,6 @@ type Map interface {
 
 	check() error
 	eval(ev *evaluator, dst, src []float64, batch int)
-	sums(q *SumRequest, s *Sums)
 	withWeight(u Use) Map
 	edit(a, b []float64) *scaling
 	elements(f func(row, col, out, in int, w float64))

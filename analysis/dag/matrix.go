@@ -111,3 +111,24 @@ func (b *Block) Flip() (c Block, row, col []float64) {
 	}
 	return c, b.scale, nil
 }
+
+// Place returns the unit and the input unit or channel of a stored weight.
+func Place(m Map, at int) (row, col int) {
+	switch m := m.(type) {
+	case *Dense:
+		if m.InOut {
+			return at % m.Rows, at / m.Rows
+		}
+		return at / m.Cols, at % m.Cols
+	case *Conv:
+		ci, co := m.InChannels/m.Groups, m.OutChannels/m.Groups
+		at /= Size(m.Window.Kernel)
+		if m.Transposed {
+			col, i := at/co, at%co
+			return col/ci*co + i, col
+		}
+		row, j := at/ci, at%ci
+		return row, row/co*ci + j
+	}
+	return at, at
+}

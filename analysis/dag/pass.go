@@ -118,8 +118,7 @@ type Reverse[T any] interface {
 	// Part is the T of elements [lo, hi): of one operand of a concatenation, or of
 	// all where a node only joins operands or changes their shape.
 	Part(h T, lo, hi int) T
-	// Select gets the number of the operand's elements.
-	Select(nd *Node, index []int32, operand int, h T) T
+	Select(nd *Node, index []int32, operand *Node, h T) T
 	Pool(nd *Node, p *Pool, h T) T
 }
 
@@ -170,7 +169,7 @@ func reverse[T any](n *Network, m Reverse[T], nd *Node, h T, give func(int, T)) 
 		return
 	case *Select:
 		if op.Index != nil {
-			give(nd.In[0], m.Select(nd, op.Index, n.Nodes[nd.In[0]].Len(), h))
+			give(nd.In[0], m.Select(nd, op.Index, &n.Nodes[nd.In[0]], h))
 			return
 		}
 	case *Pool:

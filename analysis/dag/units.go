@@ -19,6 +19,14 @@ const NoGroup = int32(-1)
 // At returns the group of element e.
 func (m *UnitMap) At(e int) int32 { return m.IDs[e/m.Inner%len(m.IDs)] }
 
+// Axis says how the groups lie in a value of n elements.
+func (m *UnitMap) Axis(n int) Axis {
+	if n == 0 {
+		return Axis{0, len(m.IDs), m.Inner}
+	}
+	return Axis{n / (len(m.IDs) * m.Inner), len(m.IDs), m.Inner}
+}
+
 // InputGroup is the group of every input and preamble element.
 const InputGroup = 0
 

@@ -34,6 +34,16 @@ func (w *Window) Out() []int {
 	return out
 }
 
+func mustLen(what string, got, want int) {
+	if got != want {
+		panic(fmt.Sprintf("dag: %s of %d elements, want %d", what, got, want))
+	}
+}
+
+func errLength(what string, got, want int) error {
+	return fmt.Errorf("%s: %d values, want %d", what, got, want)
+}
+
 // maxTaps bounds the pairs of output and kernel positions of one window, and
 // with them the time and the memory that a file can ask for in a few bytes.
 const maxTaps = math.MaxInt32

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -14,130 +16,115 @@ import (
 // order of the nodes. Biases play no part. Errors and cost are Forward's.
 func Backward(n *dag.Network, p []float64, opt Options) *Values {
 	checkOrders(p)
-	v := newValues(n, p)
-	keep := kept(n, opt.Keep)
-	dag.Backward(n, &backward{p, opt}, func(nd *dag.Node, h *leaving, ok bool) {
-		for k := range p {
-			switch {
-			case !keep[nd.ID]:
-			case ok:
-				v.H[k][nd.ID] = h.of[k]
-			case nd.Zone == dag.Body:
-				v.H[k][nd.ID] = make([]scaled.Num, nd.Len())
-			}
+	v := &Values{P: p, net: n, of: make([]*value, len(n.Nodes))}
+	kept := make([]bool, len(n.Nodes))
+	for _, i := range append(n.Boundary(), opt.Keep...) {
+		kept[i] = true
+	}
+	dag.Backward(n, &backward{p, opt}, func(nd *dag.Node, h *value, ok bool) {
+		switch {
+		case opt.Keep != nil && !kept[nd.ID]:
+		case ok:
+			v.of[nd.ID] = h
+		case nd.Zone == dag.Body:
+			v.of[nd.ID] = constant(nd.Shape, len(p), scaled.Num{})
 		}
 	})
 	return v
 }
 
-func kept(n *dag.Network, list []int) []bool {
-	keep := make([]bool, len(n.Nodes))
-	for i := range keep {
-		keep[i] = list == nil
-	}
-	for _, l := range [][]int{list, n.Boundary()} {
-		for _, i := range l {
-			keep[i] = true
-		}
-	}
-	return keep
-}
-
-// backward is the reading of a network in which a value is h_out of its elements,
-// for each order.
+// backward is the reading of a network in which a value is h_out of its elements.
 type backward struct {
 	p   []float64
 	opt Options
 }
 
-// leaving is h_out for each order. What several nodes share is not written to:
-// own says that this one alone has it.
-type leaving struct {
-	of  [][]scaled.Num
-	own bool
-}
-
-// each computes h_out of an operand for every order from h of the value.
-func (b *backward) each(h *leaving, f func(h []scaled.Num, p float64) []scaled.Num) *leaving {
-	out := &leaving{make([][]scaled.Num, len(b.p)), true}
-	for k, p := range b.p {
-		out.of[k] = f(h.of[k], p)
-	}
-	return out
-}
-
 // Output implements dag.Reverse.
-func (b *backward) Output(nd *dag.Node) *leaving {
-	out := &leaving{nil, true}
-	for range b.p {
-		out.of = append(out.of, ones(nd.Len()))
-	}
-	return out
-}
+func (b *backward) Output(nd *dag.Node) *value { return constant(nd.Shape, len(b.p), scaled.One) }
 
 // Merge implements dag.Reverse.
-func (b *backward) Merge(_ *dag.Node, x, y *leaving) *leaving {
-	if !x.own {
-		x = b.each(x, func(h []scaled.Num, _ float64) []scaled.Num { return slices.Clone(h) })
-	}
-	for k, p := range b.p {
-		for e, h := range y.of[k] {
-			x.of[k][e] = scaled.Plus(x.of[k][e], h, p)
-		}
-	}
-	return x
-}
+func (b *backward) Merge(_ *dag.Node, x, y *value) *value { return plus(b.p, x, y) }
 
 // Linear implements dag.Reverse.
-func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *leaving) *leaving {
-	q := dag.SumRequest{Threads: b.opt.Threads}
-	if left := func(x scaled.Num) bool { return !x.IsZero() }; len(h.of) > 0 && !slices.ContainsFunc(h.of[0], left) {
+func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *value) *value {
+	if left := func(x scaled.Num) bool { return !x.IsZero() }; len(h.h) > 0 && !slices.ContainsFunc(h.h[0], left) {
 		// Nothing leaves a layer that reaches no output, whatever its weights.
-		return b.each(h, func([]scaled.Num, float64) []scaled.Num { return make([]scaled.Num, l.Map.In().Len()) })
+		return constant([]int{l.Map.In().Len()}, len(b.p), scaled.Num{})
 	}
-	for k, p := range b.p {
-		q.Backward = append(q.Backward, dag.Path{P: p, H: h.of[k]})
+	s := sums.Of(l, sums.Request{To: h.grid, Backward: h.paths(b.p), Threads: b.opt.Threads})
+	if len(b.p) == 0 {
+		s.Operand = grid.Uniform(l.Map.In().Len())
 	}
-	return &leaving{l.Sums(q).Backward, true}
+	return &value{s.Operand, s.Backward}
 }
 
 // Activation implements dag.Reverse.
-func (b *backward) Activation(_ *dag.Node, a *dag.Activation, h *leaving) *leaving {
-	out := b.each(h, func(h []scaled.Num, _ float64) []scaled.Num { return gained(a, h) })
-	out.own = false
-	return out
+func (b *backward) Activation(nd *dag.Node, a *dag.Activation, h *value) *value {
+	return gained(nd, a, h)
 }
 
 // Part implements dag.Reverse.
-func (b *backward) Part(h *leaving, lo, hi int) *leaving {
-	out := b.each(h, func(h []scaled.Num, _ float64) []scaled.Num { return h[lo:hi] })
-	out.own = false
+func (b *backward) Part(h *value, lo, hi int) *value { return h.at(h.grid.Part(lo, hi)) }
+
+// Select implements dag.Reverse. An element that was taken several times sums what
+// leaves each copy: the first copies of all elements are one Select, and so on.
+func (b *backward) Select(_ *dag.Node, index []int32, operand *dag.Node, h *value) *value {
+	var copies [][]int32
+	taken := make([]int, operand.Len())
+	for e, j := range index {
+		if j < 0 {
+			continue
+		}
+		k := taken[j]
+		taken[j]++
+		if k == len(copies) {
+			if k == maxCopies {
+				return b.scattered(index, operand.Len(), h)
+			}
+			list := make([]int32, len(taken))
+			for i := range list {
+				list[i] = -1
+			}
+			copies = append(copies, list)
+		}
+		copies[k][j] = int32(e)
+	}
+	if copies == nil {
+		return constant(operand.Shape, len(b.p), scaled.Num{})
+	}
+	out := h.at(h.grid.Select(operand.Shape, copies[0]))
+	for _, list := range copies[1:] {
+		out = plus(b.p, out, h.at(h.grid.Select(operand.Shape, list)))
+	}
 	return out
 }
 
-// Select implements dag.Reverse.
-func (b *backward) Select(nd *dag.Node, index []int32, operand int, h *leaving) *leaving {
-	return b.each(h, func(h []scaled.Num, p float64) []scaled.Num {
-		g := make([]scaled.Num, operand)
+// maxCopies is the number of copies of one element beyond which a Select is added
+// up element by element.
+const maxCopies = 8
+
+func (b *backward) scattered(index []int32, operand int, h *value) *value {
+	out := constant([]int{operand}, len(b.p), scaled.Num{}).each(operand)
+	for k, p := range b.p {
+		x := h.elements(k)
 		for e, j := range index {
 			if j >= 0 {
-				g[j] = scaled.Plus(g[j], h[e], p)
+				out.h[k][j] = scaled.Plus(out.h[k][j], x[e], p)
 			}
 		}
-		return g
-	})
+	}
+	return out
+}
+
+// each gives each of n elements of a value a cell of its own.
+func (x *value) each(n int) *value {
+	l, from := x.grid.As(n)
+	l, again := l.Spread(0)
+	return x.at(l, grid.Then(from, again))
 }
 
 // Pool implements dag.Reverse.
-func (b *backward) Pool(_ *dag.Node, op *dag.Pool, h *leaving) *leaving {
-	nOut, nIn := dag.Size(op.Window.Out()), dag.Size(op.Window.In)
-	return b.each(h, func(h []scaled.Num, p float64) []scaled.Num {
-		g := make([]scaled.Num, op.Channels*nIn)
-		op.Window.Taps(func(o, i, _ int) {
-			for c := range op.Channels {
-				g[c*nIn+i] = scaled.Plus(g[c*nIn+i], h[c*nOut+o], p)
-			}
-		})
-		return g
-	})
+func (b *backward) Pool(_ *dag.Node, op *dag.Pool, h *value) *value {
+	l, g := sums.Windows(op.Window, op.Channels, true, h.grid, h.paths(b.p))
+	return &value{l, g}
 }

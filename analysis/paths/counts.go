@@ -1,9 +1,11 @@
 package paths
 
 import (
+	"encoding/binary"
 	"math/big"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/grid"
 )
 
 // Count returns the exact number of paths from inputs (and, under Include, from
@@ -11,324 +13,190 @@ import (
 // weights that are zero count, every position of a convolution counts, padding
 // does not.
 //
-// Cost: elements with equal counts share one number, so a layer of n units
-// costs a sum over its inputs; a convolution costs one sum over its kernel a
-// position and group, whatever its channels.
+// Cost: elements that agree share one number, channels too, so a layer costs a
+// sum over what differs among its inputs, whatever its size.
 func Count(n *dag.Network, bias Bias) *big.Int {
 	of := dag.Forward(n, counter{bias}, nil, n.Boundary())
 	total := new(big.Int)
 	for _, i := range n.Boundary() {
-		total.Add(total, of[i].total())
+		total.Add(total, weightedSum(of[i].n, of[i].grid.Counts()))
 	}
 	return total
 }
 
-// plane holds the counts of consecutive elements. Equal neighbours are mostly
-// one pointer, and planes that several channels share are one slice: nothing of
-// it is written to after it is made.
-type plane []*big.Int
-
-// counts holds the path counts of a value: channel c, of inner elements each,
-// has planes[ids[c]].
+// counts is the number of paths to each cell of a value. The numbers are never
+// written to: cells may share them.
 type counts struct {
-	inner  int
-	ids    []int32
-	planes []plane
+	grid *grid.Layout
+	n    []*big.Int
 }
 
-var zero, one = big.NewInt(0), big.NewInt(1)
-
-// uniform gives every element the same count.
-func uniform(channels, inner int, x *big.Int) *counts {
-	p := make(plane, inner)
-	for e := range p {
-		p[e] = x
-	}
-	return &counts{inner, make([]int32, channels), []plane{p}}
-}
-
-func (c *counts) at(e int) *big.Int { return c.planes[c.ids[e/c.inner]][e%c.inner] }
-func (c *counts) len() int          { return len(c.ids) * c.inner }
-
-// total sums all elements.
-func (c *counts) total() *big.Int {
-	s := new(big.Int)
-	for id, m := range c.times(0, len(c.ids)) {
-		if m != 0 {
-			s.Add(s, new(big.Int).Mul(sum(c.planes[id]), big.NewInt(m)))
-		}
-	}
-	return s
-}
-
-// times tells how many of channels [lo, hi) have each plane.
-func (c *counts) times(lo, hi int) []int64 {
-	out := make([]int64, len(c.planes))
-	for _, id := range c.ids[lo:hi] {
-		out[id]++
-	}
-	return out
-}
-
-// sum returns the plane that is the sum of channels [lo, hi).
-func (c *counts) sum(lo, hi int) plane {
-	out, t := sums(c.inner), new(big.Int)
-	for id, m := range c.times(lo, hi) {
-		if m == 0 {
-			continue
-		}
-		p := c.planes[id]
-		for e := range p {
-			if e == 0 || p[e] != p[e-1] {
-				t = new(big.Int).Mul(p[e], big.NewInt(m))
-			}
-			out[e].Add(out[e], t)
+func (c *counts) at(l *grid.Layout, from []int32) *counts {
+	out := &counts{l, grid.Gather(c.n, from)}
+	for i, x := range out.n {
+		if x == nil { // padding
+			out.n[i] = new(big.Int)
 		}
 	}
 	return out
 }
 
-// sum adds numbers up; runs of one pointer are a product.
-func sum(p plane) *big.Int {
+func weightedSum(x []*big.Int, times []int64) *big.Int {
 	s, t := new(big.Int), new(big.Int)
-	for i := 0; i < len(p); {
-		j := i + 1
-		for j < len(p) && p[j] == p[i] {
-			j++
-		}
-		s.Add(s, t.Mul(p[i], t.SetInt64(int64(j-i))))
-		i = j
+	for i := range x {
+		s.Add(s, t.Mul(x[i], big.NewInt(times[i])))
 	}
 	return s
-}
-
-// as returns the same counts with another number of elements a channel.
-func (c *counts) as(inner int) *counts {
-	if c.inner == inner || inner == 0 {
-		return c
-	}
-	return pack(c.flat(), inner)
-}
-
-// flat lists every element.
-func (c *counts) flat() plane {
-	p := make(plane, 0, c.len())
-	for _, id := range c.ids {
-		p = append(p, c.planes[id]...)
-	}
-	return p
-}
-
-// pack cuts a list into channels; equal neighbours become one plane.
-func pack(p plane, inner int) *counts {
-	out := &counts{inner: inner, ids: make([]int32, 0, len(p)/max(inner, 1))}
-	for at := 0; at+inner <= len(p) && inner > 0; at += inner {
-		next := p[at : at+inner]
-		if k := len(out.planes); k == 0 || !same(out.planes[k-1], next) {
-			out.planes = append(out.planes, next)
-		}
-		out.ids = append(out.ids, int32(len(out.planes)-1))
-	}
-	return out
-}
-
-func same(a, b plane) bool {
-	for i := range a {
-		if a[i] != b[i] && a[i].Cmp(b[i]) != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// each maps every plane.
-func (c *counts) each(f func(plane) plane) *counts {
-	out := &counts{inner: c.inner, ids: c.ids}
-	for _, p := range c.planes {
-		q := f(p)
-		out.inner = len(q)
-		out.planes = append(out.planes, q)
-	}
-	return out
 }
 
 // counter is the reading of a network in which a value is the number of paths to
 // each of its elements.
 type counter struct{ bias Bias }
 
+func uniform(shape []int, x int64) *counts {
+	c := &counts{grid: grid.Uniform(shape...)}
+	for range c.grid.Cells() {
+		c.n = append(c.n, big.NewInt(x))
+	}
+	return c
+}
+
 // Input implements dag.Meaning.
-func (c counter) Input(nd *dag.Node) *counts { return uniform(1, nd.Len(), one) }
+func (c counter) Input(nd *dag.Node) *counts { return uniform(nd.Shape, 1) }
 
 // Activation implements dag.Meaning.
 func (c counter) Activation(_ *dag.Node, _ *dag.Activation, x *counts) *counts { return x }
 
 // Select implements dag.Meaning.
-func (c counter) Select(_ *dag.Node, index []int32, x *counts) *counts {
-	p := make(plane, len(index))
-	for e, j := range index {
-		if p[e] = zero; j >= 0 {
-			p[e] = x.at(int(j))
-		}
-	}
-	return &counts{max(len(p), 1), make([]int32, 1), []plane{p}}
+func (c counter) Select(nd *dag.Node, index []int32, x *counts) *counts {
+	return x.at(x.grid.Select(nd.Shape, index))
 }
-
-// Pool implements dag.Meaning.
-func (c counter) Pool(_ *dag.Node, p *dag.Pool, x *counts) *counts { return windowed(p.Window, x) }
 
 // Func implements dag.Meaning; functions are in the head.
 func (c counter) Func(*dag.Node, *dag.Func, []*counts) *counts { return nil }
 
-// Join implements dag.Meaning: it adds operands element by element; pairs of
-// planes that meet again are added once.
+// Join implements dag.Meaning.
 func (c counter) Join(_ *dag.Node, xs []*counts) *counts {
 	out := xs[0]
-	for _, b := range xs[1:] {
-		b = b.as(out.inner)
-		s := &counts{inner: out.inner, ids: make([]int32, len(out.ids))}
-		made := map[[2]int32]int32{}
-		for ch := range out.ids {
-			key := [2]int32{out.ids[ch], b.ids[ch]}
-			id, ok := made[key]
-			if !ok {
-				id = int32(len(s.planes))
-				made[key] = id
-				s.planes = append(s.planes, added(out.planes[key[0]], b.planes[key[1]]))
-			}
-			s.ids[ch] = id
+	for _, x := range xs[1:] {
+		l, from := grid.Join(out.grid, x.grid)
+		a, b := grid.Gather(out.n, from[0]), grid.Gather(x.n, from[1])
+		out = &counts{grid: l}
+		for i := range a {
+			out.n = append(out.n, new(big.Int).Add(a[i], b[i]))
 		}
-		out = s
-	}
-	return out
-}
-
-func added(a, b plane) plane {
-	out := make(plane, len(a))
-	for e := range out {
-		if e > 0 && a[e] == a[e-1] && b[e] == b[e-1] {
-			out[e] = out[e-1]
-			continue
-		}
-		out[e] = new(big.Int).Add(a[e], b[e])
 	}
 	return out
 }
 
 // Concat implements dag.Meaning.
 func (c counter) Concat(_ *dag.Node, xs []*counts) *counts {
-	inner := xs[0].inner
+	var ls []*grid.Layout
 	for _, x := range xs {
-		if x.inner != inner {
-			inner = 1
-		}
+		ls = append(ls, x.grid)
 	}
-	out := &counts{inner: inner}
-	for _, x := range xs {
-		b := x.as(inner)
-		for _, id := range b.ids {
-			out.ids = append(out.ids, id+int32(len(out.planes)))
-		}
-		out.planes = append(out.planes, b.planes...)
+	l, operand, from := grid.Concat(ls...)
+	out := &counts{grid: l}
+	for i := range from {
+		out.n = append(out.n, xs[operand[i]].n[from[i]])
 	}
 	return out
 }
 
 // Linear implements dag.Meaning.
-func (c counter) Linear(nd *dag.Node, l *dag.Linear, out *counts) *counts {
+func (c counter) Linear(nd *dag.Node, l *dag.Linear, x *counts) *counts {
 	if nd.Zone == dag.Preamble {
 		if l.Bias() == nil {
-			return out
+			return x
 		}
 		return c.Input(nd)
 	}
 	plusBias := l.Bias() != nil && c.bias == Include
-	if l.Map == nil {
-		if plusBias {
-			return c.Input(nd)
-		}
-		return uniform(1, nd.Len(), zero)
-	}
 	switch m := l.Map.(type) {
+	case nil:
+		x = uniform(nd.Shape, 0)
 	case *dag.Dense:
-		ax := m.In()
-		if ax.Outer == 1 && ax.Inner == 1 {
-			out = uniform(m.Rows, 1, out.total())
-			break
-		}
-		in := out.as(ax.Inner)
-		out = &counts{inner: ax.Inner}
-		for a := range ax.Outer {
-			out.planes = append(out.planes, in.sum(a*ax.N, (a+1)*ax.N))
-			for range m.Rows {
-				out.ids = append(out.ids, int32(a))
-			}
-		}
+		a := m.In()
+		x = x.grouped(a, 1, m.Rows)
 	case *dag.Conv:
-		out = convolved(m, out.as(m.In().Inner))
+		x = x.grouped(m.In(), m.Groups, m.OutChannels)
+		x = x.windowed(&m.Window, m.OutChannels, m.Transposed)
 	case *dag.Average:
-		out = windowed(&m.Window, out)
+		x = x.windowed(&m.Window, m.Channels, false)
 	}
-	if plusBias {
-		out = out.each(func(p plane) plane {
-			q := make(plane, len(p))
-			for e := range q {
-				if e > 0 && p[e] == p[e-1] {
-					q[e] = q[e-1]
-					continue
-				}
-				q[e] = new(big.Int).Add(p[e], one)
-			}
-			return q
-		})
+	if !plusBias {
+		return x
+	}
+	out := &counts{grid: x.grid}
+	for _, n := range x.n {
+		out.n = append(out.n, new(big.Int).Add(n, big.NewInt(1)))
 	}
 	return out
 }
 
-// windowed sums each window of each plane.
-func windowed(w *dag.Window, in *counts) *counts {
-	return in.as(dag.Size(w.In)).each(func(p plane) plane {
-		out := sums(dag.Size(w.Out()))
-		w.Taps(func(o, i, _ int) { out[o].Add(out[o], p[i]) })
-		return out
-	})
-}
-
-func sums(n int) plane {
-	out := make(plane, n)
-	for i := range out {
-		out[i] = new(big.Int)
-	}
-	return out
-}
-
-// convolved sums each window of the sum of a group's channels; all output
-// channels of a group agree.
-func convolved(c *dag.Conv, in *counts) *counts {
-	ci, co := c.InChannels/c.Groups, c.OutChannels/c.Groups
-	out := &counts{inner: c.Out().Inner}
-	made := map[string]int32{}
-	for g := range c.Groups {
-		key := make([]byte, 0, 4*ci)
-		for _, id := range in.ids[g*ci : (g+1)*ci] {
-			key = append(key, byte(id), byte(id>>8), byte(id>>16), byte(id>>24))
+// grouped sums the units of an axis over each of some groups of neighbours and
+// gives every group its share of rows, all with the group's sum.
+func (c *counts) grouped(a dag.Axis, groups, rows int) *counts {
+	l, k, from := c.grid.Axis(a.Outer, a.N, a.Inner)
+	x := c.at(l, from)
+	rest, cells := l.Fold(k)
+	// Groups whose units have the same classes agree.
+	class, times := make([]int32, rows), [][]int64{}
+	number := map[string]int32{}
+	for g := range groups {
+		n := make([]int64, l.Classes(k))
+		key := make([]byte, 0, 8*len(n))
+		for i := g * (a.N / groups); i < (g+1)*(a.N/groups); i++ {
+			n[l.Class(k, i)]++
 		}
-		id, ok := made[string(key)]
+		for _, m := range n {
+			key = binary.LittleEndian.AppendUint64(key, uint64(m))
+		}
+		id, ok := number[string(key)]
 		if !ok {
-			all := in.sum(g*ci, (g+1)*ci)
-			next := sums(out.inner)
-			c.Window.Taps(func(o, i, _ int) {
-				if c.Transposed {
-					o, i = i, o
-				}
-				next[o].Add(next[o], all[i])
-			})
-			id = int32(len(out.planes))
-			made[string(key)] = id
-			out.planes = append(out.planes, next)
+			id = int32(len(times))
+			number[string(key)] = id
+			times = append(times, n)
 		}
-		for range co {
-			out.ids = append(out.ids, id)
+		for i := g * (rows / groups); i < (g+1)*(rows/groups); i++ {
+			class[i] = id
+		}
+	}
+	out := &counts{grid: rest.Repeat(k, class, len(times)), n: make([]*big.Int, len(cells)*len(times))}
+	inner := 1
+	for q := k; q < len(rest.Dims); q++ {
+		inner *= rest.Classes(q)
+	}
+	for r, list := range cells {
+		of := make([]*big.Int, len(list))
+		for i, cell := range list {
+			of[i] = x.n[cell]
+		}
+		for id, n := range times {
+			out.n[(r/inner*len(times)+id)*inner+r%inner] = weightedSum(of, n)
 		}
 	}
 	return out
+}
+
+// windowed sums each window of each channel.
+func (c *counts) windowed(w *dag.Window, channels int, transposed bool) *counts {
+	r := c.grid.Window(w, channels, transposed)
+	x := grid.Gather(c.n, r.From)
+	out := &counts{grid: r.Layout}
+	for i := range r.Layout.Cells() {
+		s := new(big.Int)
+		for _, source := range r.Source {
+			if src := source[i%r.Places]; src >= 0 {
+				s.Add(s, x[i/r.Places*r.Sources+int(src)])
+			}
+		}
+		out.n = append(out.n, s)
+	}
+	return out
+}
+
+// Pool implements dag.Meaning.
+func (c counter) Pool(_ *dag.Node, p *dag.Pool, x *counts) *counts {
+	return x.windowed(p.Window, p.Channels, false)
 }

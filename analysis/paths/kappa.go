@@ -5,6 +5,8 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -19,11 +21,10 @@ import (
 type Kappa struct {
 	// P is the order.
 	P float64
-	// In and Out hold h_in and h_out of each node's elements, as Forward and
-	// Backward give them.
-	In, Out [][]scaled.Num
 
 	net *dag.Network
+	// Of one order each.
+	in, out []*value
 }
 
 // NewKappa runs one forward and one backward programme of order p. Options.Rows,
@@ -38,203 +39,254 @@ func NewKappa(n *dag.Network, p float64, opt Options) *Kappa {
 // a part.
 func (v *Values) Kappa(k int, opt Options) *Kappa {
 	p := v.P[k]
-	b := Backward(v.net, []float64{p}, Options{Threads: opt.Threads})
-	return &Kappa{P: p, In: v.H[k], Out: b.H[0], net: v.net}
-}
-
-// Live reports whether paths of non-zero product pass through an element:
-// g_in > 0 and g_out > 0. Only edges between live ends have a kappa that
-// matters; elsewhere it is 0.
-func (k *Kappa) Live(node, element int) bool {
-	return k.Out[node] != nil && !k.In[node][element].IsZero() && !k.Out[node][element].IsZero()
-}
-
-// Factors returns kappa of a fully connected layer's stored weights as the
-// outer product that it is, kappa_ij = out_i in_j, with in one number an input
-// and out one a unit. ok is false for other layers and where one weight serves
-// several positions: see Weight.
-func (k *Kappa) Factors(node int) (out, in []scaled.Num, ok bool) {
-	l, isLinear := k.net.Nodes[node].Op.(*dag.Linear)
-	if !isLinear {
-		return nil, nil, false
-	}
-	d, isDense := l.Map.(*dag.Dense)
-	if !isDense || d.Out().Outer != 1 || d.Out().Inner != 1 {
-		return nil, nil, false
-	}
-	return k.rowSquares(node, l), squares(k.In[k.net.Nodes[node].In[0]]), true
-}
-
-func squares(h []scaled.Num) []scaled.Num {
-	out := make([]scaled.Num, len(h))
-	for e, x := range h {
-		out[e] = x.Mul(x)
-	}
-	return out
-}
-
-// rowSquares is (|Scale| h_out)^2 of each element of a layer's value: kappa of
-// a stored weight sees the multiplying stages after it.
-func (k *Kappa) rowSquares(node int, l *dag.Linear) []scaled.Num {
-	out := squares(k.Out[node])
-	if s, ax := l.Scale(), l.Out(); s != nil {
-		for e := range out {
-			out[e] = out[e].MulFloat(s[ax.At(e)]).MulFloat(s[ax.At(e)])
+	in := make([]*value, len(v.of))
+	for i, x := range v.of {
+		if x != nil {
+			in[i] = &value{x.grid, x.h[k : k+1]}
 		}
 	}
-	return out
+	return &Kappa{P: p, net: v.net, in: in, out: Backward(v.net, []float64{p}, Options{Threads: opt.Threads}).of}
 }
 
-// Weight returns kappa of each stored scalar of a layer's weight tensor, in
-// storage order: the sum over the positions at which the scalar is used. Nil
-// for a layer without stored weights. A tensor that several layers share has
-// the sum of what each gives.
+// In and Out return h_in and h_out of each element of a node's value, as Forward
+// and Backward give them.
+func (k *Kappa) In(node int) []scaled.Num  { return k.in[node].elements(0) }
+func (k *Kappa) Out(node int) []scaled.Num { return k.out[node].elements(0) }
+
+// Finite reports whether a node's h_in and h_out are finite.
+func (k *Kappa) Finite(node int) bool {
+	for _, v := range []*value{k.in[node], k.out[node]} {
+		for c := 0; v != nil && c < len(v.h[0]); c++ {
+			if !v.h[0][c].IsFinite() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Units calls f for the elements of a node's value, those of a unit of the axis
+// that agree together: n elements with these h_in and h_out. It does nothing for
+// nodes that Backward has no h_out of.
+func (k *Kappa) Units(node int, a dag.Axis, f func(unit int, n int64, in, out scaled.Num)) {
+	x, y := k.in[node], k.out[node]
+	if x == nil || y == nil || a.Len() == 0 {
+		return
+	}
+	l, from := grid.Join(x.grid, y.grid)
+	l, axis, again := l.Units(a.Outer, a.N, a.Inner)
+	in, out := grid.Gather(x.h[0], grid.Then(from[0], again)), grid.Gather(y.h[0], grid.Then(from[1], again))
+	inner := 1
+	for q := axis + 1; q < len(l.Dims); q++ {
+		inner *= l.Classes(q)
+	}
+	for c, n := range l.Counts() {
+		f(c/inner%a.N, n, in[c], out[c])
+	}
+}
+
+// Live reports for each unit of an axis of a node's value whether paths of
+// non-zero product pass through one of its elements: g_in > 0 and g_out > 0. Only
+// edges between live ends have a kappa that matters; elsewhere it is 0.
+func (k *Kappa) Live(node int, a dag.Axis) []bool {
+	live := make([]bool, a.N)
+	k.Units(node, a, func(unit int, _ int64, in, out scaled.Num) {
+		live[unit] = live[unit] || !in.IsZero() && !out.IsZero()
+	})
+	return live
+}
+
+// squared is x with every number squared.
+func squared(x *value) *value {
+	h := make([]scaled.Num, len(x.h[0]))
+	for c, y := range x.h[0] {
+		h[c] = y.Mul(y)
+	}
+	return &value{x.grid, [][]scaled.Num{h}}
+}
+
+// Edges returns kappa of each effective weight of a layer's tensor, in storage
+// order: the sum over the positions at which the weight is used, with the
+// multiplying stages folded in. Nil for a layer without stored weights.
 //
-// Cost: the number of weights for a fully connected layer, one matrix product
-// of the convolution's size for a convolution.
-func (k *Kappa) Weight(node int) []scaled.Num {
-	if l, ok := k.net.Nodes[node].Op.(*dag.Linear); ok {
-		return k.weight(node, l, k.rowSquares(node, l))
-	}
-	return nil
-}
-
-// Edges is Weight for the effective weights diag(Scale) W: kappa of the network
-// with its multiplying stages folded in.
+// Cost: the number of weights for a fully connected layer, a product of the
+// weights with the positions that differ for a convolution.
 func (k *Kappa) Edges(node int) []scaled.Num {
-	if l, ok := k.net.Nodes[node].Op.(*dag.Linear); ok {
-		return k.weight(node, l, squares(k.Out[node]))
-	}
-	return nil
-}
-
-func (k *Kappa) weight(node int, l *dag.Linear, out []scaled.Num) []scaled.Num {
-	if l.Map == nil || l.Map.Weight() == nil {
+	l, ok := k.net.Nodes[node].Op.(*dag.Linear)
+	if !ok || l.Map == nil || l.Map.Weight() == nil {
 		return nil
 	}
-	in := squares(k.In[k.net.Nodes[node].In[0]])
+	in, out := squared(k.in[k.net.Nodes[node].In[0]]), squared(k.out[node])
 	switch m := l.Map.(type) {
 	case *dag.Dense:
-		return denseKappa(m, out, in)
+		// The same position on both sides.
+		o, rows := byUnit(out, m.Out())
+		i, cols := byUnit(in, m.In())
+		l, from := grid.Join(o, i)
+		n := make([][]float64, 1)
+		for _, c := range l.Counts() {
+			n[0] = append(n[0], float64(c))
+		}
+		s := &sites{outer: m.Rows, inner: m.Cols, groups: 1, n: n, same: true}
+		s.rows, s.cols = columns(rows, from[0]), columns(cols, from[1])
+		kappa := s.sums()
+		if !m.InOut {
+			return kappa
+		}
+		turned := make([]scaled.Num, len(kappa))
+		for i := range m.Rows {
+			for j := range m.Cols {
+				turned[j*m.Rows+i] = kappa[i*m.Cols+j]
+			}
+		}
+		return turned
 	case *dag.Conv:
-		return convKappa(m, out, in)
+		if m.Transposed {
+			in, out = out, in
+		}
+		s := &sites{groups: m.Groups}
+		s.outer, s.inner, _ = m.Matrix()
+		o, i := over(out, m.Groups*s.outer, m.Window.Out()), over(in, m.Groups*s.inner, m.Window.In)
+		s.n, _, _ = grid.Pairs(&m.Window, o.grid, i.grid)
+		s.rows, s.cols = table(o.h[0], m.Groups*s.outer), table(i.h[0], m.Groups*s.inner)
+		return s.sums()
 	}
 	return nil
 }
 
-func denseKappa(d *dag.Dense, out, in []scaled.Num) []scaled.Num {
-	kappa := make([]scaled.Num, d.Rows*d.Cols)
-	ao, ai := d.Out(), d.In()
-	at := func(i, j int) int {
-		if d.InOut {
-			return j*d.Rows + i
-		}
-		return i*d.Cols + j
-	}
-	of, oe, ok1 := spread(out)
-	xf, xe, ok2 := spread(in)
-	if ok1 && ok2 && ao.Outer*ao.Inner > 1 {
-		prod := make([]float64, d.Rows*d.Cols)
-		for a := range ao.Outer {
-			blas.Find().Dgemm(false, true, d.Rows, d.Cols, ao.Inner, 1, of[a*ao.N*ao.Inner:], ao.Inner,
-				xf[a*ai.N*ai.Inner:], ai.Inner, 1, prod, d.Cols)
-		}
-		for i := range d.Rows {
-			for j := range d.Cols {
-				kappa[at(i, j)] = scaled.New(prod[i*d.Cols+j]).Scale(oe + xe)
-			}
-		}
-		return kappa
-	}
-	for a := range ao.Outer {
-		for b := range ao.Inner {
-			for i := range d.Rows {
-				o := out[(a*ao.N+i)*ao.Inner+b]
-				for j := range d.Cols {
-					k := at(i, j)
-					kappa[k] = kappa[k].Add(o.Mul(in[(a*ai.N+j)*ai.Inner+b]))
-				}
-			}
+// byUnit splits a value into its positions' layout and a list a unit of numbers
+// by position.
+func byUnit(x *value, a dag.Axis) (*grid.Layout, [][]scaled.Num) {
+	l, k, from := x.grid.Units(a.Outer, a.N, a.Inner)
+	h := grid.Gather(x.h[0], from)
+	rest, cells := l.Fold(k)
+	out := make([][]scaled.Num, a.N)
+	for i := range out {
+		for _, list := range cells {
+			out[i] = append(out[i], h[list[i]])
 		}
 	}
-	return kappa
+	return rest, out
 }
 
-// convKappa multiplies, group by group, the squares of the value (output
-// channels x positions) by the unfolded ones of the operand.
-func convKappa(c *dag.Conv, out, in []scaled.Num) []scaled.Num {
-	nOut, nIn := c.Out().Inner, c.In().Inner
-	ci, co, taps := c.InChannels/c.Groups, c.OutChannels/c.Groups, dag.Size(c.Window.Kernel)
-	kappa := make([]scaled.Num, c.W.Param.Len())
-	store := func(g, i, j, t int) *scaled.Num {
-		if c.Transposed {
-			return &kappa[((g*ci+j)*co+i)*taps+t]
-		}
-		return &kappa[((g*co+i)*ci+j)*taps+t]
+func columns(rows [][]scaled.Num, from []int32) [][]scaled.Num {
+	out := make([][]scaled.Num, len(rows))
+	for i, r := range rows {
+		out[i] = grid.Gather(r, from)
 	}
-	pairs := func(f func(o, p, t int)) {
-		if c.Transposed {
-			c.Window.Taps(func(o, p, t int) { f(p, o, t) })
-			return
-		}
-		c.Window.Taps(f)
+	return out
+}
+
+// over is a value as channels, each a class, times the positions of a window.
+func over(x *value, channels int, spatial []int) *value {
+	l, from := x.grid.As(append([]int{channels}, spatial...)...)
+	l, again := l.Spread(0)
+	return x.at(l, grid.Then(from, again))
+}
+
+func table(h []scaled.Num, rows int) [][]scaled.Num {
+	out := make([][]scaled.Num, rows)
+	for i := range out {
+		out[i] = h[i*len(h)/rows : (i+1)*len(h)/rows]
 	}
-	cols, prod := make([]float64, ci*taps*nOut), make([]float64, co*ci*taps)
-	for g := range c.Groups {
-		og, ig := out[g*co*nOut:][:co*nOut], in[g*ci*nIn:][:ci*nIn]
-		of, oe, ok1 := spread(og)
-		xf, xe, ok2 := spread(ig)
+	return out
+}
+
+// sites are the places where the weights of a layer are used: weight (a, b) at tap
+// t joins n[t] times each class of positions of row a with each of column b, or,
+// if they are the same positions, each with itself.
+type sites struct {
+	outer, inner, groups int
+	rows, cols           [][]scaled.Num // by channel over all groups, then by class
+	n                    [][]float64
+	same                 bool
+}
+
+// sums returns sum over classes of n rows[a] cols[b], by a, b and t.
+func (s *sites) sums() []scaled.Num {
+	taps := len(s.n)
+	out := make([]scaled.Num, s.groups*s.outer*s.inner*taps)
+	for g := range s.groups {
+		rows, cols := s.rows[g*s.outer:][:s.outer], s.cols[g*s.inner:][:s.inner]
+		store := func(a, b, t int) *scaled.Num { return &out[((g*s.outer+a)*s.inner+b)*taps+t] }
+		rf, re, ok1 := narrow(rows)
+		cf, ce, ok2 := narrow(cols)
 		if !ok1 || !ok2 {
-			pairs(func(o, p, t int) {
-				for i := range co {
-					for j := range ci {
-						w := store(g, i, j, t)
-						*w = w.Add(og[i*nOut+o].Mul(ig[j*nIn+p]))
-					}
-				}
-			})
+			s.slow(rows, cols, store)
 			continue
 		}
-		clear(cols)
-		pairs(func(o, p, t int) {
-			for j := range ci {
-				cols[(j*taps+t)*nOut+o] = xf[j*nIn+p]
+		no, ni := len(rows[0]), len(cols[0])
+		joint, prod := make([]float64, s.inner*no), make([]float64, s.outer*s.inner)
+		for t, n := range s.n {
+			if s.same {
+				for b := range s.inner {
+					for q, m := range n {
+						joint[b*no+q] = m * cf[b*ni+q]
+					}
+				}
+			} else { // cols (inner x ni) times n^T (ni x no)
+				blas.Find().Dgemm(false, true, s.inner, no, ni, 1, cf, ni, n, ni, 0, joint, no)
 			}
-		})
-		blas.Find().Dgemm(false, true, co, ci*taps, nOut, 1, of, nOut, cols, nOut, 0, prod, ci*taps)
-		for i := range co {
-			for j := range ci {
-				for t := range taps {
-					*store(g, i, j, t) = scaled.New(prod[(i*ci+j)*taps+t]).Scale(oe + xe)
+			blas.Find().Dgemm(false, true, s.outer, s.inner, no, 1, rf, no, joint, no, 0, prod, s.inner)
+			for a := range s.outer {
+				for b := range s.inner {
+					*store(a, b, t) = scaled.New(prod[a*s.inner+b]).Scale(re + ce)
 				}
 			}
 		}
 	}
-	return kappa
+	return out
 }
 
-// spread returns h as float64 over 2^exp; ok is false where products of the
-// result could underflow or where h is not finite.
-func spread(h []scaled.Num) (v []float64, exp int64, ok bool) {
+// slow works with an exponent a term.
+func (s *sites) slow(rows, cols [][]scaled.Num, store func(a, b, t int) *scaled.Num) {
+	for t, n := range s.n {
+		for a := range rows {
+			for b := range cols {
+				k := store(a, b, t)
+				for o, x := range rows[a] {
+					for i, y := range cols[b] {
+						m := 0.0
+						switch {
+						case !s.same:
+							m = n[o*len(cols[b])+i]
+						case o == i:
+							m = n[o]
+						}
+						if m != 0 {
+							*k = k.Add(x.Mul(y).MulFloat(m))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// narrow returns numbers as float64 over 2^exp; ok is false where products of the
+// result could underflow or where they are not finite.
+func narrow(rows [][]scaled.Num) (v []float64, exp int64, ok bool) {
 	const bits = 400
 	lo, hi := int64(math.MaxInt64), int64(math.MinInt64)
-	for _, x := range h {
-		if !x.IsFinite() {
-			return nil, 0, false
-		}
-		if !x.IsZero() {
-			lo, hi = min(lo, x.Exp), max(hi, x.Exp)
+	for _, r := range rows {
+		for _, x := range r {
+			if !x.IsFinite() {
+				return nil, 0, false
+			}
+			if !x.IsZero() {
+				lo, hi = min(lo, x.Exp), max(hi, x.Exp)
+			}
 		}
 	}
 	if lo > hi {
-		return make([]float64, len(h)), 0, true
-	}
-	if hi-lo > bits {
+		hi = 0
+	} else if hi-lo > bits {
 		return nil, 0, false
 	}
-	v = make([]float64, len(h))
-	for e, x := range h {
-		v[e] = x.Scale(-hi).Float64()
+	for _, r := range rows {
+		for _, x := range r {
+			v = append(v, x.Scale(-hi).Float64())
+		}
 	}
 	return v, hi, true
 }
@@ -247,16 +299,18 @@ func (k *Kappa) Bias(node int) []scaled.Num {
 	if !ok {
 		return nil
 	}
-	return overUnits(l, squares(k.Out[node]))
+	return overUnits(l, squared(k.out[node]))
 }
 
 // overUnits sums a value's elements unit by unit.
-func overUnits(l *dag.Linear, sq []scaled.Num) []scaled.Num {
+func overUnits(l *dag.Linear, x *value) []scaled.Num {
+	positions, h := byUnit(x, l.Out())
+	n := positions.Counts()
 	out := make([]scaled.Num, l.Rows())
-	ax := l.Out()
-	for e, x := range sq {
-		i := ax.At(e)
-		out[i] = out[i].Add(x)
+	for i, row := range h {
+		for c, y := range row {
+			out[i] = out[i].Add(y.MulFloat(float64(n[c])))
+		}
 	}
 	return out
 }
@@ -271,11 +325,9 @@ func (k *Kappa) Scale(node int, opt Options) []scaled.Num {
 	if !ok || l.Map == nil {
 		return nil
 	}
-	bare := &dag.Linear{Map: l.Map}
-	s := bare.Sums(dag.SumRequest{Threads: opt.Threads, Forward: []dag.Path{{P: k.P, H: k.In[nd.In[0]]}}})
-	sq := squares(k.Out[node])
-	for e, h := range s.Forward[0] {
-		sq[e] = sq[e].Mul(h).Mul(h)
-	}
-	return overUnits(l, sq)
+	x := k.in[nd.In[0]]
+	s := sums.Of(&dag.Linear{Map: l.Map}, sums.Request{Threads: opt.Threads, From: x.grid, Forward: x.paths([]float64{k.P})})
+	bare := squared(&value{s.Value, s.Forward})
+	lay, h := sums.Times(bare.grid, bare.h, k.out[node].grid, squared(k.out[node]).h[0])
+	return overUnits(l, &value{lay, h})
 }

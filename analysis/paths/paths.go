@@ -3,10 +3,10 @@ package paths
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -31,13 +31,13 @@ type Options struct {
 	// Threads is the number of goroutines. Default: 1.
 	Threads int
 	// Rows lists orders p of row norms to take in the same read of each weight
-	// tensor: see Values.Sums. Forward only. Default: none.
+	// tensor: see Norms. Forward only. Default: none.
 	Rows []float64
-	// Zeros asks for the numbers of zeros in the same read: see Values.Sums.
+	// Zeros asks for the numbers of zeros in the same read: see Norms.
 	// Forward only.
 	Zeros bool
 	// Columns asks for the columns' norms of order 2 in the same read: see
-	// Values.Columns. Forward only.
+	// Norms. Forward only.
 	Columns bool
 	// Keep lists the nodes whose values are kept, besides the body's outputs;
 	// the others are dropped as soon as they were used. Default (nil): all.
@@ -48,23 +48,103 @@ type Options struct {
 type Values struct {
 	// P lists the orders.
 	P []float64
-	// H has, for each order and each node, h of each element of the node's
-	// value: h_in after Forward, h_out after Backward. It is nil for nodes of
-	// the head, for those that Options.Keep left out, and after Backward also
-	// inside the preamble. Elements of different nodes may share memory: do not
-	// write to them.
-	H [][][]scaled.Num
-	// Sums has, after Forward, for each *dag.Linear of the body the row norms
-	// of its effective weights for each of Options.Rows, biases left out, its
-	// number of weights and, with Options.Zeros, that of zeros. Nil for other
-	// nodes.
-	Sums []*dag.Sums
-	// Columns has, after Forward with Options.Columns, for each *dag.Linear of
-	// the body the 2-norm of each column of the effective weights; shared
-	// weights of a convolution count once.
-	Columns [][]scaled.Num
+	// Layers has, after Forward, the norms of each *dag.Linear of the body; nil
+	// for other nodes.
+	Layers []*Norms
 
 	net *dag.Network
+	of  []*value
+}
+
+// Norms are sums over the effective weights diag(Scale) W of a layer, biases left
+// out. Shared weights of a convolution count once.
+type Norms struct {
+	// Rows has, for each of Options.Rows, the norm of each row (unit).
+	Rows [][]scaled.Num
+	// Columns has, with Options.Columns, the 2-norm of each column (input unit or
+	// channel); nil for a constant.
+	Columns []scaled.Num
+	// Zeros counts the weights that are zero with Options.Zeros, Weights all of
+	// them; fixed weights do not count.
+	Zeros, Weights int
+}
+
+// RowNorms returns (sum_j |w_ij|^p)^(1/p) of each row i of a layer's effective
+// weights, biases left out; shared weights of a convolution count once.
+func RowNorms(l *dag.Linear, p float64, threads int) []scaled.Num {
+	return sums.Of(l, sums.Request{Powers: []float64{p}, Threads: threads}).Rows[0]
+}
+
+// value is h of a node's elements for each order, one number a cell.
+type value struct {
+	grid *grid.Layout
+	h    [][]scaled.Num
+}
+
+// constant is a value of n orders whose elements are all x.
+func constant(shape []int, n int, x scaled.Num) *value {
+	v := &value{grid.Uniform(shape...), make([][]scaled.Num, n)}
+	for k := range v.h {
+		v.h[k] = make([]scaled.Num, v.grid.Cells())
+		for c := range v.h[k] {
+			v.h[k][c] = x
+		}
+	}
+	return v
+}
+
+// at is x over the cells of another layout, which come from its own.
+func (x *value) at(l *grid.Layout, from []int32) *value {
+	out := &value{l, make([][]scaled.Num, len(x.h))}
+	for k, h := range x.h {
+		out.h[k] = grid.Gather(h, from)
+	}
+	return out
+}
+
+// elements is h of order k, one number an element; nil for no value.
+func (x *value) elements(k int) []scaled.Num {
+	if x == nil {
+		return nil
+	}
+	return grid.Expand(x.grid, x.h[k])
+}
+
+// paths are the programmes of the orders p that go on from x.
+func (x *value) paths(p []float64) []sums.Path {
+	out := make([]sums.Path, len(x.h))
+	for k, h := range x.h {
+		out[k] = sums.Path{P: p[k], H: h}
+	}
+	return out
+}
+
+// plus is the p-norm of two values, element by element.
+func plus(p []float64, x, y *value) *value {
+	l, from := grid.Join(x.grid, y.grid)
+	x, y = x.at(l, from[0]), y.at(l, from[1])
+	out := &value{l, make([][]scaled.Num, len(x.h))}
+	for k := range x.h {
+		out.h[k] = make([]scaled.Num, l.Cells())
+		for c := range out.h[k] {
+			out.h[k][c] = scaled.Plus(x.h[k][c], y.h[k][c], p[k])
+		}
+	}
+	return out
+}
+
+// gained multiplies by max(1, |slope|); a ReLU changes nothing and shares.
+func gained(nd *dag.Node, a *dag.Activation, x *value) *value {
+	if len(a.Slope) == 1 && a.Gain(0) == 1 {
+		return x
+	}
+	gains := make([]float64, nd.Len())
+	for e := range gains {
+		gains[e] = a.Gain(e)
+	}
+	by, w := sums.Elements(gains, nd.Shape)
+	l, h := sums.Times(x.grid, x.h, by, w)
+	return &value{l, h}
 }
 
 // checkOrders panics on an order outside [1, Inf].
@@ -77,222 +157,143 @@ func checkOrders(p []float64) {
 }
 
 // Forward returns h_in(v) = g_in(v)^(1/p) for every element v of every node and
-// every order of p, each in [1, Inf]. It reads each weight tensor once for all
-// orders. NaN and infinite weights give NaN or infinite h wherever they can be
-// reached. It panics on an order outside [1, Inf].
+// every order of p, each in [1, Inf]. NaN and infinite weights give NaN or
+// infinite h wherever they can be reached. It panics on an order outside [1, Inf].
 //
-// Cost: one pass over the weights (a power a weight for each p other than 1, 2
-// and Inf), one for each position of a convolution.
+// Cost: of a fully connected layer one pass over the weights for all orders (a
+// power a weight for each p other than 1, 2 and Inf). Of a convolution one product
+// for each order, of the weights with the positions that differ: those whose
+// windows meet a border in another way, some nine of an image's thousands.
 func Forward(n *dag.Network, p []float64, opt Options) *Values {
 	checkOrders(p)
-	v := newValues(n, p)
-	v.Sums = make([]*dag.Sums, len(n.Nodes))
-	if opt.Columns {
-		v.Columns = make([][]scaled.Num, len(n.Nodes))
-	}
+	v := &Values{P: p, Layers: make([]*Norms, len(n.Nodes)), net: n}
 	keep := opt.Keep
 	if keep != nil {
 		keep = append(n.Boundary(), keep...)
 	}
-	for i, h := range dag.Forward(n, &forward{v, opt}, nil, keep) {
-		for k := range h {
-			v.H[k][i] = h[k]
-		}
-	}
+	v.of = dag.Forward(n, &forward{v, opt}, nil, keep)
 	return v
 }
 
-func newValues(n *dag.Network, p []float64) *Values {
-	v := &Values{P: p, H: make([][][]scaled.Num, len(p)), net: n}
-	for k := range v.H {
-		v.H[k] = make([][]scaled.Num, len(n.Nodes))
-	}
-	return v
-}
+// H returns h of each element of a node's value, of order k: h_in after Forward,
+// h_out after Backward. It is nil for nodes of the head, for those that
+// Options.Keep left out, and after Backward also inside the preamble. It must not
+// be written to.
+func (v *Values) H(k, node int) []scaled.Num { return v.of[node].elements(k) }
 
-// forward is the reading of a network in which a value is h_in of its elements,
-// for each order.
+// forward is the reading of a network in which a value is h_in of its elements.
 type forward struct {
 	*Values
 	opt Options
 }
 
-// each computes a value for every order. In the preamble the orders agree: there
-// every element is 1, but for padding, which is 0 until something is added to it.
-func (f *forward) each(nd *dag.Node, h func(k int, p float64) []scaled.Num) [][]scaled.Num {
-	out := make([][]scaled.Num, len(f.P))
-	for k, p := range f.P {
-		if k > 0 && nd.Zone == dag.Preamble {
-			out[k] = out[0]
-			continue
-		}
-		out[k] = h(k, p)
-	}
-	return out
-}
-
 // Input implements dag.Meaning.
-func (f *forward) Input(nd *dag.Node) [][]scaled.Num {
-	return f.each(nd, func(int, float64) []scaled.Num { return ones(nd.Len()) })
-}
+func (f *forward) Input(nd *dag.Node) *value { return constant(nd.Shape, len(f.P), scaled.One) }
 
-// Linear implements dag.Meaning: all orders with one read of the weights.
-func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x [][]scaled.Num) [][]scaled.Num {
+// Linear implements dag.Meaning: all orders, and the norms. Every element of the
+// preamble is 1, but for padding, which is 0 until something is added to it.
+func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 	if nd.Zone == dag.Preamble {
 		if l.Bias() == nil {
 			return x
 		}
 		return f.Input(nd)
 	}
-	q := dag.SumRequest{Powers: f.opt.Rows, Zeros: f.opt.Zeros, Threads: f.opt.Threads}
-	for k, p := range f.P {
-		path := dag.Path{P: p}
-		if l.Map != nil {
-			path.H = x[k]
-		}
-		q.Forward = append(q.Forward, path)
+	q := sums.Request{Powers: f.opt.Rows, Zeros: f.opt.Zeros, Threads: f.opt.Threads}
+	if x == nil {
+		x = constant(nd.Shape, len(f.P), scaled.Num{})
 	}
+	q.From, q.Forward = x.grid, x.paths(f.P)
 	if f.opt.Columns && l.Map != nil {
 		q.Columns = []float64{2}
 	}
-	s := l.Sums(q)
-	h := s.Forward
-	for k, p := range f.P {
-		if f.opt.Bias == Include {
-			addBias(h[k], l, p)
-		}
-	}
+	s := sums.Of(l, q)
+	norms := &Norms{Rows: s.Rows, Zeros: s.Zeros, Weights: s.Weights}
 	if q.Columns != nil {
-		f.Columns[nd.ID] = s.Columns[0]
+		norms.Columns = s.Columns[0]
 	}
-	s.Forward, s.Columns = nil, nil
-	f.Sums[nd.ID] = s
-	return h
+	f.Layers[nd.ID] = norms
+	out := &value{s.Value, s.Forward}
+	if len(f.P) == 0 {
+		out.grid = grid.Uniform(nd.Shape...)
+	}
+	if f.opt.Bias == Exclude || l.Bias() == nil || len(f.P) == 0 {
+		return out
+	}
+	// The edges from the constant unit.
+	by, b := perUnit(l, l.Bias())
+	bias := constant(nil, len(f.P), scaled.Num{})
+	bias.grid = by
+	for k := range bias.h {
+		bias.h[k] = b
+	}
+	return plus(f.P, out, bias)
 }
 
-// addBias adds the edge from the constant unit to each element of a layer.
-func addBias(h []scaled.Num, l *dag.Linear, p float64) {
-	bias := l.Bias()
-	if bias == nil {
-		return
+// perUnit is a value with one number a unit of a layer.
+func perUnit(l *dag.Linear, x []float64) (*grid.Layout, []scaled.Num) {
+	a := l.Out()
+	lay, _ := grid.Uniform(a.Outer, a.N, a.Inner).Spread(1)
+	h := make([]scaled.Num, a.N)
+	for i, b := range x {
+		h[i] = scaled.New(math.Abs(b))
 	}
-	out := l.Out()
-	for i := range out.Outer * out.N {
-		b := scaled.New(math.Abs(bias[i%out.N]))
-		for e, x := range h[i*out.Inner:][:out.Inner] {
-			h[i*out.Inner+e] = scaled.Plus(x, b, p)
-		}
-	}
+	return lay, h
 }
 
 // Activation implements dag.Meaning.
-func (f *forward) Activation(nd *dag.Node, a *dag.Activation, x [][]scaled.Num) [][]scaled.Num {
-	return f.each(nd, func(k int, _ float64) []scaled.Num { return gained(a, x[k]) })
+func (f *forward) Activation(nd *dag.Node, a *dag.Activation, x *value) *value {
+	return gained(nd, a, x)
 }
 
-// gained multiplies by max(1, |slope|); a ReLU changes nothing and shares.
-func gained(a *dag.Activation, h []scaled.Num) []scaled.Num {
-	if len(a.Slope) == 1 && a.Gain(0) == 1 {
-		return h
-	}
-	out := make([]scaled.Num, len(h))
-	for e, x := range h {
-		out[e] = x.MulFloat(a.Gain(e))
+// Join implements dag.Meaning: the p-norm of the operands, element by element.
+func (f *forward) Join(_ *dag.Node, xs []*value) *value {
+	out := xs[0]
+	for _, x := range xs[1:] {
+		out = plus(f.P, out, x)
 	}
 	return out
 }
 
-// Join implements dag.Meaning: the p-norm of the operands, element by element.
-func (f *forward) Join(nd *dag.Node, xs [][][]scaled.Num) [][]scaled.Num {
-	if len(xs) == 1 {
-		return xs[0]
-	}
-	return f.each(nd, func(k int, p float64) []scaled.Num {
-		out := slices.Clone(xs[0][k])
-		kernel.Parallel(len(out), f.opt.Threads, 1<<12, func(lo, hi int) {
-			for _, x := range xs[1:] {
-				for e, y := range x[k][lo:hi] {
-					out[lo+e] = scaled.Plus(out[lo+e], y, p)
-				}
-			}
-		})
-		return out
-	})
-}
-
 // Concat implements dag.Meaning.
-func (f *forward) Concat(nd *dag.Node, xs [][][]scaled.Num) [][]scaled.Num {
-	return f.each(nd, func(k int, _ float64) []scaled.Num {
-		out := make([]scaled.Num, 0, nd.Len())
-		for _, x := range xs {
-			out = append(out, x[k]...)
+func (f *forward) Concat(_ *dag.Node, xs []*value) *value {
+	var ls []*grid.Layout
+	for _, x := range xs {
+		ls = append(ls, x.grid)
+	}
+	l, operand, from := grid.Concat(ls...)
+	out := &value{grid: l}
+	for k := range f.P {
+		h := make([]scaled.Num, len(from))
+		for c := range h {
+			h[c] = xs[operand[c]].h[k][from[c]]
 		}
-		return out
-	})
+		out.h = append(out.h, h)
+	}
+	return out
 }
 
 // Select implements dag.Meaning.
-func (f *forward) Select(nd *dag.Node, index []int32, x [][]scaled.Num) [][]scaled.Num {
-	return f.each(nd, func(k int, _ float64) []scaled.Num {
-		out := make([]scaled.Num, len(index))
-		for e, j := range index {
-			if j >= 0 {
-				out[e] = x[k][j]
-			}
-		}
-		return out
-	})
+func (f *forward) Select(nd *dag.Node, index []int32, x *value) *value {
+	return x.at(x.grid.Select(nd.Shape, index))
 }
 
 // Pool implements dag.Meaning: the p-norm of each window, that of a sum, so that
 // every path counts.
-func (f *forward) Pool(nd *dag.Node, op *dag.Pool, x [][]scaled.Num) [][]scaled.Num {
-	ones := make([]float64, dag.Size(op.Window.Out()))
-	for i := range ones {
-		ones[i] = 1
-	}
-	sum := &dag.Linear{Map: &dag.Average{Channels: op.Channels, Window: *op.Window, Weights: ones}}
-	q := dag.SumRequest{Threads: f.opt.Threads}
-	for k, p := range f.P {
-		q.Forward = append(q.Forward, dag.Path{P: p, H: x[k]})
-	}
-	return sum.Sums(q).Forward
+func (f *forward) Pool(_ *dag.Node, op *dag.Pool, x *value) *value {
+	l, h := sums.Windows(op.Window, op.Channels, false, x.grid, x.paths(f.P))
+	return &value{l, h}
 }
 
 // Func implements dag.Meaning; functions are in the head.
-func (f *forward) Func(*dag.Node, *dag.Func, [][][]scaled.Num) [][]scaled.Num { return nil }
+func (f *forward) Func(*dag.Node, *dag.Func, []*value) *value { return nil }
 
-func ones(n int) []scaled.Num {
-	out := make([]scaled.Num, n)
-	for i := range out {
-		out[i] = scaled.One
-	}
-	return out
-}
-
-// Output is one element of the body's outputs.
-type Output struct {
-	// Node is the body's output, Element the index within its value.
-	Node, Element int
-}
-
-// Outputs lists the elements of the body's outputs, in order.
-func Outputs(n *dag.Network) []Output {
-	var out []Output
-	for _, i := range n.Boundary() {
-		for e := range n.Nodes[i].Len() {
-			out = append(out, Output{i, e})
-		}
-	}
-	return out
-}
-
-// PerOutput returns phi_j = g_in(out_j)^(1/p) for each of Outputs, order k,
+// PerOutput returns phi_j = g_in(out_j)^(1/p) for each element of the body's outputs in order, order k,
 // after Forward: the p-norm of the path vector over paths that end in it.
 func (v *Values) PerOutput(k int) []scaled.Num {
 	var out []scaled.Num
 	for _, i := range v.net.Boundary() {
-		out = append(out, v.H[k][i]...)
+		out = append(out, v.H(k, i)...)
 	}
 	return out
 }

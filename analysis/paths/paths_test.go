@@ -63,7 +63,7 @@ func TestToy(t *testing.T) {
 	k := paths.NewKappa(n, 1, paths.Options{})
 	// Inputs reach unit 1 with 1 + 1; output 2 is one edge further.
 	var got []float64
-	for _, x := range k.Weight(3) {
+	for _, x := range k.Edges(3) {
 		got = append(got, x.Float64())
 	}
 	if diff := cmp.Diff([]float64{49, 25, 49, 25}, got); diff != "" {
@@ -104,7 +104,7 @@ func TestRangeAgainstBig(t *testing.T) {
 			if !(math.Abs(got.Log10()-want) <= 1e-12*math.Max(1, math.Abs(want))) {
 				t.Errorf("scale %g, p = %d: log10 %v, want %v", scale, p, got.Log10(), want)
 			}
-			if h := kappa.H[k][0][0]; h.IsZero() || !h.IsFinite() {
+			if h := kappa.H(k, 0)[0]; h.IsZero() || !h.IsFinite() {
 				t.Errorf("scale %g, p = %d: g_out of an input is %v", scale, p, h)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -92,7 +93,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 			s.swap = !s.swap
 			t.parts = append(t.parts, s)
 		}
-		for j, x := range t.incoming([]dag.Path{{P: p, H: h}}, threads)[0] {
+		for j, x := range t.incoming([]sums.Path{{P: p, H: h}}, threads)[0] {
 			if id := y.cols[j]; id != dag.NoGroup && v.index[id] >= 0 {
 				out[v.index[id]] = scaled.Plus(out[v.index[id]], x.Div(scaled.New(c[id])), p)
 			}
@@ -211,7 +212,7 @@ func (y *layer) rowNorms(p float64, c []float64, threads int) []scaled.Num {
 			col[j] = scaled.One.Div(scaled.New(c[id]))
 		}
 	}
-	out := y.incoming([]dag.Path{{P: p, H: col}}, threads)[0]
+	out := y.incoming([]sums.Path{{P: p, H: col}}, threads)[0]
 	for i, id := range y.rows {
 		if id == dag.NoGroup {
 			out[i] = scaled.Num{}
@@ -228,7 +229,7 @@ func (y *layer) rowNorms(p float64, c []float64, threads int) []scaled.Num {
 // incoming returns (sum_j (|w_ij| h_j)^p)^(1/p) of every row i of a layer for
 // several h, one number a column, in one read. A convolution's weights count
 // once. The bias is left out.
-func (y *layer) incoming(h []dag.Path, threads int) [][]scaled.Num {
+func (y *layer) incoming(h []sums.Path, threads int) [][]scaled.Num {
 	out := make([][]scaled.Num, len(h))
 	for k := range out {
 		out[k] = make([]scaled.Num, len(y.rows))
@@ -244,7 +245,7 @@ func (y *layer) incoming(h []dag.Path, threads int) [][]scaled.Num {
 	return out
 }
 
-func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
+func (s *matrix) incoming(h []sums.Path, out [][]scaled.Num, threads int) {
 	if s.diag {
 		for k := range h {
 			for i, w := range s.f64 {
@@ -261,16 +262,16 @@ func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
 	if s.swap {
 		n = s.m
 	}
-	q := dag.SumRequest{Threads: threads}
+	var on []sums.Path
 	for _, x := range h {
 		g := make([]scaled.Num, n)
 		for j := range g {
 			g[j] = x.H[pick(cols, j)]
 		}
-		q.Forward = append(q.Forward, dag.Path{P: x.P, H: g})
+		on = append(on, sums.Path{P: x.P, H: g})
 	}
-	for k, sums := range s.sums(q) {
-		for i, x := range sums {
+	for k, norms := range s.sums(on, threads) {
+		for i, x := range norms {
 			at := pick(rows, i)
 			out[k][at] = scaled.Plus(out[k][at], x, h[k].P)
 		}
@@ -278,16 +279,9 @@ func (s *matrix) incoming(h []dag.Path, out [][]scaled.Num, threads int) {
 }
 
 // sums runs forward programmes over a matrix as stored.
-func (s *matrix) sums(q dag.SumRequest) [][]scaled.Num {
-	d := &dag.Dense{Rows: s.m, Cols: s.n}
-	shape := []int{s.m, s.n}
+func (s *matrix) sums(on []sums.Path, threads int) [][]scaled.Num {
 	if s.f64 != nil {
-		d.W.Param = dag.NewParam64("", shape, s.f64)
-	} else {
-		d.W.Param = dag.NewParam32("", dag.Float32, shape, s.f32)
+		return sums.Matrix(s.f64, s.m, s.n, s.swap, on, threads)
 	}
-	if s.swap {
-		d.Rows, d.Cols, d.InOut = s.n, s.m, true
-	}
-	return (&dag.Linear{Map: d}).Sums(q).Forward
+	return sums.Matrix(s.f32, s.m, s.n, s.swap, on, threads)
 }

@@ -43,8 +43,16 @@ func fill(x []bool) {
 	}
 }
 
-// at reports whether an element is live.
-func (l *liveness) at(node, e int) bool { return l.in[node][e] && l.out[node][e] }
+// units reports which units of an axis have a live element.
+func (l *liveness) units(node int, a dag.Axis) []bool {
+	live := make([]bool, a.N)
+	for e := range a.Len() {
+		if l.in[node][e] && l.out[node][e] {
+			live[a.At(e)] = true
+		}
+	}
+	return live
+}
 
 func (l *liveness) forward(nd *dag.Node, bias paths.Bias) (ok bool) {
 	to := l.in[nd.ID]
@@ -81,13 +89,8 @@ func (l *liveness) forward(nd *dag.Node, bias paths.Bias) (ok bool) {
 				to[e] = to[e] || b[op.Out().At(e)] != 0
 			}
 		}
-	case *dag.Pool:
-		if op.Window != nil {
-			return false
-		}
-		l.identity(nd, func(from *bool, e int) { to[e] = to[e] || *from }, l.in)
 	default:
-		l.identity(nd, func(from *bool, e int) { to[e] = to[e] || *from }, l.in)
+		l.net.Edges(nd, func(k, from, e int) { to[e] = to[e] || l.in[nd.In[k]][from] })
 	}
 	return true
 }
@@ -102,40 +105,15 @@ func indices(n int, f func(i int) bool) []int {
 	return out
 }
 
-// identity calls f for each edge of a node that only moves values: the element
-// that it comes from, of the operands' values x, and its own.
-func (l *liveness) identity(nd *dag.Node, f func(from *bool, e int), x [][]bool) {
-	switch op := nd.Op.(type) {
-	case *dag.Select:
-		for e := range nd.Len() {
-			if op.Index == nil {
-				f(&x[nd.In[0]][e], e)
-			} else if op.Index[e] >= 0 {
-				f(&x[nd.In[0]][op.Index[e]], e)
-			}
-		}
-	case *dag.Concat:
-		at := 0
-		for _, j := range nd.In {
-			for e := range x[j] {
-				f(&x[j][e], at+e)
-			}
-			at += len(x[j])
-		}
-	default: // activations, sums, maxima
-		for _, j := range nd.In {
-			for e := range x[j] {
-				f(&x[j][e], e)
-			}
-		}
-	}
-}
-
 func (l *liveness) backward(nd *dag.Node) {
 	of := l.out[nd.ID]
 	op, ok := nd.Op.(*dag.Linear)
 	if !ok {
-		l.identity(nd, func(from *bool, e int) { *from = *from || of[e] }, l.out)
+		l.net.Edges(nd, func(k, from, e int) {
+			if of[e] {
+				l.out[nd.In[k]][from] = true
+			}
+		})
 		return
 	}
 	switch m := op.Map.(type) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/analysis/paths"
 )
 
 // matrix is a stored tensor, or a part of one, as m x n numbers between rows
@@ -39,7 +40,7 @@ func matrices(m dag.Map, p float64) []matrix {
 	}
 	n := m.Out().N
 	s := matrix{f64: make([]float64, n), m: n, n: n, diag: true}
-	for i, x := range (&dag.Linear{Map: m}).Sums(dag.SumRequest{Powers: []float64{p}}).Rows[0] {
+	for i, x := range paths.RowNorms(&dag.Linear{Map: m}, p, 1) {
 		s.f64[i] = x.Float64()
 	}
 	return []matrix{s}

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -145,7 +146,7 @@ func (v *view) terms(y *layer, phi [][]scaled.Num, p float64, threads int) (term
 		longest = max(longest, len(col(j)))
 	}
 	// The last programme is the plain norm, which shares the read.
-	req := make([]dag.Path, 0, longest+1)
+	req := make([]sums.Path, 0, longest+1)
 	var lengths []int
 	for k := range longest {
 		h := make([]scaled.Num, len(y.cols))
@@ -157,7 +158,7 @@ func (v *view) terms(y *layer, phi [][]scaled.Num, p float64, threads int) (term
 			}
 		}
 		if any {
-			req = append(req, dag.Path{P: p, H: h})
+			req = append(req, sums.Path{P: p, H: h})
 			lengths = append(lengths, k+1)
 		}
 	}
@@ -167,7 +168,7 @@ func (v *view) terms(y *layer, phi [][]scaled.Num, p float64, threads int) (term
 			live[j] = scaled.One
 		}
 	}
-	sums := y.incoming(append(req, dag.Path{P: p, H: live}), threads)
+	sums := y.incoming(append(req, sums.Path{P: p, H: live}), threads)
 	norms = sums[len(req)]
 	terms = make([][]scaled.Num, len(y.rows))
 	for i := range terms {

@@ -156,7 +156,7 @@ func (v *view) squares(y *layer, b *block) (out, in []float64) {
 		}
 		return x
 	}
-	out = ln(v.kappa.Out[y.node])
+	out = ln(v.kappa.Out(y.node))
 	if y.bias != nil {
 		b.bias = append([]float64(nil), b.row...)
 		sum(b.bias, out, y.l.Out())
@@ -164,7 +164,7 @@ func (v *view) squares(y *layer, b *block) (out, in []float64) {
 	if y.parts == nil {
 		return out, nil
 	}
-	in = ln(v.kappa.In[v.net.Nodes[y.node].In[0]])
+	in = ln(v.kappa.In(v.net.Nodes[y.node].In[0]))
 	sum(b.row, out, y.l.Out())
 	sum(b.col, in, y.l.Map.In())
 	return out, in

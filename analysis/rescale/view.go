@@ -61,20 +61,21 @@ func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
 		return nil
 	}
 	v := &view{net: n, g: g}
-	v.fill(p, opt, l.at)
+	v.fill(p, opt, l.units)
 	return v
 }
 
 // fill lists the layers and the active groups.
-func (v *view) fill(p float64, opt Options, live func(node, e int) bool) {
+func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bool) {
 	v.start, v.index = make([]float64, v.g.Count), make([]int32, v.g.Count)
 	active := make([]bool, v.g.Count)
 	for i := range v.net.Nodes {
 		if v.net.Nodes[i].Zone != dag.Body {
 			continue
 		}
-		for e := range v.net.Nodes[i].Len() {
-			if id := v.g.Units[i].At(e); id != dag.NoGroup && v.g.Pin[id] == "" && !active[id] && live(i, e) {
+		m := &v.g.Units[i]
+		for k, x := range live(i, m.Axis(v.net.Nodes[i].Len())) {
+			if id := m.IDs[k]; id != dag.NoGroup && v.g.Pin[id] == "" && x {
 				active[id] = true
 			}
 		}
@@ -94,19 +95,15 @@ func (v *view) fill(p float64, opt Options, live func(node, e int) bool) {
 // finite looks for NaN and infinities where path norms have met them.
 func (v *view) finite() error {
 	for i := range v.net.Nodes {
-		for _, h := range [][]scaled.Num{v.kappa.In[i], v.kappa.Out[i]} {
-			for _, x := range h {
-				if !x.IsFinite() {
-					return fmt.Errorf("rescale: %s: NaN or infinite weights", v.net.Nodes[i].Label())
-				}
-			}
+		if !v.kappa.Finite(i) {
+			return fmt.Errorf("rescale: %s: NaN or infinite weights", v.net.Nodes[i].Label())
 		}
 	}
 	return nil
 }
 
-func (v *view) layer(i int, l *dag.Linear, p float64, opt Options, live func(node, e int) bool) *layer {
-	y := &layer{node: i, l: l, rows: liveOf(v.g.Rows[i], l.Out(), func(e int) bool { return live(i, e) })}
+func (v *view) layer(i int, l *dag.Linear, p float64, opt Options, live func(node int, a dag.Axis) []bool) *layer {
+	y := &layer{node: i, l: l, rows: liveOf(v.g.Rows[i], live(i, l.Out()))}
 	if s := l.Scale(); s != nil && l.Free() {
 		y.scale = absolute(s)
 	}
@@ -114,22 +111,18 @@ func (v *view) layer(i int, l *dag.Linear, p float64, opt Options, live func(nod
 		y.bias = absolute(b)
 	}
 	if l.Map != nil && l.Free() {
-		in := v.net.Nodes[i].In[0]
-		y.cols = liveOf(v.g.Cols[i], l.Map.In(), func(e int) bool { return live(in, e) })
+		y.cols = liveOf(v.g.Cols[i], live(v.net.Nodes[i].In[0], l.Map.In()))
 		y.parts = matrices(l.Map, p)
 	}
 	return y
 }
 
-// liveOf returns the groups of an axis, NoGroup for indices without a live
-// element.
-func liveOf(ids []int32, a dag.Axis, live func(e int) bool) []int32 {
+// liveOf returns the groups of units, NoGroup for those that are not live.
+func liveOf(ids []int32, live []bool) []int32 {
 	out := make([]int32, len(ids))
 	for i := range out {
 		out[i] = dag.NoGroup
-	}
-	for e := range a.Len() {
-		if i := a.At(e); out[i] == dag.NoGroup && live(e) {
+		if live[i] {
 			out[i] = ids[i]
 		}
 	}
@@ -156,7 +149,7 @@ func absolute(x []float64) []float64 {
 func (v *view) begin() {
 	var top scaled.Num
 	for _, i := range v.net.Boundary() {
-		for _, h := range v.kappa.In[i] {
+		for _, h := range v.kappa.In(i) {
 			top = scaled.Max(top, h)
 		}
 	}
@@ -172,14 +165,14 @@ func (v *view) begin() {
 		}
 		at := before[i]/math.Max(before[i]+after[i], 1) - 0.5
 		m := &v.g.Units[i]
-		for e := range v.net.Nodes[i].Len() {
-			id := m.At(e)
-			if id == dag.NoGroup || v.g.Pin[id] != "" || !v.kappa.Live(i, e) {
-				continue
+		v.kappa.Units(i, m.Axis(v.net.Nodes[i].Len()), func(unit int, n int64, in, out scaled.Num) {
+			id := m.IDs[unit]
+			if id == dag.NoGroup || v.g.Pin[id] != "" || in.IsZero() || out.IsZero() {
+				return
 			}
-			count[id]++
-			v.start[id] += (v.kappa.Out[i][e].Ln()-v.kappa.In[i][e].Ln())/2 + v.top*at
-		}
+			count[id] += float64(n)
+			v.start[id] += float64(n) * ((out.Ln()-in.Ln())/2 + v.top*at)
+		})
 	}
 	for id, c := range count {
 		if c > 0 {

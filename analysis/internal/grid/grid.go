@@ -54,6 +54,15 @@ func Uniform(dims ...int) *Layout {
 	return l
 }
 
+// Full returns the layout of a value each of whose elements is a cell.
+func Full(dims ...int) *Layout {
+	l := &Layout{Dims: dims}
+	for _, d := range dims {
+		l.axes = append(l.axes, identity(d))
+	}
+	return l
+}
+
 // Cells returns the number of cells.
 func (l *Layout) Cells() int {
 	n := 1
@@ -95,10 +104,7 @@ func (l *Layout) Cell(e int) int {
 func (l *Layout) Counts() []int64 {
 	out := []int64{1}
 	for k, a := range l.axes {
-		by := make([]int64, a.n)
-		for i := range l.Dims[k] {
-			by[a.at(i)]++
-		}
+		by := l.Sizes(k)
 		next := make([]int64, 0, len(out)*a.n)
 		for _, x := range out {
 			for _, y := range by {
@@ -156,6 +162,17 @@ func Gather[T any](v []T, from []int32) []T {
 	}
 	return out
 }
+
+// Replace returns the layout with an axis of n coordinates, each a class, in place
+// of axis k.
+func (l *Layout) Replace(k, n int) *Layout {
+	out := &Layout{Dims: slices.Clone(l.Dims), axes: slices.Clone(l.axes)}
+	out.Dims[k], out.axes[k] = n, identity(n)
+	return out
+}
+
+// Lead returns the layout with n coordinates that agree before its own.
+func (l *Layout) Lead(n int) *Layout { return l.Repeat(0, make([]int32, n), 1) }
 
 // Spread gives every coordinate of an axis a class of its own.
 func (l *Layout) Spread(k int) (*Layout, []int32) {
@@ -271,7 +288,7 @@ func recast(l *Layout, dims []int) part {
 		}
 		return p
 	}
-	q, from := compress(flat, dims)
+	q, from := Compress(flat, dims)
 	p.axes, p.from = q.axes, from
 	return p
 }
@@ -302,9 +319,9 @@ func combine(parts []part) []int32 {
 	return out
 }
 
-// compress finds the classes of each axis of a value that has a number an element:
+// Compress finds the classes of each axis of a value that has a number an element:
 // coordinates with equal slices are one class. It returns the numbers of the cells.
-func compress(flat []int32, dims []int) (*Layout, []int32) {
+func Compress(flat []int32, dims []int) (*Layout, []int32) {
 	l := &Layout{Dims: slices.Clone(dims)}
 	rep := make([][]int, len(dims)) // the first coordinate of each class
 	inner := len(flat)
@@ -375,20 +392,64 @@ func equal(flat []int32, i, j, outer, d, inner int) bool {
 	return true
 }
 
-// Units returns the value with the units of an axis (outer x n x inner elements)
-// as an axis of its own, numbered k, that has a class a unit.
-func (l *Layout) Units(outer, n, inner int) (out *Layout, k int, from []int32) {
+// Axis returns the value with the units of an axis (outer x n x inner elements) as
+// an axis of its own, numbered k.
+func (l *Layout) Axis(outer, n, inner int) (out *Layout, k int, from []int32) {
 	before := 1
 	for k, d := range l.Dims {
 		if before == outer && d == n {
-			out, from = l.Spread(k)
-			return out, k, from
+			return l, k, nil
 		}
 		before *= d
 	}
 	out, from = l.As(outer, n, inner)
-	out, again := out.Spread(1)
-	return out, 1, Then(from, again)
+	return out, 1, from
+}
+
+// Units is Axis with a class for each unit.
+func (l *Layout) Units(outer, n, inner int) (out *Layout, k int, from []int32) {
+	out, k, from = l.Axis(outer, n, inner)
+	out, again := out.Spread(k)
+	return out, k, Then(from, again)
+}
+
+// Fold returns the layout without axis k, and for each of its cells those that
+// had the same other classes, one for each class of k.
+func (l *Layout) Fold(k int) (out *Layout, of [][]int32) {
+	out = &Layout{Dims: slices.Delete(slices.Clone(l.Dims), k, k+1), axes: slices.Delete(slices.Clone(l.axes), k, k+1)}
+	out.cells(func(class []int) int {
+		var list []int32
+		for c := range l.axes[k].n {
+			list = append(list, int32(l.cell(func(q int) int {
+				switch {
+				case q < k:
+					return class[q]
+				case q == k:
+					return c
+				}
+				return class[q-1]
+			})))
+		}
+		of = append(of, list)
+		return 0
+	})
+	return out, of
+}
+
+// Sizes returns the number of coordinates of each class of an axis.
+func (l *Layout) Sizes(k int) []int64 {
+	out := make([]int64, l.axes[k].n)
+	for i := range l.Dims[k] {
+		out[l.axes[k].at(i)]++
+	}
+	return out
+}
+
+// Repeat returns the layout with an axis of n coordinates before its own axis k,
+// whose classes are given.
+func (l *Layout) Repeat(k int, class []int32, classes int) *Layout {
+	a := axis{class, classes}
+	return &Layout{Dims: slices.Insert(slices.Clone(l.Dims), k, len(class)), axes: slices.Insert(slices.Clone(l.axes), k, a)}
 }
 
 // Then returns the origin of cells after two steps.
@@ -531,4 +592,48 @@ func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
 		return at
 	})
 	return out, operand, from
+}
+
+// Part returns the layout of elements [lo, hi).
+func (l *Layout) Part(lo, hi int) (*Layout, []int32) {
+	if lo == 0 && hi == l.Len() {
+		return l, nil
+	}
+	if len(l.Dims) > 0 && hi > lo {
+		if block := product(l.Dims[1:]); lo%block == 0 && hi%block == 0 {
+			lo, hi = lo/block, hi/block
+			out := &Layout{Dims: append([]int{hi - lo}, l.Dims[1:]...)}
+			number := map[int]int32{}
+			a := axis{make([]int32, hi-lo), 0}
+			var of []int
+			for i := lo; i < hi; i++ {
+				c := l.axes[0].at(i)
+				id, ok := number[c]
+				if !ok {
+					id = int32(a.n)
+					number[c] = id
+					of = append(of, c)
+					a.n++
+				}
+				a.class[i-lo] = id
+			}
+			if a.n == hi-lo {
+				a = identity(a.n)
+			}
+			out.axes = append([]axis{a}, l.axes[1:]...)
+			rest := out.Cells() / a.n
+			from := make([]int32, 0, out.Cells())
+			for _, c := range of {
+				for i := range rest {
+					from = append(from, int32(c*rest+i))
+				}
+			}
+			return out, from
+		}
+	}
+	index := make([]int32, hi-lo)
+	for i := range index {
+		index[i] = int32(lo + i)
+	}
+	return l.Select([]int{hi - lo}, index)
 }

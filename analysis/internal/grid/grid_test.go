@@ -196,6 +196,16 @@ func seq(n int) func(func(int) bool) {
 	}
 }
 
+func TestPart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := draw(t, drawDims(t))
+		lo := rapid.IntRange(0, a.l.Len()).Draw(t, "lo")
+		hi := rapid.IntRange(lo, a.l.Len()).Draw(t, "hi")
+		l, from := a.l.Part(lo, hi)
+		check(t, "part", l, Gather(a.cell, from), a.flat()[lo:hi])
+	})
+}
+
 // TestSeparable sees to it that the cheap way is taken where it should be.
 func TestSeparable(t *testing.T) {
 	l := Uniform(3, 4, 5)

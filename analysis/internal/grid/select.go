@@ -30,7 +30,7 @@ func (l *Layout) Select(shape []int, index []int32) (*Layout, []int32) {
 			flat[e] = all[j]
 		}
 	}
-	return compress(flat, shape)
+	return Compress(flat, shape)
 }
 
 // separable is Select where index[e] is a sum of one number for each axis; nil

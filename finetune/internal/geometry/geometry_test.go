@@ -68,7 +68,7 @@ func TestKappa(t *testing.T) {
 						whole = false
 						continue
 					}
-					for e, v := range ref.Weight(i) {
+					for e, v := range dagtest.Stored(l, ref.Edges(i)) {
 						want[e] = want[e].Add(v)
 					}
 				}
@@ -94,7 +94,7 @@ func TestKappa(t *testing.T) {
 
 // norm is ||pi||_p of the program's network, by package paths.
 func norm(p *program.Program[float64], q float64, bias paths.Bias) float64 {
-	h := paths.Forward(p.Network(nil), []float64{q}, paths.Options{Bias: bias}).H[0][p.LogitNode]
+	h := paths.Forward(p.Network(nil), []float64{q}, paths.Options{Bias: bias}).H(0, p.LogitNode)
 	return scaled.Norm(h, q).Float64()
 }
 

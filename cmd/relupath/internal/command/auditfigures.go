@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
@@ -29,7 +30,7 @@ func incomingNorms(n *dag.Network, p float64, bias analysis.Bias, threads int) [
 	var out []layerNorms
 	for _, i := range n.Layers() {
 		l := n.Nodes[i].Op.(*dag.Linear)
-		norms := l.Sums(dag.SumRequest{Powers: []float64{p}, Threads: threads}).Rows[0]
+		norms := paths.RowNorms(l, p, threads)
 		if b := l.Bias(); b != nil && bias == analysis.IncludeBias {
 			for k := range norms {
 				norms[k] = scaled.Norm([]scaled.Num{norms[k], scaled.New(b[k])}, p)

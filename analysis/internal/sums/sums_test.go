@@ -1,4 +1,4 @@
-package dag_test
+package sums_test
 
 import (
 	"fmt"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -163,16 +165,17 @@ func TestSumsAgainstElements(t *testing.T) {
 			}
 			kinds[fmt.Sprintf("%T", l.Map)]++
 			in, out := l.Map.In(), l.Out()
-			q := dag.SumRequest{
+			q := sums.Request{
+				From: grid.Full(in.Len()), To: grid.Full(out.Len()),
 				Powers: orders, Columns: orders, Zeros: rapid.Bool().Draw(t, "zeros"),
 				Threads: rapid.IntRange(0, 3).Draw(t, "threads"),
 			}
 			hin, hout := paths(rng, in.Len(), pathBits), paths(rng, out.Len(), pathBits)
 			for _, p := range orders {
-				q.Forward = append(q.Forward, dag.Path{P: p, H: hin})
-				q.Backward = append(q.Backward, dag.Path{P: p, H: hout})
+				q.Forward = append(q.Forward, sums.Path{P: p, H: hin})
+				q.Backward = append(q.Backward, sums.Path{P: p, H: hout})
 			}
-			got := l.Sums(q)
+			got := sums.Of(l, q)
 			for k, p := range orders {
 				rows, cols := newNorms(p, out.N), newNorms(p, in.N)
 				fwd, bwd := newNorms(p, out.Len()), newNorms(p, in.Len())
@@ -191,8 +194,8 @@ func TestSumsAgainstElements(t *testing.T) {
 					fwd.add(o, new(big.Float).Mul(x, toBig(hin[i])))
 					bwd.add(i, new(big.Float).Mul(x, toBig(hout[o])))
 				})
-				fwd.check(t, fmt.Sprintf("node %d %T forward", i, l.Map), got.Forward[k])
-				bwd.check(t, fmt.Sprintf("node %d %T backward", i, l.Map), got.Backward[k])
+				fwd.check(t, fmt.Sprintf("node %d %T forward", i, l.Map), grid.Expand(got.Value, got.Forward[k]))
+				bwd.check(t, fmt.Sprintf("node %d %T backward", i, l.Map), grid.Expand(got.Operand, got.Backward[k]))
 				if l.Map.Weight() != nil {
 					rows.check(t, "rows", got.Rows[k])
 					cols.check(t, "columns", got.Columns[k])
@@ -218,12 +221,21 @@ func TestSumsAgainstElements(t *testing.T) {
 func TestSumsKeepUnderflowedFactors(t *testing.T) {
 	l := &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: dag.NewParam64("w", []int{1, 2}, []float64{1e-80, 1e100})}, Rows: 1, Cols: 2}}
 	h := []scaled.Num{scaled.One, scaled.One.Scale(-390)}
-	got := l.Sums(dag.SumRequest{Forward: []dag.Path{{P: 3, H: h}}}).Forward[0][0].Float64()
+	got := sums.Of(l, sums.Request{From: grid.Full(2), Forward: []sums.Path{{P: 3, H: h}}}).Forward[0][0].Float64()
 	// The first term's cube is 1e-187 of the second's; a few roundings remain.
 	if want := math.Ldexp(1e100, -390); !(math.Abs(got-want) <= 1e-15*want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// layouts compares layouts by the cells of their elements.
+var layouts = cmp.Comparer(func(a, b *grid.Layout) bool {
+	same := a.Len() == b.Len()
+	for e := 0; same && e < a.Len(); e++ {
+		same = a.Cell(e) == b.Cell(e)
+	}
+	return same
+})
 
 // A matrix of many chunks of rows has the same sums, to the last bit, from any
 // number of goroutines, and they are right.
@@ -247,13 +259,13 @@ func TestSumsOfManyRows(t *testing.T) {
 		if inOut {
 			d.Rows, d.Cols = cols, rows
 		}
-		q := dag.SumRequest{Columns: orders, Zeros: true}
+		q := sums.Request{Columns: orders, Zeros: true, From: grid.Full(d.Cols), To: grid.Full(d.Rows)}
 		for _, p := range orders {
-			q.Forward = append(q.Forward, dag.Path{P: p, H: factors(d.Cols)})
-			q.Backward = append(q.Backward, dag.Path{P: p, H: factors(d.Rows)})
+			q.Forward = append(q.Forward, sums.Path{P: p, H: factors(d.Cols)})
+			q.Backward = append(q.Backward, sums.Path{P: p, H: factors(d.Rows)})
 		}
 		l := &dag.Linear{Map: d}
-		first := l.Sums(q)
+		first := sums.Of(l, q)
 		for k, p := range orders {
 			forward, backward, columns := newNorms(p, d.Rows), newNorms(p, d.Cols), newNorms(p, d.Cols)
 			// Some rows and columns of all: sums in 200 bits are slow.
@@ -279,7 +291,7 @@ func TestSumsOfManyRows(t *testing.T) {
 		}
 		for _, threads := range []int{2, 3, 16} {
 			q.Threads = threads
-			if diff := cmp.Diff(first, l.Sums(q)); diff != "" {
+			if diff := cmp.Diff(first, sums.Of(l, q), layouts); diff != "" {
 				t.Errorf("InOut %v: sums of %d goroutines differ from those of one (-one +several):\n%s", inOut, threads, diff)
 			}
 		}

@@ -1,4 +1,4 @@
-package dag
+package sums
 
 import (
 	"math"
@@ -34,7 +34,7 @@ func newSeries(p float64, hs, dst []scaled.Num, at func(int) int) *series {
 			s.g = make([]float64, len(s.h))
 		}
 		// A factor that lost bits to underflow may meet a large weight.
-		s.fast = raise(s.g, s.h, 1, p, 1) > 1e-290 && s.ok
+		s.fast = raise(s.g, s.h, 1, p) > 1e-290 && s.ok
 	} else {
 		s.hs = nil
 	}
@@ -50,14 +50,24 @@ func ones(h []scaled.Num) bool {
 	return true
 }
 
-// allSeries splits path programmes into one series a position.
-func allSeries(paths []Path, dst [][]scaled.Num, from, to Axis) []*series {
+// bundle says how units lie among cells: those of one unit are every Inner of
+// Outer blocks.
+type bundle struct{ outer, n, inner int }
+
+// allSeries splits path programmes into one series a cell of the positions.
+func allSeries(paths []Path, dst [][]scaled.Num, from, to bundle) []*series {
 	var out []*series
 	for k, pr := range paths {
-		for a := range from.Outer {
-			for b := range from.Inner {
-				out = append(out, newSeries(pr.P, gather(pr.H, from, a, b), dst[k],
-					func(i int) int { return (a*to.N+i)*to.Inner + b }))
+		for a := range from.outer {
+			for b := range from.inner {
+				h := pr.H
+				if from.outer != 1 || from.inner != 1 {
+					h = make([]scaled.Num, from.n)
+					for i := range h {
+						h[i] = pr.H[(a*from.n+i)*from.inner+b]
+					}
+				}
+				out = append(out, newSeries(pr.P, h, dst[k], func(i int) int { return (a*to.n+i)*to.inner + b }))
 			}
 		}
 	}
@@ -79,23 +89,6 @@ type matrixSums[T kernel.Float] struct {
 	rows, cols   int
 	across, down []*series // sums along rows, sums along columns
 	zeros        bool      // whether to count them
-}
-
-func denseSums[T kernel.Float](d *Dense, w []T, q *SumRequest, s *Sums) {
-	var norms []*series
-	for k, p := range q.Powers {
-		norms = append(norms, newSeries(p, nil, s.Rows[k], func(i int) int { return i }))
-	}
-	byRow := append(norms, allSeries(q.Forward, s.Forward, d.In(), d.Out())...)
-	byCol := allSeries(q.Backward, s.Backward, d.Out(), d.In())
-	// Column norms are backward programmes at one position.
-	byCol = append(byCol, allSeries(q.columns, s.Columns, Axis{1, d.Rows, 1}, Axis{1, d.Cols, 1})...)
-	m := &matrixSums[T]{w: w, rows: d.Rows, cols: d.Cols, across: byRow, down: byCol, zeros: q.Zeros}
-	if d.InOut {
-		m.rows, m.cols, m.across, m.down = m.cols, m.rows, byCol, byRow
-	}
-	s.Weights += m.rows * m.cols
-	s.Zeros += m.run(q.Threads)
 }
 
 // run computes all series and returns the number of zeros. Goroutines take chunks
@@ -359,4 +352,25 @@ func (m *matrixSums[T]) column(j int, s *series) scaled.Num {
 		col[i] = m.w[i*m.cols+j]
 	}
 	return rowSlow(col, s.p, s.h, s.exp, s.ok, s.hs)
+}
+
+// Matrix returns (sum_j (|w_ij| h_j)^p)^(1/p) of every row i of a stored matrix of
+// rows x cols numbers, or with byColumn of every column over its rows, for several
+// paths.
+func Matrix[T kernel.Float](w []T, rows, cols int, byColumn bool, paths []Path, threads int) [][]scaled.Num {
+	m := &matrixSums[T]{w: w, rows: rows, cols: cols}
+	n := rows
+	if byColumn {
+		n = cols
+	}
+	out := lists(len(paths), n)
+	for k, p := range paths {
+		if s := newSeries(p.P, p.H, out[k], index); byColumn {
+			m.down = append(m.down, s)
+		} else {
+			m.across = append(m.across, s)
+		}
+	}
+	m.run(max(threads, 1))
+	return out
 }

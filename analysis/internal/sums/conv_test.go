@@ -1,4 +1,4 @@
-package dag_test
+package sums_test
 
 import (
 	"math"
@@ -9,6 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -43,31 +45,37 @@ func TestConvSumsOfRepeatedLines(t *testing.T) {
 		l := &dag.Linear{Map: c}
 		in, out := c.In(), c.Out()
 		// Few different numbers, that depend on few different coordinates.
-		lines := func(a dag.Axis, dims []int) []scaled.Num {
-			h := make([]scaled.Num, a.Len())
+		lines := func(a dag.Axis, dims []int) (*grid.Layout, []scaled.Num, []scaled.Num) {
+			ids := make([]int32, a.Len())
 			kinds := rapid.IntRange(1, 3).Draw(t, "kinds")
-			for e := range h {
+			for e := range ids {
 				at, key := e, uint64(e/a.Inner)
 				for i := len(dims) - 1; i >= 0; i-- {
 					key = 7*key + uint64(min(at%dims[i], kinds))
 					at /= dims[i]
 				}
-				h[e] = scaled.New(1 + float64(key%11))
+				ids[e] = int32(key % 11)
 			}
-			return h
+			l, cells := grid.Compress(ids, append([]int{a.N}, dims...))
+			h := make([]scaled.Num, len(cells))
+			for c, id := range cells {
+				h[c] = scaled.New(1 + float64(id))
+			}
+			return l, h, grid.Expand(l, h)
 		}
 		spatialIn, spatialOut := w.In, w.Out()
 		if c.Transposed {
 			spatialIn, spatialOut = spatialOut, spatialIn
 		}
-		hin, hout := lines(in, spatialIn), lines(out, spatialOut)
-		q := dag.SumRequest{Threads: rapid.IntRange(1, 2).Draw(t, "threads")}
+		from, cin, hin := lines(in, spatialIn)
+		to, cout, hout := lines(out, spatialOut)
+		q := sums.Request{From: from, To: to, Threads: rapid.IntRange(1, 2).Draw(t, "threads")}
 		orders := []float64{1, 2, 3, math.Inf(1)}
 		for _, p := range orders {
-			q.Forward = append(q.Forward, dag.Path{P: p, H: hin})
-			q.Backward = append(q.Backward, dag.Path{P: p, H: hout})
+			q.Forward = append(q.Forward, sums.Path{P: p, H: cin})
+			q.Backward = append(q.Backward, sums.Path{P: p, H: cout})
 		}
-		got := l.Sums(q)
+		got := sums.Of(l, q)
 		for k, p := range orders {
 			fwd, bwd := newNorms(p, out.Len()), newNorms(p, in.Len())
 			l.Elements(func(_, _, o, i int, w float64) {
@@ -75,8 +83,8 @@ func TestConvSumsOfRepeatedLines(t *testing.T) {
 				fwd.add(o, new(big.Float).Mul(x, toBig(hin[i])))
 				bwd.add(i, new(big.Float).Mul(x, toBig(hout[o])))
 			})
-			fwd.check(t, "forward", got.Forward[k])
-			bwd.check(t, "backward", got.Backward[k])
+			fwd.check(t, "forward", grid.Expand(got.Value, got.Forward[k]))
+			bwd.check(t, "backward", grid.Expand(got.Operand, got.Backward[k]))
 		}
 	})
 }
