@@ -212,12 +212,13 @@ func (n *Network) replace(f func(u *Use) *Param, whole map[*Use]bool) *Network {
 	out := &Network{Nodes: append([]Node(nil), n.Nodes...), Inputs: n.Inputs, Outputs: n.Outputs}
 	for i := range out.Nodes {
 		nd := &out.Nodes[i]
-		changed := false
+		changed, to := false, map[*Use]*Param{}
 		for _, u := range nd.Uses() {
-			changed = changed || f(u) != u.Param
+			to[u] = f(u)
+			changed = changed || to[u] != u.Param
 		}
 		if changed {
-			nd.Op = nd.Op.(replacer).replace(f, whole)
+			nd.Op = nd.Op.(replacer).replace(to, whole)
 		}
 	}
 	if err := out.Validate(); err != nil {
@@ -228,15 +229,15 @@ func (n *Network) replace(f func(u *Use) *Param, whole map[*Use]bool) *Network {
 
 // replacer is an op that has uses.
 type replacer interface {
-	// replace returns a copy whose uses hold what f gives.
-	replace(f func(u *Use) *Param, whole map[*Use]bool) Op
+	// replace returns a copy whose uses hold what they map to.
+	replace(to map[*Use]*Param, whole map[*Use]bool) Op
 }
 
-func (l *Linear) replace(f func(u *Use) *Param, whole map[*Use]bool) Op {
+func (l *Linear) replace(to map[*Use]*Param, whole map[*Use]bool) Op {
 	c := &Linear{Map: l.Map, Units: l.Units}
 	if l.Map != nil {
 		if u := l.Map.Weight(); u != nil {
-			c.Map = l.Map.withWeight(Use{Param: f(u), Site: u.Site})
+			c.Map = l.Map.withWeight(Use{Param: to[u], Site: u.Site})
 		}
 	}
 	vector := func(v *Vector) *Vector {
@@ -244,7 +245,7 @@ func (l *Linear) replace(f func(u *Use) *Param, whole map[*Use]bool) Op {
 			return v
 		}
 		w := *v
-		w.Param = f(&v.Use)
+		w.Param = to[&v.Use]
 		if whole[&v.Use] || w.Param != v.Param && w.Param.Len() == l.Rows() && v.Param.Len() != l.Rows() {
 			w.Index = nil
 		}
@@ -255,7 +256,7 @@ func (l *Linear) replace(f func(u *Use) *Param, whole map[*Use]bool) Op {
 			b := *s.Norm
 			from := []*Use{&s.Norm.Gamma, &s.Norm.Beta, &s.Norm.Mean, &s.Norm.Var}
 			for k, u := range []*Use{&b.Gamma, &b.Beta, &b.Mean, &b.Var} {
-				u.Param = f(from[k])
+				u.Param = to[from[k]]
 			}
 			s.Norm = &b
 		}
@@ -265,9 +266,9 @@ func (l *Linear) replace(f func(u *Use) *Param, whole map[*Use]bool) Op {
 	return c
 }
 
-func (a *Activation) replace(f func(u *Use) *Param, _ map[*Use]bool) Op {
+func (a *Activation) replace(to map[*Use]*Param, _ map[*Use]bool) Op {
 	c := *a
-	c.Param = &Use{Param: f(a.Param), Site: a.Param.Site}
+	c.Param = &Use{Param: to[a.Param], Site: a.Param.Site}
 	c.Slope = make([]float64, len(a.Slope))
 	for e := range c.Slope {
 		k := e

@@ -158,7 +158,6 @@ func (m *convMatrix[T]) programmes(l *grid.Layout, paths []Path, back bool) (*gr
 	}
 	win := l.Window(&m.c.Window, from, back)
 	lay := win.Layout.Replace(0, to)
-	defer blas.Find().Alone()() // calls of a size of their own each, on many goroutines
 	out := make([][]scaled.Num, len(paths))
 	for k, p := range gather(paths, win.From) {
 		r := newProgramme(m, win, p)
