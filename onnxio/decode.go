@@ -89,6 +89,13 @@ func unversioned(f *wire.File) int {
 // inputs as the batch, or, where an operator mixes the elements along that
 // axis, with all axes as parts of one sample.
 func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
+	l := lowerOnce(f, order, opt)
+	l.hint(order)
+	return l
+}
+
+// lowerOnce is lowerGraph without hints.
+func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
 	l := &lowering{file: f, graph: &f.Graph, opt: opt}
 	l.run(order)
 	if l.batch == nil {
@@ -103,10 +110,10 @@ func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
 	l.current = nil
 	for _, in := range l.open {
 		// What the model computes depends on the extent.
+		l.unknown = append(l.unknown, unknownShape{in, len(l.obstacles)})
 		l.obstacle(Obstacle{
 			Node: in.Name, Op: "graph input",
 			Reason: "its first axis is left open and is no batch of separate samples: " + why,
-			Remedy: fmt.Sprintf("give the shape, for example %s=%s", in.Name, exampleShape(in)),
 		})
 	}
 	return l

@@ -30,6 +30,8 @@ type lowering struct {
 	// open lists the inputs of a batchless graph whose first axis has no known
 	// extent.
 	open []*wire.ValueInfo
+	// unknown lists the inputs that a shape must be given for.
+	unknown []unknownShape
 	// declared is the batch size that the file fixes, 0 where it leaves it open.
 	declared int
 
@@ -361,10 +363,30 @@ func (o *op) constant(k int, what string) (*tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !v.constant() {
-		return nil, refuse("make it a constant", "%s is computed by the network", what)
+	if v.constant() {
+		return v.con, nil
 	}
-	return v.con, nil
+	if name := o.inputOf(v.node); name != "" {
+		return nil, refuse("cut the model behind this node and make its output an input", "%s is the graph input %q", what, name)
+	}
+	return nil, refuse("make it a constant", "%s is computed by the network", what)
+}
+
+// inputOf names the graph input that a node only rearranges, if it is such a node.
+func (l *lowering) inputOf(node int) string {
+	for {
+		nd := &l.nodes[node]
+		switch nd.Op.(type) {
+		case dag.Input:
+			return nd.Name
+		case *dag.Select:
+			if len(nd.In) == 1 {
+				node = nd.In[0]
+				continue
+			}
+		}
+		return ""
+	}
 }
 
 func (o *op) attr(name string) *wire.Attribute {

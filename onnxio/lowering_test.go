@@ -3,6 +3,8 @@ package onnxio_test
 import (
 	"errors"
 	"math"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -283,6 +285,76 @@ func TestOpenFirstAxis(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]float64{{3, 30}}, y); diff != "" {
 		t.Errorf("mean of three samples (-want +got)\n%s", diff)
+	}
+}
+
+// TestShapeHint checks that the shape that a refusal names is one with which the
+// model can be read.
+func TestShapeHint(t *testing.T) {
+	for _, c := range []struct {
+		name, hint string
+		model      []byte
+	}{
+		{
+			"a bias of three rows", "x=3x4",
+			pbModel(8, 17, pbInput("x", -1, 4), pbOutput("y", -1, 2),
+				pbInitializer("W", []int64{4, 3}, ramp(12)...), pbInitializer("b", []int64{3, 1}, ramp(3)...), pbInitializer("V", []int64{3, 2}, ramp(6)...),
+				pbNode("Gemm", "", names("x", "W", "b"), names("h")), pbNode("Relu", "", names("h"), names("a")), pbNode("Gemm", "", names("a", "V"), names("y"))),
+		},
+		{
+			"features left open", "x=1x5",
+			pbModel(8, 17, pbInput("x", -1, -1), pbOutput("y", -1, 2), pbInitializer("W", []int64{5, 2}, ramp(10)...),
+				pbNode("MatMul", "", names("x", "W"), names("y"))),
+		},
+		{
+			"an image left open", "x=1x1x64x64",
+			pbModel(8, 17, pbInput("x", -1, 1, -1, -1), pbOutput("y", -1, 2), pbInitializer("W", []int64{64 * 64, 2}, ramp(2*64*64)...),
+				pbNode("Flatten", "", names("x"), names("f")), pbNode("MatMul", "", names("f", "W"), names("y"))),
+		},
+		{
+			"no shape", "x=1x5",
+			pbModel(8, 17, pbMessage(11, pbString(1, "x"), pbMessage(2, pbMessage(1, pbInt(1, 1)))), pbOutput("y", -1, 2), pbInitializer("W", []int64{5, 2}, ramp(10)...),
+				pbNode("MatMul", "", names("x", "W"), names("y"))),
+		},
+		{
+			"no shape fits", "",
+			pbModel(8, 17, pbInput("x", -1, -1), pbOutput("y", -1, 2), pbInitializer("W", []int64{5, 2}, ramp(10)...),
+				pbNode("MatMul", "", names("x", "W"), names("h")), pbNode("MatMul", "", names("h", "W"), names("y"))),
+		},
+	} {
+		_, err := onnxio.Decode(c.model, onnxio.Options{})
+		var unsupported *onnxio.UnsupportedError
+		if !errors.As(err, &unsupported) {
+			t.Errorf("%s: %v, want an UnsupportedError", c.name, err)
+			continue
+		}
+		remedy := unsupported.Obstacles[0].Remedy
+		if c.hint == "" {
+			if remedy != "give the shape of x, every axis of it" {
+				t.Errorf("%s: remedy %q", c.name, remedy)
+			}
+			continue
+		}
+		if remedy != "give the shape, for example "+c.hint || len(unsupported.Obstacles) != 1 {
+			t.Errorf("%s: %v, want the hint %s alone", c.name, err, c.hint)
+		}
+		var shape []int
+		for _, d := range strings.Split(strings.TrimPrefix(c.hint, "x="), "x") {
+			n, _ := strconv.Atoi(d)
+			shape = append(shape, n)
+		}
+		if _, err := onnxio.Decode(c.model, onnxio.Options{InputShape: map[string][]int{"x": shape}}); err != nil {
+			t.Errorf("%s: with %s: %v", c.name, c.hint, err)
+		}
+	}
+}
+
+// TestIndicesOfInput checks what is said of a list of indices that is an input.
+func TestIndicesOfInput(t *testing.T) {
+	_, err := onnxio.Decode(pbModel(8, 17, pbValue(11, "ids", 7, -1, 2), pbOutput("y", -1, 2, 2), pbInitializer("E", []int64{5, 2}, ramp(10)...),
+		pbNode("Gather", "embed", names("E", "ids"), names("y"))), onnxio.Options{})
+	if want := `the list of indices is the graph input "ids": cut the model behind this node`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,6 +19,9 @@ func (l *lowering) graphInputs() {
 		}
 		shape, err := l.inputShape(in)
 		if err != nil {
+			if errors.Is(err, errOpen) {
+				l.unknown = append(l.unknown, unknownShape{in, len(l.obstacles)})
+			}
 			l.obstacle(Obstacle{Node: in.Name, Op: "graph input", Reason: err.Error()})
 			continue
 		}
@@ -50,6 +54,9 @@ func (l *lowering) takeBatch(in *wire.ValueInfo, shape []int) bool {
 	return true
 }
 
+// errOpen says that an extent is given by nobody.
+var errOpen = errors.New("left open")
+
 // inputShape returns the full shape of a graph input, an open axis 0 as
 // batchDim.
 func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
@@ -58,7 +65,7 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 		return nil, fmt.Errorf("it is not a tensor")
 	}
 	if !in.HasShape && !ok {
-		return nil, fmt.Errorf("its shape is not stored: give it, for example %s=1x784", in.Name)
+		return nil, fmt.Errorf("its shape is %w", errOpen)
 	}
 	if ok && in.HasShape && len(given) != len(in.Dims) {
 		return nil, fmt.Errorf("shape %v was given for an input of rank %d", given, len(in.Dims))
@@ -83,7 +90,7 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 			shape[k] = 1
 			l.open = append(l.open, in)
 		default:
-			return nil, fmt.Errorf("axis %d is left open: give the shape, for example %s=%s", k, in.Name, exampleShape(in))
+			return nil, fmt.Errorf("axis %d is %w", k, errOpen)
 		}
 	}
 	if !fits(shape) {
@@ -98,23 +105,6 @@ const maxElements = 1 << 26
 
 // maxSpent bounds what lowering computes in all: a gigabyte or so.
 const maxSpent = 1 << 27
-
-func exampleShape(in *wire.ValueInfo) string {
-	s := ""
-	for k, d := range in.Dims {
-		if k > 0 {
-			s += "x"
-		}
-		if d.Known && d.Value > 0 {
-			s += fmt.Sprint(d.Value)
-		} else if k == 0 {
-			s += "1"
-		} else {
-			s += "28"
-		}
-	}
-	return s
-}
 
 func (l *lowering) graphOutputs() {
 	l.current = nil
