@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
 )
 
 // Order says whether hidden units may come in another order.
@@ -27,15 +28,22 @@ type EquivalentOptions struct {
 	Tolerance float64
 	// Units says whether units may be permuted. Default: they may not.
 	Units Order
+	// Threads is the number of goroutines; 0 is one.
+	Threads int
 }
 
 // Equivalence is the answer to whether a network B is a rescaling of A.
 type Equivalence struct {
-	// Equivalent is the answer; Reason says in a sentence why not.
+	// Equivalent is the answer, unless Undecided; Reason says in a sentence why
+	// not.
 	Equivalent bool
 	Reason     string
+	// Undecided says that neither answer is certain: the forms of the networks
+	// cannot be compared, and they give the same values.
+	Undecided bool
 	// Groups are A's groups of tied units, Factors the factors that turn A into B
-	// (units permuted as Permutation says). Nil for another architecture.
+	// (units permuted as Permutation says), NaN for a unit that has no counterpart
+	// because B is written in another form. Nil where the forms cannot be compared.
 	Groups  *dag.Groups
 	Factors []float64
 	// Permutation lists the layers whose units come in another order in B.
@@ -47,6 +55,10 @@ type Equivalence struct {
 	Where    string
 	// Tolerance is the largest Residual that counts as rounding.
 	Tolerance float64
+
+	// certain says that a no is one of these forms: the weights differ however
+	// units and operands are ordered.
+	certain bool
 }
 
 // LayerOrder is the order of one layer's units.
@@ -66,6 +78,12 @@ type LayerOrder struct {
 // architecture. A zero must be a zero. A unit without incoming weights has its
 // factor from the outgoing ones; one without either has 1.
 //
+// The networks are compared as they are, then in their normal forms, see
+// Normalize. A no is certain: the networks differ in inputs or outputs, or in
+// one form and no factors fit, or they give values that differ by more than
+// changes of every weight by the tolerance explain. Where none of these holds the
+// answer is Undecided.
+//
 // The factor of a unit comes from its incoming weights, the mean logarithm of
 // w_b/w_a over those that agree with the largest, layer by layer from the
 // inputs. With AnyOrder units are matched first, see match.
@@ -76,23 +94,82 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	if !(opt.Tolerance >= 0) {
 		return nil, fmt.Errorf("rescale: tolerance %v, want a positive number", opt.Tolerance)
 	}
-	tol := opt.Tolerance
-	if tol == 0 {
-		tol = math.Max(weightTolerance(a), weightTolerance(b))
+	if opt.Tolerance == 0 {
+		opt.Tolerance = math.Max(weightTolerance(a), weightTolerance(b))
 	}
-	e := &Equivalence{Tolerance: tol}
-	if e.Reason = sameArchitecture(a, b, tol); e.Reason != "" {
+	if why := sameEnds(a, b); why != "" {
+		return &Equivalence{Tolerance: opt.Tolerance, Reason: "another architecture: " + why, certain: true}, nil
+	}
+	e, err := equivalentForms(ctx, a, b, opt)
+	if err != nil || e.Equivalent {
+		return e, err
+	}
+	na, err := Normalize(a)
+	if err != nil {
+		return nil, err
+	}
+	nb, err := Normalize(b)
+	if err != nil {
+		return nil, err
+	}
+	n, err := equivalentForms(ctx, na.Net, nb.Net, opt)
+	if err != nil {
+		return nil, err
+	}
+	same := e.certain && n.certain && !na.Ambiguous && !nb.Ambiguous
+	if n.Equivalent || e.Groups == nil {
+		e = n.of(a, na)
+	}
+	if e.Equivalent || same {
+		return e, nil
+	}
+	why, err := functionsDiffer(ctx, a, b, opt)
+	switch {
+	case err != nil:
+		return nil, err
+	case why != "" && e.Groups == nil:
+		e.Reason = why + " (" + e.Reason + ")"
+	case why == "":
+		e.Undecided = true
+		e.Reason = "the forms cannot be compared: " + e.Reason + "; the networks give the same values on random inputs"
+	}
+	return e, nil
+}
+
+// sameEnds returns why two networks take or give values of other sizes, or
+// nothing.
+func sameEnds(a, b *dag.Network) string {
+	for k, ports := range [][2][]dag.Port{{a.Inputs, b.Inputs}, {a.Outputs, b.Outputs}} {
+		what := [...]string{"input", "output"}[k]
+		if len(ports[0]) != len(ports[1]) {
+			return fmt.Sprintf("%d %ss and %d", len(ports[0]), what, len(ports[1]))
+		}
+		for q, p := range ports[0] {
+			if n, m := a.Nodes[p.Node].Len(), b.Nodes[ports[1][q].Node].Len(); n != m {
+				return fmt.Sprintf("%s %q has %d elements and %d", what, p.Name, n, m)
+			}
+		}
+	}
+	return ""
+}
+
+// equivalentForms compares two networks node by node.
+func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) {
+	e := &Equivalence{Tolerance: opt.Tolerance}
+	if e.Reason = sameArchitecture(a, b, opt.Tolerance); e.Reason != "" {
 		return e, nil
 	}
 	e.Groups = a.Groups()
-	c := newComparison(a, b, e.Groups, tol)
+	c := newComparison(a, b, e.Groups, opt.Tolerance)
 	c.ctx = ctx
+	e.certain = true
 	if opt.Units == AnyOrder {
 		e.Reason = c.match()
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("rescale: %w", err)
 		}
 		if e.Reason != "" {
+			e.Groups = nil
 			return e, nil
 		}
 		e.Permutation = c.permutation()
@@ -108,11 +185,51 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("rescale: %w", err)
 	}
-	e.Equivalent = e.Residual <= tol
+	e.Equivalent = e.Residual <= opt.Tolerance
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where
 	}
 	return e, nil
+}
+
+// of returns the answer found on a's normal form as one about a.
+func (e *Equivalence) of(a *dag.Network, n *Normal) *Equivalence {
+	if e.Groups == nil {
+		return e
+	}
+	out := *e
+	out.Groups = a.Groups()
+	out.Factors = make([]float64, out.Groups.Count)
+	for id := range out.Factors {
+		out.Factors[id] = math.NaN()
+	}
+	back := map[int]int{}
+	for i, j := range n.To {
+		if j < 0 || out.Groups.Rows[i] == nil || e.Groups.Rows[j] == nil {
+			continue
+		}
+		if l, ok := a.Nodes[i].Op.(*dag.Linear); !ok || !l.Free() {
+			continue
+		}
+		back[j] = i
+		for r, id := range out.Groups.Rows[i] {
+			if to := e.Groups.Rows[j][r]; id != dag.NoGroup && to != dag.NoGroup {
+				out.Factors[id] = e.Factors[to]
+			}
+		}
+	}
+	for id, pin := range out.Groups.Pin {
+		if pin != "" {
+			out.Factors[id] = 1
+		}
+	}
+	out.Permutation = nil
+	for _, p := range e.Permutation {
+		if i, ok := back[p.Node]; ok {
+			out.Permutation = append(out.Permutation, LayerOrder{i, a.Nodes[i].Name, p.Units})
+		}
+	}
+	return &out
 }
 
 func weightTolerance(n *dag.Network) float64 {
@@ -140,6 +257,8 @@ type comparison struct {
 	sigma []int32
 	z     []float64
 	known []bool
+	// norms are a's path norms once they are needed.
+	norms *paths.Values
 }
 
 // pair is one linear layer of both networks.
@@ -452,6 +571,9 @@ func (c *comparison) verify() (worst float64, where string) {
 					}
 				} else {
 					slack += 4 * eps * sizes[p.rowOf[i]]
+					if math.Abs(wb-want)-slack > worst*math.Abs(want) {
+						slack += 4 * eps * c.typical(p, i) * math.Exp(zr)
+					}
 				}
 				d := math.Abs(wb-want) - slack
 				if !(d > 0) && wb-wb == 0 {
@@ -469,6 +591,23 @@ func (c *comparison) verify() (worst float64, where string) {
 		return r, w
 	}
 	return worst, where
+}
+
+// typical is the 2-path norm of a unit of a, the size that it has on inputs of
+// size 1: a bias is known to the rounding of this, since exporters fold the mean of
+// a normalisation, which is as large, into it.
+func (c *comparison) typical(p *pair, row int) float64 {
+	if c.norms == nil {
+		c.norms = paths.Forward(c.a, []float64{2}, paths.Options{})
+	}
+	h := c.norms.H(0, p.node)
+	var top float64
+	for e := range h {
+		if p.a.Out().At(e) == row {
+			top = math.Max(top, h[e].Float64())
+		}
+	}
+	return top
 }
 
 // edgeName names an edge.

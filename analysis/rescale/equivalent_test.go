@@ -322,3 +322,32 @@ func TestEquivalentHead(t *testing.T) {
 		t.Errorf("equivalent %v, reason %q, want one with %q", e.Equivalent, e.Reason, want)
 	}
 }
+
+// Of networks that give the same values in forms that cannot be compared, as a
+// sum of three units and the same in one, no answer is certain; nor is one of
+// another architecture that gives others anything but a no.
+func TestEquivalentUndecided(t *testing.T) {
+	net := func(units int, w float64) *dag.Network {
+		var b dag.Builder
+		x := b.Input("x", 2)
+		in, out := make([]float64, 0, 2*units), make([]float64, units)
+		for i := range units {
+			in = append(in, 1, -2)
+			out[i] = w / float64(units)
+		}
+		b.Output("y", b.Affine("fc2", b.Activation("relu", b.Affine("fc1", x, units, in, nil), 0), 1, out, nil))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+		if e := compare(t, net(1, 3), net(3, 3), order); !e.Undecided || e.Equivalent || !strings.Contains(e.Reason, "cannot be compared") {
+			t.Errorf("one function: undecided %v, equivalent %v, reason %q", e.Undecided, e.Equivalent, e.Reason)
+		}
+		if e := compare(t, net(1, 3), net(3, 3.1), order); e.Undecided || e.Equivalent || !strings.Contains(e.Reason, "the functions differ") {
+			t.Errorf("two functions: undecided %v, equivalent %v, reason %q", e.Undecided, e.Equivalent, e.Reason)
+		}
+	}
+}

@@ -136,13 +136,14 @@ func newBalanceJSON(o *balanceOptions, res *rescale.Result, optimum scaled.Num) 
 	return r
 }
 
-// factorsOf counts the groups as inspect does, and the range of their factors.
+// factorsOf counts the groups as inspect does, and the range of their factors, NaN
+// for those not known left out.
 func factorsOf(g *dag.Groups, c []float64) factors {
 	of := inspectedGroupsOf(g)
 	f := factors{Groups: of.Count, Pinned: of.Count - of.Free}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for id, size := range g.Size {
-		if size > 0 {
+		if size > 0 && !math.IsNaN(c[id]) {
 			lo, hi = min(lo, c[id]), max(hi, c[id])
 		}
 	}

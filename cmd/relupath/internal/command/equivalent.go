@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,8 +32,11 @@ func (a *app) equivalent() *cobra.Command {
 		Short: "Tell whether two models are rescaling equivalent, and by which factors",
 		Long: `equivalent looks for one positive factor for each group of hidden units that
 turns A into B. With --permute the units of each layer may come in another order.
-The exit code is 0 if there are such factors, 1 if not (another
-architecture included), and 4 if the question could not be answered.`,
+The models may have other forms, as two exporters write them: BatchNormalization
+folded or not, another order of operands, global pooling or a mean, and so on.
+The exit code is 0 if there are such factors, 1 if there are certainly none (the
+weights of one form or the functions differ), and 4 if the question could not be
+answered, as of forms that cannot be compared though the functions agree.`,
 		Example: `  relupath equivalent mlp.onnx balanced.onnx
   relupath equivalent mlp.onnx balanced.onnx --permute --format json`,
 		Args: cobra.ExactArgs(2),
@@ -54,13 +58,14 @@ architecture included), and 4 if the question could not be answered.`,
 
 // equivalentJSON is the result of equivalent, schema relupath.equivalent/1.
 type equivalentJSON struct {
-	Schema     string `json:"schema"`
-	Equivalent bool   `json:"equivalent"`
+	Schema string `json:"schema"`
+	// Equivalent is null where neither answer is certain.
+	Equivalent *bool `json:"equivalent"`
 	// Permuted says that other orders of the units were looked for, Permutation
 	// which layers have one.
 	Permuted bool   `json:"permuted"`
 	Reason   string `json:"reason,omitempty"`
-	// Factors and Residual are null where the architectures differ.
+	// Factors and Residual are null where the forms cannot be compared.
 	Factors     *equivalentFactors `json:"factors"`
 	Permutation []layerOrder       `json:"permutation,omitempty"`
 	Residual    *residual          `json:"residual"`
@@ -73,8 +78,9 @@ type equivalentFactors struct {
 	Layers []layerFactors `json:"layers"`
 }
 
-// layerFactors has a layer's factors, unit by unit; null for pinned units.
-// Layers of pinned units alone are left out.
+// layerFactors has a layer's factors, unit by unit; null for pinned units and for
+// units that B, in another form, does not have. Layers of such units alone are
+// left out.
 type layerFactors struct {
 	Layer string     `json:"layer"`
 	Units []*float64 `json:"units"`
@@ -92,7 +98,10 @@ type residual struct {
 }
 
 func newEquivalentJSON(o *equivalentOptions, a *dag.Network, e *rescale.Equivalence) *equivalentJSON {
-	r := &equivalentJSON{Schema: "relupath.equivalent/1", Equivalent: e.Equivalent, Permuted: o.permute, Reason: e.Reason, Tolerance: e.Tolerance}
+	r := &equivalentJSON{Schema: "relupath.equivalent/1", Permuted: o.permute, Reason: e.Reason, Tolerance: e.Tolerance}
+	if !e.Undecided {
+		r.Equivalent = &e.Equivalent
+	}
 	for _, p := range e.Permutation {
 		r.Permutation = append(r.Permutation, layerOrder{a.Nodes[p.Node].Ref(), p.Units})
 	}
@@ -105,7 +114,7 @@ func newEquivalentJSON(o *equivalentOptions, a *dag.Network, e *rescale.Equivale
 		free := false
 		for _, id := range e.Groups.Rows[i] {
 			var c *float64
-			if id != dag.NoGroup && e.Groups.Pin[id] == "" {
+			if id != dag.NoGroup && e.Groups.Pin[id] == "" && !math.IsNaN(e.Factors[id]) {
 				c, free = render.Real(e.Factors[id]), true
 			}
 			l.Units = append(l.Units, c)
@@ -135,7 +144,7 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 		return err
 	}
 	defer mb.Close()
-	opt := rescale.EquivalentOptions{Tolerance: o.tolerance}
+	opt := rescale.EquivalentOptions{Tolerance: o.tolerance, Threads: a.threads}
 	if o.permute {
 		opt.Units = rescale.AnyOrder
 	}
@@ -152,7 +161,10 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	if err := a.report(equivalentDocument(r), o.output); err != nil {
 		return err
 	}
-	if !e.Equivalent {
+	switch {
+	case e.Undecided:
+		return &exit{codeBroken, errors.New(e.Reason)}
+	case !e.Equivalent:
 		return errNotEquivalent
 	}
 	return nil
@@ -160,13 +172,21 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 
 func equivalentDocument(r *equivalentJSON) *render.Document {
 	t := render.Table{Title: "rescaling equivalence", Columns: []string{"", ""}}
-	t.Add(render.Text("equivalent"), render.YesNo(r.Equivalent))
+	answer := render.Text("not decided")
+	if r.Equivalent != nil {
+		answer = render.YesNo(*r.Equivalent)
+	}
+	t.Add(render.Text("equivalent"), answer)
 	if r.Reason != "" {
 		t.Add(render.Text("reason"), render.Text(r.Reason))
 	}
 	d := &render.Document{Title: "relupath equivalent", Label: "relupath-equivalent", Data: r}
 	if r.Residual != nil {
-		t.Add(render.Text("residual"), render.Text(fmt.Sprintf("%s relative, at %s; tolerance %.3g", short(r.Residual.MaxRel), r.Residual.Where, r.Tolerance)))
+		where := ""
+		if r.Residual.Where != "" {
+			where = ", at " + r.Residual.Where
+		}
+		t.Add(render.Text("residual"), render.Text(fmt.Sprintf("%s relative%s; tolerance %.3g", short(r.Residual.MaxRel), where, r.Tolerance)))
 		t.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
 			r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
 	}
@@ -185,8 +205,12 @@ func equivalentDocument(r *equivalentJSON) *render.Document {
 // equivalentRecords is the tidy table: one unit a row, or the answer alone.
 func equivalentRecords(r *equivalentJSON) *render.Table {
 	t := &render.Table{Columns: []string{"equivalent", "layer", "unit", "factor", "unit_of_b"}}
+	var answer render.Cell
+	if r.Equivalent != nil {
+		answer = truth(*r.Equivalent)
+	}
 	if r.Factors == nil {
-		t.Add(truth(r.Equivalent))
+		t.Add(answer)
 		return t
 	}
 	orders := map[string][]int{}
@@ -199,7 +223,7 @@ func equivalentRecords(r *equivalentJSON) *render.Table {
 			if o := orders[l.Layer]; o != nil {
 				to = o[i]
 			}
-			t.Add(truth(r.Equivalent), render.Text(l.Layer), render.Int(i), optional(c), render.Int(to))
+			t.Add(answer, render.Text(l.Layer), render.Int(i), optional(c), render.Int(to))
 		}
 	}
 	return t
