@@ -10,6 +10,7 @@
 package grid
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"slices"
 )
@@ -181,14 +182,50 @@ func (l *Layout) Spread(k int) (*Layout, []int32) {
 	}
 	out := &Layout{Dims: l.Dims, axes: slices.Clone(l.axes)}
 	out.axes[k] = identity(l.Dims[k])
-	return out, out.cells(func(pick []int) int {
-		return l.cell(func(j int) int {
-			if j == k {
-				return l.axes[k].at(pick[j])
+	strides := l.strides()
+	parts := make([][]int32, len(l.axes))
+	for q, a := range out.axes {
+		parts[q] = make([]int32, a.n)
+		for c := range parts[q] {
+			class := c
+			if q == k {
+				class = l.axes[k].at(c)
 			}
-			return pick[j]
-		})
-	})
+			parts[q][c] = int32(strides[q] * class)
+		}
+	}
+	return out, sumsOf(parts)
+}
+
+// strides are the distances of neighbouring classes among the cells, by axis.
+func (l *Layout) strides() []int {
+	out := make([]int, len(l.axes))
+	n := 1
+	for k := len(out) - 1; k >= 0; k-- {
+		out[k] = n
+		n *= l.axes[k].n
+	}
+	return out
+}
+
+// sumsOf lists the sums of one number of each part, the last part's fastest; -1
+// where one is negative.
+func sumsOf(parts [][]int32) []int32 {
+	out := []int32{0}
+	for _, p := range parts {
+		next := make([]int32, 0, len(out)*len(p))
+		for _, x := range out {
+			for _, y := range p {
+				if x < 0 || y < 0 {
+					next = append(next, -1)
+				} else {
+					next = append(next, x+y)
+				}
+			}
+		}
+		out = next
+	}
+	return out
 }
 
 // cell is the number of the cell with the given class of each axis.
@@ -478,19 +515,23 @@ func Join(ls ...*Layout) (*Layout, [][]int32) {
 		cast[i], from[i] = l.As(ls[0].Dims...)
 	}
 	out := &Layout{Dims: ls[0].Dims}
-	classes := make([][][]int, len(out.Dims)) // by axis and class: the class in each operand
+	parts := make([][][]int32, len(ls)) // by operand and axis: where each class lies
 	for k, d := range out.Dims {
 		a, of := meet(cast, k, d)
 		out.axes = append(out.axes, a)
-		classes[k] = of
+		for i, l := range cast {
+			stride := int32(l.strides()[k])
+			part := make([]int32, a.n)
+			for c := range part {
+				part[c] = stride * of[i][c]
+			}
+			parts[i] = append(parts[i], part)
+		}
 	}
 	for i, l := range cast {
-		if sameAxes(l.axes, out.axes) {
-			continue
+		if !sameAxes(l.axes, out.axes) {
+			from[i] = Then(from[i], sumsOf(parts[i]))
 		}
-		from[i] = Then(from[i], out.cells(func(class []int) int {
-			return l.cell(func(k int) int { return classes[k][class[k]][i] })
-		}))
 	}
 	return out, from
 }
@@ -505,32 +546,56 @@ func sameAxes(a, b []axis) bool {
 }
 
 // meet returns the classes of an axis in which coordinates agree that agree in all
-// layouts, and for each the class in every layout.
-func meet(ls []*Layout, k, d int) (axis, [][]int) {
+// layouts, and for each layout the class there of each.
+func meet(ls []*Layout, k, d int) (axis, [][]int32) {
+	of := make([][]int32, len(ls))
+	// Mostly one layout is as fine as all others.
+	finest := ls[0].axes[k]
+	for _, l := range ls {
+		if l.axes[k].n > finest.n {
+			finest = l.axes[k]
+		}
+	}
+	fits := true
+	for i, l := range ls {
+		of[i] = make([]int32, finest.n)
+		switch a := l.axes[k]; {
+		case a.n == 1:
+		case a.n == finest.n && slices.Equal(a.class, finest.class) || finest.class == nil:
+			for c := range of[i] {
+				if of[i][c] = int32(c); finest.class == nil {
+					of[i][c] = int32(a.at(c))
+				}
+			}
+		default:
+			fits = false
+		}
+	}
+	if fits {
+		return finest, of
+	}
 	number := map[string]int32{}
-	var of [][]int
 	a := axis{make([]int32, d), 0}
+	clear(of)
 	key := make([]byte, 0, 4*len(ls))
 	for i := range d {
 		key = key[:0]
 		for _, l := range ls {
-			c := l.axes[k].at(i)
-			key = append(key, byte(c), byte(c>>8), byte(c>>16), byte(c>>24))
+			key = binary.LittleEndian.AppendUint32(key, uint32(l.axes[k].at(i)))
 		}
 		c, ok := number[string(key)]
 		if !ok {
-			c = int32(len(of))
+			c = int32(a.n)
 			number[string(key)] = c
-			row := make([]int, len(ls))
 			for q, l := range ls {
-				row[q] = l.axes[k].at(i)
+				of[q] = append(of[q], int32(l.axes[k].at(i)))
 			}
-			of = append(of, row)
+			a.n++
 		}
 		a.class[i] = c
 	}
-	if a.n = len(of); a.n == d {
-		a = identity(d)
+	if a.n == d {
+		a.class = nil // the classes are numbered as they come
 	}
 	return a, of
 }
@@ -551,22 +616,35 @@ func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
 		ls = flat
 	}
 	out = &Layout{Dims: slices.Clone(ls[0].Dims)}
-	classes := [][][]int{nil}
+	rest := make([][][]int32, len(ls)) // by operand and axis but the first
 	for k := 1; k < len(out.Dims); k++ {
 		a, of := meet(ls, k, out.Dims[k])
 		out.axes = append(out.axes, a)
-		classes = append(classes, of)
+		for q, l := range ls {
+			stride := int32(l.strides()[k])
+			part := make([]int32, a.n)
+			for c := range part {
+				part[c] = stride * of[q][c]
+			}
+			rest[q] = append(rest[q], part)
+		}
 	}
 	first := axis{}
 	own := true // every coordinate is a class of its own
 	out.Dims[0] = 0
-	var of [][2]int // operand and class there
 	for q, l := range ls {
 		for i := range l.Dims[0] {
 			first.class = append(first.class, int32(first.n+l.axes[0].at(i)))
 		}
+		stride, cells := int32(l.strides()[0]), sumsOf(rest[q])
 		for c := range l.axes[0].n {
-			of = append(of, [2]int{q, c})
+			for _, x := range cells {
+				at := stride*int32(c) + x
+				if origin[q] != nil {
+					at = origin[q][at]
+				}
+				operand, from = append(operand, int32(q)), append(from, at)
+			}
 		}
 		own = own && l.axes[0].class == nil
 		first.n += l.axes[0].n
@@ -576,21 +654,6 @@ func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
 		first = identity(out.Dims[0])
 	}
 	out.axes = append([]axis{first}, out.axes...)
-	operand = make([]int32, 0, out.Cells())
-	from = out.cells(func(class []int) int {
-		q, c := of[class[0]][0], of[class[0]][1]
-		operand = append(operand, int32(q))
-		at := ls[q].cell(func(k int) int {
-			if k == 0 {
-				return c
-			}
-			return classes[k][class[k]][q]
-		})
-		if origin[q] != nil {
-			return int(origin[q][at])
-		}
-		return at
-	})
 	return out, operand, from
 }
 

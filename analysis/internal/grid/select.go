@@ -106,20 +106,30 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 		}
 		out.axes = append(out.axes, a)
 	}
-	return out, out.cells(func(class []int) int {
-		for k, c := range class {
-			if first[k][c] == nil {
-				return -1
+	strides := l.strides()
+	base := int32(0) // of the axes that nothing moves along
+	for q, k := range owner {
+		if k < 0 {
+			base += int32(strides[q] * l.axes[q].at(origin[q]))
+		}
+	}
+	parts := [][]int32{{base}}
+	for k, list := range first {
+		part := make([]int32, len(list))
+		for c, at := range list {
+			if at == nil {
+				part[c] = -1
+				continue
+			}
+			for q, o := range owner {
+				if o == k {
+					part[c] += int32(strides[q] * l.axes[q].at(at[q]))
+				}
 			}
 		}
-		return l.cell(func(q int) int {
-			i := origin[q]
-			if k := owner[q]; k >= 0 {
-				i = first[k][class[k]][q]
-			}
-			return l.axes[q].at(i)
-		})
-	})
+		parts = append(parts, part)
+	}
+	return out, sumsOf(parts)
 }
 
 func (l *Layout) coordinates(e int) []int {

@@ -158,16 +158,14 @@ func (m *convMatrix[T]) programmes(l *grid.Layout, paths []Path, back bool) (*gr
 	}
 	win := l.Window(&m.c.Window, from, back)
 	lay := win.Layout.Replace(0, to)
-	out := make([][]scaled.Num, len(paths))
-	for k, p := range gather(paths, win.From) {
-		r := newProgramme(m, win, p)
-		if back {
-			out[k] = r.toColumns()
-		} else {
-			out[k] = r.toRows()
-		}
+	var ps []*programme[T]
+	for _, p := range gather(paths, win.From) {
+		ps = append(ps, newProgramme(m, win, p))
 	}
-	return lay, out
+	if back {
+		return lay, m.toColumns(win, ps)
+	}
+	return lay, m.toRows(win, ps)
 }
 
 // programme is one path programme through a convolution: the products of |w|^p
@@ -183,6 +181,8 @@ type programme[T kernel.Float] struct {
 	// The weights times f = 2^-we are raised to p.
 	f  float64
 	we int64
+	// plain says that the weights are far from the ends of float64 as they are.
+	plain bool
 
 	mu    sync.Mutex
 	least float64 // of h times that of the weights met, raised, but for zeros
@@ -194,12 +194,41 @@ func newProgramme[T kernel.Float](m *convMatrix[T], win *grid.Windowed, p Path) 
 	r.h, r.he, r.ok = scaled.Common(r.hs)
 	r.least = raise(r.h, r.h, 1, r.p)
 	// |w|^p of finite float32 numbers is within float64 by far for these p.
-	if _, single := any(m.w).([]float32); !single || r.p > 2 && !math.IsInf(r.p, 1) {
-		_, e := math.Frexp(m.c.W.Param.MaxAbs(m.threads))
-		e = max(-1000, min(e, 1000)) // so that 2^-e is a normal number
-		r.we, r.f = int64(e), math.Ldexp(1, -e)
+	if _, single := any(m.w).([]float32); single && (r.p <= 2 || math.IsInf(r.p, 1)) {
+		r.plain, r.lost = true, 0x1p-149
+		if r.p <= 2 {
+			r.lost = math.Pow(r.lost, r.p)
+		}
+		return r
 	}
+	_, e := math.Frexp(m.c.W.Param.MaxAbs(m.threads))
+	e = max(-1000, min(e, 1000)) // so that 2^-e is a normal number
+	r.we, r.f = int64(e), math.Ldexp(1, -e)
 	return r
+}
+
+// weights writes stored weights raised to p to dst.
+func (r *programme[T]) weights(dst []float64, w []T) {
+	if !r.plain {
+		least := raise(dst, w, r.f, r.p)
+		r.mu.Lock()
+		r.lost = min(r.lost, least)
+		r.mu.Unlock()
+		return
+	}
+	switch r.p {
+	case 1:
+		for i, x := range w {
+			dst[i] = math.Abs(float64(x))
+		}
+	case 2:
+		for i, x := range w {
+			y := float64(x)
+			dst[i] = y * y
+		}
+	default:
+		raise(dst, w, 1, r.p)
+	}
 }
 
 // raise writes (f*|x|)^p (f*|x| for p = Inf) to dst and returns the smallest that
@@ -239,13 +268,6 @@ func raise[T kernel.Float](dst []float64, x []T, f, p float64) float64 {
 	return least
 }
 
-// lose notes the least raised weight of a tile.
-func (r *programme[T]) lose(least float64) {
-	r.mu.Lock()
-	r.lost = min(r.lost, least)
-	r.mu.Unlock()
-}
-
 // finish takes the roots of sums; a number that may have lost terms to underflow
 // is computed again by slow.
 func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) []scaled.Num {
@@ -269,81 +291,91 @@ func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) []s
 // small is the largest product that is not worth a call of the library.
 const small = 1 << 12
 
-// tileRows is how many stored rows are raised at a time: a megabyte.
-func (r *programme[T]) tileRows() int { return max(16, min(256, 1<<17/r.cols)) }
-
 // toRows gathers what each tap reads into a matrix of stored columns x places and
 // multiplies.
-func (r *programme[T]) toRows() []scaled.Num {
-	places, sources := r.win.Places, r.win.Sources
-	sum := make([]float64, r.rows*places)
-	step := min(r.tileRows(), r.outer)
-	perGroup := (r.outer + step - 1) / step
-	// A goroutine takes whole tiles of one group at a time.
-	kernel.Parallel(r.c.Groups*perGroup, r.threads, max(1, 1<<14/(step*r.cols*places+1)), func(lo, hi int) {
-		tile, cols := make([]float64, step*r.cols), make([]float64, r.cols*places)
+func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) [][]scaled.Num {
+	places := win.Places
+	sums := make([][]float64, len(ps))
+	for k := range sums {
+		sums[k] = make([]float64, m.rows*places)
+	}
+	// A goroutine takes tiles of some rows of one group: a megabyte.
+	step := min(max(16, min(256, 1<<17/m.cols)), m.outer)
+	perGroup := (m.outer + step - 1) / step
+	kernel.Parallel(m.c.Groups*perGroup, m.threads, max(1, 1<<14/(step*m.cols*places+1)), func(lo, hi int) {
+		tile, cols := make([]float64, step*m.cols), make([][]float64, len(ps))
 		group := -1
 		for t := lo; t < hi; t++ {
 			g := t / perGroup
-			if g != group {
-				group = g
-				r.unfold(cols, r.h[g*r.inner*sources:], math.IsInf(r.p, 1))
-			}
 			a := t % perGroup * step
-			n := min(step, r.outer-a)
-			row := g*r.outer + a
-			w := r.w[row*r.cols:][:n*r.cols]
-			r.multiply(sum[row*places:], w, tile[:len(w)], cols, n)
-		}
-	})
-	return r.finish(sum, func(cell int) scaled.Num {
-		row, place := cell/places, cell%places
-		var acc scaled.Accumulator
-		acc.Reset(r.p)
-		for j, w := range r.w[row*r.cols:][:r.cols] {
-			if src := r.win.Source[j%r.taps][place]; src >= 0 {
-				acc.Add(r.hs[(row/r.outer*r.inner+j/r.taps)*sources+int(src)].MulFloat(float64(w)))
+			n := min(step, m.outer-a)
+			row := g*m.outer + a
+			for k, r := range ps {
+				if g != group {
+					cols[k] = r.unfold(cols[k], r.h[g*m.inner*win.Sources:])
+				}
+				r.multiply(sums[k][row*places:], m.w[row*m.cols:][:n*m.cols], tile, cols[k], n)
 			}
+			group = g
 		}
-		return acc.Norm()
 	})
+	out := make([][]scaled.Num, len(ps))
+	for k, r := range ps {
+		out[k] = r.finish(sums[k], func(cell int) scaled.Num {
+			row, place := cell/places, cell%places
+			var acc scaled.Accumulator
+			acc.Reset(r.p)
+			for j, w := range m.w[row*m.cols:][:m.cols] {
+				if src := win.Source[j%m.taps][place]; src >= 0 {
+					acc.Add(r.hs[(row/m.outer*m.inner+j/m.taps)*win.Sources+int(src)].MulFloat(float64(w)))
+				}
+			}
+			return acc.Norm()
+		})
+	}
+	return out
 }
 
 // unfold writes the matrix of stored columns x places of one group, or for maxima
-// its transpose.
-func (r *programme[T]) unfold(dst, h []float64, turned bool) {
+// its transpose, to dst or a new slice.
+func (r *programme[T]) unfold(dst, h []float64) []float64 {
 	places, sources := r.win.Places, r.win.Sources
+	if dst == nil {
+		dst = make([]float64, r.cols*places)
+	}
+	stride, across := places, 1
+	if math.IsInf(r.p, 1) {
+		stride, across = 1, r.cols
+	}
 	for b := range r.inner {
 		for t, source := range r.win.Source {
-			j := b*r.taps + t
+			at := (b*r.taps + t) * stride
 			for p, src := range source {
 				x := 0.0
 				if src >= 0 {
 					x = h[b*sources+int(src)]
 				}
-				if turned {
-					dst[p*r.cols+j] = x
-				} else {
-					dst[j*places+p] = x
-				}
+				dst[at+p*across] = x
 			}
 		}
 	}
+	return dst
 }
 
 // multiply gives n rows of weights their products with the columns.
 func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, n int) {
 	places := r.win.Places
+	tile = tile[:len(w)]
 	if math.IsInf(r.p, 1) {
-		r.lose(raise(tile, w, r.f, r.p))
-		for i := range n {
-			for p := range places {
-				dst[i*places+p] = kernel.DotMax(tile[i*r.cols:][:r.cols], cols[p*r.cols:][:r.cols])
-			}
+		if r.plain {
+			largest(dst, w, cols, n, r.cols, places)
+			return
 		}
+		r.weights(tile, w)
+		largest(dst, tile, cols, n, r.cols, places)
 		return
 	}
-	r.lose(raise(tile, w, r.f, r.p))
+	r.weights(tile, w)
 	if len(tile)*places > small {
 		blas.Find().Dgemm(false, false, n, places, r.cols, 1, tile, r.cols, cols, places, 0, dst, places)
 		return
@@ -358,74 +390,107 @@ func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, n in
 	}
 }
 
+// largest writes the largest |w| x of n rows of weights with each of some vectors.
+// It goes by parts of vectors that stay in the nearest cache.
+func largest[T kernel.Float](dst []float64, w []T, x []float64, n, cols, vectors int) {
+	const part = 2048
+	for lo := 0; lo < cols; lo += part {
+		hi := min(lo+part, cols)
+		for p := range vectors {
+			v := x[p*cols+lo : p*cols+hi]
+			for i := range n {
+				if y := kernel.DotMax(w[i*cols+lo:i*cols+hi], v); !(y <= dst[i*vectors+p]) {
+					dst[i*vectors+p] = y
+				}
+			}
+		}
+	}
+}
+
 // toColumns multiplies by the transposed weights and then adds up what each tap
 // gives to each place.
-func (r *programme[T]) toColumns() []scaled.Num {
-	places, sources := r.win.Places, r.win.Sources
-	inf := math.IsInf(r.p, 1)
+func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) [][]scaled.Num {
+	places, sources := win.Places, win.Sources
 	// Stored columns x sources of each group; a goroutine takes some columns, and
 	// all rows of them.
-	prod := make([]float64, r.c.Groups*r.cols*sources)
-	step := min(max(64, min(1024, 1<<17/r.outer)), r.cols)
-	perGroup := (r.cols + step - 1) / step
-	kernel.Parallel(r.c.Groups*perGroup, r.threads, max(1, 1<<14/(step*r.outer*sources+1)), func(lo, hi int) {
-		tile := make([]float64, r.outer*step)
+	prod := make([][]float64, len(ps))
+	for k := range prod {
+		prod[k] = make([]float64, m.c.Groups*m.cols*sources)
+	}
+	step := min(max(64, min(1024, 1<<17/m.outer)), m.cols)
+	perGroup := (m.cols + step - 1) / step
+	kernel.Parallel(m.c.Groups*perGroup, m.threads, max(1, 1<<14/(step*m.outer*sources+1)), func(lo, hi int) {
+		tile := make([]float64, m.outer*step)
 		for t := lo; t < hi; t++ {
 			g, j := t/perGroup, t%perGroup*step
-			n := min(step, r.cols-j)
-			for a := range r.outer {
-				r.lose(raise(tile[a*n:][:n], r.w[(g*r.outer+a)*r.cols+j:][:n], r.f, r.p))
+			n := min(step, m.cols-j)
+			for k, r := range ps {
+				for a := range m.outer {
+					r.weights(tile[a*n:][:n], m.w[(g*m.outer+a)*m.cols+j:][:n])
+				}
+				r.multiplyBack(prod[k][(g*m.cols+j)*sources:], tile, r.h[g*m.outer*sources:], n)
 			}
-			h := r.h[g*r.outer*sources:][:r.outer*sources]
-			dst := prod[(g*r.cols+j)*sources:]
+		}
+	})
+	channels := m.c.Groups * m.inner
+	out := make([][]scaled.Num, len(ps))
+	for k, r := range ps {
+		sum := make([]float64, channels*places)
+		kernel.Parallel(channels, m.threads, max(1, 1<<12/(m.taps*places)), func(lo, hi int) {
+			for b := lo; b < hi; b++ {
+				r.join(sum[b*places:][:places], prod[k][b*m.taps*sources:])
+			}
+		})
+		out[k] = r.finish(sum, func(cell int) scaled.Num {
+			b, place := cell/places, cell%places
+			var acc scaled.Accumulator
+			acc.Reset(r.p)
+			for t, source := range win.Source {
+				src := source[place]
+				for a := 0; src >= 0 && a < m.outer; a++ {
+					row := b/m.inner*m.outer + a
+					acc.Add(r.hs[row*sources+int(src)].MulFloat(float64(m.w[row*m.cols+b%m.inner*m.taps+t])))
+				}
+			}
+			return acc.Norm()
+		})
+	}
+	return out
+}
+
+// multiplyBack multiplies n columns of weights, raised, by what leaves the rows.
+func (r *programme[T]) multiplyBack(dst, tile, h []float64, n int) {
+	sources, inf := r.win.Sources, math.IsInf(r.p, 1)
+	if !inf && r.outer*n*sources > small {
+		blas.Find().Dgemm(true, false, n, sources, r.outer, 1, tile, n, h, sources, 0, dst, sources)
+		return
+	}
+	for a := range r.outer {
+		for i, x := range tile[a*n:][:n] {
+			for q, y := range h[a*sources:][:sources] {
+				if d := &dst[i*sources+q]; !inf {
+					*d += x * y
+				} else if v := x * y; !(v <= *d) {
+					*d = v
+				}
+			}
+		}
+	}
+}
+
+// join adds up what the taps give to one channel's places.
+func (r *programme[T]) join(dst, taps []float64) {
+	inf := math.IsInf(r.p, 1)
+	for t, source := range r.win.Source {
+		x := taps[t*r.win.Sources:]
+		for p, src := range source {
 			switch {
-			case !inf && r.outer*n*sources > small:
-				blas.Find().Dgemm(true, false, n, sources, r.outer, 1, tile, n, h, sources, 0, dst, sources)
-			default:
-				for a := range r.outer {
-					for i, x := range tile[a*n:][:n] {
-						for q, y := range h[a*sources:][:sources] {
-							if d := &dst[i*sources+q]; !inf {
-								*d += x * y
-							} else if v := x * y; !(v <= *d) {
-								*d = v
-							}
-						}
-					}
-				}
+			case src < 0:
+			case !inf:
+				dst[p] += x[src]
+			case !(x[src] <= dst[p]):
+				dst[p] = x[src]
 			}
 		}
-	})
-	channels := r.c.Groups * r.inner
-	sum := make([]float64, channels*places)
-	kernel.Parallel(channels, r.threads, max(1, 1<<12/(r.taps*places)), func(lo, hi int) {
-		for b := lo; b < hi; b++ {
-			d := sum[b*places:][:places]
-			for t, source := range r.win.Source {
-				x := prod[(b*r.taps+t)*sources:]
-				for p, src := range source {
-					switch {
-					case src < 0:
-					case !inf:
-						d[p] += x[src]
-					case !(x[src] <= d[p]):
-						d[p] = x[src]
-					}
-				}
-			}
-		}
-	})
-	return r.finish(sum, func(cell int) scaled.Num {
-		b, place := cell/places, cell%places
-		var acc scaled.Accumulator
-		acc.Reset(r.p)
-		for t, source := range r.win.Source {
-			src := source[place]
-			for a := 0; src >= 0 && a < r.outer; a++ {
-				row := b/r.inner*r.outer + a
-				acc.Add(r.hs[row*sources+int(src)].MulFloat(float64(r.w[row*r.cols+b%r.inner*r.taps+t])))
-			}
-		}
-		return acc.Norm()
-	})
+	}
 }
