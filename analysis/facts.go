@@ -1,8 +1,6 @@
 package analysis
 
 import (
-	"math/rand/v2"
-
 	"github.com/relupath/relupath/analysis/dag"
 )
 
@@ -61,60 +59,4 @@ func depth(n *dag.Network) int {
 		d = max(d, deep[i])
 	}
 	return d
-}
-
-// hiddenUnits counts the units (channels of a convolution) whose value enters an
-// activation. What enters it may be the sum of several layers' units, as behind a
-// skip connection: that is one unit, and one that enters two activations is one.
-func hiddenUnits(n *dag.Network) int {
-	last := make([]int, len(n.Nodes))
-	for nd := range body(n) {
-		for _, j := range nd.In {
-			last[j] = nd.ID
-		}
-	}
-	// Each element has the sum of random names of the rows that it is made of;
-	// 0 is none. Two sums of 64 bits are equal by chance in 2^64.
-	names := make([][]uint64, len(n.Nodes))
-	rng := rand.New(rand.NewPCG(0, 0))
-	entered := map[uint64]bool{}
-	for nd := range body(n) {
-		l, linear := nd.Op.(*dag.Linear)
-		a, active := nd.Op.(*dag.Activation)
-		switch {
-		case linear && l.Free():
-			row := make([]uint64, l.Rows())
-			for i := range row {
-				row[i] = rng.Uint64()
-			}
-			names[nd.ID] = make([]uint64, nd.Len())
-			for e := range names[nd.ID] {
-				names[nd.ID][e] = row[l.Out().At(e)]
-			}
-		case active && !a.Identity():
-			for _, x := range names[nd.In[0]] {
-				if x != 0 {
-					entered[x] = true
-				}
-			}
-		default:
-			to := make([]uint64, nd.Len())
-			n.Edges(nd, func(operand, from, e int) {
-				switch x := names[nd.In[operand]]; {
-				case x == nil:
-				case operand == 0: // the elements of a window are mostly of one unit
-					to[e] = max(to[e], x[from])
-				default:
-					to[e] += x[from]
-				}
-			})
-			names[nd.ID] = to
-		}
-		for _, j := range nd.In {
-			if last[j] == nd.ID {
-				names[j] = nil
-			}
-		}
-	}
-	return len(entered)
 }
