@@ -34,7 +34,7 @@ const CheckpointName = "checkpoint.relupath"
 //	sum      4 bytes, CRC-32C of all before it
 const checkpointMagic = "relupck\x02"
 
-// castagnoli is made when it is wanted: every command starts with what is not.
+// castagnoli is made on first use, since most commands need no checksum.
 var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 type checkpointHeader struct {
@@ -331,8 +331,8 @@ func (t *Trainer) same(h *checkpointHeader) error {
 	return nil
 }
 
-// readArrays fills the tensors. A file that fails its sum has then spoilt them:
-// the run ends with the error.
+// readArrays fills the tensors. If the checksum turns out wrong they hold bad
+// numbers, and the run ends with the error.
 func (t *Trainer) readArrays(r io.Reader, h *checkpointHeader) error {
 	arrays := t.run.arrays()
 	if h.State.BestEpoch > 0 {

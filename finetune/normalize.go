@@ -68,10 +68,10 @@ func (c *core[T]) gradient(prog *program.Program[T], b *engine.Batch[T]) ([][]T,
 	return grads, err
 }
 
-// rescaledSquares returns ||g||^2 at the network rescaled by c, from the
-// gradient where it is: that of a weight is divided by the factor that the
-// weight is multiplied by. ok is false where stored numbers are more than the
-// weights and biases of fully connected layers, each used once.
+// rescaledSquares returns ||g||^2 at the network rescaled by c, computed from the
+// gradient at the network itself: the derivative by a weight is divided by the
+// factor that the weight is multiplied by. ok is false if there are other stored
+// numbers than weights and biases of fully connected layers, each used once.
 func rescaledSquares[T program.Float](prog *program.Program[T], grads [][]T, g *dag.Groups, c []float64) (sum float64, ok bool) {
 	factor := func(ids []int32, i int) float64 {
 		if ids[i] == dag.NoGroup {

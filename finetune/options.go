@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -191,14 +192,7 @@ const DefaultMargin = 1
 
 // complete fills in the defaults and checks the ranges.
 func (o Options) complete(train *dataset.Set) (Options, error) {
-	set := func(v *float64, d float64) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	if o.Optimizer == "" {
-		o.Optimizer = PathSGD
-	}
+	o.Optimizer = cmp.Or(o.Optimizer, PathSGD)
 	if o.Engine == "" {
 		o.Engine = Native
 		if o.Device == GPU {
@@ -211,24 +205,16 @@ func (o Options) complete(train *dataset.Set) (Options, error) {
 			o.Loss = Squared
 		}
 	}
-	set(&o.P, 2)
-	set(&o.Rate, DefaultRate(o.Optimizer))
-	set(&o.RateDecay, 1)
+	o.P = cmp.Or(o.P, 2)
+	o.Rate = cmp.Or(o.Rate, DefaultRate(o.Optimizer))
+	o.RateDecay = cmp.Or(o.RateDecay, 1)
 	if o.MomentumRise == 0 {
-		set(&o.MomentumMax, o.Momentum)
+		o.MomentumMax = cmp.Or(o.MomentumMax, o.Momentum)
 	}
-	if o.Margin == 0 {
-		o.Margin = DefaultMargin
-	}
-	if o.Batch == 0 {
-		o.Batch = 100
-	}
-	if o.Epochs == 0 {
-		o.Epochs = 10
-	}
-	if o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0)
-	}
+	o.Margin = cmp.Or(o.Margin, DefaultMargin)
+	o.Batch = cmp.Or(o.Batch, 100)
+	o.Epochs = cmp.Or(o.Epochs, 10)
+	o.Threads = cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
 	if o.BLAS == nil {
 		o.BLAS = blas.Find()
 	}
@@ -281,16 +267,16 @@ func (o *Options) check(train *dataset.Set) error {
 	want(!o.Resume || o.Checkpoint != "", "there is no checkpoint folder to resume from")
 	want(train.Len() > 0, "the training data are empty")
 	if errs != nil {
-		return &OptionError{errors.Join(errs...)}
+		return &OptionError{Err: errors.Join(errs...)}
 	}
 	return nil
 }
 
 // OptionError says that options make no sense, alone or with the data.
-type OptionError struct{ err error }
+type OptionError struct{ Err error }
 
-func (e *OptionError) Error() string { return e.err.Error() }
-func (e *OptionError) Unwrap() error { return e.err }
+func (e *OptionError) Error() string { return e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
 
 // rule is the optimizer's part of the options.
 func (o *Options) rule() optim.Rule {

@@ -92,7 +92,7 @@ func named(net *dag.Network, set *dataset.Set, name string) (int, error) {
 }
 
 func optionf(format string, args ...any) error {
-	return &OptionError{fmt.Errorf("finetune: "+format, args...)}
+	return &OptionError{Err: fmt.Errorf("finetune: "+format, args...)}
 }
 
 func labels(net *dag.Network, nodes []int) string {

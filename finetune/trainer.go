@@ -55,7 +55,7 @@ type Progress struct {
 // Result is what a run gives.
 type Result struct {
 	// Net is the network with its trained weights: after the last step, or, where
-	// the loss left the numbers, after the last epoch that was sound.
+	// the loss became NaN or infinite, after the last epoch before that.
 	Net *dag.Network
 	// Best is the network of the epoch with the smallest test error, BestEpoch
 	// its number, where Options.Patience asks for it.
@@ -65,11 +65,11 @@ type Result struct {
 	// followed, resumed epochs included.
 	Initial Epoch
 	Epochs  []Epoch
-	// Stopped says why the run ended before its time; empty where it did not.
+	// Stopped says why the run ended before the last epoch; empty if it did not.
 	Stopped string
 	// Rate is the step size of the first epoch after normalisation.
 	Rate float64
-	// Engine names what computed, Loss what was minimised.
+	// Engine names the engine that computed the steps, Loss what was minimised.
 	Engine string
 	Loss   Loss
 }
@@ -125,8 +125,8 @@ type state struct {
 	BestEpoch  int     `json:"best_epoch"`
 }
 
-// New checks that a network can be trained on the data and prepares to. The
-// network must have one input, of as many elements as an example. Errors name
+// New checks that a network can be trained on the data and prepares the training.
+// The network must have one input, of as many elements as an example. Errors name
 // the option, the layer or the data that does not fit.
 func New(net *dag.Network, train *dataset.Set, opt Options) (*Trainer, error) {
 	opt, err := opt.complete(train)
@@ -200,11 +200,11 @@ func (t *Trainer) Scores() int { return t.run.output() }
 func (t *Trainer) Warnings() []string { return t.run.warnings() }
 
 // Run trains until the last epoch, until Patience is exhausted, until ctx ends
-// or until the loss leaves the numbers. When ctx ends, the step in progress is
-// finished, the checkpoint written, and the result so far returned with
-// ctx.Err(). A *DivergedError comes with the last good network, and an error of
-// the checkpoint's file or of Options.Log with what was trained so far. There is
-// no result when the run could not begin. It can be called once.
+// or until the loss is NaN or infinite. When ctx ends, Run finishes the step,
+// writes the checkpoint and returns the result so far with ctx.Err(). A
+// *DivergedError comes with the last good network; an error of the checkpoint
+// file or of Options.Log with what was trained so far. If the run could not
+// begin, there is no result. Run can be called once.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	defer t.run.close()
 	unlock, err := t.lock()

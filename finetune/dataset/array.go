@@ -248,8 +248,8 @@ func (t *table) regress(y *array, width int) error {
 	return nil
 }
 
-// maxClasses bounds what passes for a class label where the format does not
-// say how many classes there are; above it the number is taken for a mistake.
+// maxClasses bounds class labels where the format does not say how many classes
+// there are; a larger number is taken for a mistake.
 const maxClasses = 1 << 16
 
 // classify stores y as class labels.

@@ -30,3 +30,23 @@ func ExampleLoad() {
 	// 2 [10 10.1 10.2 11 11.1 11.2]
 	// 0 [-10 -9.9 -9.8 -9 -8.9 -8.8]
 }
+
+// A file that lacks a class is numbered by the list of all classes.
+func ExampleSet_WithClasses() {
+	spec, err := dataset.Parse("csv:testdata/animals.csv")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	set, err := dataset.Load(context.Background(), spec, dataset.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(set.ClassNames(), set.Labels())
+	set, err = set.WithClasses([]string{"ant", "bee", "cat"})
+	fmt.Println(set.ClassNames(), set.Labels(), err)
+	// Output:
+	// [bee cat] [1 0]
+	// [ant bee cat] [2 1] <nil>
+}

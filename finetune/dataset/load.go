@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Options are what the caller of Load decides where the spec is silent.
+// Options are the choices that a spec leaves open.
 type Options struct {
 	// DefaultSplit is read where the spec names no split; Train if empty.
 	DefaultSplit Split

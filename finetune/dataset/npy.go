@@ -190,8 +190,8 @@ func readMember(ctx context.Context, path string, m *zip.File) (*array, error) {
 		return nil, &DataError{File: name, Problem: "cannot be unpacked", Err: err, Remedy: "write the archive with numpy.savez"}
 	}
 	defer r.Close()
-	// The directory's sizes are the file's word, not a fact: the packed one is
-	// checked by reading, the unpacked one by what packing can achieve.
+	// The sizes in the directory may be wrong: reading checks the packed one, and
+	// the largest possible ratio of compression bounds the unpacked one.
 	size := inflated(int64(min(m.CompressedSize64, 1<<62)))
 	s := plainSource(ctx, name, r, int64(min(m.UncompressedSize64, uint64(size))))
 	s.packed, s.size = true, int64(min(m.CompressedSize64, 1<<62))

@@ -35,7 +35,7 @@ type Set struct {
 // channel in double precision, have to stay in the cache.
 const maxTables = 16
 
-// newSet takes the table's memory over.
+// newSet takes over the table's memory.
 func newSet(t *table, norm normaliser) *Set {
 	s := &Set{
 		name: t.name, file: t.file, split: t.split, x: t.x, n: t.n, size: 1, shape: t.shape,

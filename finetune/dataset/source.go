@@ -128,8 +128,8 @@ func (s *source) damaged(err error) error {
 	return &DataError{File: s.name, Problem: "cannot be read", Remedy: "the file may be damaged: fetch it again", Err: err}
 }
 
-// firstPiece is what is allocated at once of a length that a packed stream
-// cannot prove.
+// firstPiece is how much is allocated at first of a length that a packed stream
+// declares.
 const firstPiece = 1 << 20
 
 // need says whether n more bytes can come; what names them in the error.
@@ -175,8 +175,8 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 		case done == n:
 			return buf, nil
 		}
-		// The bytes read so far have proved that the stream is that long, so
-		// twice as many are in proportion.
+		// The stream has delivered that many bytes, so allocating twice as many
+		// is in proportion.
 		grown := make([]byte, min(n, 2*done))
 		copy(grown, buf)
 		buf = grown

@@ -21,9 +21,9 @@ const (
 // Layout is the order of the axes of an image.
 type Layout string
 
-// The layouts: channel-height-width and height-width-channel. LayoutSwap, as
-// the wish for a layout, stands for the one that the data do not have; the
-// zero value leaves the data as they are.
+// The layouts: channel-height-width and height-width-channel. LayoutSwap asks for
+// whichever of them the data do not have; the zero value leaves the data as they
+// are.
 const (
 	LayoutCHW  Layout = "chw"
 	LayoutHWC  Layout = "hwc"

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -40,21 +41,11 @@ func (o BalanceOptions) complete() BalanceOptions {
 	if o.Rates == nil {
 		o.Rates = []float64{1, 0.1, 0.01, 0.001, 0.0001, 0.00001}
 	}
-	if o.Momentum == 0 {
-		o.Momentum = 0.9
-	}
-	if o.Epochs == 0 {
-		o.Epochs = 5
-	}
-	if o.GridEpochs == 0 {
-		o.GridEpochs = o.Epochs
-	}
-	if o.Seeds == 0 {
-		o.Seeds = 3
-	}
-	if o.Batch == 0 {
-		o.Batch = 100
-	}
+	o.Momentum = cmp.Or(o.Momentum, 0.9)
+	o.Epochs = cmp.Or(o.Epochs, 5)
+	o.GridEpochs = cmp.Or(o.GridEpochs, o.Epochs)
+	o.Seeds = cmp.Or(o.Seeds, 3)
+	o.Batch = cmp.Or(o.Batch, 100)
 	return o
 }
 

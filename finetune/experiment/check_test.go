@@ -35,7 +35,7 @@ func TestCheck(t *testing.T) {
 		{BalanceOptions{Momentum: 1.5}, "momentum 1.5"},
 	} {
 		err := c.opt.Check()
-		var wrong *OptionError
+		var wrong *finetune.OptionError
 		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.opt, err, c.want)
 		}

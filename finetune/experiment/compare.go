@@ -16,8 +16,8 @@ type grid struct {
 	seed           uint64
 }
 
-// compared is a setting (what is trained how, without step size and seed) with
-// the step size that served it best and the records of all seeds with that.
+// compared is a setting (what is trained and how, without step size and seed) with
+// its best step size and the records of all seeds with that step size.
 type compared[S any] struct {
 	setting S
 	rate    float64
@@ -103,9 +103,6 @@ func farthest(a, b []*Record, q quantity) float64 {
 	}
 	return d
 }
-
-// index is the place of a word in a list.
-func index[T comparable](list []T, x T) int { return slices.Index(list, x) }
 
 // curvesTable has every number of every training of a comparison.
 func curvesTable[S any](keys []string, done []compared[S], cells func(s S) []any) Table {

@@ -1,5 +1,5 @@
-// Package experiment runs again the experiments of the papers that relupath is
-// built on, and says which of their claims hold in the runs.
+// Package experiment repeats the experiments of the papers that relupath is built
+// on, and says which of their claims hold in the repetition.
 //
 //	lab := &experiment.Lab{Dir: "mnist", Train: train, Test: test}
 //	report, err := experiment.Optimizers(ctx, lab, experiment.OptimizersOptions{Width: 1000})

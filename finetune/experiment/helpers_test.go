@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,7 +95,7 @@ func wantVerdict(t *testing.T, r *Report, words string, want Verdict) {
 // cell returns a number of a table by the row's keys and the column.
 func cell(t *testing.T, tab *Table, column string, keys ...any) float64 {
 	t.Helper()
-	at := index(tab.Columns, column)
+	at := slices.Index(tab.Columns, column)
 	for _, row := range tab.Rows {
 		ok := true
 		for i, k := range keys {

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -31,9 +32,7 @@ type InvarianceOptions struct {
 }
 
 func (o InvarianceOptions) complete() InvarianceOptions {
-	if o.Width == 0 {
-		o.Width = 64
-	}
+	o.Width = cmp.Or(o.Width, 64)
 	if o.Methods == nil {
 		o.Methods = finetune.Optimizers()
 	}
@@ -42,15 +41,9 @@ func (o InvarianceOptions) complete() InvarianceOptions {
 		rates[m] = r
 	}
 	o.Rates = rates
-	if o.Steps == 0 {
-		o.Steps = 300
-	}
-	if o.Seeds == 0 {
-		o.Seeds = 3
-	}
-	if o.Batch == 0 {
-		o.Batch = 100
-	}
+	o.Steps = cmp.Or(o.Steps, 300)
+	o.Seeds = cmp.Or(o.Seeds, 3)
+	o.Batch = cmp.Or(o.Batch, 100)
 	return o
 }
 
@@ -230,7 +223,7 @@ func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toy
 				}
 				a.Curves = append(a.Curves, losses(d.records, i%n+1, opt.Steps))
 			}
-			b.Curves = append(b.Curves, d.curve(2*(i%n)+index([]dag.DType{dag.Float32, dag.Float64}, d.typ), opt.Steps))
+			b.Curves = append(b.Curves, d.curve(2*(i%n)+slices.Index([]dag.DType{dag.Float32, dag.Float64}, d.typ), opt.Steps))
 			t.Add(methodNames[m], d.typ.String(), d.start, strconv.FormatFloat(opt.Rates[m], 'g', -1, 64), finite(d.largest(10)), finite(d.largest(opt.Steps)))
 		}
 		loss.Panels, diff.Panels = append(loss.Panels, a), append(diff.Panels, b)

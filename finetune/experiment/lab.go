@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,15 +94,7 @@ func (l *Lab) run(ctx context.Context, list []*Training) ([]*Record, error) {
 		l.tell(i+1, len(records), rec)
 	}
 	// Long trainings first, so that none is left alone at the end.
-	slices.SortStableFunc(missing, func(a, b *Training) int {
-		switch x, y := a.cost(), b.cost(); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(missing, func(a, b *Training) int { return cmp.Compare(b.cost(), a.cost()) })
 	if err := l.work(ctx, missing, records); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
@@ -43,9 +45,7 @@ const (
 )
 
 func (o OptimizersOptions) complete() OptimizersOptions {
-	if o.Width == 0 {
-		o.Width = 4000
-	}
+	o.Width = cmp.Or(o.Width, 4000)
 	if o.Methods == nil {
 		o.Methods = finetune.Optimizers()
 	}
@@ -58,18 +58,10 @@ func (o OptimizersOptions) complete() OptimizersOptions {
 	if o.Rates == nil {
 		o.Rates = []float64{1, 0.1, 0.01, 0.001, 0.0001}
 	}
-	if o.Epochs == 0 {
-		o.Epochs = 20
-	}
-	if o.GridEpochs == 0 {
-		o.GridEpochs = o.Epochs
-	}
-	if o.Seeds == 0 {
-		o.Seeds = 3
-	}
-	if o.Batch == 0 {
-		o.Batch = 100
-	}
+	o.Epochs = cmp.Or(o.Epochs, 20)
+	o.GridEpochs = cmp.Or(o.GridEpochs, o.Epochs)
+	o.Seeds = cmp.Or(o.Seeds, 3)
+	o.Batch = cmp.Or(o.Batch, 100)
 	return o
 }
 
@@ -163,7 +155,7 @@ func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout f
 	}
 	for k, c := range part {
 		s := c.setting
-		f.Legend = append(f.Legend, Key{Name: s.name(), Colour: index(finetune.Optimizers(), s.method), Dash: index([]string{Balanced, Unbalanced}, s.start)})
+		f.Legend = append(f.Legend, Key{Name: s.name(), Colour: slices.Index(finetune.Optimizers(), s.method), Dash: slices.Index([]string{Balanced, Unbalanced}, s.start)})
 		for p, q := range []quantity{trainLoss, trainError, testError} {
 			f.Panels[p].Curves = append(f.Panels[p].Curves, curve(c.records, k, q))
 		}

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -36,26 +37,15 @@ func (o WidthOptions) complete() WidthOptions {
 			o.Widths = append(o.Widths, h)
 		}
 	}
-	set := func(v *float64, d float64) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	set(&o.Rate, 0.1)
-	set(&o.RateDecay, 0.99)
+	o.Rate = cmp.Or(o.Rate, 0.1)
+	o.RateDecay = cmp.Or(o.RateDecay, 0.99)
 	if o.Momentum == 0 && o.MomentumRise == 0 && o.MomentumMax == 0 {
 		o.Momentum, o.MomentumRise, o.MomentumMax = 0.5, 0.02, 0.9
 	}
-	set(&o.Margin, finetune.DefaultMargin)
-	if o.Epochs == 0 {
-		o.Epochs = 100
-	}
-	if o.Seeds == 0 {
-		o.Seeds = 3
-	}
-	if o.Batch == 0 {
-		o.Batch = 100
-	}
+	o.Margin = cmp.Or(o.Margin, finetune.DefaultMargin)
+	o.Epochs = cmp.Or(o.Epochs, 100)
+	o.Seeds = cmp.Or(o.Seeds, 3)
+	o.Batch = cmp.Or(o.Batch, 100)
 	return o
 }
 
