@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"runtime/debug"
 	"sync"
 )
@@ -8,8 +9,9 @@ import (
 // Parallel splits [0, n) into at most threads consecutive ranges of at least
 // grain elements and calls f for each, on goroutines of their own when there
 // are several. It returns when all are done. The ranges depend on n, threads
-// and grain alone. A caller that has memory faults raised as panics (see
-// debug.SetPanicOnFault) gets those of the other goroutines too.
+// and grain alone. A panic of any f is one of the caller's goroutine; memory
+// faults are among them where the caller has them raised as panics (see
+// debug.SetPanicOnFault).
 func Parallel(n, threads, grain int, f func(lo, hi int)) {
 	if n <= 0 {
 		return
@@ -22,7 +24,7 @@ func Parallel(n, threads, grain int, f func(lo, hi int)) {
 	// The setting belongs to a goroutine and is not inherited.
 	onFault := debug.SetPanicOnFault(false)
 	debug.SetPanicOnFault(onFault)
-	var fault struct {
+	var failed struct {
 		sync.Mutex
 		value any
 	}
@@ -30,16 +32,14 @@ func Parallel(n, threads, grain int, f func(lo, hi int)) {
 	chunk := (n + parts - 1) / parts
 	for lo := chunk; lo < n; lo += chunk {
 		wg.Go(func() {
-			if onFault {
-				debug.SetPanicOnFault(true)
-				defer func() {
-					if r := recover(); r != nil {
-						fault.Lock()
-						fault.value = r
-						fault.Unlock()
-					}
-				}()
-			}
+			debug.SetPanicOnFault(onFault)
+			defer func() {
+				if r := recover(); r != nil {
+					failed.Lock()
+					failed.value = Traced(r)
+					failed.Unlock()
+				}
+			}()
 			f(lo, min(lo+chunk, n))
 		})
 	}
@@ -47,7 +47,16 @@ func Parallel(n, threads, grain int, f func(lo, hi int)) {
 		defer wg.Wait()
 		f(0, chunk)
 	}()
-	if fault.value != nil {
-		panic(fault.value)
+	if failed.value != nil {
+		panic(failed.value)
 	}
+}
+
+// Traced is the value of a panic that is to go on in another goroutine: with the
+// trace of this one, but for a memory fault, whose address its guard looks for.
+func Traced(r any) any {
+	if _, fault := r.(interface{ Addr() uintptr }); fault {
+		return r
+	}
+	return fmt.Sprintf("%v\n\n%s", r, debug.Stack())
 }

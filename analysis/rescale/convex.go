@@ -49,6 +49,8 @@ type block struct {
 
 	// At the point of the last eval: multipliers and sums.
 	r, c, b, rowSum, colSum []float64
+	// x, y, ax and aty are hessian's: deep networks have as many sweeps as blocks.
+	x, y, ax, aty []float64
 }
 
 func (b *block) fill(s float64, z []float64) {
@@ -56,6 +58,8 @@ func (b *block) fill(s float64, z []float64) {
 		b.r, b.rowSum = make([]float64, len(b.row)), make([]float64, len(b.row))
 		b.c, b.colSum = make([]float64, len(b.col)), make([]float64, len(b.col))
 		b.b = make([]float64, len(b.row))
+		b.x, b.aty = make([]float64, len(b.col)), make([]float64, len(b.col))
+		b.y, b.ax = make([]float64, len(b.row)), make([]float64, len(b.row))
 	}
 	at := func(v int32) float64 {
 		if v < 0 {
@@ -181,14 +185,15 @@ func (p *program) hessian(sum float64, d, hd []float64) {
 		return d[v]
 	}
 	for _, b := range p.blocks {
-		x, y := make([]float64, len(b.c)), make([]float64, len(b.r))
+		x, y, ax, aty := b.x, b.y, b.ax, b.aty
 		for j := range x {
 			x[j] = b.c[j] * at(b.cols[j])
 		}
 		for i := range y {
 			y[i] = b.r[i] * at(b.rows[i])
 		}
-		ax, aty := make([]float64, len(b.r)), make([]float64, len(b.c))
+		clear(ax)
+		clear(aty)
 		b.mul(x, y, ax, aty)
 		for i, v := range b.rows {
 			if v >= 0 {
@@ -258,7 +263,7 @@ func (p *program) minimise(ctx context.Context, opt Options) (*minimum, error) {
 			return m, nil
 		}
 		if newton = newton || step >= alone; newton {
-			p.newton(m.sum, g, d, m.residual, opt.MaxSweeps)
+			p.newton(ctx, m.sum, g, d, m.residual, opt.MaxSweeps)
 		} else {
 			p.balanceAlone(m.sum, d)
 		}
@@ -299,8 +304,9 @@ func (p *program) balanceAlone(sum float64, d []float64) {
 	}
 }
 
-// newton writes the truncated Newton step of gradient g.
-func (p *program) newton(sum float64, g, d []float64, residual float64, maxSweeps int) {
+// newton writes the truncated Newton step of gradient g, or what it has of it
+// when ctx ends.
+func (p *program) newton(ctx context.Context, sum float64, g, d []float64, residual float64, maxSweeps int) {
 	n := len(g)
 	k := p.weight(sum) * p.s * p.s
 	r, q, hq, y := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
@@ -319,7 +325,7 @@ func (p *program) newton(sum float64, g, d []float64, residual float64, maxSweep
 	copy(q, y)
 	target := rho * math.Pow(math.Min(0.3, math.Sqrt(residual)), 2)
 	for range 4*n + 20 {
-		if !(rho > target) || p.sweeps >= maxSweeps {
+		if !(rho > target) || p.sweeps >= maxSweeps || ctx.Err() != nil {
 			return
 		}
 		p.hessian(sum, q, hq)

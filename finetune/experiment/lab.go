@@ -15,9 +15,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
@@ -112,7 +114,7 @@ func (l *Lab) tell(done, total int, rec *Record) {
 }
 
 // work runs trainings from several goroutines and adds their records. The
-// first error ends the others.
+// first error ends the others, as does a panic, which is then the caller's.
 func (l *Lab) work(ctx context.Context, missing []*Training, records map[string]*Record) error {
 	threads := l.Threads
 	if threads == 0 {
@@ -123,8 +125,15 @@ func (l *Lab) work(ctx context.Context, missing []*Training, records map[string]
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	next, done := 0, len(records)-len(missing)
+	var panicked atomic.Value
 	for range min(threads, len(missing)) {
 		wg.Go(func() {
+			defer func() {
+				if r := recover(); r != nil {
+					panicked.CompareAndSwap(nil, fmt.Sprint(kernel.Traced(r)))
+					stop(context.Canceled)
+				}
+			}()
 			for {
 				mu.Lock()
 				k := next
@@ -147,6 +156,9 @@ func (l *Lab) work(ctx context.Context, missing []*Training, records map[string]
 		})
 	}
 	wg.Wait()
+	if r := panicked.Load(); r != nil {
+		panic(r)
+	}
 	return context.Cause(ctx)
 }
 

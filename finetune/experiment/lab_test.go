@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune"
 )
 
@@ -214,5 +215,38 @@ func TestCurves(t *testing.T) {
 	}
 	if s := summarise([]float64{1, math.NaN()}); !math.IsNaN(s.Mean) || !math.IsNaN(s.Min) {
 		t.Errorf("summary with a NaN: %v", s)
+	}
+}
+
+// TestDigests: networks and data that differ in one number, or in a layer, have
+// records of their own.
+func TestDigests(t *testing.T) {
+	seen := map[string]bool{}
+	for _, o := range []struct {
+		typ  dag.DType
+		seed uint64
+		bias finetune.BiasStart
+	}{{dag.Float32, 1, 0}, {dag.Float32, 2, 0}, {dag.Float64, 1, 0}, {dag.Float32, 1, finetune.BiasNone}} {
+		n, err := finetune.Fresh(context.Background(), []int{4, 6, 3}, finetune.FreshOptions{Type: o.typ, Seed: o.seed, Bias: o.bias})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[digestNetwork(n)] = true
+	}
+	set := clouds(t)
+	order := make([]int, set.Len())
+	for i := range order {
+		order[i] = i
+	}
+	whole := digest(set)
+	if again := digest(set.Subset(order)); again != whole {
+		t.Errorf("%s of the same examples, %s", again, whole)
+	}
+	order[1], order[2] = order[2], order[1]
+	if digest(set.Subset(order)) == whole {
+		t.Error("other examples have the same digest")
+	}
+	if len(seen) != 4 {
+		t.Errorf("4 networks have %d digests", len(seen))
 	}
 }

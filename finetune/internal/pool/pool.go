@@ -2,7 +2,13 @@
 // loop, it allocates nothing.
 package pool
 
-import "sync"
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/relupath/relupath/analysis/kernel"
+)
 
 // Pool is a fixed number of goroutines. The zero value and nil run everything
 // on the caller's.
@@ -10,6 +16,8 @@ type Pool struct {
 	threads int
 	work    chan piece
 	wg      sync.WaitGroup
+	// panicked is the first panic of a goroutine, which Do passes on.
+	panicked atomic.Value
 }
 
 type piece struct {
@@ -28,12 +36,21 @@ func New(threads int) *Pool {
 	for range p.threads - 1 {
 		go func() {
 			for w := range work {
-				w.f(w.lo, w.hi)
-				p.wg.Done()
+				p.do(w)
 			}
 		}()
 	}
 	return p
+}
+
+func (p *Pool) do(w piece) {
+	defer p.wg.Done()
+	defer func() {
+		if r := recover(); r != nil {
+			p.panicked.CompareAndSwap(nil, fmt.Sprint(kernel.Traced(r)))
+		}
+	}()
+	w.f(w.lo, w.hi)
 }
 
 // Threads returns the number of goroutines, the caller's included.
@@ -45,7 +62,7 @@ func (p *Pool) Threads() int {
 }
 
 // Do splits [0, n) into at most Threads consecutive ranges of at least grain
-// elements, calls f for each and returns when all are done. The ranges depend on n,
+// elements, calls f for each and returns when all are done. A panic of any f is one of the caller's. The ranges depend on n,
 // grain and the number of threads alone. Calls must not nest or overlap.
 func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 	if n <= 0 {
@@ -63,6 +80,9 @@ func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 	}
 	f(0, chunk)
 	p.wg.Wait()
+	if r := p.panicked.Load(); r != nil {
+		panic(r)
+	}
 }
 
 // Close ends the goroutines.

@@ -38,7 +38,7 @@ func (a *app) balance() *cobra.Command {
 and divides its outgoing weights by it, which changes no output. The result is
 written to a temporary file and read again; only when its outputs agree with
 the model's does it become OUT. A model with external data gets a new data file,
-OUT.data.
+OUT.data, or OUT.1.data where that is another's.
 
 Methods:
   path      the smallest largest incoming p-norm of a unit

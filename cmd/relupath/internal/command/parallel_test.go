@@ -1,12 +1,19 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 func TestInOrder(t *testing.T) {
@@ -70,5 +77,37 @@ func TestInOrderStops(t *testing.T) {
 	})
 	if !errors.Is(err, full) || begun.Load() < 4 || begun.Load() > 5 {
 		t.Errorf("%d begun, error %v", begun.Load(), err)
+	}
+}
+
+// TestPanicIsOfOne: a panic costs the result that it comes from, and has an exit
+// code of its own, on whatever goroutine it is.
+func TestPanicIsOfOne(t *testing.T) {
+	for _, threads := range []int{1, 2} {
+		var got []string
+		err := inOrder(context.Background(), 2, 3, func(i int) (int, error) {
+			kernel.Parallel(2, threads, 1, func(lo, _ int) {
+				if i == 1 && lo == threads-1 {
+					panic("index out of range")
+				}
+			})
+			return i, nil
+		}, func(i, v int, err error) error {
+			got = append(got, fmt.Sprint(v, codeOf(err)))
+			if err != nil && (!strings.Contains(err.Error(), "a mistake in relupath") || strings.Contains(err.Error(), "\n") ||
+				!strings.Contains(message(err, ""), "TestPanicIsOfOne")) {
+				t.Errorf("%s", message(err, ""))
+			}
+			return nil
+		})
+		if diff := cmp.Diff([]string{"0 0", "0 70", "2 0"}, got); err != nil || diff != "" {
+			t.Error(err, diff)
+		}
+	}
+	var errs bytes.Buffer
+	a := &app{streams: streams{err: &errs}, format: "json"}
+	broken := newFailure("b.onnx", recovered(func() error { panic("no") }))
+	if err := a.failures([]failure{broken, newFailure("c.onnx", errors.New("x"))}, 3); codeOf(err) != codeInternal || !strings.Contains(errs.String(), "goroutine") {
+		t.Errorf("%v: %s", err, &errs)
 	}
 }
