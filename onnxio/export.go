@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
-	"sync"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -313,95 +311,65 @@ func storedType(t dag.DType) wire.DataType {
 	}[t]
 }
 
-// block is how many bytes are encoded at a time: two processors hold one each in
-// their second-level caches.
-const block = 1 << 20
+// block is how many bytes are encoded at a time, queued how many may wait to be
+// written: a processor's second-level cache holds them.
+const (
+	block  = 1 << 20
+	queued = 2
+)
+
+// encodedBlock is bytes [lo, hi) of buf.
+type encodedBlock struct {
+	buf    []byte
+	lo, hi int
+}
 
 // payload streams the values of a Param, so that a rescaled tensor is never
-// there as a whole. Blocks end at multiples of their size in the file. Two
-// goroutines take turns: one encodes a block while the other writes the one
-// before, each out of the cache of its own processor.
+// there as a whole: one goroutine encodes blocks, another writes them. Blocks end at
+// multiples of their size in the file.
 func payload(p *dag.Param) wire.Payload {
 	return func(w io.Writer, at int64) error {
-		first := int(at % block)
-		size := p.Len() * p.Type.Size()
-		blocks := (first + size + block - 1) / block
+		width := p.Type.Size()
+		size := p.Len() * width
 		inRange := p.Bound(2) < p.Type.Largest()/2
-		turn := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
-		turn[0] <- struct{}{}
-		stop, stopped := make(chan struct{}), sync.Once{}
-		// The first error and the block that it came from, of each goroutine.
-		var errs [2]error
-		var where [2]int
+		free, full := make(chan []byte, queued), make(chan encodedBlock, queued)
+		for range queued {
+			free <- nil
+		}
+		var encoded, written error
+		// Reading the weights panics when their file was cut off: each goroutine
+		// closes its channel, so that the other does not wait for it.
 		kernel.Parallel(2, 2, 1, func(part, _ int) {
-			done := false
-			// Reading the weights panics when their file was cut off: the other
-			// goroutine is not to wait.
-			defer func() {
-				if !done {
-					stopped.Do(func() { close(stop) })
+			if part == 0 {
+				defer close(full)
+				for lo, hi := 0, block-int(at%block); lo < size; lo, hi = hi, hi+block {
+					buf, ok := <-free
+					if !ok {
+						return
+					}
+					// A block may cut a number at either end.
+					from, to := lo/width, (min(hi, size)+width-1)/width
+					buf = p.AppendRaw(buf[:0], from, to)
+					if !inRange {
+						if i := notFinite(buf, p.Type); i >= 0 {
+							encoded = fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", from+i, p.Name, p.Type)
+							return
+						}
+					}
+					full <- encodedBlock{buf, lo - from*width, min(hi, size) - from*width}
 				}
-			}()
-			var buf []byte
-			for k := part; k < blocks; k += 2 {
-				var raw []byte
-				raw, buf, errs[part] = encode(buf[:0], p, max(k*block-first, 0), min((k+1)*block-first, size), inRange)
-				where[part] = k
-				if errs[part] != nil {
-					return
-				}
-				if !await(turn[part], stop) {
-					return
-				}
-				if _, errs[part] = w.Write(raw); errs[part] != nil {
-					return
-				}
-				turn[1-part] <- struct{}{}
+				return
 			}
-			done = true
+			defer close(free)
+			for b := range full {
+				if _, written = w.Write(b.buf[b.lo:b.hi]); written != nil {
+					return
+				}
+				free <- b.buf
+			}
 		})
-		if errs[1] != nil && where[1] < where[0] {
-			return errs[1]
-		}
-		return cmp.Or(errs[0], errs[1])
+		return cmp.Or(written, encoded)
 	}
-}
-
-// await waits for a turn, false when there is to be none. A goroutine that sleeps
-// is woken later than a block takes to write, so it looks again for a while first.
-func await(turn, stop <-chan struct{}) bool {
-	for range 2000 {
-		select {
-		case <-turn:
-			return true
-		case <-stop:
-			return false
-		default:
-			runtime.Gosched()
-		}
-	}
-	select {
-	case <-turn:
-		return true
-	case <-stop:
-		return false
-	}
-}
-
-// encode returns bytes [lo, hi) of the values, which may begin and end within a
-// number, in memory that it appends to buf. inRange says that all are known to be
-// finite.
-func encode(buf []byte, p *dag.Param, lo, hi int, inRange bool) (raw, grown []byte, err error) {
-	size := p.Type.Size()
-	from := lo / size
-	buf = p.AppendRaw(buf, from, (hi+size-1)/size)
-	if inRange {
-		return buf[lo-from*size : hi-from*size], buf, nil
-	}
-	if i := notFinite(buf, p.Type); i >= 0 {
-		return nil, buf, fmt.Errorf("value %d of %q is not finite in %v: the factors are too large for the type", from+i, p.Name, p.Type)
-	}
-	return buf[lo-from*size : hi-from*size], buf, nil
 }
 
 // notFinite returns the index of the first number in raw form whose exponent is
