@@ -164,7 +164,13 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 	c.ctx = ctx
 	e.certain = true
 	if opt.Units == AnyOrder {
+		same := opt
+		same.Units = SameOrder
+		if first, err := equivalentForms(ctx, a, b, same); err != nil || first.Equivalent {
+			return first, err
+		}
 		e.Reason = c.match()
+		e.certain = !c.lossy
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("rescale: %w", err)
 		}
@@ -186,6 +192,7 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		return nil, fmt.Errorf("rescale: %w", err)
 	}
 	e.Equivalent = e.Residual <= opt.Tolerance
+	e.certain = e.certain && !math.IsNaN(e.Residual)
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where
 	}
@@ -257,6 +264,9 @@ type comparison struct {
 	sigma []int32
 	z     []float64
 	known []bool
+	// lossy says that the keys of match lost digits, so that units that correspond
+	// may not have been found.
+	lossy bool
 	// norms are a's path norms once they are needed.
 	norms *paths.Values
 }
@@ -488,7 +498,7 @@ func (c *comparison) forward(p *pair, buf *buffers) (progress bool) {
 				}
 				z = c.z[g]
 			}
-			if !(wa/wb > 0) {
+			if !comparable(wa, wb) {
 				return
 			}
 			r := ratio{math.Log(math.Abs(wb)) - math.Log(math.Abs(wa)) + z, math.Log(math.Abs(wa)) - z}
@@ -513,6 +523,24 @@ func (c *comparison) forward(p *pair, buf *buffers) (progress bool) {
 	return progress
 }
 
+// comparable reports whether one positive factor turns a into b.
+func comparable(a, b float64) bool {
+	return a != 0 && b != 0 && (a > 0) == (b > 0) && a-a == 0 && b-b == 0
+}
+
+// times returns w e^z without leaving the range of float64 between.
+func times(w, z float64) float64 {
+	for w != 0 && math.Abs(z) > 600 && w-w == 0 {
+		step := math.Copysign(600, z)
+		w *= math.Exp(step)
+		z -= step
+	}
+	if w == 0 {
+		return 0
+	}
+	return w * math.Exp(z)
+}
+
 // backward takes the factors of columns from those of rows, each from its
 // largest weight.
 func (c *comparison) backward(p *pair, buf *buffers) (progress bool) {
@@ -529,7 +557,7 @@ func (c *comparison) backward(p *pair, buf *buffers) (progress bool) {
 			continue
 		}
 		c.edgesOf(p, i, buf, func(col int32, wa, wb float64) {
-			if col == dag.NoGroup || !(wa/wb > 0) {
+			if col == dag.NoGroup || !comparable(wa, wb) {
 				return
 			}
 			g := p.cols[col]
@@ -554,6 +582,7 @@ func (c *comparison) verify() (worst float64, where string) {
 	var buf buffers
 	for _, p := range c.layers {
 		quantum, eps := precision(p.b)
+		quantumA, _ := precision(p.a)
 		sizes := biasSizes(p.b)
 		for i, id := range p.rows {
 			if c.ctx.Err() != nil {
@@ -564,15 +593,22 @@ func (c *comparison) verify() (worst float64, where string) {
 				zr = c.z[id]
 			}
 			c.edgesOf(p, i, &buf, func(col int32, wa, wb float64) {
-				want, slack := wa*math.Exp(zr), quantum
+				z, slack := zr, quantum
 				if col != dag.NoGroup {
 					if g := p.cols[col]; g != dag.NoGroup {
-						want = wa * math.Exp(zr-c.z[g])
+						z = zr - c.z[g]
 					}
-				} else {
+				}
+				want := times(wa, z)
+				// A subnormal number of a has as few digits, and they come times the factor.
+				slack += times(quantumA, z)
+				if wb == want {
+					return
+				}
+				if col == dag.NoGroup {
 					slack += 4 * eps * sizes[p.rowOf[i]]
 					if math.Abs(wb-want)-slack > worst*math.Abs(want) {
-						slack += 4 * eps * c.typical(p, i) * math.Exp(zr)
+						slack += 4 * eps * times(c.typical(p, i), zr)
 					}
 				}
 				d := math.Abs(wb-want) - slack

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -350,4 +351,109 @@ func TestEquivalentUndecided(t *testing.T) {
 			t.Errorf("two functions: undecided %v, equivalent %v, reason %q", e.Undecided, e.Equivalent, e.Reason)
 		}
 	}
+}
+
+// Weights of every size that a type holds, subnormal numbers and zeros among
+// them, are those of the same network and of a copy with its units permuted and
+// rescaled: never a no.
+func TestEquivalentExtremes(t *testing.T) {
+	undecided := 0
+	for seed := range uint64(pairs()) {
+		rng := rand.New(rand.NewPCG(seed, 6))
+		widths := []int{1 + rng.IntN(4), 2 + rng.IntN(6), 2 + rng.IntN(6), 1 + rng.IntN(3)}
+		a, _, _ := permuted(widths, rng, seed%3 == 0)
+		typ, span := dag.Float64, []float64{300, 100, 30, 5}[seed%4]
+		if seed%2 == 1 {
+			typ, span = dag.Float32, []float64{38, 20, 10, 44}[seed/2%4]
+		}
+		wild := map[*dag.Param]*dag.Param{}
+		extreme := a.Replace(func(u *dag.Use) *dag.Param {
+			if wild[u.Param] == nil {
+				v := make([]float64, u.Param.Len())
+				for i := range v {
+					v[i] = rng.NormFloat64() * math.Pow(10, span*(2*rng.Float64()-1))
+					if rng.IntN(8) == 0 {
+						v[i] = 0
+					}
+					v[i] = math.Max(-1e300, math.Min(1e300, v[i]))
+				}
+				wild[u.Param] = dag.NewParam64("w", u.Param.Shape, v)
+				if typ == dag.Float32 {
+					f := make([]float32, len(v))
+					for i := range v {
+						f[i] = float32(math.Max(-1e38, math.Min(1e38, v[i])))
+					}
+					wild[u.Param] = dag.NewParam32("w", typ, u.Param.Shape, f)
+				}
+			}
+			return wild[u.Param]
+		})
+		g := extreme.Groups()
+		c := g.Ones()
+		for id := range c {
+			if g.Pin[id] == "" {
+				c[id] = math.Exp2(float64(rng.IntN(9) - 4))
+			}
+		}
+		scaled, err := extreme.Rescale(g, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		finite := true
+		for _, p := range scaled.Params() {
+			for _, x := range p.Values() {
+				finite = finite && x-x == 0
+			}
+		}
+		for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+			if e := compare(t, extreme, extreme, order); !e.Equivalent {
+				t.Fatalf("seed %d, order %d: the same network: %s, residual %v", seed, order, e.Reason, e.Residual)
+			}
+			if e := compare(t, extreme, scaled, order); finite && !e.Equivalent && !e.Undecided {
+				t.Fatalf("seed %d, order %d: rescaled: %s, residual %v", seed, order, e.Reason, e.Residual)
+			}
+		}
+		if e := compare(t, extreme, swapped(extreme, rng), rescale.AnyOrder); !e.Equivalent {
+			if !e.Undecided {
+				t.Fatalf("seed %d: permuted: %s, residual %v", seed, e.Reason, e.Residual)
+			}
+			undecided++
+		}
+	}
+	t.Logf("%d of %d permuted copies undecided", undecided, pairs())
+}
+
+// swapped puts the hidden units of each layer of a perceptron in another order.
+func swapped(n *dag.Network, rng *rand.Rand) *dag.Network {
+	layers := n.Layers()
+	repl := map[*dag.Param]*dag.Param{}
+	before := []int(nil)
+	for k, i := range layers {
+		l := n.Nodes[i].Op.(*dag.Linear)
+		d := l.Map.(*dag.Dense)
+		order := rng.Perm(d.Rows)
+		if k == len(layers)-1 {
+			slices.Sort(order)
+		}
+		move := func(p *dag.Param, at func(e int) int) *dag.Param {
+			v := p.Values()
+			out := make([]float64, len(v))
+			for e, x := range v {
+				out[at(e)] = x
+			}
+			return p.WithValues(nil, out)
+		}
+		col := before
+		repl[d.W.Param] = move(d.W.Param, func(e int) int {
+			j := e % d.Cols
+			if col != nil {
+				j = col[j]
+			}
+			return order[e/d.Cols]*d.Cols + j
+		})
+		bias := l.Stages[0].Add.Param
+		repl[bias] = move(bias, func(e int) int { return order[e] })
+		before = order
+	}
+	return n.Replace(func(u *dag.Use) *dag.Param { return repl[u.Param] })
 }

@@ -51,6 +51,8 @@ func (c *comparison) match() string {
 	}
 	m.apart()
 	c.place()
+	// What looks alike may be paired wrongly.
+	c.lossy = c.lossy || len(m.classes) > 0
 	return ""
 }
 
@@ -72,6 +74,8 @@ type key struct {
 	id  int32
 	x   [keys]float64
 	len float64
+	// exp is the power of two by which all terms were divided.
+	exp int
 }
 
 // random returns number k of a random vector at a place.
@@ -149,7 +153,7 @@ func (m *matching) rows(p *pair, open []int32) string {
 		}
 		used[best] = true
 		m.sigma[a.id] = kb[best].id
-		m.ln[0][a.id], m.ln[1][kb[best].id] = math.Log(a.len)+shift, math.Log(kb[best].len)+shift
+		m.ln[0][a.id], m.ln[1][kb[best].id] = a.ln()+shift, kb[best].ln()+shift
 		m.factor(a.id)
 	}
 	m.form(ka, window)
@@ -174,6 +178,9 @@ func (m *matching) form(ka []key, window float64) {
 		}
 	}
 }
+
+// ln is the logarithm of the length.
+func (k *key) ln() float64 { return math.Log(k.len) + float64(k.exp)*math.Ln2 }
 
 func distance(a, b *key) float64 {
 	var d float64
@@ -275,6 +282,18 @@ func (m *matching) project(k *key, p *pair, slot int, row []entry, bias, shift f
 			k.x[q] += r[q] * w
 		}
 	}
+	bias *= math.Exp(-shift)
+	if k.len == 0 {
+		// Squares of the terms must stay in range.
+		top := math.Abs(bias)
+		size := 0.0
+		for _, e := range row {
+			top, size = math.Max(top, math.Abs(e.w*norms[e.col])), math.Max(size, math.Abs(e.w))
+		}
+		_, k.exp = math.Frexp(top)
+		quantum, _ := precision(p.a)
+		m.lossy = m.lossy || size != 0 && (top < 0x1p-900 || size < 0x1p30*quantum) || top-top != 0
+	}
 	for i, e := range row {
 		j := e.col
 		if back != nil {
@@ -282,10 +301,10 @@ func (m *matching) project(k *key, p *pair, slot int, row []entry, bias, shift f
 				continue
 			}
 		}
-		add(rho[int(j)*p.taps+i%p.taps], e.w*norms[e.col])
+		add(rho[int(j)*p.taps+i%p.taps], math.Ldexp(e.w*norms[e.col], -k.exp))
 	}
 	r := random(p.node, -1, slot)
-	add(&r, bias*math.Exp(-shift))
+	add(&r, math.Ldexp(bias, -k.exp))
 }
 
 // inverse maps b's columns to a's.
