@@ -10,8 +10,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/geometry"
-	"github.com/relupath/relupath/finetune/internal/gorgonia"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -23,39 +21,34 @@ func BenchmarkStep(b *testing.B) {
 	const threads, batch = 2, 100
 	for _, width := range []int{256, 4000} {
 		net := mlp(dag.Float32, 1, 784, width, width, 10)
-		for _, name := range []string{"native", "gorgonia"} {
-			for _, kind := range []optim.Kind{optim.SGD, optim.PathSGD} {
-				what := map[optim.Kind]string{optim.SGD: "sgd", optim.PathSGD: "path-sgd"}[kind]
-				b.Run(fmt.Sprintf("%s/%s/width=%d", name, what, width), func(b *testing.B) {
-					p, err := program.Compile[float32](net, program.Options{})
-					if err != nil {
+		for what, rule := range map[string]optim.Rule{
+			"sgd": {Kind: optim.SGD}, "path-sgd": {Kind: optim.PathSGD}, "momentum": {Kind: optim.SGD, Momentum: true},
+			"adagrad": {Kind: optim.AdaGrad, Epsilon: 1e-10},
+		} {
+			b.Run(fmt.Sprintf("%s/width=%d", what, width), func(b *testing.B) {
+				p, err := program.Compile[float32](net, program.Options{Logits: len(net.Nodes) - 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				pl := pool.New(threads)
+				defer pl.Close()
+				lib := blas.Find()
+				blas.SetThreads(threads)
+				rule.P = 2
+				o := optim.New(p, rule, geometry.New(p, geometry.Options{P: 2, BLAS: lib, Pool: pl}), pl)
+				o.Eta, o.Eta0, o.Mu = 1e-4, 1e-4, 0.9
+				e := engine.New(p, o, engine.Options{Batch: batch, BLAS: lib, Pool: pl})
+				x := benchBatch(batch, 784)
+				if _, err := e.Step(x); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := e.Step(x); err != nil {
 						b.Fatal(err)
 					}
-					pl := pool.New(threads)
-					defer pl.Close()
-					lib := blas.Find()
-					blas.SetThreads(threads)
-					var e engine.Engine[float32] = native.New(p, native.Options{Batch: batch, BLAS: lib, Pool: pl})
-					if name == "gorgonia" {
-						if e, err = gorgonia.New(p, gorgonia.Options{Batch: batch, BLAS: lib}); err != nil {
-							b.Fatal(err)
-						}
-					}
-					defer e.Close()
-					o := optim.New(p, optim.Rule{Kind: kind, P: 2}, geometry.New(p, geometry.Options{P: 2, BLAS: lib, Pool: pl}), pl)
-					o.Eta, o.Eta0 = 1e-4, 1e-4
-					x := benchBatch(batch, 784)
-					if _, err := e.Step(x, o); err != nil {
-						b.Fatal(err)
-					}
-					b.ReportAllocs()
-					for b.Loop() {
-						if _, err := e.Step(x, o); err != nil {
-							b.Fatal(err)
-						}
-					}
-				})
-			}
+				}
+			})
 		}
 	}
 }

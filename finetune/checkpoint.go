@@ -13,12 +13,12 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/finetune/internal/program"
 	"github.com/relupath/relupath/finetune/outfile"
 )
 
@@ -65,18 +65,18 @@ type sumExponent struct {
 	Set bool `json:"set"`
 }
 
-// array is a slice of float32 or float64 with a name.
-type array struct {
+// array is a slice with a name.
+type array[T program.Float] struct {
 	name string
-	data any
+	data []T
 }
 
 // arrays lists everything that a checkpoint holds besides its header.
-func (c *core[T]) arrays() []array {
-	var out []array
+func (c *core[T]) arrays(best [][]T) []array[T] {
+	var out []array[T]
 	add := func(t int, what string, data []T) {
 		if data != nil {
-			out = append(out, array{fmt.Sprintf("%d %s", t, what), data})
+			out = append(out, array[T]{fmt.Sprintf("%d %s", t, what), data})
 		}
 	}
 	for t, x := range c.prog.Tensors {
@@ -87,6 +87,9 @@ func (c *core[T]) arrays() []array {
 		add(t, "weights", x.Data)
 		add(t, "velocity", s.Velocity)
 		add(t, "sum", s.Sum)
+	}
+	for t, b := range best {
+		add(t, "best", b)
 	}
 	return out
 }
@@ -123,7 +126,7 @@ func (c *core[T]) fingerprint() string {
 }
 
 // settings lists the options on which every bit of a run depends.
-func (t *Trainer) settings() []setting {
+func (t *loop[T]) settings() []setting {
 	o := &t.opt
 	var out []setting
 	add := func(name string, value any) { out = append(out, setting{name, fmt.Sprint(value)}) }
@@ -147,7 +150,7 @@ func (t *Trainer) settings() []setting {
 	add("training loss after the epoch", o.EvalTrain)
 	add("patience", o.Patience > 0)
 	add("seed", o.Seed)
-	add("engine", t.run.engineName())
+	add("engine", t.eng.Name())
 	return out
 }
 
@@ -161,7 +164,7 @@ func dataName(s *dataset.Set) string {
 
 // lock takes the checkpoint's folder until unlock is called. Errors: another
 // process has it, or has put its checkpoint there since New.
-func (t *Trainer) lock() (unlock func(), err error) {
+func (t *loop[T]) lock() (unlock func(), err error) {
 	if t.opt.Checkpoint == "" {
 		return func() {}, nil
 	}
@@ -179,10 +182,10 @@ func (t *Trainer) lock() (unlock func(), err error) {
 	return unlock, nil
 }
 
-func (t *Trainer) checkpoint() string { return filepath.Join(t.opt.Checkpoint, CheckpointName) }
+func (t *loop[T]) checkpoint() string { return filepath.Join(t.opt.Checkpoint, CheckpointName) }
 
 // save writes the checkpoint: the last one stays whole whatever happens.
-func (t *Trainer) save() error {
+func (t *loop[T]) save() error {
 	if t.opt.Checkpoint == "" {
 		return nil
 	}
@@ -192,16 +195,11 @@ func (t *Trainer) save() error {
 	return nil
 }
 
-func (t *Trainer) write(f io.Writer) error {
-	arrays := t.run.arrays()
-	for k, b := range t.best {
-		if b != nil {
-			arrays = append(arrays, array{fmt.Sprintf("%d best", k), b})
-		}
-	}
-	h := checkpointHeader{Network: t.run.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.run.exponents()}
+func (t *loop[T]) write(f io.Writer) error {
+	arrays := t.arrays(t.best)
+	h := checkpointHeader{Network: t.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.exponents()}
 	for _, a := range arrays {
-		h.Arrays = append(h.Arrays, arrayShape{a.name, arrayLen(a.data)})
+		h.Arrays = append(h.Arrays, arrayShape{a.name, len(a.data)})
 	}
 	head, err := json.Marshal(&h)
 	if err != nil {
@@ -226,18 +224,8 @@ func (t *Trainer) write(f io.Writer) error {
 	return binary.Write(f, binary.LittleEndian, sum.Sum32())
 }
 
-func arrayLen(a any) int {
-	switch a := a.(type) {
-	case []float32:
-		return len(a)
-	case []float64:
-		return len(a)
-	}
-	panic("finetune: an array of another type")
-}
-
 // restore reads the checkpoint, if there is one.
-func (t *Trainer) restore() error {
+func (t *loop[T]) restore() error {
 	path := t.checkpoint()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -267,7 +255,7 @@ func (s *summed) Read(p []byte) (int, error) {
 
 var errDamaged = errors.New("it is damaged: remove it to start again")
 
-func (t *Trainer) read(f *os.File) error {
+func (t *loop[T]) read(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -304,14 +292,14 @@ func (t *Trainer) read(f *os.File) error {
 	if err := binary.Read(buffered, binary.LittleEndian, &got); err != nil || got != want {
 		return errDamaged
 	}
-	t.run.setExponents(h.Sums)
+	t.setExponents(h.Sums)
 	t.state = h.State
 	return nil
 }
 
 // same checks that a checkpoint is of this run.
-func (t *Trainer) same(h *checkpointHeader) error {
-	if h.Network != t.run.fingerprint() {
+func (t *loop[T]) same(h *checkpointHeader) error {
+	if h.Network != t.fingerprint() {
 		return errors.New("it belongs to another model: give the model that the run began with, or another folder")
 	}
 	for k, began := range [2]string{h.Data, h.Test} {
@@ -333,21 +321,16 @@ func (t *Trainer) same(h *checkpointHeader) error {
 
 // readArrays fills the tensors. If the checksum turns out wrong they hold bad
 // numbers, and the run ends with the error.
-func (t *Trainer) readArrays(r io.Reader, h *checkpointHeader) error {
-	arrays := t.run.arrays()
+func (t *loop[T]) readArrays(r io.Reader, h *checkpointHeader) error {
 	if h.State.BestEpoch > 0 {
-		t.run.keep(&t.best)
-		for k, b := range t.best {
-			if b != nil {
-				arrays = append(arrays, array{fmt.Sprintf("%d best", k), b})
-			}
-		}
+		t.best = t.keep(t.best)
 	}
-	if len(arrays) != len(h.Arrays) || len(h.Sums) != len(t.run.exponents()) {
+	arrays := t.arrays(t.best)
+	if len(arrays) != len(h.Arrays) || len(h.Sums) != len(t.exponents()) {
 		return errDamaged
 	}
 	for k, a := range arrays {
-		if h.Arrays[k] != (arrayShape{a.name, arrayLen(a.data)}) {
+		if h.Arrays[k] != (arrayShape{a.name, len(a.data)}) {
 			return errDamaged
 		}
 		if err := readInto(r, a.data); err != nil {
@@ -358,61 +341,24 @@ func (t *Trainer) readArrays(r io.Reader, h *checkpointHeader) error {
 }
 
 // writeFrom writes little endian numbers, piece by piece.
-func writeFrom(w io.Writer, src any) error {
-	buf := make([]byte, 0, 1<<15)
-	flush := func(full bool) error {
-		if full && len(buf) < cap(buf) {
-			return nil
-		}
-		_, err := w.Write(buf)
-		buf = buf[:0]
-		return err
-	}
-	switch src := src.(type) {
-	case []float32:
-		for _, v := range src {
-			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-			if err := flush(true); err != nil {
-				return err
-			}
-		}
-	case []float64:
-		for _, v := range src {
-			buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(v))
-			if err := flush(true); err != nil {
-				return err
-			}
+func writeFrom[T program.Float](w io.Writer, src []T) error {
+	for ; len(src) > 0; src = src[min(len(src), piece):] {
+		if err := binary.Write(w, binary.LittleEndian, src[:min(len(src), piece)]); err != nil {
+			return err
 		}
 	}
-	return flush(false)
+	return nil
 }
 
 // readInto reads little endian numbers, piece by piece.
-func readInto(r io.Reader, dst any) error {
-	buf := make([]byte, 1<<15)
-	switch dst := dst.(type) {
-	case []float32:
-		return pieces(r, buf, 4, len(dst), func(i int, b []byte) {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b))
-		})
-	case []float64:
-		return pieces(r, buf, 8, len(dst), func(i int, b []byte) {
-			dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(b))
-		})
+func readInto[T program.Float](r io.Reader, dst []T) error {
+	for ; len(dst) > 0; dst = dst[min(len(dst), piece):] {
+		if err := binary.Read(r, binary.LittleEndian, dst[:min(len(dst), piece)]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func pieces(r io.Reader, buf []byte, size, n int, f func(i int, b []byte)) error {
-	for i := 0; i < n; {
-		k := min(len(buf)/size, n-i)
-		if _, err := io.ReadFull(r, buf[:k*size]); err != nil {
-			return err
-		}
-		for j := range k {
-			f(i+j, buf[j*size:])
-		}
-		i += k
-	}
-	return nil
-}
+// piece is how many numbers are converted at a time.
+const piece = 1 << 12

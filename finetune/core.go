@@ -1,7 +1,6 @@
 package finetune
 
 import (
-	"context"
 	"fmt"
 	"math"
 
@@ -11,31 +10,18 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/geometry"
-	"github.com/relupath/relupath/finetune/internal/gorgonia"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// runner is a core of either type.
-type runner interface {
-	step(set *dataset.Set, order []int, step uint64) (engine.Stats, error)
-	evaluate(set *dataset.Set, stop func() error) (engine.Stats, error)
-	schedule(rate float64, exp int, nominal, momentum float64)
-	normalize(ctx context.Context, net *dag.Network, set *dataset.Set, order []int) (float64, int, error)
-	pathNorm() float64
-	finite() bool
-	keep(where *[]any)
-	network(what []any) *dag.Network
-	arrays() []array
-	exponents() []sumExponent
-	setExponents(e []sumExponent)
-	fingerprint() string
-	warnings() []string
-	engineName() string
-	output() int
-	close() error
+// stepper does the steps: an engine.Engine, or what computes on the GPU.
+type stepper[T program.Float] interface {
+	Name() string
+	Step(b *engine.Batch[T]) (engine.Stats, error)
+	Gradient(b *engine.Batch[T], grads [][]T) (engine.Stats, error)
+	Evaluate(b *engine.Batch[T]) (engine.Stats, error)
+	Close() error
 }
 
 // core is the part of a Trainer that depends on the type of the numbers.
@@ -45,22 +31,11 @@ type core[T program.Float] struct {
 	prog  *program.Program[T]
 	geo   *geometry.Geometry[T]
 	rule  *optim.Optimizer[T]
-	eng   engine.Engine[T]
+	eng   stepper[T]
 	pool  *pool.Pool
 	batch engine.Batch[T]
 	x, t  []T
 	label []int
-}
-
-// newRunner makes the core for the type of a network: float64 where a stored
-// tensor is, else float32.
-func newRunner(net *dag.Network, opt Options, what program.Options) (runner, error) {
-	for _, p := range net.Params() {
-		if p.Type == dag.Float64 {
-			return newCore[float64](net, opt, what)
-		}
-	}
-	return newCore[float32](net, opt, what)
 }
 
 func newCore[T program.Float](net *dag.Network, opt Options, what program.Options) (*core[T], error) {
@@ -81,15 +56,12 @@ func newCore[T program.Float](net *dag.Network, opt Options, what program.Option
 		return nil, fmt.Errorf("finetune: the path penalty is not defined here for a layer with stages after its bias (BatchNormalization): fold them into the layer first, or use weight decay")
 	}
 	c.rule = optim.New(prog, opt.rule(), c.geo, c.pool)
-	loss := engine.Loss{Kind: lossKinds[opt.Loss], Margin: opt.Margin}
-	if opt.Engine == Gorgonia {
-		c.eng, err = gorgonia.New(prog, gorgonia.Options{Batch: opt.Batch, Loss: loss, Dropout: opt.Dropout, BLAS: opt.BLAS})
-		if err != nil {
-			c.pool.Close()
-			return nil, fmt.Errorf("finetune: %w", err)
-		}
-	} else {
-		c.eng = native.New(prog, native.Options{Batch: opt.Batch, Loss: loss, Dropout: opt.Dropout, BLAS: opt.BLAS, Pool: c.pool})
+	how := engine.Options{Batch: opt.Batch, Loss: opt.loss(), Dropout: opt.Dropout, BLAS: opt.BLAS, Pool: c.pool}
+	if opt.Device != GPU {
+		c.eng = engine.New(prog, c.rule, how)
+	} else if c.eng, err = onGPU(prog, c.rule, how); err != nil {
+		c.pool.Close()
+		return nil, fmt.Errorf("finetune: %w", err)
 	}
 	c.x = make([]T, opt.Batch*prog.Values[prog.Input].Len)
 	return c, nil
@@ -99,10 +71,6 @@ func (c *core[T]) close() error {
 	c.pool.Close()
 	return c.eng.Close()
 }
-
-func (c *core[T]) warnings() []string { return c.prog.Warnings }
-func (c *core[T]) engineName() string { return c.eng.Name() }
-func (c *core[T]) output() int        { return c.prog.LogitNode }
 
 // load makes the examples named by order the batch.
 func (c *core[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
@@ -136,7 +104,7 @@ func (c *core[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
 func (c *core[T]) step(set *dataset.Set, order []int, step uint64) (engine.Stats, error) {
 	b := c.load(set, order)
 	b.Seed, b.Step = c.opt.Seed, step
-	return c.eng.Step(b, c.rule)
+	return c.eng.Step(b)
 }
 
 // evaluate runs over a whole set; stop ends it early.
@@ -165,8 +133,6 @@ func (c *core[T]) schedule(rate float64, exp int, nominal, momentum float64) {
 	c.rule.Eta, c.rule.EtaExp, c.rule.Eta0, c.rule.Mu = rate, exp, nominal, momentum
 }
 
-func (c *core[T]) pathNorm() float64 { return c.geo.Log10Norm() }
-
 // finite reports whether every trained number is.
 func (c *core[T]) finite() bool {
 	for _, t := range c.prog.Tensors {
@@ -188,30 +154,17 @@ func (c *core[T]) finite() bool {
 	return true
 }
 
-// keep copies the trained tensors.
-func (c *core[T]) keep(where *[]any) {
-	if *where == nil {
-		*where = make([]any, len(c.prog.Tensors))
+// keep copies the trained tensors over old, a result of keep or nil.
+func (c *core[T]) keep(old [][]T) [][]T {
+	if old == nil {
+		old = make([][]T, len(c.prog.Tensors))
 	}
 	for k, t := range c.prog.Tensors {
-		if t.Frozen {
-			continue
-		}
-		old, _ := (*where)[k].([]T)
-		(*where)[k] = append(old[:0], t.Data...)
-	}
-}
-
-// network returns the network with the tensors kept, or with the live ones.
-func (c *core[T]) network(what []any) *dag.Network {
-	data := make([][]T, len(c.prog.Tensors))
-	for k, t := range c.prog.Tensors {
-		data[k] = t.Data
-		if what != nil && !t.Frozen {
-			data[k] = what[k].([]T)
+		if !t.Frozen {
+			old[k] = append(old[k][:0], t.Data...)
 		}
 	}
-	return c.prog.Network(data)
+	return old
 }
 
 // squares returns sum g^2/kappa of a gradient over the tensors of a program,

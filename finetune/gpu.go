@@ -2,21 +2,20 @@ package finetune
 
 import "github.com/relupath/relupath/finetune/internal/cuda"
 
-// Device is where an engine computes.
+// Device is where steps are computed.
 type Device string
 
 // The devices.
 const (
 	CPU Device = "cpu"
-	// GPU needs a program built with CUDA, and the engine Gorgonia.
+	// GPU needs a program built with CUDA.
 	GPU Device = "gpu"
 )
 
 // Devices lists them, the default first.
 func Devices() []Device { return []Device{CPU, GPU} }
 
-// HasCUDA says whether this program was built with CUDA (-tags cuda). Gorgonia
-// then computes on the GPU, and nowhere else.
+// HasCUDA says whether this program was built with CUDA (-tags cuda).
 const HasCUDA = cuda.Built
 
 // GPUInfo describes the device that training uses.

@@ -10,7 +10,6 @@ import (
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -20,7 +19,7 @@ import (
 func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.Set, order []int) (f float64, exp int, err error) {
 	b := c.load(set, order)
 	c.geo.Update()
-	grads, err := c.gradient(c.prog, b)
+	grads, err := gradient(c.eng, c.prog, b)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -53,11 +52,7 @@ func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.
 }
 
 // gradient returns the gradient of the batch's mean loss without dropout.
-func (c *core[T]) gradient(prog *program.Program[T], b *engine.Batch[T]) ([][]T, error) {
-	eng := native.New(prog, native.Options{
-		Batch: b.N, Loss: engine.Loss{Kind: lossKinds[c.opt.Loss], Margin: c.opt.Margin},
-		BLAS: c.opt.BLAS, Pool: c.pool,
-	})
+func gradient[T program.Float](eng stepper[T], prog *program.Program[T], b *engine.Batch[T]) ([][]T, error) {
 	grads := make([][]T, len(prog.Tensors))
 	for t, x := range prog.Tensors {
 		if !x.Frozen {
@@ -127,7 +122,8 @@ func (c *core[T]) balancedSquares(net *dag.Network, res *rescale.Result, b *engi
 	if err != nil {
 		return 0, fmt.Errorf("finetune: normalising the step size: %w", err)
 	}
-	grads, err := c.gradient(prog, b)
+	eng := engine.New(prog, nil, engine.Options{Batch: b.N, Loss: c.opt.loss(), BLAS: c.opt.BLAS, Pool: c.pool})
+	grads, err := gradient(eng, prog, b)
 	if err != nil {
 		return 0, err
 	}

@@ -32,7 +32,7 @@ func TestRescaledSquares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCore[float64](net, Options{Batch: 6, Threads: 1, P: 2, BLAS: blas.Find(), Loss: Softmax, Optimizer: PathSGD, Engine: Native}, program.Options{})
+	c, err := newCore[float64](net, Options{Batch: 6, Threads: 1, P: 2, BLAS: blas.Find(), Loss: Softmax, Optimizer: PathSGD}, program.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestRescaledSquares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grads, err := c.gradient(c.prog, batch)
+	grads, err := gradient(c.eng, c.prog, batch)
 	if err != nil {
 		t.Fatal(err)
 	}

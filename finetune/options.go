@@ -72,20 +72,6 @@ func Losses() []Loss { return []Loss{Softmax, TruncatedSoftmax, Squared} }
 
 var lossKinds = map[Loss]engine.LossKind{Softmax: engine.Softmax, TruncatedSoftmax: engine.Truncated, Squared: engine.Squared}
 
-// EngineName names what computes a step.
-type EngineName string
-
-// The engines.
-const (
-	// Native is derived by hand; the default on a CPU.
-	Native EngineName = "native"
-	// Gorgonia builds a Gorgonia graph and differentiates it.
-	Gorgonia EngineName = "gorgonia"
-)
-
-// Engines lists them, the default first.
-func Engines() []EngineName { return []EngineName{Native, Gorgonia} }
-
 // Normalize says whether the step size is normalised: multiplied by
 // S / sum_e(g_e^2/kappa_e) at the first step, with S = ||g||^2 at the
 // equivalent network of least sum of squares. Both are the same for equivalent
@@ -166,10 +152,7 @@ type Options struct {
 	Seed uint64
 	// Threads is the number of threads. Default: runtime.GOMAXPROCS.
 	Threads int
-	// Engine computes the steps. Default: native on the CPU, gorgonia on the GPU.
-	Engine EngineName
-	// Device is where the steps are computed. Default: the CPU for native; for
-	// gorgonia the only place that it has in this build, see HasCUDA.
+	// Device is where the steps are computed. Default: the CPU.
 	Device Device
 	// BLAS does the matrix products. Default: blas.Find.
 	BLAS *blas.Engine
@@ -193,12 +176,6 @@ const DefaultMargin = 1
 // complete fills in the defaults and checks the ranges.
 func (o Options) complete(train *dataset.Set) (Options, error) {
 	o.Optimizer = cmp.Or(o.Optimizer, PathSGD)
-	if o.Engine == "" {
-		o.Engine = Native
-		if o.Device == GPU {
-			o.Engine = Gorgonia
-		}
-	}
 	if o.Loss == "" {
 		o.Loss = Softmax
 		if train.Task() == dataset.Regression {
@@ -238,9 +215,6 @@ func (o *Options) check(train *dataset.Set) error {
 	want(known, "there is no optimizer %q", o.Optimizer)
 	_, known = lossKinds[o.Loss]
 	want(known, "there is no loss %q", o.Loss)
-	want(o.Engine == Native || o.Engine == Gorgonia, "there is no engine %q", o.Engine)
-	want(o.Device != GPU || o.Engine == Gorgonia, "the engine %s computes on the CPU: the GPU needs gorgonia", o.Engine)
-	want(o.Device != CPU || o.Engine == Native || !HasCUDA, "gorgonia computes on the GPU in a program built with CUDA: use the engine native on the CPU")
 	want(o.Device == "" || o.Device == CPU || o.Device == GPU, "there is no device %q", o.Device)
 	want(o.P >= 1 && !math.IsInf(o.P, 1), "order p = %v, want a finite number of at least 1", o.P)
 	want(o.Rate > 0 && !math.IsInf(o.Rate, 1), "step size %v, want a positive number", o.Rate)
@@ -285,6 +259,8 @@ func (o *Options) rule() optim.Rule {
 		Decay: o.WeightDecay, PathPenalty: o.PathPenalty, MaxNorm: o.MaxNorm,
 	}
 }
+
+func (o *Options) loss() engine.Loss { return engine.Loss{Kind: lossKinds[o.Loss], Margin: o.Margin} }
 
 // rateAt and momentumAt are the schedule: epochs count from 0.
 func (o *Options) rateAt(epoch int) float64 { return o.Rate * math.Pow(o.RateDecay, float64(epoch)) }

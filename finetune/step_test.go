@@ -11,8 +11,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/geometry"
-	"github.com/relupath/relupath/finetune/internal/gorgonia"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -70,50 +68,39 @@ func TestStepsAgainstPyTorch(t *testing.T) {
 	pl, lib := pool.New(2), blas.Find()
 	defer pl.Close()
 	batch := &engine.Batch[float64]{N: len(r.Y), X: r.X, Labels: r.Y}
-	for _, name := range []string{"native", "gorgonia"} {
-		open := func(p *program.Program[float64]) engine.Engine[float64] {
-			if name == "native" {
-				return native.New(p, native.Options{Batch: batch.N, BLAS: lib, Pool: pl})
-			}
-			e, err := gorgonia.New(p, gorgonia.Options{Batch: batch.N, BLAS: lib})
-			if err != nil {
+	how := engine.Options{Batch: batch.N, BLAS: lib, Pool: pl}
+	p := compile64(t, skipNet(r.Start))
+	grads := make([][]float64, len(p.Tensors))
+	for k, x := range p.Tensors {
+		grads[k] = make([]float64, len(x.Data))
+	}
+	s, err := engine.New(p, nil, how).Gradient(batch, grads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loss := s.Loss / float64(s.N); !(math.Abs(loss-r.Loss) <= 1e-12) {
+		t.Errorf("loss %v, PyTorch has %v", loss, r.Loss)
+	}
+	closeTo(t, "gradient", grads, r.Gradient)
+	for _, c := range r.Cases {
+		p := compile64(t, skipNet(r.Start))
+		o := optim.New(p, optim.Rule{
+			Kind: optimizers[c.Optimizer], P: c.P, Epsilon: 1e-10, Momentum: c.Momentum > 0,
+			Decay: c.Decay, PathPenalty: c.Penalty, MaxNorm: c.MaxNorm,
+		}, geometry.New(p, geometry.Options{P: c.P, BLAS: lib, Pool: pl}), pl)
+		o.Eta, o.Eta0, o.Mu = r.Eta, r.Eta, c.Momentum
+		e := engine.New(p, o, how)
+		for range r.Steps {
+			if _, err := e.Step(batch); err != nil {
 				t.Fatal(err)
 			}
-			return e
 		}
-		p := compile64(t, skipNet(r.Start))
-		grads := make([][]float64, len(p.Tensors))
-		for k, x := range p.Tensors {
-			grads[k] = make([]float64, len(x.Data))
+		var got [][]float64
+		for _, x := range p.Tensors {
+			got = append(got, x.Data)
 		}
-		s, err := open(p).Gradient(batch, grads)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if loss := s.Loss / float64(s.N); !(math.Abs(loss-r.Loss) <= 1e-12) {
-			t.Errorf("%s: loss %v, PyTorch has %v", name, loss, r.Loss)
-		}
-		closeTo(t, name+": gradient", grads, r.Gradient)
-		for _, c := range r.Cases {
-			p := compile64(t, skipNet(r.Start))
-			e := open(p)
-			o := optim.New(p, optim.Rule{
-				Kind: optimizers[c.Optimizer], P: c.P, Epsilon: 1e-10, Momentum: c.Momentum > 0,
-				Decay: c.Decay, PathPenalty: c.Penalty, MaxNorm: c.MaxNorm,
-			}, geometry.New(p, geometry.Options{P: c.P, BLAS: lib, Pool: pl}), pl)
-			o.Eta, o.Eta0, o.Mu = r.Eta, r.Eta, c.Momentum
-			for range r.Steps {
-				if _, err := e.Step(batch, o); err != nil {
-					t.Fatal(err)
-				}
-			}
-			var got [][]float64
-			for _, x := range p.Tensors {
-				got = append(got, x.Data)
-			}
-			closeTo(t, fmt.Sprintf("%s: %s, p = %v, momentum %v, decay %v, penalty %v, max-norm %v",
-				name, c.Optimizer, c.P, c.Momentum, c.Decay, c.Penalty, c.MaxNorm), got, c.After)
-		}
+		closeTo(t, fmt.Sprintf("%s, p = %v, momentum %v, decay %v, penalty %v, max-norm %v",
+			c.Optimizer, c.P, c.Momentum, c.Decay, c.Penalty, c.MaxNorm), got, c.After)
 	}
 }
 

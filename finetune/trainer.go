@@ -97,10 +97,21 @@ type Trainer struct {
 	train *dataset.Set
 	opt   Options
 	what  program.Options
-	run   runner
+	// loop is a *loop of the type of the numbers.
+	loop interface {
+		run(ctx context.Context) (*Result, error)
+		program() (warnings []string, scores int)
+	}
+}
+
+// loop is the training of a network in one type of numbers.
+type loop[T program.Float] struct {
+	*core[T]
+	net   *dag.Network
+	train *dataset.Set
 	state state
-	good  []any // the tensors after the last sound epoch; nil: as they were read
-	best  []any
+	good  [][]T // the tensors after the last sound epoch; nil: as they were read
+	best  [][]T
 	// vacant says that there was no checkpoint when the trainer was made, names
 	// are those of the data in a checkpoint.
 	vacant bool
@@ -139,17 +150,28 @@ func New(net *dag.Network, train *dataset.Set, opt Options) (*Trainer, error) {
 		}
 	}
 	t := &Trainer{net: net, train: train, opt: opt}
-	t.state.Factor = 1
-	if _, err := os.Stat(t.checkpoint()); err != nil {
-		t.vacant = true
-	}
 	if err := t.resolve(); err != nil {
 		return nil, err
 	}
-	if t.run, err = newRunner(net, opt, t.what); err != nil {
-		return nil, err
+	// In float64 where a stored tensor is, else in float32.
+	for _, p := range net.Params() {
+		if p.Type == dag.Float64 {
+			return t, prepare[float64](t)
+		}
 	}
-	return t, nil
+	return t, prepare[float32](t)
+}
+
+func prepare[T program.Float](t *Trainer) error {
+	c, err := newCore[T](t.net, t.opt, t.what)
+	if err != nil {
+		return err
+	}
+	l := &loop[T]{core: c, net: t.net, train: t.train, state: state{Factor: 1}}
+	_, err = os.Stat(l.checkpoint())
+	l.vacant = err != nil
+	t.loop = l
+	return nil
 }
 
 // resolve finds what the names in the options stand for, and checks the data.
@@ -193,11 +215,17 @@ func (t *Trainer) resolve() error {
 }
 
 // Scores is the node whose value feeds the loss: see the function Scores.
-func (t *Trainer) Scores() int { return t.run.output() }
+func (t *Trainer) Scores() int {
+	_, node := t.loop.program()
+	return node
+}
 
 // Warnings are sentences about tensors that are not trained though they were
 // not frozen.
-func (t *Trainer) Warnings() []string { return t.run.warnings() }
+func (t *Trainer) Warnings() []string {
+	w, _ := t.loop.program()
+	return w
+}
 
 // Run trains until the last epoch, until Patience is exhausted, until ctx ends
 // or until the loss is NaN or infinite. When ctx ends, Run finishes the step,
@@ -205,8 +233,12 @@ func (t *Trainer) Warnings() []string { return t.run.warnings() }
 // *DivergedError comes with the last good network; an error of the checkpoint
 // file or of Options.Log with what was trained so far. If the run could not
 // begin, there is no result. Run can be called once.
-func (t *Trainer) Run(ctx context.Context) (*Result, error) {
-	defer t.run.close()
+func (t *Trainer) Run(ctx context.Context) (*Result, error) { return t.loop.run(ctx) }
+
+func (t *loop[T]) program() (warnings []string, scores int) { return t.prog.Warnings, t.prog.LogitNode }
+
+func (t *loop[T]) run(ctx context.Context) (*Result, error) {
+	defer t.close()
 	unlock, err := t.lock()
 	if err != nil {
 		return nil, err
@@ -218,25 +250,25 @@ func (t *Trainer) Run(ctx context.Context) (*Result, error) {
 	stopped, err := t.epochs(ctx)
 	res := &Result{
 		Initial: *t.state.Initial, Epochs: t.state.History, Stopped: stopped, BestEpoch: t.state.BestEpoch,
-		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.run.engineName(), Loss: t.opt.Loss,
+		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.eng.Name(), Loss: t.opt.Loss,
 	}
 	var diverged *DivergedError
 	switch {
-	case !errors.As(err, &diverged) && t.run.finite():
-		res.Net = t.run.network(nil)
+	case !errors.As(err, &diverged) && t.finite():
+		res.Net = t.prog.Network(nil)
 	case t.good == nil:
 		res.Net = t.net
 	default:
-		res.Net = t.run.network(t.good)
+		res.Net = t.prog.Network(t.good)
 	}
 	if t.best != nil {
-		res.Best = t.run.network(t.best)
+		res.Best = t.prog.Network(t.best)
 	}
 	return res, err
 }
 
 // begin resumes, or prepares the first step.
-func (t *Trainer) begin(ctx context.Context) error {
+func (t *loop[T]) begin(ctx context.Context) error {
 	if t.opt.Resume {
 		if err := t.restore(); err != nil {
 			return err
@@ -248,19 +280,19 @@ func (t *Trainer) begin(ctx context.Context) error {
 		}
 	}
 	if t.state.Epoch > 0 {
-		t.run.keep(&t.good)
+		t.good = t.keep(t.good)
 	}
 	if t.state.Initial == nil {
 		e := Epoch{}
 		if err := t.test(ctx, &e); err != nil {
 			return err
 		}
-		e.PathNorm = number(t.run.pathNorm())
+		e.PathNorm = number(t.geo.Log10Norm())
 		t.state.Initial = &e
 	}
 	if t.opt.Normalize == NormalizeOn && !t.state.Normalized {
 		order := t.train.Order(t.opt.Seed, 0)
-		f, exp, err := t.run.normalize(ctx, t.net, t.train, order[:min(t.opt.Batch, len(order))])
+		f, exp, err := t.normalize(ctx, t.net, t.train, order[:min(t.opt.Batch, len(order))])
 		if err != nil {
 			return err
 		}
@@ -277,7 +309,7 @@ func number(x float64) *float64 {
 	return &x
 }
 
-func (t *Trainer) epochs(ctx context.Context) (stopped string, err error) {
+func (t *loop[T]) epochs(ctx context.Context) (stopped string, err error) {
 	for t.state.Epoch < t.opt.Epochs {
 		if t.exhausted() {
 			return fmt.Sprintf("the test error has not fallen for %d epochs", t.opt.Patience), nil
@@ -293,23 +325,23 @@ func (t *Trainer) epochs(ctx context.Context) (stopped string, err error) {
 }
 
 // exhausted tells whether the test error has not fallen for long enough.
-func (t *Trainer) exhausted() bool {
+func (t *loop[T]) exhausted() bool {
 	return t.opt.Patience > 0 && t.state.Epoch-t.state.BestEpoch >= t.opt.Patience
 }
 
 // epoch does the steps of one epoch, or what is left of them, and what follows.
-func (t *Trainer) epoch(ctx context.Context) error {
+func (t *loop[T]) epoch(ctx context.Context) error {
 	s, n := &t.state, t.train.Len()
 	order := t.train.Order(t.opt.Seed, s.Epoch)
 	rate := t.opt.rateAt(s.Epoch)
-	t.run.schedule(rate*s.Factor, s.Exp, rate, t.opt.momentumAt(s.Epoch))
+	t.schedule(rate*s.Factor, s.Exp, rate, t.opt.momentumAt(s.Epoch))
 	for s.At < n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		end := min(s.At+t.opt.Batch, n)
 		start := time.Now()
-		stats, err := t.run.step(t.train, order[s.At:end], s.Step)
+		stats, err := t.step(t.train, order[s.At:end], s.Step)
 		if err != nil {
 			return err
 		}
@@ -326,7 +358,7 @@ func (t *Trainer) epoch(ctx context.Context) error {
 	return t.finish(ctx)
 }
 
-func (t *Trainer) diverged(stats engine.Stats) error {
+func (t *loop[T]) diverged(stats engine.Stats) error {
 	s := &t.state
 	return &DivergedError{
 		Epoch: s.Epoch + 1, Step: s.At/t.opt.Batch + 1, Loss: stats.Loss / float64(max(stats.N, 1)),
@@ -334,7 +366,7 @@ func (t *Trainer) diverged(stats engine.Stats) error {
 	}
 }
 
-func (t *Trainer) progress(stats engine.Stats) Progress {
+func (t *loop[T]) progress(stats engine.Stats) Progress {
 	s := &t.state
 	steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
 	p := Progress{
@@ -348,9 +380,9 @@ func (t *Trainer) progress(stats engine.Stats) Progress {
 }
 
 // finish evaluates after an epoch, logs it, and keeps what must be kept.
-func (t *Trainer) finish(ctx context.Context) error {
+func (t *loop[T]) finish(ctx context.Context) error {
 	s := &t.state
-	if !t.run.finite() {
+	if !t.finite() {
 		return &DivergedError{
 			Epoch: s.Epoch + 1, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Loss: math.NaN(),
 			Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch,
@@ -364,7 +396,7 @@ func (t *Trainer) finish(ctx context.Context) error {
 	sum := s.Sum
 	if t.opt.EvalTrain {
 		var err error
-		if sum, err = t.run.evaluate(t.train, ctx.Err); err != nil {
+		if sum, err = t.evaluate(t.train, ctx.Err); err != nil {
 			return err
 		}
 	}
@@ -375,21 +407,21 @@ func (t *Trainer) finish(ctx context.Context) error {
 	if err := t.test(ctx, &e); err != nil {
 		return err
 	}
-	e.PathNorm = number(t.run.pathNorm())
+	e.PathNorm = number(t.geo.Log10Norm())
 	s.Epoch, s.At, s.Sum, s.Seconds = s.Epoch+1, 0, engine.Stats{}, 0
 	s.History = append(s.History, e)
 	if t.opt.Patience > 0 && t.better(&e) {
 		s.BestEpoch = e.Epoch
-		t.run.keep(&t.best)
+		t.best = t.keep(t.best)
 	}
-	t.run.keep(&t.good)
+	t.good = t.keep(t.good)
 	if err := t.save(); err != nil {
 		return err
 	}
 	return t.log(e)
 }
 
-func (t *Trainer) log(e Epoch) error {
+func (t *loop[T]) log(e Epoch) error {
 	if t.opt.Log == nil {
 		return nil
 	}
@@ -397,7 +429,7 @@ func (t *Trainer) log(e Epoch) error {
 }
 
 // better tells whether an epoch beats the best one so far, or what was before.
-func (t *Trainer) better(e *Epoch) bool {
+func (t *loop[T]) better(e *Epoch) bool {
 	of := func(e *Epoch) float64 {
 		switch {
 		case e.TestError != nil:
@@ -414,11 +446,11 @@ func (t *Trainer) better(e *Epoch) bool {
 }
 
 // test evaluates on the test data.
-func (t *Trainer) test(ctx context.Context, e *Epoch) error {
+func (t *loop[T]) test(ctx context.Context, e *Epoch) error {
 	if t.opt.Test == nil {
 		return nil
 	}
-	sum, err := t.run.evaluate(t.opt.Test, ctx.Err)
+	sum, err := t.evaluate(t.opt.Test, ctx.Err)
 	if err != nil {
 		return err
 	}
@@ -426,7 +458,7 @@ func (t *Trainer) test(ctx context.Context, e *Epoch) error {
 	return nil
 }
 
-func (t *Trainer) means(s engine.Stats) (loss, wrong *float64) {
+func (t *loop[T]) means(s engine.Stats) (loss, wrong *float64) {
 	if s.N == 0 {
 		return nil, nil
 	}

@@ -1,11 +1,18 @@
-// Package engine is the contract between the training loop and what computes a
-// step: the hand-derived engine of package native, and Gorgonia's.
+// Package engine computes the steps of training. It makes a program an
+// expression graph of Gorgonia's, which Gorgonia differentiates, and runs three
+// plans over that graph on a machine of its own: the loss, the loss and its
+// derivatives, and a step of an optimizer. docs/decisions/0008-one-engine.md
+// tells why it is made so.
 package engine
 
 import (
-	"math"
+	"fmt"
 
+	G "gorgonia.org/gorgonia"
+
+	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/finetune/internal/optim"
+	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -40,183 +47,104 @@ func (s *Stats) Add(t Stats) {
 // Finite reports whether the loss is a number.
 func (s *Stats) Finite() bool { return s.Loss-s.Loss == 0 && s.Full-s.Full == 0 }
 
-// Engine computes on the live slices of one program. An engine is used by one
+// Options tells how to compute.
+type Options struct {
+	// Batch is the largest number of examples of a batch.
+	Batch int
+	Loss  Loss
+	// Dropout is the probability that a hidden unit is left out of a step.
+	Dropout float64
+	BLAS    *blas.Engine
+	Pool    *pool.Pool
+}
+
+// Engine computes on the live slices of one program. It is used by one
 // goroutine at a time.
-type Engine[T program.Float] interface {
-	// Name says what it is, for reports.
-	Name() string
-	// Step does one step of an optimizer on a batch. When the loss is not
-	// finite the weights are left as they were, and Stats says so.
-	Step(b *Batch[T], o *optim.Optimizer[T]) (Stats, error)
-	// Gradient writes the gradient of the mean loss into grads, one slice a
-	// tensor, nil where it is not wanted; dropout applies.
-	Gradient(b *Batch[T], grads [][]T) (Stats, error)
-	// Evaluate computes the loss without dropout.
-	Evaluate(b *Batch[T]) (Stats, error)
-	// Logits returns the logits of the last batch, valid until the next call.
-	Logits() []T
-	// Sync makes the host's slices current where the engine keeps the weights
-	// elsewhere.
-	Sync() error
-	// Close frees what the garbage collector does not.
-	Close() error
+type Engine[T program.Float] struct {
+	prog *program.Program[T]
+	opt  Options
+	rule *optim.Optimizer[T]
+	gemm func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
+	conv convMemory[T]
+
+	graph                   *G.ExprGraph
+	logits                  *G.Node
+	machine                 machine[T]
+	evaluate, derive, train *plan[T]
+
+	// Of the run in progress.
+	batch *Batch[T]
+	x     []T
+	grads [][]T // where derivatives are wanted
+	drop  bool
+	slope bool // the derivative of the loss is wanted
+	stats Stats
 }
 
-// LossKind is the loss.
-type LossKind uint8
-
-// The losses, means over examples, of logits f and label y:
-//
-//	Softmax    -f_y + ln sum_c exp f_c
-//	Truncated  the same, but 0 where f_y - max_{c != y} f_c > Margin
-//	Squared    (1/2) sum_c (f_c - t_c)^2, t the targets or the label's unit vector
-//
-// A single logit f of labelled examples stands for the two logits (0, f), so that
-// Softmax is the logistic loss; Squared compares it with -1 for label 0 and 1 for
-// label 1, so that its sign tells the class there too.
-const (
-	Softmax LossKind = iota
-	Truncated
-	Squared
-)
-
-// Loss is a loss with its parameter.
-type Loss struct {
-	Kind   LossKind
-	Margin float64
+// New prepares an engine for a program and the optimizer of its steps, nil where
+// none are done. Memory: the values that are alive at a time.
+func New[T program.Float](prog *program.Program[T], rule *optim.Optimizer[T], opt Options) *Engine[T] {
+	e := &Engine[T]{prog: prog, opt: opt, rule: rule, graph: G.NewGraph(), grads: make([][]T, len(prog.Tensors))}
+	switch e := any(e).(type) {
+	case *Engine[float32]:
+		e.gemm = opt.BLAS.Sgemm
+	case *Engine[float64]:
+		e.gemm = opt.BLAS.Dgemm
+	}
+	e.machine = machine[T]{graph: e.graph, given: map[*G.Node]*[]T{}, pool: opt.Pool, stop: func() bool { return !e.stats.Finite() }}
+	e.build()
+	return e
 }
 
-// Of adds the loss of every example to the sums and writes into grad (nil:
-// not wanted) the derivative of the batch's mean.
-func Of[T program.Float](l Loss, b *Batch[T], logits, grad []T) Stats {
-	s := Stats{N: b.N}
-	if b.N == 0 {
-		return s
-	}
-	m := len(logits) / b.N
-	inv := 1 / float64(b.N)
-	for i := range b.N {
-		f := logits[i*m:][:m]
-		var d []T
-		if grad != nil {
-			d = grad[i*m:][:m]
-		}
-		y := -1
-		if b.Labels != nil {
-			y = b.Labels[i]
-			if predicted(f) != y {
-				s.Wrong++
-			}
-		}
-		var loss, full float64
-		switch {
-		case l.Kind == Squared:
-			loss = squared(f, d, row(b.Targets, i, m), y, inv)
-			full = loss
-		case m == 1:
-			loss, full = logistic(l, f, d, y, inv)
-		default:
-			loss, full = softmax(l, f, d, y, inv)
-		}
-		s.Loss += loss
-		s.Full += full
-	}
-	return s
+// Name says what the engine is, for reports.
+func (e *Engine[T]) Name() string { return "gorgonia, " + e.opt.BLAS.Name() }
+
+// Sync makes the host's slices current: they always are.
+func (e *Engine[T]) Sync() error { return nil }
+
+// Close frees what the garbage collector does not.
+func (e *Engine[T]) Close() error { return e.machine.Close() }
+
+// Logits returns the logits of the last batch, valid until the next call.
+func (e *Engine[T]) Logits() []T {
+	p := e.machine.plan.at[e.logits]
+	return e.machine.slice(&p)
 }
 
-func row[T program.Float](t []T, i, m int) []T {
-	if t == nil {
-		return nil
-	}
-	return t[i*m:][:m]
+// Evaluate computes the loss without dropout.
+func (e *Engine[T]) Evaluate(b *Batch[T]) (Stats, error) {
+	e.drop, e.slope = false, false
+	return e.run(e.evaluate, b)
 }
 
-// predicted returns the first class with the largest logit; -1 when a NaN is
-// among them.
-func predicted[T program.Float](f []T) int {
-	if len(f) == 1 && f[0] > 0 {
-		return 1
-	}
-	best := -1
-	for c, v := range f {
-		if v != v {
-			return -1
-		}
-		if best < 0 || v > f[best] {
-			best = c
-		}
-	}
-	return best
+// Gradient writes the gradient of the mean loss, without dropout, into grads: a
+// slice for each trained tensor.
+func (e *Engine[T]) Gradient(b *Batch[T], grads [][]T) (Stats, error) {
+	e.drop, e.slope = false, true
+	copy(e.grads, grads)
+	return e.run(e.derive, b)
 }
 
-// softmax returns the loss of one example, truncated and not, and writes its
-// derivative times inv.
-func softmax[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full float64) {
-	most := math.Inf(-1)
-	rival := math.Inf(-1)
-	for c, v := range f {
-		most = math.Max(most, float64(v))
-		if c != y {
-			rival = math.Max(rival, float64(v))
-		}
+// Step does one step of the optimizer on a batch. When the loss is not finite
+// the weights are left as they were, and Stats says so.
+func (e *Engine[T]) Step(b *Batch[T]) (Stats, error) {
+	e.drop, e.slope = true, true
+	e.rule.Begin()
+	s, err := e.run(e.train, b)
+	if err == nil && s.Finite() {
+		e.rule.End()
 	}
-	sum := 0.0
-	for _, v := range f {
-		sum += math.Exp(float64(v) - most)
-	}
-	full = most + math.Log(sum) - float64(f[y])
-	loss = full
-	if l.Kind == Truncated && float64(f[y])-rival > l.Margin {
-		clear(d)
-		return 0, full
-	}
-	for c := range d {
-		p := math.Exp(float64(f[c])-most) / sum
-		if c == y {
-			p--
-		}
-		d[c] = T(p * inv)
-	}
-	return loss, full
+	return s, err
 }
 
-// logistic is softmax for the logits (0, f).
-func logistic[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full float64) {
-	z := float64(f[0])
-	margin := z
-	if y == 0 {
-		margin = -z
+func (e *Engine[T]) run(p *plan[T], b *Batch[T]) (Stats, error) {
+	e.batch, e.x = b, b.X
+	e.machine.plan, e.machine.n = p, b.N
+	if err := e.machine.RunAll(); err != nil {
+		return e.stats, fmt.Errorf("engine: %w", err)
 	}
-	full = math.Max(-margin, 0) + math.Log1p(math.Exp(-math.Abs(margin)))
-	if l.Kind == Truncated && margin > l.Margin {
-		clear(d)
-		return 0, full
-	}
-	if d != nil {
-		d[0] = T((1/(1+math.Exp(-z)) - float64(y)) * inv)
-	}
-	return full, full
+	return e.stats, nil
 }
 
-// squared is the squared loss of one example; t nil is the unit vector of y, or
-// its sign for a single logit.
-func squared[T program.Float](f, d, t []T, y int, inv float64) float64 {
-	sum := 0.0
-	for c, v := range f {
-		want := 0.0
-		switch {
-		case t != nil:
-			want = float64(t[c])
-		case len(f) == 1:
-			want = float64(2*y - 1)
-		case c == y:
-			want = 1
-		}
-		r := float64(v) - want
-		sum += r * r
-		if d != nil {
-			d[c] = T(r * inv)
-		}
-	}
-	return sum / 2
-}
+// grain splits rows of so many numbers so that a goroutine is worth while.
+func grain(length int) int { return max(1, 1<<14/max(length, 1)) }

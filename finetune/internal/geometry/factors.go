@@ -52,6 +52,9 @@ func (g *Geometry[T]) empty(t int) Factors {
 	return Factors{All: make([]float64, len(g.prog.Tensors[t].Data))}
 }
 
+// Outer tells whether kappa of a tensor is an outer product.
+func (g *Geometry[T]) Outer(t int) bool { return g.outer(t) != nil }
+
 // outer returns the only use of a tensor whose kappa is an outer product.
 func (g *Geometry[T]) outer(t int) *program.Dense {
 	if len(g.uses[t]) != 1 {
@@ -214,7 +217,7 @@ func (g *Geometry[T]) useExponent(op program.Op, q float64) int {
 	}
 	e := of(&g.out[op.Result()])
 	if _, bias := op.(*program.Shift); !bias {
-		e += of(&g.in[op.Operands()[0]])
+		e += of(&g.in[op.(interface{ Operand() int }).Operand()])
 	}
 	return e
 }

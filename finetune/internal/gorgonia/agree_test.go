@@ -1,3 +1,5 @@
+//go:build cuda
+
 package gorgonia_test
 
 import (
@@ -14,7 +16,6 @@ import (
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/geometry"
 	"github.com/relupath/relupath/finetune/internal/gorgonia"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -39,7 +40,7 @@ func layer[T program.Float](t *testing.T, inputs int, w ...float64) *program.Pro
 // TestInitialises fails where Gorgonia refuses the Go version: it depends on
 // go4.org/unsafe/assume-no-moving-gc, which must know it.
 func TestInitialises(t *testing.T) {
-	e, err := gorgonia.New(layer[float64](t, 2, 1, 2, 3, 4), gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+	e, err := gorgonia.New(layer[float64](t, 2, 1, 2, 3, 4), nil, engine.Options{Batch: 2, BLAS: blas.Gonum()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestInitialises(t *testing.T) {
 
 // A row far below the first one has its own largest logit.
 func TestLossOfDistantRows(t *testing.T) {
-	e, err := gorgonia.New(layer[float32](t, 1, 1, 2), gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+	e, err := gorgonia.New(layer[float32](t, 1, 1, 2), nil, engine.Options{Batch: 2, BLAS: blas.Gonum()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +75,8 @@ func TestLossOfDistantRows(t *testing.T) {
 // without are the features that the engine refuses.
 const without = dagtest.Inputs | dagtest.Outputs | dagtest.Conv | dagtest.Pool
 
-func TestAgreesWithNative32(t *testing.T) { agree[float32](t, dag.Float32, 1e-4) }
-func TestAgreesWithNative64(t *testing.T) { agree[float64](t, dag.Float64, 1e-10) }
+func TestAgrees32(t *testing.T) { agree[float32](t, dag.Float32, 1e-4) }
+func TestAgrees64(t *testing.T) { agree[float64](t, dag.Float64, 1e-10) }
 
 // agree compares losses, logits, gradients and one step of an optimizer. The
 // tolerance is relative to the largest number of each tensor: a few rounding
@@ -97,28 +98,28 @@ func agree[T program.Float](t *testing.T, typ dag.DType, tolerance float64) {
 			t.Fatal(err)
 		}
 		const batch = 4
-		nat := native.New(p, native.Options{Batch: batch, Loss: loss, Dropout: drop, BLAS: blas.Find(), Pool: pl})
-		gor, err := gorgonia.New(q, gorgonia.Options{Batch: batch, Loss: loss, Dropout: drop, BLAS: blas.Find()})
+		how := engine.Options{Batch: batch, Loss: loss, Dropout: drop, BLAS: blas.Find(), Pool: pl}
+		rule := func(p *program.Program[T]) *optim.Optimizer[T] {
+			o := optim.New(p, optim.Rule{Kind: optim.PathSGD, P: 2}, geometry.New(p, geometry.Options{P: 2, BLAS: blas.Find(), Pool: pl}), pl)
+			o.Eta, o.Eta0 = 1e-3, 1e-3
+			return o
+		}
+		cpu := engine.New(p, rule(p), how)
+		gpu, err := gorgonia.New(q, rule(q), how)
 		if err != nil {
-			if strings.Contains(err.Error(), "use the native") {
+			if strings.Contains(err.Error(), "use the CPU") {
 				t.Skip(err)
 			}
 			t.Fatal(err)
 		}
-		defer gor.Close()
+		defer gpu.Close()
 		// A full batch, then a partial one: the padding must have no part.
 		for step, n := range []int{batch, 1 + rapid.IntRange(0, batch-1).Draw(t, "n")} {
 			b := examples[T](t, p, n)
 			b.Step = uint64(step)
-			compare(t, p, nat, gor, b, tolerance)
-			rule := optim.Rule{Kind: optim.PathSGD, P: 2}
-			for _, e := range []struct {
-				p *program.Program[T]
-				e engine.Engine[T]
-			}{{p, nat}, {q, gor}} {
-				o := optim.New(e.p, rule, geometry.New(e.p, geometry.Options{P: 2, BLAS: blas.Find(), Pool: pl}), pl)
-				o.Eta, o.Eta0 = 1e-3, 1e-3
-				if _, err := e.e.Step(b, o); err != nil {
+			compare(t, p, cpu, gpu, b, tolerance)
+			for _, e := range []stepper[T]{cpu, gpu} {
+				if _, err := e.Step(b); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -132,11 +133,18 @@ func agree[T program.Float](t *testing.T, typ dag.DType, tolerance float64) {
 	})
 }
 
-func compare[T program.Float](t *rapid.T, p *program.Program[T], nat, gor engine.Engine[T], b *engine.Batch[T], tolerance float64) {
+// stepper is what both have.
+type stepper[T program.Float] interface {
+	Step(b *engine.Batch[T]) (engine.Stats, error)
+	Gradient(b *engine.Batch[T], grads [][]T) (engine.Stats, error)
+	Logits() []T
+}
+
+func compare[T program.Float](t *rapid.T, p *program.Program[T], cpu, gpu stepper[T], b *engine.Batch[T], tolerance float64) {
 	grads := [2][][]T{make([][]T, len(p.Tensors)), make([][]T, len(p.Tensors))}
 	var stats [2]engine.Stats
 	var logits [2][]T
-	for i, e := range []engine.Engine[T]{nat, gor} {
+	for i, e := range []stepper[T]{cpu, gpu} {
 		for k, x := range p.Tensors {
 			if !x.Frozen {
 				grads[i][k] = make([]T, len(x.Data))
@@ -150,7 +158,7 @@ func compare[T program.Float](t *rapid.T, p *program.Program[T], nat, gor engine
 	}
 	near(t, p.Net, "logits", logits[0], logits[1], tolerance)
 	if !(math.Abs(stats[0].Loss-stats[1].Loss) <= tolerance*(1+math.Abs(stats[0].Loss))) || stats[0].Wrong != stats[1].Wrong {
-		t.Fatalf("native %+v, gorgonia %+v\n%v", stats[0], stats[1], p.Net)
+		t.Fatalf("CPU %+v, GPU %+v\n%v", stats[0], stats[1], p.Net)
 	}
 	for k := range grads[0] {
 		near(t, p.Net, "gradient of "+p.Tensors[k].Param.Name, grads[0][k], grads[1][k], tolerance)
@@ -164,7 +172,7 @@ func near[T program.Float](t *rapid.T, net *dag.Network, what string, a, b []T, 
 	}
 	for i := range a {
 		if !(math.Abs(float64(a[i])-float64(b[i])) <= tolerance*most) {
-			t.Fatalf("%s[%d]: native %v, gorgonia %v\n%v", what, i, a[i], b[i], net)
+			t.Fatalf("%s[%d]: CPU %v, GPU %v\n%v", what, i, a[i], b[i], net)
 		}
 	}
 }

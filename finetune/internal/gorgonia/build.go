@@ -1,3 +1,5 @@
+//go:build cuda
+
 package gorgonia
 
 import (
@@ -87,7 +89,7 @@ func (b *builder[T]) differentiate(cost *G.Node) error {
 func (b *builder[T]) param(t, rows, cols int) (*G.Node, error) {
 	if n := b.params[t]; n != nil {
 		if !n.Shape().Eq(tensor.Shape{rows, cols}) {
-			return nil, fmt.Errorf("%q is shared by layers that see it in different shapes: use the native engine", b.prog.Tensors[t].Param.Name)
+			return nil, fmt.Errorf("%q is shared by layers that see it in different shapes: the GPU has no kernel for that, use the CPU", b.prog.Tensors[t].Param.Name)
 		}
 		return n, nil
 	}
@@ -95,7 +97,7 @@ func (b *builder[T]) param(t, rows, cols int) (*G.Node, error) {
 	return b.params[t], nil
 }
 
-var errNative = errors.New("is not supported by this engine: use the native one")
+var errCPU = errors.New("is not supported on the GPU: use the CPU")
 
 func (b *builder[T]) op(i int, op program.Op) (*G.Node, error) {
 	n := b.prog.Values[op.Result()].Len
@@ -141,14 +143,14 @@ func (b *builder[T]) op(i int, op program.Op) (*G.Node, error) {
 	case *program.Constant:
 		return b.blank(op.Y), nil
 	case *program.Conv:
-		return nil, fmt.Errorf("a convolution %w", errNative)
+		return nil, fmt.Errorf("a convolution %w", errCPU)
 	}
-	return nil, fmt.Errorf("pooling %w", errNative)
+	return nil, fmt.Errorf("pooling %w", errCPU)
 }
 
 func (b *builder[T]) dense(op *program.Dense) (*G.Node, error) {
 	if op.Inner > 1 {
-		return nil, fmt.Errorf("a product along an inner axis %w", errNative)
+		return nil, fmt.Errorf("a product along an inner axis %w", errCPU)
 	}
 	rows, cols := op.Rows, op.Cols
 	if op.InOut {

@@ -14,7 +14,6 @@ import (
 	"github.com/relupath/relupath/finetune/internal/cuda/cudatest"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/gorgonia"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -59,7 +58,7 @@ func traffic(t *testing.T, widths ...int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := gorgonia.New(p, gorgonia.Options{Batch: n, BLAS: blas.Find()})
+	e, err := gorgonia.New(p, nil, engine.Options{Batch: n, BLAS: blas.Find()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +95,7 @@ func TestClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		e, err := gorgonia.New(p, gorgonia.Options{Batch: 2, BLAS: blas.Gonum()})
+		e, err := gorgonia.New(p, nil, engine.Options{Batch: 2, BLAS: blas.Gonum()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,8 +137,8 @@ func TestDeep(t *testing.T) {
 	}
 	pl := pool.New(1)
 	defer pl.Close()
-	nat := native.New(p, native.Options{Batch: 4, BLAS: blas.Find(), Pool: pl})
-	gor, err := gorgonia.New(p, gorgonia.Options{Batch: 4, BLAS: blas.Find()})
+	nat := engine.New(p, nil, engine.Options{Batch: 4, BLAS: blas.Find(), Pool: pl})
+	gor, err := gorgonia.New(p, nil, engine.Options{Batch: 4, BLAS: blas.Find()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,8 @@
-// Package gorgonia is the engine on top of Gorgonia: it builds a program as an
-// expression graph, lets Gorgonia differentiate it, and hands the gradients to
-// the optimizer as a gorgonia.Solver. It is the reference that the native
-// engine is checked against, and the way to a GPU.
+//go:build cuda
+
+// Package gorgonia computes steps on a GPU, with Gorgonia's own machine: it builds
+// a program as an expression graph, lets Gorgonia differentiate it, and hands the
+// gradients to the optimizer as a gorgonia.Solver.
 //
 // The graph has a fixed batch: a smaller one is padded with zero rows, which
 // have no targets and so no part in the loss.
@@ -25,20 +26,11 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// Options tells how to compute.
-type Options struct {
-	// Batch is the largest number of examples of a batch.
-	Batch int
-	Loss  engine.Loss
-	// Dropout is the probability that a hidden unit is left out of a step.
-	Dropout float64
-	BLAS    *blas.Engine
-}
-
-// Engine implements engine.Engine.
+// Engine does what an engine.Engine does.
 type Engine[T program.Float] struct {
 	prog *program.Program[T]
-	opt  Options
+	rule *optim.Optimizer[T]
+	opt  engine.Options
 	name string
 	g    *G.ExprGraph
 	vm   G.VM
@@ -54,14 +46,14 @@ type Engine[T program.Float] struct {
 }
 
 // New builds the graph. Errors list what this engine cannot do.
-func New[T program.Float](prog *program.Program[T], opt Options) (*Engine[T], error) {
+func New[T program.Float](prog *program.Program[T], rule *optim.Optimizer[T], opt engine.Options) (*Engine[T], error) {
 	useBLAS(opt.BLAS)
 	name, err := where(opt.BLAS.Name())
 	if err != nil {
 		return nil, fmt.Errorf("engine gorgonia: %w", err)
 	}
 	e := &Engine[T]{
-		prog: prog, opt: opt, name: "gorgonia, " + name, g: G.NewGraph(), masks: map[int][]T{},
+		prog: prog, rule: rule, opt: opt, name: "gorgonia, " + name, g: G.NewGraph(), masks: map[int][]T{},
 		tensors: make([]G.Value, len(prog.Tensors)), grads: make([]G.Value, len(prog.Tensors)),
 	}
 	b := &builder[T]{Engine: e, nodes: make([]*G.Node, len(prog.Values)), params: make([]*G.Node, len(prog.Tensors))}
@@ -74,13 +66,10 @@ func New[T program.Float](prog *program.Program[T], opt Options) (*Engine[T], er
 	return e, nil
 }
 
-// Name implements engine.Engine.
+// Name says what the engine is, for reports.
 func (e *Engine[T]) Name() string { return e.name }
 
-// Sync implements engine.Engine: the slices are always current.
-func (e *Engine[T]) Sync() error { return nil }
-
-// Close implements engine.Engine.
+// Close frees the device.
 func (e *Engine[T]) Close() error {
 	// A context of CUDA belongs to a thread.
 	runtime.LockOSThread()
@@ -88,7 +77,7 @@ func (e *Engine[T]) Close() error {
 	return e.vm.Close()
 }
 
-// Logits implements engine.Engine.
+// Logits returns the logits of the last batch.
 func (e *Engine[T]) Logits() []T {
 	f, err := numbers[T](e.logits)
 	if err != nil {
@@ -153,12 +142,12 @@ func (e *Engine[T]) targets(b *engine.Batch[T]) {
 	}
 }
 
-// Evaluate implements engine.Engine.
+// Evaluate computes the loss without dropout.
 func (e *Engine[T]) Evaluate(b *engine.Batch[T]) (engine.Stats, error) { return e.run(b, false) }
 
-// Gradient implements engine.Engine.
+// Gradient writes the gradient of the mean loss, without dropout, into grads.
 func (e *Engine[T]) Gradient(b *engine.Batch[T], grads [][]T) (engine.Stats, error) {
-	s, err := e.run(b, true)
+	s, err := e.run(b, false)
 	if err != nil {
 		return s, err
 	}
@@ -175,9 +164,9 @@ func (e *Engine[T]) Gradient(b *engine.Batch[T], grads [][]T) (engine.Stats, err
 	return s, nil
 }
 
-// Step implements engine.Engine.
-func (e *Engine[T]) Step(b *engine.Batch[T], o *optim.Optimizer[T]) (engine.Stats, error) {
-	o.Begin()
+// Step does one step of the optimizer on a batch.
+func (e *Engine[T]) Step(b *engine.Batch[T]) (engine.Stats, error) {
+	e.rule.Begin()
 	s, err := e.run(b, true)
 	if err != nil || !s.Finite() {
 		return s, err
@@ -188,7 +177,7 @@ func (e *Engine[T]) Step(b *engine.Batch[T], o *optim.Optimizer[T]) (engine.Stat
 			model = append(model, tensorGrad{t, v, e.grads[t]})
 		}
 	}
-	return s, (&Solver[T]{o}).Step(model)
+	return s, (&Solver[T]{e.rule}).Step(model)
 }
 
 // tensorGrad is a stored tensor and its gradient, as a gorgonia.ValueGrad.

@@ -131,22 +131,22 @@ type Scaling[T program.Float] struct {
 	Alpha, Beta T
 }
 
-// Fused tells whether the update of a tensor with one use in a dense layer is
-// linear in the gradient, and how.
-func (o *Optimizer[T]) Fused(t int) (*Scaling[T], bool) {
-	if o.Kind.adaptive() || o.Momentum || o.PathPenalty != 0 || o.prog.Tensors[t].Uses != 1 {
-		return nil, false
-	}
+// Linear tells whether the update of a tensor with one use in a dense layer is
+// linear in the gradient, so that Scaling describes it.
+func (o *Optimizer[T]) Linear(t int) bool {
+	return !o.Kind.adaptive() && !o.Momentum && o.PathPenalty == 0 && o.prog.Tensors[t].Uses == 1 &&
+		(o.Kind == SGD || o.geo.Outer(t))
+}
+
+// Scaling returns the update of a tensor that is Linear, after Begin.
+func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 	s := &o.fused[t]
 	s.Beta = T(1 - o.Eta0*o.Decay)
 	if o.Kind == SGD {
 		s.Alpha = T(-math.Ldexp(o.Eta, o.EtaExp))
-		return s, true
+		return s
 	}
 	f := o.geo.Inverse(t)
-	if f.All != nil {
-		return nil, false
-	}
 	if s.Out == nil {
 		s.Out, s.In = make([]T, len(f.Out)), make([]T, len(f.In))
 	}
@@ -167,7 +167,7 @@ func (o *Optimizer[T]) Fused(t int) (*Scaling[T], bool) {
 	for j, v := range f.In {
 		s.In[j] = T(v)
 	}
-	return s, true
+	return s
 }
 
 // update is the pass in progress over one tensor.

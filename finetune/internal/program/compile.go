@@ -53,8 +53,6 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	c.freeze()
 	c.unwritable()
 	c.p.Logits = c.value[logits]
-	c.share()
-	c.gradients()
 	if !c.trains() {
 		return nil, fmt.Errorf("nothing is left to train: no tensor between the input and the logits may change")
 	}
@@ -307,6 +305,7 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 		o := &Conv{
 			unary: unary{x, y}, W: c.tensor(m.W.Param), Groups: m.Groups, Out: m.OutChannels / m.Groups,
 			In: m.InChannels / m.Groups, Kernel: dag.Size(m.Window.Kernel), OutLen: dag.Size(m.Window.Out()), InLen: dag.Size(m.Window.In),
+			Window: &m.Window,
 		}
 		o.Table = make([]int32, o.Kernel*o.OutLen)
 		for i := range o.Table {
@@ -359,68 +358,6 @@ func (c *compiler[T]) freeze() {
 				c.p.Tensors[t].Frozen = true
 			}
 		}
-	}
-}
-
-// share gives values their buffers: a value made in place has its operand's.
-func (c *compiler[T]) share() {
-	p := c.p
-	readers := make([]int, len(p.Values))
-	makers := make([]Op, len(p.Values))
-	for _, op := range p.Ops {
-		makers[op.Result()] = op
-		for _, x := range op.Operands() {
-			readers[x]++
-		}
-	}
-	readers[p.Logits]++
-	for v := range p.Values {
-		p.Values[v].Buffer = -1
-	}
-	p.Values[p.Input].Buffer = 0
-	p.Buffers = 1
-	for _, op := range p.Ops {
-		y := op.Result()
-		if x, ok := c.inPlace(op, readers, makers); ok {
-			p.Values[y].Buffer = p.Values[x].Buffer
-			continue
-		}
-		p.Values[y].Buffer = p.Buffers
-		p.Buffers++
-	}
-}
-
-// inPlace tells whether an operation may overwrite its operand: nothing else
-// reads it, and its maker's derivative does not need it.
-func (c *compiler[T]) inPlace(op Op, readers []int, makers []Op) (int, bool) {
-	free := func(x int) bool {
-		if readers[x] != 1 || makers[x] == nil {
-			return false
-		}
-		_, act := makers[x].(*Activate)
-		return !act
-	}
-	switch op := op.(type) {
-	case *Shift:
-		return op.X, free(op.X)
-	case *Scale:
-		return op.X, op.V.Tensor < 0 && free(op.X)
-	case *Activate:
-		op.InPlace = op.V.Tensor < 0 && slices.Min(op.V.Coef) >= 0 && free(op.X)
-		return op.X, op.InPlace
-	}
-	return 0, false
-}
-
-// gradients marks the values with a trained tensor upstream.
-func (c *compiler[T]) gradients() {
-	for _, op := range c.p.Ops {
-		t := TensorOf(op)
-		grad := t >= 0 && !c.p.Tensors[t].Frozen
-		for _, x := range op.Operands() {
-			grad = grad || c.p.Values[x].Grad
-		}
-		c.p.Values[op.Result()].Grad = grad
 	}
 }
 

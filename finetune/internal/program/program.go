@@ -29,13 +29,8 @@ type Tensor[T Float] struct {
 // Value is what an operation makes: Len numbers for each example.
 type Value struct {
 	Len int
-	// Buffer numbers the memory of the value and of its gradient; values that
-	// are made in place share one.
-	Buffer int
 	// Node is the node of the network that it belongs to.
 	Node int
-	// Grad says that a trained tensor lies upstream.
-	Grad bool
 }
 
 // Program is a network ready for training.
@@ -44,8 +39,6 @@ type Program[T Float] struct {
 	Tensors []*Tensor[T]
 	Values  []Value
 	Ops     []Op
-	// Buffers is the number of distinct buffers.
-	Buffers int
 	// Input and Logits are values.
 	Input, Logits int
 	// LogitNode is the node of the network whose value the logits are.
@@ -66,6 +59,9 @@ type Op interface {
 type unary struct{ X, Y int }
 
 func (o *unary) Operands() []int { return []int{o.X} }
+
+// Operand is the only one of Operands.
+func (o *unary) Operand() int { return o.X }
 
 // Result implements Op.
 func (o *unary) Result() int { return o.Y }
@@ -93,6 +89,8 @@ type Conv struct {
 	Kernel          int
 	OutLen, InLen   int
 	Table           []int32
+	// Window is the geometry that Table spells out.
+	Window *dag.Window
 }
 
 // Average sums windows with fixed weights: for output position o of each
@@ -170,8 +168,6 @@ type Scale struct {
 type Activate struct {
 	unary
 	V Vector
-	// InPlace says that Y overwrites X, whose sign Y keeps.
-	InPlace bool
 	// Drop says that dropout follows.
 	Drop bool
 }

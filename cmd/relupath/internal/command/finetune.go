@@ -22,14 +22,14 @@ import (
 
 type finetuneOptions struct {
 	modelFlags
-	opt                     finetune.Options
-	data, test              string
-	optimizer, loss, engine string
-	device                  string
-	normalize               bool
-	log                     string
-	report                  string
-	output                  string
+	opt             finetune.Options
+	data, test      string
+	optimizer, loss string
+	device          string
+	normalize       bool
+	log             string
+	report          string
+	output          string
 
 	// old is what becomes of the files of a run before.
 	old   existing
@@ -74,9 +74,6 @@ infinite, the model of the last sound epoch is written and the exit code is 1.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			given := cmd.Flags().Changed
-			if !given("engine") {
-				o.engine = "" // by the device
-			}
 			if err := o.zeros(given); err != nil {
 				return err
 			}
@@ -120,7 +117,6 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f.StringSliceVar(&opt.Freeze, "freeze", nil, "layers that keep their weights")
 	f.StringVar(&opt.Output, "train-output", "", "output or layer that feeds the loss, where the model has several")
 	f.BoolVar(&opt.EvalTrain, "eval-train", false, "log the training loss and error after the epoch, not the means over its batches")
-	addChoice(cmd, &o.engine, "engine", "what computes the steps", names(finetune.Engines())...)
 	addChoice(cmd, &o.device, "device", "where; gpu needs the build with CUDA, see docs/gpu.md", names(finetune.Devices())...)
 	f.StringVar(&o.log, "log", "", "write a line of JSON an epoch to a file; - is standard error")
 	f.StringVar(&opt.Checkpoint, "checkpoint", "", "folder in which the state of the run is kept")
@@ -267,7 +263,7 @@ func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model) err
 	if names := o.train.ClassNames(); names != nil {
 		m.Classes = names // so that later evaluations of the result number the labels alike
 	}
-	o.opt.Optimizer, o.opt.Engine, o.opt.Device = finetune.Optimizer(o.optimizer), finetune.EngineName(o.engine), finetune.Device(o.device)
+	o.opt.Optimizer, o.opt.Device = finetune.Optimizer(o.optimizer), finetune.Device(o.device)
 	if o.loss != "auto" {
 		o.opt.Loss = finetune.Loss(o.loss)
 	}

@@ -1,4 +1,4 @@
-package native_test
+package engine_test
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
 	"github.com/relupath/relupath/finetune/internal/engine"
-	"github.com/relupath/relupath/finetune/internal/native"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -72,7 +71,7 @@ func TestForward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := compile(t, dagtest.Random(t, dagtest.Options{Features: features, Type: dag.Float64}), program.Options{})
 		b := examples(t, p, rapid.IntRange(1, 4).Draw(t, "n"), true)
-		e := native.New(p, native.Options{Batch: 4, BLAS: blas.Find(), Pool: pool.New(1)})
+		e := engine.New(p, nil, engine.Options{Batch: 4, BLAS: blas.Find(), Pool: pool.New(1)})
 		if _, err := e.Evaluate(b); err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +95,7 @@ func TestGradient(t *testing.T) {
 		p := compile(t, dagtest.Random(t, dagtest.Options{Features: features, Type: dag.Float64}), program.Options{})
 		loss := rapid.SampledFrom(losses()).Draw(t, "loss")
 		b := examples(t, p, rapid.IntRange(1, 4).Draw(t, "n"), loss.Kind != engine.Squared || rapid.Bool().Draw(t, "labels"))
-		e := native.New(p, native.Options{Batch: 4, Loss: loss, BLAS: blas.Find(), Pool: pl})
+		e := engine.New(p, nil, engine.Options{Batch: 4, Loss: loss, BLAS: blas.Find(), Pool: pl})
 		grads := make([][]float64, len(p.Tensors))
 		for k, x := range p.Tensors {
 			grads[k] = make([]float64, len(x.Data))

@@ -1,0 +1,461 @@
+package engine
+
+import (
+	"unsafe"
+
+	G "gorgonia.org/gorgonia"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/internal/program"
+)
+
+// chain is a run of operations that act on each unit alone, done in one pass:
+//
+//	y = m f(a x + c), f(z) = max(z, slope z) or z, m the dropout's mask
+//
+// with one a and one c a unit: what the stages of a layer come to.
+type chain[T program.Float] struct {
+	tensors []*program.Tensor[T]
+	stages  []stage
+	axis    dag.Axis
+	scales  bool // some stage multiplies
+	a, c    []T
+	// act says that an activation follows, with one slope for all that is not
+	// negative, so that y has the sign of z.
+	act   bool
+	slope T
+	mask  []T
+}
+
+// stage adds a vector, or multiplies by it.
+type stage struct {
+	v   *program.Vector
+	mul bool
+}
+
+// simple tells whether an activation may end a chain.
+func simple(a *program.Activate) bool {
+	return a.V.Tensor < 0 && len(a.V.Coef) == 1 && a.V.Coef[0] >= 0
+}
+
+// units adds the chain that begins with operation i.
+func (b *builder[T]) units(i int) {
+	k := &chain[T]{tensors: b.prog.Tensors}
+	operands := []*G.Node{b.nodes[b.prog.Ops[i].Operands()[0]]}
+	draw, y := func(int) {}, 0
+	for next := true; next && i >= 0; i = b.next(y) {
+		next = false
+		var s stage
+		switch o := b.prog.Ops[i].(type) {
+		case *program.Shift:
+			s.v = &o.V
+		case *program.Scale:
+			s.v, s.mul = &o.V, true
+		case *program.Activate:
+			if !simple(o) {
+				break
+			}
+			k.act, k.slope = true, T(o.V.Coef[0])
+			k.mask, draw = b.dropout(i, o)
+			if k.stages == nil {
+				k.axis = dag.Axis{Outer: 1, N: 1, Inner: b.prog.Values[o.Y].Len}
+			}
+			b.done[i], y = true, o.Y
+		}
+		if s.v != nil && (k.stages == nil || s.v.Axis == k.axis) {
+			k.stages, k.axis, k.scales = append(k.stages, s), s.v.Axis, k.scales || s.mul
+			if t := s.v.Tensor; t >= 0 {
+				operands = append(operands, b.tensor(t))
+			}
+			b.done[i], y, next = true, b.prog.Ops[i].Result(), true
+		}
+	}
+	k.a, k.c = make([]T, k.axis.N), make([]T, k.axis.N)
+	width := b.prog.Values[y].Len
+	b.nodes[y] = b.apply(op[T]{
+		name: "units", shape: b.rows(width), grain: grain(width),
+		before: func(c *call[T]) {
+			k.fold()
+			draw(c.n)
+		},
+		run: func(c *call[T], lo, hi int) {
+			lo, hi = lo*width, hi*width
+			dst := c.dst[lo:hi]
+			k.forward(dst, c.in[0][lo:hi])
+			if k.mask != nil && b.drop {
+				for j, m := range k.mask[lo:hi] {
+					dst[j] *= m
+				}
+			}
+		},
+		diff: func(x G.Nodes, y, dy *G.Node) G.Nodes { return b.unitsBack(k, x, y, dy, width) },
+	}, operands...)
+}
+
+// dropout returns the mask of an activation, nil where there is none, and what
+// draws it for so many examples.
+func (b *builder[T]) dropout(i int, o *program.Activate) (mask []T, draw func(n int)) {
+	if !o.Drop || b.opt.Dropout == 0 {
+		return nil, func(int) {}
+	}
+	width, e := b.prog.Values[o.Y].Len, b.Engine
+	mask = make([]T, b.opt.Batch*width)
+	return mask, func(n int) {
+		if e.drop {
+			Drop(mask[:n*width], e.opt.Dropout, e.batch.Seed, e.batch.Step, i)
+		}
+	}
+}
+
+// fold makes the stages one a and one c a unit.
+func (k *chain[T]) fold() {
+	for u := range k.a {
+		a, c := k.upTo(len(k.stages), u)
+		k.a[u], k.c[u] = T(a), T(c)
+	}
+}
+
+// upTo is what the first stages come to for unit u.
+func (k *chain[T]) upTo(stages, u int) (a, c float64) {
+	a = 1
+	for _, s := range k.stages[:stages] {
+		v := s.v.CoefAt(u)
+		if t := s.v.Tensor; t >= 0 {
+			d := k.tensors[t].Data
+			v *= float64(d[s.v.Element(u, len(d))])
+		}
+		if s.mul {
+			a, c = a*v, c*v
+		} else {
+			c += v
+		}
+	}
+	return a, c
+}
+
+// forward computes whole examples, dropout left out.
+func (k *chain[T]) forward(dst, src []T) {
+	if k.axis.Inner == 1 {
+		for n := len(k.a); len(dst) > 0; dst, src = dst[n:], src[n:] {
+			k.row(dst[:n], src[:n])
+		}
+		return
+	}
+	for u, n := 0, k.axis.Inner; len(dst) > 0; dst, src = dst[n:], src[n:] {
+		k.unit(dst[:n], src[:n], k.a[u], k.c[u])
+		if u++; u == len(k.a) {
+			u = 0
+		}
+	}
+}
+
+// row computes one number for each unit.
+func (k *chain[T]) row(dst, src []T) {
+	switch {
+	case k.act && k.slope == 0 && !k.scales:
+		for j, c := range k.c {
+			dst[j] = max(src[j]+c, 0)
+		}
+	case !k.act && !k.scales:
+		for j, c := range k.c {
+			dst[j] = src[j] + c
+		}
+	case k.act && k.slope == 0:
+		for j, c := range k.c {
+			dst[j] = max(src[j]*k.a[j]+c, 0)
+		}
+	default:
+		for j, c := range k.c {
+			z := src[j]*k.a[j] + c
+			if k.act && z <= 0 {
+				z *= k.slope
+			}
+			dst[j] = z
+		}
+	}
+}
+
+// unit computes numbers of one unit.
+func (k *chain[T]) unit(dst, src []T, a, c T) {
+	switch {
+	case k.act && k.slope == 0:
+		for j, x := range src {
+			dst[j] = max(x*a+c, 0)
+		}
+	case !k.act:
+		for j, x := range src {
+			dst[j] = x*a + c
+		}
+	default:
+		for j, x := range src {
+			z := x*a + c
+			if z <= 0 {
+				z *= k.slope
+			}
+			dst[j] = z
+		}
+	}
+}
+
+// unitsBack adds the derivatives of a chain: through the activation, by its
+// input, and by the tensors of its stages, which need two sums a unit.
+func (b *builder[T]) unitsBack(k *chain[T], x G.Nodes, y, dy *G.Node, width int) G.Nodes {
+	all := op[T]{shape: b.rows(width), grain: grain(width)}
+	dz := dy
+	if k.act {
+		gate := all
+		gate.name = "gate"
+		gate.run = func(c *call[T], lo, hi int) {
+			lo, hi = lo*width, hi*width
+			k.gate(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], lo, b.drop)
+		}
+		dz = b.apply(gate, dy, y)
+	}
+	dx := dz
+	if k.scales {
+		times := all
+		times.name = "units dx"
+		times.run = func(c *call[T], lo, hi int) {
+			n := k.axis.Inner
+			for r := lo * width / n; r < hi*width/n; r++ {
+				a, src, dst := k.a[r%k.axis.N], c.in[0][r*n:][:n], c.dst[r*n:][:n]
+				for j, d := range src {
+					dst[j] = a * d
+				}
+			}
+		}
+		dx = b.apply(times, dz)
+	}
+	out := G.Nodes{dx}
+	if len(x) == 1 {
+		return out
+	}
+	sums := b.unitSums(k, dz, x[0], width)
+	for j, s := range k.stages {
+		if s.v.Tensor >= 0 {
+			out = append(out, b.stageGrad(k, j, sums, len(x) == 2))
+		}
+	}
+	return out
+}
+
+// gate multiplies by the derivative of activation and dropout: the mask times 1
+// for z > 0, else the slope. Where dropout made y zero, the mask is zero too.
+func (k *chain[T]) gate(dst, dy, y []T, at int, drop bool) {
+	if drop && k.mask != nil {
+		for j, m := range k.mask[at:][:len(y)] {
+			dst[j] = dy[j] * m
+		}
+		dy = dst
+	}
+	if k.slope == 0 {
+		gate(dst, dy, y)
+		return
+	}
+	for j, z := range y {
+		d := dy[j]
+		if z <= 0 {
+			d *= k.slope
+		}
+		dst[j] = d
+	}
+}
+
+// gate is d where y, the result of a ReLU, is not zero, and zero where it is. y
+// is not negative, so that it is zero if and only if its bits are; a branch on it
+// would be mispredicted half of the time.
+func gate[T program.Float](dst, d, y []T) {
+	if len(y) == 0 {
+		return
+	}
+	dst, d = dst[:len(y)], d[:len(y)]
+	if unsafe.Sizeof(y[0]) == 4 {
+		to, from := bits[uint32](dst), bits[uint32](d)
+		for j, b := range bits[uint32](y) {
+			to[j] = from[j] & uint32(-int32(b)>>31)
+		}
+		return
+	}
+	to, from := bits[uint64](dst), bits[uint64](d)
+	for j, b := range bits[uint64](y) {
+		to[j] = from[j] & uint64(-int64(b)>>63)
+	}
+}
+
+func bits[B uint32 | uint64, T program.Float](x []T) []B {
+	return unsafe.Slice((*B)(unsafe.Pointer(&x[0])), len(x))
+}
+
+// unitSums adds the sums over the elements of each unit of dz and, where a stage
+// multiplies, of dz x.
+func (b *builder[T]) unitSums(k *chain[T], dz, x *G.Node, width int) *G.Node {
+	n := k.axis.N
+	o := op[T]{name: "unit sums", shape: b.row(n), over: -1, span: n, grain: max(1, 1<<14/(b.opt.Batch*width/n))}
+	from := []*G.Node{dz}
+	if k.scales {
+		o.shape = b.row(2 * n)
+		from = append(from, x)
+	}
+	o.run = func(c *call[T], lo, hi int) {
+		if k.axis.Inner == 1 {
+			clear(c.dst[lo:hi])
+			for r := 0; r < len(c.in[0]); r += n {
+				dst := c.dst[lo:hi]
+				for j, d := range c.in[0][r+lo : r+hi] {
+					dst[j] += d
+				}
+			}
+			if k.scales {
+				clear(c.dst[n+lo : n+hi])
+				for r := 0; r < len(c.in[0]); r += n {
+					dst, x := c.dst[n+lo:n+hi], c.in[1][r+lo:r+hi]
+					for j, d := range c.in[0][r+lo : r+hi] {
+						dst[j] += d * x[j]
+					}
+				}
+			}
+			return
+		}
+		m := k.axis.Inner
+		for u := lo; u < hi; u++ {
+			var s, sx float64
+			for at := u * m; at < len(c.in[0]); at += n * m {
+				s += float64(total(c.in[0][at:][:m]))
+				if k.scales {
+					sx += float64(dot(c.in[0][at:][:m], c.in[1][at:][:m]))
+				}
+			}
+			c.dst[u] = T(s)
+			if k.scales {
+				c.dst[n+u] = T(sx)
+			}
+		}
+	}
+	return b.apply(o, from...)
+}
+
+// total adds up numbers, in four sums that the processor can do side by side.
+func total[T program.Float](x []T) T {
+	var s [4]T
+	for ; len(x) >= 4; x = x[4:] {
+		s[0] += x[0]
+		s[1] += x[1]
+		s[2] += x[2]
+		s[3] += x[3]
+	}
+	for _, v := range x {
+		s[0] += v
+	}
+	return s[0] + s[1] + (s[2] + s[3])
+}
+
+// dot is total of the products.
+func dot[T program.Float](x, y []T) T {
+	var s [4]T
+	for ; len(x) >= 4 && len(y) >= 4; x, y = x[4:], y[4:] {
+		s[0] += x[0] * y[0]
+		s[1] += x[1] * y[1]
+		s[2] += x[2] * y[2]
+		s[3] += x[3] * y[3]
+	}
+	for j, v := range x {
+		s[0] += v * y[j]
+	}
+	return s[0] + s[1] + (s[2] + s[3])
+}
+
+// stageGrad adds the derivative by the tensor of stage j: with z = a x + c before
+// it and m what multiplies after it, m sum dz of an added number and m sum dz z =
+// m (a sum dz x + c sum dz) of a factor.
+func (b *builder[T]) stageGrad(k *chain[T], j int, sums *G.Node, only bool) *G.Node {
+	s, n := k.stages[j], k.axis.N
+	length := len(k.tensors[s.v.Tensor].Data)
+	if only && !k.scales && s.v.Index == nil && length == n && len(s.v.Coef) == 1 && s.v.Coef[0] == 1 {
+		return sums
+	}
+	after := chain[T]{tensors: k.tensors, stages: k.stages[j+1:]}
+	return b.apply(op[T]{
+		name: "stage", shape: b.row(length), over: -1, adds: true,
+		run: func(c *call[T], _, _ int) {
+			if !c.add {
+				clear(c.dst)
+			}
+			for u, d := range c.in[0][:n] {
+				g := float64(d)
+				if s.mul {
+					a, shift := k.upTo(j, u)
+					g = a*float64(c.in[0][n+u]) + shift*g
+				}
+				m, _ := after.upTo(len(after.stages), u)
+				c.dst[s.v.Element(u, length)] += T(s.v.CoefAt(u) * m * g)
+			}
+		},
+	}, sums)
+}
+
+// activate adds an activation with several slopes, stored ones, or negative
+// ones, whose derivative needs its input.
+func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
+	width := b.prog.Values[o.Y].Len
+	slopes := make([]T, o.V.Axis.N)
+	mask, draw := b.dropout(i, o)
+	all := op[T]{name: "activate", shape: b.rows(width), grain: grain(width)}
+	// apply writes src where z > 0, and src times the slope elsewhere.
+	apply := func(dst, src, z []T, at int) {
+		for j, v := range z {
+			d := src[j]
+			if v <= 0 {
+				d *= slopes[j%len(slopes)]
+			}
+			if mask != nil && b.drop {
+				d *= mask[at+j]
+			}
+			dst[j] = d
+		}
+	}
+	y, dx := all, all
+	y.over = -1
+	y.before = func(c *call[T]) {
+		program.Fill(slopes, &o.V, b.prog.Tensors)
+		draw(c.n)
+	}
+	y.run = func(c *call[T], lo, hi int) {
+		lo, hi = lo*width, hi*width
+		apply(c.dst[lo:hi], c.in[0][lo:hi], c.in[0][lo:hi], lo)
+	}
+	dx.name = "activate dx"
+	dx.run = func(c *call[T], lo, hi int) {
+		lo, hi = lo*width, hi*width
+		apply(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], lo)
+	}
+	y.diff = func(x G.Nodes, _, dy *G.Node) G.Nodes {
+		out := G.Nodes{b.apply(dx, dy, x[0])}
+		if len(x) == 1 {
+			return out
+		}
+		n := len(b.prog.Tensors[o.V.Tensor].Data)
+		return append(out, b.apply(op[T]{
+			name: "slopes", shape: b.row(n), over: -1, adds: true,
+			run: func(c *call[T], _, _ int) {
+				if !c.add {
+					clear(c.dst)
+				}
+				for j, z := range c.in[1] {
+					if z > 0 {
+						continue
+					}
+					d := c.in[0][j] * z
+					if mask != nil && b.drop {
+						d *= mask[j]
+					}
+					c.dst[o.V.Element(o.V.Axis.At(j%width), n)] += d
+				}
+			},
+		}, dy, x[0]))
+	}
+	operands := []*G.Node{b.nodes[o.X]}
+	if o.V.Tensor >= 0 {
+		operands = append(operands, b.tensor(o.V.Tensor))
+	}
+	return b.apply(y, operands...)
+}
