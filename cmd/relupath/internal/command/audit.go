@@ -101,7 +101,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 		}
 	}
 	if o.list {
-		return a.report(listDocument(analysis.Registry()), o.output)
+		return a.report(listDocument(analysis.Registry()), o.output, a.existing())
 	}
 	paths, err := o.paths(ctx, a, args)
 	if err != nil {
@@ -352,7 +352,7 @@ func (w *auditWork) table(ctx context.Context) error {
 	if interrupted != nil {
 		d.Notes = append(d.Notes, fmt.Sprintf("Interrupted after %d of %d models.", len(result.Models)+len(result.Errors), len(w.paths)))
 	}
-	err := errors.Join(w.report(d, w.options.output), w.plots(d, w.options.plots, w.existing()))
+	err := errors.Join(w.report(d, w.options.output, w.existing()), w.plots(d, w.options.plots, w.existing()))
 	if err == nil {
 		err = interrupted
 	}

@@ -100,7 +100,7 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 		r.Models = append(r.Models, m)
 	}
 	d := studyDocument(r)
-	if err := errors.Join(w.report(d, o.output), w.plots(d, o.plots, w.existing())); err != nil {
+	if err := errors.Join(w.report(d, o.output, w.existing()), w.plots(d, o.plots, w.existing())); err != nil {
 		return err
 	}
 	return w.failures(r.Errors, len(w.paths))

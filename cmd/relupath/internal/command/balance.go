@@ -149,7 +149,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	d := balanceDocument(r)
 	report := func() error { return a.reportTo(to, d) }
 	if o.report != "" {
-		report = func() error { return a.report(d, o.report) }
+		report = func() error { return a.report(d, o.report, a.existing()) }
 	}
 	return errors.Join(report(), a.plots(d, o.plots, a.existing()), err)
 }

@@ -41,7 +41,7 @@ library does its matrix products, which instructions read the weights, and
 whether there is a graphics card, with advice where something faster can be had.`,
 		Example: `  relupath doctor`,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.report(doctorDocument(diagnosis()), "") },
+		RunE:    func(*cobra.Command, []string) error { return a.report(doctorDocument(diagnosis()), "", a.existing()) },
 	}
 }
 

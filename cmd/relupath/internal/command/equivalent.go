@@ -158,7 +158,7 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 		return err
 	}
 	r := newEquivalentJSON(o, ma.Net, e)
-	if err := a.report(equivalentDocument(r), o.output); err != nil {
+	if err := a.report(equivalentDocument(r), o.output, a.existing()); err != nil {
 		return err
 	}
 	switch {

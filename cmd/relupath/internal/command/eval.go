@@ -127,7 +127,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		Warnings: filled(append(slices.Clone(m.Warnings), at.warnings...)),
 	}
 	e.report(r, percentiles)
-	return a.report(evalDocument(r), o.output)
+	return a.report(evalDocument(r), o.output, a.existing())
 }
 
 func parsePercentiles(list []string) ([]float64, error) {

@@ -321,7 +321,7 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	d := finetuneDocument(r)
 	switch {
 	case o.report != "":
-		return errors.Join(err, a.report(d, o.report))
+		return errors.Join(err, a.report(d, o.report, o.old))
 	case o.output == stdStream:
 		return errors.Join(err, a.reportTo(a.err, d))
 	}

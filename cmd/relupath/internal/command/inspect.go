@@ -122,7 +122,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 			Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram,
 		}}
 	}
-	return errors.Join(a.report(d, o.output), a.plots(d, o.plots, a.existing()))
+	return errors.Join(a.report(d, o.output, a.existing()), a.plots(d, o.plots, a.existing()))
 }
 
 func inspected(path string, m *onnxio.Model) *inspectJSON {

@@ -120,11 +120,11 @@ func (a *app) progress(n int, what string) *progressbar.ProgressBar {
 }
 
 // report writes a result to a file, or to standard output for "" and "-".
-func (a *app) report(d *render.Document, path string) error {
+func (a *app) report(d *render.Document, path string, old existing) error {
 	if path == "" || path == stdStream {
 		return a.reportTo(a.out, d)
 	}
-	return a.save(path, a.existing(), func(w io.Writer) error {
+	return a.save(path, old, func(w io.Writer) error {
 		return render.Write(w, d, render.Options{Format: render.Format(a.format)})
 	})
 }
