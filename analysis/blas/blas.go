@@ -40,6 +40,14 @@ type gemm[T float32 | float64] func(transA, transB bool, m, n, k int, alpha T, a
 // Name says what the engine is, with its version.
 func (e *Engine) Name() string { return e.name }
 
+// Serial returns an engine whose products run on the caller's thread, for callers
+// that split their work over goroutines themselves.
+func (e *Engine) Serial() *Engine {
+	s := *e
+	s.split = false
+	return &s
+}
+
 // Dgemm computes C = alpha op(A) op(B) + beta C: C is m x n, op(A) m x k,
 // op(B) k x n, with leading dimensions (row strides) lda, ldb, ldc. With beta
 // 0, C is not read. It panics when a slice is too short.
@@ -64,26 +72,15 @@ func product[T float32 | float64](f gemm[T], split, transA, transB bool, m, n, k
 		return
 	}
 	width := tileWidth(m, n, k)
-	switch {
-	case !split || width >= max(m, n):
+	if !split || width >= max(m, n) {
 		f(transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-	case n >= m:
-		stepB := 1
-		if transB {
-			stepB = ldb
-		}
-		tiles(n, width, func(lo, hi int) {
-			f(transA, transB, m, hi-lo, k, alpha, a, lda, b[lo*stepB:], ldb, beta, c[lo:], ldc)
-		})
-	default:
-		stepA := lda
-		if transA {
-			stepA = 1
-		}
-		tiles(m, width, func(lo, hi int) {
-			f(transA, transB, hi-lo, n, k, alpha, a[lo*stepA:], lda, b, ldb, beta, c[lo*ldc:], ldc)
-		})
+		return
 	}
+	t := reused[T]()
+	t.f, t.transA, t.transB, t.m, t.n, t.k = f, transA, transB, m, n, k
+	t.alpha, t.a, t.lda, t.b, t.ldb, t.beta, t.c, t.ldc = alpha, a, lda, b, ldb, beta, c, ldc
+	t.width = width
+	t.do()
 }
 
 func check(trans bool, rows, cols, n, ld int) {

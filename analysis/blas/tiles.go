@@ -51,25 +51,99 @@ func help() bool {
 	return false
 }
 
-// tiles calls f for each tile of [0, n).
-func tiles(n, width int, f func(lo, hi int)) {
-	count := (n + width - 1) / width
-	var next atomic.Int64
-	work := func() {
-		for k := int(next.Add(1)) - 1; k < count; k = int(next.Add(1)) - 1 {
-			f(k*width, min(n, (k+1)*width))
-		}
+// tiling is a product in tiles. It is used again, and its goroutines stay: a
+// product allocates nothing.
+type tiling[T float32 | float64] struct {
+	f              gemm[T]
+	transA, transB bool
+	m, n, k        int
+	alpha, beta    T
+	a, b, c        []T
+	lda, ldb, ldc  int
+
+	width int
+	next  atomic.Int64
+	wg    sync.WaitGroup
+}
+
+var tilings32, tilings64 sync.Pool
+
+func tilings[T float32 | float64]() *sync.Pool {
+	if _, single := any(T(0)).(float32); single {
+		return &tilings32
 	}
-	var wg sync.WaitGroup
-	for range count - 1 {
+	return &tilings64
+}
+
+func reused[T float32 | float64]() *tiling[T] {
+	if t, ok := tilings[T]().Get().(*tiling[T]); ok {
+		return t
+	}
+	return new(tiling[T])
+}
+
+// do computes all tiles, with the goroutines that may help.
+func (t *tiling[T]) do() {
+	t.next.Store(0)
+	for range (max(t.m, t.n)+t.width-1)/t.width - 1 {
 		if !help() {
 			break
 		}
-		wg.Go(func() {
-			defer helping.Add(-1)
-			work()
-		})
+		t.wg.Add(1)
+		hand(t)
 	}
-	work()
-	wg.Wait()
+	t.work()
+	t.wg.Wait()
+	t.f, t.a, t.b, t.c = nil, nil, nil, nil
+	tilings[T]().Put(t)
+}
+
+// work computes tiles until there are none left: of columns where the result is
+// wider than high, else of rows.
+func (t *tiling[T]) work() {
+	long := max(t.m, t.n)
+	for {
+		lo := int(t.next.Add(1)-1) * t.width
+		if lo >= long {
+			return
+		}
+		n := min(t.width, long-lo)
+		if t.n >= t.m {
+			step := 1
+			if t.transB {
+				step = t.ldb
+			}
+			t.f(t.transA, t.transB, t.m, n, t.k, t.alpha, t.a, t.lda, t.b[lo*step:], t.ldb, t.beta, t.c[lo:], t.ldc)
+			continue
+		}
+		step := t.lda
+		if t.transA {
+			step = 1
+		}
+		t.f(t.transA, t.transB, n, t.n, t.k, t.alpha, t.a[lo*step:], t.lda, t.b, t.ldb, t.beta, t.c[lo*t.ldc:], t.ldc)
+	}
+}
+
+// help works for another goroutine.
+func (t *tiling[T]) help() {
+	defer t.wg.Done()
+	defer helping.Add(-1)
+	t.work()
+}
+
+// idle is where goroutines that have helped wait for more.
+var idle = make(chan interface{ help() })
+
+// hand gives a product to a goroutine that waits, or to a new one.
+func hand(t interface{ help() }) {
+	select {
+	case idle <- t:
+	default:
+		go func() {
+			t.help()
+			for t := range idle {
+				t.help()
+			}
+		}()
+	}
 }

@@ -225,10 +225,10 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], add bool)
 			n := min(f.step, f.length-p)
 			cols, ld := m.columns(f, pad, p, n)
 			if !f.gaps() {
-				e.gemm(false, false, f.out, n, depth, 1, w, depth, cols, ld, weight[T](add), y[p:], f.outLen)
+				e.serial(false, false, f.out, n, depth, 1, w, depth, cols, ld, weight[T](add), y[p:], f.outLen)
 				continue
 			}
-			e.gemm(false, false, f.out, n, depth, 1, w, depth, cols, ld, 0, m.tile, n)
+			e.serial(false, false, f.out, n, depth, 1, w, depth, cols, ld, 0, m.tile, n)
 			for c := range f.out {
 				dst, src := y[c*f.outLen:][:f.outLen], m.tile[c*n:][:n]
 				f.outputs(p, n, func(o, at int) {
@@ -269,7 +269,7 @@ func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T]) {
 			n := min(f.step, f.length-p)
 			cols, ld := m.columns(f, pad, p, n)
 			d, ldd := m.spread(f, dy[g*f.out*f.outLen:], p, n)
-			e.gemm(false, true, f.out, depth, n, 1, d, ldd, cols, ld, 1, dw[g*f.out*depth:], depth)
+			e.serial(false, true, f.out, depth, n, 1, d, ldd, cols, ld, 1, dw[g*f.out*depth:], depth)
 		}
 	}
 }
@@ -287,7 +287,7 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], add bool) {
 			n := min(f.step, f.length-p)
 			d, ld := m.spread(f, dy[g*f.out*f.outLen:], p, n)
 			cols := m.cols[:depth*n]
-			e.gemm(true, false, depth, n, f.out, 1, w[g*f.out*depth:], depth, d, ld, 0, cols, n)
+			e.serial(true, false, depth, n, f.out, 1, w[g*f.out*depth:], depth, d, ld, 0, cols, n)
 			for r := range depth {
 				dst, row, off := pad[r/f.kernel*f.padLen:][:f.padLen], cols[r*n:][:n], f.off[r%f.kernel]
 				if f.flat {

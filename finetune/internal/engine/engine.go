@@ -64,8 +64,9 @@ type Engine[T program.Float] struct {
 	prog *program.Program[T]
 	opt  Options
 	rule *optim.Optimizer[T]
-	gemm func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
-	conv convMemory[T]
+	// gemm is a product with all threads, serial one with the caller's.
+	gemm, serial func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
+	conv         convMemory[T]
 
 	graph                   *G.ExprGraph
 	logits                  *G.Node
@@ -87,9 +88,9 @@ func New[T program.Float](prog *program.Program[T], rule *optim.Optimizer[T], op
 	e := &Engine[T]{prog: prog, opt: opt, rule: rule, graph: G.NewGraph(), grads: make([][]T, len(prog.Tensors))}
 	switch e := any(e).(type) {
 	case *Engine[float32]:
-		e.gemm = opt.BLAS.Sgemm
+		e.gemm, e.serial = opt.BLAS.Sgemm, opt.BLAS.Serial().Sgemm
 	case *Engine[float64]:
-		e.gemm = opt.BLAS.Dgemm
+		e.gemm, e.serial = opt.BLAS.Dgemm, opt.BLAS.Serial().Dgemm
 	}
 	e.machine = machine[T]{graph: e.graph, given: map[*G.Node]*[]T{}, pool: opt.Pool, stop: func() bool { return !e.stats.Finite() }}
 	e.build()
