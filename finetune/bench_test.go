@@ -88,3 +88,70 @@ func benchBatch(n, size int) *engine.Batch[float32] {
 	}
 	return b
 }
+
+// residual is the network of testdata/torch_conv.py.
+func residual() *dag.Network {
+	var b dag.Builder
+	rng := rand.New(rand.NewPCG(1, 1))
+	conv := func(in, i, o, kernel, stride int) int {
+		shape := b.Shape(in)
+		pad := kernel / 2
+		w := dag.Window{
+			In: shape[1:], Kernel: []int{kernel, kernel}, Stride: []int{stride, stride}, Dilation: []int{1, 1},
+			Before: []int{pad, pad}, After: []int{pad, pad},
+		}
+		draw := func() float64 { return rng.NormFloat64() / math.Sqrt(float64(i*kernel*kernel)) }
+		return b.Node(dag.Node{Source: "Conv", In: []int{in}, Shape: append([]int{o}, w.Out()...), Op: &dag.Linear{
+			Map: &dag.Conv{
+				W: dag.Use{Param: param(dag.Float32, []int{o, i, kernel, kernel}, draw)}, InChannels: i, OutChannels: o, Groups: 1, Window: w,
+			},
+			Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: param(dag.Float32, []int{o}, draw)}, Coef: 1}}},
+		}})
+	}
+	h := b.Activation("", conv(b.Input("x", 3, 32, 32), 3, 16, 3, 1), 0)
+	for _, k := range [][3]int{{16, 16, 1}, {16, 16, 1}, {16, 32, 2}, {32, 32, 1}, {32, 64, 2}, {64, 64, 1}} {
+		i, o, stride := k[0], k[1], k[2]
+		y := conv(b.Activation("", conv(h, i, o, 3, stride), 0), o, o, 3, 1)
+		if stride > 1 {
+			h = conv(h, i, o, 1, stride)
+		}
+		h = b.Activation("", b.Sum("", y, h), 0)
+	}
+	w := dag.Window{In: []int{8, 8}, Kernel: []int{8, 8}, Stride: []int{1, 1}, Dilation: []int{1, 1}, Before: []int{0, 0}, After: []int{0, 0}}
+	h = b.Node(dag.Node{Source: "GlobalAveragePool", In: []int{h}, Shape: []int{64, 1, 1}, Op: &dag.Linear{
+		Map: &dag.Average{Channels: 64, Window: w, Weights: []float64{1.0 / 64}},
+	}})
+	scores := make([]float64, 640)
+	for i := range scores {
+		scores[i] = rng.NormFloat64() / 8
+	}
+	b.Output("y", b.Affine("", h, 10, scores, make([]float64, 10)))
+	return build(&b)
+}
+
+// BenchmarkConv times a step of a residual network: the counterpart of
+// testdata/torch_conv.py.
+func BenchmarkConv(b *testing.B) {
+	blas.SetThreads(2)
+	net := residual()
+	for _, kind := range []optim.Kind{optim.SGD, optim.PathSGD} {
+		b.Run(map[optim.Kind]string{optim.SGD: "sgd", optim.PathSGD: "path-sgd"}[kind], func(b *testing.B) {
+			p, err := program.Compile[float32](net, program.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			pl, lib := pool.New(2), blas.Find()
+			defer pl.Close()
+			o := optim.New(p, optim.Rule{Kind: kind, P: 2}, geometry.New(p, geometry.Options{P: 2, BLAS: lib, Pool: pl}), pl)
+			o.Eta, o.Eta0 = 1e-9, 1e-9
+			e := engine.New(p, o, engine.Options{Batch: 100, BLAS: lib, Pool: pl})
+			x := benchBatch(100, 3*32*32)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Step(x); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
