@@ -292,6 +292,9 @@ func (t *loop[T]) read(f *os.File) error {
 	if err := binary.Read(buffered, binary.LittleEndian, &got); err != nil || got != want {
 		return errDamaged
 	}
+	if !h.State.valid(t.train.Len()) {
+		return errDamaged
+	}
 	t.setExponents(h.Sums)
 	t.state = h.State
 	return nil

@@ -201,7 +201,12 @@ func (o Options) complete(train *dataset.Set) (Options, error) {
 			o.Normalize = NormalizeOn
 		}
 	}
-	return o, o.check(train)
+	if err := o.check(train); err != nil {
+		return o, err
+	}
+	// There is room for a whole batch.
+	o.Batch = min(o.Batch, train.Len())
+	return o, nil
 }
 
 func (o *Options) check(train *dataset.Set) error {

@@ -136,6 +136,12 @@ type state struct {
 	BestEpoch  int     `json:"best_epoch"`
 }
 
+// valid reports whether a state can be one of a run over so many examples.
+func (s *state) valid(examples int) bool {
+	return s.Epoch >= 0 && s.At >= 0 && s.At <= examples && len(s.History) == s.Epoch &&
+		s.BestEpoch >= 0 && s.BestEpoch <= s.Epoch
+}
+
 // New checks that a network can be trained on the data and prepares the training.
 // The network must have one input, of as many elements as an example. Errors name
 // the option, the layer or the data that does not fit.

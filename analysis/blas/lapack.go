@@ -24,6 +24,37 @@ func (e *Engine) SingularValues(m, n int, a []float64) ([]float64, error) {
 			return nil, fmt.Errorf("blas: singular values: entry (%d, %d) is %v", i/n, i%n, x)
 		}
 	}
+	exp := moderate(a[:m*n])
+	s, err := e.singular(m, n, a)
+	restore(s, exp)
+	return s, err
+}
+
+// moderate divides numbers by a power of two where the largest is far from 1, and
+// returns its exponent: LAPACK's own way to do so panics in gonum (Dsterf), and squares
+// must not leave the range. Numbers that become zero are below what the result's
+// error allows.
+func moderate(a []float64) (exp int) {
+	const far = 200
+	var top float64
+	for _, x := range a {
+		top = math.Max(top, math.Abs(x))
+	}
+	if _, exp = math.Frexp(top); top == 0 || exp > -far && exp < far {
+		return 0
+	}
+	restore(a, -exp)
+	return exp
+}
+
+// restore multiplies numbers by 2^exp.
+func restore(a []float64, exp int) {
+	for i := 0; exp != 0 && i < len(a); i++ {
+		a[i] = math.Ldexp(a[i], exp)
+	}
+}
+
+func (e *Engine) singular(m, n int, a []float64) ([]float64, error) {
 	if e.svd != nil && m <= math.MaxInt32 && n <= math.MaxInt32 {
 		// Row-major A is column-major A^T, which has the same values.
 		return e.svd(n, m, a)
@@ -51,6 +82,7 @@ func (e *Engine) Eigen(n int, a []float64) ([]float64, error) {
 			return nil, fmt.Errorf("blas: eigenvalues: entry (%d, %d) is %v", i/n, i%n, x)
 		}
 	}
+	exp := moderate(a[:n*n])
 	var values []float64
 	// The library counts its work space, 1 + 6n + 2n^2 numbers, in 32 bits.
 	if e.eigen != nil && n < 1<<15-2 {
@@ -69,6 +101,7 @@ func (e *Engine) Eigen(n int, a []float64) ([]float64, error) {
 		mat.NewDense(n, n, a[:n*n]).Copy(q.T())
 	}
 	slices.Reverse(values)
+	restore(values, exp)
 	for lo, hi := 0, n-1; lo < hi; lo, hi = lo+1, hi-1 {
 		for j := range n {
 			a[lo*n+j], a[hi*n+j] = a[hi*n+j], a[lo*n+j]

@@ -129,6 +129,10 @@ const near = 0.97
 // rounding.
 const tight = 1e-9
 
+// patience is after how many rounds without progress the iteration ends: what is
+// left then is rounding, or weights that span more than float64 holds.
+const patience = 30
+
 // balance runs rounds from the view's start.
 func (b *ranges) balance(ctx context.Context, r *Result) error {
 	y := b.v.logs()
@@ -142,7 +146,7 @@ func (b *ranges) balance(ctx context.Context, r *Result) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		rounding := stalled >= 3 && residual < 1e-9
+		rounding := stalled >= 3 && residual < 1e-9 || stalled >= patience
 		if residual <= r.opt.Tolerance || rounding || r.Sweeps >= r.opt.MaxSweeps {
 			joined := b.join(y)
 			if joined == nil {

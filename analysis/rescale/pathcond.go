@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -34,6 +35,9 @@ func (r *Result) pathConditioned(ctx context.Context) error {
 	m, err := q.minimise(ctx, r.opt)
 	if err != nil {
 		return err
+	}
+	if m.lost && len(m.trace) == 0 {
+		return fmt.Errorf("rescale: pathcond: the products of weights along paths span more than float64 holds: balance with the method path, which has no such limit")
 	}
 	r.finish(v, q, m)
 	// The program leaves out the constants: the common factor of kappa, the sum

@@ -144,6 +144,14 @@ func Run(ctx context.Context, m Method, n *dag.Network, opt Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
+	for _, c := range r.Factors {
+		if math.IsNaN(c) {
+			return nil, fmt.Errorf("rescale: %s: the weights span too wide a range: no factors found", m)
+		}
+	}
+	if m != Path && !(r.Residual <= 1e-6) {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the factors are not optimal: the residual is %.3g after %d reads of the weights", r.Residual, r.Sweeps))
+	}
 	r.guard()
 	return r, nil
 }

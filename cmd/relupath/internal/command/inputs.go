@@ -33,6 +33,9 @@ func (a *app) readInputs(ctx context.Context, n *dag.Network, specs []string) ([
 		if batch >= 0 && size != batch {
 			return nil, 0, invalidf("%s: a batch of %d samples, another input has %d", file, size, batch)
 		}
+		if size == 0 {
+			return nil, 0, invalidf("%s: shape %v has no sample", file, arr.shape)
+		}
 		values[k], batch = arr.data, size
 	}
 	for k, v := range values {

@@ -149,16 +149,23 @@ type logTicks struct{}
 
 // Ticks returns powers of ten; below three decades 1, 2 and 5 times them.
 func (logTicks) Ticks(lo, hi float64) []plot.Tick {
+	// Of a range so far out that float64 has no whole numbers there, a loop to its end
+	// would have no end.
+	const most = 8
 	var out []plot.Tick
 	if hi-lo >= 3 {
 		step := niceStep((hi - lo) / 6)
 		// Adding zero makes a negative zero positive.
-		for e := math.Ceil(lo/step)*step + 0; e <= hi; e += step {
-			out = append(out, plot.Tick{Value: e, Label: "1e" + strconv.FormatFloat(e, 'f', 0, 64)})
+		first := math.Ceil(lo/step)*step + 0
+		for k := range most {
+			if e := first + float64(k)*step; e <= hi {
+				out = append(out, plot.Tick{Value: e, Label: "1e" + strconv.FormatFloat(e, 'f', 0, 64)})
+			}
 		}
 		return out
 	}
-	for e := math.Floor(lo); e <= hi; e++ {
+	for k := range most {
+		e := math.Floor(lo) + float64(k)
 		for _, m := range []float64{1, 2, 5} {
 			if v := e + math.Log10(m); v >= lo-1e-9 && v <= hi+1e-9 {
 				out = append(out, plot.Tick{Value: v, Label: tickLabel(m, e)})
@@ -170,13 +177,15 @@ func (logTicks) Ticks(lo, hi float64) []plot.Tick {
 
 // niceStep returns the smallest of 1, 2, 5, 10, 20... that is at least x.
 func niceStep(x float64) float64 {
-	for ten := 1.0; ; ten *= 10 {
+	ten := 1.0
+	for ; ten < x; ten *= 10 {
 		for _, m := range []float64{1, 2, 5} {
 			if m*ten >= x {
 				return m * ten
 			}
 		}
 	}
+	return ten
 }
 
 // tickLabel writes m times 10^e.

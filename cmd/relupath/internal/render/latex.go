@@ -56,10 +56,12 @@ func writeLaTeX(w io.Writer, d *Document) error {
 		widths := g.widths()
 		piece := 0
 		for _, cols := range t.cut(widths, latexWidth) {
-			for from, to := 0, 0; from == 0 || from < len(g.rows); from = to {
-				to = fitting(t, g, cols, widths, from)
+			// A table without rows has one piece too.
+			for from, last := 0, false; !last; {
+				to := fitting(t, g, cols, widths, from)
 				fmt.Fprint(w, "\n\\begin{table}[htbp]\n\\centering\\small\n\\sisetup{detect-all, mode = text}\n")
 				tabular(w, t, g, cols, widths, from, to)
+				from, last = to, to >= len(g.rows)
 				words := caption
 				if piece > 0 {
 					words += " (continued)"

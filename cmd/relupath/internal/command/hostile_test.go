@@ -1,0 +1,245 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
+)
+
+// extremes draws numbers from all of a type: each network has a few kinds of them.
+func extremes(rng *rand.Rand, n int) []float64 {
+	kinds := []func() float64{
+		rng.NormFloat64,
+		func() float64 { return 0 },
+		func() float64 { return math.Copysign(0, -1) },
+		func() float64 { return -1 },
+		func() float64 { return math.MaxFloat32 * (1 - 2*rng.Float64()) },
+		func() float64 { return math.SmallestNonzeroFloat32 * float64(rng.IntN(4)) },
+		func() float64 { return math.MaxFloat64 * (1 - 2*rng.Float64()) },
+		func() float64 { return math.SmallestNonzeroFloat64 * float64(rng.IntN(4)) },
+		func() float64 { return math.Ldexp(rng.NormFloat64(), rng.IntN(2098)-1074) },
+		func() float64 { return math.Ldexp(rng.NormFloat64(), rng.IntN(276)-149) },
+		math.NaN,
+		func() float64 { return math.Inf(1 - 2*rng.IntN(2)) },
+	}
+	// NaN and infinities, which most commands refuse, are rare.
+	usual := len(kinds) - 2
+	mix := []func() float64{kinds[0], kinds[rng.IntN(usual)], kinds[rng.IntN(usual)]}[rng.IntN(3):]
+	if rng.IntN(24) == 0 {
+		mix = append(mix, kinds[usual+rng.IntN(2)])
+	}
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = mix[rng.IntN(len(mix))]()
+	}
+	return out
+}
+
+// hostileNetwork is a small random network, mostly with extreme numbers; a few have no
+// layer. moderate says that its numbers are near 1.
+func hostileNetwork(rng *rand.Rand) (net *dag.Network, moderate bool) {
+	if rng.IntN(40) == 0 {
+		var b dag.Builder
+		x := b.Input("x", 1+rng.IntN(3))
+		if rng.IntN(2) == 0 {
+			x = b.Activation("", x, 0)
+		}
+		b.Output("y", x)
+		net, err := b.Build()
+		if err != nil {
+			panic(err)
+		}
+		return net, true
+	}
+	features := []dagtest.Feature{
+		dagtest.Layered, dagtest.Bias, dagtest.Bias | dagtest.Skip | dagtest.Slope, dagtest.Bias | dagtest.Conv | dagtest.Pool,
+		dagtest.Bias | dagtest.Gain | dagtest.Shared, dagtest.All,
+	}
+	opt := dagtest.Options{
+		Features: features[rng.IntN(len(features))], Steps: 1 + rng.IntN(5), Width: 1 + rng.IntN(6), Zeros: []float64{0, 0, 0.3, 1}[rng.IntN(4)],
+	}
+	if rng.IntN(2) == 0 {
+		opt.Type = dag.Float64
+	}
+	net = dagtest.FromSeed(rng.Uint64(), opt)
+	if rng.IntN(4) == 0 {
+		return net, true
+	}
+	made := map[*dag.Param]*dag.Param{}
+	return net.Replace(func(u *dag.Use) *dag.Param {
+		if made[u.Param] == nil {
+			v := extremes(rng, u.Param.Len())
+			if opt.Type == dag.Float64 {
+				made[u.Param] = dag.NewParam64(u.Param.Name, u.Param.Shape, v)
+			} else {
+				w := make([]float32, len(v))
+				for i, x := range v {
+					// Beyond float32 the largest: infinities are drawn apart.
+					w[i] = float32(x)
+					if math.IsInf(float64(w[i]), 0) && !math.IsInf(x, 0) {
+						w[i] = float32(math.Copysign(math.MaxFloat32, x))
+					}
+				}
+				made[u.Param] = dag.NewParam32(u.Param.Name, dag.Float32, u.Param.Shape, w)
+			}
+		}
+		return made[u.Param]
+	}), false
+}
+
+// hostileLine draws a command line for the model in m.onnx.
+func hostileLine(rng *rand.Rand) string {
+	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
+	const data = " --data npy:x.npy,y.npy,task=class"
+	line := pick(
+		"inspect m.onnx",
+		"audit m.onnx --measures all"+pick("", " --per-layer")+pick("", " --p 1,1.5,2,3,inf")+pick("", data),
+		"audit m.onnx --measures all"+pick("", " --per-layer")+pick("", " --reference m.onnx", " --group 1:inf,2:2,inf:1"),
+		"audit m.onnx m.onnx"+pick("", " --baseline m.onnx", " --sort path_norm")+pick("", " --measures all"),
+		"audit m.onnx --rescalings 2",
+		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "enorm", "cle", "pathcond", "unbalance")+pick("", " --exact")+pick("", " --p 1", " --p 1.5", " --p 7"),
+		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "cle", "pathcond", "enorm"),
+		"balance m.onnx --dry-run --samples 2 --method path --p inf",
+		"equivalent m.onnx m.onnx"+pick("", " --permute"),
+		"run m.onnx --input x.npy -o y2.npy",
+		"eval m.onnx"+data,
+		"finetune m.onnx -o out.onnx --epochs 1"+data+" --optimizer "+pick("sgd", "path-sgd", "adagrad", "path-adagrad")+
+			pick("", " --lr 1e300", " --lr 1e-300", " --lr 0.1 --momentum 0.9")+pick("", " --batch 2", " --batch 2000000000")+
+			pick("", " --p 1", " --dropout 0.5", " --max-norm 1", " --weight-decay 0.1", " --loss squared"),
+		"init --widths "+pick("1,1", "2,1,3", "1,1,1,1")+" -o out.onnx"+pick("", " --no-bias"),
+	)
+	return line + " --force --threads " + pick("1", "3") + " --format " + pick(render.Formats()...) + pick("", "", " --bias exclude", " --quiet")
+}
+
+// hostile runs one command on one model, and checks what holds for all of them: a
+// documented exit code, JSON that is some, a written model that reads again and is
+// equivalent to its source. The current folder is its own.
+func hostile(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 11))
+	net, moderate := hostileNetwork(rng)
+	var model bytes.Buffer
+	if err := onnxio.WriteNetwork(&model, net); err != nil {
+		return // a pooling that ONNX has no attributes for
+	}
+	write := func(path string, b []byte) {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("m.onnx", model.Bytes())
+	const samples = 5
+	shape := append([]int{samples}, net.Nodes[net.Inputs[0].Node].Shape...)
+	array := func(shape []int, values []float64) []byte {
+		var b bytes.Buffer
+		if err := writeNPY(&b, &array{shape, values}, "float64"); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	x := extremes(rng, dag.Size(shape))
+	if rng.IntN(2) == 0 {
+		for i := range x {
+			x[i] = rng.NormFloat64()
+		}
+	}
+	write("x.npy", array(shape, x))
+	write("y.npy", array([]int{samples}, []float64{0, 1, 0, 1, 0}))
+	line := hostileLine(rng)
+	execute := func(line string, codes ...int) (int, []byte) {
+		var out, errs bytes.Buffer
+		code := Run(strings.Fields(line), nil, &out, &errs)
+		if !slices.Contains(codes, code) {
+			t.Fatalf("seed %d: %s: exit code %d: %s", seed, line, code, &errs)
+		}
+		if code != 0 && errs.Len() == 0 && !strings.HasPrefix(line, "equivalent") {
+			t.Fatalf("seed %d: %s: exit code %d and no sentence", seed, line, code)
+		}
+		if f := out.Bytes(); strings.Contains(line, "--format json") {
+			for d := json.NewDecoder(bytes.NewReader(f)); ; {
+				if err := d.Decode(new(any)); err == io.EOF {
+					break
+				} else if err != nil {
+					t.Fatalf("seed %d: %s: %v in %s", seed, line, err, f)
+				}
+			}
+		}
+		return code, out.Bytes()
+	}
+	code, _ := execute(line, 0, 1, 2, 3, 4)
+	if code == 0 && strings.HasPrefix(line, "balance m.onnx -o") {
+		execute("inspect out.onnx", 0)
+		// Of numbers at the ends of the range, which rescaling may round to zero, more
+		// than an answer cannot be asked.
+		if code, out := execute("equivalent m.onnx out.onnx --format json", 0, 1, 4); code != 0 && moderate {
+			t.Fatalf("seed %d: %s: the result is not equivalent: %s", seed, line, out)
+		}
+	}
+}
+
+// inMemory makes a folder in memory, where there is one, the current folder: a
+// written model is made safe on the disk otherwise, which takes most of the time.
+func inMemory(t testing.TB) {
+	dir, err := os.MkdirTemp("/dev/shm", "relupath")
+	if err != nil {
+		t.Chdir(t.TempDir())
+		return
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Chdir(dir)
+}
+
+// FuzzCommand runs whole commands: every measure, method and format, on small random
+// networks with numbers from all of float32 and float64.
+func FuzzCommand(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(seed)
+	}
+	inMemory(f)
+	f.Fuzz(hostile)
+}
+
+// TestHostileNetworks is FuzzCommand on some hundred networks.
+func TestHostileNetworks(t *testing.T) {
+	inMemory(t)
+	n := 300
+	if s := os.Getenv("RELUPATH_HOSTILE"); s != "" {
+		fmt.Sscan(s, &n)
+	}
+	for seed := range uint64(n) {
+		hostile(t, 1000+seed)
+	}
+}
+
+// TestHostileFiles: models that made a command panic or run without end.
+func TestHostileFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/hostile/*.onnx")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	out := filepath.Join(t.TempDir(), "out.onnx")
+	for _, f := range files {
+		lines := []string{"audit " + f + " --measures all --per-layer --format latex", "inspect " + f + " --format latex"}
+		for _, m := range []string{"path", "enorm", "cle", "pathcond"} {
+			lines = append(lines, fmt.Sprintf("balance %s --method %s -o %s --force", f, m, out))
+		}
+		for _, line := range lines {
+			var out, errs bytes.Buffer
+			if code := Run(strings.Fields(line), nil, &out, &errs); code != 0 && (code != 1 || errs.Len() == 0) {
+				t.Errorf("%s: exit code %d: %s", line, code, &errs)
+			}
+		}
+	}
+}
