@@ -80,6 +80,9 @@ func hostileNetwork(rng *rand.Rand) (net *dag.Network, moderate bool) {
 	}
 	made := map[*dag.Param]*dag.Param{}
 	return net.Replace(func(u *dag.Use) *dag.Param {
+		if strings.HasPrefix(u.Param.Name, "slope") {
+			return u.Param // which a network has finite
+		}
 		if made[u.Param] == nil {
 			v := extremes(rng, u.Param.Len())
 			if opt.Type == dag.Float64 {
@@ -214,11 +217,7 @@ func FuzzCommand(f *testing.F) {
 // TestHostileNetworks is FuzzCommand on some hundred networks.
 func TestHostileNetworks(t *testing.T) {
 	inMemory(t)
-	n := 300
-	if s := os.Getenv("RELUPATH_HOSTILE"); s != "" {
-		fmt.Sscan(s, &n)
-	}
-	for seed := range uint64(n) {
+	for seed := range uint64(300) {
 		hostile(t, 1000+seed)
 	}
 }

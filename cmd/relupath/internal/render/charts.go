@@ -49,7 +49,7 @@ func (b *Bars) draw(c canvas) error {
 func (b *Bars) extent(logAxis bool) (lo, hi float64) {
 	lo, hi = spread(b.Series, logAxis)
 	if logAxis {
-		return math.Floor(lo - 0.3), hi + 0.05*(hi-lo)
+		return room(math.Floor(lo-0.3), hi+0.05*(hi-lo))
 	}
 	lo, hi = min(lo, 0), max(hi, 0)
 	if lo == hi {
@@ -139,11 +139,8 @@ func (h *Histograms) draw(c canvas) error {
 	}
 	logAxis := logarithmic(all)
 	lo, hi := spread(all, logAxis)
-	if pad := 0.04 * (hi - lo); pad > 0 {
-		lo, hi = lo-pad, hi+pad
-	} else {
-		lo, hi = lo-0.5, hi+0.5
-	}
+	pad := 0.04 * (hi - lo)
+	lo, hi = room(lo-pad, hi+pad)
 	p := newPlot(h.Axis, "")
 	p.X.Tick.Marker = ticker(logAxis)
 	p.Y.Tick.Marker = rows
@@ -240,14 +237,23 @@ func (l *Lines) draw(c canvas) error {
 		p.Add(ln, sc)
 	}
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Min, a.Max = room(a.Min, a.Max)
 		pad := 0.03 * (a.Max - a.Min)
-		if !(pad > 0) {
-			pad = 0.5
-		}
 		a.Min, a.Max = a.Min-pad, a.Max+pad
 	}
 	p.Draw(legend(c, seriesNames(l.Series)))
 	return nil
+}
+
+// room widens the range of an axis that is too short for marks of their own: gonum's
+// panic on an empty one.
+func room(lo, hi float64) (float64, float64) {
+	least := math.Max(math.Abs(lo), math.Abs(hi)) * 1e-9
+	if hi-lo > least {
+		return lo, hi
+	}
+	pad := math.Max(0.5, least)
+	return lo - pad, hi + pad
 }
 
 // wholeTicks marks whole numbers.
@@ -257,7 +263,8 @@ type wholeTicks struct{}
 func (wholeTicks) Ticks(lo, hi float64) []plot.Tick {
 	step := niceStep((hi - lo) / 8)
 	var out []plot.Tick
-	for v := math.Ceil(lo/step) * step; v <= hi; v += step {
+	const most = 20 // so far out that float64 has no whole numbers the loop would not end
+	for v := math.Ceil(lo/step) * step; v <= hi && len(out) < most; v += step {
 		out = append(out, plot.Tick{Value: v, Label: tickLabel(v, 0)})
 	}
 	return out

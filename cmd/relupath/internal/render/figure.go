@@ -104,8 +104,9 @@ func logarithmic(series []Series) bool {
 // coordinate returns the place of x on an axis; ok is false where it has none.
 func coordinate(x scaled.Num, logAxis bool) (v float64, ok bool) {
 	if !logAxis {
+		// Differences of coordinates must not leave the range.
 		v = x.Float64()
-		return v, !math.IsNaN(v) && !math.IsInf(v, 0)
+		return v, math.Abs(v) <= 1e300
 	}
 	if !x.IsFinite() || x.Frac <= 0 {
 		return 0, false
