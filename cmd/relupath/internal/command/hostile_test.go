@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -241,4 +242,25 @@ func TestHostileFiles(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNoSample: an array without a sample is refused, and a batch beyond the examples
+// takes no more memory than they do.
+func TestNoSample(t *testing.T) {
+	t.Chdir(t.TempDir())
+	output(t, "init --widths 4,3,2 -o m.onnx")
+	for path, a := range map[string]*array{
+		"none.npy": {[]int{0, 4}, nil}, "x.npy": {[]int{2, 4}, make([]float64, 8)}, "y.npy": {[]int{2}, []float64{0, 1}},
+	} {
+		var b bytes.Buffer
+		err := writeNPY(&b, a, "float64")
+		if err := errors.Join(err, os.WriteFile(path, b.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, errs bytes.Buffer
+	if code := Run(strings.Fields("run m.onnx --input none.npy -o y2.npy"), nil, &out, &errs); code != codeInvalid || !strings.Contains(errs.String(), "no sample") {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+	output(t, "finetune m.onnx --data npy:x.npy,y.npy,task=class --batch 2000000000 --epochs 1 -o out.onnx")
 }

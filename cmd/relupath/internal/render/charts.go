@@ -237,6 +237,9 @@ func (l *Lines) draw(c canvas) error {
 		p.Add(ln, sc)
 	}
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		if a.Min > a.Max {
+			continue // nothing is drawn
+		}
 		a.Min, a.Max = room(a.Min, a.Max)
 		pad := 0.03 * (a.Max - a.Min)
 		a.Min, a.Max = a.Min-pad, a.Max+pad
