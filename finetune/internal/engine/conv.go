@@ -28,6 +28,9 @@ type unfold struct {
 	flat         bool
 	length, step int
 	width        int // outputs that are neighbours
+	// group is the number of examples that are one product, more than 1 where one
+	// has few positions: else the weights would be read for a handful of columns.
+	group int
 }
 
 // piece is n numbers at from that lie at to in padded memory.
@@ -66,6 +69,15 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 			}
 			f.step = max(1, f.step/row) * row
 		}
+	}
+	f.group = 1
+	return f
+}
+
+// gather makes groups of the examples of a batch, four at least.
+func (f *unfold) gather(batch int) *unfold {
+	if f.length < 128 && f.length <= f.step {
+		f.group = max(1, min(256/f.length, batch/4))
 	}
 	return f
 }
@@ -132,6 +144,7 @@ type convMemory[T program.Float] struct {
 // workspace is the memory of one goroutine.
 type workspace[T program.Float] struct {
 	pad, cols, tile []T
+	padded          []T // the operand in work
 	// owner is the geometry whose padding pad holds zeros in.
 	owner *unfold
 }
@@ -145,7 +158,7 @@ func (e *Engine[T]) reserve(f *unfold) {
 			m.free <- new(workspace[T])
 		}
 	}
-	step := min(f.step, f.length)
+	step := max(min(f.step, f.length), f.group*f.length)
 	for range cap(m.free) {
 		w := <-m.free
 		w.pad, w.cols, w.tile = longer(w.pad, f.in*f.padLen), longer(w.cols, f.in*f.kernel*step), longer(w.tile, f.out*step)
@@ -161,135 +174,152 @@ func longer[T program.Float](x []T, n int) []T {
 	return x
 }
 
-// padded returns one group's operand with its padding.
-func (m *workspace[T]) padded(f *unfold, x []T) []T {
+// prepare pads one group's operand.
+func (m *workspace[T]) prepare(f *unfold, x []T) {
 	if f.padLen == f.inLen {
-		return x
+		m.padded = x
+		return
 	}
-	pad := m.pad[:f.in*f.padLen]
+	m.padded = m.pad[:f.in*f.padLen]
 	if m.owner != f {
-		clear(pad)
+		clear(m.padded)
 		m.owner = f
 	}
 	for c := range f.in {
-		src, dst := x[c*f.inLen:][:f.inLen], pad[c*f.padLen:][:f.padLen]
+		src, dst := x[c*f.inLen:][:f.inLen], m.padded[c*f.padLen:][:f.padLen]
 		for _, r := range f.rows {
 			copy(dst[r.to:][:r.n], src[r.from:])
 		}
 	}
-	return pad
 }
 
-// columns returns what n positions from p on read: a matrix of a row for each
-// channel and kernel position, and its leading dimension.
-func (m *workspace[T]) columns(f *unfold, pad []T, p, n int) ([]T, int) {
-	if f.flat && f.kernel == 1 {
-		return pad[p:], f.padLen
-	}
-	dst := m.cols[:f.in*f.kernel*n]
-	for c := range f.in {
-		src := pad[c*f.padLen:][:f.padLen]
-		for k, off := range f.off {
-			row := dst[(c*f.kernel+k)*n:][:n]
-			if f.flat {
-				copy(row, src[int(off)+p:])
-				continue
-			}
-			for j, at := range f.base[p:][:n] {
-				row[j] = src[at+off]
+// columns returns what n positions from p on read, of group g of some examples,
+// the first of which is x: a matrix of a row for each channel and kernel
+// position, and its leading dimension.
+func (m *workspace[T]) columns(f *unfold, x []T, g, examples, p, n int) ([]T, int) {
+	for e := range examples {
+		if p == 0 {
+			m.prepare(f, x[(e*f.groups+g)*f.in*f.inLen:])
+		}
+		if f.flat && f.kernel == 1 && examples == 1 {
+			return m.padded[p:], f.padLen
+		}
+		for c := range f.in {
+			src := m.padded[c*f.padLen:][:f.padLen]
+			for k, off := range f.off {
+				row := m.cols[((c*f.kernel+k)*examples+e)*n:][:n]
+				if f.flat {
+					copy(row, src[int(off)+p:])
+					continue
+				}
+				for j, at := range f.base[p:][:n] {
+					row[j] = src[at+off]
+				}
 			}
 		}
 	}
-	return dst, n
-}
-
-// outputs calls do for each run of outputs of one channel among n positions from
-// p on: n2 outputs from o on lie at positions at, counted from p, and on.
-func (f *unfold) outputs(p, n int, do func(o, at int)) {
-	first, _ := slices.BinarySearch(f.base, int32(p))
-	for o := first; o < f.outLen && int(f.base[o]) < p+n; o += f.width {
-		do(o, int(f.base[o])-p)
-	}
+	return m.cols, examples * n
 }
 
 // gaps tells whether some positions are no outputs.
 func (f *unfold) gaps() bool { return f.length != f.outLen }
 
-// correlate computes one example.
-func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], add bool) {
-	depth := f.in * f.kernel
-	for g := range f.groups {
-		pad := m.padded(f, x[g*f.in*f.inLen:])
-		w, y := w[g*f.out*depth:], y[g*f.out*f.outLen:]
-		for p := 0; p < f.length; p += f.step {
-			n := min(f.step, f.length-p)
-			cols, ld := m.columns(f, pad, p, n)
-			if !f.gaps() {
-				e.serial(false, false, f.out, n, depth, 1, w, depth, cols, ld, weight[T](add), y[p:], f.outLen)
-				continue
-			}
-			e.serial(false, false, f.out, n, depth, 1, w, depth, cols, ld, 0, m.tile, n)
-			for c := range f.out {
-				dst, src := y[c*f.outLen:][:f.outLen], m.tile[c*n:][:n]
-				f.outputs(p, n, func(o, at int) {
-					if !add {
-						copy(dst[o:][:f.width], src[at:])
-						return
-					}
-					for j, v := range src[at:][:f.width] {
-						dst[o+j] += v
-					}
-				})
+// outputs calls do for each run of outputs of one channel among n positions from
+// p on: so many outputs from o on lie at positions at, counted from p, and on.
+func (f *unfold) outputs(p, n int, do func(o, at, many int)) {
+	if !f.gaps() {
+		do(p, 0, n)
+		return
+	}
+	first, _ := slices.BinarySearch(f.base, int32(p))
+	for o := first; o < f.outLen && int(f.base[o]) < p+n; o += f.width {
+		do(o, int(f.base[o])-p, f.width)
+	}
+}
+
+// each calls do for the products of the examples lo to hi: group g of so many
+// examples from i on, at n positions from p on.
+func (f *unfold) each(lo, hi int, do func(i, examples, g, p, n int)) {
+	for i := lo; i < hi; i += f.group {
+		for g := range f.groups {
+			for p := 0; p < f.length; p += f.step {
+				do(i, min(f.group, hi-i), g, p, min(f.step, f.length-p))
 			}
 		}
 	}
+}
+
+// correlate computes the examples lo to hi.
+func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi int, add bool) {
+	depth, nx, ny := f.in*f.kernel, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	f.each(lo, hi, func(i, examples, g, p, n int) {
+		cols, ld := m.columns(f, x[i*nx:], g, examples, p, n)
+		w, y := w[g*f.out*depth:], y[i*ny+g*f.out*f.outLen:]
+		if examples == 1 && !f.gaps() {
+			e.serial(false, false, f.out, n, depth, 1, w, depth, cols, ld, weight[T](add), y[p:], f.outLen)
+			return
+		}
+		all := examples * n
+		e.serial(false, false, f.out, all, depth, 1, w, depth, cols, ld, 0, m.tile, all)
+		for k := range examples * f.out {
+			c, e := k/examples, k%examples
+			dst, src := y[e*ny+c*f.outLen:][:f.outLen], m.tile[k*n:][:n]
+			f.outputs(p, n, func(o, at, many int) {
+				if !add {
+					copy(dst[o:][:many], src[at:])
+					return
+				}
+				for j, v := range src[at:][:many] {
+					dst[o+j] += v
+				}
+			})
+		}
+	})
 }
 
 // spread returns one group's derivatives by the outputs at n positions from p
-// on, zero where the positions are no outputs, and its leading dimension.
-func (m *workspace[T]) spread(f *unfold, dy []T, p, n int) ([]T, int) {
-	if !f.gaps() {
-		return dy[p:], f.outLen
+// on, zero where the positions are no outputs, and the leading dimension.
+func (m *workspace[T]) spread(f *unfold, dy []T, g, examples, p, n int) ([]T, int) {
+	if examples == 1 && !f.gaps() {
+		return dy[g*f.out*f.outLen+p:], f.outLen
 	}
-	tile := m.tile[:f.out*n]
+	tile := m.tile[:f.out*examples*n]
 	clear(tile)
-	for c := range f.out {
-		src, dst := dy[c*f.outLen:][:f.outLen], tile[c*n:][:n]
-		f.outputs(p, n, func(o, at int) { copy(dst[at:][:f.width], src[o:]) })
+	for k := range f.out * examples {
+		c, e := k/examples, k%examples
+		src, dst := dy[((e*f.groups+g)*f.out+c)*f.outLen:][:f.outLen], tile[k*n:][:n]
+		f.outputs(p, n, func(o, at, many int) { copy(dst[at:][:many], src[o:]) })
 	}
-	return tile, n
+	return tile, examples * n
 }
 
-// weights adds the derivative by the weights of one example to dw.
-func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T]) {
-	depth := f.in * f.kernel
-	for g := range f.groups {
-		pad := m.padded(f, x[g*f.in*f.inLen:])
-		for p := 0; p < f.length; p += f.step {
-			n := min(f.step, f.length-p)
-			cols, ld := m.columns(f, pad, p, n)
-			d, ldd := m.spread(f, dy[g*f.out*f.outLen:], p, n)
-			e.serial(false, true, f.out, depth, n, 1, d, ldd, cols, ld, 1, dw[g*f.out*depth:], depth)
-		}
-	}
+// weights adds the derivative by the weights of the examples lo to hi to dw.
+func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi int) {
+	depth, nx, ny := f.in*f.kernel, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	f.each(lo, hi, func(i, examples, g, p, n int) {
+		cols, ld := m.columns(f, x[i*nx:], g, examples, p, n)
+		d, ldd := m.spread(f, dy[i*ny:], g, examples, p, n)
+		e.serial(false, true, f.out, depth, examples*n, 1, d, ldd, cols, ld, 1, dw[g*f.out*depth:], depth)
+	})
 }
 
-// input computes the derivative by the operand of one example where the
-// convolution has no back: products by the weights, added up where they were
+// input computes the derivative by the operand of the examples lo to hi where
+// the convolution has no back: products by the weights, added up where they were
 // read.
-func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], add bool) {
-	depth := f.in * f.kernel
-	for g := range f.groups {
-		pad := m.pad[:f.in*f.padLen]
-		clear(pad)
-		m.owner = nil
-		for p := 0; p < f.length; p += f.step {
-			n := min(f.step, f.length-p)
-			d, ld := m.spread(f, dy[g*f.out*f.outLen:], p, n)
-			cols := m.cols[:depth*n]
-			e.serial(true, false, depth, n, f.out, 1, w[g*f.out*depth:], depth, d, ld, 0, cols, n)
+func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int, add bool) {
+	depth, nx, ny := f.in*f.kernel, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	m.owner = nil
+	pad := m.pad[:f.in*f.padLen]
+	f.each(lo, hi, func(i, examples, g, p, n int) {
+		d, ld := m.spread(f, dy[i*ny:], g, examples, p, n)
+		all := examples * n
+		e.serial(true, false, depth, all, f.out, 1, w[g*f.out*depth:], depth, d, ld, 0, m.cols, all)
+		for e := range examples {
+			if p == 0 {
+				clear(pad)
+			}
 			for r := range depth {
-				dst, row, off := pad[r/f.kernel*f.padLen:][:f.padLen], cols[r*n:][:n], f.off[r%f.kernel]
+				dst, row, off := pad[r/f.kernel*f.padLen:][:f.padLen], m.cols[r*all+e*n:][:n], f.off[r%f.kernel]
 				if f.flat {
 					dst = dst[int(off)+p:]
 					for j, v := range row {
@@ -301,31 +331,38 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], add bool) {
 					dst[at+off] += row[j]
 				}
 			}
-		}
-		for c := range f.in {
-			src, dst := pad[c*f.padLen:][:f.padLen], dx[(g*f.in+c)*f.inLen:][:f.inLen]
-			if !add {
-				clear(dst)
+			if p+n == f.length {
+				unpad(f, dx[(i+e)*nx+g*f.in*f.inLen:], pad, add)
 			}
-			for _, r := range f.rows {
-				dst := dst[r.from:][:r.n]
-				for j, v := range src[r.to:][:r.n] {
-					dst[j] += v
-				}
+		}
+	})
+}
+
+// unpad writes what padding keeps of one group, or adds it.
+func unpad[T program.Float](f *unfold, dx, pad []T, add bool) {
+	for c := range f.in {
+		src, dst := pad[c*f.padLen:][:f.padLen], dx[c*f.inLen:][:f.inLen]
+		if !add {
+			clear(dst)
+		}
+		for _, r := range f.rows {
+			dst := dst[r.from:][:r.n]
+			for j, v := range src[r.to:][:r.n] {
+				dst[j] += v
 			}
 		}
 	}
 }
 
-// examples is an operation on each example of a batch, with a workspace.
-func (b *builder[T]) examples(name string, shape tensor.Shape, do func(c *call[T], m *workspace[T], example int)) op[T] {
+// examples is an operation on the examples of a batch, unit of them at a time, with
+// a workspace for each range. What is one product does not depend on the number of
+// threads, as the bits of the result must not.
+func (b *builder[T]) examples(name string, shape tensor.Shape, unit int, do func(c *call[T], m *workspace[T], lo, hi int)) op[T] {
 	return op[T]{
-		name: name, shape: shape, over: -1, grain: 1,
+		name: name, shape: shape, over: -1, grain: 1, span: (b.opt.Batch + unit - 1) / unit,
 		run: func(c *call[T], lo, hi int) {
 			m := <-b.Engine.conv.free
-			for i := lo; i < hi; i++ {
-				do(c, m, i)
-			}
+			do(c, m, lo*unit, min(hi*unit, c.n))
 			b.Engine.conv.free <- m
 		},
 	}
@@ -333,11 +370,11 @@ func (b *builder[T]) examples(name string, shape tensor.Shape, do func(c *call[T
 
 // convolution adds a convolution.
 func (b *builder[T]) convolution(o *program.Conv) *G.Node {
-	f := newUnfold(o.Groups, o.Out, o.In, o.Window)
+	f := newUnfold(o.Groups, o.Out, o.In, o.Window).gather(b.opt.Batch)
 	b.reserve(f)
-	e, nx, ny := b.Engine, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
-	y := b.examples("conv", b.rows(ny), func(c *call[T], m *workspace[T], i int) {
-		e.correlate(f, c.dst[i*ny:], c.in[0][i*nx:], c.in[1], m, false)
+	e := b.Engine
+	y := b.examples("conv", b.rows(f.groups*f.out*f.outLen), f.group, func(c *call[T], m *workspace[T], lo, hi int) {
+		e.correlate(f, c.dst, c.in[0], c.in[1], m, lo, hi, false)
 	})
 	y.diff = func(x G.Nodes, _, dy *G.Node) G.Nodes {
 		return G.Nodes{b.convInput(o, f, dy, x[1]), b.convWeights(f, dy, x[0])}
@@ -347,19 +384,19 @@ func (b *builder[T]) convolution(o *program.Conv) *G.Node {
 
 // convInput adds the derivative by the input of a convolution.
 func (b *builder[T]) convInput(o *program.Conv, f *unfold, dy, w *G.Node) *G.Node {
-	e, nx, ny := b.Engine, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	e, nx := b.Engine, f.groups*f.in*f.inLen
 	back := f.back(o.Window)
 	if back == nil {
-		dx := b.examples("conv dx", b.rows(nx), func(c *call[T], m *workspace[T], i int) {
-			e.input(f, c.dst[i*nx:], c.in[0][i*ny:], c.in[1], m, c.add)
+		dx := b.examples("conv dx", b.rows(nx), f.group, func(c *call[T], m *workspace[T], lo, hi int) {
+			e.input(f, c.dst, c.in[0], c.in[1], m, lo, hi, c.add)
 		})
 		dx.adds = true
 		return b.apply(dx, dy, w)
 	}
-	b.reserve(back)
+	b.reserve(back.gather(b.opt.Batch))
 	turned := make([]T, w.Shape()[1])
-	dx := b.examples("conv dx", b.rows(nx), func(c *call[T], m *workspace[T], i int) {
-		e.correlate(back, c.dst[i*nx:], c.in[0][i*ny:], turned, m, c.add)
+	dx := b.examples("conv dx", b.rows(nx), back.group, func(c *call[T], m *workspace[T], lo, hi int) {
+		e.correlate(back, c.dst, c.in[0], turned, m, lo, hi, c.add)
 	})
 	dx.adds = true
 	dx.before = func(c *call[T]) { turn(f, turned, c.in[1]) }
@@ -385,18 +422,20 @@ func turn[T program.Float](f *unfold, dst, w []T) {
 // cut into parts, whose number does not depend on that of the threads, and the
 // parts' derivatives are added up in order.
 func (b *builder[T]) convWeights(f *unfold, dy, x *G.Node) *G.Node {
-	e, nx, ny := b.Engine, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	e := b.Engine
 	size := f.groups * f.out * f.in * f.kernel
 	parts := min(b.opt.Batch, max(2, min(8, 1<<22/size)))
 	e.conv.sums = longer(e.conv.sums, parts*size)
-	dw := b.examples("conv dw", b.row(size), func(c *call[T], m *workspace[T], k int) {
-		sum := e.conv.sums[k*size:][:size]
-		clear(sum)
-		for i := k * c.n / parts; i < (k+1)*c.n/parts; i++ {
-			e.weights(f, sum, c.in[0][i*ny:], c.in[1][i*nx:], m)
+	dw := op[T]{name: "conv dw", shape: b.row(size), over: -1, grain: 1, span: parts, adds: true}
+	dw.run = func(c *call[T], lo, hi int) {
+		m := <-e.conv.free
+		for k := lo; k < hi; k++ {
+			sum := e.conv.sums[k*size:][:size]
+			clear(sum)
+			e.weights(f, sum, c.in[0], c.in[1], m, k*c.n/parts, (k+1)*c.n/parts)
 		}
-	})
-	dw.adds, dw.span = true, parts
+		e.conv.free <- m
+	}
 	dw.after = func(c *call[T]) {
 		if !c.add {
 			clear(c.dst)

@@ -203,8 +203,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// TestGOMAXPROCS: with the same number of threads the bits are the same for any
-// number of processors.
+// TestGOMAXPROCS: the bits are the same for any number of threads and processors.
 func TestGOMAXPROCS(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for seed := range uint64(40) {
@@ -215,7 +214,7 @@ func TestGOMAXPROCS(t *testing.T) {
 			if p == nil {
 				break
 			}
-			pl := pool.New(2)
+			pl := pool.New(procs)
 			lib := blas.Find()
 			rule := optim.New(p, optim.Rule{Kind: optim.PathSGD, P: 2}, geometry.New(p, geometry.Options{P: 2, BLAS: lib, Pool: pl}), pl)
 			rule.Eta = 1e-3
