@@ -53,7 +53,7 @@ func boundEntries() []*entry {
 						return scaled.Norm(r.moved(l), 1).Div(r.spectral(l)).Pow(2. / 3)
 					})
 					p := r.product(r.spectral)
-					m, npar := float64(r.opt.Data.Batch), float64(Parameters(r.net))
+					m, npar := float64(r.opt.Data.Batch), float64(effective(r.net))
 					x := p.Div(gamma).Mul(sum.Pow(1.5)).MulFloat(math.Log(m) * math.Log(npar) / math.Sqrt(m))
 					return []Measure{{Value: x, Symbols: symbols(gamma, "m", m, "n_par", npar, "product", p, "sum", sum)}}
 				})

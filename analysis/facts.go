@@ -43,6 +43,31 @@ func Parameters(n *dag.Network) int {
 	return total
 }
 
+// effective counts the numbers of the network in its normal form: the weights and
+// biases of each layer, a tensor once for each layer that uses it, and PReLU
+// slopes.
+func effective(n *dag.Network) int {
+	total := 0
+	for nd := range body(n) {
+		switch op := nd.Op.(type) {
+		case *dag.Linear:
+			switch {
+			case op.Map == nil:
+			case op.Map.Weight() != nil:
+				total += op.Map.Weight().Param.Len()
+			case op.Free():
+				total += op.Rows()
+			}
+			total += len(op.Bias())
+		case *dag.Activation:
+			if op.Param != nil {
+				total += op.Param.Param.Len()
+			}
+		}
+	}
+	return total
+}
+
 // depth is the largest number of layers on a path; a constant is none.
 func depth(n *dag.Network) int {
 	deep := make([]int, len(n.Nodes))

@@ -3,26 +3,33 @@ package analysis
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // The flatness measures look for the largest noise that costs no more than
-// flatnessRise of error, in expectation over flatnessDraws draws that are the
-// same for every size of noise, to a relative flatnessTolerance.
+// flatnessRise of error, in expectation over draws that are the same for every
+// size of noise, to a relative flatnessTolerance. There are as many draws, from
+// leastDraws to mostDraws, as Options.FlatnessError wants.
 const (
 	flatnessRise      = 0.1
-	flatnessDraws     = 5
 	flatnessTolerance = 0.01
+	leastDraws        = 5
+	mostDraws         = 200
 )
 
 // flatnessEntries are PAC-Bayes measures of flatness: 1/sigma^2 of the largest
 // noise that the network bears. The algorithm: e(sigma) is the 0/1 error on the
-// data, averaged over draws of noise u = sigma z (or sigma w z) on every stored
-// parameter of the body but BatchNormalization's running moments, z standard
-// normal from the seed. Sigma is doubled or halved until e(sigma) - e(0) passes
-// 0.1 (within 2^-40 to 2^40), then bisected in the logarithm.
+// data, averaged over draws of noise u = sigma z (or sigma w z) on every weight
+// and bias of the body's layers, with everything folded in, and on PReLU slopes,
+// z standard normal from the seed. Sigma is doubled or halved until e(sigma) - e(0)
+// passes 0.1 (within 2^-40 to 2^40), then bisected in the logarithm. The standard
+// error of ln sigma is that of e(sigma) over the draws, divided by the slope of
+// e(sigma) in ln sigma.
 func flatnessEntries() []*entry {
 	make := func(name, formula, latex, what string, invariant bool, noise func(w, z float64) float64) *entry {
 		return &entry{
@@ -45,39 +52,72 @@ func flatnessEntries() []*entry {
 
 // flatness finds the largest noise.
 func (r *run) flatness(noise func(w, z float64) float64) []Measure {
-	base := r.errorRate(r.net)
-	bears := func(sigma float64) bool {
-		var e float64
-		for draw := range flatnessDraws {
-			e += r.errorRate(r.perturbed(draw, func(w, z float64) float64 { return w + sigma*noise(w, z) }))
+	base := r.errorRate(r.file)
+	known := map[float64][]float64{}
+	// errs has the error of each of so many draws.
+	errs := func(sigma float64, draws int) []float64 {
+		e := known[sigma]
+		for k := len(e); k < draws && r.err == nil && r.ctx.Err() == nil; k++ {
+			e = append(e, r.errorRate(r.perturbed(k, func(w, z float64) float64 { return w + sigma*noise(w, z) })))
 		}
-		return e/flatnessDraws <= base+flatnessRise
+		known[sigma] = e
+		return e
 	}
-	const limit = 40
-	lo, hi := 1.0, 1.0
-	if bears(1) {
-		for hi = 2; bears(hi) && hi < math.Ldexp(1, limit); hi *= 2 {
-			lo = hi
+	mean := func(sigma float64, draws int) float64 { return stat.Mean(errs(sigma, draws), nil) }
+	const limit = 1 << 40
+	sigma, spread, draws := 1.0, 1.0, leastDraws
+	for {
+		sigma = largest(sigma, 1+math.Min(1, 2*spread), limit, func(s float64) bool {
+			return mean(s, draws) <= base+flatnessRise
+		})
+		spread = 0
+		if sigma >= limit/2 || sigma <= 2./limit || r.err != nil || r.ctx.Err() != nil {
+			break // all noise or none
+		}
+		const step = math.Sqrt2
+		slope := (mean(sigma*step, draws) - mean(sigma/step, draws)) / (2 * math.Log(step))
+		spread = math.Inf(1)
+		if slope > 0 {
+			spread = stat.StdDev(errs(sigma, draws), nil) / math.Sqrt(float64(draws)) / slope
+		}
+		want := 2 * spread / r.opt.FlatnessError // the value goes with sigma^-2
+		if want <= 1 || draws == mostDraws {
+			break
+		}
+		draws = int(math.Min(mostDraws, float64(draws)*math.Max(1.5, math.Min(4, want*want))))
+	}
+	s := scaled.New(sigma)
+	x := scaled.One.Div(s.Mul(s))
+	return []Measure{{Value: x, StandardError: x.MulFloat(2 * spread), Symbols: []Symbol{
+		{"sigma", s},
+		{"error", scaled.New(base)},
+		{"rise", scaled.New(flatnessRise)},
+		{"draws", scaled.New(float64(draws))},
+	}}}
+}
+
+// largest finds the largest number that ok holds for, to flatnessTolerance,
+// between 1/limit and limit: from the first guess it goes by the factor step, then
+// by its squares, until ok changes, and then bisects the logarithm.
+func largest(guess, step, limit float64, ok func(float64) bool) float64 {
+	lo, hi := guess, guess
+	if up := ok(guess); up {
+		for hi *= step; hi < limit && ok(hi); hi *= step {
+			lo, step = hi, step*step
 		}
 	} else {
-		for lo = 0.5; !bears(lo) && lo > math.Ldexp(1, -limit); lo /= 2 {
-			hi = lo
+		for lo /= step; lo > 1/limit && !ok(lo); lo /= step {
+			hi, step = lo, step*step
 		}
 	}
-	for r.err == nil && r.ctx.Err() == nil && hi/lo > 1+flatnessTolerance {
-		if mid := math.Sqrt(lo * hi); bears(mid) {
+	for hi/lo > 1+flatnessTolerance {
+		if mid := math.Sqrt(lo * hi); ok(mid) {
 			lo = mid
 		} else {
 			hi = mid
 		}
 	}
-	s := scaled.New(lo)
-	return []Measure{{Value: scaled.One.Div(s.Mul(s)), Symbols: []Symbol{
-		{"sigma", s},
-		{"error", scaled.New(base)},
-		{"rise", scaled.New(flatnessRise)},
-		{"draws", scaled.New(flatnessDraws)},
-	}}}
+	return lo
 }
 
 // errorRate is the share of examples whose label has not the largest output; a
@@ -97,23 +137,95 @@ func (r *run) errorRate(n *dag.Network) float64 {
 	return float64(wrong) / float64(r.opt.Data.Batch)
 }
 
-// perturbed returns the network with noise on its parameters; the same draw
-// gives the same z.
+// perturbed returns the network with noise on its effective weights, biases and
+// PReLU slopes. The same draw gives the same z, in the order of the rows of a
+// layer's matrix however that is stored.
 func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
-	rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)))
-	made := map[*dag.Param]*dag.Param{}
-	for _, p := range learned(r.net) {
-		v := p.Values()
-		for i, w := range v {
-			v[i] = f(w, rng.NormFloat64())
+	out := &dag.Network{Nodes: slices.Clone(r.net.Nodes), Inputs: r.net.Inputs, Outputs: r.net.Outputs}
+	slopes := map[*dag.Use]*dag.Param{}
+	layer := uint64(0)
+	for nd := range body(r.net) {
+		layer++
+		rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)<<32|layer))
+		noisy := func(x []float64) *dag.Param {
+			v := make([]float64, len(x))
+			for i, w := range x {
+				v[i] = f(w, rng.NormFloat64())
+			}
+			// In float64, so that small noise is not rounded away.
+			return dag.NewParam64(nd.Name, []int{len(v)}, v)
 		}
-		// In float64, so that small noise is not rounded away.
-		made[p] = dag.NewParam64(p.Name, p.Shape, v)
+		switch op := nd.Op.(type) {
+		case *dag.Linear:
+			l, st := &dag.Linear{Map: op.Map, Units: op.Units}, dag.Stage{}
+			switch {
+			case op.Map == nil:
+			case op.Map.Weight() != nil:
+				l.Map = reweighed(op, noisy)
+			case op.Free():
+				st.Mul = &dag.Vector{Use: dag.Use{Param: noisy(factors(op))}, Coef: 1}
+			case op.Scale() != nil: // one that is not stored
+				st.Mul = &dag.Vector{Coef: op.Scale()[0]}
+			}
+			if b := op.Bias(); b != nil {
+				st.Add = &dag.Vector{Use: dag.Use{Param: noisy(b)}, Coef: 1}
+			}
+			l.Stages = []dag.Stage{st}
+			out.Nodes[nd.ID].Op = l
+		case *dag.Activation:
+			if op.Param != nil {
+				slopes[op.Param] = noisy(op.Param.Param.Values())
+			}
+		}
 	}
-	return r.net.Replace(func(u *dag.Use) *dag.Param {
-		if q := made[u.Param]; q != nil {
-			return q
+	return out.Replace(func(u *dag.Use) *dag.Param {
+		if p := slopes[u]; p != nil {
+			return p
 		}
 		return u.Param
 	})
+}
+
+// factors returns the factor of each row.
+func factors(l *dag.Linear) []float64 {
+	if s := l.Scale(); s != nil {
+		return s
+	}
+	return slices.Repeat([]float64{1}, l.Rows())
+}
+
+// reweighed returns a layer's map with what f makes of its effective weights, row
+// by row, in place of its weights.
+func reweighed(l *dag.Linear, f func(w []float64) *dag.Param) dag.Map {
+	stored, s := l.Map.Weight().Param.Values(), factors(l)
+	// at is the index of a stored weight in the order of rows.
+	var at func(k int) int
+	switch m := l.Map.(type) {
+	case *dag.Dense:
+		at = func(k int) int { row, col := dag.Place(m, k); return row*m.Cols + col }
+	case *dag.Conv:
+		ci, taps := m.InChannels/m.Groups, dag.Size(m.Window.Kernel)
+		at = func(k int) int { row, col := dag.Place(m, k); return (row*ci+col%ci)*taps + k%taps }
+	}
+	w := make([]float64, len(stored))
+	for k, x := range stored {
+		row, _ := dag.Place(l.Map, k)
+		w[at(k)] = s[row] * x
+	}
+	p := f(w)
+	for k := range stored {
+		stored[k] = p.At(at(k))
+	}
+	p = dag.NewParam64(p.Name, l.Map.Weight().Param.Shape, stored)
+	switch m := l.Map.(type) {
+	case *dag.Dense:
+		c := *m
+		c.W = dag.Use{Param: p}
+		return &c
+	case *dag.Conv:
+		c := *m
+		c.W = dag.Use{Param: p}
+		return &c
+	}
+	return l.Map
 }

@@ -105,19 +105,19 @@ func (r *run) checkData(d *Labelled) error {
 		return fmt.Errorf("data of %d examples with %d labels: want one label an example, and an example at least", d.Batch, len(d.Labels))
 	}
 	if d.Read == nil {
-		if len(d.Inputs) != len(r.net.Inputs) {
-			return fmt.Errorf("data for %d inputs, the network has %d", len(d.Inputs), len(r.net.Inputs))
+		if len(d.Inputs) != len(r.file.Inputs) {
+			return fmt.Errorf("data for %d inputs, the network has %d", len(d.Inputs), len(r.file.Inputs))
 		}
-		for k, p := range r.net.Inputs {
-			if got, want := len(d.Inputs[k]), d.Batch*r.net.Nodes[p.Node].Len(); got != want {
-				return fmt.Errorf("input %q: %d values for %d examples, want %d: rows of shape %v", p.Name, got, d.Batch, want, r.net.Nodes[p.Node].Shape)
+		for k, p := range r.file.Inputs {
+			if got, want := len(d.Inputs[k]), d.Batch*r.file.Nodes[p.Node].Len(); got != want {
+				return fmt.Errorf("input %q: %d values for %d examples, want %d: rows of shape %v", p.Name, got, d.Batch, want, r.file.Nodes[p.Node].Shape)
 			}
 		}
 	}
-	if out := r.net.Boundary(); d.Scores == 0 && len(out) != 1 {
+	if out := r.file.Boundary(); d.Scores == 0 && len(out) != 1 {
 		return fmt.Errorf("margins need one output, the network's homogeneous part has %d", len(out))
 	}
-	classes := max(r.net.Nodes[r.scores(r.net)].Len(), 2)
+	classes := max(r.file.Nodes[r.scores(r.file)].Len(), 2)
 	for i, y := range d.Labels {
 		if y < 0 || y >= classes {
 			return fmt.Errorf("label %d of example %d is outside the network's %d classes", y, i, classes)
@@ -195,7 +195,7 @@ func (r *run) gamma() scaled.Num {
 		return *r.memo.gamma
 	}
 	var m []float64
-	if err := r.outputs(r.net, func(i int, out []float64) {
+	if err := r.outputs(r.file, func(i int, out []float64) {
 		m = append(m, margin(out, r.opt.Data.Labels[i]))
 	}); err != nil {
 		r.err = err

@@ -47,6 +47,9 @@ type Options struct {
 	// Percentile of the margins that normalised measures and bounds use, in (0,
 	// 100]. Default: 5.
 	Percentile float64
+	// FlatnessError is the relative standard error that the flatness measures are
+	// drawn for, as far as 200 draws reach. Default: 0.1.
+	FlatnessError float64
 	// Seed makes random numbers (of flatness and of the starts of iterations).
 	Seed uint64
 	// WeightsRead is called after the one pass over the weights when what is asked
@@ -115,6 +118,9 @@ type Measure struct {
 	// Percentile is that of the margin in the value; 0 where there is none.
 	Percentile float64
 	Value      scaled.Num
+	// StandardError is that of a value that is estimated from random draws; zero
+	// for others.
+	StandardError scaled.Num
 	// Defined is false where the value is no number: NaN or Inf in a weight, the
 	// logarithm of a zero, a margin that is not positive.
 	Defined bool

@@ -49,6 +49,26 @@ func referenceEntries() []*entry {
 	}
 }
 
+// pair takes the layers of the network in its normal form, with those of the
+// reference. Where constants fit the units of one of the two alone, and their
+// normal forms differ, both are taken as they are read.
+func (r *run) pair() error {
+	r.take(normal(r.file))
+	ref := r.opt.Reference
+	if ref == nil || r.attach(normal(ref)) == nil {
+		return nil
+	}
+	r.take(r.file)
+	return r.attach(ref)
+}
+
+func (r *run) take(n *dag.Network) {
+	r.net, r.layers = n, nil
+	for _, i := range n.Layers() {
+		r.layers = append(r.layers, &layer{node: &n.Nodes[i], op: n.Nodes[i].Op.(*dag.Linear), index: i})
+	}
+}
+
 // attach pairs the layers with those of the reference.
 func (r *run) attach(ref *dag.Network) error {
 	other := ref.Layers()
@@ -90,13 +110,7 @@ func shapeOf(l *dag.Linear) string {
 func (r *run) differences(l *layer) []matrix {
 	if d, ok := l.op.Map.(*dag.Diagonal); ok {
 		factor := func(l *dag.Linear) matrix {
-			return matrix{rows: d.Axis.N, cols: 1, read: func(dst []float64, lo, hi int) {
-				for i := range dst {
-					if dst[i] = 1; l.Scale() != nil {
-						dst[i] = l.Scale()[lo+i]
-					}
-				}
-			}}
+			return matrix{rows: d.Axis.N, cols: 1, read: func(dst []float64, lo, _ int) { copy(dst, factors(l)[lo:]) }}
 		}
 		return []matrix{difference(factor(l.op), factor(l.ref), r.opt.Threads)}
 	}

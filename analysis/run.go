@@ -42,8 +42,9 @@ func (e *entry) readsAgain() bool { return e.Cost != OnePass || e.Needs != 0 }
 // once, when it is first asked for.
 type run struct {
 	ctx context.Context
-	net *dag.Network
-	opt Options
+	// file is the network as given, net the one that is measured: see normal.
+	file, net *dag.Network
+	opt       Options
 
 	layers  []*layer
 	forward *paths.Values
@@ -113,8 +114,8 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, (*entry).readsAgain) {
 		opt.WeightsRead()
 	}
-	rep := &Report{Paths: paths.Count(n, r.opt.Bias)}
-	rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(n), depth(n)
+	rep := &Report{Paths: paths.Count(r.net, r.opt.Bias)}
+	rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(r.net), depth(r.net)
 	for _, e := range chosen {
 		if e.net != nil {
 			rep.Measures = append(rep.Measures, r.finish(e, e.net(r))...)
@@ -164,6 +165,9 @@ func newRun(ctx context.Context, n *dag.Network, opt Options) (*run, []*entry, e
 	if opt.Names == nil {
 		opt.Names = []string{"fast"}
 	}
+	if opt.FlatnessError <= 0 {
+		opt.FlatnessError = 0.1
+	}
 	if opt.Percentile == 0 {
 		opt.Percentile = 5
 	}
@@ -184,14 +188,9 @@ func newRun(ctx context.Context, n *dag.Network, opt Options) (*run, []*entry, e
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &run{ctx: ctx, net: n, opt: opt}
-	for _, i := range n.Layers() {
-		r.layers = append(r.layers, &layer{node: &n.Nodes[i], op: n.Nodes[i].Op.(*dag.Linear), index: i})
-	}
-	if opt.Reference != nil {
-		if err := r.attach(opt.Reference); err != nil {
-			return nil, nil, err
-		}
+	r := &run{ctx: ctx, file: n, opt: opt}
+	if err := r.pair(); err != nil {
+		return nil, nil, err
 	}
 	if opt.Data != nil {
 		if err := r.checkData(opt.Data); err != nil {
@@ -410,7 +409,7 @@ func (r *run) warnings() []string {
 	}
 	var out []string
 	if suspect {
-		for _, p := range r.net.Params() {
+		for _, p := range r.file.Params() {
 			if !p.Finite() {
 				out = append(out, fmt.Sprintf("NaN or Inf in %q: the measures that it reaches are undefined", p.Name))
 			}

@@ -20,7 +20,7 @@ func TestSpreadsAgainstEdges(t *testing.T) {
 		})
 		bias := analysis.Bias(rapid.IntRange(0, 1).Draw(t, "bias"))
 		r := measure(t, n, analysis.Options{Names: []string{"balance_spread", "kappa_spread"}, Bias: bias})
-		balance, kappa := spreads(n, bias)
+		balance, kappa := spreads(analysis.Normal(n), bias)
 		// Logarithms of sums of some hundred terms.
 		if got := r.Measures[0].Value.Float64(); !(math.Abs(got-balance) <= 1e-10*(1+balance)) {
 			t.Fatalf("balance spread %v, want %v\n%s", got, balance, n)

@@ -15,7 +15,7 @@ func weightEntries() []*entry {
 				Name: "parameter_count", Formula: "number of stored scalars, a shared tensor once",
 				LaTeX: `n_{\mathrm{par}}`, Source: j20, Unit: "count", Invariant: true, Scope: OfNet, Policy: true,
 			},
-			net: func(r *run) []Measure { return one(scaled.New(float64(Parameters(r.net)))) },
+			net: func(r *run) []Measure { return one(scaled.New(float64(Parameters(r.file)))) },
 		},
 		{
 			Info: Info{

@@ -1,0 +1,4 @@
+package analysis
+
+// Normal is the form of a network that is measured.
+var Normal = normal

@@ -1,0 +1,439 @@
+package analysis
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// normal returns the network with every chain of constant maps folded into one,
+// so that one function has one number however its constants are written. A
+// constant map multiplies each element by a constant and adds one: constants of
+// Add, Sub, Mul and Div, BatchNormalization. A chain goes on through nodes that
+// only move elements.
+//
+// A chain behind linear layers that nothing else reads becomes part of them where
+// its constants fit their units. What does not fit stays one layer behind them,
+// with the layers' biases: the factor where it differs within a unit, the
+// constants where they do. Nodes keep their numbers.
+func normal(n *dag.Network) *dag.Network {
+	f := &folder{net: n, readers: n.Consumers(), layers: make([]*foldedLayer, len(n.Nodes)), open: make([]bool, len(n.Nodes))}
+	for _, i := range n.Boundary() {
+		f.open[i] = true
+	}
+	maps := false
+	for nd := range body(n) {
+		// What maps inputs by constants is the first layer, if it is one.
+		if l, ok := nd.Op.(*dag.Linear); ok && !(elementwise(l) && n.Nodes[nd.In[0]].Zone == dag.Preamble) {
+			f.layers[nd.ID] = newFolded(nd, l)
+			maps = maps || f.layers[nd.ID].constant
+		}
+	}
+	if !maps {
+		return n
+	}
+	for changed := true; changed; {
+		changed = false
+		done := map[int]bool{}
+		for i := range slices.Backward(f.layers) {
+			if f.constant(i) && !done[i] && f.fold(i, done) {
+				changed = true
+			}
+		}
+	}
+	return f.network()
+}
+
+// folder folds constant maps.
+type folder struct {
+	net     *dag.Network
+	readers [][]int
+	// open marks the body's outputs.
+	open   []bool
+	layers []*foldedLayer // by node, nil for others
+}
+
+// foldedLayer is a linear layer with the factor and the constant of each of its
+// units, which are elements for a constant map.
+type foldedLayer struct {
+	l        *dag.Linear
+	constant bool // a constant map
+	axis     dag.Axis
+	s, c     []float64
+	// learned says that s holds stored numbers, biased that c counts as a bias.
+	learned, biased bool
+	changed, gone   bool
+	// fixed is a tensor that cannot be written, which pins the units.
+	fixed *dag.Param
+}
+
+// join takes in what a constant map is besides its numbers.
+func (y *foldedLayer) join(m *foldedLayer) {
+	y.learned, y.biased = y.learned || m.learned, y.biased || m.biased
+	if y.fixed == nil {
+		y.fixed = m.fixed
+	}
+}
+
+func newFolded(nd *dag.Node, l *dag.Linear) *foldedLayer {
+	y := &foldedLayer{l: l, constant: elementwise(l), axis: l.Out(), learned: l.Free(), biased: l.Bias() != nil}
+	if y.constant {
+		y.axis = dag.Axis{Outer: 1, N: nd.Len(), Inner: 1}
+	}
+	for role, u := range nd.Uses() {
+		if role != dag.Weight && u.Param.Storage == dag.Unwritable {
+			y.fixed = u.Param
+		}
+	}
+	y.s, y.c = make([]float64, y.axis.N), make([]float64, y.axis.N)
+	for e := range y.s {
+		i := e
+		if y.constant {
+			i = l.Out().At(e)
+		}
+		if y.s[e] = 1; l.Scale() != nil {
+			y.s[e] = l.Scale()[i]
+		}
+		if l.Bias() != nil {
+			y.c[e] = l.Bias()[i]
+		}
+	}
+	return y
+}
+
+// elementwise reports whether a layer maps each element to itself.
+func elementwise(l *dag.Linear) bool {
+	_, ok := l.Map.(*dag.Diagonal)
+	return ok
+}
+
+// constant reports whether a node is a constant map that is still there.
+func (f *folder) constant(i int) bool { y := f.layers[i]; return y != nil && y.constant && !y.gone }
+
+// moves reports whether a node of the body only moves elements.
+func (f *folder) moves(nd *dag.Node) bool {
+	if nd.Zone != dag.Body {
+		return false
+	}
+	switch op := nd.Op.(type) {
+	case *dag.Select, *dag.Concat:
+		return true
+	case *dag.Activation:
+		return op.Param == nil && op.Identity()
+	}
+	return f.layers[nd.ID] != nil && f.layers[nd.ID].gone
+}
+
+// element is one of a node's; padding has node -1.
+type element struct{ node, at int }
+
+// sources returns where each element of a node's value comes from, behind the
+// nodes that only move elements. Known holds what was found before.
+func (f *folder) sources(i int, known map[int][]element) []element {
+	if out, ok := known[i]; ok {
+		return out
+	}
+	nd := &f.net.Nodes[i]
+	out := make([]element, nd.Len())
+	switch {
+	case !f.moves(nd):
+		for e := range out {
+			out[e] = element{i, e}
+		}
+	case f.layers[i] != nil:
+		out = f.sources(nd.In[0], known)
+	default:
+		for e := range out {
+			out[e].node = -1
+		}
+		from := make([][]element, len(nd.In))
+		for k, j := range nd.In {
+			from[k] = f.sources(j, known)
+		}
+		f.net.Edges(nd, func(k, e, to int) { out[to] = from[k][e] })
+	}
+	known[i] = out
+	return out
+}
+
+// leaves finds the constant maps that read a node's value; ok is false when
+// anything else does.
+func (f *folder) leaves(i int, seen map[int]bool) (maps []int, ok bool) {
+	if f.open[i] {
+		return nil, false
+	}
+	for _, j := range f.readers[i] {
+		switch {
+		case seen[j]:
+		case f.constant(j):
+			maps = append(maps, j)
+		case f.moves(&f.net.Nodes[j]):
+			more, ok := f.leaves(j, seen)
+			if !ok {
+				return nil, false
+			}
+			maps = append(maps, more...)
+		default:
+			return nil, false
+		}
+		seen[j] = true
+	}
+	return maps, true
+}
+
+// chain is the constant maps that read some layers, with the source of each
+// element, and these layers.
+type chain struct {
+	maps map[int][]element
+	// layers tells of each source whether nothing but the maps reads it.
+	layers map[int]bool
+	// whole says that this is so of all, and that they are layers that can take
+	// factors and constants.
+	whole bool
+}
+
+// chain finds what belongs together with a constant map.
+func (f *folder) chain(i int) chain {
+	c := chain{map[int][]element{}, map[int]bool{}, true}
+	known := map[int][]element{}
+	for todo := []int{i}; len(todo) > 0; {
+		m := todo[0]
+		todo = todo[1:]
+		if c.maps[m] != nil {
+			continue
+		}
+		c.maps[m] = f.sources(f.net.Nodes[m].In[0], known)
+		for _, x := range c.maps[m] {
+			if _, seen := c.layers[x.node]; seen || x.node < 0 {
+				continue
+			}
+			var to []int
+			ok := f.layers[x.node] != nil
+			if ok {
+				to, ok = f.leaves(x.node, map[int]bool{})
+			}
+			c.layers[x.node] = ok
+			c.whole = c.whole && ok && f.takes(x.node)
+			todo = append(todo, to...)
+		}
+	}
+	return c
+}
+
+// fold folds a constant map, and those that read the same layers, into the layers
+// before it as far as they fit. It reports whether anything changed.
+func (f *folder) fold(i int, done map[int]bool) (changed bool) {
+	c := f.chain(i)
+	for m := range c.maps {
+		done[m] = true
+		if _, both := c.layers[m]; both {
+			return false // a map that reads another and its layer too
+		}
+	}
+	// What the maps ask of each unit: nil for nothing yet.
+	scale, shift := map[int][]*float64{}, map[int][]*float64{}
+	sameScale, sameShift := c.whole, c.whole
+	for m, src := range c.maps {
+		y := f.layers[m]
+		for e, x := range src {
+			if x.node < 0 {
+				sameShift = sameShift && y.c[e] == 0
+				continue
+			}
+			if !c.layers[x.node] {
+				continue
+			}
+			from := f.layers[x.node]
+			if scale[x.node] == nil {
+				scale[x.node], shift[x.node] = make([]*float64, from.axis.N), make([]*float64, from.axis.N)
+			}
+			u := from.axis.At(x.at)
+			sameScale = agree(&scale[x.node][u], &y.s[e]) && sameScale
+			sameShift = agree(&shift[x.node][u], &y.c[e]) && sameShift
+		}
+	}
+	if sameScale {
+		for k := range scale {
+			y := f.layers[k]
+			for u, by := range filled(scale[k], 1) {
+				changed = changed || by != 1
+				y.s[u] *= by
+				y.c[u] *= by
+			}
+			y.changed = true
+			for m := range c.maps {
+				m := *f.layers[m]
+				m.biased = m.biased && sameShift
+				y.join(&m)
+			}
+		}
+		if sameShift {
+			f.dissolve(c, shift)
+			return true
+		}
+		for m := range c.maps {
+			f.layers[m].learned, f.layers[m].changed = false, changed || f.layers[m].changed
+			for e := range f.layers[m].s {
+				f.layers[m].s[e] = 1
+			}
+		}
+	}
+	return f.shift(c) || changed
+}
+
+// dissolve gives the constants of maps to the layers.
+func (f *folder) dissolve(c chain, shift map[int][]*float64) {
+	for k := range shift {
+		y := f.layers[k]
+		for u, by := range filled(shift[k], 0) {
+			y.c[u] += by
+		}
+	}
+	for m := range c.maps {
+		f.layers[m].gone = true
+	}
+}
+
+// shift moves the biases of the layers behind the factors of the maps, which read
+// nothing else.
+func (f *folder) shift(c chain) (changed bool) {
+	for m, src := range c.maps {
+		y := f.layers[m]
+		for e, x := range src {
+			if x.node < 0 || !c.layers[x.node] {
+				continue
+			}
+			if from := f.layers[x.node]; from.l.Map != nil && from.biased {
+				y.c[e] += y.s[e] * from.c[from.axis.At(x.at)]
+				y.biased, y.changed = true, true
+			}
+		}
+	}
+	for k, alone := range c.layers {
+		y := f.layers[k]
+		if !alone || y.l.Map == nil {
+			continue
+		}
+		if !y.biased {
+			continue
+		}
+		changed = true
+		y.biased, y.changed = false, true
+		clear(y.c)
+		y.gone = y.constant && !y.learned && !slices.ContainsFunc(y.s, func(s float64) bool { return s != 1 })
+	}
+	return changed
+}
+
+// takes reports whether a layer can take factors and constants of its units.
+func (f *folder) takes(i int) bool {
+	_, average := f.layers[i].l.Map.(*dag.Average)
+	return !average
+}
+
+// agree notes what is asked of a unit and reports whether all ask the same.
+func agree(unit **float64, x *float64) bool {
+	if *unit == nil {
+		*unit = x
+	}
+	return **unit == *x
+}
+
+// filled returns what is asked of each unit. One of which nothing is asked gets
+// what the others agree on, else none.
+func filled(asked []*float64, none float64) []float64 {
+	var common *float64
+	same := true
+	for _, x := range asked {
+		if x != nil {
+			same = agree(&common, x) && same
+		}
+	}
+	if same && common != nil {
+		none = *common
+	}
+	out := make([]float64, len(asked))
+	for u, x := range asked {
+		out[u] = none
+		if x != nil {
+			out[u] = *x
+		}
+	}
+	return out
+}
+
+// network returns the folded network.
+func (f *folder) network() *dag.Network {
+	out := &dag.Network{Nodes: slices.Clone(f.net.Nodes), Inputs: f.net.Inputs, Outputs: f.net.Outputs}
+	for i, y := range f.layers {
+		switch nd := &out.Nodes[i]; {
+		case y == nil:
+		case y.gone:
+			nd.Op = &dag.Select{}
+		case y.changed || y.constant && y.coarsest(nd.Shape) != y.l.Out():
+			nd.Op = y.linear(nd)
+		}
+	}
+	if err := out.Validate(); err != nil {
+		panic("analysis: folding constants: " + err.Error())
+	}
+	return out
+}
+
+// linear returns the layer with its factor and constant as one stage.
+func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
+	l := &dag.Linear{Map: y.l.Map, Units: y.l.Units}
+	if y.constant {
+		l.Map = &dag.Diagonal{Axis: y.coarsest(nd.Shape)}
+	}
+	st := dag.Stage{}
+	unit := func(x []float64) []float64 {
+		if !y.constant {
+			return x
+		}
+		out := make([]float64, l.Rows())
+		for e, v := range x {
+			out[l.Out().At(e)] = v
+		}
+		return out
+	}
+	vector := func(role string, x []float64) *dag.Vector {
+		p := dag.NewParam64(nd.Name+role, []int{len(x)}, x)
+		if y.fixed != nil {
+			p.Name, p.Storage, p.Reason = y.fixed.Name, y.fixed.Storage, y.fixed.Reason
+		}
+		return &dag.Vector{Use: dag.Use{Param: p}, Coef: 1}
+	}
+	switch s := unit(y.s); {
+	case l.Map == nil:
+	case y.learned && (y.constant || slices.ContainsFunc(s, func(x float64) bool { return x != 1 })):
+		st.Mul = vector(".scale", s)
+	case !y.learned && len(s) > 0 && s[0] != 1:
+		st.Mul = &dag.Vector{Coef: s[0]}
+	}
+	if y.biased {
+		st.Add = vector(".bias", unit(y.c))
+	}
+	l.Stages = []dag.Stage{st}
+	return l
+}
+
+// coarsest returns the shortest run of the axes of a constant map's value along
+// which its numbers vary; the units of the layer as it was read where none do.
+func (y *foldedLayer) coarsest(shape []int) dag.Axis {
+	lo, hi := len(shape), -1
+	inner := 1
+	for d := len(shape) - 1; d >= 0; d-- {
+		for e := range y.s {
+			if e/inner%shape[d] > 0 && (y.s[e] != y.s[e-inner] || y.c[e] != y.c[e-inner]) {
+				lo, hi = min(lo, d), max(hi, d)
+				break
+			}
+		}
+		inner *= shape[d]
+	}
+	if hi < 0 {
+		return y.l.Out()
+	}
+	return dag.Axis{Outer: dag.Size(shape[:lo]), N: dag.Size(shape[lo : hi+1]), Inner: dag.Size(shape[hi+1:])}
+}
