@@ -147,11 +147,14 @@ type measured struct {
 	Bias       string   `json:"bias"`
 	render.Value
 	Invariant bool `json:"invariant"`
+	// StandardError is that of a value that is estimated from random draws.
+	StandardError *render.Value `json:"standard_error,omitempty"`
 	// Ratio is the value over the baseline's.
 	Ratio   *render.Value `json:"ratio,omitempty"`
 	Symbols []symbol      `json:"symbols,omitempty"`
 	num     scaled.Num
 	ratio   scaled.Num
+	err     scaled.Num // the standard error
 }
 
 // symbol is a letter of a formula and its value.
@@ -200,6 +203,10 @@ func newMeasured(ms []analysis.Measure) []measured {
 		if m.Percentile != 0 {
 			out[i].Percentile = &m.Percentile
 		}
+		if e := m.StandardError; !e.IsZero() && m.Defined {
+			v := render.NewValue(e)
+			out[i].StandardError, out[i].err = &v, e
+		}
 		for _, s := range m.Symbols {
 			out[i].Symbols = append(out[i].Symbols, symbol{s.Name, render.NewValue(s.Value), s.Value})
 		}
@@ -207,9 +214,14 @@ func newMeasured(ms []analysis.Measure) []measured {
 	return out
 }
 
-// cell returns the value for a table, log its decimal logarithm where that
-// means something for its unit.
-func (m *measured) cell() render.Cell { return render.Number(m.num) }
+// cell returns the value for a table, with its standard error if it has one, log
+// its decimal logarithm where that means something for its unit.
+func (m *measured) cell() render.Cell {
+	if m.StandardError == nil {
+		return render.Number(m.num)
+	}
+	return render.Text(render.Plain(m.num) + " ± " + render.Plain(m.err))
+}
 
 func (m *measured) log(unit string) render.Cell {
 	if unit == "log" || unit == "share" || !m.num.IsFinite() || m.num.Frac <= 0 {
