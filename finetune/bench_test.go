@@ -155,3 +155,16 @@ func BenchmarkConv(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkNew times the making of the graph and its plans for a small network.
+func BenchmarkNew(b *testing.B) {
+	p, err := program.Compile[float32](mlp(dag.Float32, 1, 4, 16, 16, 3), program.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	pl, lib := pool.New(1), blas.Find()
+	o := optim.New(p, optim.Rule{Kind: optim.PathSGD, P: 2}, geometry.New(p, geometry.Options{P: 2, BLAS: lib, Pool: pl}), pl)
+	for b.Loop() {
+		engine.New(p, o, engine.Options{Batch: 100, BLAS: lib, Pool: pl})
+	}
+}
