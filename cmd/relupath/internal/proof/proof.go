@@ -55,7 +55,8 @@ type Kind struct {
 // largeScale is how far beyond unit scale the large inputs lie.
 const largeScale = 1e3
 
-// oneHots is the largest number of one-hot inputs.
+// oneHots is the largest number of inputs that have one-hot samples, and of such
+// samples for one input.
 const oneHots = 8
 
 // maxValues bounds the values of one layer that are held at a time.
@@ -165,13 +166,18 @@ func fill(sizes []int, f func(input, i int) float64) sample {
 	return s
 }
 
-// edges returns ones, minus ones and one-hot inputs spread over the elements.
+// edges returns ones, minus ones and one-hot inputs spread over the elements of
+// oneHots inputs at most, which are spread over all: a sample has a value for every
+// input, so one for each would be quadratic in their number.
 func edges(sizes []int) []sample {
 	var out []sample
 	for _, x := range []float64{1, -1} {
 		out = append(out, fill(sizes, func(int, int) float64 { return x }))
 	}
-	for k, n := range sizes {
+	hotInputs := min(len(sizes), oneHots)
+	for j := range hotInputs {
+		k := j * len(sizes) / hotInputs
+		n := sizes[k]
 		for h := range min(n, oneHots) {
 			hot := h * n / min(n, oneHots)
 			out = append(out, fill(sizes, func(input, i int) float64 {
