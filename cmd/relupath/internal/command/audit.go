@@ -421,7 +421,7 @@ func (a *app) failures(fs []failure, of int) error {
 	}
 	if a.format == string(render.CSV) {
 		for _, f := range fs {
-			fmt.Fprintf(a.err, "relupath: %v\n", f.err)
+			fmt.Fprintf(a.err, "relupath: %s\n", sentences(f.err))
 		}
 	}
 	return &exit{code, fmt.Errorf("%d of %d models could not be measured", len(fs), of)}

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -122,7 +123,7 @@ func message(err error, command string) string {
 	if code == codeInterrupted {
 		return "relupath: interrupted\n"
 	}
-	s := fmt.Sprintf("relupath: %v\n", err)
+	s := "relupath: " + sentences(err) + "\n"
 	var internal *internalError
 	if errors.As(err, &internal) {
 		s += "\n" + internal.details()
@@ -131,4 +132,33 @@ func message(err error, command string) string {
 		s += fmt.Sprintf("see '%s --help'\n", command)
 	}
 	return s
+}
+
+// sentences returns the text of an error, made visible: one line, but for an
+// error of several and one that lists obstacles.
+func sentences(err error) string {
+	var list *onnxio.UnsupportedError
+	if errors.As(err, &list) {
+		before, after, _ := strings.Cut(err.Error(), list.Error())
+		shown := &onnxio.UnsupportedError{Path: render.Visible(list.Path)}
+		for _, o := range list.Obstacles {
+			// The node stands in Go's quotes.
+			shown.Obstacles = append(shown.Obstacles, onnxio.Obstacle{
+				Node: o.Node, Op: render.Visible(o.Op), Reason: render.Visible(o.Reason), Remedy: render.Visible(o.Remedy),
+			})
+		}
+		return render.Visible(before) + shown.Error() + render.Visible(after)
+	}
+	for e := err; e != nil && e.Error() == err.Error(); e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			var lines []string
+			for _, one := range joined.Unwrap() {
+				lines = append(lines, sentences(one))
+			}
+			if errors.Join(joined.Unwrap()...).Error() == e.Error() {
+				return strings.Join(lines, "\n")
+			}
+		}
+	}
+	return render.Visible(err.Error())
 }

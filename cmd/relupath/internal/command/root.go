@@ -57,7 +57,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	a := &app{streams: newStreams(stdin, stdout, stderr)}
 	out, errs := &gate{w: stdout}, &gate{w: stderr}
-	a.out, a.err, a.interrupted = out, errs, ctx.Err
+	a.out, a.err, a.bars, a.interrupted = out, visible{errs}, errs, ctx.Err
 	done := make(chan int, 1)
 	go func() { done <- a.execute(ctx, args, out) }()
 	select {

@@ -15,14 +15,28 @@ import (
 
 // streams is everything a command reads from and writes to besides files.
 type streams struct {
-	in       io.Reader
-	out, err io.Writer
+	in  io.Reader
+	out io.Writer
+	// err makes what it is given visible: all that the program says goes
+	// through it, but for bars.
+	err io.Writer
+	// bars is where progress is drawn, with the terminal's own control characters.
+	bars io.Writer
 	// width is the terminal's, 0 when out is none.
 	width int
 	// live says that err is a terminal, where progress may be drawn.
 	live bool
 	// drained says that in was read: it is there once.
 	drained bool
+}
+
+// visible is a writer for people: see render.Visible. Line ends stay. Each piece
+// that is written holds whole characters.
+type visible struct{ io.Writer }
+
+func (v visible) Write(p []byte) (int, error) {
+	_, err := io.WriteString(v.Writer, render.VisibleLines(string(p)))
+	return len(p), err
 }
 
 // gate is a writer that remembers its first failure, for what writes and does not
@@ -57,7 +71,7 @@ func (g *gate) close() {
 }
 
 func newStreams(in io.Reader, out, err io.Writer) streams {
-	s := streams{in: in, out: out, err: err}
+	s := streams{in: in, out: out, err: visible{err}, bars: err}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if w, _, e := term.GetSize(int(f.Fd())); e == nil {
 			s.width = w
@@ -69,10 +83,10 @@ func newStreams(in io.Reader, out, err io.Writer) streams {
 	return s
 }
 
-// warn tells something beside the result, unless --quiet.
+// warn says one line beside the result, unless --quiet.
 func (a *app) warn(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, "relupath: "+format+"\n", args...)
+		fmt.Fprintf(a.err, "relupath: %s\n", render.Visible(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -111,8 +125,8 @@ func (a *app) progress(n int, what string) *progressbar.ProgressBar {
 		return progressbar.DefaultSilent(int64(n))
 	}
 	return progressbar.NewOptions(n,
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionSetWriter(a.err),
+		progressbar.OptionSetDescription(render.Visible(what)),
+		progressbar.OptionSetWriter(a.bars),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionShowCount(),
 		progressbar.OptionSetRenderBlankState(false),

@@ -87,8 +87,9 @@ func (n categories) Ticks(float64, float64) []plot.Tick {
 	return out
 }
 
-// shorten cuts the middle of a long name.
+// shorten makes a name visible and cuts the middle of a long one.
 func shorten(s string, n int) string {
+	s = Visible(s)
 	r := []rune(s)
 	if len(r) <= n {
 		return s

@@ -3,6 +3,8 @@ package render
 import (
 	"encoding/csv"
 	"io"
+	"strconv"
+	"strings"
 )
 
 func writeCSV(w io.Writer, d *Document) error {
@@ -34,7 +36,7 @@ func csvTable(w io.Writer, t *Table) error {
 		for i := range rec {
 			rec[i] = ""
 			if i < len(row) {
-				rec[i] = row[i].full()
+				rec[i] = row[i].record()
 			}
 		}
 		if err := c.Write(rec); err != nil {
@@ -43,4 +45,18 @@ func csvTable(w io.Writer, t *Table) error {
 	}
 	c.Flush()
 	return c.Error()
+}
+
+// record returns what CSV shows of a cell. Words that a spreadsheet would run
+// as a formula get an apostrophe before them; numbers, and words that are one,
+// stay.
+func (c Cell) record() string {
+	s := c.full()
+	if c.numeric() || s == "" || !strings.ContainsRune("=+-@", rune(s[0])) {
+		return s
+	}
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return s
+	}
+	return "'" + s
 }

@@ -37,11 +37,14 @@ type Options struct {
 	Width int
 }
 
-// Write writes d, in one piece, so that a failure to render leaves nothing
-// half written. Errors: w's, and a value that JSON cannot hold.
+// Write writes d with all its words made visible, in one piece, so that a failure
+// to render leaves nothing half written. Errors: w's, and a value that JSON cannot hold.
 func Write(w io.Writer, d *Document, opt Options) error {
 	if opt.Width <= 0 {
 		opt.Width = DefaultWidth
+	}
+	if opt.Format != JSON && opt.Format != JSONLines {
+		d = d.visible()
 	}
 	var b bytes.Buffer
 	var err error

@@ -1,9 +1,13 @@
 package render
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/relupath/relupath/analysis/scaled"
 )
@@ -76,8 +80,35 @@ func jsonValue(x scaled.Num) (f float64, rng string, ok bool) {
 
 // writeJSON writes the document's data, on one line when indent is empty.
 func writeJSON(w io.Writer, d *Document, indent string) error {
-	e := json.NewEncoder(w)
+	return encodeJSON(w, d.Data, "", indent)
+}
+
+// encodeJSON writes a value as JSON. What is hidden is escaped beyond what JSON
+// asks for: it stands in strings only, so that the value is the same.
+func encodeJSON(w io.Writer, v any, prefix, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
-	return e.Encode(d.Data)
+	e.SetIndent(prefix, indent)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	if !bytes.ContainsFunc(b.Bytes(), func(r rune) bool { return hidden(r) && r != '\n' }) {
+		_, err := w.Write(b.Bytes())
+		return err
+	}
+	escaped := make([]byte, 0, b.Len())
+	for _, r := range b.String() {
+		switch {
+		case !hidden(r) || r == '\n':
+			escaped = utf8.AppendRune(escaped, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			escaped = fmt.Appendf(escaped, `\u%04x\u%04x`, high, low)
+		default:
+			escaped = fmt.Appendf(escaped, `\u%04x`, r)
+		}
+	}
+	_, err := w.Write(escaped)
+	return err
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,7 +13,7 @@ import (
 var latexSpecial = strings.NewReplacer(
 	`\`, `\textbackslash{}`, `{`, `\{`, `}`, `\}`, `_`, `\_`, `%`, `\%`, `&`, `\&`, `#`, `\#`, `$`, `\$`,
 	`~`, `\textasciitilde{}`, `^`, `\textasciicircum{}`, `<`, `\textless{}`, `>`, `\textgreater{}`,
-	`|`, `\textbar{}`, `"`, `''`, "\n", " ",
+	`|`, `\textbar{}`, `"`, `''`,
 	"×", `$\times$`, "∞", `$\infty$`, "κ", `$\kappa$`, "σ", `$\sigma$`, "γ", `$\gamma$`, "≤", `$\le$`, "–", "--", "…", `\ldots{}`,
 )
 
@@ -47,21 +48,18 @@ const latexHead = `% needs \usepackage{amsmath,amssymb,booktabs,siunitx}
 func writeLaTeX(w io.Writer, d *Document) error {
 	fmt.Fprint(w, latexHead)
 	for i := range d.Tables {
-		t := &d.Tables[i]
-		g := t.strings(decimal.String, escapeLaTeX)
+		t := newTexTable(&d.Tables[i])
 		caption := t.Title
 		if caption == "" {
 			caption = d.Title
 		}
-		widths := g.widths()
 		piece := 0
-		for _, cols := range t.cut(widths, latexWidth) {
+		for _, cols := range t.cut(t.widths, latexWidth) {
 			// A table without rows has one piece too.
-			for from, last := 0, false; !last; {
-				to := fitting(t, g, cols, widths, from)
+			for from, more := 0, true; more; {
+				to := t.fitting(cols, from)
 				fmt.Fprint(w, "\n\\begin{table}[htbp]\n\\centering\\small\n\\sisetup{detect-all, mode = text}\n")
-				tabular(w, t, g, cols, widths, from, to)
-				from, last = to, to >= len(g.rows)
+				t.tabular(w, cols, from, to)
 				words := caption
 				if piece > 0 {
 					words += " (continued)"
@@ -77,10 +75,38 @@ func writeLaTeX(w io.Writer, d *Document) error {
 					return err
 				}
 				piece++
+				from, more = to, to < len(t.rows)
 			}
 		}
 	}
 	return nil
+}
+
+// texTable is a table with what every piece of it needs to know of the whole.
+type texTable struct {
+	*Table
+	grid
+	widths []int
+	// formats has siunitx's description of each column of numbers, empty for
+	// columns of words.
+	formats []string
+	// wide is the column that is squeezed where room is short, -1 for none, and
+	// least its smallest width.
+	wide, least int
+}
+
+func newTexTable(t *Table) *texTable {
+	g := t.strings(decimal.String, escapeLaTeX)
+	x := &texTable{Table: t, grid: g, widths: g.widths(), formats: make([]string, len(t.Columns)), wide: squeezable(t)}
+	if x.wide >= 0 {
+		x.least = t.least(x.wide)
+	}
+	for i := range t.Columns {
+		if t.rightAligned(i) {
+			x.formats[i] = tableFormat(t, g, i)
+		}
+	}
+	return x
 }
 
 // sentences joins words into a caption: one full stop after each of several.
@@ -95,31 +121,30 @@ func sentences(words []string) string {
 	return strings.TrimSuffix(b.String(), " ")
 }
 
-// narrowed returns the width to which a column of some is squeezed, 0 for none.
-func (t *Table) narrowed(column int, cols, widths []int) int {
-	over := total(widths, cols) - latexWidth
-	if column != squeezable(t) || over <= 0 {
+// narrowed returns the width of the squeezed column among some, 0 where there
+// is none.
+func (t *texTable) narrowed(cols []int) int {
+	over := total(t.widths, cols) - latexWidth
+	if over <= 0 || !slices.Contains(cols, t.wide) {
 		return 0
 	}
-	return max(widths[column]-over, t.least(column))
+	return max(t.widths[t.wide]-over, t.least)
 }
 
 // fitting returns the row after the last that fits on a page with row from.
-func fitting(t *Table, g grid, cols, widths []int, from int) int {
-	lines := 0
-	for r := from; r < len(g.rows); r++ {
-		tall := 1
-		for _, i := range cols {
-			if n := t.narrowed(i, cols, widths); n > 0 {
-				// Words leave the ends of lines empty: a fifth more.
-				tall = max(tall, 1+len(g.rows[r][i])*6/5/n)
-			}
+func (t *texTable) fitting(cols []int, from int) int {
+	lines, narrow := 0, t.narrowed(cols)
+	for r := from; r < len(t.rows); r++ {
+		lines++
+		if narrow > 0 {
+			// Words leave the ends of lines empty: a fifth more.
+			lines += len(t.rows[r][t.wide]) * 6 / 5 / narrow
 		}
-		if lines += tall; lines > latexRows && r > from {
+		if lines > latexRows && r > from {
 			return r
 		}
 	}
-	return len(g.rows)
+	return len(t.rows)
 }
 
 // label names table i: the document's label, with a number when there are more
@@ -137,24 +162,25 @@ func (d *Document) label(i int) string {
 
 // tabular writes rows [from, to) of some columns. A column of many words takes
 // the width that the others leave.
-func tabular(w io.Writer, t *Table, g grid, cols, widths []int, from, to int) {
-	var spec []string
-	numbers := make([]bool, len(cols))
-	for k, i := range cols {
-		column := "l"
-		if numbers[k] = t.rightAligned(i); numbers[k] {
-			column = "S[table-format=" + tableFormat(t, g, i) + "]"
-		} else if n := t.narrowed(i, cols, widths); n > 0 {
-			column = fmt.Sprintf("p{%.2f\\linewidth}", float64(n)/latexWidth)
+func (t *texTable) tabular(w io.Writer, cols []int, from, to int) {
+	narrow := t.narrowed(cols)
+	var spec strings.Builder
+	for _, i := range cols {
+		switch {
+		case t.formats[i] != "":
+			spec.WriteString("S[table-format=" + t.formats[i] + "]")
+		case i == t.wide && narrow > 0:
+			fmt.Fprintf(&spec, "p{%.2f\\linewidth}", float64(narrow)/latexWidth)
+		default:
+			spec.WriteByte('l')
 		}
-		spec = append(spec, column)
 	}
-	fmt.Fprintf(w, "\\begin{tabular}{@{}%s@{}}\n\\toprule\n", strings.Join(spec, ""))
+	fmt.Fprintf(w, "\\begin{tabular}{@{}%s@{}}\n\\toprule\n", spec.String())
 	row := make([]string, len(cols))
 	if !t.headless() {
 		for k, i := range cols {
-			row[k] = g.heads[i]
-			if numbers[k] {
+			row[k] = t.heads[i]
+			if t.formats[i] != "" {
 				row[k] = "{" + row[k] + "}"
 			}
 		}
@@ -162,7 +188,7 @@ func tabular(w io.Writer, t *Table, g grid, cols, widths []int, from, to int) {
 	}
 	for r := from; r < to; r++ {
 		for k, i := range cols {
-			row[k] = latexCell(t.cell(r, i), g.rows[r][i], numbers[k])
+			row[k] = latexCell(t.cell(r, i), t.rows[r][i], t.formats[i] != "")
 		}
 		fmt.Fprintf(w, "%s \\\\\n", strings.Join(row, " & "))
 	}

@@ -4,15 +4,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 )
 
 // escapeMarkdown protects a cell's words from the syntax of tables.
 func escapeMarkdown(s string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;").Replace(s)
+	return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(s)
 }
 
 func writeMarkdown(w io.Writer, d *Document) error {
@@ -24,16 +20,6 @@ func writeMarkdown(w io.Writer, d *Document) error {
 		if t.Title != "" {
 			fmt.Fprintf(w, "**%s**\n\n", escapeMarkdown(t.Title))
 		}
-		align := t.aligns(t.all())
-		tab := tablewriter.NewTable(w,
-			tablewriter.WithRenderer(renderer.NewMarkdown()),
-			tablewriter.WithHeaderAutoFormat(tw.Off),
-			tablewriter.WithRowAutoFormat(tw.Off),
-			tablewriter.WithHeaderAutoWrap(tw.WrapNone),
-			tablewriter.WithRowAutoWrap(tw.WrapNone),
-			tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-			tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		)
 		g := t.strings(decimal.String, escapeMarkdown)
 		for r, row := range g.rows {
 			for i := range row {
@@ -46,14 +32,31 @@ func writeMarkdown(w io.Writer, d *Document) error {
 				}
 			}
 		}
-		tab.Header(g.heads)
-		for _, row := range g.rows {
-			if err := tab.Append(row); err != nil {
-				return fmt.Errorf("render: %w", err)
+		widths, right := g.widths(), t.rights()
+		rule := make([]string, len(widths))
+		for i := range widths {
+			widths[i] = max(2, min(widths[i], DefaultWidth))
+			rule[i] = ":" + strings.Repeat("-", widths[i]+1)
+			if right[i] {
+				rule[i] = strings.Repeat("-", widths[i]+1) + ":"
 			}
 		}
-		if err := tab.Render(); err != nil {
-			return fmt.Errorf("render: %w", err)
+		line := func(row []string) error {
+			cells := make([]string, len(row))
+			for i, s := range row {
+				cells[i] = padded(s, widths[i], right[i])
+			}
+			_, err := fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+			return err
+		}
+		if err := line(g.heads); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "|%s|\n", strings.Join(rule, "|"))
+		for _, row := range g.rows {
+			if err := line(row); err != nil {
+				return err
+			}
 		}
 	}
 	return writeNotes(w, d, d.notes("bold", "italic"), escapeMarkdown)

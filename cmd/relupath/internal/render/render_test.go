@@ -182,11 +182,17 @@ func TestCSVReadsBack(t *testing.T) {
 	tab := Table{Columns: []string{"name", "value"}}
 	x := math.Nextafter(0.3, 1)
 	tab.Add(Text("a,\"b\"\nc"), Float(x))
+	for _, s := range []string{"=1+1", "+a", "-a", "@a", "\ta", "\ra", "-1", "+2e3", "a=b"} {
+		tab.Add(Text(s), Float(-1))
+	}
 	rec, err := csv.NewReader(strings.NewReader(rendered(t, &Document{Records: &tab}, Options{Format: CSV}))).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := [][]string{{"name", "value"}, {"a,\"b\"\nc", "0.30000000000000004"}}
+	want := [][]string{{"name", "value"}, {`a,"b"\nc`, "0.30000000000000004"}}
+	for _, s := range []string{"'=1+1", "'+a", "'-a", "'@a", `\ta`, `\ra`, "-1", "+2e3", "a=b"} {
+		want = append(want, []string{s, "-1"})
+	}
 	if diff := cmp.Diff(want, rec); diff != "" {
 		t.Error(diff)
 	}

@@ -6,10 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
 )
 
 // gap is the space between two columns of a plain table.
@@ -34,6 +31,10 @@ func writeText(w io.Writer, d *Document, width int) error {
 		grid := t.strings(decimal.String, func(s string) string { return s })
 		grid.alignPoints(t)
 		widths := grid.widths()
+		for i := range widths {
+			// A longer cell breaks its line anyway: the others need no room beside it.
+			widths[i] = min(widths[i], width)
+		}
 		for k, cols := range t.cut(widths, width) {
 			if k > 0 {
 				fmt.Fprintln(w)
@@ -186,33 +187,34 @@ func (t *Table) cut(widths []int, width int) [][]int {
 	return append(out, piece)
 }
 
-// wrap breaks words into lines of at most width columns; a word that is longer
-// itself is broken too.
-func wrap(s string, width int) string {
-	var b strings.Builder
+// wrap breaks words into lines of at most width columns, at least one line; a
+// word that is longer itself is broken too.
+func wrap(s string, width int) []string {
+	lines := []string{""}
 	at := 0
+	end := func() {
+		lines = append(lines, "")
+		at = 0
+	}
+	add := func(s string, n int) {
+		lines[len(lines)-1] += s
+		at += n
+	}
 	for word := range strings.FieldsSeq(s) {
-		n := twwidth.Width(word)
-		switch {
-		case at == 0:
-		case at+1+n <= width:
-			b.WriteByte(' ')
-			at++
-		default:
-			b.WriteByte('\n')
-			at = 0
+		if n := twwidth.Width(word); at > 0 && at+1+n <= width {
+			add(" ", 1)
+		} else if at > 0 {
+			end()
 		}
 		for _, r := range word {
-			w := twwidth.Width(string(r))
-			if at > 0 && at+w > width {
-				b.WriteByte('\n')
-				at = 0
+			n := twwidth.Width(string(r))
+			if at > 0 && at+n > width {
+				end()
 			}
-			b.WriteRune(r)
-			at += w
+			add(string(r), n)
 		}
 	}
-	return b.String()
+	return lines
 }
 
 func total(widths, cols []int) int {
@@ -223,78 +225,71 @@ func total(widths, cols []int) int {
 	return s
 }
 
+// plainTable writes some columns of a table: heads, a rule, rows. A wrapped cell
+// takes several lines.
 func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) error {
-	align := t.aligns(cols)
-	padding := make([]tw.Padding, len(cols))
-	limits := tw.NewMapper[int, int]()
-	squeeze := squeezable(t)
-	over := total(widths, cols) - width
-	narrow := 0
-	for k, i := range cols {
-		pad := gap
-		if k == len(cols)-1 {
-			pad = 0
-		}
-		padding[k] = tw.Padding{Left: tw.Empty, Right: strings.Repeat(" ", pad), Overwrite: true}
-		limits.Set(k, widths[i]+pad)
-		if i == squeeze && over > 0 {
-			narrow = max(widths[i]-over, t.least(i))
-			limits.Set(k, narrow+pad)
-		}
+	widths = slices.Clone(widths)
+	narrow := squeezable(t)
+	if over := total(widths, cols) - width; over > 0 && slices.Contains(cols, narrow) {
+		widths[narrow] = max(widths[narrow]-over, t.least(narrow))
+	} else {
+		narrow = -1
 	}
-	var b strings.Builder
-	tab := tablewriter.NewTable(&b,
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
-			Borders: tw.BorderNone,
-			Symbols: tw.NewSymbols(tw.StyleLight),
-			Settings: tw.Settings{
-				Separators: tw.Separators{BetweenColumns: tw.Off, BetweenRows: tw.Off},
-				Lines:      tw.Lines{ShowTop: tw.Off, ShowBottom: tw.Off, ShowHeaderLine: onIf(!t.headless())},
-			},
-		})),
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithRowAutoFormat(tw.Off),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-		tablewriter.WithTrimSpace(tw.Off),
-		tablewriter.WithHeaderAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: align}),
-		tablewriter.WithHeaderPaddingPerColumn(padding),
-		tablewriter.WithRowPaddingPerColumn(padding),
-		tablewriter.WithColumnWidths(limits),
-	)
+	right := t.rights()
+	var line strings.Builder
+	write := func(row []string) error {
+		wrapped := []string{""}
+		if narrow >= 0 {
+			wrapped = wrap(row[narrow], widths[narrow])
+		}
+		for n, part := range wrapped {
+			line.Reset()
+			for _, i := range cols {
+				s := ""
+				switch {
+				case i == narrow:
+					s = part
+				case n == 0:
+					s = row[i]
+				}
+				line.WriteString(padded(s, widths[i], right[i]) + strings.Repeat(" ", gap))
+			}
+			if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if !t.headless() {
-		tab.Header(pick(g.heads, cols))
+		if err := write(g.heads); err != nil {
+			return err
+		}
+		fmt.Fprintln(w, strings.Repeat("─", total(widths, cols)))
 	}
 	for _, row := range g.rows {
-		if narrow > 0 {
-			row = slices.Clone(row)
-			row[squeeze] = wrap(row[squeeze], narrow)
-		}
-		if err := tab.Append(pick(row, cols)); err != nil {
-			return fmt.Errorf("render: %w", err)
-		}
-	}
-	if err := tab.Render(); err != nil {
-		return fmt.Errorf("render: %w", err)
-	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+		if err := write(row); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// aligns returns how each of some columns is aligned.
-func (t *Table) aligns(cols []int) []tw.Align {
-	align := make([]tw.Align, len(cols))
-	for k, i := range cols {
-		align[k] = tw.AlignLeft
-		if t.rightAligned(i) {
-			align[k] = tw.AlignRight
-		}
+// padded fills a cell up with spaces, on the left where it is aligned right.
+func padded(s string, width int, right bool) string { //nolint:revive // the cell is aligned right or left
+	space := strings.Repeat(" ", max(0, width-twwidth.Width(s)))
+	if right {
+		return space + s
 	}
-	return align
+	return s + space
+}
+
+// rights reports which columns are aligned right.
+func (t *Table) rights() []bool {
+	right := make([]bool, len(t.Columns))
+	for i := range right {
+		right[i] = t.rightAligned(i)
+	}
+	return right
 }
 
 // all returns the indices of every column.
@@ -302,21 +297,6 @@ func (t *Table) all() []int {
 	out := make([]int, len(t.Columns))
 	for i := range out {
 		out[i] = i
-	}
-	return out
-}
-
-func onIf(b bool) tw.State { //nolint:revive // turns a condition into the library's switch
-	if b {
-		return tw.On
-	}
-	return tw.Off
-}
-
-func pick(s []string, cols []int) []string {
-	out := make([]string, len(cols))
-	for k, i := range cols {
-		out[k] = s[i]
 	}
 	return out
 }
