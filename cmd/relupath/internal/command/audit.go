@@ -132,7 +132,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	if o.rescalings > 0 {
 		return o.study(ctx, work)
 	}
-	if a.format == string(render.JSONLines) {
+	if work.streams() {
 		return work.stream(ctx)
 	}
 	return work.table(ctx)
@@ -190,6 +190,9 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	}
 	for _, pq := range pairs {
 		opt.Groups = append(opt.Groups, analysis.PQ{P: pq[0], Q: pq[1]})
+	}
+	if err := sortable(o.sort); err != nil {
+		return opt, err
 	}
 	return opt, o.known()
 }
@@ -350,7 +353,7 @@ func (w *auditWork) table(ctx context.Context) error {
 		d.Figures = auditFigures(result)
 	}
 	if interrupted != nil {
-		d.Notes = append(d.Notes, fmt.Sprintf("Interrupted after %d of %d models.", len(result.Models)+len(result.Errors), len(w.paths)))
+		d.Notes = append(d.Notes, w.cutShort(len(result.Models)+len(result.Errors)))
 	}
 	err := errors.Join(w.report(d, w.options.output, w.existing()), w.plots(d, w.options.plots, w.existing()))
 	if err == nil {
@@ -362,25 +365,69 @@ func (w *auditWork) table(ctx context.Context) error {
 	return w.failures(result.Errors, len(w.paths))
 }
 
-// stream writes each model on a line of its own.
+// cutShort says in a result that it is of the first models only.
+func (w *auditWork) cutShort(done int) string {
+	return fmt.Sprintf("Interrupted after %d of %d models.", done, len(w.paths))
+}
+
+// streams reports whether models can be written as they are measured: what the
+// result says of one does not depend on the others.
+func (w *auditWork) streams() bool {
+	switch render.Format(w.format) {
+	case render.JSONLines:
+		return true
+	case render.JSON, render.CSV:
+		return w.options.sort == "" && w.options.baseline == "" && w.options.plots == ""
+	}
+	return false
+}
+
+// stream writes each model as soon as it and those before it are measured, and
+// holds none. After an interrupt the result is whole, with what was measured until
+// then.
 func (w *auditWork) stream(ctx context.Context) error {
 	var failed []failure
 	var interrupted error
+	result := &auditJSON{Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}}
 	write := func(to io.Writer) error {
-		interrupted = w.each(ctx, func(i int, m auditedModel, err error) error {
-			line := auditLine{Schema: auditSchema, Bias: w.bias, auditedModel: &m}
-			if err != nil {
+		put := func(d *render.Document) error {
+			return render.Write(to, d, render.Options{Format: render.Format(w.format)})
+		}
+		each := func(model func(*auditedModel) error, failure func(failure) error) error {
+			interrupted = w.each(ctx, func(i int, m auditedModel, err error) error {
+				if err == nil {
+					return model(&m)
+				}
 				f := newFailure(w.paths[i], err)
 				failed = append(failed, f)
-				return render.Write(to, &render.Document{Data: failedLine{auditSchema, f}}, render.Options{Format: render.JSONLines})
+				return failure(f)
+			})
+			if errors.Is(interrupted, context.Canceled) {
+				return nil // what is done is kept
 			}
-			return render.Write(to, &render.Document{Data: line}, render.Options{Format: render.JSONLines})
-		})
-		if errors.Is(interrupted, context.Canceled) {
-			// What is done is kept.
-			return nil
+			return interrupted
 		}
-		return interrupted
+		switch render.Format(w.format) {
+		case render.JSON:
+			return render.WriteList(to, result, "models", func(add func(any) error) error {
+				err := each(func(m *auditedModel) error { return add(m) }, func(failure) error { return nil })
+				result.Errors = append(result.Errors, failed...)
+				return err
+			})
+		case render.CSV:
+			head := auditRecords(result, w.options.perLayer)
+			if err := put(&render.Document{Records: head}); err != nil {
+				return err
+			}
+			return each(func(m *auditedModel) error {
+				rows := auditRecords(&auditJSON{Bias: w.bias, Models: []auditedModel{*m}}, w.options.perLayer)
+				rows.Columns = make([]string, len(rows.Columns)) // they stand above all
+				return put(&render.Document{Records: rows})
+			}, func(failure) error { return nil })
+		}
+		return each(func(m *auditedModel) error {
+			return put(&render.Document{Data: auditLine{Schema: auditSchema, Bias: w.bias, auditedModel: m}})
+		}, func(f failure) error { return put(&render.Document{Data: failedLine{auditSchema, f}}) })
 	}
 	path := w.options.output
 	if path == "" {

@@ -91,7 +91,7 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 			return err
 		})
 		if ctx.Err() != nil {
-			return ctx.Err()
+			break
 		}
 		if err != nil {
 			r.Errors = append(r.Errors, newFailure(path, err))
@@ -99,9 +99,19 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 		}
 		r.Models = append(r.Models, m)
 	}
+	interrupted := ctx.Err()
+	if interrupted != nil && len(r.Models)+len(r.Errors) == 0 {
+		return interrupted
+	}
 	d := studyDocument(r)
+	if interrupted != nil {
+		d.Notes = append(d.Notes, w.cutShort(len(r.Models)+len(r.Errors)))
+	}
 	if err := errors.Join(w.report(d, o.output, w.existing()), w.plots(d, o.plots, w.existing())); err != nil {
 		return err
+	}
+	if interrupted != nil {
+		return interrupted
 	}
 	return w.failures(r.Errors, len(w.paths))
 }

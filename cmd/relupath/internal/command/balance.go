@@ -141,6 +141,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	}); r == nil {
 		return err
 	}
+	r.Model = path
 	to := a.out
 	if o.output == stdStream {
 		// Standard output carries the model; the report goes beside it.

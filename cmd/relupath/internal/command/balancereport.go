@@ -14,7 +14,9 @@ import (
 
 // balanceJSON is the result of balance, schema relupath.balance/1.
 type balanceJSON struct {
-	Schema     string   `json:"schema"`
+	Schema string `json:"schema"`
+	// Model is the source.
+	Model      string   `json:"model"`
 	Method     string   `json:"method"`
 	P          string   `json:"p"`
 	Bias       string   `json:"bias"`

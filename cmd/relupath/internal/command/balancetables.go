@@ -23,6 +23,7 @@ func balanceDocument(r *balanceJSON) *render.Document {
 
 func balanceFacts(r *balanceJSON) render.Table {
 	f := render.Table{Title: "balance", Columns: []string{"", ""}}
+	f.Add(render.Text("model"), render.Code(r.Model))
 	f.Add(render.Text("method"), render.Text(r.Method))
 	f.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
 		r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))

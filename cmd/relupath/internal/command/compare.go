@@ -51,6 +51,20 @@ func (o *auditOptions) arrange(r *auditJSON) error {
 	return nil
 }
 
+// sortable refuses a name of --sort that no fact and no measure has.
+func sortable(by string) error {
+	name, _, _ := strings.Cut(strings.TrimPrefix(by, "-"), "(")
+	if by == "" || slices.Contains(measureNames(), name) {
+		return nil
+	}
+	for _, f := range facts {
+		if name == f.key || name == f.name {
+			return nil
+		}
+	}
+	return fmt.Errorf("--sort %s: there is no such measure; relupath audit --list has every name", by)
+}
+
 // sortModels orders models by a fact or a measure, the smallest first, or the
 // largest for -NAME; models without it come last. A name without its orders
 // means the first entry of that name.
@@ -87,7 +101,10 @@ func sortModels(models []auditedModel, by string) error {
 		}
 		return 0
 	})
-	if !found && len(models) > 1 {
+	for i := range models {
+		key(&models[i]) // one model alone is compared with none
+	}
+	if !found && len(models) > 0 {
 		return usagef("--sort %s: no model has such a measure", by)
 	}
 	return nil

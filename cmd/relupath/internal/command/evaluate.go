@@ -2,8 +2,10 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -31,7 +33,7 @@ func (a *app) run() *cobra.Command {
 		Short: "Evaluate a model on inputs from NumPy files",
 		Long: `run evaluates the whole model, preamble and head included, in float64, on a
 batch of inputs (batch first). A model with several outputs writes one file an
-output into the folder given with -o.`,
+output into the folder given with -o, which it makes.`,
 		Example: `  relupath run mlp.onnx --input x.npy -o y.npy
   relupath run mlp.onnx --input x.npy -o - > y2.npy`,
 		Args: cobra.ExactArgs(1),
@@ -86,6 +88,11 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	r := &runJSON{Schema: "relupath.run/1", Model: path, Batch: batch, Outputs: []runOutput{}}
+	if len(files) > 1 {
+		if err := os.Mkdir(o.output, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	for k, p := range m.Net.Outputs {
 		y := &array{shapeOf(m, &m.Net.Nodes[p.Node], batch), ys[k]}
 		typ := elementOf(m.Outputs, p.Name)
@@ -155,8 +162,14 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 	if len(n.Outputs) == 1 && !folder {
 		return []string{o.output}, a.vacant(o.output, a.existing())
 	}
-	if !folder {
+	if err == nil && !folder || o.output == stdStream {
 		return nil, usagef("the model has %d outputs: give a folder with -o, %s is none", len(n.Outputs), o.output)
+	}
+	if !folder {
+		// It is made when there is something to write.
+		if err := a.vacant(filepath.Clean(o.output), a.existing()); err != nil {
+			return nil, err
+		}
 	}
 	var out []string
 	used := map[string]string{}
@@ -166,8 +179,10 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 			return nil, fmt.Errorf("outputs %q and %q would both be written to %s", other, p.Name, file)
 		}
 		used[file] = p.Name
-		if err := a.vacant(file, a.existing()); err != nil {
-			return nil, err
+		if folder {
+			if err := a.vacant(file, a.existing()); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, file)
 	}

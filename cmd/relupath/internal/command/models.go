@@ -109,8 +109,10 @@ func notFinite(n *dag.Network, threads int) []string {
 	return out
 }
 
-// expand turns folders into the *.onnx files below them, in order. A link to a
-// folder is followed where it is named, not below. Errors: a folder without any.
+// expand turns folders into the *.onnx files below them, in the order of
+// compareFiles. A link to a folder is followed where it is named, not below. A
+// folder that cannot be listed stands for itself: to open it tells why. Errors: a
+// folder without any.
 func expand(args []string) ([]string, error) {
 	var out []string
 	for _, arg := range args {
@@ -123,7 +125,8 @@ func expand(args []string) ([]string, error) {
 		// The separator makes the walk enter a link.
 		err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
-				return err
+				out = append(out, path)
+				return fs.SkipDir
 			}
 			if d.IsDir() && outfile.IsDraft(d.Name()) {
 				return fs.SkipDir // not finished
@@ -139,6 +142,7 @@ func expand(args []string) ([]string, error) {
 		if len(out) == before {
 			return nil, fmt.Errorf("folder %s has no *.onnx file", arg)
 		}
+		slices.SortFunc(out[before:], compareFiles)
 	}
 	return out, nil
 }

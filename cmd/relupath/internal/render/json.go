@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -110,5 +111,55 @@ func encodeJSON(w io.Writer, v any, prefix, indent string) error {
 		}
 	}
 	_, err := w.Write(escaped)
+	return err
+}
+
+// WriteList writes an object as indented JSON whose list under a key, empty in the
+// object, is filled by what elements adds: they need not be there together. The
+// fields before the list are written before elements is called, those after it
+// then.
+func WriteList(w io.Writer, object any, key string, elements func(add func(any) error) error) error {
+	around := func() (before, after string, err error) {
+		var b bytes.Buffer
+		err = encodeJSON(&b, object, "", "  ")
+		// No string of JSON has quotes that are not escaped.
+		before, after, ok := strings.Cut(b.String(), `"`+key+`": []`)
+		if err == nil && !ok {
+			panic("render: no empty list " + key)
+		}
+		return before + `"` + key + `": [`, "]" + after, err
+	}
+	before, _, err := around()
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, before); err != nil {
+		return err
+	}
+	n := 0
+	err = elements(func(v any) error {
+		var b bytes.Buffer
+		if n > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    ")
+		if err := encodeJSON(&b, v, "    ", "  "); err != nil {
+			return err
+		}
+		n++
+		_, err := w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, after, err := around()
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		after = "\n  " + after
+	}
+	_, err = io.WriteString(w, after)
 	return err
 }
