@@ -163,7 +163,11 @@ func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
 			case op.Map.Weight() != nil:
 				l.Map = reweighed(op, noisy)
 			case op.Free():
-				st.Mul = &dag.Vector{Use: dag.Use{Param: noisy(factors(op))}, Coef: 1}
+				// A BatchNormalization stays one: constants alone would be the preamble's.
+				use := func(x float64) dag.Use {
+					return dag.Use{Param: dag.NewParam64(nd.Name, []int{op.Rows()}, slices.Repeat([]float64{x}, op.Rows()))}
+				}
+				st.Norm = &dag.BatchNorm{Gamma: dag.Use{Param: noisy(factors(op))}, Beta: use(0), Mean: use(0), Var: use(1)}
 			case op.Scale() != nil: // one that is not stored
 				st.Mul = &dag.Vector{Coef: op.Scale()[0]}
 			}

@@ -490,3 +490,27 @@ func TestHiddenUnitsBehindSkips(t *testing.T) {
 		t.Errorf("%d hidden units, want 11", got)
 	}
 }
+
+// A BatchNormalization of the inputs is a layer, and stays one under noise.
+func TestFlatnessBehindNormalizedInputs(t *testing.T) {
+	use := func(x ...float64) dag.Use { return dag.Use{Param: dag.NewParam64("norm", []int{len(x)}, x)} }
+	var b dag.Builder
+	norm := b.Node(dag.Node{
+		Name: "norm", Source: "BatchNormalization", In: []int{b.Input("x", 2)}, Shape: []int{2},
+		Op: &dag.Linear{Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}}, Stages: []dag.Stage{{
+			Norm: &dag.BatchNorm{Gamma: use(1, 2), Beta: use(0, 1), Mean: use(1, 0), Var: use(1, 4)},
+		}}},
+	})
+	b.Output("y", b.Affine("fc", norm, 2, []float64{1, 0, 0, 1}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := measure(t, n, analysis.Options{
+		Names: []string{"pac_bayes_flatness"}, FlatnessError: 10,
+		Data: &analysis.Labelled{Inputs: [][]float64{{9, 0, 0, 8}}, Batch: 2, Labels: []int{0, 1}},
+	})
+	if m := r.Measures[0]; !m.Defined || m.Value.IsZero() {
+		t.Errorf("%s = %v", m.Name, m.Value)
+	}
+}
