@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // match finds the order of b's units, as a map from groups of a to groups of a
@@ -61,8 +62,8 @@ type matching struct {
 	*comparison
 	// class is a number that groups of a share while nothing tells them apart.
 	class []int32
-	// classes lists those of several members, in order of the walk.
-	classes [][]int32
+	// classes lists those of several members, layer by layer in order of the walk.
+	classes [][][]int32
 	// ln has the logarithm of the norm of each group matched, in a and in b.
 	ln [2]map[int32]float64
 }
@@ -76,6 +77,8 @@ type key struct {
 	len float64
 	// exp is the power of two by which all terms were divided.
 	exp int
+	// lossy says that terms lost digits.
+	lossy bool
 }
 
 // random returns number k of a random vector at a place.
@@ -99,33 +102,32 @@ func (m *matching) rows(p *pair, open []int32) string {
 	shift := m.shift(p)
 	weight := [2][]float64{m.columnNorms(p, 0, shift), m.columnNorms(p, 1, shift)}
 	slope := m.slopeFeatures(open)
-	ka := make([]key, 0, len(open))
-	kb := make([]key, 0, len(open))
-	var buf []entry
-	for _, id := range open {
-		if m.ctx.Err() != nil {
-			return "interrupted"
-		}
-		a := key{id: id}
-		b := key{id: id}
-		for slot, row := range p.rowSlots[id] {
-			buf = p.readA(int(row), buf[:0])
-			m.project(&a, p, slot, buf, biasAt(p.a, int(row)), shift, weight[0], rho, nil)
-			buf = p.readB(int(row), buf[:0])
-			m.project(&b, p, slot, buf, biasAt(p.b, int(row)), shift, weight[1], rho, back)
-		}
-		finish := func(k *key, slope float64) {
-			k.len = math.Sqrt(k.len)
-			for q := range k.x {
-				if k.len > 0 {
-					k.x[q] /= k.len
-				}
-				k.x[q] += slope * float64(q+1)
+	ka, kb := make([]key, len(open)), make([]key, len(open))
+	shared := p.reader()
+	kernel.Parallel(len(open), m.threads, p.grain(), func(lo, hi int) {
+		a, b := shared.a, shared.b
+		for n := lo; n < hi; n++ {
+			if m.ctx.Err() != nil {
+				return
 			}
+			id := open[n]
+			x, y := key{id: id}, key{id: id}
+			for slot, row := range p.rowSlots[id] {
+				first, w := a.row(int(row))
+				m.project(&x, p, slot, first, w, biasAt(p.a, int(row)), shift, weight[0], rho, nil)
+				first, w = b.row(int(row))
+				m.project(&y, p, slot, first, w, biasAt(p.b, int(row)), shift, weight[1], rho, back)
+			}
+			x.finish(slope[0][id])
+			y.finish(slope[1][id])
+			ka[n], kb[n] = x, y
 		}
-		finish(&a, slope[0][id])
-		finish(&b, slope[1][id])
-		ka, kb = append(ka, a), append(kb, b)
+	})
+	if m.ctx.Err() != nil {
+		return "interrupted"
+	}
+	for n := range ka {
+		m.lossy = m.lossy || ka[n].lossy || kb[n].lossy
 	}
 	window := 8 * m.tol
 	order := func(x, y key) int {
@@ -156,12 +158,14 @@ func (m *matching) rows(p *pair, open []int32) string {
 		m.ln[0][a.id], m.ln[1][kb[best].id] = a.ln()+shift, kb[best].ln()+shift
 		m.factor(a.id)
 	}
-	m.form(ka, window)
+	if classes := m.form(ka, window); classes != nil {
+		m.classes = append(m.classes, classes)
+	}
 	return ""
 }
 
-// form joins groups of equal keys to classes.
-func (m *matching) form(ka []key, window float64) {
+// form joins groups of equal keys to classes and returns those of several members.
+func (m *matching) form(ka []key, window float64) (classes [][]int32) {
 	for i := range ka {
 		if m.class[ka[i].id] != ka[i].id {
 			continue
@@ -174,8 +178,20 @@ func (m *matching) form(ka []key, window float64) {
 			}
 		}
 		if len(class) > 1 {
-			m.classes = append(m.classes, class)
+			classes = append(classes, class)
 		}
+	}
+	return classes
+}
+
+// finish divides the projections by the length and adds the slope's number.
+func (k *key) finish(slope float64) {
+	k.len = math.Sqrt(k.len)
+	for q := range k.x {
+		if k.len > 0 {
+			k.x[q] /= k.len
+		}
+		k.x[q] += slope * float64(q+1)
 	}
 }
 
@@ -268,43 +284,47 @@ func (m *matching) factor(id int32) {
 	}
 }
 
-// project adds a row of a to a key, or one of b at the place that back gives
-// each of its columns. Columns without random numbers are left out.
-func (m *matching) project(k *key, p *pair, slot int, row []entry, bias, shift float64, norms []float64, rho []*[keys]float64, back []int32) {
-	mix := float64(slot + 1)
-	add := func(r *[keys]float64, w float64) {
-		if r == nil {
-			return
-		}
-		w *= mix
-		k.len += w * w
-		for q := range r {
-			k.x[q] += r[q] * w
-		}
-	}
+// project adds a row of a, from a column on, to a key, or one of b at the place
+// that back gives each of its columns. Columns without random numbers are left out.
+func (m *matching) project(k *key, p *pair, slot, first int, row []float64, bias, shift float64, norms []float64, rho []*[keys]float64, back []int32) {
 	bias *= math.Exp(-shift)
 	if k.len == 0 {
 		// Squares of the terms must stay in range.
 		top := math.Abs(bias)
 		size := 0.0
-		for _, e := range row {
-			top, size = math.Max(top, math.Abs(e.w*norms[e.col])), math.Max(size, math.Abs(e.w))
+		for i, w := range row {
+			top, size = max(top, math.Abs(w*norms[first+i/p.taps])), max(size, math.Abs(w))
 		}
 		_, k.exp = math.Frexp(top)
 		quantum, _ := precision(p.a)
-		m.lossy = m.lossy || size != 0 && (top < 0x1p-900 || size < 0x1p30*quantum) || top-top != 0
+		k.lossy = k.lossy || size != 0 && (top < 0x1p-900 || size < 0x1p30*quantum) || top-top != 0
 	}
-	for i, e := range row {
-		j := e.col
+	mix := float64(slot + 1)
+	// 2^-exp in two steps, each in range.
+	half := math.Ldexp(1, -k.exp/2)
+	rest := math.Ldexp(mix, -k.exp-(-k.exp/2))
+	add := func(r *[keys]float64, w float64) {
+		w *= half
+		w *= rest
+		k.len += w * w
+		for q := range r {
+			k.x[q] += r[q] * w
+		}
+	}
+	for i, w := range row {
+		j := first + i/p.taps
+		norm := norms[j]
 		if back != nil {
-			if j = back[j]; j < 0 {
+			if j = int(back[j]); j < 0 {
 				continue
 			}
 		}
-		add(rho[int(j)*p.taps+i%p.taps], math.Ldexp(e.w*norms[e.col], -k.exp))
+		if r := rho[j*p.taps+i%p.taps]; r != nil {
+			add(r, w*norm)
+		}
 	}
 	r := random(p.node, -1, slot)
-	add(&r, math.Ldexp(bias, -k.exp))
+	add(&r, bias)
 }
 
 // inverse maps b's columns to a's.
@@ -341,43 +361,52 @@ func (m *matching) slopeFeatures(open []int32) [2]map[int32]float64 {
 }
 
 // apart tells the members of classes apart by their outgoing weights, the last
-// class first. A weight to a row of factor c_row counts times it, and all times
-// the norm of the unit's incoming weights, which makes them independent of the
-// unit's factor.
+// layer first, all classes of a layer in one read. A weight to a row of factor
+// c_row counts times it, and all times the norm of the unit's incoming weights,
+// which makes them independent of the unit's factor.
 func (m *matching) apart() {
-	for k := len(m.classes) - 1; k >= 0; k-- {
+	for k := len(m.classes) - 1; k >= 0 && m.ctx.Err() == nil; k-- {
 		m.place()
-		class := m.classes[k]
-		member := map[int32]int{}
-		places := map[int32]int{}
-		ka, kb := make([]key, len(class)), make([]key, len(class))
-		for i, id := range class {
-			member[id], places[m.sigma[id]] = i, i
-			ka[i].id, kb[i].id = id, m.sigma[id]
+		member, places := map[int32]*key{}, map[int32]*key{}
+		for _, class := range m.classes[k] {
+			for _, id := range class {
+				member[id], places[m.sigma[id]] = &key{id: id}, &key{id: m.sigma[id]}
+			}
 		}
 		for _, p := range m.layers {
-			m.outgoing(p, member, places, ka, kb)
+			m.outgoing(p, member, places)
 		}
-		top := math.Inf(-1)
-		for _, id := range class {
-			top = math.Max(top, m.ln[0][id])
+		for _, class := range m.classes[k] {
+			m.pairUp(class, member, places)
 		}
-		for i := range class {
-			scale(&ka[i], m.ln[0][ka[i].id]-top)
-			scale(&kb[i], m.ln[1][kb[i].id]-top)
-		}
-		used := make([]bool, len(kb))
-		for i := range ka {
-			best, dist := 0, math.Inf(1)
-			for j := range kb {
-				if d := distance(&ka[i], &kb[j]); !used[j] && d < dist {
-					best, dist = j, d
+	}
+}
+
+// pairUp pairs the members of a class by their keys, the nearest first in order.
+func (m *matching) pairUp(class []int32, member, places map[int32]*key) {
+	top := math.Inf(-1)
+	for _, id := range class {
+		top = math.Max(top, m.ln[0][id])
+	}
+	kb := make([]*key, len(class))
+	for i, id := range class {
+		kb[i] = places[m.sigma[id]]
+		scale(member[id], m.ln[0][id]-top)
+		scale(kb[i], m.ln[1][kb[i].id]-top)
+	}
+	for _, id := range class {
+		best, dist := 0, math.Inf(1)
+		for j := range kb {
+			if d := distance(member[id], kb[j]); d < dist {
+				best, dist = j, d
+				if d == 0 {
+					break
 				}
 			}
-			used[best] = true
-			m.sigma[ka[i].id] = kb[best].id
-			m.factor(ka[i].id)
 		}
+		m.sigma[id] = kb[best].id
+		m.factor(id)
+		kb = slices.Delete(kb, best, best+1)
 	}
 }
 
@@ -393,45 +422,61 @@ func scale(k *key, ln float64) {
 	}
 }
 
-// outgoing adds the weights out of the members of a class to their keys.
-func (m *matching) outgoing(p *pair, member, places map[int32]int, ka, kb []key) {
-	any := false
-	for id := range member {
-		any = any || len(p.colSlots[id]) > 0
-	}
-	if !any {
-		return
-	}
-	slotOf := make([]int, len(p.cols))
+// outgoing adds the weights out of units to their keys.
+func (m *matching) outgoing(p *pair, member, places map[int32]*key) {
+	n := len(p.cols) * p.taps
+	// The keys of the columns and taps, and which random numbers of a row they take.
+	var toA, toB []*key
+	draw := make([]int, n)
+	most := 0
 	next := map[int32]int{}
 	for j, id := range p.cols {
-		slotOf[j] = next[id]
+		a, b := member[id], places[id]
+		if a == nil && b == nil {
+			continue
+		}
+		if toA == nil {
+			toA, toB = make([]*key, n), make([]*key, n)
+		}
+		for t := range p.taps {
+			at := j*p.taps + t
+			toA[at], toB[at], draw[at] = a, b, next[id]*p.taps+t
+			most = max(most, draw[at])
+		}
 		next[id]++
 	}
-	var buf []entry
-	add := func(k *key, row, slot, tap int, w float64) {
-		k.len += w * w
-		r := random(p.node, row, slot, tap, -2)
-		for q := range r {
-			k.x[q] += r[q] * w
+	if toA == nil {
+		return
+	}
+	r := p.reader()
+	drawn := make([][keys]float64, most+1)
+	add := func(to []*key, first int, row []float64, factor float64) {
+		for e, w := range row {
+			k := to[first*p.taps+e]
+			if k == nil || w == 0 {
+				continue
+			}
+			w *= factor
+			k.len += w * w
+			for q, x := range drawn[draw[first*p.taps+e]] {
+				k.x[q] += x * w
+			}
 		}
 	}
 	for i, id := range p.rows {
 		if id == dag.NoGroup || p.rowOf[i] < 0 {
 			continue
 		}
-		buf = p.readA(i, buf[:0])
-		for e, x := range buf {
-			if q, ok := member[p.cols[x.col]]; ok {
-				add(&ka[q], i, slotOf[x.col], e%p.taps, x.w*math.Exp(m.z[id]))
-			}
+		if m.ctx.Err() != nil {
+			return
 		}
-		buf = p.readB(int(p.rowOf[i]), buf[:0])
-		for e, x := range buf {
-			if q, ok := places[p.cols[x.col]]; ok {
-				add(&kb[q], i, slotOf[x.col], e%p.taps, x.w)
-			}
+		for d := range drawn {
+			drawn[d] = random(p.node, i, d/p.taps, d%p.taps, -2)
 		}
+		first, w := r.a.row(i)
+		add(toA, first, w, math.Exp(m.z[id]))
+		first, w = r.b.row(int(p.rowOf[i]))
+		add(toB, first, w, 1)
 	}
 }
 
