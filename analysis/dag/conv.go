@@ -89,22 +89,6 @@ func (c *Conv) Matrix() (outer, inner, kernel int) {
 	return outer, inner, Size(c.Window.Kernel)
 }
 
-// row calls f for every weight of output channel i.
-func (c *Conv) row(i int, f func(w float64)) {
-	outer, inner, k := c.Matrix()
-	if !c.Transposed {
-		for t := range inner * k {
-			f(c.W.Param.At(i*inner*k + t))
-		}
-		return
-	}
-	for a := range outer {
-		for t := range k {
-			f(c.W.Param.At(((i/inner*outer+a)*inner+i%inner)*k + t))
-		}
-	}
-}
-
 func (c *Conv) elements(f func(row, col, out, in int, w float64)) {
 	nOut, nIn := c.Out().Inner, c.In().Inner
 	outer, inner, kernel := c.Matrix()

@@ -48,9 +48,10 @@ func (v *Values) Kappa(k int, opt Options) *Kappa {
 	return &Kappa{P: p, net: v.net, in: in, out: Backward(v.net, []float64{p}, Options{Threads: opt.Threads}).of}
 }
 
-// In and Out return h_in and h_out of each element of a node's value, as Forward
-// and Backward give them.
-func (k *Kappa) In(node int) []scaled.Num  { return k.in[node].elements(0) }
+// In returns h_in of each element of a node's value, as Forward gives it.
+func (k *Kappa) In(node int) []scaled.Num { return k.in[node].elements(0) }
+
+// Out returns h_out of each element of a node's value, as Backward gives it.
 func (k *Kappa) Out(node int) []scaled.Num { return k.out[node].elements(0) }
 
 // Finite reports whether a node's h_in and h_out are finite.

@@ -362,7 +362,7 @@ func Compress(flat []int32, dims []int) (*Layout, []int32) {
 	l := &Layout{Dims: slices.Clone(dims)}
 	rep := make([][]int, len(dims)) // the first coordinate of each class
 	inner := len(flat)
-	var seed = maphash.MakeSeed()
+	seed := maphash.MakeSeed()
 	for k, d := range dims {
 		inner /= d
 		outer := len(flat) / (inner * d)
