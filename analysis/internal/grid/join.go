@@ -1,0 +1,201 @@
+package grid
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Join returns a layout in which each cell lies in one cell of every operand, and
+// the origins of its cells in each.
+func Join(ls ...*Layout) (*Layout, [][]int32) {
+	from := make([][]int32, len(ls))
+	cast := make([]*Layout, len(ls))
+	for i, l := range ls {
+		cast[i], from[i] = l.As(ls[0].Dims...)
+	}
+	out := &Layout{Dims: ls[0].Dims}
+	parts := make([][][]int32, len(ls)) // by operand and axis: where each class lies
+	for k, d := range out.Dims {
+		a, of := meet(cast, k, d)
+		out.axes = append(out.axes, a)
+		for i, l := range cast {
+			stride := int32(l.strides()[k])
+			part := make([]int32, a.n)
+			for c := range part {
+				part[c] = stride * of[i][c]
+			}
+			parts[i] = append(parts[i], part)
+		}
+	}
+	for i, l := range cast {
+		if !sameAxes(l.axes, out.axes) {
+			from[i] = Then(from[i], sumsOf(parts[i]))
+		}
+	}
+	return out, from
+}
+
+func sameAxes(a, b []axis) bool {
+	for k := range a {
+		if a[k].n != b[k].n || !slices.Equal(a[k].class, b[k].class) {
+			return false
+		}
+	}
+	return true
+}
+
+// meet returns the classes of an axis in which coordinates agree that agree in all
+// layouts, and for each layout the class there of each.
+func meet(ls []*Layout, k, d int) (axis, [][]int32) {
+	of := make([][]int32, len(ls))
+	// Mostly one layout is as fine as all others.
+	finest := ls[0].axes[k]
+	for _, l := range ls {
+		if l.axes[k].n > finest.n {
+			finest = l.axes[k]
+		}
+	}
+	fits := true
+	for i, l := range ls {
+		of[i] = make([]int32, finest.n)
+		switch a := l.axes[k]; {
+		case a.n == 1:
+		case a.n == finest.n && slices.Equal(a.class, finest.class) || finest.class == nil:
+			for c := range of[i] {
+				if of[i][c] = int32(c); finest.class == nil {
+					of[i][c] = int32(a.at(c))
+				}
+			}
+		default:
+			fits = false
+		}
+	}
+	if fits {
+		return finest, of
+	}
+	number := map[string]int32{}
+	a := axis{make([]int32, d), 0}
+	clear(of)
+	key := make([]byte, 0, 4*len(ls))
+	for i := range d {
+		key = key[:0]
+		for _, l := range ls {
+			key = binary.LittleEndian.AppendUint32(key, uint32(l.axes[k].at(i)))
+		}
+		c, ok := number[string(key)]
+		if !ok {
+			c = int32(a.n)
+			number[string(key)] = c
+			for q, l := range ls {
+				of[q] = append(of[q], int32(l.axes[k].at(i)))
+			}
+			a.n++
+		}
+		a.class[i] = c
+	}
+	if a.n == d {
+		a.class = nil // the classes are numbered as they come
+	}
+	return a, of
+}
+
+// Concat strings values together, one after the other. The origin of each cell is
+// an operand and one of its cells.
+func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
+	alike := true
+	for _, l := range ls {
+		alike = alike && len(l.Dims) > 0 && len(l.Dims) == len(ls[0].Dims) && slices.Equal(l.Dims[1:], ls[0].Dims[1:])
+	}
+	origin := make([][]int32, len(ls))
+	if !alike {
+		flat := make([]*Layout, len(ls))
+		for i, l := range ls {
+			flat[i], origin[i] = l.As(l.Len())
+		}
+		ls = flat
+	}
+	out = &Layout{Dims: slices.Clone(ls[0].Dims)}
+	rest := make([][][]int32, len(ls)) // by operand and axis but the first
+	for k := 1; k < len(out.Dims); k++ {
+		a, of := meet(ls, k, out.Dims[k])
+		out.axes = append(out.axes, a)
+		for q, l := range ls {
+			stride := int32(l.strides()[k])
+			part := make([]int32, a.n)
+			for c := range part {
+				part[c] = stride * of[q][c]
+			}
+			rest[q] = append(rest[q], part)
+		}
+	}
+	first := axis{}
+	own := true // every coordinate is a class of its own
+	out.Dims[0] = 0
+	for q, l := range ls {
+		for i := range l.Dims[0] {
+			first.class = append(first.class, int32(first.n+l.axes[0].at(i)))
+		}
+		stride, cells := int32(l.strides()[0]), sumsOf(rest[q])
+		for c := range l.axes[0].n {
+			for _, x := range cells {
+				at := stride*int32(c) + x
+				if origin[q] != nil {
+					at = origin[q][at]
+				}
+				operand, from = append(operand, int32(q)), append(from, at)
+			}
+		}
+		own = own && l.axes[0].class == nil
+		first.n += l.axes[0].n
+		out.Dims[0] += l.Dims[0]
+	}
+	if own {
+		first = identity(out.Dims[0])
+	}
+	out.axes = append([]axis{first}, out.axes...)
+	return out, operand, from
+}
+
+// Part returns the layout of elements [lo, hi).
+func (l *Layout) Part(lo, hi int) (*Layout, []int32) {
+	if lo == 0 && hi == l.Len() {
+		return l, nil
+	}
+	if len(l.Dims) > 0 && hi > lo {
+		if block := product(l.Dims[1:]); lo%block == 0 && hi%block == 0 {
+			lo, hi = lo/block, hi/block
+			out := &Layout{Dims: append([]int{hi - lo}, l.Dims[1:]...)}
+			number := map[int]int32{}
+			a := axis{make([]int32, hi-lo), 0}
+			var of []int
+			for i := lo; i < hi; i++ {
+				c := l.axes[0].at(i)
+				id, ok := number[c]
+				if !ok {
+					id = int32(a.n)
+					number[c] = id
+					of = append(of, c)
+					a.n++
+				}
+				a.class[i-lo] = id
+			}
+			if a.n == hi-lo {
+				a = identity(a.n)
+			}
+			out.axes = append([]axis{a}, l.axes[1:]...)
+			rest := out.Cells() / a.n
+			from := make([]int32, 0, out.Cells())
+			for _, c := range of {
+				for i := range rest {
+					from = append(from, int32(c*rest+i))
+				}
+			}
+			return out, from
+		}
+	}
+	index := make([]int32, hi-lo)
+	for i := range index {
+		index[i] = int32(lo + i)
+	}
+	return l.Select([]int{hi - lo}, index)
+}
