@@ -51,7 +51,7 @@ import (
 // or backwards from its start to one inside, whichever holds no pinned unit; such
 // cycles are joined, until there is none to lead to. Each pass settles at least
 // the largest weights that the one before left open.
-func (r *Result) crossLayer(ctx context.Context) error {
+func (r *search) crossLayer(ctx context.Context) error {
 	opt := r.opt
 	opt.Bias = paths.Exclude
 	v, err := newView(r.net, r.Groups, 2, opt)
@@ -59,7 +59,6 @@ func (r *Result) crossLayer(ctx context.Context) error {
 		return err
 	}
 	r.view = v
-	r.Objective.Name = "max_abs_weight"
 	r.Objective.Before = v.mu(math.Inf(1), r.Groups.Ones(), r.opt.Threads)
 	r.Sweeps = 3
 	b := newRanges(v, r.opt.Threads)
@@ -134,7 +133,7 @@ const tight = 1e-9
 const patience = 30
 
 // balance runs rounds from the view's start.
-func (b *ranges) balance(ctx context.Context, r *Result) error {
+func (b *ranges) balance(ctx context.Context, r *search) error {
 	y := b.v.logs()
 	start := y // the logarithms of the factors at the beginning of a pass
 	b.read(y)
@@ -376,7 +375,7 @@ func (b *ranges) maxima(y *layer, k *block) {
 			y.parts[i].products(maxAbs, k.c, k.r, k.rowSum, k.colSum, b.threads)
 			continue
 		}
-		y.parts[i].each(func(row, col int, w float64) {
+		y.parts[i].each(func(_, row, col int, w float64) {
 			w = math.Abs(w)
 			if b.inside(k.rows[row], k.cols[col]) {
 				b.largest = math.Max(b.largest, w*k.r[row]*k.c[col])
@@ -584,7 +583,7 @@ func above[T kernel.Float](s *matrix, w []T, r, c, rowFloor, colFloor []float64,
 			if s.swap {
 				row, col = col, row
 			}
-			f(row, col, math.Abs(s.at(int(ij[0]), int(ij[1]))))
+			f(row, col, math.Abs(s.at(int(ij[0])*s.n+int(ij[1]))))
 		}
 	}
 }

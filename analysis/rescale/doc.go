@@ -12,11 +12,9 @@
 //	PathConditioned the conditioning of the path Gram matrix
 //	Unbalance       none: the experiment's opposite, random large factors
 //
-// Exact rounds the factors to powers of two, which change no bit of an output.
-// Equivalent asks whether two networks are rescalings of each other, up to the
-// order of hidden units too. Compose and Invert calculate with factors, Apply,
-// ApplyGradient and ApplyState use them on weights, gradients and the state of
-// an optimizer.
+// Options.Exact rounds the factors to powers of two, which change no bit of an
+// output. Equivalent asks whether two networks are rescalings of each other, up to
+// the order of hidden units too.
 //
 // Objectives see the network as it computes: BatchNormalization and constant
 // multiples folded into the layer before, a shared tensor once for each use. A

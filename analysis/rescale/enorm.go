@@ -11,14 +11,13 @@ import (
 
 // equalNorm minimises sum |theta|^p, which is convex in the logarithms of the
 // factors: sum_e |w_e|^p exp(p (z_row - z_col)).
-func (r *Result) equalNorm(ctx context.Context) error {
+func (r *search) equalNorm(ctx context.Context) error {
 	p := r.opt.P
 	v, err := newView(r.net, r.Groups, p, r.opt)
 	if err != nil {
 		return err
 	}
 	r.view = v
-	r.Objective.Name = "sum_abs_power"
 	r.Objective.Before = v.power(p, r.Groups.Ones(), r.opt.Threads)
 	q := v.powerProgram(p, r.opt.Threads)
 	m, err := q.minimise(ctx, r.opt)
@@ -40,7 +39,7 @@ func (r *Result) equalNorm(ctx context.Context) error {
 // p have: sweeps z_g += (ln out_g - ln in_g)/4 of all groups at once, in and out
 // the p-norms of its incoming and outgoing weights, with an exponent each. By
 // convexity half of every group's own best step does not raise the objective.
-func (r *Result) equalNormSweeps(ctx context.Context, v *view, m *minimum) error {
+func (r *search) equalNormSweeps(ctx context.Context, v *view, m *minimum) error {
 	p := r.opt.P
 	z := v.logs()
 	for k := range z {
@@ -103,7 +102,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 }
 
 // finish takes over the factors of a minimum.
-func (r *Result) finish(v *view, q *program, m *minimum) {
+func (r *search) finish(v *view, q *program, m *minimum) {
 	z := v.logs()
 	for k := range z {
 		z[k] += m.z[k]

@@ -1,7 +1,6 @@
 package rescale
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -12,7 +11,7 @@ import (
 // square roots until none does; numbers that become zero are counted. Both give a
 // warning. Single numbers are looked at only where the largest of a layer and the
 // range of its factors do not rule both out.
-func (r *Result) guard() {
+func (r *search) guard() {
 	if r.safe() {
 		return
 	}
@@ -35,7 +34,7 @@ func (r *Result) guard() {
 		})
 		if len(bad) == 0 {
 			if zeros > 0 {
-				r.Warnings = append(r.Warnings, fmt.Sprintf("%d weights are too small for their stored type after rescaling and become zero", zeros))
+				r.warn("%d weights are too small for their stored type after rescaling and become zero", zeros)
 			}
 			break
 		}
@@ -48,18 +47,17 @@ func (r *Result) guard() {
 	}
 	if len(changed) > 0 {
 		r.Objective.After = r.objective(r.Factors)
-		r.Warnings = append(r.Warnings, fmt.Sprintf(
-			"%d factors are nearer to 1 than wanted: the stored types cannot hold the rescaled weights", len(changed)))
+		r.warn("%d factors are nearer to 1 than wanted: the stored types cannot hold the rescaled weights", len(changed))
 	}
 }
 
 // safe reports whether no number of a layer can leave its type's range: the
 // largest times the widest ratio of factors is finite, and the ratio is too small
 // to bring numbers that matter to zero.
-func (r *Result) safe() bool {
+func (r *search) safe() bool {
 	for i := range r.net.Nodes {
-		l, ok := r.net.Nodes[i].Op.(*dag.Linear)
-		if !ok || r.net.Nodes[i].Zone != dag.Body {
+		nd := &r.net.Nodes[i]
+		if _, ok := nd.Op.(*dag.Linear); !ok || nd.Zone != dag.Body {
 			continue
 		}
 		lo, hi := 1.0, 1.0
@@ -71,7 +69,11 @@ func (r *Result) safe() bool {
 			}
 		}
 		if ratio := hi / lo; ratio > 1 {
-			for _, p := range params(l) {
+			for role, u := range nd.Uses() {
+				p := u.Param
+				if role == dag.Variance {
+					continue // no factor changes it
+				}
 				if !(ratio < rangeOf(p.Type)) || !(ratio*p.MaxAbs(r.opt.Threads) < p.Type.Largest()) {
 					return false
 				}
@@ -79,25 +81,6 @@ func (r *Result) safe() bool {
 		}
 	}
 	return true
-}
-
-// params lists the tensors of a layer that rescaling may change.
-func params(l *dag.Linear) []*dag.Param {
-	var out []*dag.Param
-	if l.Map != nil && l.Map.Weight() != nil {
-		out = append(out, l.Map.Weight().Param)
-	}
-	for k := range l.Stages {
-		if n := l.Stages[k].Norm; n != nil {
-			out = append(out, n.Gamma.Param, n.Beta.Param, n.Mean.Param)
-		}
-		for _, v := range []*dag.Vector{l.Stages[k].Mul, l.Stages[k].Add} {
-			if v != nil && v.Param != nil {
-				out = append(out, v.Param)
-			}
-		}
-	}
-	return out
 }
 
 // rangeOf is the ratio of factors that leaves weights near 1 far from zero.

@@ -75,19 +75,19 @@ func convMatrices(c *dag.Conv) []matrix {
 	return out
 }
 
-// at returns stored number i of j's row.
-func (s *matrix) at(i, j int) float64 {
+// at returns stored number e.
+func (s *matrix) at(e int) float64 {
 	if s.f64 != nil {
-		return s.f64[i*s.n+j]
+		return s.f64[e]
 	}
-	return float64(s.f32[i*s.n+j])
+	return float64(s.f32[e])
 }
 
-// each calls f for every number with its row and column of the layer.
-func (s *matrix) each(f func(row, col int, w float64)) {
+// each calls f for every stored number e with its row and column of the layer.
+func (s *matrix) each(f func(e, row, col int, w float64)) {
 	if s.diag {
 		for i, w := range s.f64 {
-			f(i, i, w)
+			f(i, i, i, w)
 		}
 		return
 	}
@@ -97,7 +97,8 @@ func (s *matrix) each(f func(row, col int, w float64)) {
 			if s.swap {
 				row, col = col, row
 			}
-			f(row, col, s.at(i, j))
+			e := i*s.n + j
+			f(e, row, col, s.at(e))
 		}
 	}
 }
@@ -205,12 +206,10 @@ func gather(ids []int32, x []float64, n int) []float64 {
 func (s *matrix) normalised(p float64, lr, lc []float64) matrix {
 	out := *s
 	out.f32, out.f64 = nil, make([]float64, len(s.f32)+len(s.f64))
-	i := 0
-	s.each(func(row, col int, w float64) {
+	s.each(func(e, row, col int, w float64) {
 		if w != 0 {
-			out.f64[i] = math.Exp(p * (math.Log(math.Abs(w)) + lr[row] + lc[col]))
+			out.f64[e] = math.Exp(p * (math.Log(math.Abs(w)) + lr[row] + lc[col]))
 		}
-		i++
 	})
 	return out
 }
@@ -218,13 +217,11 @@ func (s *matrix) normalised(p float64, lr, lc []float64) matrix {
 // cut sets the numbers of some rows and columns to zero and returns their sum.
 // The matrix is one that normalised made.
 func (s *matrix) cut(which func(row, col int) bool) (sum float64) {
-	i := 0
-	s.each(func(row, col int, w float64) {
+	s.each(func(e, row, col int, w float64) {
 		if w != 0 && which(row, col) {
 			sum += w
-			s.f64[i] = 0
+			s.f64[e] = 0
 		}
-		i++
 	})
 	return sum
 }

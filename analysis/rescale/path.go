@@ -27,8 +27,7 @@ import (
 //
 // The minimum is attained: along the path that makes a unit live, b is bounded
 // from below by the inputs and from above by the outputs.
-func (r *Result) path(ctx context.Context) error {
-	r.Objective.Name = "mu_p_inf"
+func (r *search) path(ctx context.Context) error {
 	if r.view = newLightView(r.net, r.Groups, r.opt.P, r.opt); r.view == nil || !r.view.alone() {
 		v, err := newView(r.net, r.Groups, r.opt.P, r.opt)
 		if err != nil {

@@ -20,13 +20,12 @@ import (
 // (g_in g_out)^(2/p) with p = 2, a shared tensor's once for each use and a
 // convolution's summed over its positions. In a layer of fully connected units
 // kappa is an outer product: nothing here reads the weights.
-func (r *Result) pathConditioned(ctx context.Context) error {
+func (r *search) pathConditioned(ctx context.Context) error {
 	v, err := newView(r.net, r.Groups, 2, r.opt)
 	if err != nil {
 		return err
 	}
 	r.view = v
-	r.Objective.Name = "path_condition"
 	q := v.kappaProgram()
 	r.program = q
 	if q.n > 0 {
@@ -373,7 +372,7 @@ func (v *view) countEdges(y *layer, b *block, q *program, out, in []float64) {
 	}
 	at := 0
 	for k := range y.parts {
-		y.parts[k].each(func(row, col int, _ float64) {
+		y.parts[k].each(func(_, row, col int, _ float64) {
 			// A tap that meets padding alone joins no units.
 			if x := kappa[at]; y.rows[row] != dag.NoGroup && y.cols[col] != dag.NoGroup && !x.IsZero() {
 				edge(x.Ln())
@@ -385,16 +384,18 @@ func (v *view) countEdges(y *layer, b *block, q *program, out, in []float64) {
 	}
 }
 
-// kappaObjective is the objective of the network rescaled by e^z.
-func (v *view) kappaObjective(q *program, z []float64) scaled.Num {
+// kappaObjective is the objective of the network rescaled by c.
+func (r *search) kappaObjective(c []float64) scaled.Num {
+	q, v := r.program, r.view
 	if q.n == 0 {
 		return scaled.Num{}
 	}
-	d := make([]float64, len(z))
+	d := make([]float64, len(v.active))
 	linear := 0.0
 	for k, id := range v.active {
-		d[k] = z[k] - v.start[id]
-		linear += q.lin[k] * z[k]
+		z := math.Log(c[id])
+		d[k] = z - v.start[id]
+		linear += q.lin[k] * z
 	}
 	q.in, q.out = make([]float64, q.vars), make([]float64, q.vars)
 	return scaled.New(q.n*(math.Log(q.eval(d))+q.shift) - q.lnKappa + linear)

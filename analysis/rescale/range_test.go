@@ -67,7 +67,7 @@ func TestExactKeepsBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rescale.Exact(run(t, rescale.Unbalance, n, rescale.Options{Seed: 1}))
+	r := run(t, rescale.Unbalance, n, rescale.Options{Seed: 1, Exact: true})
 	if !strings.Contains(strings.Join(r.Warnings, "\n"), "stored types cannot hold") {
 		t.Errorf("warnings %q", r.Warnings)
 	}

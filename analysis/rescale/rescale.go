@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
-// Method names a way to choose factors.
+// Method names a way to choose factors: see Methods.
 type Method string
 
 // The methods.
@@ -39,7 +41,7 @@ const (
 // Options says how to balance. The zero value works.
 type Options struct {
 	// P is the order of the norms of Path, in [1, Inf], and of EqualNorm, finite.
-	// Default: 2. The other methods have no order.
+	// Default: 2. The other methods have no order: see Info.MaxP.
 	P float64
 	// Bias says whether biases count in the objective of Path, EqualNorm and
 	// PathConditioned. Default: they do.
@@ -53,6 +55,16 @@ type Options struct {
 	Tolerance float64
 	// MaxSweeps bounds the reads of the weights. Default: 10000.
 	MaxSweeps int
+	// Exact rounds every factor to a power of two, so that rescaled weights have
+	// the bits of the old ones but for the exponent and outputs are identical in
+	// every bit, unless values between the layers leave the normal range of the
+	// arithmetic. Of several roundings, log2 c + t rounded down for t in steps of
+	// 1/8, the one with the least objective is taken. Where that is more than
+	// Objective.Before, the factors are 1, with a warning. Where a stored number
+	// would overflow, or lose bits among the subnormal ones, the exponents of the
+	// factors on either side of it are halved until none does; a warning counts
+	// these groups. Eight more reads of the weights. Default: factors are real.
+	Exact bool
 }
 
 func (o Options) withDefaults() Options {
@@ -73,10 +85,13 @@ func (o Options) withDefaults() Options {
 
 // Objective is what a method makes small.
 type Objective struct {
-	// Name names it: see Objectives.
+	// Name is Info.Objective.
 	Name string
 	// Before and After are its values for the given and for the rescaled network.
 	Before, After scaled.Num
+	// Optimum is what real factors reach. Options.Exact makes After more than
+	// that: less than twice as much for the norms of Path and CrossLayer.
+	Optimum scaled.Num
 }
 
 // Result holds factors and how they were found.
@@ -103,14 +118,92 @@ type Result struct {
 	Delta   float64
 	// Warnings says in sentences what is worth knowing.
 	Warnings []string
+}
 
-	method Method
+// Info is what is known about a method.
+type Info struct {
+	Method Method
+	// Help says what it makes of a network, in one line.
+	Help string
+	// Objective is the name of what it makes small.
+	Objective string
+	// MaxP is the largest order that it takes; 0 for a method without one.
+	MaxP float64
+}
+
+// Methods lists the methods.
+func Methods() []Info {
+	var out []Info
+	for _, m := range methods() {
+		out = append(out, m.Info)
+	}
+	return out
+}
+
+// CheckOrder returns an error for an order that a method does not take.
+func (m Method) CheckOrder(p float64) error {
+	i := slices.IndexFunc(Methods(), func(i Info) bool { return i.Method == m })
+	switch {
+	case !(p >= 1):
+		return fmt.Errorf("order p = %v: want a number of at least 1, or Inf", p)
+	case i >= 0 && p > Methods()[i].MaxP && Methods()[i].MaxP > 0:
+		return fmt.Errorf("order p = %v: %s wants a finite order; cle is its limit", p, m)
+	}
+	return nil
+}
+
+// method is a row of the table of methods.
+type method struct {
+	Info
+	// find chooses the factors of a search.
+	find func(*search, context.Context) error
+	// objective is that of the network rescaled by c.
+	objective func(s *search, c []float64) scaled.Num
+}
+
+// methods is the table.
+func methods() []method {
+	return []method{
+		{
+			Info{Path, "the smallest largest incoming p-norm of a unit", "mu_p_inf", math.Inf(1)},
+			(*search).path,
+			func(s *search, c []float64) scaled.Num { return s.view.mu(s.opt.P, c, s.opt.Threads) },
+		},
+		{
+			Info{EqualNorm, "the smallest sum of |weight|^p", "sum_abs_power", math.MaxFloat64},
+			(*search).equalNorm,
+			func(s *search, c []float64) scaled.Num { return s.view.power(s.opt.P, c, s.opt.Threads) },
+		},
+		{
+			Info{CrossLayer, "equal ranges of the weights before and after each unit", "max_abs_weight", 0},
+			(*search).crossLayer,
+			func(s *search, c []float64) scaled.Num { return s.view.mu(math.Inf(1), c, s.opt.Threads) },
+		},
+		{
+			Info{PathConditioned, "the best conditioned path Gram matrix", "path_condition", 0},
+			(*search).pathConditioned,
+			(*search).kappaObjective,
+		},
+		{
+			Info{Unbalance, "the opposite: some units of each layer by large random factors", "sum_abs_power", 0},
+			(*search).unbalance,
+			func(s *search, c []float64) scaled.Num { return s.view.power(2, c, s.opt.Threads) },
+		},
+	}
+}
+
+// search is a method at work on a network.
+type search struct {
+	Result
+	method method
 	opt    Options
 	net    *dag.Network
 	view   *view
 	// program is PathConditioned's.
 	program *program
 }
+
+func (s *search) objective(c []float64) scaled.Num { return s.method.objective(s, c) }
 
 // Run chooses factors for a network. The network must hold finite numbers.
 // Errors: an unknown method, an order outside its range, NaN or infinite
@@ -121,37 +214,39 @@ type Result struct {
 // three times.
 func Run(ctx context.Context, m Method, n *dag.Network, opt Options) (*Result, error) {
 	opt = opt.withDefaults()
-	if !(opt.P >= 1) || m == EqualNorm && math.IsInf(opt.P, 1) {
-		return nil, fmt.Errorf("rescale: order p = %v: want a number of at least 1%s", opt.P,
-			map[bool]string{true: " (for p = inf, cle is the limit)", false: ", or Inf"}[m == EqualNorm])
+	if err := m.CheckOrder(opt.P); err != nil {
+		return nil, fmt.Errorf("rescale: %w", err)
 	}
-	r := &Result{Groups: n.Groups(), method: m, opt: opt, net: n}
-	var err error
-	switch m {
-	case Path:
-		err = r.path(ctx)
-	case EqualNorm:
-		err = r.equalNorm(ctx)
-	case CrossLayer:
-		err = r.crossLayer(ctx)
-	case PathConditioned:
-		err = r.pathConditioned(ctx)
-	case Unbalance:
-		err = r.unbalance()
-	default:
-		return nil, fmt.Errorf("rescale: method %q: want path, enorm, cle, pathcond or unbalance", m)
+	var names []string
+	for _, row := range methods() {
+		if row.Method == m {
+			return (&search{method: row, opt: opt, net: n}).run(ctx)
+		}
+		names = append(names, string(row.Method))
 	}
-	if err != nil {
+	return nil, fmt.Errorf("rescale: method %q: want one of %s", m, strings.Join(names, ", "))
+}
+
+func (s *search) run(ctx context.Context) (*Result, error) {
+	s.Groups, s.Objective.Name = s.net.Groups(), s.method.Objective
+	if err := s.method.find(s, ctx); err != nil {
 		return nil, err
 	}
-	for _, c := range r.Factors {
-		if math.IsNaN(c) {
-			return nil, fmt.Errorf("rescale: %s: the weights span too wide a range: no factors found", m)
-		}
+	m := s.method.Method
+	if slices.ContainsFunc(s.Factors, math.IsNaN) {
+		return nil, fmt.Errorf("rescale: %s: the weights span too wide a range: no factors found", m)
 	}
-	if m != Path && !(r.Residual <= 1e-6) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the factors are not optimal: the residual is %.3g after %d reads of the weights", r.Residual, r.Sweeps))
+	if m != Path && !(s.Residual <= 1e-6) {
+		s.warn("the factors are not optimal: the residual is %.3g after %d reads of the weights", s.Residual, s.Sweeps)
 	}
-	r.guard()
-	return r, nil
+	s.guard()
+	s.Objective.Optimum = s.Objective.After
+	if s.opt.Exact {
+		s.exact()
+	}
+	return &s.Result, nil
+}
+
+func (s *search) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 }

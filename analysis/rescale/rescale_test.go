@@ -387,7 +387,10 @@ func TestFunctionIsKept(t *testing.T) {
 					rescale.PathConditioned, rescale.Unbalance,
 				}).Draw(t, "method")
 				r := find(t, m, n, rescale.Options{})
-				e := rescale.Exact(r)
+				e := find(t, m, n, rescale.Options{Exact: true})
+				if e.Objective.Optimum != r.Objective.After {
+					t.Fatalf("%s, exact: optimum %v, without rounding %v", m, e.Objective.Optimum, r.Objective.After)
+				}
 				// The two values may add the same numbers in another order.
 				before, after := r.Objective.Before.Float64(), e.Objective.After.Float64()
 				if m != rescale.Unbalance && after > before+1e-12*math.Abs(before) {

@@ -1,6 +1,7 @@
 package rescale
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 
@@ -10,7 +11,7 @@ import (
 // unbalance multiplies the factors of h/4 units of each layer, drawn with
 // replacement from its h live free ones, by 10 e^N(0,1). A layer with fewer than
 // four gets one draw. The objective reported is EqualNorm's for p = 2.
-func (r *Result) unbalance() error {
+func (r *search) unbalance(context.Context) error {
 	v, err := newView(r.net, r.Groups, 2, r.opt)
 	if err != nil {
 		return err
@@ -34,9 +35,6 @@ func (r *Result) unbalance() error {
 	}
 	r.Factors = v.factors(z)
 	r.Sweeps = 2
-	r.Objective = Objective{
-		Name: "sum_abs_power", Before: v.power(2, r.Groups.Ones(), r.opt.Threads),
-		After: v.power(2, r.Factors, r.opt.Threads),
-	}
+	r.Objective.Before, r.Objective.After = r.objective(r.Groups.Ones()), r.objective(r.Factors)
 	return nil
 }

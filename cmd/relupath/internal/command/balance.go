@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
-	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
 	"github.com/relupath/relupath/onnxio"
 )
@@ -31,6 +31,12 @@ type balanceOptions struct {
 
 func (a *app) balance() *cobra.Command {
 	o := &balanceOptions{p: 2}
+	var names []string
+	var methods strings.Builder
+	for _, m := range rescale.Methods() {
+		names = append(names, string(m.Method))
+		fmt.Fprintf(&methods, "\n  %-9s %s", m.Method, m.Help)
+	}
 	cmd := &cobra.Command{
 		Use:   "balance MODEL -o OUT",
 		Short: "Rescale the units: the same function with balanced weights, and a proof",
@@ -40,12 +46,7 @@ written to a temporary file and read again; only when its outputs agree with
 the model's does it become OUT. A model with external data gets a new data file,
 OUT.data, or OUT.1.data where that is another's.
 
-Methods:
-  path      the smallest largest incoming p-norm of a unit
-  enorm     the smallest sum of |weight|^p
-  cle       equal ranges of the weights before and after each unit
-  pathcond  the best conditioned path Gram matrix
-  unbalance the opposite: some units of each layer by large random factors`,
+Methods:` + methods.String(),
 		Example: `  relupath balance mlp.onnx -o equal.onnx --method enorm
   relupath balance mlp.onnx -o exact.onnx --exact --format json
   relupath balance mlp.onnx -o paths.onnx --format html --report proof.html
@@ -56,7 +57,7 @@ Methods:
 	o.add(cmd)
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "the model to write; - is standard output")
-	addChoice(cmd, &o.method, "method", "how to choose the factors", methods()...)
+	addChoice(cmd, &o.method, "method", "how to choose the factors", names...)
 	f.Var(&o.p, "p", "order of the norms that path and enorm balance")
 	f.BoolVar(&o.exact, "exact", false, "powers of two as factors, and bit-identical outputs")
 	f.IntVar(&o.samples, "samples", proof.DefaultSamples, "random inputs to compare outputs on")
@@ -67,13 +68,6 @@ Methods:
 	f.StringVar(&o.report, "report", "", "write the report to a file instead of standard output")
 	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
 	return cmd
-}
-
-func methods() []string {
-	return []string{
-		string(rescale.Path), string(rescale.EqualNorm), string(rescale.CrossLayer),
-		string(rescale.PathConditioned), string(rescale.Unbalance),
-	}
 }
 
 // clock takes the seconds of each part of the work.
@@ -97,8 +91,9 @@ func (o *balanceOptions) check(a *app) error {
 		return usagef("--samples %d: want at least 1", o.samples)
 	case !(o.tolerance >= 0):
 		return usagef("--tolerance %v: want a positive number", o.tolerance)
-	case o.method == string(rescale.EqualNorm) && o.p.String() == "inf":
-		return usagef("--p inf: enorm wants a finite order; cle is its limit")
+	}
+	if err := rescale.Method(o.method).CheckOrder(float64(o.p)); err != nil {
+		return usagef("--p: %v", err)
 	}
 	outputs := []string{o.output, o.report}
 	if o.dryRun {
@@ -158,26 +153,22 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 // work balances. A result beside an error is the report of a proof that failed.
 func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *clock) (*balanceJSON, error) {
 	res, err := rescale.Run(ctx, rescale.Method(o.method), m.Net, rescale.Options{
-		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed,
+		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed, Exact: o.exact,
 	})
 	if err != nil {
 		return nil, err
-	}
-	optimum := res.Objective.After
-	if o.exact {
-		res = rescale.Exact(res)
 	}
 	net, err := m.Net.Rescale(res.Groups, res.Factors)
 	if err != nil {
 		return nil, err
 	}
 	c.lap(&c.parts.Factors)
-	return o.finish(ctx, a, m, res, optimum, net, c)
+	return o.finish(ctx, a, m, res, net, c)
 }
 
 // finish writes the model into a draft, proves that what was written computes
 // the same, puts it in place and reports.
-func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, optimum scaled.Num, net *dag.Network, c *clock) (*balanceJSON, error) {
+func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, net *dag.Network, c *clock) (*balanceJSON, error) {
 	w, err := a.writeModel(m, net, o.output, a.existing())
 	if err != nil {
 		return nil, err
@@ -191,7 +182,7 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 	defer again.Close()
 	var r *balanceJSON
 	if err := again.Guard(func() error {
-		r, err = o.prove(ctx, a, m, again.Net, res, optimum, c)
+		r, err = o.prove(ctx, a, m, again.Net, res, c)
 		return err
 	}); err != nil {
 		return nil, err
@@ -212,7 +203,7 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 }
 
 // prove compares the model with what was written.
-func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, written *dag.Network, res *rescale.Result, optimum scaled.Num, c *clock) (*balanceJSON, error) {
+func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, written *dag.Network, res *rescale.Result, c *clock) (*balanceJSON, error) {
 	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads}
 	if len(o.inputs) > 0 {
 		var err error
@@ -225,7 +216,7 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, wri
 		return nil, err
 	}
 	c.lap(&c.parts.Verify)
-	r := newBalanceJSON(o, res, optimum)
+	r := newBalanceJSON(o, res)
 	r.Bias = a.bias
 	r.Verification = newVerification(v, o.tolerance)
 	if o.tolerance == 0 {

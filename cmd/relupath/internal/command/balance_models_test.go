@@ -97,7 +97,11 @@ func balanceShared(t *testing.T, m *onnxio.Model, name string, table map[string]
 		if got.MaxRel > proof.Tolerance(m.Net) {
 			t.Errorf("%s: %s: outputs differ by %v (%s)", name, method, got.MaxRel, got.Where)
 		}
-		exact, err := written(ctx, t, m, rescale.Exact(r))
+		if r, err = rescale.Run(ctx, method, m.Net, rescale.Options{Threads: 2, Exact: true}); err != nil {
+			t.Errorf("%s: %s, exact: %v", name, method, err)
+			continue
+		}
+		exact, err := written(ctx, t, m, r)
 		if err != nil || !exact.BitIdentical {
 			t.Errorf("%s: %s, exact: %v, bit-identical %v", name, method, err, err == nil && exact.BitIdentical)
 			continue
@@ -159,7 +163,8 @@ func updateWorst(t *testing.T, table map[string]*worst) {
 	var b strings.Builder
 	b.WriteString("| stored type | method | models | largest relative difference | model | exact |\n|---|---|---:|---:|---|---|\n")
 	for _, typ := range []dag.DType{dag.Float64, dag.Float32, dag.Float16, dag.BFloat16} {
-		for _, m := range methods() {
+		for _, info := range rescale.Methods() {
+			m := string(info.Method)
 			w := table[typ.String()+" "+m]
 			if w == nil {
 				continue

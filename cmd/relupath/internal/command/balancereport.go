@@ -124,16 +124,16 @@ func newVerification(v *proof.Result, tolerance float64) verification {
 	return out
 }
 
-func newBalanceJSON(o *balanceOptions, res *rescale.Result, optimum scaled.Num) *balanceJSON {
+func newBalanceJSON(o *balanceOptions, res *rescale.Result) *balanceJSON {
 	r := &balanceJSON{
 		Schema: "relupath.balance/1", Method: o.method, P: o.p.String(),
 		Objective: newChange(res.Objective.Name, "", res.Objective.Before, res.Objective.After),
 		Factors:   factorsOf(res.Groups, res.Factors),
 		Sweeps:    res.Sweeps, Residual: render.Real(res.Residual), Infimum: res.Infimum, Delta: res.Delta,
-		Exact: o.exact, Warnings: filled(res.Warnings), Layers: []layerChange{}, optimum: optimum,
+		Exact: o.exact, Warnings: filled(res.Warnings), Layers: []layerChange{}, optimum: res.Objective.Optimum,
 	}
 	if o.exact {
-		r.Optimum = render.RealNum(optimum)
+		r.Optimum = render.RealNum(r.optimum)
 	}
 	return r
 }

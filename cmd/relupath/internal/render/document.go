@@ -225,11 +225,3 @@ func Dims(shape []int) string {
 	}
 	return strings.Join(s, "x")
 }
-
-// Order writes an order p of a norm: 1, 2, 1.5 or inf.
-func Order(p float64) string {
-	if math.IsInf(p, 1) {
-		return "inf"
-	}
-	return strconv.FormatFloat(p, 'g', -1, 64)
-}
