@@ -45,15 +45,20 @@ func table() string {
 		if strings.HasSuffix(i.Name, "_over_margin") {
 			continue
 		}
-		yes := map[bool]string{true: "yes", false: "no"}
-		policy := map[bool]string{true: "by policy", false: "left out"}
+		invariant, biases := "no", "left out"
+		if i.Invariant {
+			invariant = "yes"
+		}
+		if i.Policy {
+			biases = "by policy"
+		}
 		name := i.Name
 		if len(i.Params) > 0 {
 			name += "(" + strings.Join(i.Params, ", ") + ")"
 		}
 		row := []string{
-			"`" + name + "`", "`" + i.Formula + "`", i.Scope.String(), i.Source, i.Unit, yes[i.Invariant], i.Cost.String(),
-			i.Needs.String(), policy[i.Policy],
+			"`" + name + "`", "`" + i.Formula + "`", i.Scope.String(), i.Source, i.Unit, invariant, i.Cost.String(),
+			i.Needs.String(), biases,
 		}
 		for k := range row {
 			row[k] = strings.ReplaceAll(row[k], "|", "\\|")

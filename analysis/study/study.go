@@ -76,9 +76,9 @@ func Run(ctx context.Context, n *dag.Network, what analysis.Options, opt Options
 	if err != nil {
 		return nil, err
 	}
-	logs := map[string]bool{}
+	units := map[string]string{}
 	for _, i := range analysis.Registry() {
-		logs[i.Name] = i.Unit == "log"
+		units[i.Name] = i.Unit
 	}
 	res := &Result{N: opt.N, Groups: len(free)}
 	for _, m := range first.Measures {
@@ -99,7 +99,7 @@ func Run(ctx context.Context, n *dag.Network, what analysis.Options, opt Options
 			return nil, err
 		}
 		for i, m := range r.Measures {
-			res.Rows[i].add(m, logs[m.Name])
+			res.Rows[i].add(m, units[m.Name])
 		}
 		if opt.Each != nil {
 			opt.Each(k+1, opt.N)
@@ -108,8 +108,8 @@ func Run(ctx context.Context, n *dag.Network, what analysis.Options, opt Options
 	return res, nil
 }
 
-// add takes in one draw; isLog is that of a measure which is a logarithm.
-func (r *Row) add(m analysis.Measure, isLog bool) { //nolint:revive // the kind of the measure
+// add takes in one draw of a measure of some unit.
+func (r *Row) add(m analysis.Measure, unit string) {
 	if !m.Defined || !r.Measure.Defined {
 		r.Undefined++
 		return
@@ -122,7 +122,7 @@ func (r *Row) add(m analysis.Measure, isLog bool) { //nolint:revive // the kind 
 	x, x0 := m.Value, r.Measure.Value
 	switch {
 	case x == x0:
-	case isLog:
+	case unit == "log":
 		d = math.Abs(x.Float64()-x0.Float64()) / math.Ln10
 	default:
 		d = math.Abs(x.Div(x0).Log10())

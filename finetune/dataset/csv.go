@@ -304,7 +304,7 @@ func (c *csvReader) labels(t *table, task Task) error {
 
 // name numbers the texts in sorted order. Numbers are compared by value, so that
 // 1 and 1.0 are one class.
-func (c *csvReader) name(t *table, class []int, values []float64, numeric bool) { //nolint:revive // what the labels are
+func (c *csvReader) name(t *table, class []int, values []float64, numeric bool) {
 	texts := slices.Clone(c.texts)
 	if numeric {
 		for k, v := range values {

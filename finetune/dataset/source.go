@@ -20,7 +20,7 @@ const inflation = 1032
 // source reads one stream of known largest length: a file, a gzip file's
 // content, a member of an archive.
 type source struct {
-	ctx  context.Context //nolint:containedctx // ends a read, as r does
+	ctx  context.Context // ends a read, as r does
 	name string          // for errors
 	r    *bufio.Reader
 	// left bounds the bytes still to come; exact unless the stream is packed.

@@ -85,7 +85,7 @@ const (
 	NotTested Verdict = "not tested"
 )
 
-func verdict(holds bool) Verdict { //nolint:revive // the claim's truth itself
+func verdict(holds bool) Verdict {
 	if holds {
 		return Holds
 	}

@@ -122,20 +122,22 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 		}
 	}
 	if o.reference != "" {
-		ref, err := a.openFinite(ctx, o.reference, &o.modelFlags, "compare with")
-		if err != nil {
-			return err
-		}
-		defer ref.Close()
-		work.measure.Reference, work.reference = ref.Net, ref
+		return a.withFinite(ctx, o.reference, &o.modelFlags, "compare with", func(ref *onnxio.Model) error {
+			work.measure.Reference, work.reference = ref.Net, ref
+			return work.run(ctx)
+		})
 	}
-	if o.rescalings > 0 {
-		return o.study(ctx, work)
+	return work.run(ctx)
+}
+
+func (w *auditWork) run(ctx context.Context) error {
+	switch {
+	case w.options.rescalings > 0:
+		return w.options.study(ctx, w)
+	case w.streams():
+		return w.stream(ctx)
 	}
-	if work.streams() {
-		return work.stream(ctx)
-	}
-	return work.table(ctx)
+	return w.table(ctx)
 }
 
 // paths lists the models: arguments, and the lines of --files-from.
@@ -246,12 +248,12 @@ type auditWork struct {
 	closing sync.WaitGroup
 }
 
-// guard calls f with the guards of a model and of the reference.
-func (w *auditWork) guard(m *onnxio.Model, f func() error) error {
+// guard calls f with the guard of the reference, which holds for one goroutine.
+func (w *auditWork) guard(f func() error) error {
 	if w.reference == nil {
-		return m.Guard(f)
+		return f()
 	}
-	return w.reference.Guard(func() error { return m.Guard(f) })
+	return w.reference.Guard(f)
 }
 
 // one measures one model and closes it.
@@ -261,7 +263,7 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 		return out, err
 	}
 	defer w.closing.Go(func() { _ = m.Close() })
-	err = w.guard(m, func() error {
+	err = m.Guard(func() error {
 		at, err := w.scoring(ctx, m, &opt)
 		if err != nil {
 			return err
@@ -318,8 +320,11 @@ func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err 
 	opt := w.measure
 	opt.Threads = max(1, w.threads/jobs)
 	bar := w.progress(len(w.paths), "measuring")
-	err := inOrder(ctx, jobs, len(w.paths), func(i int) (auditedModel, error) {
-		m, err := w.one(ctx, w.paths[i], opt)
+	err := inOrder(ctx, jobs, len(w.paths), func(i int) (m auditedModel, err error) {
+		err = w.guard(func() error {
+			m, err = w.one(ctx, w.paths[i], opt)
+			return err
+		})
 		step(bar)
 		return m, err
 	}, f)
@@ -330,7 +335,7 @@ func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err 
 // table writes the whole result in one piece. After an interrupt it has what
 // was measured until then.
 func (w *auditWork) table(ctx context.Context) error {
-	result := &auditJSON{Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}}
+	result := w.result()
 	interrupted := w.each(ctx, func(i int, m auditedModel, err error) error {
 		if err != nil {
 			result.Errors = append(result.Errors, newFailure(w.paths[i], err))
@@ -345,9 +350,9 @@ func (w *auditWork) table(ctx context.Context) error {
 	if err := w.options.arrange(result); err != nil {
 		return err
 	}
-	d := auditDocument(result, w.options.perLayer)
+	d := auditDocument(result)
 	if w.format == string(render.CSV) {
-		d.Records = auditRecords(result, w.options.perLayer)
+		d.Records = auditRecords(result)
 	}
 	if w.format == string(render.HTML) || w.options.plots != "" {
 		d.Figures = auditFigures(result)
@@ -363,6 +368,11 @@ func (w *auditWork) table(ctx context.Context) error {
 		return err
 	}
 	return w.failures(result.Errors, len(w.paths))
+}
+
+// result is that of no model.
+func (w *auditWork) result() *auditJSON {
+	return &auditJSON{Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer}
 }
 
 // cutShort says in a result that it is of the first models only.
@@ -388,7 +398,7 @@ func (w *auditWork) streams() bool {
 func (w *auditWork) stream(ctx context.Context) error {
 	var failed []failure
 	var interrupted error
-	result := &auditJSON{Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}}
+	result := w.result()
 	write := func(to io.Writer) error {
 		put := func(d *render.Document) error {
 			return render.Write(to, d, render.Options{Format: render.Format(w.format)})
@@ -415,12 +425,12 @@ func (w *auditWork) stream(ctx context.Context) error {
 				return err
 			})
 		case render.CSV:
-			head := auditRecords(result, w.options.perLayer)
+			head := auditRecords(result)
 			if err := put(&render.Document{Records: head}); err != nil {
 				return err
 			}
 			return each(func(m *auditedModel) error {
-				rows := auditRecords(&auditJSON{Bias: w.bias, Models: []auditedModel{*m}}, w.options.perLayer)
+				rows := auditRecords(&auditJSON{Bias: w.bias, Models: []auditedModel{*m}, perLayer: w.options.perLayer})
 				rows.Columns = make([]string, len(rows.Columns)) // they stand above all
 				return put(&render.Document{Records: rows})
 			}, func(failure) error { return nil })

@@ -25,6 +25,8 @@ type auditJSON struct {
 	Baseline string         `json:"baseline,omitempty"`
 	Models   []auditedModel `json:"models"`
 	Errors   []failure      `json:"errors"`
+	// perLayer shows the layers too.
+	perLayer bool
 }
 
 // auditLine is one model of --format jsonl, failedLine one that could not be
@@ -273,7 +275,7 @@ var facts = []struct {
 
 // auditDocument describes the result for every format but CSV, whose records are
 // many: see auditRecords.
-func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revive // the flag --per-layer
+func auditDocument(r *auditJSON) *render.Document {
 	d := &render.Document{Title: "relupath audit", Label: "relupath-audit", Data: r}
 	switch {
 	case len(r.Models) == 1:
@@ -286,7 +288,7 @@ func auditDocument(r *auditJSON, perLayer bool) *render.Document { //nolint:revi
 	left := 0
 	for i := range r.Models {
 		m := &r.Models[i]
-		if perLayer {
+		if r.perLayer {
 			d.Tables = append(d.Tables, layerTable(m, len(r.Models)))
 		}
 		_, n := listed(m.Measures)

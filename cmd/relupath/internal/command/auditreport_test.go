@@ -58,8 +58,9 @@ func audited(models ...auditedModel) *auditJSON {
 // auditGoldens compares a result with the golden file of every format.
 func auditGoldens(t *testing.T, name string, r *auditJSON, perLayer bool) {
 	t.Helper()
-	d := auditDocument(r, perLayer)
-	d.Records = auditRecords(r, perLayer)
+	r.perLayer = perLayer
+	d := auditDocument(r)
+	d.Records = auditRecords(r)
 	goldens(t, name, d)
 }
 

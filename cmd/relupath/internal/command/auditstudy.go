@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/analysis/study"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
 )
 
 // studyJSON is the result of audit --rescalings, schema relupath.study/1.
@@ -46,12 +47,7 @@ type studied struct {
 
 // studyOne studies one model and closes it.
 func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Options) (out studiedModel, err error) {
-	m, err := w.openFinite(ctx, path, &w.options.modelFlags, "rescale")
-	if err != nil {
-		return out, err
-	}
-	defer m.Close()
-	err = w.guard(m, func() error {
+	err = w.withFinite(ctx, path, &w.options.modelFlags, "rescale", func(m *onnxio.Model) error {
 		at, err := w.scoring(ctx, m, &opt)
 		if err != nil {
 			return err
@@ -86,9 +82,11 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 	opt.Threads = w.threads
 	for _, path := range w.paths {
 		var m studiedModel
-		err := recovered(func() (err error) {
-			m, err = w.studyOne(ctx, path, opt)
-			return err
+		err := recovered(func() error {
+			return w.guard(func() (err error) {
+				m, err = w.studyOne(ctx, path, opt)
+				return err
+			})
 		})
 		if ctx.Err() != nil {
 			break

@@ -143,7 +143,7 @@ func failureTable(fs []failure) render.Table {
 }
 
 // auditRecords is the tidy table: one measure of one model or layer a row.
-func auditRecords(r *auditJSON, perLayer bool) *render.Table { //nolint:revive // the flag --per-layer
+func auditRecords(r *auditJSON) *render.Table {
 	t := &render.Table{Columns: []string{
 		"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
 		"value", "range", "log10", "ln", "invariant",
@@ -158,7 +158,7 @@ func auditRecords(r *auditJSON, perLayer bool) *render.Table { //nolint:revive /
 				render.Cell{}, render.Text(r.Bias), f.cell(m), render.Cell{}, render.Cell{}, render.Cell{}, truth(true))
 		}
 		recordMeasures(t, m.Path, "", m.Measures)
-		if !perLayer {
+		if !r.perLayer {
 			continue
 		}
 		for k := range m.Layers {
@@ -190,6 +190,6 @@ func optional(x *float64) render.Cell {
 	return render.Float(*x)
 }
 
-func truth(b bool) render.Cell { //nolint:revive // the cell shows the truth value itself
+func truth(b bool) render.Cell {
 	return render.Text(strconv.FormatBool(b))
 }

@@ -118,36 +118,30 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	c := &clock{last: time.Now()}
-	m, err := a.openFinite(ctx, path, &o.modelFlags, "balance")
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	c.lap(&c.parts.Read)
-	if o.dryRun {
-		o.output = ""
-	} else if err := a.vacantModel(m, o.output, a.existing()); err != nil {
-		return err
-	}
 	var r *balanceJSON
-	if err := m.Guard(func() error {
+	err := a.withFinite(ctx, path, &o.modelFlags, "balance", func(m *onnxio.Model) error {
+		c.lap(&c.parts.Read)
+		if o.dryRun {
+			o.output = ""
+		} else if err := a.vacantModel(m, o.output, a.existing()); err != nil {
+			return err
+		}
+		var err error
 		r, err = o.work(ctx, a, m, c)
 		return err
-	}); r == nil {
+	})
+	if r == nil {
 		return err
 	}
 	r.Model = path
-	to := a.out
-	if o.output == stdStream {
-		// Standard output carries the model; the report goes beside it.
-		to = a.err
-	}
 	d := balanceDocument(r)
-	report := func() error { return a.reportTo(to, d) }
+	var reported error
 	if o.report != "" {
-		report = func() error { return a.report(d, o.report, a.existing()) }
+		reported = a.report(d, o.report, a.existing())
+	} else {
+		reported = a.reportBeside(o.output, d)
 	}
-	return errors.Join(report(), a.plots(d, o.plots, a.existing()), err)
+	return errors.Join(reported, a.plots(d, o.plots, a.existing()), err)
 }
 
 // work balances. A result beside an error is the report of a proof that failed.

@@ -12,6 +12,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
 )
 
 // codeBroken is the exit code of an equivalence test that could not be made;
@@ -134,30 +135,23 @@ var errNotEquivalent = &exit{code: codeFailed}
 func isNotEquivalent(err error) bool { return errors.Is(err, errNotEquivalent) }
 
 func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string) error {
-	ma, err := a.openFinite(ctx, pathA, &o.modelFlags, "compare")
-	if err != nil {
-		return err
-	}
-	defer ma.Close()
-	mb, err := a.openFinite(ctx, pathB, &o.modelFlags, "compare")
-	if err != nil {
-		return err
-	}
-	defer mb.Close()
 	opt := rescale.EquivalentOptions{Tolerance: o.tolerance, Threads: a.threads}
 	if o.permute {
 		opt.Units = rescale.AnyOrder
 	}
 	var e *rescale.Equivalence
-	if err := ma.Guard(func() error {
-		return mb.Guard(func() error {
-			e, err = rescale.Equivalent(ctx, ma.Net, mb.Net, opt)
+	var r *equivalentJSON
+	err := a.withFinite(ctx, pathA, &o.modelFlags, "compare", func(ma *onnxio.Model) error {
+		return a.withFinite(ctx, pathB, &o.modelFlags, "compare", func(mb *onnxio.Model) (err error) {
+			if e, err = rescale.Equivalent(ctx, ma.Net, mb.Net, opt); err == nil {
+				r = newEquivalentJSON(o, ma.Net, e)
+			}
 			return err
 		})
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	r := newEquivalentJSON(o, ma.Net, e)
 	if err := a.report(equivalentDocument(r), o.output, a.existing()); err != nil {
 		return err
 	}

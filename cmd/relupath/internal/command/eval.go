@@ -11,6 +11,7 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/onnxio"
 )
 
 type evalOptions struct {
@@ -94,32 +95,37 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 			return err
 		}
 	}
-	m, err := a.open(ctx, path, &o.modelFlags)
+	var r *evalJSON
+	err = a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error {
+		r, err = o.work(ctx, a, m, path, percentiles)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	return a.report(evalDocument(r), o.output, a.existing())
+}
+
+// work evaluates a model on the data.
+func (o *evalOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string, percentiles []float64) (*evalJSON, error) {
 	set, err := readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Test})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var at *scoring
-	var e *evaluation
+	at, err := newScoring(ctx, m, set, o.scores)
+	if err != nil {
+		return nil, err
+	}
+	e := newEvaluation(at.set, at.width)
 	bar := a.progress(set.Len(), "evaluating")
-	err = m.Guard(func() error {
-		if at, err = newScoring(ctx, m, set, o.scores); err != nil {
-			return err
-		}
-		e = newEvaluation(at.set, at.width)
-		return scores(ctx, m.Net, at, a.threads, func(first int, y []float64) error {
-			e.add(first, y)
-			_ = bar.Set(first + len(y)/at.width)
-			return nil
-		})
+	err = scores(ctx, m.Net, at, a.threads, func(first int, y []float64) error {
+		e.add(first, y)
+		_ = bar.Set(first + len(y)/at.width)
+		return nil
 	})
 	_ = bar.Finish()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r := &evalJSON{
 		Schema: "relupath.eval/1", origin: newOrigin(path, m), Data: set.Name(), Task: string(set.Task()), Examples: set.Len(),
@@ -127,7 +133,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		Warnings: filled(append(slices.Clone(m.Warnings), at.warnings...)),
 	}
 	e.report(r, percentiles)
-	return a.report(evalDocument(r), o.output, a.existing())
+	return r, nil
 }
 
 func parsePercentiles(list []string) ([]float64, error) {

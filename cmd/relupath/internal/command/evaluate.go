@@ -67,11 +67,11 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 	if o.output == "" {
 		return usagef("run: give the file to write with -o")
 	}
-	m, err := a.open(ctx, path, &o.modelFlags)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
+	return a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error { return o.work(ctx, a, m, path) })
+}
+
+// work evaluates the model and writes its outputs.
+func (o *runOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
 	files, err := o.files(a, m.Net)
 	if err != nil {
 		return err
@@ -80,11 +80,8 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return err
 	}
-	var ys [][]float64
-	if err := m.Guard(func() error {
-		ys, err = a.evaluate(ctx, m.Net, in, batch)
-		return err
-	}); err != nil {
+	ys, err := a.evaluate(ctx, m.Net, in, batch)
+	if err != nil {
 		return err
 	}
 	r := &runJSON{Schema: "relupath.run/1", Model: path, Batch: batch, Outputs: []runOutput{}}
@@ -102,11 +99,7 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 		lo, hi := extent(y.data)
 		r.Outputs = append(r.Outputs, runOutput{p.Name, typ, y.shape, files[k], render.Real(lo), render.Real(hi)})
 	}
-	to := a.out
-	if o.output == stdStream {
-		to = a.err
-	}
-	return a.reportTo(to, runDocument(r))
+	return a.reportBeside(o.output, runDocument(r))
 }
 
 // shapeOf returns the shape of an output for a batch: as the model gives it, so

@@ -210,14 +210,11 @@ func (a *app) experimentBalance() *cobra.Command {
 			if err := positive(cmd); err != nil {
 				return err
 			}
-			m, err := a.openFinite(cmd.Context(), args[0], &flags, "train")
-			if err != nil {
-				return err
-			}
-			defer m.Close()
-			e.model = m
-			o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
-			return m.Guard(func() error { return runExperiment(cmd.Context(), a, &e, &o, experiment.Balance) })
+			return a.withFinite(cmd.Context(), args[0], &flags, "train", func(m *onnxio.Model) error {
+				e.model = m
+				o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
+				return runExperiment(cmd.Context(), a, &e, &o, experiment.Balance)
+			})
 		},
 	}
 	flags.add(cmd)
@@ -336,7 +333,7 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	if err := a.writeExperiment(d, report, e.output); err != nil {
 		return err
 	}
-	return a.reportTo(a.out, d)
+	return a.reportBeside("", d)
 }
 
 func (e *experimentFlags) config(a *app, options any) *experimentConfig {

@@ -235,23 +235,20 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 	if err := o.check(a); err != nil {
 		return err
 	}
-	m, err := a.openFinite(ctx, path, &o.modelFlags, "train")
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	if err := a.vacantModel(m, o.output, o.old); err != nil {
-		return err
-	}
-	if err := o.load(ctx, a, m); err != nil {
-		return err
-	}
 	defer func() {
 		if o.logFile != nil {
 			_ = o.logFile.Close()
 		}
 	}()
-	return m.Guard(func() error { return o.work(ctx, a, m, path) })
+	return a.withFinite(ctx, path, &o.modelFlags, "train", func(m *onnxio.Model) error {
+		if err := a.vacantModel(m, o.output, o.old); err != nil {
+			return err
+		}
+		if err := o.load(ctx, a, m); err != nil {
+			return err
+		}
+		return o.work(ctx, a, m, path)
+	})
 }
 
 // load reads the data and completes the options.
@@ -319,13 +316,10 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	}
 	r := newFinetuneJSON(o, m, path, at.name, res, err, time.Since(began))
 	d := finetuneDocument(r)
-	switch {
-	case o.report != "":
+	if o.report != "" {
 		return errors.Join(err, a.report(d, o.report, o.old))
-	case o.output == stdStream:
-		return errors.Join(err, a.reportTo(a.err, d))
 	}
-	return errors.Join(err, a.reportTo(a.out, d))
+	return errors.Join(err, a.reportBeside(o.output, d))
 }
 
 // logLine writes one epoch to the log. A resumed run gives the epochs before it

@@ -91,11 +91,7 @@ func (o *initOptions) run(ctx context.Context, a *app) error {
 		return err
 	}
 	r := &initJSON{Schema: "relupath.init/1", Output: o.output, Widths: o.widths, DType: o.dtype, Seed: a.seed, Parameters: analysis.Parameters(net)}
-	to := a.out
-	if o.output == stdStream {
-		to = a.err
-	}
-	return a.reportTo(to, initDocument(r))
+	return a.reportBeside(o.output, initDocument(r))
 }
 
 // network draws the weights.

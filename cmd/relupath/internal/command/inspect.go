@@ -99,28 +99,22 @@ type unwritable struct {
 }
 
 func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
-	m, err := a.open(ctx, path, &o.modelFlags)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	var r *inspectJSON
-	var bad []string
-	if err := m.Guard(func() error {
-		r, bad = inspected(path, m), notFinite(m.Net, a.threads)
+	var d *render.Document
+	if err := a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error {
+		r := inspected(path, m)
+		if bad := notFinite(m.Net, a.threads); bad != nil {
+			r.Warnings = append(r.Warnings, "NaN or infinite values in "+strings.Join(bad, ", "))
+		}
+		d = inspectDocument(r)
+		if diagram := diagramOf(m.Net); diagram != nil {
+			d.Figures = []render.Figure{{
+				Name: "network", Title: "Network",
+				Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram,
+			}}
+		}
 		return nil
 	}); err != nil {
 		return err
-	}
-	if bad != nil {
-		r.Warnings = append(r.Warnings, "NaN or infinite values in "+strings.Join(bad, ", "))
-	}
-	d := inspectDocument(r)
-	if diagram := diagramOf(m.Net); diagram != nil {
-		d.Figures = []render.Figure{{
-			Name: "network", Title: "Network",
-			Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram,
-		}}
 	}
 	return errors.Join(a.report(d, o.output, a.existing()), a.plots(d, o.plots, a.existing()))
 }

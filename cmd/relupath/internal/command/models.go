@@ -74,28 +74,29 @@ func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxi
 	return onnxio.Decode(data, opt)
 }
 
-// openFinite is open for commands that compute with the weights: NaN and
-// infinities are refused. what names the work in the message.
-func (a *app) openFinite(ctx context.Context, path string, flags *modelFlags, what string) (*onnxio.Model, error) {
+// withModel opens a model and calls f, which may read its weights: see
+// onnxio.Model.Guard.
+func (a *app) withModel(ctx context.Context, path string, flags *modelFlags, f func(*onnxio.Model) error) error {
 	m, err := a.open(ctx, path, flags)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var bad []string
-	if err := m.Guard(func() error {
-		bad = notFinite(m.Net, a.threads)
-		return nil
-	}); err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	if bad != nil {
-		_ = m.Close()
-		return nil, invalidf("%s: %s has NaN or infinite values: cannot %s such a model", path, strings.Join(bad, ", "), what)
-	}
-	for _, w := range m.Warnings {
-		a.warn("%s: %s", path, w)
-	}
-	return m, nil
+	defer m.Close()
+	return m.Guard(func() error { return f(m) })
+}
+
+// withFinite is withModel for commands that compute with the weights: NaN and
+// infinities are refused. what names the work in the message.
+func (a *app) withFinite(ctx context.Context, path string, flags *modelFlags, what string, f func(*onnxio.Model) error) error {
+	return a.withModel(ctx, path, flags, func(m *onnxio.Model) error {
+		if bad := notFinite(m.Net, a.threads); bad != nil {
+			return invalidf("%s: %s has NaN or infinite values: cannot %s such a model", path, strings.Join(bad, ", "), what)
+		}
+		for _, w := range m.Warnings {
+			a.warn("%s: %s", path, w)
+		}
+		return f(m)
+	})
 }
 
 // notFinite returns the names of the stored tensors with NaN or infinities.

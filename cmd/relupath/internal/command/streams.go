@@ -136,15 +136,20 @@ func (a *app) progress(n int, what string) *progressbar.ProgressBar {
 // report writes a result to a file, or to standard output for "" and "-".
 func (a *app) report(d *render.Document, path string, old existing) error {
 	if path == "" || path == stdStream {
-		return a.reportTo(a.out, d)
+		return a.reportBeside("", d)
 	}
 	return a.save(path, old, func(w io.Writer) error {
 		return render.Write(w, d, render.Options{Format: render.Format(a.format)})
 	})
 }
 
-// reportTo writes a result to one of the streams.
-func (a *app) reportTo(w io.Writer, d *render.Document) error {
+// reportBeside writes a result to standard output, or to standard error where that
+// takes what the command writes.
+func (a *app) reportBeside(output string, d *render.Document) error {
 	a.keepRest()
+	w := a.out
+	if output == stdStream {
+		w = a.err
+	}
 	return render.Write(w, d, render.Options{Format: render.Format(a.format), Width: a.width})
 }

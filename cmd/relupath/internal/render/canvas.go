@@ -196,9 +196,9 @@ func tickLabel(m, e float64) string {
 	return strconv.FormatFloat(m, 'f', 0, 64) + "e" + strconv.FormatFloat(e, 'f', 0, 64)
 }
 
-// ticker returns the marks of an axis.
-func ticker(logAxis bool) plot.Ticker { //nolint:revive // the axis is one or the other
-	if logAxis {
+// ticks returns the marks of an axis.
+func (s Scale) ticks() plot.Ticker {
+	if s == LogScale {
 		return logTicks{}
 	}
 	return plot.DefaultTicks{}

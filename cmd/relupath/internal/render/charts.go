@@ -18,20 +18,20 @@ func (b *Bars) size() (w, h float64) {
 }
 
 func (b *Bars) draw(c canvas) error {
-	logAxis := logarithmic(b.Series)
+	axis := scaleOf(b.Series)
 	p := newPlot(b.Axis, "")
-	p.X.Tick.Marker = ticker(logAxis)
+	p.X.Tick.Marker = axis.ticks()
 	p.Y.Tick.Marker = categories(b.Categories)
 	p.Y.Tick.LineStyle.Width = 0
 	p.Y.Min, p.Y.Max = -0.6, float64(len(b.Categories))-0.4
-	lo, hi := b.extent(logAxis)
+	lo, hi := b.extent(axis)
 	p.X.Min, p.X.Max = lo, hi
 	p.Add(verticalGrid(), plotFunc(func(c canvas, p *plot.Plot) {
 		x, y := p.Transforms(&c)
 		thick := 0.8 / float64(len(b.Series))
 		for k, s := range b.Series {
 			for i, v := range s.Values {
-				to, ok := coordinate(v, logAxis)
+				to, ok := axis.at(v)
 				if !ok || i >= len(b.Categories) {
 					continue
 				}
@@ -46,9 +46,9 @@ func (b *Bars) draw(c canvas) error {
 
 // extent returns the ends of the axis: from zero, or from the decade below the
 // smallest number.
-func (b *Bars) extent(logAxis bool) (lo, hi float64) {
-	lo, hi = spread(b.Series, logAxis)
-	if logAxis {
+func (b *Bars) extent(axis Scale) (lo, hi float64) {
+	lo, hi = extremes(b.Series, axis)
+	if axis == LogScale {
 		return room(math.Floor(lo-0.3), hi+0.05*(hi-lo))
 	}
 	lo, hi = min(lo, 0), max(hi, 0)
@@ -58,13 +58,13 @@ func (b *Bars) extent(logAxis bool) (lo, hi float64) {
 	return lo, hi + 0.05*(hi-lo)
 }
 
-// spread returns the smallest and the largest coordinate of all series, 0 and
+// extremes returns the smallest and the largest coordinate of all series, 0 and
 // 1 without any.
-func spread(series []Series, logAxis bool) (lo, hi float64) {
+func extremes(series []Series, axis Scale) (lo, hi float64) {
 	lo, hi = math.Inf(1), math.Inf(-1)
 	for _, s := range series {
 		for _, x := range s.Values {
-			if v, ok := coordinate(x, logAxis); ok {
+			if v, ok := axis.at(x); ok {
 				lo, hi = min(lo, v), max(hi, v)
 			}
 		}
@@ -138,12 +138,12 @@ func (h *Histograms) draw(c canvas) error {
 		all = append(all, r.Series...)
 		rows[i] = r.Name
 	}
-	logAxis := logarithmic(all)
-	lo, hi := spread(all, logAxis)
+	axis := scaleOf(all)
+	lo, hi := extremes(all, axis)
 	pad := 0.04 * (hi - lo)
 	lo, hi = room(lo-pad, hi+pad)
 	p := newPlot(h.Axis, "")
-	p.X.Tick.Marker = ticker(logAxis)
+	p.X.Tick.Marker = axis.ticks()
 	p.Y.Tick.Marker = rows
 	p.Y.Tick.LineStyle.Width = 0
 	p.X.Min, p.X.Max = lo, hi
@@ -153,7 +153,7 @@ func (h *Histograms) draw(c canvas) error {
 		for i, r := range h.Rows {
 			base := float64(len(h.Rows) - 1 - i)
 			for k, s := range r.Series {
-				strip(c, x, y, base, histogram(s, lo, hi, logAxis), lo, hi, k)
+				strip(c, x, y, base, histogram(s, lo, hi, axis), lo, hi, k)
 			}
 			c.StrokeLine2(draw.LineStyle{Color: soft, Width: 0.4}, c.Min.X, y(base), c.Max.X, y(base))
 		}
@@ -163,11 +163,11 @@ func (h *Histograms) draw(c canvas) error {
 }
 
 // histogram returns the share of the fullest bin that each bin holds.
-func histogram(s Series, lo, hi float64, logAxis bool) []float64 {
+func histogram(s Series, lo, hi float64, axis Scale) []float64 {
 	n := make([]float64, bins)
 	top := 0.0
 	for _, v := range s.Values {
-		at, ok := coordinate(v, logAxis)
+		at, ok := axis.at(v)
 		if !ok {
 			continue
 		}
@@ -205,9 +205,9 @@ func (l *Lines) size() (w, h float64) {
 }
 
 func (l *Lines) draw(c canvas) error {
-	logAxis := logarithmic(l.Series)
+	axis := scaleOf(l.Series)
 	p := newPlot(l.XAxis, l.YAxis)
-	p.Y.Tick.Marker = ticker(logAxis)
+	p.Y.Tick.Marker = axis.ticks()
 	if l.X == nil {
 		p.X.Tick.Marker = wholeTicks{}
 	}
@@ -222,7 +222,7 @@ func (l *Lines) draw(c canvas) error {
 			if l.X != nil {
 				x = l.X[i]
 			}
-			if y, ok := coordinate(v, logAxis); ok {
+			if y, ok := axis.at(v); ok {
 				pts = append(pts, plotter.XY{X: x, Y: y})
 			}
 		}

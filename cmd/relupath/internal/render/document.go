@@ -176,7 +176,7 @@ func Fixed(x float64, decimals int) Cell {
 func Ratio(x scaled.Num) Cell { return Cell{kind: numCell, num: x, times: true} }
 
 // YesNo is a truth value.
-func YesNo(b bool) Cell { //nolint:revive // the cell shows the truth value itself
+func YesNo(b bool) Cell {
 	if b {
 		return Text("yes")
 	}

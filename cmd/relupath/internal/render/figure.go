@@ -79,12 +79,12 @@ type DiagramNode struct {
 	In []int
 }
 
-// decades is the spread above which an axis becomes logarithmic.
+// decades is the range above which an axis becomes logarithmic.
 const decades = 2
 
-// logarithmic decides the scale of an axis: logarithmic when the positive
-// numbers spread over decades or leave float64, and none is negative.
-func logarithmic(series []Series) bool {
+// scaleOf decides the scale of an axis: logarithmic when the positive numbers span
+// decades or leave float64, and none is negative.
+func scaleOf(series []Series) Scale {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, s := range series {
 		for _, x := range s.Values {
@@ -92,18 +92,21 @@ func logarithmic(series []Series) bool {
 				continue
 			}
 			if x.Frac < 0 {
-				return false
+				return LinearScale
 			}
 			l := x.Log10()
 			lo, hi = min(lo, l), max(hi, l)
 		}
 	}
-	return lo <= hi && (hi-lo > decades || hi > 300 || hi < -300)
+	if lo <= hi && (hi-lo > decades || hi > 300 || hi < -300) {
+		return LogScale
+	}
+	return LinearScale
 }
 
-// coordinate returns the place of x on an axis; ok is false where it has none.
-func coordinate(x scaled.Num, logAxis bool) (v float64, ok bool) {
-	if !logAxis {
+// at returns the place of x on an axis; ok is false where it has none.
+func (s Scale) at(x scaled.Num) (v float64, ok bool) {
+	if s == LinearScale {
 		// Differences of coordinates must not leave the range.
 		v = x.Float64()
 		return v, math.Abs(v) <= 1e300

@@ -71,7 +71,7 @@ func TestAxisIsLogarithmicOverDecades(t *testing.T) {
 		{[]scaled.Num{scaled.FromLog2(4000)}, true},
 		{nil, false},
 	} {
-		if got := logarithmic([]Series{{"s", c.x}}); got != c.want {
+		if got := scaleOf([]Series{{"s", c.x}}) == LogScale; got != c.want {
 			t.Errorf("%v: logarithmic %v", c.x, got)
 		}
 	}
@@ -104,7 +104,7 @@ func TestTicks(t *testing.T) {
 }
 
 func TestHistogramCountsEveryNumberOnce(t *testing.T) {
-	h := histogram(Series{"s", nums(1, 1, 1, 2, 5, 10)}, 0, 10, false)
+	h := histogram(Series{"s", nums(1, 1, 1, 2, 5, 10)}, 0, 10, LinearScale)
 	want := make([]float64, bins)
 	want[bins/10], want[bins/5], want[bins/2], want[bins-1] = 1, 1.0/3, 1.0/3, 1.0/3
 	if diff := cmp.Diff(want, h); diff != "" {

@@ -107,5 +107,5 @@ func inline(f *Figure) (svg template.HTML, width int, err error) {
 	body = fontFamily().ReplaceAllString(variables.Replace(body), "")
 	head := fmt.Sprintf(`<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, w, h, template.HTMLEscapeString(f.Title+": "+f.Caption))
 	// The drawing's words were escaped by its canvas.
-	return template.HTML(head + body), int(w), nil //nolint:gosec // see above
+	return template.HTML(head + body), int(w), nil
 }

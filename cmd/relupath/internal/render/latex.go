@@ -188,17 +188,17 @@ func (t *texTable) tabular(w io.Writer, cols []int, from, to int) {
 	}
 	for r := from; r < to; r++ {
 		for k, i := range cols {
-			row[k] = latexCell(t.cell(r, i), t.rows[r][i], t.formats[i] != "")
+			row[k] = latexCell(t.cell(r, i), t.rows[r][i], t.formats[i])
 		}
 		fmt.Fprintf(w, "%s \\\\\n", strings.Join(row, " & "))
 	}
 	fmt.Fprint(w, "\\bottomrule\n\\end{tabular}\n")
 }
 
-// latexCell sets a cell: in a column of numbers, what is none goes into braces;
-// elsewhere a number goes into \num.
-func latexCell(c Cell, s string, number bool) string { //nolint:revive // the column is one of numbers or of words
-	isNumber := c.numeric() && latexNumber(s)
+// latexCell sets a cell: in a column of numbers, which has a format, what is none
+// goes into braces; elsewhere a number goes into \num.
+func latexCell(c Cell, s, format string) string {
+	number, isNumber := format != "", c.numeric() && latexNumber(s)
 	switch {
 	case c.tex != "":
 		return "$" + c.tex + "$"

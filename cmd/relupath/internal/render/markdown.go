@@ -32,19 +32,19 @@ func writeMarkdown(w io.Writer, d *Document) error {
 				}
 			}
 		}
-		widths, right := g.widths(), t.rights()
+		widths, sides := g.widths(), t.sides()
 		rule := make([]string, len(widths))
 		for i := range widths {
 			widths[i] = max(2, min(widths[i], DefaultWidth))
 			rule[i] = ":" + strings.Repeat("-", widths[i]+1)
-			if right[i] {
+			if sides[i] == right {
 				rule[i] = strings.Repeat("-", widths[i]+1) + ":"
 			}
 		}
 		line := func(row []string) error {
 			cells := make([]string, len(row))
 			for i, s := range row {
-				cells[i] = padded(s, widths[i], right[i])
+				cells[i] = sides[i].pad(s, widths[i])
 			}
 			_, err := fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
 			return err

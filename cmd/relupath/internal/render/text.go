@@ -235,7 +235,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 	} else {
 		narrow = -1
 	}
-	right := t.rights()
+	sides := t.sides()
 	var line strings.Builder
 	write := func(row []string) error {
 		wrapped := []string{""}
@@ -252,7 +252,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 				case n == 0:
 					s = row[i]
 				}
-				line.WriteString(padded(s, widths[i], right[i]) + strings.Repeat(" ", gap))
+				line.WriteString(sides[i].pad(s, widths[i]) + strings.Repeat(" ", gap))
 			}
 			if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
 				return err
@@ -274,22 +274,32 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 	return nil
 }
 
-// padded fills a cell up with spaces, on the left where it is aligned right.
-func padded(s string, width int, right bool) string { //nolint:revive // the cell is aligned right or left
+// side is the side of a column to which its cells are aligned.
+type side uint8
+
+const (
+	left side = iota
+	right
+)
+
+// pad fills a cell up with spaces.
+func (a side) pad(s string, width int) string {
 	space := strings.Repeat(" ", max(0, width-twwidth.Width(s)))
-	if right {
+	if a == right {
 		return space + s
 	}
 	return s + space
 }
 
-// rights reports which columns are aligned right.
-func (t *Table) rights() []bool {
-	right := make([]bool, len(t.Columns))
-	for i := range right {
-		right[i] = t.rightAligned(i)
+// sides has the side of each column.
+func (t *Table) sides() []side {
+	out := make([]side, len(t.Columns))
+	for i := range out {
+		if t.rightAligned(i) {
+			out[i] = right
+		}
 	}
-	return right
+	return out
 }
 
 // all returns the indices of every column.
