@@ -21,7 +21,7 @@ func boundEntries() []*entry {
 				Name: name, Params: []string{"percentile"}, Formula: formula, LaTeX: latex,
 				Source: n15a, Unit: "bound", Needs: NeedsData, Scope: OfNet,
 			},
-			rows: []float64{g.P}, margin: true,
+			rows: []float64{g.P}, margin: true, whole: true,
 			net: func(r *run) []Measure {
 				return r.withMargin(func(gamma scaled.Num) []Measure {
 					p := r.product(func(l *layer) scaled.Num { return r.norm(l.index, g) })
@@ -46,7 +46,7 @@ func boundEntries() []*entry {
 				LaTeX:   `\ln m\,\ln n_{\mathrm{par}}\,\frac{\prod_l\sigma_l}{\gamma\sqrt m}\Bigl(\sum_l\bigl(\lVert\Delta W_l\rVert_{2,1}/\sigma_l\bigr)^{2/3}\Bigr)^{3/2}`,
 				Source:  b17, Unit: "bound", Cost: Spectral, Needs: NeedsData, Scope: OfNet,
 			},
-			rows: []float64{2, inf}, margin: true,
+			rows: []float64{2, inf}, margin: true, whole: true,
 			net: func(r *run) []Measure {
 				return r.withMargin(func(gamma scaled.Num) []Measure {
 					sum := r.sum(func(l *layer) scaled.Num {
@@ -86,7 +86,7 @@ func spectralFrobenius(name, w, means, latex, where string, f func(*run, *layer)
 			LaTeX:   `\frac{d\prod_l\sigma_l}{\gamma\sqrt m}\Bigl(\sum_l h_l\lVert ` + latex + `\rVert_F^2/\sigma_l^2\Bigr)^{1/2}`,
 			Source:  n18 + where, Unit: "bound", Cost: Spectral, Needs: NeedsData, Scope: OfNet,
 		},
-		rows: []float64{2, math.Inf(1)}, margin: true,
+		rows: []float64{2, math.Inf(1)}, margin: true, whole: true,
 		net: func(r *run) []Measure {
 			return r.withMargin(func(gamma scaled.Num) []Measure {
 				sum := r.sum(func(l *layer) scaled.Num {

@@ -8,7 +8,7 @@ import (
 )
 
 // hiddenUnits counts the units (channels of a convolution) whose value enters an
-// activation. What enters it may be the sum of several layers' units, as behind a
+// activation, a curve between layers included. What enters it may be the sum of several layers' units, as behind a
 // skip connection: that is one unit, and one that enters two activations is one.
 func hiddenUnits(n *dag.Network) int {
 	h := &hidden{rand.New(rand.NewPCG(0, 0)), map[uint64]bool{}}
@@ -59,6 +59,11 @@ func (h *hidden) Activation(nd *dag.Node, a *dag.Activation, x names) names {
 	if a.Identity() {
 		return x
 	}
+	return h.enter(nd, x)
+}
+
+// enter counts the units whose value enters an activation.
+func (h *hidden) enter(nd *dag.Node, x names) names {
 	for _, name := range x.of {
 		if name != 0 {
 			h.entered[name] = true
@@ -105,8 +110,16 @@ func (h *hidden) Pool(_ *dag.Node, p *dag.Pool, x names) names {
 	return windowed(p.Window, p.Channels, x)
 }
 
-// Func implements dag.Meaning; functions are in the head.
-func (h *hidden) Func(*dag.Node, *dag.Func, []names) names { return names{} }
+// Cap implements dag.Meaning: it is an activation.
+func (h *hidden) Cap(nd *dag.Node, _ *dag.Cap, x names) names { return h.enter(nd, x) }
+
+// Func implements dag.Meaning.
+func (h *hidden) Func(nd *dag.Node, f *dag.Func, xs []names) names {
+	if f.Kind == dag.Curve && nd.Zone == dag.Between {
+		return h.enter(nd, xs[0])
+	}
+	return h.Input(nd)
+}
 
 // windowed has for each window one of its elements' names: mostly all are of one
 // unit.

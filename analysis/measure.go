@@ -90,8 +90,23 @@ type Report struct {
 	Measures []Measure
 	// Layers has each layer's.
 	Layers []Layer
+	// Segments has the parts of the network between functions, where there are
+	// several: see dag.Network.Segments. Path norms are of each of them then, and of
+	// the whole there are none.
+	Segments []Segment
 	// Warnings say what is not as one would expect, such as NaN in a weight.
 	Warnings []string
+}
+
+// Segment is one positively homogeneous part of a network.
+type Segment struct {
+	// Starts, Ends and Layers name the inputs and functions that it reads, the values
+	// that functions or nothing read, and its layers.
+	Starts, Ends, Layers []string
+	// Paths is the exact number of paths from its starts, and from biases, to its ends.
+	Paths *big.Int
+	// Measures has its path norms.
+	Measures []Measure
 }
 
 // Layer is one linear layer of a report.
@@ -122,8 +137,10 @@ type Measure struct {
 	// for others.
 	StandardError scaled.Num
 	// Defined is false where the value is no number: NaN or Inf in a weight, the
-	// logarithm of a zero, a margin that is not positive.
+	// logarithm of a zero, a margin that is not positive, a network that is not
+	// homogeneous as a whole. Reason says it in the last case.
 	Defined bool
+	Reason  string
 	// Invariant says that rescaling does not change the value.
 	Invariant bool
 	// Symbols are the values that the formula is made of, so that a reader can

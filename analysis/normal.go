@@ -18,7 +18,7 @@ import (
 // constants where they do. Nodes keep their numbers.
 func normal(n *dag.Network) *dag.Network {
 	f := &folder{net: n, readers: n.Consumers(), layers: make([]*foldedLayer, len(n.Nodes)), open: make([]bool, len(n.Nodes))}
-	for _, i := range n.Boundary() {
+	for _, i := range n.Ends() {
 		f.open[i] = true
 	}
 	maps := false

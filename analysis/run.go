@@ -27,6 +27,8 @@ type entry struct {
 	path                    []float64
 	// kappa says that it needs kappa, which wants all values of its order.
 	kappa bool
+	// whole says that it is of a network that is homogeneous as a whole.
+	whole bool
 	// overMargin says how the measure is reported over the margin too.
 	overMargin overMargin
 	// biased says that biases count under either policy.
@@ -52,6 +54,8 @@ type run struct {
 	kept    bool      // forward has the values of all nodes
 	ports   []string  // the name of each output element
 	memo    memo
+	// apart says why the network is not homogeneous as a whole; empty where it is.
+	apart string
 	// err is the first error; what comes after it is not reported.
 	err error
 }
@@ -114,10 +118,17 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, (*entry).readsAgain) {
 		opt.WeightsRead()
 	}
-	rep := &Report{Paths: paths.Count(r.net, r.opt.Bias)}
+	rep := &Report{Segments: r.segments(chosen)}
+	if r.apart == "" {
+		rep.Paths = paths.Count(r.net, r.opt.Bias)
+	}
 	rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(r.net), depth(r.net)
 	for _, e := range chosen {
-		if e.net != nil {
+		switch {
+		case e.net == nil:
+		case r.apart != "" && (e.whole || e.orders || e.path != nil || e.kappa):
+			rep.Measures = append(rep.Measures, r.finish(e, r.missing(e))...)
+		default:
 			rep.Measures = append(rep.Measures, r.finish(e, e.net(r))...)
 		}
 		if err := r.failed(); err != nil {
@@ -188,7 +199,7 @@ func newRun(ctx context.Context, n *dag.Network, opt Options) (*run, []*entry, e
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &run{ctx: ctx, file: n, opt: opt}
+	r := &run{ctx: ctx, file: n, opt: opt, apart: apart(n)}
 	if err := r.pair(); err != nil {
 		return nil, nil, err
 	}
@@ -378,7 +389,7 @@ func (r *run) finish(e *entry, ms []Measure) []Measure {
 		if e.margin {
 			m.Percentile = r.opt.Percentile
 		}
-		m.Defined = m.Value.IsFinite()
+		m.Defined = m.Value.IsFinite() && m.Reason == ""
 	}
 	return ms
 }

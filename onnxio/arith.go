@@ -135,8 +135,11 @@ func lowerMul(o *op) error {
 	case a.constant():
 		out, err = o.multiply(b, a.con, 0, false)
 	default:
-		return o.elementwise("the product of two activations is homogeneous of degree 2",
-			func(x []float64) float64 { return x[0] * x[1] })
+		out, err = o.apply("the product of two activations is homogeneous of degree 2", a.dataType(),
+			func(x []float64) float64 { return x[0] * x[1] }, a, b)
+		if err == nil {
+			o.as(dag.Product, out)
+		}
 	}
 	if err != nil {
 		return err
@@ -161,8 +164,13 @@ func lowerDiv(o *op) error {
 		o.give(0, out)
 		return nil
 	}
-	return o.elementwise("a quotient by an activation is not linear",
-		func(x []float64) float64 { return x[0] / x[1] })
+	out, err := o.apply("a quotient by an activation is not linear", a.dataType(),
+		func(x []float64) float64 { return x[0] / x[1] }, a, b)
+	if err != nil {
+		return err
+	}
+	o.give(0, o.as(dag.Normalizer, out))
+	return nil
 }
 
 func lowerNeg(o *op) error {

@@ -196,7 +196,6 @@ func (m *Model) build(l *lowering) error {
 		inputs[p.Node] = p.Name
 	}
 	id := make([]int, len(l.nodes))
-	var from []int
 	for i := range l.nodes {
 		if !needed[i] {
 			continue
@@ -211,7 +210,6 @@ func (m *Model) build(l *lowering) error {
 			}
 			id[i] = b.Node(nd)
 		}
-		from = append(from, i)
 	}
 	for _, p := range l.outputs {
 		b.Output(p.Name, id[p.Node])
@@ -221,7 +219,6 @@ func (m *Model) build(l *lowering) error {
 		return &InvalidError{Path: m.path, Err: err}
 	}
 	m.Net = net
-	l.headsOnly(net, from)
 	for i := range net.Nodes {
 		nd := &net.Nodes[i]
 		if _, ok := nd.Op.(dag.Input); ok {
@@ -242,53 +239,6 @@ func shortLabel(nd *dag.Node) string {
 		return nd.Source
 	}
 	return fmt.Sprintf("%s (%s)", nd.Name, nd.Source)
-}
-
-// headsOnly refuses functions outside the homogeneous part that weights follow:
-// the network would go on behind what can be measured. from gives the lowered
-// node of each node of the network.
-func (l *lowering) headsOnly(net *dag.Network, from []int) {
-	// next is the first node with weights at or behind each node, -1 for none.
-	next := make([]int, len(net.Nodes))
-	consumers := net.Consumers()
-	for i := len(net.Nodes) - 1; i >= 0; i-- {
-		nd := &net.Nodes[i]
-		next[i] = -1
-		for _, j := range consumers[i] {
-			if w := next[j]; w >= 0 && (next[i] < 0 || w < next[i]) {
-				next[i] = w
-			}
-		}
-		if _, ok := nd.Op.(*dag.Func); ok && next[i] >= 0 {
-			weights := &net.Nodes[next[i]]
-			k := l.origin[from[i]]
-			l.obstacles = append(l.obstacles, placed{Obstacle{
-				Node: nodeLabel(&l.graph.Nodes[k], k), Op: opLabel(&l.graph.Nodes[k]),
-				Reason: fmt.Sprintf("%s, and weights follow it in %s", l.because[from[i]], weights.Label()),
-				Remedy: "only ReLU-like activations may stand between layers; cut the model before this node to measure the part up to it",
-			}, k})
-		}
-		if nd.Zone == dag.Head && weighs(nd) {
-			next[i] = i
-		}
-	}
-}
-
-// weighs reports whether a node multiplies by stored numbers.
-func weighs(nd *dag.Node) bool {
-	l, ok := nd.Op.(*dag.Linear)
-	if !ok || l.Map == nil {
-		return false
-	}
-	if l.Map.Weight() != nil {
-		return true
-	}
-	for _, s := range l.Stages {
-		if s.Norm != nil || (s.Mul != nil && (s.Mul.Param != nil || (s.Mul.Coef != 1 && s.Mul.Coef != -1))) {
-			return true
-		}
-	}
-	return false
 }
 
 // classify says of every Param how an edit of it is written back.

@@ -93,7 +93,11 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 		compute(out)
 		return &value{con: newTensor(typ, sample, out)}, nil
 	}
-	return o.function(reason, typ, shape, compute, nodes...), nil
+	out := o.function(reason, typ, shape, compute, nodes...)
+	if acts == 1 && isFloat(typ) {
+		o.as(dag.Curve, out)
+	}
+	return out, nil
 }
 
 // broadcastAll returns the common shape of values and how many are no
@@ -122,10 +126,19 @@ func (o *op) broadcastAll(in []*value) (shape []int, acts int, err error) {
 // function adds a function outside the homogeneous part and records why it is
 // none of it.
 func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst []float64, in ...[]float64), in ...*value) *value {
-	out := o.emit(&dag.Func{Apply: f}, shape, in...)
+	out := o.emit(&dag.Func{Apply: f, Why: reason}, shape, in...)
 	out.elem = typ
-	o.because[out.node] = reason
 	return out
+}
+
+// as says what kind of function a value is of; it does nothing for others.
+func (o *op) as(kind dag.FuncKind, v *value) *value {
+	if !v.constant() {
+		if f, ok := o.nodes[v.node].Op.(*dag.Func); ok {
+			f.Kind = kind
+		}
+	}
+	return v
 }
 
 // head makes a lowerer of a function of one number; make reads its attributes.

@@ -50,8 +50,6 @@ type lowering struct {
 	current   *op
 	obstacles []placed
 	warnings  []string
-	// because says why the function of a Func node is not homogeneous.
-	because map[int]string
 	batch   *batchError
 	// spent counts the elements of computed constants and reindexings, and an
 	// eighth of those of values: see maxSpent.
@@ -97,7 +95,6 @@ func (l *lowering) run(order []int) {
 	l.values = map[string]*value{}
 	l.stored = map[string]*storedTensor{}
 	l.unitAxes = map[int][]int{}
-	l.because = map[int]string{}
 	l.reads = map[string]int{}
 	l.budget = budget(l.file)
 	l.opsets = versions(l.file.Model.OpsetImports)

@@ -23,7 +23,7 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 		if err != nil {
 			return err
 		}
-		o.give(0, o.function(reason, v.elem, v.shape, func(dst []float64, in ...[]float64) {
+		o.give(0, o.as(dag.Normalizer, o.function(reason, v.elem, v.shape, func(dst []float64, in ...[]float64) {
 			x := make([]float64, a.N)
 			for q := range a.Outer {
 				for e := range a.Inner {
@@ -37,7 +37,7 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 					}
 				}
 			}
-		}, v))
+		}, v)))
 		return nil
 	}
 }

@@ -16,8 +16,8 @@ func (b *Builder) Input(name string, shape ...int) int {
 	return id
 }
 
-// Node adds a node and returns its ID; ID and Zone are set here. A Linear must
-// not be changed after.
+// Node adds a node and returns its ID, which is set here; Zone is set by Build. A
+// Linear must not be changed after.
 func (b *Builder) Node(nd Node) int {
 	nd.ID = len(b.net.Nodes)
 	in := make([]*Node, 0, len(nd.In))
@@ -36,7 +36,6 @@ func (b *Builder) Node(nd Node) int {
 			b.err = fmt.Errorf("dag: %s: %w", nd.Label(), err)
 		}
 	}
-	nd.Zone = zoneOf(&nd, in)
 	b.net.Nodes = append(b.net.Nodes, nd)
 	return nd.ID
 }
@@ -90,6 +89,9 @@ func (b *Builder) Build() (*Network, error) {
 		return nil, b.err
 	}
 	n := b.net
+	for i, z := range zones(n.Nodes) {
+		n.Nodes[i].Zone = z
+	}
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}

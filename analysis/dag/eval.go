@@ -23,8 +23,8 @@ type EvalOptions struct {
 // (batch x elements) slice for each of n.Inputs; the result has one for each
 // of opt.Values, or for each of n.Outputs. It is the reference that proofs and
 // training are checked against: weights are widened exactly, and each layer is
-// computed as Scale*(W x) + Bias. Errors: a wrong number or length of inputs,
-// a cancelled context.
+// computed as Scale*(W x) + Bias. Errors: a wrong number or length of inputs, a
+// function that is not evaluated, a cancelled context.
 func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt EvalOptions) ([][]float64, error) {
 	if len(inputs) != len(n.Inputs) {
 		return nil, fmt.Errorf("dag: %d inputs given, the network has %d", len(inputs), len(n.Inputs))
@@ -35,7 +35,7 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 			want = append(want, p.Node)
 		}
 	}
-	ev := &evaluator{blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}}
+	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}}
 	if ev.blas == nil {
 		ev.blas = blas.Find()
 	}
@@ -45,6 +45,9 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 				p.Name, got, batch, w, n.Nodes[p.Node].Shape)
 		}
 		ev.inputs[p.Node] = inputs[k]
+	}
+	if i, ok := n.Unevaluated(want); ok {
+		return nil, fmt.Errorf("dag: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*Func).Why)
 	}
 	needed := n.ancestors(want)
 	vals := Forward(n, ev, func(nd *Node) bool { return !needed[nd.ID] || ctx.Err() != nil }, want)
@@ -65,7 +68,7 @@ func (n *Network) ancestors(of []int) []bool {
 	}
 	for i := len(n.Nodes) - 1; i >= 0; i-- {
 		if need[i] {
-			for _, j := range n.Nodes[i].In {
+			for _, j := range n.Nodes[i].Operands() {
 				need[j] = true
 			}
 		}
@@ -76,6 +79,7 @@ func (n *Network) ancestors(of []int) []bool {
 // evaluator is the reading of a network in which a value is its numbers on a
 // batch.
 type evaluator struct {
+	net     *Network
 	blas    *blas.Engine
 	threads int
 	batch   int
@@ -86,6 +90,13 @@ func (ev *evaluator) Input(nd *Node) []float64 { return ev.inputs[nd.ID] }
 
 func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 	dst := make([]float64, ev.batch*nd.Len())
+	if d, ok := l.Map.(*Dense); ok {
+		if f, ok := ev.net.Nodes[nd.In[0]].Op.(*Func); ok && f.Kind == OneHot {
+			ev.lookup(d, dst, x)
+			ev.affine(l, dst)
+			return dst
+		}
+	}
 	ev.linear(l, dst, x)
 	return dst
 }
@@ -178,18 +189,53 @@ func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
 	return dst
 }
 
+func (ev *evaluator) Cap(nd *Node, c *Cap, x []float64) []float64 {
+	size := nd.Len()
+	dst := make([]float64, len(x))
+	ev.rows(ev.batch, size, func(lo, hi int) {
+		for i := lo * size; i < hi*size; i++ {
+			dst[i] = c.At(i%size, x[i])
+		}
+	})
+	return dst
+}
+
+// Func keeps the places of a OneHot instead of its vectors.
 func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
+	if f.Kind == OneHot {
+		return xs[0]
+	}
+	xs = xs[:len(xs)-f.Inside]
 	size := nd.Len()
 	dst := make([]float64, ev.batch*size)
-	args := make([][]float64, len(xs))
-	for b := range ev.batch {
-		for k, x := range xs {
-			m := len(x) / ev.batch
-			args[k] = x[b*m : (b+1)*m]
+	ev.rows(ev.batch, max(size, 1<<10), func(lo, hi int) {
+		args := make([][]float64, len(xs))
+		for b := lo; b < hi; b++ {
+			for k, x := range xs {
+				m := len(x) / ev.batch
+				args[k] = x[b*m : (b+1)*m]
+			}
+			f.Apply(dst[b*size:][:size], args...)
 		}
-		f.Apply(dst[b*size:][:size], args...)
-	}
+	})
 	return dst
+}
+
+// lookup writes the columns of a table that places name; a negative one counts from
+// the end, and one outside gives NaN.
+func (ev *evaluator) lookup(d *Dense, dst, places []float64) {
+	for k, at := range places {
+		row := dst[k*d.Rows:][:d.Rows]
+		j := int(at)
+		if j < 0 {
+			j += d.Cols
+		}
+		for i := range row {
+			if row[i] = math.NaN(); j >= 0 && j < d.Cols {
+				row[i] = d.At(i, j)
+			}
+		}
+	}
 }
 
 func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
@@ -197,10 +243,15 @@ func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 }
 
 func (ev *evaluator) linear(l *Linear, dst, x []float64) {
-	out := l.Out()
 	if l.Map != nil {
 		l.Map.eval(ev, dst, x, ev.batch)
 	}
+	ev.affine(l, dst)
+}
+
+// affine applies a layer's scale and bias.
+func (ev *evaluator) affine(l *Linear, dst []float64) {
+	out := l.Out()
 	if l.Scale() == nil && l.Bias() == nil {
 		return
 	}

@@ -4,27 +4,30 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"slices"
 )
 
 // Zone says which part of the network a node belongs to.
 type Zone uint8
 
-// The zones. Measures, factors and training concern the Body; the evaluator
-// runs all three.
+// The zones. Path norms, factors and training concern the Body; the evaluator
+// runs all of them.
 const (
-	// Body is the positively homogeneous part.
+	// Body is what is positively homogeneous.
 	Body Zone = iota
-	// Preamble is what only rearranges the input or maps it by constants,
-	// element by element: its values count as inputs of the body.
+	// Preamble is what only rearranges the input, maps it by constants, element by
+	// element, or is a function of such values: its values count as inputs of the
+	// body.
 	Preamble
-	// Head is a non-homogeneous function of the body's outputs and whatever
-	// follows it.
+	// Between is a function or a product with weights behind it: the body has
+	// another segment there, see Network.Segments.
+	Between
+	// Head is a function of the body's outputs without weights behind it, and
+	// whatever follows it.
 	Head
 )
 
-// String returns preamble, body or head.
-func (z Zone) String() string { return [...]string{"body", "preamble", "head"}[z] }
+// String returns body, preamble, function or head.
+func (z Zone) String() string { return [...]string{"body", "preamble", "function", "head"}[z] }
 
 // Node is one layer of units and the value it computes.
 type Node struct {
@@ -39,8 +42,8 @@ type Node struct {
 	In []int
 	// Shape is the value's shape for one sample, without the batch.
 	Shape []int
-	// Op is one of Input, *Linear, *Activation, *Add, *Concat, *Select, *Pool
-	// or *Func.
+	// Op is one of Input, *Linear, *Activation, *Cap, *Add, *Concat, *Select,
+	// *Pool or *Func.
 	Op Op
 }
 
@@ -97,7 +100,7 @@ func (n *Network) Find(name string) []int {
 }
 
 // Op is what a node computes. The set is closed: Input, *Linear, *Activation,
-// *Add, *Concat, *Select, *Pool, *Func.
+// *Cap, *Add, *Concat, *Select, *Pool, *Func.
 type Op interface {
 	kind() string
 	check(n *Node, in []*Node) error
@@ -296,21 +299,6 @@ func (p *Pool) check(n *Node, in []*Node) error {
 	return nil
 }
 
-// Func is a function outside the homogeneous part (softmax, sigmoid, argmax):
-// it stands in the head only, for the evaluator.
-type Func struct {
-	// Apply computes one sample's value from its operands' values.
-	Apply func(dst []float64, in ...[]float64)
-}
-
-func (*Func) kind() string { return "Func" }
-func (f *Func) check(*Node, []*Node) error {
-	if f.Apply == nil {
-		return fmt.Errorf("a function without Apply")
-	}
-	return nil
-}
-
 func operands(in []*Node, want, size int) error {
 	if len(in) != want {
 		return fmt.Errorf("%d operands, want %d", len(in), want)
@@ -365,7 +353,9 @@ func (n *Network) Validate() error {
 		if err := nd.Op.check(nd, in); err != nil {
 			return fmt.Errorf("dag: %s: %w", nd.Label(), err)
 		}
-		if want := zoneOf(nd, in); nd.Zone != want {
+	}
+	for i, want := range zones(n.Nodes) {
+		if nd := &n.Nodes[i]; nd.Zone != want {
 			return fmt.Errorf("dag: %s: in the %s, want %s", nd.Label(), nd.Zone, want)
 		}
 	}
@@ -393,32 +383,6 @@ func (n *Network) Validate() error {
 		}
 	}
 	return nil
-}
-
-// zoneOf derives a node's zone from its operands': see Zone.
-func zoneOf(nd *Node, in []*Node) Zone {
-	pre := len(in) > 0
-	for _, m := range in {
-		if m.Zone == Head {
-			return Head
-		}
-		pre = pre && m.Zone == Preamble
-	}
-	switch op := nd.Op.(type) {
-	case Input:
-		return Preamble
-	case *Func:
-		return Head
-	case *Select, *Concat:
-		if pre {
-			return Preamble
-		}
-	case *Linear:
-		if pre && op.constant() {
-			return Preamble
-		}
-	}
-	return Body
 }
 
 // Params returns every stored tensor once, in the order of first use.
@@ -456,29 +420,6 @@ func (nd *Node) Uses() iter.Seq2[Role, *Use] {
 			op.uses(yield)
 		}
 	}
-}
-
-// Boundary returns the body's outputs in order: the nodes of body (or
-// preamble) whose value is a graph output or enters the head.
-func (n *Network) Boundary() []int {
-	var out []int
-	for _, p := range n.Outputs {
-		if n.Nodes[p.Node].Zone != Head {
-			out = append(out, p.Node)
-		}
-	}
-	for i := range n.Nodes {
-		if n.Nodes[i].Zone != Head {
-			continue
-		}
-		for _, j := range n.Nodes[i].In {
-			if n.Nodes[j].Zone != Head {
-				out = append(out, j)
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // Feeds returns the body's outputs among a node and its ancestors: the values

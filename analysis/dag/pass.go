@@ -22,7 +22,9 @@ type Meaning[T any] interface {
 	Select(nd *Node, index []int32, x T) T
 	// Pool joins the elements of each window, channel by channel.
 	Pool(nd *Node, p *Pool, x T) T
-	// Func applies a function of the head.
+	// Cap bounds each element.
+	Cap(nd *Node, c *Cap, x T) T
+	// Func applies a function; the values of layers inside are the last of xs.
 	Func(nd *Node, f *Func, xs []T) T
 }
 
@@ -99,6 +101,8 @@ func apply[T any](m Meaning[T], nd *Node, in []T) T {
 		return m.Join(nd, in)
 	case *Add:
 		return m.Join(nd, in)
+	case *Cap:
+		return m.Cap(nd, op, in[0])
 	case *Func:
 		return m.Func(nd, op, in)
 	}
@@ -109,7 +113,7 @@ func apply[T any](m Meaning[T], nd *Node, in []T) T {
 // its inputs, such as the path norms of what leaves its elements. Each method
 // takes the T of a node's value and returns that of its operand.
 type Reverse[T any] interface {
-	// Output is the T of a value at the body's boundary.
+	// Output is the T of a value at the end of a segment.
 	Output(nd *Node) T
 	// Merge joins what two readers of a node ask of it.
 	Merge(nd *Node, a, b T) T
@@ -122,7 +126,8 @@ type Reverse[T any] interface {
 	Pool(nd *Node, p *Pool, h T) T
 }
 
-// Backward computes a T for every node of the body that reaches an output, and
+// Backward computes a T for every node of the body that reaches the end of a
+// segment, and
 // for the preamble's values that such nodes read, in reverse order; of other
 // nodes ok is false. After visits each as soon as all its readers have run.
 func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool)) {
@@ -133,7 +138,7 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 		}
 		vals[j], ok[j] = h, true
 	}
-	for _, i := range n.Boundary() {
+	for _, i := range n.Ends() {
 		give(i, m.Output(&n.Nodes[i]))
 	}
 	var none T

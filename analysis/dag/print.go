@@ -38,6 +38,8 @@ func Describe(nd *Node) string {
 		return op.describe()
 	case *Activation:
 		return op.describe()
+	case *Cap:
+		return op.describe()
 	case *Pool:
 		if op.Window != nil {
 			return "MaxPool " + times(op.Window.Kernel)

@@ -27,7 +27,8 @@ func (m *UnitMap) Axis(n int) Axis {
 	return Axis{n / (len(m.IDs) * m.Inner), len(m.IDs), m.Inner}
 }
 
-// InputGroup is the group of every input and preamble element.
+// InputGroup is the group of every element of an input, of the preamble and of a
+// function's value.
 const InputGroup = 0
 
 // Groups partitions the units of a network's body: units of one group share
@@ -96,11 +97,17 @@ func (n *Network) Groups() *Groups {
 	s.parent, s.pin = make([]int32, 0, units), make([]string, 0, units)
 	s.fresh(1)
 	s.pin[InputGroup] = "an input of the network"
+	if len(n.Functions()) > 0 {
+		s.pin[InputGroup] += " or the value of a function"
+	}
 	copy(s.units, Forward(n, s, nil, nil))
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
+		if nd.Zone == Body || nd.Zone == Preamble {
+			continue
+		}
 		for _, j := range nd.In {
-			if nd.Zone == Head && n.Nodes[j].Zone == Body {
+			if n.Nodes[j].Zone == Body {
 				s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
 			}
 		}
@@ -215,8 +222,14 @@ func (s *grouper) Pool(_ *Node, p *Pool, x UnitMap) UnitMap {
 	return UnitMap{s.along(&x, Axis{1, p.Channels, Size(p.Window.In)}), max(Size(p.Window.Out()), 1)}
 }
 
-// Func implements Meaning; no function is outside the head.
-func (s *grouper) Func(*Node, *Func, []UnitMap) UnitMap { return UnitMap{} }
+// Cap implements Meaning: the bounds of a unit are not rescaled.
+func (s *grouper) Cap(nd *Node, _ *Cap, x UnitMap) UnitMap {
+	s.pinAll(&x, fmt.Sprintf("the bounds of %s are constants", nd.Label()))
+	return x
+}
+
+// Func implements Meaning: the value of a function is as it is.
+func (s *grouper) Func(nd *Node, _ *Func, _ []UnitMap) UnitMap { return s.Input(nd) }
 
 // constants is a layer that multiplies each element by a number: it ties
 // nothing across a unit. What it adds cannot be rescaled.

@@ -18,7 +18,7 @@ func Backward(n *dag.Network, p []float64, opt Options) *Values {
 	checkOrders(p)
 	v := &Values{P: p, net: n, of: make([]*value, len(n.Nodes))}
 	kept := make([]bool, len(n.Nodes))
-	for _, i := range append(n.Boundary(), opt.Keep...) {
+	for _, i := range append(n.Ends(), opt.Keep...) {
 		kept[i] = true
 	}
 	dag.Backward(n, &backward{p, opt}, func(nd *dag.Node, h *value, ok bool) {

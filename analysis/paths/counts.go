@@ -16,9 +16,16 @@ import (
 // Cost: elements that agree share one number, channels too, so a layer costs a
 // sum over what differs among its inputs, whatever its size.
 func Count(n *dag.Network, bias Bias) *big.Int {
-	of := dag.Forward(n, counter{bias}, nil, n.Boundary())
+	return countTo(n, bias, n.Boundary())
+}
+
+// CountSegment is Count over the paths of one segment.
+func CountSegment(n *dag.Network, s *dag.Segment, bias Bias) *big.Int { return countTo(n, bias, s.Ends) }
+
+func countTo(n *dag.Network, bias Bias, ends []int) *big.Int {
+	of := dag.Forward(n, counter{bias}, nil, ends)
 	total := new(big.Int)
-	for _, i := range n.Boundary() {
+	for _, i := range ends {
 		total.Add(total, weightedSum(of[i].n, of[i].grid.Counts()))
 	}
 	return total
@@ -72,8 +79,11 @@ func (c counter) Select(nd *dag.Node, index []int32, x *counts) *counts {
 	return x.at(x.grid.Select(nd.Shape, index))
 }
 
-// Func implements dag.Meaning; functions are in the head.
-func (c counter) Func(*dag.Node, *dag.Func, []*counts) *counts { return nil }
+// Cap implements dag.Meaning.
+func (c counter) Cap(_ *dag.Node, _ *dag.Cap, x *counts) *counts { return x }
+
+// Func implements dag.Meaning.
+func (c counter) Func(nd *dag.Node, _ *dag.Func, _ []*counts) *counts { return c.Input(nd) }
 
 // Join implements dag.Meaning.
 func (c counter) Join(_ *dag.Node, xs []*counts) *counts {

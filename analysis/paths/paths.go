@@ -169,7 +169,7 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 	v := &Values{P: p, Layers: make([]*Norms, len(n.Nodes)), net: n}
 	keep := opt.Keep
 	if keep != nil {
-		keep = append(n.Boundary(), keep...)
+		keep = append(n.Ends(), keep...)
 	}
 	v.of = dag.Forward(n, &forward{v, opt}, nil, keep)
 	return v
@@ -285,17 +285,28 @@ func (f *forward) Pool(_ *dag.Node, op *dag.Pool, x *value) *value {
 	return &value{l, h}
 }
 
-// Func implements dag.Meaning; functions are in the head.
-func (f *forward) Func(*dag.Node, *dag.Func, []*value) *value { return nil }
+// Cap implements dag.Meaning: a cap's slope is 1.
+func (f *forward) Cap(_ *dag.Node, _ *dag.Cap, x *value) *value { return x }
+
+// Func implements dag.Meaning: segments begin with ones, as inputs do.
+func (f *forward) Func(nd *dag.Node, _ *dag.Func, _ []*value) *value { return f.Input(nd) }
 
 // PerOutput returns phi_j = g_in(out_j)^(1/p) for each element of the body's outputs in order, order k,
 // after Forward: the p-norm of the path vector over paths that end in it.
-func (v *Values) PerOutput(k int) []scaled.Num {
+func (v *Values) PerOutput(k int) []scaled.Num { return v.perEnd(k, v.net.Boundary()) }
+
+func (v *Values) perEnd(k int, ends []int) []scaled.Num {
 	var out []scaled.Num
-	for _, i := range v.net.Boundary() {
+	for _, i := range ends {
 		out = append(out, v.H(k, i)...)
 	}
 	return out
+}
+
+// SegmentNorm is PathNorm over the paths of one segment of the network, from its
+// starts to its ends.
+func (v *Values) SegmentNorm(k int, s *dag.Segment) scaled.Num {
+	return scaled.Norm(v.perEnd(k, s.Ends), v.P[k])
 }
 
 // PathNorm returns ||pi||_p = (sum_j phi_j^p)^(1/p) of order k, after Forward;

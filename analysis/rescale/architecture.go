@@ -65,6 +65,10 @@ func sameNode(a, b *dag.Node, tol float64) string {
 		if x.Channels != y.Channels || !reflect.DeepEqual(x.Window, y.Window) {
 			return "another window"
 		}
+	case *dag.Cap:
+		if y := b.Op.(*dag.Cap); x.Jump != y.Jump || !slices.Equal(x.Lo, y.Lo) || !slices.Equal(x.Hi, y.Hi) {
+			return "other bounds"
+		}
 	case *dag.Func:
 		if a.Source != b.Source {
 			return fmt.Sprintf("%s and %s", a.Source, b.Source)
@@ -82,9 +86,12 @@ func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 		return true
 	}
 	g := b.Nodes[node].Op.(*dag.Func)
+	if f.Apply == nil || g.Apply == nil {
+		return f.Kind == g.Kind && f.Kind == dag.OneHot
+	}
 	r := rand.New(rand.NewPCG(1, uint64(node)))
-	in := make([][]float64, len(a.Nodes[node].In))
-	for k, j := range a.Nodes[node].In {
+	in := make([][]float64, len(a.Nodes[node].Operands()))
+	for k, j := range a.Nodes[node].Operands() {
 		in[k] = make([]float64, a.Nodes[j].Len())
 	}
 	x, y := make([]float64, a.Nodes[node].Len()), make([]float64, a.Nodes[node].Len())

@@ -19,14 +19,18 @@ func newLiveness(n *dag.Network, bias paths.Bias) (l *liveness, ok bool) {
 	l = &liveness{n, make([][]bool, len(n.Nodes)), make([][]bool, len(n.Nodes))}
 	for i := range n.Nodes {
 		l.in[i], l.out[i] = make([]bool, n.Nodes[i].Len()), make([]bool, n.Nodes[i].Len())
-		if n.Nodes[i].Zone == dag.Head {
+		switch n.Nodes[i].Zone {
+		case dag.Head:
+			continue
+		case dag.Between:
+			fill(l.in[i])
 			continue
 		}
 		if !l.forward(&n.Nodes[i], bias) {
 			return nil, false
 		}
 	}
-	for _, i := range n.Boundary() {
+	for _, i := range n.Ends() {
 		fill(l.out[i])
 	}
 	for i := len(n.Nodes) - 1; i >= 0; i-- {
@@ -57,7 +61,7 @@ func (l *liveness) units(node int, a dag.Axis) []bool {
 func (l *liveness) forward(nd *dag.Node, bias paths.Bias) (ok bool) {
 	to := l.in[nd.ID]
 	switch op := nd.Op.(type) {
-	case dag.Input:
+	case dag.Input, *dag.Func:
 		fill(to)
 	case *dag.Linear:
 		switch m := op.Map.(type) {

@@ -534,6 +534,8 @@ func (z *normalizer) digest(nd *dag.Node) uint64 {
 		if op.Window != nil {
 			fmt.Fprint(h, *op.Window)
 		}
+	case *dag.Cap:
+		fmt.Fprint(h, op.Jump, op.Lo, op.Hi)
 	case *dag.Func:
 		fmt.Fprint(h, nd.Source)
 	case *dag.Add:
@@ -614,6 +616,12 @@ func (z *normalizer) Linear(nd *dag.Node, l *dag.Linear, x value) value {
 		return constant(nd.Len(), l.Bias())
 	}
 	return z.seen(nd, z.linear(l, x))
+}
+
+// Cap implements dag.Meaning: what differs by a factor has other bounds, and stays.
+func (z *normalizer) Cap(nd *dag.Node, c *dag.Cap, x value) value {
+	z.begin(nd)
+	return one(z.add([]int{z.materialize(x)}, nd.Len(), c), nd.Len())
 }
 
 // Func implements dag.Meaning.

@@ -148,7 +148,7 @@ func absolute(x []float64) []float64 {
 // rescaled network is the same for all members of a class.
 func (v *view) begin() {
 	var top scaled.Num
-	for _, i := range v.net.Boundary() {
+	for _, i := range v.net.Ends() {
 		for _, h := range v.kappa.In(i) {
 			top = scaled.Max(top, h)
 		}

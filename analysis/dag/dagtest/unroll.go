@@ -48,7 +48,7 @@ func Unroll(n *dag.Network) *Unrolled {
 	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
-		if nd.Zone == dag.Head {
+		if nd.Zone == dag.Head || nd.Zone == dag.Between {
 			continue
 		}
 		to := u.Offset[i]
@@ -66,6 +66,10 @@ func Unroll(n *dag.Network) *Unrolled {
 		case *dag.Activation:
 			for e := range nd.Len() {
 				edge(Slopes, 0, e, e, math.Max(1, math.Abs(op.At(e))))
+			}
+		case *dag.Cap:
+			for e := range nd.Len() {
+				edge(Identity, 0, e, e, 1)
 			}
 		case *dag.Add:
 			for k := range nd.In {
@@ -160,6 +164,10 @@ func Eval(n *dag.Network, inputs [][]float64) [][]float64 {
 			for e, x := range vals[nd.In[0]] {
 				v[e] = math.Max(x, 0) + op.At(e)*math.Min(x, 0)
 			}
+		case *dag.Cap:
+			for e, x := range vals[nd.In[0]] {
+				v[e] = op.At(e, x)
+			}
 		case *dag.Add:
 			for k, j := range nd.In {
 				for e, x := range vals[j] {
@@ -187,8 +195,14 @@ func Eval(n *dag.Network, inputs [][]float64) [][]float64 {
 			each(op, n, nd, func(operand, from, e int) { v[e] = math.Max(v[e], vals[nd.In[operand]][from]) })
 		case *dag.Func:
 			var in [][]float64
-			for _, j := range nd.In {
+			for _, j := range nd.Operands() {
 				in = append(in, vals[j])
+			}
+			if op.Kind == dag.OneHot {
+				for k, at := range in[0] {
+					v[k*op.Extent+int(at)] = 1
+				}
+				continue
 			}
 			op.Apply(v, in...)
 		}

@@ -1,0 +1,153 @@
+package dag
+
+import (
+	"fmt"
+	"math"
+)
+
+// FuncKind says what kind of function a Func is.
+type FuncKind uint8
+
+// The kinds.
+const (
+	// Choice is whatever the others are not: places of extremes, conditions,
+	// comparisons.
+	Choice FuncKind = iota
+	// Curve is a function of each element of one operand.
+	Curve
+	// Normalizer divides by a norm or a sum of its operand, or by another value.
+	Normalizer
+	// Product multiplies two values: element by element, or as matrices.
+	Product
+	// OneHot is, for each element of its operand, a vector with a 1 at the place
+	// that the element names: what a stored table, an embedding, multiplies.
+	OneHot
+	// Cell is a recurrent layer or another operator with weights inside.
+	Cell
+	// Opaque is a function that is not evaluated.
+	Opaque
+)
+
+// Func is a function that is not positively homogeneous of degree 1 (a sigmoid, a
+// softmax, a product of two values): segments of the body end at its operands and
+// begin at its value.
+type Func struct {
+	Kind FuncKind
+	// Apply computes one sample's value from its operands' values, those of layers
+	// inside left out. It is called from several goroutines. Nil: OneHot, which the
+	// evaluator knows, or a function that is not evaluated.
+	Apply func(dst []float64, in ...[]float64)
+	// Why says why it is not homogeneous, and what keeps an Opaque one from being
+	// evaluated: "it is bounded".
+	Why string
+	// Lipschitz is the Lipschitz constant of a Curve, where one is known; else 0.
+	Lipschitz float64
+	// Inside is how many of the last operands are layers inside the function, such
+	// as the matrices of a recurrent one: they are measured and not evaluated.
+	Inside int
+	// Extent is the length of the vectors of a OneHot.
+	Extent int
+}
+
+func (*Func) kind() string { return "Func" }
+
+func (f *Func) check(n *Node, in []*Node) error {
+	switch {
+	case f.Inside < 0 || f.Inside > len(in):
+		return fmt.Errorf("%d layers inside a function of %d operands", f.Inside, len(in))
+	case f.Kind == OneHot:
+		if len(in) != 1 || f.Extent < 1 || n.Len() != in[0].Len()*f.Extent {
+			return fmt.Errorf("one-hot vectors of %d make %d elements", f.Extent, n.Len())
+		}
+	case f.Apply == nil && f.Kind != Opaque:
+		return fmt.Errorf("a function without Apply")
+	}
+	for _, m := range in[len(in)-f.Inside:] {
+		if _, ok := m.Op.(*Linear); !ok {
+			return fmt.Errorf("%s is inside a function and no layer", m.Label())
+		}
+	}
+	return nil
+}
+
+// evaluable reports whether the evaluator can compute the function.
+func (f *Func) evaluable() bool { return f.Apply != nil || f.Kind == OneHot }
+
+// Unevaluated returns the first node that cannot be evaluated and that the values
+// of nodes need, and false if there is none; nil nodes are the outputs.
+func (n *Network) Unevaluated(nodes []int) (node int, ok bool) {
+	if nodes == nil {
+		for _, p := range n.Outputs {
+			nodes = append(nodes, p.Node)
+		}
+	}
+	for i, needed := range n.ancestors(nodes) {
+		if f, ok := n.Nodes[i].Op.(*Func); needed && ok && !f.evaluable() {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Cap bounds each element: Lo <= y <= Hi, min(max(x, Lo), Hi), with Lo <= 0 <= Hi; or,
+// with Jump, x where x > Lo and 0 elsewhere, Lo >= 0. It is positively homogeneous in
+// x and the bounds together, so rescaling multiplies the bounds of a unit by its
+// factor; a path goes through it with its slope, 1.
+type Cap struct {
+	// Lo and Hi have one value, or one per element; infinite ones bound nothing.
+	Lo, Hi []float64
+	Jump   bool
+}
+
+func bound(b []float64, i int) float64 {
+	if len(b) == 1 {
+		return b[0]
+	}
+	return b[i]
+}
+
+// At returns the value for x at element i.
+func (c *Cap) At(i int, x float64) float64 {
+	if lo := bound(c.Lo, i); c.Jump {
+		if x <= lo {
+			return 0
+		}
+		return x
+	} else if x < lo {
+		return lo
+	}
+	if hi := bound(c.Hi, i); x > hi {
+		return hi
+	}
+	return x
+}
+
+func (c *Cap) kind() string { return "Cap" }
+
+func (c *Cap) check(n *Node, in []*Node) error {
+	if err := operands(in, 1, n.Len()); err != nil {
+		return err
+	}
+	for _, b := range [][]float64{c.Lo, c.Hi} {
+		if len(b) != 1 && len(b) != n.Len() {
+			return fmt.Errorf("%d bounds for %d elements", len(b), n.Len())
+		}
+	}
+	for i := range max(len(c.Lo), len(c.Hi)) {
+		lo, hi := bound(c.Lo, i), bound(c.Hi, i)
+		if c.Jump && !(lo >= 0 && math.IsInf(hi, 1)) || !c.Jump && !(lo <= 0 && hi >= 0) {
+			return fmt.Errorf("bounds %v and %v of element %d: want 0 between them", lo, hi, i)
+		}
+	}
+	return nil
+}
+
+func (c *Cap) describe() string {
+	switch {
+	case len(c.Lo) != 1 || len(c.Hi) != 1:
+		return "Cap by element"
+	case c.Jump:
+		return fmt.Sprintf("Threshold %g", c.Lo[0])
+	}
+	return fmt.Sprintf("Cap %g..%g", c.Lo[0], c.Hi[0])
+}

@@ -1,0 +1,219 @@
+package dag
+
+import "slices"
+
+// zones derives the zone of each node: see Zone.
+func zones(nodes []Node) []Zone {
+	out := make([]Zone, len(nodes))
+	weights := make([]bool, len(nodes)) // behind the node
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if weights[i] || weighs(nodes, i) {
+			for _, j := range nodes[i].In {
+				weights[j] = true
+			}
+		}
+	}
+	for i := range nodes {
+		nd := &nodes[i]
+		pre := len(nd.In) > 0
+		for _, j := range nd.In {
+			pre = pre && out[j] == Preamble
+			if out[j] == Head {
+				out[i] = Head
+			}
+		}
+		if out[i] == Head {
+			continue
+		}
+		switch op := nd.Op.(type) {
+		case Input:
+			out[i] = Preamble
+		case *Func:
+			switch {
+			case !weights[i]:
+				out[i] = Head
+			case pre && op.Inside == 0:
+				out[i] = Preamble
+			default:
+				out[i] = Between
+			}
+		case *Select, *Concat:
+			if pre {
+				out[i] = Preamble
+			}
+		case *Linear:
+			if pre && op.constant() {
+				out[i] = Preamble
+			}
+		}
+	}
+	return out
+}
+
+// weighs reports whether a node has weights of a layer: a stored matrix, a
+// normalisation, or stored factors, other than those behind a curve, which set
+// the range of an output.
+func weighs(nodes []Node, i int) bool {
+	nd := &nodes[i]
+	l, ok := nd.Op.(*Linear)
+	if !ok || l.Map == nil || !l.Free() {
+		return false
+	}
+	if !l.constant() {
+		return true
+	}
+	j := nd.In[0]
+	for {
+		switch op := nodes[j].Op.(type) {
+		case *Select:
+			j = nodes[j].In[0]
+			continue
+		case *Linear:
+			if op.constant() {
+				j = nodes[j].In[0]
+				continue
+			}
+		case *Func:
+			return op.Kind == Normalizer
+		}
+		return true
+	}
+}
+
+// Boundary returns the outputs of the whole in order: the nodes of body (or
+// preamble) whose value is a graph output or enters the head.
+func (n *Network) Boundary() []int { return n.ends(Head) }
+
+// Ends returns the ends of all segments in order: Boundary, and the nodes of the
+// body whose value enters a function.
+func (n *Network) Ends() []int { return n.ends(Between) }
+
+// ends lists the values that are outputs or enter functions of the zone or Head.
+func (n *Network) ends(zone Zone) []int {
+	var out []int
+	for _, p := range n.Outputs {
+		if z := n.Nodes[p.Node].Zone; z == Body || z == Preamble {
+			out = append(out, p.Node)
+		}
+	}
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		if nd.Zone != Head && nd.Zone != zone {
+			continue
+		}
+		for _, j := range nd.Operands() {
+			if z := n.Nodes[j].Zone; z == Body || z == Preamble && nd.Zone == Head {
+				out = append(out, j)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Operands returns the nodes whose values the node computes with: In, without the
+// layers inside a function.
+func (nd *Node) Operands() []int {
+	if f, ok := nd.Op.(*Func); ok {
+		return nd.In[:len(nd.In)-f.Inside]
+	}
+	return nd.In
+}
+
+// Segment is a maximal part of the body between functions: what is positively
+// homogeneous, from the inputs, or the results of functions, to outputs or to the
+// operands of functions.
+type Segment struct {
+	// Starts lists the inputs, preamble values and functions that it reads, Nodes
+	// its nodes, Ends those among them that are outputs or that functions read,
+	// Layers those with weights; all in order.
+	Starts, Nodes, Ends, Layers []int
+}
+
+// Segments returns the parts of the body that have weights, in the order of their
+// first nodes. A network without functions between weights has one. Layers inside
+// a function (see Func.Inside) belong to none.
+func (n *Network) Segments() []Segment {
+	parent := make([]int, len(n.Nodes))
+	for i := range parent {
+		parent[i] = i
+	}
+	find := func(i int) int {
+		for parent[i] != i {
+			parent[i] = parent[parent[i]]
+			i = parent[i]
+		}
+		return i
+	}
+	for i := range n.Nodes {
+		if n.Nodes[i].Zone != Body {
+			continue
+		}
+		for _, j := range n.Nodes[i].In {
+			if a, b := find(i), find(j); a < b {
+				parent[b] = a
+			} else {
+				parent[a] = b
+			}
+		}
+	}
+	of := map[int]*Segment{}
+	var order []*Segment
+	get := func(i int) *Segment {
+		s := of[find(i)]
+		if s == nil {
+			s = &Segment{}
+			of[find(i)] = s
+			order = append(order, s)
+		}
+		return s
+	}
+	isLayer := map[int]bool{}
+	for _, i := range n.Layers() {
+		isLayer[i] = n.Nodes[i].Op.(*Linear).Map != nil
+	}
+	for i := range n.Nodes {
+		if n.Nodes[i].Zone != Body {
+			continue
+		}
+		s := get(i)
+		s.Nodes = append(s.Nodes, i)
+		if isLayer[i] {
+			s.Layers = append(s.Layers, i)
+		}
+		for _, j := range n.Nodes[i].In {
+			if n.Nodes[j].Zone != Body {
+				s.Starts = append(s.Starts, j)
+			}
+		}
+	}
+	for _, i := range n.Ends() {
+		if n.Nodes[i].Zone == Body {
+			s := get(i)
+			s.Ends = append(s.Ends, i)
+		}
+	}
+	var out []Segment
+	for _, s := range order {
+		if len(s.Layers) == 0 || len(s.Ends) == 0 {
+			continue
+		}
+		slices.Sort(s.Starts)
+		s.Starts = slices.Compact(s.Starts)
+		out = append(out, *s)
+	}
+	return out
+}
+
+// Functions returns the functions and products that have weights before and behind
+// them, in order. Where there is none the body is one segment, and the network as
+// a whole is positively homogeneous up to its head.
+func (n *Network) Functions() []int {
+	var out []int
+	for i := range n.Nodes {
+		if n.Nodes[i].Zone == Between {
+			out = append(out, i)
+		}
+	}
+	return out
+}

@@ -1,0 +1,81 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// apart says why a network is not positively homogeneous as a whole: the first
+// functions between its layers. It is empty for one that is.
+func apart(n *dag.Network) string {
+	between := n.Functions()
+	if len(between) == 0 {
+		return ""
+	}
+	const shown = 3
+	var names []string
+	for _, i := range between[:min(shown, len(between))] {
+		names = append(names, n.Nodes[i].Label())
+	}
+	s := strings.Join(names, ", ")
+	if more := len(between) - shown; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return "functions stand between its layers: " + s
+}
+
+// segments measures the parts of a network that is not homogeneous as a whole.
+func (r *run) segments(chosen []*entry) []Segment {
+	if r.apart == "" {
+		return nil
+	}
+	var orders []float64
+	var norm *entry
+	for _, e := range chosen {
+		if e.Name == "path_norm" {
+			norm, orders = e, r.opt.P
+		}
+	}
+	name := func(nodes []int) []string {
+		out := []string{}
+		for _, i := range nodes {
+			out = append(out, r.net.Nodes[i].Ref())
+		}
+		return out
+	}
+	var out []Segment
+	for _, s := range r.net.Segments() {
+		g := Segment{
+			Starts: name(s.Starts), Ends: name(s.Ends), Layers: name(s.Layers),
+			Paths: paths.CountSegment(r.net, &s, r.opt.Bias),
+		}
+		for _, p := range orders {
+			g.Measures = append(g.Measures, Measure{P: order(p), Value: r.forward.SegmentNorm(r.path(p), &s)})
+		}
+		if norm != nil {
+			g.Measures = r.finish(norm, g.Measures)
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// missing has the entries of a measure of the whole, without values.
+func (r *run) missing(e *entry) []Measure {
+	ms := []Measure{{}}
+	if e.orders {
+		ms = nil
+		for _, p := range r.opt.P {
+			ms = append(ms, Measure{P: order(p)})
+		}
+	}
+	for i := range ms {
+		ms[i].Value, ms[i].Reason = scaled.New(math.NaN()), r.apart
+	}
+	return ms
+}
