@@ -66,7 +66,7 @@ func (o *op) cast(v *value, to wire.DataType) error {
 	from := v.dataType()
 	switch {
 	case to == wire.String:
-		o.give(0, &value{opaque: "it holds strings"})
+		o.give(0, &value{opaque: "it holds strings", node: -1})
 		return nil
 	case !plainType(to):
 		return refuse("", "it casts to %v", to)

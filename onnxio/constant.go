@@ -17,7 +17,7 @@ func lowerConstant(o *op) error {
 				return refuse("", "its value is no tensor")
 			}
 			if a.T.DType == wire.String {
-				o.give(0, &value{opaque: "it holds strings"})
+				o.give(0, &value{opaque: "it holds strings", node: -1})
 				return nil
 			}
 			s := &storedTensor{wire: a.T, initializer: -1, node: o.index, attribute: i, name: o.node.Outputs[0], hidden: o.call != nil}
@@ -44,7 +44,7 @@ func lowerConstant(o *op) error {
 			o.giveTensor(0, newInts([]int{len(a.Ints)}, a.Ints))
 			return nil
 		case "value_string", "value_strings":
-			o.give(0, &value{opaque: "it holds strings"})
+			o.give(0, &value{opaque: "it holds strings", node: -1})
 			return nil
 		case "sparse_value":
 			return refuse("store it as a dense tensor", "its value is a sparse tensor")

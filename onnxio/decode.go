@@ -41,7 +41,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 		return nil, &InvalidError{Path: path, Err: err}
 	}
 	l := lowerGraph(f, order, opt)
-	if len(l.obstacles) == 0 && len(l.outputs) == 0 {
+	if len(l.obstacles) == 0 && len(l.outputs) == 0 && len(l.roots) == 0 {
 		l.obstacle(Obstacle{
 			Node: f.Graph.Outputs[0].Name, Op: "graph output",
 			Reason: "no output of the model holds numbers that can be computed",
@@ -64,6 +64,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 	}
 	classify(m.Net)
 	m.Warnings = append(m.Warnings, remarks(f, unused)...)
+	m.Warnings = append(m.Warnings, l.unevaluated()...)
 	m.Warnings = append(m.Warnings, l.warnings...)
 	return m, nil
 }
@@ -179,6 +180,9 @@ func (m *Model) build(l *lowering) error {
 	needed := make([]bool, len(l.nodes))
 	for _, p := range l.outputs {
 		needed[p.Node] = true
+	}
+	for _, i := range l.roots {
+		needed[i] = true
 	}
 	for i := len(l.nodes) - 1; i >= 0; i-- {
 		if needed[i] {

@@ -50,7 +50,12 @@ type lowering struct {
 	current   *op
 	obstacles []placed
 	warnings  []string
-	batch   *batchError
+	batch     *batchError
+	// roots are nodes that belong to the network though no output needs them, unseen
+	// the operators that are not evaluated.
+	roots  []int
+	unseen []hidden
+	behind int // operators that read the values of those
 	// spent counts the elements of computed constants and reindexings, and an
 	// eighth of those of values: see maxSpent.
 	spent int
@@ -242,6 +247,10 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	if err == nil {
 		return
 	}
+	if reason, ok := opaqueFrom(err); ok {
+		o.opaque(reason)
+		return
+	}
 	var b *batchError
 	if errors.As(err, &b) {
 		if !l.batchless {
@@ -282,11 +291,9 @@ func (o *op) dispatch() error {
 	if len(o.node.Outputs) == 0 {
 		return refuse("remove the node", "it has no output")
 	}
-	for _, x := range o.in {
-		if x != nil && x.opaque != "" {
-			o.give(0, &value{opaque: x.opaque})
-			return nil
-		}
+	if why := o.readsOpaque(); why != "" {
+		o.opaque("it reads a value that is not evaluated: " + why)
+		return nil
 	}
 	if d == "" && v >= 7 && broadcasting[o.node.OpType] {
 		if err := o.perSample(); err != nil {

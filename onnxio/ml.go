@@ -145,7 +145,7 @@ func (o *op) lookup(v, at *value) error {
 		return refuse("", "both the values and the indices are computed by the network")
 	}
 	if v.con.stored != nil && v.con.stored.wire.DType == wire.String {
-		o.give(0, &value{opaque: "it holds strings"})
+		o.give(0, &value{opaque: "it holds strings", node: -1})
 		return nil
 	}
 	row, err := v.con.float64s()
@@ -182,7 +182,7 @@ func (o *op) lookup(v, at *value) error {
 func lowerLabelEncoder(o *op) error {
 	keys, values := o.attr("keys_int64s"), o.attr("values_int64s")
 	if keys == nil || values == nil || len(keys.Ints) != len(values.Ints) {
-		o.give(0, &value{opaque: "it holds labels that are no integers"})
+		o.give(0, &value{opaque: "it holds labels that are no integers", node: -1})
 		return nil
 	}
 	def := o.int("default_int64", -1)

@@ -22,8 +22,11 @@ type value struct {
 	exclusive bool
 	// same is the constant that the value repeats over the batch.
 	same *tensor
-	// opaque says why nothing can be computed from it (strings).
+	// opaque says why nothing can be computed from it (strings, a function that is not
+	// evaluated, whose node it then has).
 	opaque string
+	// inside says that it is a layer inside an operator.
+	inside bool
 }
 
 func (v *value) constant() bool { return v.con != nil }

@@ -20,7 +20,9 @@ func Count(n *dag.Network, bias Bias) *big.Int {
 }
 
 // CountSegment is Count over the paths of one segment.
-func CountSegment(n *dag.Network, s *dag.Segment, bias Bias) *big.Int { return countTo(n, bias, s.Ends) }
+func CountSegment(n *dag.Network, s *dag.Segment, bias Bias) *big.Int {
+	return countTo(n, bias, s.Ends)
+}
 
 func countTo(n *dag.Network, bias Bias, ends []int) *big.Int {
 	of := dag.Forward(n, counter{bias}, nil, ends)
