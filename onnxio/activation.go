@@ -1,6 +1,8 @@
 package onnxio
 
 import (
+	"math"
+
 	"github.com/relupath/relupath/analysis/dag"
 )
 
@@ -123,6 +125,14 @@ func lowerThresholdedRelu(o *op) error {
 	if alpha == 0 {
 		return lowerRelu(o)
 	}
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	if alpha > 0 && !v.constant() && isFloat(v.elem) {
+		o.give(0, o.emit(&dag.Cap{Lo: []float64{alpha}, Hi: []float64{math.Inf(1)}, Jump: true}, v.shape, v))
+		return nil
+	}
 	return o.elementwise("its threshold is not 0", func(x []float64) float64 {
 		if x[0] > alpha {
 			return x[0]
@@ -154,6 +164,10 @@ func lowerClip(o *op) error {
 			return nil
 		}
 	}
+	if !v.constant() && isFloat(v.elem) && (!lo.set || lo.at <= 0) && (!hi.set || hi.at >= 0) {
+		o.give(0, o.cap(v, lo, hi))
+		return nil
+	}
 	out, err := o.apply("it clips at a number other than 0", v.dataType(), func(x []float64) float64 {
 		y := x[0]
 		if lo.set {
@@ -169,6 +183,19 @@ func lowerClip(o *op) error {
 	}
 	o.give(0, out)
 	return nil
+}
+
+// cap bounds each element from below by a number that is not positive and from above
+// by one that is not negative.
+func (o *op) cap(v *value, lo, hi bound) *value {
+	c := &dag.Cap{Lo: []float64{math.Inf(-1)}, Hi: []float64{math.Inf(1)}}
+	if lo.set {
+		c.Lo[0] = lo.at
+	}
+	if hi.set {
+		c.Hi[0] = hi.at
+	}
+	return o.emit(c, v.shape, v)
 }
 
 // bound is a bound of Clip; it is set where it can be reached.

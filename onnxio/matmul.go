@@ -60,7 +60,7 @@ func (o *op) matMul(a, b *value) (*value, error) {
 		}
 		return &value{con: t}, nil
 	case !a.constant() && !b.constant():
-		return nil, errDegree2
+		return o.product(a, b)
 	case b.constant():
 		return o.matMulRight(a, b.con)
 	}
@@ -252,7 +252,7 @@ func (o *op) gemm() (*value, error) {
 	case fold:
 		return o.foldGemm(a.con, b.con, alpha, beta)
 	case !a.constant() && !b.constant():
-		return nil, errDegree2
+		out, err = o.product(a, b)
 	case b.constant():
 		out, err = o.dense(a, 1, b.con, 1, transB)
 	default:
@@ -274,9 +274,6 @@ func (o *op) gemm() (*value, error) {
 	o.nodes[out.node].Source = opLabel(o.node)
 	return out, nil
 }
-
-// errDegree2 is the refusal of a product of activations.
-var errDegree2 = refuse("", "it multiplies two activations, which is homogeneous of degree 2")
 
 // gemmBias adds beta*C, which broadcasts to the product and never widens it.
 func (o *op) gemmBias(v, c *value, beta float64) (*value, error) {

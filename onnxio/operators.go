@@ -16,7 +16,7 @@ func table() map[string]map[string]*operator {
 			}
 		}
 	}
-	add("", homogeneousOperators, headOperators, refusedOperators)
+	add("", homogeneousOperators, headOperators, normalizers, refusedOperators)
 	add("ai.onnx.ml", mlOperators)
 	add("com.microsoft", microsoftOperators)
 	parseSchemas(all)
@@ -155,21 +155,26 @@ var headOperators = map[string]lowerer{
 	"Xor":             lowerPair,
 }
 
+// normalizers divide by a norm of their own operand.
+var normalizers = map[string]lowerer{
+	"GroupNormalization":           lowerGroupNormalization,
+	"InstanceNormalization":        lowerInstanceNormalization,
+	"LRN":                          lowerLRN,
+	"LayerNormalization":           layerNormalization(1, 2, 1e-5, meanVariance),
+	"LpNormalization":              lowerLpNormalization,
+	"MeanVarianceNormalization":    lowerMeanVarianceNormalization,
+	"RMSNormalization":             layerNormalization(1, -1, 1e-5, rootMeanSquare),
+	"SimplifiedLayerNormalization": layerNormalization(1, -1, 1e-5, rootMeanSquare),
+}
+
 // refusedOperators are known to be no part of a network, with the reason.
 var refusedOperators = map[string]lowerer{
 	"GRU":                       recurrent,
 	"GlobalLpPool":              refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
-	"GroupNormalization":        normalized,
 	"If":                        refused("its branches depend on a value", "export a traced model without control flow"),
-	"InstanceNormalization":     normalized,
-	"LRN":                       refused("it divides by a power of a sum of squares of its operand", "train without local response normalization"),
 	"LSTM":                      recurrent,
-	"LayerNormalization":        normalized,
 	"Loop":                      refused("it is a loop", "export a traced model without control flow"),
-	"LpNormalization":           normalized,
 	"LpPool":                    refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
-	"MeanVarianceNormalization": normalized,
-	"RMSNormalization":          normalized,
 	"RNN":                       recurrent,
 	"RandomNormal":              random,
 	"RandomNormalLike":          random,
@@ -192,6 +197,9 @@ var microsoftOperators = map[string]lowerer{
 	"FusedGemm":   lowerFusedGemm,
 	"FusedMatMul": lowerFusedMatMul,
 	"Gelu":        head("it is a curve", gelu),
+
+	"SkipLayerNormalization":           lowerSkipNormalization,
+	"SkipSimplifiedLayerNormalization": lowerSkipNormalization,
 }
 
 // refused makes a lowerer that says why an operator is not supported.
@@ -200,8 +208,6 @@ func refused(reason, remedy string) lowerer {
 }
 
 var (
-	normalized = refused("it divides by a norm of its own operand, which is homogeneous of degree 0",
-		"train with batch normalization, which is linear in evaluation mode")
 	recurrent = refused("a recurrent layer multiplies activations", "export a feedforward model")
 	random    = refused("it draws random numbers", "export the model in evaluation mode")
 )

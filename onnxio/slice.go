@@ -134,10 +134,19 @@ func lowerGather(o *op) error {
 	if err != nil {
 		return err
 	}
-	t, err := o.constant(1, "the list of indices")
+	index, err := o.need(1)
 	if err != nil {
 		return err
 	}
+	if !index.constant() {
+		out, err := o.gatherValues(v, index)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
+	}
+	t := index.con
 	ints, err := t.int64s()
 	if err != nil {
 		return err

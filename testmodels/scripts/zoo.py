@@ -1,0 +1,283 @@
+"""Export the networks that people have, with random weights, and judge relupath on them.
+
+    zoo.py export DIR [torchvision|timm|transformers] [--only NAME,...] [--exporter ts|dynamo]
+    zoo.py check DIR --relupath PATH [--only NAME,...] [--markdown FILE]
+
+export writes one file for each network and exporter of PyTorch. check audits each,
+compares the Frobenius and the spectral norm of every layer with NumPy's on the
+initializers, looks for weight tensors that no layer stands for, and compares the
+outputs of relupath run with ONNX Runtime's. It prints one line for each file and
+ends with 1 if one fails.
+
+Wants torch, torchvision, timm, transformers, onnx, onnxruntime, onnxscript, numpy.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+import numpy as np
+
+TORCHVISION = {
+    "alexnet": 224, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0": 64, "efficientnet_v2_s": 64, "googlenet": 96,
+    "inception_v3": 96, "maxvit_t": 224, "mnasnet0_5": 64, "mobilenet_v2": 64, "mobilenet_v3_small": 64, "mobilenet_v3_large": 64,
+    "regnet_x_400mf": 64, "regnet_y_400mf": 64, "resnet18": 64, "resnet50": 64, "resnext50_32x4d": 64, "wide_resnet50_2": 64,
+    "shufflenet_v2_x0_5": 64, "squeezenet1_1": 64, "swin_t": 64, "swin_v2_t": 64, "vgg11": 64, "vgg11_bn": 64, "vit_b_32": 224,
+    "segmentation.fcn_resnet50": 64, "segmentation.deeplabv3_mobilenet_v3_large": 64, "segmentation.lraspp_mobilenet_v3_large": 64,
+    "detection.ssdlite320_mobilenet_v3_large": 320, "detection.fasterrcnn_mobilenet_v3_large_320_fpn": 320,
+}
+
+TIMM = """
+resnet10t resnetv2_50 resnest14d res2net50_26w_4s sknet18:skresnet18 seresnet18:seresnet50 ecaresnet26t resnext26ts bat_resnext26ts eca_nfnet_l0 nfnet_l0 dm_nfnet_f0
+regnetx_002 regnety_002 regnetz_b16 densenet121 dla34 dpn48b vovnet:ese_vovnet19b_dw hardcorenas_a mobilenetv1_100 mobilenetv2_050 mobilenetv3_small_050 mobilenetv4_conv_small
+efficientnet_b0 efficientnet_lite0 tf_efficientnetv2_b0 mixnet_s fbnetc_100 fbnetv3_b mnasnet_small lcnet_050 tinynet_e ghostnet_050 ghostnetv2_100
+repvgg_a0 repghostnet_050 mobileone_s0 fastvit_t8 repvit_m0_9 edgenext_xx_small mobilevit_xxs mobilevitv2_050 convnext_atto convnextv2_atto inception_next_tiny
+convmixer_768_32 hgnet_tiny hgnetv2_b0 cspresnet50 cspdarknet53 darknet53 xception41 inception_v3 inception_v4 inception_resnet_v2 selecsls42 tresnet_m vgg11 hrnet_w18_small
+rexnet_100 gernet_s visformer_tiny starnet_s1 focalnet_tiny_srf poolformer_s12 caformer_s18 vanillanet:tiny_vit_5m_224
+vit_tiny_patch16_224 deit_tiny_patch16_224 cait_xxs24_224 xcit_nano_12_p16_224 pit_ti_224 levit_128s crossvit_tiny_240 coat_tiny convit_tiny
+swin_tiny_patch4_window7_224 swinv2_cr_tiny_ns_224 twins_svt_small pvt_v2_b0 maxvit_rmlp_pico_rw_256 coatnet_nano_rw_224 nest_tiny gcvit_xxtiny davit_tiny
+mixer_s32_224 resmlp_12_224 gmlp_ti16_224 beit_base_patch16_224 eva02_tiny_patch14_224 efficientformer_l1 efficientvit_b0 efficientvit_m0 sequencer2d_s volo_d1_224 hiera_tiny_224
+""".split()
+
+
+def torchvision_model(name):
+    import torchvision
+
+    module = torchvision.models
+    kw = {"weights": None}
+    if "." in name:
+        part, name = name.split(".")
+        module = getattr(module, part)
+        kw["weights_backbone"] = None
+    if name in ("googlenet", "inception_v3"):
+        kw["init_weights"] = False
+    return getattr(module, name)(**kw).eval()
+
+
+def transformer(name):
+    import torch
+    import transformers as tr
+
+    ids = torch.randint(0, 60, (1, 12))
+    small = dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48)
+    eager = dict(attn_implementation="eager")
+    if name == "bert":
+        return tr.BertModel(tr.BertConfig(**small, **eager)), (ids,), ["last_hidden_state"]
+    if name == "distilbert":
+        return tr.DistilBertModel(tr.DistilBertConfig(vocab_size=64, dim=32, n_layers=2, n_heads=4, hidden_dim=48, **eager)), (ids,), ["last_hidden_state"]
+    if name == "roberta":
+        return tr.RobertaModel(tr.RobertaConfig(**small, **eager)), (ids,), ["last_hidden_state"]
+    if name == "gpt2":
+        return tr.GPT2LMHeadModel(tr.GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=32, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "llama":
+        return tr.LlamaForCausalLM(tr.LlamaConfig(**small, num_key_value_heads=2, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "mixtral":
+        return tr.MixtralForCausalLM(tr.MixtralConfig(**small, num_key_value_heads=2, num_local_experts=4, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "t5":
+        return tr.T5EncoderModel(tr.T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4)), (ids,), ["last_hidden_state"]
+    if name == "vit":
+        return tr.ViTModel(tr.ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, image_size=32, patch_size=8, **eager)), (torch.randn(1, 3, 32, 32),), ["last_hidden_state"]
+    if name == "whisper":
+        cfg = tr.WhisperConfig(d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=48, num_mel_bins=8, max_source_positions=20, vocab_size=64, **eager)
+        return tr.WhisperModel(cfg).encoder, (torch.randn(1, 8, 40),), ["last_hidden_state"]
+    if name == "electra":
+        return tr.ElectraModel(tr.ElectraConfig(**small, embedding_size=16, **eager)), (ids,), ["last_hidden_state"]
+    if name == "qwen2":
+        return tr.Qwen2ForCausalLM(tr.Qwen2Config(**small, num_key_value_heads=2, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "opt":
+        return tr.OPTForCausalLM(tr.OPTConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48, word_embed_proj_dim=32, use_cache=False, **eager)), (ids,), ["logits"]
+    raise KeyError(name)
+
+
+TRANSFORMERS = ["bert", "distilbert", "roberta", "electra", "gpt2", "opt", "llama", "qwen2", "mixtral", "t5", "vit", "whisper"]
+
+
+def networks(kind):
+    if kind == "torchvision":
+        import torch
+
+        for name, size in TORCHVISION.items():
+            yield name, lambda name=name, size=size: (torchvision_model(name), (torch.randn(1, 3, size, size),), ["y"])
+    elif kind == "timm":
+        import timm
+        import torch
+
+        for name in TIMM:
+            name = name.split(":")[-1]
+
+            def make(name=name):
+                m = timm.create_model(name, pretrained=False, exportable=True).eval()
+                size = m.pretrained_cfg.get("input_size", (3, 224, 224))
+                fixed = m.pretrained_cfg.get("fixed_input_size", False) or any(s in name for s in ("vit", "former", "deit", "mixer", "mlp", "swin"))
+                return m, (torch.randn(1, 3, *(size[1:] if fixed else (96, 96))),), ["y"]
+
+            yield name, make
+    else:
+        for name in TRANSFORMERS:
+            yield name, lambda name=name: transformer(name)
+
+
+def export(args):
+    import torch
+
+    os.makedirs(args.dir, exist_ok=True)
+    failed = []
+    for name, make in networks(args.kind):
+        if args.only and name not in args.only.split(","):
+            continue
+        for exporter in args.exporter.split(","):
+            path = os.path.join(args.dir, f"{name.replace('.', '_')}_{exporter}.onnx")
+            if os.path.exists(path):
+                continue
+            torch.manual_seed(0)
+            try:
+                with warnings.catch_warnings(), open(os.devnull, "w") as null:
+                    warnings.simplefilter("ignore")
+                    stdout, sys.stdout = sys.stdout, null
+                    try:
+                        model, inputs, outputs = make()
+                        model.eval()
+                        if exporter == "dynamo":
+                            torch.onnx.export(model, inputs, path, dynamo=True, external_data=False)
+                        else:
+                            torch.onnx.export(model, inputs, path, dynamo=False, input_names=["x"], opset_version=17)
+                    finally:
+                        sys.stdout = stdout
+                print(f"{path}: {os.path.getsize(path) / 1e6:.1f} MB", flush=True)
+            except Exception as e:  # an exporter that cannot is no fault of the file's reader
+                failed.append(path)
+                print(f"{path}: not exported: {type(e).__name__}: {str(e).splitlines()[0][:120] if str(e) else ''}", flush=True)
+    print(f"{len(failed)} not exported")
+
+
+def weights(model):
+    """The stored tensors of two or more axes: initializers and Constant nodes, by name."""
+    from onnx import numpy_helper
+
+    out = {}
+
+    def graph(g):
+        for t in g.initializer:
+            if len(t.dims) >= 2:
+                out[t.name] = numpy_helper.to_array(t)
+        for n in g.node:
+            for a in n.attribute:
+                if n.op_type == "Constant" and a.name == "value" and len(a.t.dims) >= 2:
+                    out[n.output[0]] = numpy_helper.to_array(a.t)
+                if a.HasField("g"):
+                    graph(a.g)
+
+    graph(model.graph)
+    return {k: v for k, v in out.items() if v.dtype.kind == "f" and v.size > 0}
+
+
+def check_file(path, relupath):
+    import onnx
+    import onnxruntime as ort
+
+    began = time.time()
+    run = subprocess.run([relupath, "audit", path, "--measures", "frobenius,path_norm", "--format", "json", "--quiet"], capture_output=True, text=True)
+    took = time.time() - began
+    if run.returncode != 0:
+        return f"audit: exit {run.returncode}: {(run.stderr or run.stdout)[:200]!r}", {}
+    audit = json.loads(run.stdout)["models"][0]
+    facts = {"layers": len(audit["layers"]), "segments": len(audit.get("segments") or []) or 1, "seconds": round(took, 1),
+             "unevaluated": [w for w in audit["warnings"] if "not evaluated" in w]}
+    model = onnx.load(path)
+    norms = sorted(m["value"] for l in audit["layers"] for m in l["measures"] if m["name"] == "frobenius")
+    lost = []
+    for name, w in weights(model).items():
+        f = float(np.linalg.norm(w.astype(np.float64).ravel()))
+        i = int(np.searchsorted(norms, f))
+        near = [x for x in norms[max(0, i - 1) : i + 1] if abs(x - f) <= 1e-9 * f]
+        if not near:
+            lost.append(f"{name}{list(w.shape)}")
+    facts["lost"] = lost
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 2
+    try:
+        session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        return f"ONNX Runtime refuses it: {str(e)[:100]}", facts
+    rng = np.random.default_rng(0)
+    feed = {}
+    for i in session.get_inputs():
+        shape = [d if isinstance(d, int) and d > 0 else 2 for d in i.shape]
+        feed[i.name] = rng.integers(0, 60, shape) if "int" in i.type else rng.standard_normal(shape).astype(np.float32)
+    want = session.run(None, feed)
+    if facts["unevaluated"]:
+        return f"not evaluated: {facts['unevaluated'][0]}", facts
+    with tempfile.TemporaryDirectory() as tmp:
+        line = [relupath, "run", path, "--quiet"]
+        for k, (name, x) in enumerate(feed.items()):
+            np.save(f"{tmp}/in{k}.npy", x)
+            line += ["--input", f"{name}={tmp}/in{k}.npy"]
+        run = subprocess.run(line + ["-o", f"{tmp}/out"], capture_output=True, text=True)
+        if run.returncode != 0:
+            return f"run: exit {run.returncode}: {(run.stderr or run.stdout)[:200]!r}", facts
+        files = [f"{tmp}/out"] if os.path.isfile(f"{tmp}/out") else [os.path.join(f"{tmp}/out", f) for f in sorted(os.listdir(f"{tmp}/out"))]
+        got = {os.path.basename(f): np.load(f) for f in files}
+        worst = 0.0
+        for o, w in zip(session.get_outputs(), want):
+            if w.dtype.kind not in "fiub":
+                continue
+            g = next(iter(got.values())) if len(want) == 1 else got.get(o.name.replace("/", "_") + ".npy")
+            if g is None or g.size != w.size:
+                return f"output {o.name} is missing or has {None if g is None else g.shape}, want {w.shape}", facts
+            top = float(np.max(np.abs(w))) if w.size else 0.0
+            worst = max(worst, float(np.max(np.abs(g.reshape(w.shape).astype(np.float64) - w))) / (top or 1.0) if w.size else 0.0)
+        facts["error"] = worst
+        if not worst <= 1e-4:
+            return f"outputs differ by {worst:.2g}", facts
+    return "", facts
+
+
+def check(args):
+    failed, rows = 0, []
+    for f in sorted(os.listdir(args.dir)):
+        if not f.endswith(".onnx") or args.only and not any(o in f for o in args.only.split(",")):
+            continue
+        why, facts = check_file(os.path.join(args.dir, f), args.relupath)
+        if not why and facts["lost"]:
+            why = f"no layer has {', '.join(facts['lost'][:3])}"
+        failed += bool(why)
+        rows.append((f, why, facts))
+        print(f"{'FAIL' if why else 'ok  '} {f} {facts.get('layers', '')} layers, {facts.get('segments', '')} segments, "
+              f"{facts.get('seconds', '')} s, error {facts.get('error', float('nan')):.1e} {why}", flush=True)
+    print(f"{len(rows)} files, {failed} failed")
+    if args.markdown:
+        with open(args.markdown, "w") as out:
+            out.write("| network | layers | segments | largest difference from ONNX Runtime |\n|---|---:|---:|---:|\n")
+            for f, why, facts in rows:
+                out.write(f"| {f[:-5]} | {facts.get('layers', '')} | {facts.get('segments', '')} | {why or format(facts.get('error', 0), '.1e')} |\n")
+    return 1 if failed else 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sub = p.add_subparsers(dest="command", required=True)
+    e = sub.add_parser("export")
+    e.add_argument("dir")
+    e.add_argument("kind", choices=["torchvision", "timm", "transformers"])
+    e.add_argument("--only", default="")
+    e.add_argument("--exporter", default="ts,dynamo")
+    c = sub.add_parser("check")
+    c.add_argument("dir")
+    c.add_argument("--relupath", default="relupath")
+    c.add_argument("--only", default="")
+    c.add_argument("--markdown", default="")
+    args = p.parse_args()
+    if args.command == "export":
+        export(args)
+        return 0
+    return check(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
