@@ -111,7 +111,7 @@ func versions(imports []wire.Opset) map[string]int64 {
 func checkForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node, k int, versions map[string]int64) error {
 	d := domain(n.Domain)
 	o := operators[d][n.OpType]
-	if o == nil || functions[function{d, n.OpType, n.Overload}] != nil {
+	if o == nil || len(o.forms) == 0 || functions[function{d, n.OpType, n.Overload}] != nil {
 		return nil
 	}
 	err := func() error {
