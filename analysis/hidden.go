@@ -101,8 +101,8 @@ func (h *hidden) Concat(_ *dag.Node, xs []names) names {
 }
 
 // Select implements dag.Meaning.
-func (h *hidden) Select(nd *dag.Node, index []int32, x names) names {
-	return x.at(x.grid.Select(nd.Shape, index))
+func (h *hidden) Select(nd, operand *dag.Node, index []int32, x names) names {
+	return x.at(x.grid.Select(operand.Shape, nd.Shape, index))
 }
 
 // Pool implements dag.Meaning.

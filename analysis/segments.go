@@ -49,10 +49,12 @@ func (r *run) segments(chosen []*entry) []Segment {
 		return out
 	}
 	var out []Segment
-	for _, s := range r.net.Segments() {
+	segments := r.net.Segments()
+	counts := paths.CountSegments(r.net, segments, r.opt.Bias)
+	for k, s := range segments {
 		g := Segment{
 			Starts: name(s.Starts), Ends: name(s.Ends), Layers: name(s.Layers),
-			Paths: paths.CountSegment(r.net, &s, r.opt.Bias),
+			Paths: counts[k],
 		}
 		for _, p := range orders {
 			g.Measures = append(g.Measures, Measure{P: order(p), Value: r.forward.SegmentNorm(r.path(p), &s)})

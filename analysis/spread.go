@@ -172,6 +172,15 @@ func (r *run) liveNorms(g *dag.Groups) (in, out []scaled.Num) {
 		if !l.Free() {
 			continue
 		}
+		if s := r.forward.Layers[nd.ID]; !slices.Contains(rows, false) && !slices.Contains(cols, false) {
+			for i, x := range r.rows(nd.ID, 2) {
+				square(in, g.Rows[nd.ID][i], x)
+			}
+			for j, x := range s.Columns {
+				square(out, g.Cols[nd.ID][j], x)
+			}
+			continue
+		}
 		weights(l, func(row, col int, w float64) {
 			if rows[row] && cols[col] && w != 0 {
 				x := scaled.New(w)

@@ -155,7 +155,7 @@ func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
 	return dst
 }
 
-func (ev *evaluator) Select(nd *Node, index []int32, x []float64) []float64 {
+func (ev *evaluator) Select(nd, _ *Node, index []int32, x []float64) []float64 {
 	size, m := nd.Len(), len(x)/max(ev.batch, 1)
 	dst := make([]float64, ev.batch*size)
 	for b := range ev.batch {

@@ -18,8 +18,9 @@ type Meaning[T any] interface {
 	Join(nd *Node, xs []T) T
 	// Concat strings operands together.
 	Concat(nd *Node, xs []T) T
-	// Select moves elements; index is never nil, a change of shape alone keeps T.
-	Select(nd *Node, index []int32, x T) T
+	// Select moves elements of the operand; index is never nil, a change of shape
+	// alone keeps T.
+	Select(nd, operand *Node, index []int32, x T) T
 	// Pool joins the elements of each window, channel by channel.
 	Pool(nd *Node, p *Pool, x T) T
 	// Cap bounds each element.
@@ -60,7 +61,7 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 			for k, j := range nd.In {
 				in[k] = vals[j]
 			}
-			vals[i] = apply(m, nd, in)
+			vals[i] = apply(n, m, nd, in)
 		}
 		if last == nil {
 			continue
@@ -77,7 +78,7 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 	return vals
 }
 
-func apply[T any](m Meaning[T], nd *Node, in []T) T {
+func apply[T any](n *Network, m Meaning[T], nd *Node, in []T) T {
 	switch op := nd.Op.(type) {
 	case *Linear:
 		var x T
@@ -93,7 +94,7 @@ func apply[T any](m Meaning[T], nd *Node, in []T) T {
 		if op.Index == nil {
 			return in[0]
 		}
-		return m.Select(nd, op.Index, in[0])
+		return m.Select(nd, &n.Nodes[nd.In[0]], op.Index, in[0])
 	case *Pool:
 		if op.Window != nil {
 			return m.Pool(nd, op, in[0])

@@ -203,7 +203,7 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 func (s *grouper) Activation(_ *Node, _ *Activation, x UnitMap) UnitMap { return x }
 
 // Select implements Meaning.
-func (s *grouper) Select(nd *Node, index []int32, x UnitMap) UnitMap {
+func (s *grouper) Select(nd, _ *Node, index []int32, x UnitMap) UnitMap {
 	if nd.Zone == Preamble {
 		return s.Input(nd) // padding too: it may be shifted before it enters a layer
 	}

@@ -68,7 +68,7 @@ func (b *backward) Part(h *value, lo, hi int) *value { return h.at(h.grid.Part(l
 
 // Select implements dag.Reverse. An element that was taken several times sums what
 // leaves each copy: the first copies of all elements are one Select, and so on.
-func (b *backward) Select(_ *dag.Node, index []int32, operand *dag.Node, h *value) *value {
+func (b *backward) Select(nd *dag.Node, index []int32, operand *dag.Node, h *value) *value {
 	var copies [][]int32
 	taken := make([]int, operand.Len())
 	for e, j := range index {
@@ -92,9 +92,9 @@ func (b *backward) Select(_ *dag.Node, index []int32, operand *dag.Node, h *valu
 	if copies == nil {
 		return constant(operand.Shape, len(b.p), scaled.Num{})
 	}
-	out := h.at(h.grid.Select(operand.Shape, copies[0]))
+	out := h.at(h.grid.Select(nd.Shape, operand.Shape, copies[0]))
 	for _, list := range copies[1:] {
-		out = plus(b.p, out, h.at(h.grid.Select(operand.Shape, list)))
+		out = plus(b.p, out, h.at(h.grid.Select(nd.Shape, operand.Shape, list)))
 	}
 	return out
 }

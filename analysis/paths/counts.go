@@ -16,16 +16,20 @@ import (
 // Cost: elements that agree share one number, channels too, so a layer costs a
 // sum over what differs among its inputs, whatever its size.
 func Count(n *dag.Network, bias Bias) *big.Int {
-	return countTo(n, bias, n.Boundary())
+	return countTo(dag.Forward(n, counter{bias}, nil, n.Boundary()), n.Boundary())
 }
 
-// CountSegment is Count over the paths of one segment.
-func CountSegment(n *dag.Network, s *dag.Segment, bias Bias) *big.Int {
-	return countTo(n, bias, s.Ends)
+// CountSegments is Count over the paths of each segment, from its starts to its ends.
+func CountSegments(n *dag.Network, segments []dag.Segment, bias Bias) []*big.Int {
+	of := dag.Forward(n, counter{bias}, nil, n.Ends())
+	out := make([]*big.Int, len(segments))
+	for k := range segments {
+		out[k] = countTo(of, segments[k].Ends)
+	}
+	return out
 }
 
-func countTo(n *dag.Network, bias Bias, ends []int) *big.Int {
-	of := dag.Forward(n, counter{bias}, nil, ends)
+func countTo(of []*counts, ends []int) *big.Int {
 	total := new(big.Int)
 	for _, i := range ends {
 		total.Add(total, weightedSum(of[i].n, of[i].grid.Counts()))
@@ -77,8 +81,8 @@ func (c counter) Input(nd *dag.Node) *counts { return uniform(nd.Shape, 1) }
 func (c counter) Activation(_ *dag.Node, _ *dag.Activation, x *counts) *counts { return x }
 
 // Select implements dag.Meaning.
-func (c counter) Select(nd *dag.Node, index []int32, x *counts) *counts {
-	return x.at(x.grid.Select(nd.Shape, index))
+func (c counter) Select(nd, operand *dag.Node, index []int32, x *counts) *counts {
+	return x.at(x.grid.Select(operand.Shape, nd.Shape, index))
 }
 
 // Cap implements dag.Meaning.

@@ -2,6 +2,7 @@ package paths
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
@@ -91,11 +92,20 @@ func (k *Kappa) Units(node int, a dag.Axis, f func(unit int, n int64, in, out sc
 // edges between live ends have a kappa that matters; elsewhere it is 0.
 func (k *Kappa) Live(node int, a dag.Axis) []bool {
 	live := make([]bool, a.N)
+	if x, y := k.in[node], k.out[node]; x != nil && y != nil && a.Len() > 0 && x.nowhereZero() && y.nowhereZero() {
+		for i := range live {
+			live[i] = true
+		}
+		return live
+	}
 	k.Units(node, a, func(unit int, _ int64, in, out scaled.Num) {
 		live[unit] = live[unit] || !in.IsZero() && !out.IsZero()
 	})
 	return live
 }
+
+// nowhereZero reports whether no cell of a value of one order is zero.
+func (x *value) nowhereZero() bool { return !slices.ContainsFunc(x.h[0], scaled.Num.IsZero) }
 
 // squared is x with every number squared.
 func squared(x *value) *value {

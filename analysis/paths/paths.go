@@ -274,8 +274,8 @@ func (f *forward) Concat(_ *dag.Node, xs []*value) *value {
 }
 
 // Select implements dag.Meaning.
-func (f *forward) Select(nd *dag.Node, index []int32, x *value) *value {
-	return x.at(x.grid.Select(nd.Shape, index))
+func (f *forward) Select(nd, operand *dag.Node, index []int32, x *value) *value {
+	return x.at(x.grid.Select(operand.Shape, nd.Shape, index))
 }
 
 // Pool implements dag.Meaning: the p-norm of each window, that of a sum, so that

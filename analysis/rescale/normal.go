@@ -578,7 +578,7 @@ func (z *normalizer) Input(nd *dag.Node) value {
 }
 
 // Select implements dag.Meaning.
-func (z *normalizer) Select(nd *dag.Node, index []int32, x value) value {
+func (z *normalizer) Select(nd, _ *dag.Node, index []int32, x value) value {
 	return z.seen(nd, z.tidy(x.pick(index)))
 }
 

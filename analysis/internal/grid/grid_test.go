@@ -181,7 +181,7 @@ func TestSelect(t *testing.T) {
 				want[e] = flat[j]
 			}
 		}
-		l, from := a.l.Select(shape, index)
+		l, from := a.l.Select(a.l.Dims, shape, index)
 		check(t, "select", l, Gather(a.cell, from), want)
 	})
 }

@@ -197,5 +197,5 @@ func (l *Layout) Part(lo, hi int) (*Layout, []int32) {
 	for i := range index {
 		index[i] = int32(lo + i)
 	}
-	return l.Select([]int{hi - lo}, index)
+	return l.Select(l.Dims, []int{hi - lo}, index)
 }

@@ -3,18 +3,29 @@ package grid
 import "slices"
 
 // Select returns the layout of a value of the given shape whose element e is
-// element index[e] of l, or zero where that is -1; the origin of a cell of zeros
-// is -1.
+// element index[e] of l, seen under the shape from, or zero where that is -1; the
+// origin of a cell of zeros is -1.
 //
 // Where each axis of the result moves along axes of the operand of its own, as in
 // a transpose, a slice, a permutation of channels, or padding, its classes follow
 // from the operand's. Any other index is compared element by element.
-func (l *Layout) Select(shape []int, index []int32) (*Layout, []int32) {
+func (l *Layout) Select(from, shape []int, index []int32) (*Layout, []int32) {
 	if product(shape) != len(index) {
 		shape = []int{len(index)}
 	}
 	if len(index) == 0 {
 		return Uniform(shape...), []int32{}
+	}
+	if l.Cells() == 1 && slices.Min(index) >= 0 {
+		return Uniform(shape...), []int32{0}
+	}
+	if product(from) == l.Len() && !slices.Equal(from, l.Dims) {
+		seen, again := l.As(from...)
+		out, origin := seen.Select(from, shape, index)
+		if origin == nil {
+			return out, again
+		}
+		return out, Then(again, origin)
 	}
 	if out, from := l.separable(shape, index); out != nil {
 		return out, from
