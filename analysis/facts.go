@@ -71,16 +71,20 @@ func effective(n *dag.Network) int {
 // depth is the largest number of layers on a path; a constant is none.
 func depth(n *dag.Network) int {
 	deep := make([]int, len(n.Nodes))
-	for nd := range body(n) {
-		for _, j := range nd.In {
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		for _, j := range nd.Operands() {
 			deep[nd.ID] = max(deep[nd.ID], deep[j])
+		}
+		if nd.Zone != dag.Body {
+			continue
 		}
 		if l, ok := nd.Op.(*dag.Linear); ok && l.Map != nil && l.Free() {
 			deep[nd.ID]++
 		}
 	}
 	d := 0
-	for _, i := range n.Boundary() {
+	for _, i := range n.Ends() {
 		d = max(d, deep[i])
 	}
 	return d

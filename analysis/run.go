@@ -122,6 +122,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	if r.apart == "" {
 		rep.Paths = paths.Count(r.net, r.opt.Bias)
 	}
+	r.capped()
 	rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(r.net), depth(r.net)
 	for _, e := range chosen {
 		switch {

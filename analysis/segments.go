@@ -67,6 +67,22 @@ func (r *run) segments(chosen []*entry) []Segment {
 	return out
 }
 
+// capped notes the caps of the network, whose path norms are those of one without
+// bounds.
+func (r *run) capped() {
+	caps, first := 0, ""
+	for nd := range body(r.net) {
+		if _, ok := nd.Op.(*dag.Cap); ok {
+			if caps++; first == "" {
+				first = nd.Label()
+			}
+		}
+	}
+	if caps > 0 {
+		r.note("%d bounded activations, the first %s: path norms take each with its slope, 1", caps, first)
+	}
+}
+
 // missing has the entries of a measure of the whole, without values.
 func (r *run) missing(e *entry) []Measure {
 	ms := []Measure{{}}

@@ -131,6 +131,28 @@ func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst 
 	return out
 }
 
+// functionOf is function of values of which all, or none, are constants: those are
+// folded.
+func (o *op) functionOf(reason string, typ wire.DataType, shape []int, f func(dst []float64, in ...[]float64), in ...*value) (*value, error) {
+	if !in[0].constant() {
+		return o.function(reason, typ, shape, f, in...), nil
+	}
+	args, from := make([][]float64, len(in)), make([]*tensor, len(in))
+	for k, v := range in {
+		var err error
+		if args[k], err = v.con.float64s(); err != nil {
+			return nil, err
+		}
+		from[k] = v.con
+	}
+	if err := foldable(shape, from...); err != nil {
+		return nil, err
+	}
+	out := make([]float64, dag.Size(shape))
+	f(out, args...)
+	return &value{con: newTensor(typ, shape, out)}, nil
+}
+
 // as says what kind of function a value is of; it does nothing for others.
 func (o *op) as(kind dag.FuncKind, v *value) *value {
 	if !v.constant() {

@@ -3,6 +3,8 @@ package onnxio
 import (
 	"math"
 	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
 )
 
 // lowerTile repeats a value along its axes.
@@ -101,18 +103,19 @@ func (o *op) blocks() (*value, int, error) {
 	return v, int(b), nil
 }
 
-// lowerResize repeats or drops elements (mode nearest). Interpolation is
-// refused.
+// lowerResize repeats or drops elements (mode nearest), or interpolates axis by axis,
+// which is a linear map of fixed weights.
 func lowerResize(o *op) error {
 	v, err := o.need(0)
 	if err != nil {
 		return err
 	}
-	if v.constant() {
-		return refuse("fold constants before export", "it resizes a constant")
+	if v, err = o.materialize(v); err != nil {
+		return err
 	}
-	if mode := o.str("mode", "nearest"); mode != "nearest" {
-		return refuse("use nearest neighbours or a transposed convolution", "interpolation (mode %q)", mode)
+	mode := o.str("mode", "nearest")
+	if o.int("antialias", 0) != 0 {
+		return refuse("export without antialiasing", "it smooths before it shrinks (antialias)")
 	}
 	if a := o.str("keep_aspect_ratio_policy", "stretch"); a != "stretch" {
 		return refuse("", "keep_aspect_ratio_policy %q", a)
@@ -120,6 +123,13 @@ func lowerResize(o *op) error {
 	scales, sizes, err := o.resizing(v.shape)
 	if err != nil {
 		return err
+	}
+	switch mode {
+	case "nearest":
+	case "linear", "bilinear", "cubic":
+		return o.interpolate(v, mode == "cubic", scales, sizes)
+	default:
+		return refuse("", "mode %q", mode)
 	}
 	place, err := o.nearest()
 	if err != nil {
@@ -220,36 +230,148 @@ func (o *op) resizeArgs() (scales []float64, sizes []int64, err error) {
 	return nil, sizes, err
 }
 
-// nearest returns the element of an axis of n that element i of the resized
-// axis, of the given size, takes.
-func (o *op) nearest() (func(i, n, size int, scale float64) int, error) {
-	coordinate, round := "asymmetric", "floor" // before opset 11
+// coordinate maps element i of a resized axis, of the given size, to a place on the
+// axis of n elements that it was.
+type coordinate func(i, n, size int, scale float64) float64
+
+func (o *op) coordinates() (coordinate, error) {
+	mode := "asymmetric" // before opset 11
 	if o.node.OpType == "Resize" && o.opset >= 11 {
-		coordinate = o.str("coordinate_transformation_mode", "half_pixel")
-		round = o.str("nearest_mode", "round_prefer_floor")
+		mode = o.str("coordinate_transformation_mode", "half_pixel")
 	}
-	var to func(i, n, size int, scale float64) float64
-	switch coordinate {
+	switch mode {
 	case "asymmetric":
-		to = func(i, _, _ int, scale float64) float64 { return float64(i) / scale }
+		return func(i, _, _ int, scale float64) float64 { return float64(i) / scale }, nil
 	case "half_pixel":
-		to = func(i, _, _ int, scale float64) float64 { return (float64(i)+0.5)/scale - 0.5 }
+		return func(i, _, _ int, scale float64) float64 { return (float64(i)+0.5)/scale - 0.5 }, nil
+	case "half_pixel_symmetric":
+		return func(i, n, size int, scale float64) float64 {
+			return float64(n)/2*(1-float64(size)/(scale*float64(n))) + (float64(i)+0.5)/scale - 0.5
+		}, nil
 	case "pytorch_half_pixel":
-		to = func(i, _, size int, scale float64) float64 {
+		return func(i, _, size int, scale float64) float64 {
 			if size == 1 {
 				return 0
 			}
 			return (float64(i)+0.5)/scale - 0.5
-		}
+		}, nil
 	case "align_corners":
-		to = func(i, n, size int, _ float64) float64 {
+		return func(i, n, size int, _ float64) float64 {
 			if size == 1 {
 				return 0
 			}
 			return float64(i) * float64(n-1) / float64(size-1)
+		}, nil
+	case "tf_crop_and_resize":
+		return nil, refuse("export without cropping", "it crops (tf_crop_and_resize)")
+	}
+	return nil, refuse("", "coordinate_transformation_mode %q", mode)
+}
+
+// tap is an element of an axis and its weight.
+type tap struct {
+	at     int
+	weight float64
+}
+
+// cubicTaps are the four weights of Keys' cubic convolution at a distance t in [0, 1)
+// behind the second of four neighbours. Source: Keys, IEEE Transactions on Acoustics,
+// Speech, and Signal Processing 29, 1981.
+func cubicTaps(t, a float64) [4]float64 {
+	far := func(x float64) float64 { return ((a*x-5*a)*x+8*a)*x - 4*a }
+	near := func(x float64) float64 { return ((a+2)*x-(a+3))*x*x + 1 }
+	return [4]float64{far(1 + t), near(t), near(1 - t), far(2 - t)}
+}
+
+// interpolate resizes each axis in turn by the weights of its neighbours.
+func (o *op) interpolate(v *value, cubic bool, scales []float64, sizes []int) error { //nolint:revive // the two modes
+	to, err := o.coordinates()
+	if err != nil {
+		return err
+	}
+	outside, a := o.int("exclude_outside", 0) != 0, o.float("cubic_coeff_a", -0.75)
+	for k := range v.shape {
+		n, size := v.shape[k], sizes[k]
+		if n == batchDim || size == n && scales[k] == 1 {
+			continue
 		}
-	default:
-		return nil, refuse("", "coordinate_transformation_mode %q", coordinate)
+		taps := make([][]tap, size)
+		for i := range taps {
+			x := to(i, n, size, scales[k])
+			if !cubic {
+				x = math.Max(0, math.Min(x, float64(n-1)))
+				j := min(int(x), n-1)
+				taps[i] = []tap{{j, 1 - (x - float64(j))}, {min(j+1, n-1), x - float64(j)}}
+				continue
+			}
+			j := int(math.Floor(x))
+			sum := 0.0
+			for q, w := range cubicTaps(x-float64(j), a) {
+				at := j - 1 + q
+				if outside && (at < 0 || at >= n) {
+					w = 0
+				}
+				sum += w
+				taps[i] = append(taps[i], tap{max(0, min(at, n-1)), w})
+			}
+			for q := range taps[i] {
+				if outside {
+					taps[i][q].weight /= sum
+				}
+			}
+		}
+		if v, err = o.weighted(v, k, taps); err != nil {
+			return err
+		}
+	}
+	o.give(0, v)
+	return nil
+}
+
+// weighted replaces axis k by sums of its elements, each of taps in number alike:
+// for every tap, elements are picked, then multiplied by fixed weights.
+func (o *op) weighted(v *value, k int, taps [][]tap) (*value, error) {
+	var terms []*value
+	var signs []float64
+	for q := range taps[0] {
+		picked, err := o.take(v, k, len(taps), func(i int) int { return taps[i][q].at })
+		if err != nil {
+			return nil, err
+		}
+		a := around(picked.shape, k)
+		for _, sign := range []float64{1, -1} {
+			weights, any := make([]float64, a.N*a.Inner), false
+			for e := range weights {
+				weights[e] = math.Max(0, sign*taps[e/a.Inner][q].weight)
+				any = any || weights[e] != 0
+			}
+			if !any {
+				continue
+			}
+			n := a.N * a.Inner
+			o.spent += n
+			w := dag.Window{In: []int{n}, Kernel: []int{1}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+			m := &dag.Average{Channels: a.Outer, Window: w, Weights: weights}
+			terms = append(terms, o.emit(&dag.Linear{Map: m}, picked.shape, picked))
+			signs = append(signs, sign)
+		}
+	}
+	if len(terms) == 1 && signs[0] == 1 {
+		return terms[0], nil
+	}
+	return o.emit(&dag.Add{Sign: signs}, terms[0].shape, terms...), nil
+}
+
+// nearest returns the element of an axis of n that element i of the resized
+// axis, of the given size, takes.
+func (o *op) nearest() (func(i, n, size int, scale float64) int, error) {
+	round := "floor" // before opset 11
+	if o.node.OpType == "Resize" && o.opset >= 11 {
+		round = o.str("nearest_mode", "round_prefer_floor")
+	}
+	to, err := o.coordinates()
+	if err != nil {
+		return nil, err
 	}
 	var nearest func(x float64) float64
 	switch round {

@@ -479,17 +479,11 @@ func lowerCumSum(o *op) error {
 			}
 		}
 	}
-	if !v.constant() {
-		o.give(0, o.function("it sums prefixes", typ, v.shape, compute, v))
-		return nil
-	}
-	f, err := v.con.float64s()
+	out, err := o.functionOf("it sums prefixes", typ, v.dims(), compute, v)
 	if err != nil {
 		return err
 	}
-	out := make([]float64, len(f))
-	compute(out, f)
-	o.giveTensor(0, newTensor(typ, v.con.dims, out))
+	o.give(0, out)
 	return nil
 }
 
@@ -544,16 +538,10 @@ func lowerOneHot(o *op) error {
 			}
 		}
 	}
-	if !v.constant() {
-		o.give(0, o.function("it gives 0 or 1", vals.dataType(), shape, compute, v))
-		return nil
-	}
-	f, err := v.con.float64s()
+	out, err := o.functionOf("it gives 0 or 1", vals.dataType(), shape, compute, v)
 	if err != nil {
 		return err
 	}
-	out := make([]float64, dag.Size(shape))
-	compute(out, f)
-	o.giveTensor(0, newTensor(vals.dataType(), shape, out))
+	o.give(0, out)
 	return nil
 }

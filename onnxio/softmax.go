@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -16,14 +17,11 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 		if err != nil {
 			return err
 		}
-		if v.constant() {
-			return refuse("fold constants before export", "it normalises a constant")
-		}
-		a, err := o.normalizedAxis(v)
+		a, err := o.normalizedAxis(v.dims())
 		if err != nil {
 			return err
 		}
-		o.give(0, o.as(dag.Normalizer, o.function(reason, v.elem, v.shape, func(dst []float64, in ...[]float64) {
+		out, err := o.functionOf(reason, v.dataType(), v.dims(), func(dst []float64, in ...[]float64) {
 			x := make([]float64, a.N)
 			for q := range a.Outer {
 				for e := range a.Inner {
@@ -37,22 +35,26 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 					}
 				}
 			}
-		}, v)))
+		}, v)
+		if err != nil {
+			return err
+		}
+		o.give(0, o.as(dag.Normalizer, out))
 		return nil
 	}
 }
 
-func (o *op) normalizedAxis(v *value) (dag.Axis, error) {
-	r := len(v.shape)
+func (o *op) normalizedAxis(shape []int) (dag.Axis, error) {
+	r := len(shape)
 	if o.opset >= 13 {
 		k, err := axisOf(o.int("axis", -1), r)
 		if err != nil {
 			return dag.Axis{}, err
 		}
-		if v.shape[k] == batchDim {
+		if shape[k] == batchDim {
 			return dag.Axis{}, mixesBatch("it normalises along the batch axis")
 		}
-		return around(v.shape, k), nil
+		return around(shape, k), nil
 	}
 	k := o.int("axis", 1)
 	if k < 0 {
@@ -61,10 +63,10 @@ func (o *op) normalizedAxis(v *value) (dag.Axis, error) {
 	if k < 0 || k > int64(r) {
 		return dag.Axis{}, refuse("", "axis %d is outside rank %d", k, r)
 	}
-	if v.batchAxis() >= int(k) {
+	if slices.Index(shape, batchDim) >= int(k) {
 		return dag.Axis{}, mixesBatch("it normalises along the batch axis")
 	}
-	return dag.Axis{Outer: dag.Size(sampleShape(v.shape[:k])), N: dag.Size(v.shape[k:]), Inner: 1}, nil
+	return dag.Axis{Outer: dag.Size(sampleShape(shape[:k])), N: dag.Size(shape[k:]), Inner: 1}, nil
 }
 
 func softmax(x []float64) {
@@ -117,17 +119,15 @@ func placing(better func(a, b float64) bool) lowerer {
 		if err != nil {
 			return err
 		}
-		if v.constant() {
-			return refuse("fold constants before export", "it searches a constant")
-		}
-		k, err := axisOf(o.int("axis", 0), len(v.shape))
+		from := v.dims()
+		k, err := axisOf(o.int("axis", 0), len(from))
 		if err != nil {
 			return err
 		}
-		if v.shape[k] == batchDim {
+		if from[k] == batchDim {
 			return mixesBatch("it compares the samples of a batch")
 		}
-		a := around(v.shape, k)
+		a := around(from, k)
 		if a.N == 0 {
 			return refuse("", "it searches an empty axis")
 		}
@@ -136,7 +136,7 @@ func placing(better func(a, b float64) bool) lowerer {
 			order = func(x, y float64) bool { return !better(y, x) }
 		}
 		var shape []int
-		for i, d := range v.shape {
+		for i, d := range from {
 			switch {
 			case i != k:
 				shape = append(shape, d)
@@ -144,7 +144,7 @@ func placing(better func(a, b float64) bool) lowerer {
 				shape = append(shape, 1)
 			}
 		}
-		o.give(0, o.function("it gives the place of an extreme value", wire.Int64, shape, func(dst []float64, in ...[]float64) {
+		out, err := o.functionOf("it gives the place of an extreme value", wire.Int64, shape, func(dst []float64, in ...[]float64) {
 			x := make([]float64, a.N)
 			for q := range a.Outer {
 				for e := range a.Inner {
@@ -154,7 +154,11 @@ func placing(better func(a, b float64) bool) lowerer {
 					dst[q*a.Inner+e] = float64(argBest(x, order))
 				}
 			}
-		}, v))
+		}, v)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
 		return nil
 	}
 }

@@ -21,6 +21,7 @@ type auditOptions struct {
 	modelFlags
 	p, group, measures []string
 	perLayer, sha256   bool
+	segments           bool
 	list               bool
 	reference          string
 	data, scores       string
@@ -64,6 +65,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values")
 	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
+	f.BoolVar(&o.segments, "segments", false, "show the parts between functions, each with its path norms, of networks that have several")
 	f.StringVar(&o.reference, "reference", "", "the model at initialisation, for distances")
 	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds, which are of the training split unless it names one")
 	f.StringVar(&o.scores, "scores", "", scoresUsage)
@@ -372,7 +374,10 @@ func (w *auditWork) table(ctx context.Context) error {
 
 // result is that of no model.
 func (w *auditWork) result() *auditJSON {
-	return &auditJSON{Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer}
+	return &auditJSON{
+		Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer,
+		segments: w.options.segments || w.format == string(render.HTML),
+	}
 }
 
 // cutShort says in a result that it is of the first models only.

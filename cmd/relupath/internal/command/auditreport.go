@@ -25,8 +25,8 @@ type auditJSON struct {
 	Baseline string         `json:"baseline,omitempty"`
 	Models   []auditedModel `json:"models"`
 	Errors   []failure      `json:"errors"`
-	// perLayer shows the layers too.
-	perLayer bool
+	// perLayer shows the layers too, segments the parts between functions.
+	perLayer, segments bool
 }
 
 // auditLine is one model of --format jsonl, failedLine one that could not be
@@ -53,10 +53,12 @@ type auditedModel struct {
 	Data        *auditedData   `json:"data,omitempty"`
 	Measures    []measured     `json:"measures"`
 	Layers      []auditedLayer `json:"layers"`
-	Warnings    []string       `json:"warnings"`
-	paths       *big.Int
-	units       []layerNorms
-	diagram     *render.Diagram
+	// Segments are the parts between functions, of a network that has several.
+	Segments []auditedSegment `json:"segments,omitempty"`
+	Warnings []string         `json:"warnings"`
+	paths    *big.Int
+	units    []layerNorms
+	diagram  *render.Diagram
 }
 
 // origin is where a model came from.
@@ -139,6 +141,16 @@ type auditedLayer struct {
 	Measures []measured `json:"measures"`
 }
 
+// auditedSegment is one positively homogeneous part of a network.
+type auditedSegment struct {
+	Starts   []string   `json:"starts"`
+	Ends     []string   `json:"ends"`
+	Layers   []string   `json:"layers"`
+	Paths    string     `json:"paths"`
+	Measures []measured `json:"measures"`
+	paths    *big.Int
+}
+
 // measured is one measure; the fields of its value lie beside its name.
 type measured struct {
 	Name       string   `json:"name"`
@@ -149,6 +161,9 @@ type measured struct {
 	Bias       string   `json:"bias"`
 	render.Value
 	Invariant bool `json:"invariant"`
+	// Reason says why a measure has no value in a network that is not homogeneous as a
+	// whole.
+	Reason string `json:"reason,omitempty"`
 	// StandardError is that of a value that is estimated from random draws.
 	StandardError *render.Value `json:"standard_error,omitempty"`
 	// Ratio is the value over the baseline's.
@@ -170,11 +185,19 @@ func newAudited(path string, m *onnxio.Model, r *analysis.Report) auditedModel {
 	out := auditedModel{
 		origin:     newOrigin(path, m),
 		Parameters: r.Parameters, HiddenUnits: r.HiddenUnits, Depth: r.Depth,
-		Paths: r.Paths.String(), paths: r.Paths,
+		paths:    r.Paths,
 		Scope:    scope{filled(m.Preamble), filled(m.Head)},
 		Measures: newMeasured(r.Measures),
 		Layers:   []auditedLayer{},
 		Warnings: filled(append(append([]string(nil), m.Warnings...), r.Warnings...)),
+	}
+	if r.Paths != nil {
+		out.Paths = r.Paths.String()
+	}
+	for _, s := range r.Segments {
+		out.Segments = append(out.Segments, auditedSegment{
+			s.Starts, s.Ends, s.Layers, s.Paths.String(), newMeasured(s.Measures), s.Paths,
+		})
 	}
 	for _, l := range r.Layers {
 		out.Layers = append(out.Layers, auditedLayer{l.Name, l.Op, l.Inputs, l.Outputs, newMeasured(l.Measures)})
@@ -200,7 +223,7 @@ func newMeasured(ms []analysis.Measure) []measured {
 		}
 		out[i] = measured{
 			Name: m.Name, P: m.P, Q: m.Q, Output: m.Output, Bias: m.Bias,
-			Value: render.NewValue(v), Invariant: m.Invariant, num: v,
+			Value: render.NewValue(v), Invariant: m.Invariant, Reason: m.Reason, num: v,
 		}
 		if m.Percentile != 0 {
 			out[i].Percentile = &m.Percentile
@@ -268,8 +291,18 @@ var facts = []struct {
 		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Depth)) },
 	},
 	{
-		"paths", "paths", func(m *auditedModel) render.Cell { return render.Big(m.paths) },
-		func(m *auditedModel) scaled.Num { return render.BigNum(m.paths) },
+		"paths", "paths", func(m *auditedModel) render.Cell {
+			if m.paths == nil {
+				return render.Text("see segments")
+			}
+			return render.Big(m.paths)
+		},
+		func(m *auditedModel) scaled.Num {
+			if m.paths == nil {
+				return scaled.New(math.NaN())
+			}
+			return render.BigNum(m.paths)
+		},
 	},
 }
 
@@ -288,6 +321,9 @@ func auditDocument(r *auditJSON) *render.Document {
 	left := 0
 	for i := range r.Models {
 		m := &r.Models[i]
+		if len(m.Segments) > 0 && r.segments {
+			d.Tables = append(d.Tables, segmentTable(m, len(r.Models)))
+		}
 		if r.perLayer {
 			d.Tables = append(d.Tables, layerTable(m, len(r.Models)))
 		}

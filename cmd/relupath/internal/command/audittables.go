@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ func listed(ms []measured) (show []measured, left int) {
 		}
 	}
 	for i := range ms {
-		if ms[i].Name == "parameter_count" {
+		if ms[i].Name == "parameter_count" || ms[i].Reason != "" {
 			continue
 		}
 		if ms[i].Output != "" && outputs[ms[i].Name+"/"+ms[i].P] > maxOutputs {
@@ -46,11 +47,65 @@ func factTable(m *auditedModel) render.Table {
 	if len(m.Scope.Preamble)+len(m.Scope.Head) > 0 {
 		t.Add(render.Text("left out"), render.Text(strings.Join(append(append([]string(nil), m.Scope.Preamble...), m.Scope.Head...), ", ")))
 	}
+	if why := m.apart(); why != "" {
+		t.Add(render.Text("segments"), render.Text(fmt.Sprintf("%d, with path norms of their own (--segments): %s", len(m.Segments), why)))
+	}
 	if m.Data != nil {
 		t.Add(render.Text("data"), render.Text(m.Data.String()))
 		if g := m.gamma(); g != nil {
 			t.Add(render.Text("gamma"), render.Number(*g))
 		}
+	}
+	return t
+}
+
+// apart says why the network is not homogeneous as a whole; empty where it is.
+func (m *auditedModel) apart() string {
+	for i := range m.Measures {
+		if m.Measures[i].Reason != "" {
+			return m.Measures[i].Reason
+		}
+	}
+	return ""
+}
+
+// longName is the length from which a name in the table of segments keeps its end
+// only.
+const longName = 24
+
+// named gives the first name, and how many there are more.
+func named(all []string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	s := all[0]
+	if r := []rune(s); len(r) > longName {
+		s = "…" + string(r[len(r)-longName+1:])
+	}
+	if len(all) > 1 {
+		s += fmt.Sprintf(" +%d", len(all)-1)
+	}
+	return s
+}
+
+// segmentTable shows the parts of a network between functions.
+func segmentTable(m *auditedModel, models int) render.Table {
+	t := render.Table{Title: "segments", Columns: []string{"segment", "from", "to", "layers", "paths"}}
+	if models > 1 {
+		t.Title = "segments of " + m.Path
+	}
+	for i := range m.Segments {
+		s := &m.Segments[i]
+		row := []render.Cell{
+			render.Int(i + 1), render.Code(named(s.Starts)), render.Code(named(s.Ends)), render.Code(named(s.Layers)), render.Big(s.paths),
+		}
+		for k := range s.Measures {
+			if i == 0 {
+				t.Columns = append(t.Columns, s.Measures[k].label())
+			}
+			row = append(row, s.Measures[k].cell())
+		}
+		t.Add(row...)
 	}
 	return t
 }
