@@ -164,6 +164,10 @@ func (c *conformanceCase) check(f *wire.File, ins, outs []*wire.Tensor, acts []i
 	if len(l.obstacles) > 0 {
 		return &UnsupportedError{Obstacles: []Obstacle{l.obstacles[0].Obstacle}}
 	}
+	if len(l.unseen) > 0 {
+		h := l.unseen[0]
+		return &UnsupportedError{Obstacles: []Obstacle{{Op: h.op, Reason: h.reason}}}
+	}
 	if len(l.outputs) < len(c.outputs) {
 		return errors.New(l.warnings[0])
 	}
@@ -329,7 +333,7 @@ func conformanceTable(all []outcome) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("Right / folded / refused; a case counts as folded when it has no activation that a network\n" +
+	b.WriteString("Right / folded / not evaluated; a case counts as folded when it has no activation that a network\n" +
 		"could be of, and its constants give the recorded result.\n\n")
 	b.WriteString("| operator | " + strings.Join(vintages, " | ") + " |\n|---" + strings.Repeat("|---:", len(vintages)) + "|\n")
 	row := func(name string, m map[string]*count) {
@@ -347,7 +351,7 @@ func conformanceTable(all []outcome) string {
 		row(op, counts[op])
 	}
 	row("**all**", total)
-	b.WriteString("\nReasons of the refusals:\n\n| cases | reason | about |\n|---:|---|---|\n")
+	b.WriteString("\nWhy they are not evaluated:\n\n| cases | reason | about |\n|---:|---|---|\n")
 	keys := slices.Collect(maps.Keys(reasons))
 	sum := func(k string) (n int) {
 		for _, c := range reasons[k] {

@@ -45,7 +45,7 @@ func budget(f *wire.File) int64 {
 // afford refuses a computed constant of n numbers that the budget has no room for.
 func (l *lowering) afford(n int) error {
 	if l.computed+8*int64(n) > l.budget {
-		return refuse("simplify the model before export", "the constants that are computed up to it take more than %d MiB", l.budget>>20)
+		return exceeds("simplify the model before export", "the constants that are computed up to it take more than %d MiB", l.budget>>20)
 	}
 	return nil
 }

@@ -60,10 +60,10 @@ func (o *op) expandCall(f *wire.Function) error {
 		c.depth = outer.depth + 1
 	}
 	if c.depth > maxCallDepth {
-		return refuse("export the model without local functions", "local functions call each other more than %d deep", maxCallDepth)
+		return exceeds("export the model without local functions", "local functions call each other more than %d deep", maxCallDepth)
 	}
 	if o.inlined += len(f.Nodes); o.inlined > maxInlined {
-		return refuse("export the model without local functions", "local functions expand to more than %d operators", maxInlined)
+		return exceeds("export the model without local functions", "local functions expand to more than %d operators", maxInlined)
 	}
 	if len(o.in) > len(f.Inputs) || len(o.node.Outputs) > len(f.Outputs) {
 		return refuse("", "%d inputs and %d outputs of a local function with %d and %d",

@@ -180,7 +180,7 @@ func (l *lowering) unevaluated() []string {
 // operator, for which there is no remedy, is refused.
 func opaqueFrom(err error) (string, bool) {
 	var r *refusal
-	if errors.As(err, &r) && r.remedy != "" {
+	if errors.As(err, &r) && r.remedy != "" && !r.limit {
 		return r.reason, true
 	}
 	return "", false

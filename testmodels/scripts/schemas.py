@@ -68,7 +68,8 @@ def line(s):
 def main():
     own, microsoft = known()
     schemas = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain in ("", "ai.onnx.ml")]
-    schemas += [s for s in get_all_operator_schema() if s.domain == "com.microsoft"]
+    names = {s.name for s in schemas}
+    schemas += [s for s in get_all_operator_schema() if s.domain == "com.microsoft" or s.domain == "" and s.name not in names]
     last = {}
     for s in sorted(schemas, key=lambda s: (s.domain, s.name, s.since_version)):
         if s.name not in (microsoft if s.domain == "com.microsoft" else own):
