@@ -92,8 +92,9 @@ type Report struct {
 	Layers []Layer
 	// Segments has the parts of the network between functions, where there are
 	// several: see dag.Network.Segments. Path norms are of each of them then, and of
-	// the whole there are none.
+	// the whole there are none: Apart says why.
 	Segments []Segment
+	Apart    string
 	// Warnings say what is not as one would expect, such as NaN in a weight.
 	Warnings []string
 }

@@ -118,7 +118,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, (*entry).readsAgain) {
 		opt.WeightsRead()
 	}
-	rep := &Report{Segments: r.segments(chosen)}
+	rep := &Report{Segments: r.segments(chosen), Apart: r.apart}
 	if r.apart == "" {
 		rep.Paths = paths.Count(r.net, r.opt.Bias)
 	}

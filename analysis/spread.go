@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -19,7 +20,7 @@ func diagnosticEntries() []*entry {
 				Source:  s19, Unit: "log", Scope: OfNet, Policy: true,
 			},
 			rows: []float64{2}, columns: true,
-			net: func(r *run) []Measure { return one(r.balanceSpread()) },
+			net: (*run).balanceSpread,
 		},
 		{
 			Info: Info{
@@ -78,7 +79,7 @@ func (s *spread) log() float64 {
 // balanceSpread needs no further read where every unit is live: where no row and
 // no column is zero, each unit has an edge on each side, and so on to the inputs
 // and the outputs. Else the live units are found first.
-func (r *run) balanceSpread() scaled.Num {
+func (r *run) balanceSpread() []Measure {
 	g := r.net.Groups()
 	in, out := make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
 	// A fresh page that is read before it is written is faulted in twice.
@@ -111,7 +112,10 @@ func (r *run) balanceSpread() scaled.Num {
 			s.add(in[id].Div(out[id]))
 		}
 	}
-	return scaled.New(s.log() / 2)
+	if !s.any && r.apart != "" {
+		return []Measure{{Value: scaled.New(math.NaN()), Reason: "no unit between its functions is free"}}
+	}
+	return one(scaled.New(s.log() / 2))
 }
 
 // lossless reports whether the network's shape alone kills no unit: every value

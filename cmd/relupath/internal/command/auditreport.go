@@ -57,6 +57,7 @@ type auditedModel struct {
 	Segments []auditedSegment `json:"segments,omitempty"`
 	Warnings []string         `json:"warnings"`
 	paths    *big.Int
+	why      string // of Report.Apart
 	units    []layerNorms
 	diagram  *render.Diagram
 }
@@ -191,7 +192,7 @@ func newAudited(path string, m *onnxio.Model, r *analysis.Report) auditedModel {
 		Layers:   []auditedLayer{},
 		Warnings: filled(append(append([]string(nil), m.Warnings...), r.Warnings...)),
 	}
-	if r.Paths != nil {
+	if out.why = r.Apart; r.Paths != nil {
 		out.Paths = r.Paths.String()
 	}
 	for _, s := range r.Segments {
@@ -293,7 +294,7 @@ var facts = []struct {
 	{
 		"paths", "paths", func(m *auditedModel) render.Cell {
 			if m.paths == nil {
-				return render.Text("see segments")
+				return render.Cell{} // see the segments
 			}
 			return render.Big(m.paths)
 		},

@@ -42,7 +42,9 @@ func factTable(m *auditedModel) render.Table {
 		t.Add(render.Text("sha256"), render.Code(m.SHA256))
 	}
 	for _, f := range facts {
-		t.Add(render.Text(f.name), f.cell(m))
+		if c := f.cell(m); c != (render.Cell{}) {
+			t.Add(render.Text(f.name), c)
+		}
 	}
 	if len(m.Scope.Preamble)+len(m.Scope.Head) > 0 {
 		t.Add(render.Text("left out"), render.Text(strings.Join(append(append([]string(nil), m.Scope.Preamble...), m.Scope.Head...), ", ")))
@@ -61,12 +63,7 @@ func factTable(m *auditedModel) render.Table {
 
 // apart says why the network is not homogeneous as a whole; empty where it is.
 func (m *auditedModel) apart() string {
-	for i := range m.Measures {
-		if m.Measures[i].Reason != "" {
-			return m.Measures[i].Reason
-		}
-	}
-	return ""
+	return m.why
 }
 
 // longName is the length from which a name in the table of segments keeps its end

@@ -94,10 +94,8 @@ func TestPublishedAccuracies(t *testing.T) {
 		exact++
 	}
 	t.Logf("%d of %d accuracies reproduced, %d models refused", exact, len(rows)-1, refused)
-	// One model has attention, another sigmoids between its layers: neither is
-	// homogeneous.
-	if exact != len(rows)-3 || refused != 2 {
-		t.Errorf("%d accuracies reproduced and %d models refused, want %d and 2", exact, refused, len(rows)-3)
+	if exact != len(rows)-1 || refused != 0 {
+		t.Errorf("%d accuracies reproduced and %d models refused, want %d and 0", exact, refused, len(rows)-1)
 	}
 }
 
