@@ -12,7 +12,6 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
-	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/onnxio"
 	"github.com/relupath/relupath/testmodels"
 )
