@@ -166,7 +166,11 @@ func (s *scanner) appendAttribute(to []Attribute, name string) []Attribute {
 
 func (s *scanner) attribute(a *Attribute) {
 	a.span = s.self
-	var sub subgraphs
+	// What subgraphs within a subgraph use is used by the outer one.
+	sub := s.used
+	if sub == nil {
+		sub = &subgraphs{}
+	}
 	hasTensor, hasGraph := false, false
 	// present is the type that the fields found imply, for files that declare
 	// none.
@@ -197,7 +201,7 @@ func (s *scanner) attribute(a *Attribute) {
 		case 6:
 			if s.once(&hasGraph, "subgraph") {
 				a.Graphs++
-				s.message("g", -1, func(g *scanner) { g.subgraph(&sub, 1) })
+				s.message("g", -1, func(g *scanner) { g.subgraph(a, sub) })
 			}
 		case 7:
 			s.charge(8)
@@ -215,7 +219,7 @@ func (s *scanner) attribute(a *Attribute) {
 			s.message("tensors", -1, func(t *scanner) { t.innerTensor() })
 		case 11:
 			a.Graphs++
-			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(&sub, 1) })
+			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(a, sub) })
 		case 20:
 			a.Type = AttributeType(s.int64())
 		case 21:
@@ -230,7 +234,9 @@ func (s *scanner) attribute(a *Attribute) {
 	case present != AttrUndefined && present != a.Type:
 		s.fail("attribute %q is declared as %v and holds %v", a.Name, a.Type, present)
 	}
-	a.Captures = sub.list()
+	if s.used == nil {
+		a.Captures = sub.list()
+	}
 }
 
 // reserve makes room in a list for the values of the current field and, where it
