@@ -53,7 +53,7 @@ func lowerCastLike(o *op) error {
 // plainType reports whether numbers of the type can be computed with here.
 func plainType(t wire.DataType) bool {
 	switch t {
-	case wire.Bool, wire.Int8, wire.Int16, wire.Int32, wire.Int64, wire.Uint8, wire.Uint16, wire.Uint32, wire.Uint64:
+	case wire.Bool, wire.Int4, wire.Uint4, wire.Int8, wire.Int16, wire.Int32, wire.Int64, wire.Uint8, wire.Uint16, wire.Uint32, wire.Uint64:
 		return true
 	}
 	return t != wire.Undefined && isFloat(t)

@@ -226,6 +226,9 @@ func compareOutput(t *testing.T, got []float64, shape []int, batch int, want *wi
 		}
 		w = permuted(w, dims, perm)
 	}
+	if len(got) < len(w) {
+		return fmt.Sprintf("%d elements, want %d", len(got), len(w))
+	}
 	if b < 0 { // the same for each sample
 		got = got[:len(w)]
 	}

@@ -222,9 +222,39 @@ func lowerPair(o *op) error {
 	return nil
 }
 
+// lowerMod is the remainder of a division, with the sign of the divisor or, with
+// fmod, of the dividend.
+func lowerMod(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	name := "Mod"
+	if o.int("fmod", 0) != 0 {
+		name = "fmod"
+	}
+	out, err := o.pairNamed(name, "a remainder is not homogeneous", a, b)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// lowerIsInf tells infinities of the signs that its attributes say.
+func lowerIsInf(o *op) error {
+	up, down := o.int("detect_positive", 1) != 0, o.int("detect_negative", 1) != 0
+	return predicate("it gives a truth value", func(x float64) bool {
+		return up && math.IsInf(x, 1) || down && math.IsInf(x, -1)
+	})(o)
+}
+
 // pair applies the current operator of two numbers, in the operands' type.
 func (o *op) pair(reason string, a, b *value) (*value, error) {
-	name := o.node.OpType
+	return o.pairNamed(o.node.OpType, reason, a, b)
+}
+
+func (o *op) pairNamed(name, reason string, a, b *value) (*value, error) {
 	if a.constant() && b.constant() {
 		t, err := foldPair(name, a.con, b.con)
 		if err != nil {
@@ -236,7 +266,7 @@ func (o *op) pair(reason string, a, b *value) (*value, error) {
 	f := func(x []float64) float64 { return p.float(x[0], x[1]) }
 	if !isFloat(typ) {
 		f = func(x []float64) float64 {
-			if x[1] == 0 && (name == "Div" || name == "Mod") {
+			if x[1] == 0 && (name == "Div" || name == "Mod" || name == "fmod") {
 				return math.NaN()
 			}
 			return float64(wrap(typ, p.integer(int64(x[0]), int64(x[1]), typ == wire.Uint64)))

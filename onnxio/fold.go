@@ -61,6 +61,10 @@ func wrap(typ wire.DataType, x int64) int64 {
 			return 1
 		}
 		return 0
+	case wire.Int4:
+		return int64(int8(x<<4) >> 4)
+	case wire.Uint4:
+		return x & 15
 	case wire.Int8:
 		return int64(int8(x))
 	case wire.Uint8:
@@ -324,7 +328,7 @@ func (t *tensor) indexed(dims []int, index []int32) (*tensor, error) {
 	if err := t.read(); err != nil {
 		return nil, err
 	}
-	out := &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem}
+	out := &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem, pinned: t.pinned}
 	if t.kind == floating {
 		out.floats = make([]float64, len(index))
 		for i, j := range index {

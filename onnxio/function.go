@@ -99,9 +99,7 @@ func (o *op) bind(f *wire.Function, c *call) scope {
 		s.opsets[domain(i.Domain)] = i.Version
 	}
 	for k := range f.Nodes {
-		for _, name := range f.Nodes[k].Inputs {
-			s.reads[name]++
-		}
+		countReads(s.reads, &f.Nodes[k])
 	}
 	for _, name := range f.Outputs {
 		s.reads[name]++

@@ -105,11 +105,7 @@ func (l *lowering) run(order []int) {
 	l.opsets = versions(l.file.Model.OpsetImports)
 	l.functions = localFunctions(&l.file.Model)
 	for _, k := range order {
-		for i, name := range l.graph.Nodes[k].Inputs {
-			if !readsForm(&l.graph.Nodes[k], i) {
-				l.reads[name]++
-			}
-		}
+		countReads(l.reads, &l.graph.Nodes[k])
 	}
 	for _, o := range l.graph.Outputs {
 		l.reads[o.Name]++
@@ -300,6 +296,9 @@ func (o *op) dispatch() error {
 			return err
 		}
 	}
+	if known.lower == nil { // If, whose nodes are in the table themselves
+		return lowerIf(o)
+	}
 	return known.lower(o)
 }
 
@@ -345,9 +344,9 @@ func (o *op) give(k int, v *value) {
 
 func (o *op) giveTensor(k int, t *tensor) { o.give(k, &value{con: t}) }
 
-// arg returns input k, nil when it is absent.
+// arg returns input k, nil when it is absent or k negative.
 func (o *op) arg(k int) *value {
-	if k < len(o.in) {
+	if k >= 0 && k < len(o.in) {
 		return o.in[k]
 	}
 	return nil

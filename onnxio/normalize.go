@@ -65,7 +65,7 @@ func (o *op) rescaled(v *value, scale, shift int, dims []int) (*value, error) {
 		return t.reshaped(dims), nil
 	}
 	var err error
-	if s := o.arg(scale); scale >= 0 && s != nil {
+	if s := o.arg(scale); s != nil {
 		if !s.constant() {
 			return nil, refuse("make it a constant", "its scale is computed by the network")
 		}
@@ -73,7 +73,7 @@ func (o *op) rescaled(v *value, scale, shift int, dims []int) (*value, error) {
 			return nil, err
 		}
 	}
-	if b := o.arg(shift); shift >= 0 && b != nil {
+	if b := o.arg(shift); b != nil {
 		if !b.constant() {
 			return nil, refuse("make it a constant", "its shift is computed by the network")
 		}
@@ -335,17 +335,20 @@ func lowerLRN(o *op) error {
 	if size < 1 {
 		return refuse("", "size is %d", size)
 	}
+	samples := single(v.shape[0])
 	alpha, beta, bias := o.float("alpha", 0.0001), o.float("beta", 0.75), o.float("bias", 1)
 	o.give(0, o.as(dag.Normalizer, o.function(ownNorm, v.elem, v.shape, func(dst []float64, in ...[]float64) {
-		for k := range c {
-			lo, hi := max(0, k-(size-1)/2), min(c-1, k+size/2)
-			for p := range n {
-				s := 0.0
-				for j := lo; j <= hi; j++ {
-					x := in[0][j*n+p]
-					s += x * x
+		for q := range samples {
+			x, y := in[0][q*c*n:], dst[q*c*n:]
+			for k := range c {
+				lo, hi := max(0, k-(size-1)/2), min(c-1, k+size/2)
+				for p := range n {
+					s := 0.0
+					for j := lo; j <= hi; j++ {
+						s += x[j*n+p] * x[j*n+p]
+					}
+					y[k*n+p] = x[k*n+p] / math.Pow(bias+alpha/float64(size)*s, beta)
 				}
-				dst[k*n+p] = in[0][k*n+p] / math.Pow(bias+alpha/float64(size)*s, beta)
 			}
 		}
 	}, v)))

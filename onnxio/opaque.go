@@ -22,7 +22,11 @@ type hidden struct {
 // evaluated either.
 func (o *op) opaque(reason string) {
 	var in []*value
-	for k, v := range o.in {
+	within, err := o.within()
+	if err != nil {
+		o.warnings = append(o.warnings, fmt.Sprintf("%s: its subgraphs cannot be read: %v", nodeLabel(o.node, o.index), err))
+	}
+	for k, v := range slices.Concat(o.in, within) {
 		switch {
 		case v == nil:
 		case !v.constant():

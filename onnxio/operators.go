@@ -34,6 +34,15 @@ var homogeneousOperators = map[string]lowerer{
 	"Gemm":               lowerGemm,
 	"MatMul":             lowerMatMul,
 
+	// Quantised forms of them.
+	"ConvInteger":           lowerConvInteger,
+	"DequantizeLinear":      lowerDequantizeLinear,
+	"DynamicQuantizeLinear": lowerDynamicQuantizeLinear,
+	"MatMulInteger":         lowerMatMulInteger,
+	"QLinearConv":           lowerQLinearConv,
+	"QLinearMatMul":         lowerQLinearMatMul,
+	"QuantizeLinear":        lowerQuantizeLinear,
+
 	// Sums and scales.
 	"Add":  addition(1),
 	"Div":  lowerDiv,
@@ -123,22 +132,26 @@ var headOperators = map[string]lowerer{
 	"Floor":           curve("it rounds", math.Floor),
 	"Gelu":            head("it is a curve", gelu),
 	"Greater":         lowerPair,
+	"GRU":             recurrentLayer(3, []string{"Sigmoid", "Tanh"}, stepGRU),
 	"GreaterOrEqual":  lowerPair,
 	"HardSigmoid":     head("it is bounded", hardSigmoid),
 	"HardSwish":       curve("it is quadratic near 0", hardSwish),
 	"Hardmax":         normalizer("it gives 0 or 1", hardmax),
-	"IsInf":           predicate("it gives a truth value", func(x float64) bool { return math.IsInf(x, 0) }),
+	"If":              nil, // dispatch takes its branch
+	"IsInf":           lowerIsInf,
 	"IsNaN":           predicate("it gives a truth value", math.IsNaN),
+	"LSTM":            recurrentLayer(4, []string{"Sigmoid", "Tanh", "Tanh"}, stepLSTM),
 	"Less":            lowerPair,
 	"LessOrEqual":     lowerPair,
 	"Log":             curve("it is a logarithm", math.Log),
 	"LogSoftmax":      normalizer("it is a logarithm of a sum of exponentials", logSoftmax),
 	"Mish":            curve("it is a curve", mish),
-	"Mod":             lowerPair,
+	"Mod":             lowerMod,
 	"Not":             predicate("it gives a truth value", not),
 	"OneHot":          lowerOneHot,
 	"Or":              lowerPair,
 	"Pow":             lowerPow,
+	"RNN":             recurrentLayer(1, []string{"Tanh"}, stepRNN),
 	"Reciprocal":      curve("it is homogeneous of degree -1", func(x float64) float64 { return 1 / x }),
 	"ReduceL2":        lowerReduce,
 	"ReduceLogSum":    lowerReduce,
@@ -178,13 +191,9 @@ var normalizers = map[string]lowerer{
 
 // refusedOperators are known to be no part of a network, with the reason.
 var refusedOperators = map[string]lowerer{
-	"GRU":               recurrent,
 	"GlobalLpPool":      refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
-	"If":                refused("its branches depend on a value", "export a traced model without control flow"),
-	"LSTM":              recurrent,
 	"Loop":              refused("it is a loop", "export a traced model without control flow"),
 	"LpPool":            refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
-	"RNN":               recurrent,
 	"RandomNormal":      random,
 	"RandomNormalLike":  random,
 	"RandomUniform":     random,
@@ -207,6 +216,17 @@ var microsoftOperators = map[string]lowerer{
 	"FusedMatMul": lowerFusedMatMul,
 	"Gelu":        head("it is a curve", gelu),
 
+	"DequantizeLinear":         lowerDequantizeLinear,
+	"QGemm":                    lowerQGemm,
+	"QLinearAdd":               quantisedPair(addition(1), "Add"),
+	"QLinearAveragePool":       quantisedOne(lowerAveragePool, "AveragePool"),
+	"QLinearConcat":            lowerQLinearConcat,
+	"QLinearGlobalAveragePool": quantisedOne(lowerGlobalAveragePool, "GlobalAveragePool"),
+	"QLinearLeakyRelu":         quantisedOne(lowerLeakyRelu, "LeakyRelu"),
+	"QLinearMul":               quantisedPair(lowerMul, "Mul"),
+	"QLinearSigmoid":           quantisedOne(lowerSigmoid, "Sigmoid"),
+	"QuantizeLinear":           lowerQuantizeLinear,
+
 	"SkipLayerNormalization":           lowerSkipNormalization,
 	"SkipSimplifiedLayerNormalization": lowerSkipNormalization,
 }
@@ -216,7 +236,4 @@ func refused(reason, remedy string) lowerer {
 	return func(*op) error { return refuse(remedy, "%s", reason) }
 }
 
-var (
-	recurrent = refused("a recurrent layer multiplies activations", "export a feedforward model")
-	random    = refused("it draws random numbers", "export the model in evaluation mode")
-)
+var random = refused("it draws random numbers", "export the model in evaluation mode")

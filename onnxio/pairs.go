@@ -37,7 +37,8 @@ var pairs = map[string]pair{
 		integer: func(x, y int64, _ bool) int64 { return x * y }, neutral: 1,
 	},
 	"Div":            {float: func(x, y float64) float64 { return x / y }, integer: quotient, neutral: 1},
-	"Mod":            {float: math.Mod, integer: modulo, neutral: noNeutral},
+	"Mod":            {float: floorMod, integer: modulo, neutral: noNeutral},
+	"fmod":           {float: math.Mod, integer: remainder, neutral: noNeutral},
 	"Pow":            {float: math.Pow, integer: power, neutral: 1},
 	"Max":            {float: larger, integer: largest, neutral: noNeutral},
 	"Min":            {float: smaller, integer: smallest, neutral: noNeutral},
@@ -109,6 +110,23 @@ func quotient(x, y int64, unsigned bool) int64 {
 	return x / y
 }
 
+// floorMod has the sign of the divisor.
+func floorMod(x, y float64) float64 {
+	m := math.Mod(x, y)
+	if m != 0 && (m < 0) != (y < 0) {
+		m += y
+	}
+	return m
+}
+
+// remainder has the sign of the dividend, as Mod with fmod=1; y is not 0.
+func remainder(x, y int64, unsigned bool) int64 {
+	if unsigned {
+		return int64(uint64(x) % uint64(y))
+	}
+	return x % y
+}
+
 // modulo has the sign of the divisor, as Mod with fmod=0; y is not 0.
 func modulo(x, y int64, unsigned bool) int64 {
 	if unsigned {
@@ -154,7 +172,7 @@ func (p pair) integers(name string, x, y int64, typ wire.DataType) (int64, error
 		return 0, nil // no batch has 0 or -1 samples
 	case x == batchDim || y == batchDim:
 		return 0, mixesBatch("it computes with the batch size")
-	case y == 0 && (name == "Div" || name == "Mod"):
+	case y == 0 && (name == "Div" || name == "Mod" || name == "fmod"):
 		return 0, refuse("", "it divides a constant integer by zero")
 	}
 	return wrap(typ, p.integer(x, y, typ == wire.Uint64)), nil

@@ -80,7 +80,15 @@ func lowerSpaceToDepth(o *op) error {
 	if h%b != 0 || w%b != 0 {
 		return refuse("", "blocks of %d x %d in %d x %d", b, b, h, w)
 	}
-	out := o.transpose(o.relabel(v, []int{n, c, h / b, b, w / b, b}), []int{0, 3, 5, 1, 2, 4})
+	perm := []int{0, 3, 5, 1, 2, 4}
+	switch mode := o.str("mode", "DCR"); mode {
+	case "DCR":
+	case "CRD":
+		perm = []int{0, 1, 3, 5, 2, 4}
+	default:
+		return refuse("", "mode %q", mode)
+	}
+	out := o.transpose(o.relabel(v, []int{n, c, h / b, b, w / b, b}), perm)
 	o.give(0, o.relabel(out, []int{n, c * b * b, h / b, w / b}))
 	return nil
 }

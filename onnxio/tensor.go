@@ -36,6 +36,8 @@ type tensor struct {
 	// a stored matrix.
 	stored  *storedTensor
 	swapped bool
+	// pinned says why no other numbers can be written in their place.
+	pinned string
 
 	floats []float64
 	ints   []int64
@@ -48,7 +50,7 @@ type storedTensor struct {
 	// node.
 	initializer     int
 	node, attribute int
-	// hidden says that it is inside a local function.
+	// hidden says that it is inside a local function or a subgraph.
 	hidden bool
 	name   string
 	param  *dag.Param
@@ -169,7 +171,7 @@ func (t *tensor) reshaped(dims []int) *tensor {
 	if t.swapped {
 		// A swapped matrix has no stored order of its own any more.
 		_ = t.load()
-		return &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem, floats: t.floats, ints: t.ints}
+		return &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem, pinned: t.pinned, floats: t.floats, ints: t.ints}
 	}
 	c := *t
 	c.dims = dims
@@ -199,7 +201,7 @@ func (t *tensor) transposed(perm []int) (*tensor, error) {
 	if err := t.read(); err != nil {
 		return nil, err
 	}
-	out := &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem}
+	out := &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem, pinned: t.pinned}
 	if t.kind == floating {
 		out.floats = permuted(t.floats, t.dims, perm)
 	} else {
@@ -363,7 +365,7 @@ func (s *storedTensor) asParam() (*dag.Param, error) {
 		return nil, refuse("store the weights as float32 or float64", "weight %q is %v", s.name, t.DType)
 	}
 	if s.hidden {
-		s.param.Storage, s.param.Reason = dag.Unwritable, "it is a constant inside a local function"
+		s.param.Storage, s.param.Reason = dag.Unwritable, "it is a constant inside a local function or a subgraph"
 	}
 	s.param.Ref = s
 	return s.param, nil
@@ -390,5 +392,8 @@ func (t *tensor) param(name string) (*dag.Param, error) {
 		p = dag.NewParam32(name, t.typ, slices.Clone(t.dims), v)
 	}
 	p.Storage = dag.NewInitializer
+	if t.pinned != "" {
+		p.Storage, p.Reason = dag.Unwritable, t.pinned
+	}
 	return p, nil
 }

@@ -352,6 +352,127 @@ def extractor(d):
     return {}, [d.floats(*s), d.rng.integers(0, s[1], (1, d.int(1, 3))).astype(np.int64)]
 
 
+def steps(d, *shape, times=1):
+    """Scales: powers of two, so that no rounding stands between two runs."""
+    return np.asarray(times * 2.0 ** -d.rng.integers(1, 5, shape), np.float32)
+
+
+def whole(d, t, *shape):
+    """Numbers of a quantised type, and a zero point."""
+    i = np.iinfo(t)
+    return np.asarray(d.rng.integers(max(i.min, -40), min(i.max, 40) + 1, shape), t)
+
+
+def quantize(d, opset):
+    s, t = d.shape(d.int(1, 4)), d.of(np.uint8, np.int8)
+    k = d.int(0, len(s) - 1)
+    n = [s[k]] if opset >= 13 and d.maybe() else []
+    a = {"axis": k - len(s) * d.int(0, 1)} if n else {}
+    if opset >= 21 and d.maybe():
+        size = d.int(1, 3)
+        a, n = {"axis": k, "block_size": size}, s[:k] + [-(-s[k] // size)] + s[k + 1 :]
+    zero = [whole(d, t, *n)] if d.maybe(0.7) or t == np.int8 else []
+    return a, [d.floats(*s) * 4, steps(d, *n)] + zero
+
+
+def dequantize(d, opset):
+    a, ins = quantize(d, opset)
+    t = ins[2].dtype if len(ins) > 2 else np.uint8
+    return a, [whole(d, t, *ins[0].shape)] + ins[1:]
+
+
+def matmul_integer(d):
+    m, n, k = d.shape(3)
+    a, b = d.of(np.uint8, np.int8), d.of(np.uint8, np.int8)
+    ins = [whole(d, a, *d.of([m, k], [2, m, k])), whole(d, b, k, n)]
+    if d.maybe(0.7):
+        ins.append(whole(d, a))
+    if len(ins) > 2 and d.maybe():
+        ins.append(whole(d, b, *d.of([], [n])))
+    return {}, ins
+
+
+def conv_integer(d):
+    a, x = conv(d)
+    a.pop("auto_pad", None)
+    t = np.uint8
+    return a, [whole(d, t, *x[0].shape), whole(d, t, *x[1].shape)] + ([whole(d, t)] if d.maybe() else [])
+
+
+def qlinear_matmul(d):
+    m, n, k = d.shape(3)
+    a, b = np.uint8, d.of(np.uint8, np.int8)
+    c = d.of([], [n])
+    return {}, [
+        *(whole(d, a, m, k), steps(d), whole(d, a)),
+        *(whole(d, b, k, n), steps(d, *c), whole(d, b, *c)),
+        *(steps(d, times=16), whole(d, a)),
+    ]
+
+
+def qlinear_conv(d):
+    a, x = conv(d)
+    m = x[1].shape[0]
+    w, c = d.of((np.uint8, []), (np.int8, [m]), (np.int8, []))
+    ins = [whole(d, np.uint8, *x[0].shape), steps(d), whole(d, np.uint8)]
+    ins += [whole(d, w, *x[1].shape), steps(d, *c), np.zeros(c, w), steps(d, times=16), whole(d, np.uint8)]
+    return a, ins + ([whole(d, np.int32, m)] if d.maybe() else [])
+
+
+def qlinear_pair(d):
+    s, t = d.shape(d.int(1, 3)), d.of(np.uint8, np.int8)
+    x = [whole(d, t, *s), steps(d), whole(d, t), whole(d, t, *d.broadcast(s)), steps(d), whole(d, t)]
+    return {}, x + [steps(d, times=2), whole(d, t)]
+
+
+def qlinear_one(attributes=None, rank=(1, 4), t=np.uint8):
+    def make(d):
+        s = d.shape(d.int(*rank), 2, 4)
+        return dict(attributes or {}), [whole(d, t, *s), steps(d), whole(d, t), steps(d, times=0.917), whole(d, t)]
+
+    return make
+
+
+def qgemm(d):
+    m, n, k = d.shape(3)
+    b, c = d.of((np.uint8, []), (np.int8, [n]))
+    t = d.int(0, 1)
+    ins = [whole(d, np.uint8, m, k), steps(d), whole(d, np.uint8)]
+    ins += [whole(d, b, *((n, k) if t else (k, n))), steps(d, *c), whole(d, b, *c), whole(d, np.int32, n)]
+    return {"transB": t, "alpha": d.of(1.0, 0.5)}, ins + (qgemm_end(d) if d.maybe() else [])
+
+
+def qgemm_end(d):
+    return [steps(d, times=16), whole(d, np.uint8)]
+
+
+def qlinear_concat(d):
+    x = [steps(d), whole(d, np.uint8)]
+    for n in d.ints(2, 1, 3):
+        x += [whole(d, np.uint8, 2, n), steps(d), whole(d, np.uint8)]
+    return {"axis": 1}, x
+
+
+def recurrent(gates, lstm=False, **attributes):
+    def make(d):
+        t, b, n, h = d.shape(4)
+        way = d.of("forward", "reverse", "bidirectional")
+        k = 2 if way == "bidirectional" else 1
+        a = {k: d.of(*v) for k, v in attributes.items() if d.maybe()} | {"direction": way, "hidden_size": h}
+        if d.maybe(0.3):
+            a["clip"] = 0.75
+        ins = [d.floats(t, b, n), d.floats(k, gates * h, n) / 2, d.floats(k, gates * h, h) / 2]
+        none = np.zeros(0, np.float32)
+        ins.append(d.floats(k, 2 * gates * h) if d.maybe(0.7) else none)
+        ins.append(np.full(b, d.int(1, t), np.int32) if d.maybe(0.3) else none)
+        ins.append(d.floats(k, b, h) if d.maybe() else none)
+        if lstm:
+            ins += [d.floats(k, b, h) if d.maybe() else none, d.floats(k, 3 * h) if d.maybe(0.3) else none]
+        return a, ins, 3 if lstm else 2
+
+    return make
+
+
 INTEGERS = (np.float32, np.int32, np.int64)
 REDUCES = ["Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare", "Prod", "LogSum", "LogSumExp"]
 # name: (function of a draw, and of the opset where it says so, opsets)
@@ -435,9 +556,27 @@ CASES = {
     "ai.onnx.ml:Normalizer": (lambda d: ({"norm": d.of("MAX", "L1", "L2")}, [np.abs(d.floats(*d.shape(2))) + 1]), [13]),
     "ai.onnx.ml:Binarizer": (lambda d: ({"threshold": 0.5}, [d.floats(*d.shape(2))]), [13]),
     "ai.onnx.ml:ArrayFeatureExtractor": (extractor, [13]),
+    "QuantizeLinear": (quantize, [10, 13, 19, 21]),
+    "DequantizeLinear": (dequantize, [10, 13, 19, 21]),
+    "DynamicQuantizeLinear": (lambda d: ({}, [d.floats(*d.shape(2))], 3), [11]),
+    "MatMulInteger": (matmul_integer, [10]),
+    "ConvInteger": (conv_integer, [10]),
+    "QLinearMatMul": (qlinear_matmul, [10, 21]),
+    "QLinearConv": (qlinear_conv, [10]),
+    "com.microsoft:QLinearAdd": (qlinear_pair, [13]),
+    "com.microsoft:QLinearMul": (qlinear_pair, [13]),
+    "com.microsoft:QLinearGlobalAveragePool": (qlinear_one({"channels_last": 0}, (4, 4)), [13]),
+    "com.microsoft:QLinearAveragePool": (qlinear_one({"kernel_shape": [2, 2], "strides": [1, 1]}, (4, 4)), [13]),
+    "com.microsoft:QLinearLeakyRelu": (qlinear_one({"alpha": 0.25}), [13]),
+    "com.microsoft:QLinearSigmoid": (qlinear_one(), [13]),
+    "com.microsoft:QLinearConcat": (qlinear_concat, [13]),
+    "com.microsoft:QGemm": (qgemm, [13]),
+    "RNN": (recurrent(1), [7, 14]),
+    "GRU": (recurrent(3, linear_before_reset=(0, 1)), [7, 14]),
+    "LSTM": (recurrent(4, True), [7, 14]),
     **{f"Reduce{r}": (lambda d, o, r=r: reduce(d, o, "Reduce" + r), [11, 13, 18]) for r in REDUCES},
 }
-WITH_OPSET = {"Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
+WITH_OPSET = {"QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
 
 
 def case(name, seed):

@@ -92,6 +92,8 @@ func typedWidth(e Encoding, d DataType) (int, bool) {
 		case Int32, Int16, Int8, Uint16, Uint8, Bool, Float16, BFloat16,
 			Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float8E8M0:
 			return d.Bits() / 8, true
+		case Int4, Uint4: // two in each entry
+			return 1, true
 		}
 	}
 	return 0, false
@@ -134,6 +136,8 @@ func fits(v int64, d DataType) bool {
 		return true
 	}
 	switch d {
+	case Int4, Uint4: // two of them
+		return v >= 0 && v < 256
 	case Int32, Int16, Int8:
 		return v >= -1<<(bits-1) && v < 1<<(bits-1)
 	default:
@@ -229,6 +233,7 @@ func (t *Tensor) Int64s() ([]int64, error) {
 		read = func(b []byte) int64 { return int64(int8(b[0])) }
 	case Uint8, Bool:
 		read = func(b []byte) int64 { return int64(b[0]) }
+	case Int4, Uint4: // see nibbles
 	default:
 		return nil, t.fail("elements are %v, want integers", t.DType)
 	}
@@ -236,12 +241,31 @@ func (t *Tensor) Int64s() ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.DType.Bits() == 4 {
+		return t.nibbles(b)
+	}
 	width := t.DType.Bits() / 8
 	v := make([]int64, len(b)/width)
 	for i := range v {
 		v[i] = read(b[i*width:])
 		if t.DType == Uint64 && v[i] < 0 {
 			return nil, t.fail("element %d is beyond %d", i, int64(math.MaxInt64))
+		}
+	}
+	return v, nil
+}
+
+// nibbles unpacks integers of 4 bits, the first of a byte in its lower half.
+func (t *Tensor) nibbles(b []byte) ([]int64, error) {
+	n, err := t.Elems()
+	if err != nil {
+		return nil, err
+	}
+	v := make([]int64, n)
+	for i := range v {
+		x := b[i/2] >> (i % 2 * 4) & 15
+		if v[i] = int64(x); t.DType == Int4 {
+			v[i] = int64(int8(x<<4) >> 4)
 		}
 	}
 	return v, nil

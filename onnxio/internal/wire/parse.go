@@ -133,6 +133,7 @@ const (
 	nodeSize      = int(unsafe.Sizeof(Node{}))
 	attributeSize = 2 * int(unsafe.Sizeof(Attribute{}))
 	tensorSize    = int(unsafe.Sizeof(Tensor{}))
+	graphSize     = 2 * int(unsafe.Sizeof(span{}))
 )
 
 func (s *scanner) node(n *Node) {
@@ -166,11 +167,7 @@ func (s *scanner) appendAttribute(to []Attribute, name string) []Attribute {
 
 func (s *scanner) attribute(a *Attribute) {
 	a.span = s.self
-	// What subgraphs within a subgraph use is used by the outer one.
-	sub := s.used
-	if sub == nil {
-		sub = &subgraphs{}
-	}
+	var sub subgraphs
 	hasTensor, hasGraph := false, false
 	// present is the type that the fields found imply, for files that declare
 	// none.
@@ -201,7 +198,8 @@ func (s *scanner) attribute(a *Attribute) {
 		case 6:
 			if s.once(&hasGraph, "subgraph") {
 				a.Graphs++
-				s.message("g", -1, func(g *scanner) { g.subgraph(a, sub) })
+				a.graphs = append(a.graphs, s.value)
+				s.message("g", -1, func(g *scanner) { g.subgraph(&sub, 1) })
 			}
 		case 7:
 			s.charge(8)
@@ -219,7 +217,9 @@ func (s *scanner) attribute(a *Attribute) {
 			s.message("tensors", -1, func(t *scanner) { t.innerTensor() })
 		case 11:
 			a.Graphs++
-			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(a, sub) })
+			s.charge(graphSize)
+			a.graphs = append(a.graphs, s.value)
+			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(&sub, 1) })
 		case 20:
 			a.Type = AttributeType(s.int64())
 		case 21:
@@ -234,9 +234,7 @@ func (s *scanner) attribute(a *Attribute) {
 	case present != AttrUndefined && present != a.Type:
 		s.fail("attribute %q is declared as %v and holds %v", a.Name, a.Type, present)
 	}
-	if s.used == nil {
-		a.Captures = sub.list()
-	}
+	a.Captures = sub.list()
 }
 
 // reserve makes room in a list for the values of the current field and, where it

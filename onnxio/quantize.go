@@ -1,0 +1,610 @@
+package onnxio
+
+import (
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+const (
+	dequantised = "it is stored in quantised form"
+	scales      = "it scales quantised numbers"
+)
+
+// limits returns the smallest and the largest number of a quantised type.
+func limits(typ wire.DataType) (lo, hi float64, ok bool) {
+	bits := typ.Bits()
+	switch typ {
+	case wire.Int4, wire.Int8, wire.Int16, wire.Int32:
+		return -math.Ldexp(1, bits-1), math.Ldexp(1, bits-1) - 1, true
+	case wire.Uint4, wire.Uint8, wire.Uint16:
+		return 0, math.Ldexp(1, bits) - 1, true
+	}
+	return 0, 0, false
+}
+
+// quantum is how numbers are quantised: x = (q - zero) scale. A nil zero is 0.
+type quantum struct {
+	scale, zero *value
+	// axis has an entry of scale and zero where those are vectors; along it each
+	// block of so many numbers has one, with block 0 each number.
+	axis, block int
+	// shifted says that the zero point is added before rounding, as ONNX Runtime's
+	// sums and products do: halves go to another neighbour.
+	shifted bool
+}
+
+// quantum reads the inputs with scale and zero point; no axis is -1.
+func (o *op) quantum(scale, axis, block int) (quantum, error) {
+	s, err := o.need(scale)
+	if err != nil {
+		return quantum{}, err
+	}
+	return quantum{scale: s, zero: o.arg(scale + 1), axis: axis, block: block}, nil
+}
+
+// beside returns a scale or zero point as it broadcasts to the dims of what is
+// quantised.
+func (o *op) beside(v *value, dims []int, q quantum) (*value, error) {
+	if v == nil {
+		return &value{con: newFloats(dag.Float32, nil, []float64{0})}, nil
+	}
+	own := v.dims()
+	shape := []int{}
+	switch {
+	case len(own) == 0 || len(own) == 1 && own[0] == 1 && q.block == 0:
+	case len(own) > 1 && q.block == 0 && q.axis < 0: // as it stands
+		return v, nil
+	case q.axis < 0:
+		return nil, refuse("", "scales of shape %s", dimString(own))
+	case q.block == 0:
+		if len(own) != 1 || own[0] != dims[q.axis] {
+			if dims[q.axis] == batchDim {
+				return nil, mixesBatch("it scales each sample on its own")
+			}
+			return nil, refuse("", "scales of shape %s for axis %d of %s", dimString(own), q.axis, dimString(dims))
+		}
+		shape = slices.Repeat([]int{1}, len(dims)-q.axis)
+		shape[0] = own[0]
+	default:
+		return o.blocked(v, dims, q)
+	}
+	if v.constant() {
+		return &value{con: v.con.reshaped(shape)}, nil
+	}
+	return o.relabel(v, shape), nil
+}
+
+// blocked repeats scales of blocks for each number of a block.
+func (o *op) blocked(v *value, dims []int, q quantum) (*value, error) {
+	if !v.constant() || slices.Contains(dims, batchDim) {
+		return nil, refuse("quantise constants alone in blocks", "it has scales of blocks of an activation")
+	}
+	from := v.con.dims
+	want := slices.Clone(dims)
+	want[q.axis] = (dims[q.axis] + q.block - 1) / q.block
+	if !slices.Equal(from, want) {
+		return nil, refuse("", "scales of shape %v for blocks of %d of %v", from, q.block, dims)
+	}
+	if err := foldable(dims, v.con); err != nil {
+		return nil, err
+	}
+	step := strides(from)
+	all := strides(dims)
+	index := make([]int32, dag.Size(dims))
+	for e := range index {
+		at := 0
+		for k := range dims {
+			j := e / all[k] % dims[k]
+			if k == q.axis {
+				j /= q.block
+			}
+			at += j * step[k]
+		}
+		index[e] = int32(at)
+	}
+	t, err := v.con.indexed(dims, index)
+	if err != nil {
+		return nil, err
+	}
+	return &value{con: t}, nil
+}
+
+// scaled applies f(x, scale, zero) to each number.
+func (o *op) scaled(v *value, q quantum, reason string, typ wire.DataType, f func(x, scale, zero float64) float64) (*value, error) {
+	s, err := o.beside(q.scale, v.dims(), q)
+	if err != nil {
+		return nil, err
+	}
+	z, err := o.beside(q.zero, v.dims(), q)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.dims()) > len(v.dims()) || len(z.dims()) > len(v.dims()) {
+		return nil, refuse("", "scales of shape %s for a value of shape %s", dimString(s.dims()), dimString(v.dims()))
+	}
+	out, err := o.apply(reason, typ, func(x []float64) float64 { return f(x[0], x[1], x[2]) }, v, s, z)
+	if err != nil {
+		return nil, err
+	}
+	return o.as(dag.Curve, out), nil
+}
+
+// dequantise gives (x - zero) scale. Of a constant it is a constant, which cannot
+// be written back.
+func (o *op) dequantise(v *value, q quantum, typ wire.DataType) (*value, error) {
+	out, err := o.scaled(v, q, scales, typ, func(x, scale, zero float64) float64 { return (x - zero) * scale })
+	if err == nil && out.constant() {
+		out.con.pinned = dequantised
+	}
+	return out, err
+}
+
+// quantise rounds x/scale, adds the zero point and keeps to the limits of typ.
+func (o *op) quantise(v *value, q quantum, typ wire.DataType) (*value, error) {
+	lo, hi, ok := limits(typ)
+	if !ok {
+		return nil, refuse("quantise to integers", "it quantises to %v", typ)
+	}
+	from := v.dataType()
+	if !isFloat(from) {
+		from = wire.Float32
+	}
+	return o.scaled(v, q, "it rounds", typ, func(x, scale, zero float64) float64 {
+		// The quotient is rounded as the operator does, so that halves are the same.
+		y := rounded(from, rounded(from, x)/scale)
+		if q.shifted {
+			y = math.RoundToEven(y + zero)
+		} else {
+			y = math.RoundToEven(y) + zero
+		}
+		return larger(lo, smaller(hi, y))
+	})
+}
+
+// axisBlock reads the attributes axis and block_size of an operand.
+func (o *op) axisBlock(v *value) (axis, block int, err error) {
+	block = int(o.int("block_size", 0))
+	if block < 0 || block > maxElements {
+		return 0, 0, refuse("", "block_size is %d", block)
+	}
+	s := o.arg(1)
+	if s == nil || len(s.dims()) == 0 || block == 0 && len(s.dims()) == 1 && s.dims()[0] == 1 {
+		return -1, 0, nil
+	}
+	axis, err = axisOf(o.int("axis", 1), rank(v))
+	return axis, block, err
+}
+
+// floatType is the floating type of a value, float32 where it has none.
+func floatType(v *value) wire.DataType {
+	if t := v.dataType(); isFloat(t) && t != wire.Undefined {
+		return t
+	}
+	return wire.Float32
+}
+
+func lowerDequantizeLinear(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	if t := v.dataType(); !plainType(t) || isFloat(t) {
+		return refuse("quantise to integers", "it scales numbers of type %v", t)
+	}
+	axis, block, err := o.axisBlock(v)
+	if err != nil {
+		return err
+	}
+	q, err := o.quantum(1, axis, block)
+	if err != nil {
+		return err
+	}
+	typ := floatType(q.scale)
+	if t := o.int("output_dtype", 0); t != 0 {
+		if typ = wire.DataType(t); !isFloat(typ) {
+			return refuse("", "output_dtype is %d", t)
+		}
+	}
+	out, err := o.dequantise(v, q, typ)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+func lowerQuantizeLinear(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	axis, block, err := o.axisBlock(v)
+	if err != nil {
+		return err
+	}
+	q, err := o.quantum(1, axis, block)
+	if err != nil {
+		return err
+	}
+	typ := wire.Uint8
+	if t := o.int("output_dtype", 0); t != 0 {
+		typ = wire.DataType(t)
+	}
+	if q.zero != nil {
+		typ = q.zero.dataType()
+	}
+	out, err := o.quantise(v, q, typ)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// lowerDynamicQuantizeLinear quantises to uint8 by the extremes of the operand, 0
+// among them.
+func lowerDynamicQuantizeLinear(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(v.dims(), batchDim) {
+		return mixesBatch("it scales by the extremes of the whole batch")
+	}
+	// All numbers as ONNX Runtime has them, in float32.
+	parts := func(x []float64) (scale, zero float64) {
+		lo, hi := 0.0, 0.0
+		for _, z := range x {
+			z = rounded(wire.Float32, z)
+			lo, hi = smaller(lo, z), larger(hi, z)
+		}
+		scale = rounded(wire.Float32, rounded(wire.Float32, hi-lo)/255)
+		if scale == 0 {
+			scale = 1
+		}
+		zero = math.RoundToEven(larger(0, smaller(255, rounded(wire.Float32, -lo/scale))))
+		return scale, zero
+	}
+	dims := slices.Clone(v.dims())
+	for k, part := range []struct {
+		typ   wire.DataType
+		shape []int
+		f     func(dst []float64, in ...[]float64)
+	}{
+		{wire.Uint8, dims, func(dst []float64, in ...[]float64) {
+			scale, zero := parts(in[0])
+			for i, z := range in[0] {
+				y := math.RoundToEven(rounded(wire.Float32, rounded(wire.Float32, z)/scale)) + zero
+				dst[i] = larger(0, smaller(255, y))
+			}
+		}},
+		{wire.Float32, []int{}, func(dst []float64, in ...[]float64) { dst[0], _ = parts(in[0]) }},
+		{wire.Uint8, []int{}, func(dst []float64, in ...[]float64) { _, dst[0] = parts(in[0]) }},
+	} {
+		out, err := o.functionOf("it scales by extremes of its operand", part.typ, part.shape, part.f, v)
+		if err != nil {
+			return err
+		}
+		o.give(k, out)
+	}
+	return nil
+}
+
+// inner lowers another operator with the given inputs in the place of this one and
+// returns its first output. Input k is what the file calls input names[k] of this
+// operator, -1 for none of them.
+func (o *op) inner(lower lowerer, opType string, in []*value, names []int) (*value, error) {
+	n := *o.node
+	n.OpType, n.Domain = opType, ""
+	n.Inputs = make([]string, len(in))
+	for k, from := range names {
+		if from >= 0 && from < len(o.node.Inputs) {
+			n.Inputs[k] = o.node.Inputs[from]
+		}
+	}
+	const result = "\x00" // no name of a file: it is deleted at once
+	n.Outputs = []string{result}
+	c := &op{lowering: o.lowering, index: o.index, node: &n, opset: max(o.opset, 13), in: in}
+	if domain(o.node.Domain) != "" {
+		c.opset = newestOpset
+	}
+	outer := o.current
+	o.current = c
+	err := lower(c)
+	o.current = outer
+	out := o.values[result]
+	delete(o.values, result)
+	if err == nil && out == nil {
+		err = refuse("", "%s has no result", opType)
+	}
+	return out, err
+}
+
+// zeroed takes a zero point, input k, off an integer value: the entries of a vector
+// lie along axis.
+func (o *op) zeroed(v *value, k, axis int) (*value, error) {
+	q := quantum{zero: o.arg(k), axis: axis}
+	if q.zero != nil && len(q.zero.dims()) > 1 {
+		q.axis = -1
+	}
+	if q.zero == nil && !v.constant() {
+		return v, nil
+	}
+	q.scale = &value{con: newFloats(dag.Float32, nil, []float64{1})}
+	if q.zero != nil && q.zero.constant() && !v.constant() {
+		if none, err := allZero(q.zero.con); err != nil || none {
+			return v, err
+		}
+	}
+	return o.dequantise(v, q, wire.Float32)
+}
+
+// integers gives an activation the type int32; what it is made of keeps within.
+func (o *op) integers(v *value) *value {
+	if v.constant() {
+		return v
+	}
+	w := *v
+	w.elem = wire.Int32
+	w.exclusive = false
+	return &w
+}
+
+func lowerMatMulInteger(o *op) error {
+	a, b, err := o.binary2()
+	if err != nil {
+		return err
+	}
+	if len(a.dims()) == 0 || len(b.dims()) == 0 {
+		return refuse("", "a scalar operand")
+	}
+	if a, err = o.zeroed(a, 2, max(0, rank(a)-2)); err != nil {
+		return err
+	}
+	if b, err = o.zeroed(b, 3, rank(b)-1); err != nil {
+		return err
+	}
+	out, err := o.matMul(a, b)
+	if err != nil {
+		return err
+	}
+	return o.giveIntegers(out)
+}
+
+// giveIntegers gives a product of integers.
+func (o *op) giveIntegers(v *value) error {
+	if v.constant() {
+		x, err := v.con.float64s()
+		if err != nil {
+			return err
+		}
+		o.giveTensor(0, newTensor(wire.Int32, v.con.dims, slices.Clone(x)))
+		return nil
+	}
+	o.give(0, o.integers(v))
+	return nil
+}
+
+func lowerConvInteger(o *op) error {
+	x, w, err := o.binary2()
+	if err != nil {
+		return err
+	}
+	if x, err = o.zeroed(x, 2, -1); err != nil {
+		return err
+	}
+	if w, err = o.zeroed(w, 3, 0); err != nil {
+		return err
+	}
+	out, err := o.inner(lowerConv, "Conv", []*value{x, w}, []int{0, 1})
+	if err != nil {
+		return err
+	}
+	return o.giveIntegers(out)
+}
+
+// quantisedInput is an operand with scale and zero point behind it.
+func (o *op) quantisedInput(k, axis int) (*value, quantum, error) {
+	v, err := o.need(k)
+	if err != nil {
+		return nil, quantum{}, err
+	}
+	q, err := o.quantum(k+1, axis, 0)
+	if err != nil {
+		return nil, q, err
+	}
+	if axis >= rank(v) {
+		return nil, q, refuse("", "an operand of rank %d", rank(v))
+	}
+	if len(q.scale.dims()) > 1 {
+		q.axis = -1
+	}
+	v, err = o.dequantise(v, q, floatType(q.scale))
+	return v, q, err
+}
+
+// giveQuantised quantises the result by input scale and the zero point behind it.
+func (o *op) giveQuantised(v *value, scale int, otherwise wire.DataType) error {
+	q, err := o.quantum(scale, -1, 0)
+	if err != nil {
+		return err
+	}
+	switch o.node.OpType {
+	case "QLinearAdd", "QLinearMul":
+		q.shifted = true
+	}
+	typ := otherwise
+	if q.zero != nil {
+		typ = q.zero.dataType()
+	}
+	if v, err = o.quantise(v, q, typ); err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+func lowerQLinearMatMul(o *op) error {
+	a, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	b, err := o.need(3)
+	if err != nil {
+		return err
+	}
+	typ := a.dataType()
+	if a, _, err = o.quantisedInput(0, max(0, rank(a)-2)); err != nil {
+		return err
+	}
+	if b, _, err = o.quantisedInput(3, rank(b)-1); err != nil {
+		return err
+	}
+	out, err := o.inner(lowerMatMul, "MatMul", []*value{a, b}, []int{0, 3})
+	if err != nil {
+		return err
+	}
+	return o.giveQuantised(out, 6, typ)
+}
+
+// lowerQLinearConv is a convolution of quantised numbers. Its bias is stored in
+// units of the two scales' product.
+func lowerQLinearConv(o *op) error {
+	x, qx, err := o.quantisedInput(0, -1)
+	if err != nil {
+		return err
+	}
+	w, qw, err := o.quantisedInput(3, 0)
+	if err != nil {
+		return err
+	}
+	in, names := []*value{x, w}, []int{0, 3}
+	if b := o.arg(8); b != nil {
+		if !qx.scale.constant() || !qw.scale.constant() || !qx.scale.con.scalar() {
+			return refuse("make its scales constants", "the scales of its bias are computed by the network")
+		}
+		s, err := foldPair("Mul", qx.scale.con.reshaped(nil), qw.scale.con)
+		if err != nil {
+			return err
+		}
+		if b, err = o.dequantise(b, quantum{scale: &value{con: s}, axis: 0}, wire.Float32); err != nil {
+			return err
+		}
+		in, names = append(in, b), append(names, 8)
+	}
+	out, err := o.inner(lowerConv, "Conv", in, names)
+	if err != nil {
+		return err
+	}
+	return o.giveQuantised(out, 6, o.in[0].dataType())
+}
+
+// quantisedPair makes a lowerer of an operator of two quantised operands.
+func quantisedPair(lower lowerer, opType string) lowerer {
+	return func(o *op) error {
+		a, _, err := o.quantisedInput(0, -1)
+		if err != nil {
+			return err
+		}
+		b, _, err := o.quantisedInput(3, -1)
+		if err != nil {
+			return err
+		}
+		out, err := o.inner(lower, opType, []*value{a, b}, []int{0, 3})
+		if err != nil {
+			return err
+		}
+		return o.giveQuantised(out, 6, o.in[0].dataType())
+	}
+}
+
+// quantisedOne makes a lowerer of an operator of one quantised operand.
+func quantisedOne(lower lowerer, opType string) lowerer {
+	return func(o *op) error {
+		if o.int("channels_last", 0) != 0 {
+			return refuse("export with the channels second", "its channels are the last axis")
+		}
+		v, _, err := o.quantisedInput(0, -1)
+		if err != nil {
+			return err
+		}
+		out, err := o.inner(lower, opType, []*value{v}, []int{0})
+		if err != nil {
+			return err
+		}
+		return o.giveQuantised(out, 3, o.in[0].dataType())
+	}
+}
+
+// lowerQLinearConcat has the result's scale first, then three inputs an operand.
+func lowerQLinearConcat(o *op) error {
+	if len(o.in) < 5 || len(o.in)%3 != 2 {
+		return refuse("", "%d inputs", len(o.in))
+	}
+	var in []*value
+	var names []int
+	for k := 2; k+2 < len(o.in); k += 3 {
+		v, _, err := o.quantisedInput(k, -1)
+		if err != nil {
+			return err
+		}
+		in, names = append(in, v), append(names, k)
+	}
+	out, err := o.inner(lowerConcat, "Concat", in, names)
+	if err != nil {
+		return err
+	}
+	return o.giveQuantised(out, 0, o.in[2].dataType())
+}
+
+// lowerQGemm is Gemm of quantised numbers; without a scale of the result that is
+// in float32. Its bias is stored in units of alpha and both scales.
+func lowerQGemm(o *op) error {
+	a, qa, err := o.quantisedInput(0, -1)
+	if err != nil {
+		return err
+	}
+	axis := 1
+	if o.int("transB", 0) != 0 {
+		axis = 0
+	}
+	b, qb, err := o.quantisedInput(3, axis)
+	if err != nil {
+		return err
+	}
+	in, names := []*value{a, b}, []int{0, 3}
+	if c := o.arg(6); c != nil {
+		if !qa.scale.constant() || !qb.scale.constant() || !qa.scale.con.scalar() || !c.constant() {
+			return refuse("make its scales constants", "its bias or the scales of it are computed by the network")
+		}
+		s, err := foldPair("Mul", qa.scale.con.reshaped(nil), qb.scale.con)
+		if err != nil {
+			return err
+		}
+		if s, err = foldPair("Mul", s, newTensor(wire.Float32, nil, []float64{o.float("alpha", 1)})); err != nil {
+			return err
+		}
+		if s.scalar() {
+			s = s.reshaped(nil)
+		}
+		if c, err = o.dequantise(c, quantum{scale: &value{con: s}, axis: rank(c) - 1}, wire.Float32); err != nil {
+			return err
+		}
+		in, names = append(in, c), append(names, 6)
+	}
+	out, err := o.inner(lowerGemm, "Gemm", in, names)
+	if err != nil {
+		return err
+	}
+	if o.arg(7) == nil {
+		o.give(0, out)
+		return nil
+	}
+	return o.giveQuantised(out, 7, o.in[0].dataType())
+}
+
+// lowerSigmoid is Sigmoid for the quantised form of it.
+var lowerSigmoid = curve("it is bounded", sigmoid)
