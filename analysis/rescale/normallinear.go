@@ -283,14 +283,7 @@ func (z *normalizer) layer(l *dag.Linear, m dag.Map, bias []float64, v value) va
 	if bias != nil {
 		stages = append([]dag.Stage{{Add: vector(bias)}}, stages...)
 	}
-	if u := m.Weight(); u.Param.Storage == dag.Unwritable {
-		switch x := m.(type) {
-		case *dag.Dense:
-			x.W = writable(*u)
-		case *dag.Conv:
-			x.W = writable(*u)
-		}
-	}
+	m = m.WithWeight(writable(*m.Weight()))
 	n := m.Out().Len()
 	id := z.add([]int{z.gather(z.tidy(v))}, n, &dag.Linear{Map: m, Stages: stages})
 	z.stands(id, z.at)

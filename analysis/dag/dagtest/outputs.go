@@ -26,10 +26,14 @@ func OutputElements(n *dag.Network) []Output {
 // of the effective weights: a stored number is multiplied by its row's factor.
 func Stored(l *dag.Linear, edges []scaled.Num) []scaled.Num {
 	out := append([]scaled.Num(nil), edges...)
-	for at := range out {
-		if s := l.Scale(); s != nil {
-			row, _ := dag.Place(l.Map, at)
-			out[at] = out[at].MulFloat(s[row]).MulFloat(s[row])
+	at := 0
+	for _, m := range l.Matrices() {
+		for e := range m.Len() {
+			if s := l.Scale(); s != nil {
+				row, _ := m.Place(e)
+				out[at] = out[at].MulFloat(s[row]).MulFloat(s[row])
+			}
+			at++
 		}
 	}
 	return out
