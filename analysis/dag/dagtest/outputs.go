@@ -12,9 +12,12 @@ type Output struct {
 }
 
 // OutputElements lists the elements of the body's outputs, in order.
-func OutputElements(n *dag.Network) []Output {
+func OutputElements(n *dag.Network) []Output { return Elements(n, n.Boundary()) }
+
+// Elements lists the elements of nodes, in order.
+func Elements(n *dag.Network, nodes []int) []Output {
 	var out []Output
-	for _, i := range n.Boundary() {
+	for _, i := range nodes {
 		for e := range n.Nodes[i].Len() {
 			out = append(out, Output{i, e})
 		}
