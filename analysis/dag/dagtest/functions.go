@@ -6,18 +6,15 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 )
 
-// capped bounds a value: one pair of bounds, or one an element, or a threshold.
+// capped bounds a value: one pair of bounds, or one an element.
 func (m *maker) capped(in int) {
 	shape := m.b.Shape(in)
-	inf := math.Inf(1)
 	c := &dag.Cap{}
-	switch m.pick("cap", 4) {
+	switch m.pick("cap", 3) {
 	case 0:
 		c.Lo, c.Hi = []float64{0}, []float64{1.5}
 	case 1:
-		c.Lo, c.Hi = []float64{-1}, []float64{inf}
-	case 2:
-		c.Lo, c.Hi, c.Jump = []float64{0.5}, []float64{inf}, true
+		c.Lo, c.Hi = []float64{-1}, []float64{math.Inf(1)}
 	default:
 		c.Lo = []float64{-1}
 		for range dag.Size(shape) {
@@ -25,6 +22,11 @@ func (m *maker) capped(in int) {
 		}
 	}
 	m.add(dag.Node{Name: m.name("cap"), Source: "Clip", In: []int{in}, Shape: shape, Op: c})
+}
+
+func (m *maker) threshold(in int) {
+	c := &dag.Cap{Lo: []float64{0.5}, Hi: []float64{math.Inf(1)}, Jump: true}
+	m.add(dag.Node{Name: m.name("threshold"), Source: "ThresholdedRelu", In: []int{in}, Shape: m.b.Shape(in), Op: c})
 }
 
 func (m *maker) function(name string, shape []int, f *dag.Func, in ...int) int {
@@ -38,10 +40,11 @@ func (m *maker) curve(in int) {
 	if m.pick("curve", 2) == 1 {
 		f, lipschitz, name = func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 0.25, "Sigmoid"
 	}
-	m.function(name, m.b.Shape(in), &dag.Func{Kind: dag.Curve, Lipschitz: lipschitz, Apply: each1(f)}, in)
+	m.function(name, m.b.Shape(in), &dag.Func{Kind: dag.Curve, Lipschitz: lipschitz, Apply: eachOf(f)}, in)
 }
 
-func each1(f func(float64) float64) func(dst []float64, in ...[]float64) {
+// eachOf applies f to each element.
+func eachOf(f func(float64) float64) func(dst []float64, in ...[]float64) {
 	return func(dst []float64, in ...[]float64) {
 		for i, x := range in[0] {
 			dst[i] = f(x)
@@ -59,7 +62,7 @@ func (m *maker) normalizer(in int) {
 	}
 	id := m.function("Normalize", shape, &dag.Func{Kind: dag.Normalizer, Apply: func(dst []float64, in ...[]float64) {
 		for at := 0; at < len(dst); at += run {
-			s := 1e-5
+			s := 0.1
 			for _, x := range in[0][at : at+run] {
 				s += x * x / float64(run)
 			}
@@ -102,14 +105,14 @@ func (m *maker) cell(in int) {
 	// What the layer reads is not in the network.
 	inside := m.affine(m.function("Inside", []int{m.size("columns")}, &dag.Func{Kind: dag.Opaque}), m.size("cell"))
 	m.nodes = m.nodes[:before]
-	m.function("RNN", m.b.Shape(in), &dag.Func{Kind: dag.Cell, Inside: 1, Apply: each1(math.Tanh)}, in, inside)
+	m.function("RNN", m.b.Shape(in), &dag.Func{Kind: dag.Cell, Inside: 1, Apply: eachOf(math.Tanh)}, in, inside)
 }
 
 // embed looks vectors up in a stored table, at places that elements name.
 func (m *maker) embed(in int) {
 	shape := []int{dag.Size(m.b.Shape(in))}
 	extent, rows := m.size("entries"), m.size("vector")
-	places := m.function("Floor", shape, &dag.Func{Apply: each1(func(x float64) float64 {
+	places := m.function("Floor", shape, &dag.Func{Apply: eachOf(func(x float64) float64 {
 		return math.Mod(math.Floor(math.Abs(4*x)), float64(extent))
 	})}, in)
 	hot := m.function("OneHot", []int{shape[0], extent}, &dag.Func{Kind: dag.OneHot, Extent: extent}, places)

@@ -33,12 +33,13 @@ const (
 	// Cap is bounded activations.
 	Cap = 1 << (iota - 1)
 	// Curve is functions of each element, Normalizer those of runs of elements,
-	// Product those of two values, Cell those with a layer inside, Table embeddings.
+	// Product those of two values, Cell those with a layer inside. Jump is what is not
+	// continuous: thresholds, and vectors of a table at the place that a value names.
 	Curve      = 1 << (iota - 1)
 	Normalizer = 1 << (iota - 1)
 	Product    = 1 << (iota - 1)
 	Cell       = 1 << (iota - 1)
-	Table      = 1 << (iota - 1)
+	Jump       = 1 << (iota - 1)
 
 	// Partly is everything: networks that are homogeneous between functions.
 	Partly = 1<<(iota-1) - 1
@@ -182,7 +183,8 @@ func (m *maker) step() {
 		{Normalizer, m.normalizer},
 		{Product, m.product},
 		{Cell, m.cell},
-		{Table, m.embed},
+		{Jump, m.threshold},
+		{Jump, m.embed},
 	}
 	var may []op
 	for _, o := range ops {
