@@ -202,8 +202,12 @@ func of(x []float64, i int, none float64) float64 {
 	return x[i]
 }
 
-// dense brings a Dense map to one outer position.
+// dense brings a Dense map to one outer position; a table stays as it is.
 func (z *normalizer) dense(l *dag.Linear, d *dag.Dense, v value) value {
+	if looksUp(z.src, z.at) {
+		table := *d
+		return z.layer(l, &table, nil, v)
+	}
 	in, out := d.In(), d.Out()
 	if in.Outer > 1 {
 		v = v.pick(channelsFirst(in))
