@@ -128,6 +128,7 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 		}
 		if ok {
 			lin.Stages = append(lin.Stages, st)
+			delete(o.facts, v.node)
 			nd := &o.nodes[v.node]
 			if s := "+" + opLabel(o.node); len(nd.Source)+len(s) < maxSource {
 				nd.Source += s

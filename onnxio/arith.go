@@ -116,6 +116,7 @@ func addition(sign float64) lowerer {
 		if err != nil {
 			return err
 		}
+		o.knowSum(a, b, out, sign)
 		o.give(0, out)
 		return nil
 	}
@@ -134,7 +135,24 @@ func lowerMul(o *op) error {
 		out, err = o.multiply(a, b.con, 1, false)
 	case a.constant():
 		out, err = o.multiply(b, a.con, 0, false)
+	case a.is(b):
+		out, err = o.apply("a square is homogeneous of degree 2", a.dataType(), func(x []float64) float64 { return x[0] * x[0] }, a)
+		if err == nil {
+			o.knowPower(a, out, 2)
+		}
 	default:
+		if out = o.normalised(a, b, inverse); out == nil {
+			out = o.normalised(b, a, inverse)
+		}
+		if out == nil {
+			out, err = o.masked(a, b)
+		}
+		if out == nil && err == nil {
+			out, err = o.masked(b, a)
+		}
+		if out != nil || err != nil {
+			break
+		}
 		out, err = o.apply("the product of two activations is homogeneous of degree 2", a.dataType(),
 			func(x []float64) float64 { return x[0] * x[1] }, a, b)
 		if err == nil {
@@ -164,10 +182,17 @@ func lowerDiv(o *op) error {
 		o.give(0, out)
 		return nil
 	}
+	if out := o.normalised(a, b, deviation); out != nil {
+		o.give(0, out)
+		return nil
+	}
 	out, err := o.apply("a quotient by an activation is not linear", a.dataType(),
 		func(x []float64) float64 { return x[0] / x[1] }, a, b)
 	if err != nil {
 		return err
+	}
+	if x, ok := number(a); ok && x == 1 {
+		o.knowPower(b, out, -1)
 	}
 	o.give(0, o.as(dag.Normalizer, out))
 	return nil

@@ -41,6 +41,7 @@ func lowerBatchNormalization(o *op) error {
 	axis := around(v.shape, 1)
 	if lin := o.foldable(v); lin != nil && lin.Out() == axis {
 		lin.Stages = append(lin.Stages, stage)
+		delete(o.facts, v.node)
 		o.nodes[v.node].Source += "+" + opLabel(o.node)
 		o.give(0, v)
 		return nil

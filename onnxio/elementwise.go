@@ -218,6 +218,7 @@ func lowerPair(o *op) error {
 	if err != nil {
 		return err
 	}
+	o.knowSign(a, b, out)
 	o.give(0, out)
 	return nil
 }
@@ -296,6 +297,12 @@ func lowerWhere(o *op) error {
 		}
 		o.giveTensor(0, t)
 		return nil
+	}
+	if out, err := o.chosen(in[0], in[1], in[2]); err != nil || out != nil {
+		if err == nil {
+			o.give(0, out)
+		}
+		return err
 	}
 	out, err := o.apply("it picks values by a condition", in[1].dataType(), func(x []float64) float64 {
 		if x[0] != 0 {

@@ -60,11 +60,9 @@ func hardSwish(x float64) float64 { return x * smaller(1, larger(0, x/6+0.5)) }
 
 func gelu(o *op) func(float64) float64 {
 	if o.str("approximate", "none") == "tanh" {
-		return func(x float64) float64 {
-			return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
-		}
+		return fastGelu
 	}
-	return func(x float64) float64 { return x * normalCDF(x) }
+	return exactGelu
 }
 
 func swish(o *op) func(float64) float64 {
@@ -123,6 +121,9 @@ func lowerPow(o *op) error {
 	out, err := o.pair("a power is not homogeneous of degree 1", a, b)
 	if err != nil {
 		return err
+	}
+	if e, ok := number(b); ok && !a.constant() {
+		o.knowPower(a, out, e)
 	}
 	o.give(0, out)
 	return nil

@@ -45,6 +45,8 @@ type lowering struct {
 	outputs []dag.Port
 	// unitAxes holds the ONNX axes that a Linear's units lie along.
 	unitAxes map[int][]int
+	// facts is what is known of the values of nodes.
+	facts map[int]fact
 	// origin is the ONNX node that made each dag node.
 	origin    []int
 	current   *op
@@ -100,6 +102,7 @@ func (l *lowering) run(order []int) {
 	l.values = map[string]*value{}
 	l.stored = map[string]*storedTensor{}
 	l.unitAxes = map[int][]int{}
+	l.facts = map[int]fact{}
 	l.reads = map[string]int{}
 	l.budget = budget(l.file)
 	l.opsets = versions(l.file.Model.OpsetImports)

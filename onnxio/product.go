@@ -32,7 +32,7 @@ func (o *op) product(a, b *value) (*value, error) {
 	}
 	lead, err := broadcastDims(a.shape[:ra-2], b.shape[:rb-2])
 	if err != nil {
-		return nil, refuse("", "values of shapes %s and %s do not fit a product", dimString(a.shape), dimString(b.shape))
+		return nil, sumShapes(err, []*value{a, b})
 	}
 	shape := append(slices.Clone(lead), a.shape[ra-2], b.shape[rb-1])
 	batches := 0

@@ -131,7 +131,11 @@ func lowerReduce(o *op) error {
 		o.giveTensor(0, newTensor(v.con.dataType(), red.shape, out))
 		return nil
 	}
-	return o.reduce(v, red, r)
+	if err := o.reduce(v, red, r); err != nil {
+		return err
+	}
+	o.knowMean(v, red)
+	return nil
 }
 
 // reduceNothing is the operator with noop_with_empty_axes=1 and no axes: its

@@ -62,8 +62,7 @@ func (c *Conv) check() error {
 	return nil
 }
 
-// WithWeight implements Map.
-func (c *Conv) WithWeight(u Use) Map {
+func (c *Conv) withWeight(u Use) Map {
 	d := *c
 	d.W = u
 	return &d

@@ -39,8 +39,7 @@ func (d *Dense) check() error {
 	return d.Out().check()
 }
 
-// WithWeight implements Map.
-func (d *Dense) WithWeight(u Use) Map {
+func (d *Dense) withWeight(u Use) Map {
 	c := *d
 	c.W = u
 	return &c

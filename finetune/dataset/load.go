@@ -55,6 +55,7 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if t.split != "" {
 		t.name = spec.Format + " " + string(t.split)
 	}
+	t.limit(spec.Limit)
 	if err := t.arrange(spec.Transpose); err != nil {
 		return nil, err
 	}
@@ -79,19 +80,19 @@ func read(ctx context.Context, spec Spec, split Split) (*table, error) {
 	path := spec.Paths[0]
 	switch spec.Format {
 	case "mnist":
-		return loadMNIST(ctx, path, split, spec.Limit)
+		return loadMNIST(ctx, path, split)
 	case "idx":
-		return loadIDX(ctx, path, spec.Paths[1], 0, spec.Limit)
+		return loadIDX(ctx, path, spec.Paths[1], 0)
 	case "cifar10":
-		return cifar10.load(ctx, path, split, spec.Limit)
+		return cifar10.load(ctx, path, split)
 	case "cifar100":
-		return cifar100.load(ctx, path, split, spec.Limit)
+		return cifar100.load(ctx, path, split)
 	case "svhn":
-		return loadSVHN(ctx, path, spec.Limit)
+		return loadSVHN(ctx, path)
 	case "npz":
 		return loadNPZ(ctx, path, spec, split)
 	case "npy":
-		return loadNPY(ctx, path, spec.Paths[1], spec)
+		return loadNPY(ctx, path, spec.Paths[1], spec.Task)
 	case "csv":
 		return loadCSV(ctx, path, spec)
 	}

@@ -40,7 +40,18 @@ func readNPY(s *source) (*array, error) {
 			Remedy: "convert the array with astype('float32'), or astype('int64') for labels",
 		}
 	}
-	return a, a.load(s, head.Descr.Fortran, fmt.Sprintf("the array of shape %v and type %s", a.shape, head.Descr.Type))
+	n, err := byteCount(s.name, a.kind, a.shape)
+	if err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("an array of shape %v and type %s", a.shape, head.Descr.Type)
+	if a.data, err = s.read(n, what); err != nil {
+		return nil, err
+	}
+	if head.Descr.Fortran {
+		a.data = fromFortran(a.data, a.kind.size(), a.shape)
+	}
+	return a, s.end(what)
 }
 
 // readNPYHeader reads magic number, version and dictionary.
@@ -90,25 +101,16 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 }
 
 // loadNPY reads a file of examples and one of labels.
-func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
-	xs, err := openArray(ctx, x, spec.Limit, readNPY)
+func loadNPY(ctx context.Context, x, y string, task Task) (*table, error) {
+	xs, err := openArray(ctx, x, readNPY)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := openArray(ctx, y, targetLimit(spec), readNPY)
+	ys, err := openArray(ctx, y, readNPY)
 	if err != nil {
 		return nil, err
 	}
-	return pair(xs, ys, spec.Task)
-}
-
-// targetLimit is how many targets are read. Labels are read to the end: they say
-// which classes there are.
-func targetLimit(spec Spec) int {
-	if spec.Task == Regression {
-		return spec.Limit
-	}
-	return 0
+	return pair(xs, ys, task)
 }
 
 // pair makes a table of examples and labels.
@@ -153,11 +155,11 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 			Remedy: "write it with numpy.savez(file, x=..., y=...)",
 		}
 	}
-	xs, err := readMember(ctx, path, x, spec.Limit)
+	xs, err := readMember(ctx, path, x)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := readMember(ctx, path, y, targetLimit(spec))
+	ys, err := readMember(ctx, path, y)
 	if err != nil {
 		return nil, err
 	}
@@ -180,9 +182,8 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// readMember reads one array of an archive, of the first limit examples unless that
-// is 0.
-func readMember(ctx context.Context, path string, m *zip.File, limit int) (*array, error) {
+// readMember reads one array of an archive.
+func readMember(ctx context.Context, path string, m *zip.File) (*array, error) {
 	name := path + " (" + m.Name + ")"
 	r, err := m.Open()
 	if err != nil {
@@ -193,6 +194,6 @@ func readMember(ctx context.Context, path string, m *zip.File, limit int) (*arra
 	// the largest possible ratio of compression bounds the unpacked one.
 	size := inflated(int64(min(m.CompressedSize64, 1<<62)))
 	s := plainSource(ctx, name, r, int64(min(m.UncompressedSize64, uint64(size))))
-	s.limit, s.packed, s.size = limit, true, int64(min(m.CompressedSize64, 1<<62))
+	s.packed, s.size = true, int64(min(m.CompressedSize64, 1<<62))
 	return readNPY(s)
 }

@@ -473,6 +473,51 @@ def recurrent(gates, lstm=False, **attributes):
     return make
 
 
+def microsoft_attention(d):
+    b, t, n, h = d.int(1, 2), d.int(1, 4), d.of(1, 2), d.of(2, 4)
+    e = n * h
+    ins = [d.floats(b, t, 3), d.floats(3, 3 * e) / 4, d.floats(3 * e)]
+    if d.maybe(0.4):
+        ins.append(np.asarray(d.rng.integers(0, 2, (b, t)), np.int32))
+        ins[3][:, 0] = 1
+    return {"num_heads": n, "unidirectional": d.int(0, 1)}, ins
+
+
+def multi_head_attention(d):
+    b, t, s, n, h = d.int(1, 2), d.int(1, 4), d.int(1, 4), d.of(1, 2), d.of(2, 4)
+    e = n * h
+    none = np.zeros(0, np.float32)
+    ins = [d.floats(b, t, e), d.floats(b, s, e), d.floats(b, s, e), d.floats(3 * e) if d.maybe() else none]
+    if d.maybe(0.3):
+        ins.append(np.asarray(d.rng.integers(0, 2, (b, s)), np.int32))
+        ins[4][:, 0] = 1
+    else:
+        ins.append(none)
+    if d.maybe(0.3):
+        ins.append(d.floats(b, n, t, s))
+    return {"num_heads": n}, ins
+
+
+def microsoft_rotary(d):
+    b, t, n, h, rows = d.int(1, 2), d.int(1, 4), d.of(1, 2), d.of(2, 4), 6
+    at = d.of(np.array([1], np.int64), np.asarray(d.rng.integers(0, rows, (b, t)), np.int64))
+    x = d.of(d.floats(b, t, n * h), d.floats(b, n, t, h))
+    return {"interleaved": d.int(0, 1)}, [x, at, d.floats(rows, h // 2), d.floats(rows, h // 2)]
+
+
+def attention(d):
+    b, t, s, n, g, h = d.int(1, 2), d.int(1, 4), d.int(1, 4), d.of(1, 2), d.of(1, 2), d.of(2, 4)
+    ins = [d.floats(b, n * g, t, h), d.floats(b, n, s, h), d.floats(b, n, s, h)]
+    if d.maybe():
+        ins.append(d.of(d.floats(t, s), d.floats(b, n * g, t, s)))
+    return {"is_causal": d.int(0, 1), "softcap": d.of(0.0, 2.0)}, ins
+
+
+def biased(d):
+    s = d.shape(d.int(1, 3), 3, 5)
+    return {}, [d.floats(*s), d.floats(s[-1])]
+
+
 INTEGERS = (np.float32, np.int32, np.int64)
 REDUCES = ["Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare", "Prod", "LogSum", "LogSumExp"]
 # name: (function of a draw, and of the opset where it says so, opsets)
@@ -571,6 +616,13 @@ CASES = {
     "com.microsoft:QLinearSigmoid": (qlinear_one(), [13]),
     "com.microsoft:QLinearConcat": (qlinear_concat, [13]),
     "com.microsoft:QGemm": (qgemm, [13]),
+    "Attention": (attention, [23]),
+    "com.microsoft:Attention": (microsoft_attention, [13]),
+    "com.microsoft:MultiHeadAttention": (multi_head_attention, [13]),
+    "com.microsoft:RotaryEmbedding": (microsoft_rotary, [13]),
+    "com.microsoft:BiasGelu": (biased, [13]),
+    "com.microsoft:FastGelu": (lambda d: ({}, biased(d)[1][: d.int(1, 2)]), [13]),
+    "com.microsoft:QuickGelu": (unary(alpha=(1.702, 0.5)), [13]),
     "RNN": (recurrent(1), [7, 14]),
     "GRU": (recurrent(3, linear_before_reset=(0, 1)), [7, 14]),
     "LSTM": (recurrent(4, True), [7, 14]),
@@ -595,7 +647,7 @@ def case(name, seed):
     ]
     results = [onnx.ValueInfoProto(name=n) for n in node.output]
     imports = [helper.make_opsetid("", opset)] + ([helper.make_opsetid(domain, {"ai.onnx.ml": 3}.get(domain, 1))] if domain else [])
-    model = helper.make_model(helper.make_graph([node], "g", values, results), opset_imports=imports, ir_version=8)
+    model = helper.make_model(helper.make_graph([node], "g", values, results), opset_imports=imports, ir_version=10)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

@@ -204,9 +204,7 @@ func Eval(n *dag.Network, inputs [][]float64) [][]float64 {
 				}
 				continue
 			}
-			if op.Apply != nil {
-				op.Apply(v, in...)
-			}
+			op.Apply(v, in...)
 		}
 	}
 	return vals

@@ -1,0 +1,664 @@
+package onnxio
+
+import (
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+const boundedReason = "it is bounded"
+
+// attention is softmax(f(scale Q K^T) + bias) V over heads, where f is the soft cap
+// c tanh(x/c) or nothing. Queries, keys and values are of batch x heads x length x
+// size; several heads of queries may share one of keys and values.
+type attention struct {
+	q, k, v        *value
+	scale, softcap float64
+	// bias is added to the scores, or as truth values says which keys are seen.
+	bias []*value
+	// filled is what hides a key where a bias of truth values or integers does; 0:
+	// negative infinity.
+	filled float64
+	// causal hides the keys behind a query, which stands behind past ones.
+	causal bool
+	past   int
+	// left and right bound how far a query sees; negative: any distance.
+	left, right int
+	// lengths has the number of keys of each sequence; with a causal attention the
+	// queries are the last of them.
+	lengths *value
+}
+
+// byHeads returns a value of batch x length x (heads*size) as batch x heads x length
+// x size; one of rank 4 stays.
+func (o *op) byHeads(v *value, heads int) (*value, error) {
+	switch {
+	case len(v.shape) == 4:
+		return v, nil
+	case len(v.shape) != 3 || heads < 1 || v.shape[2] == batchDim || v.shape[2]%heads != 0:
+		return nil, refuse("", "%d heads of a value of shape %s", heads, dimString(v.shape))
+	case v.shape[1] == batchDim:
+		return nil, mixesBatch("it attends along the batch axis")
+	}
+	split := []int{v.shape[0], v.shape[1], heads, v.shape[2] / heads}
+	return o.transpose(o.relabel(v, split), []int{0, 2, 1, 3}), nil
+}
+
+// merged puts heads back behind the length.
+func (o *op) merged(v *value) *value {
+	s := v.shape
+	return o.relabel(o.transpose(v, []int{0, 2, 1, 3}), []int{s[0], s[2], s[1] * s[3]})
+}
+
+// repeated gives each head so many times in turn.
+func (o *op) repeated(v *value, times int) *value {
+	if times == 1 {
+		return v
+	}
+	s := v.shape
+	wide := []int{s[0], s[1], times, s[2], s[3]}
+	v = o.expand(o.relabel(v, []int{s[0], s[1], 1, s[2], s[3]}), wide)
+	return o.relabel(v, []int{s[0], s[1] * times, s[2], s[3]})
+}
+
+// attended is what attend computes: the result, and the scores at each stage.
+type attended struct{ out, scores, capped, biased, weights *value }
+
+func (o *op) attend(a *attention) (*attended, error) {
+	for _, v := range []*value{a.q, a.k, a.v} {
+		if len(v.shape) != 4 || v.batchAxis() > 0 {
+			return nil, refuse("", "a value of shape %s, want batch, heads, length and size", dimString(v.shape))
+		}
+	}
+	heads, own := a.q.shape[1], a.k.shape[1]
+	if own < 1 || a.q.shape[3] < 1 || heads%own != 0 || a.v.shape[1] != own || a.v.shape[2] != a.k.shape[2] {
+		return nil, refuse("", "queries, keys and values of shapes %s, %s and %s", dimString(a.q.shape), dimString(a.k.shape), dimString(a.v.shape))
+	}
+	if !fits([]int{heads, a.k.shape[2], a.k.shape[3]}) || !fits([]int{heads, a.v.shape[2], a.v.shape[3]}) {
+		return nil, refuse("", "the keys have too many elements")
+	}
+	k, v := o.repeated(a.k, heads/own), o.repeated(a.v, heads/own)
+	out := &attended{}
+	var err error
+	if out.scores, err = o.product(a.q, o.transpose(k, []int{0, 1, 3, 2})); err != nil {
+		return nil, err
+	}
+	if a.scale == 0 {
+		a.scale = 1 / math.Sqrt(float64(a.q.shape[3]))
+	}
+	if a.scale != 1 {
+		if out.scores, err = o.affine(out.scores, affine{coef: a.scale}); err != nil {
+			return nil, err
+		}
+	}
+	out.capped = out.scores
+	if c := a.softcap; c > 0 {
+		out.capped, err = o.apply(boundedReason, out.scores.elem, func(x []float64) float64 { return c * math.Tanh(x[0]/c) }, out.scores)
+		if err != nil {
+			return nil, err
+		}
+	}
+	m, err := o.maskOf(a, out.capped)
+	if err != nil {
+		return nil, err
+	}
+	in := append([]*value{out.capped}, m.in...)
+	out.biased = o.function("it hides keys", out.capped.elem, out.capped.shape, m.apply, in...)
+	out.weights = o.as(dag.Normalizer, o.function("it is a ratio of exponentials", out.capped.elem, out.capped.shape, func(dst []float64, in ...[]float64) {
+		m.apply(dst, in...)
+		bias := make([]float64, len(dst))
+		m.apply(bias, append([][]float64{make([]float64, len(dst))}, in[1:]...)...)
+		for at := 0; m.keys > 0 && at+m.keys <= len(dst); at += m.keys {
+			if row := dst[at : at+m.keys]; math.IsInf(extremeOf(bias[at:at+m.keys], larger), -1) {
+				clear(row) // no key is seen
+			} else {
+				softmax(row)
+			}
+		}
+	}, in...))
+	out.out, err = o.product(out.weights, v)
+	return out, err
+}
+
+// mask adds biases to scores of heads x queries x keys.
+type mask struct {
+	*attention
+	samples, heads, queries, keys int
+	fixed                         []float64
+	in                            []*value
+	// lens says that the last operand has the lengths.
+	lens bool
+}
+
+func (o *op) maskOf(a *attention, scores *value) (*mask, error) {
+	s := scores.shape
+	m := &mask{attention: a, samples: single(s[0]), heads: s[1], queries: s[2], keys: s[3]}
+	for _, b := range a.bias {
+		hides := func(x float64) float64 { return x }
+		if !isFloat(b.dataType()) {
+			filled := a.filled
+			if filled == 0 {
+				filled = math.Inf(-1)
+			}
+			hides = func(x float64) float64 {
+				if x != 0 {
+					return 0
+				}
+				return filled
+			}
+		}
+		if len(b.dims()) < 1 || len(b.dims()) > 4 {
+			return nil, refuse("", "a mask of shape %s", dimString(b.dims()))
+		}
+		if b.constant() {
+			if err := o.fixedMask(m, b.con, s, hides); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		full, err := broadcastDims(s, b.shape)
+		if err != nil || !slices.Equal(full, s) {
+			return nil, sumShapes(refuse("", "a mask of shape %s for scores of shape %s", dimString(b.shape), dimString(s)), []*value{scores})
+		}
+		if !isFloat(b.elem) {
+			if b, err = o.apply("it hides keys", scores.elem, func(x []float64) float64 { return hides(x[0]) }, b); err != nil {
+				return nil, err
+			}
+		}
+		m.in = append(m.in, o.expand(b, s))
+	}
+	if l := a.lengths; l != nil {
+		if len(l.dims()) != 1 || l.dims()[0] != s[0] && !l.constant() {
+			return nil, refuse("", "lengths of shape %s", dimString(l.dims()))
+		}
+		if l.constant() {
+			t, err := o.oneSample(l.con, map[bool]int{true: 0, false: -1}[s[0] == batchDim])
+			if err != nil {
+				return nil, err
+			}
+			if t.size() != m.samples {
+				return nil, mixesBatch("its sequences have different lengths")
+			}
+			if l, err = o.materialize(&value{con: t}); err != nil {
+				return nil, err
+			}
+		}
+		m.in, m.lens = append(m.in, l), true
+	}
+	return m, nil
+}
+
+// fixedMask adds a constant to the mask's fixed part; keys that it has no entry for
+// are hidden.
+func (o *op) fixedMask(m *mask, t *tensor, s []int, hides func(float64) float64) error {
+	t, err := o.oneSample(t, map[bool]int{true: len(t.dims) - 4, false: -1}[s[0] == batchDim])
+	if err != nil {
+		return err
+	}
+	x, err := t.float64s()
+	if err != nil {
+		return err
+	}
+	r := len(t.dims)
+	dims, last := t.dims, t.dims[r-1]
+	if last != 1 && last < m.keys {
+		dims = slices.Clone(t.dims)
+		dims[r-1] = m.keys
+	}
+	wide := []int{m.samples, m.heads, m.queries, m.keys}
+	if full, err := broadcastDims(wide, dims); err != nil || !slices.Equal(full, wide) {
+		if len(dims) == 4 && s[0] == batchDim && dims[0] != 1 {
+			return mixesBatch("its mask of shape %v has one for each sample", t.dims)
+		}
+		return refuse("", "a mask of shape %v for scores of shape %s", t.dims, dimString(s))
+	}
+	if m.fixed == nil {
+		m.fixed = make([]float64, dag.Size(wide))
+	}
+	o.spent += len(m.fixed)
+	for e, at := range broadcastIndex(dims, wide) {
+		j := int(at)
+		if dims[r-1] != last {
+			if j%m.keys >= last {
+				m.fixed[e] = math.Inf(-1)
+				continue
+			}
+			j = j/m.keys*last + j%m.keys
+		}
+		m.fixed[e] += hides(x[j])
+	}
+	return nil
+}
+
+// apply gives the scores, the first operand, with all biases.
+func (m *mask) apply(dst []float64, in ...[]float64) {
+	copy(dst, in[0])
+	for i, b := range m.fixed {
+		dst[i] += b
+	}
+	more := in[1:]
+	var lens []float64
+	if m.lens {
+		lens, more = more[len(more)-1], more[:len(more)-1]
+	}
+	for _, b := range more {
+		for i, x := range b {
+			dst[i] += x
+		}
+	}
+	if lens == nil && !m.causal && m.left < 0 && m.right < 0 {
+		return
+	}
+	for e := range dst {
+		j, i, b := e%m.keys, e/m.keys%m.queries, e/(m.keys*m.queries*m.heads)
+		at := i + m.past // the query's place among the keys
+		seen := true
+		if lens != nil {
+			n := int(lens[b])
+			at, seen = i+n-m.queries, j < n
+		}
+		seen = seen && (!m.causal || j <= at) && (m.left < 0 || at-j <= m.left) && (m.right < 0 || j-at <= m.right)
+		if !seen {
+			dst[e] = math.Inf(-1)
+		}
+	}
+}
+
+// cached puts a cache before keys or values, along the length.
+func (o *op) cached(past, v *value) (*value, int, error) {
+	if past == nil {
+		return v, 0, nil
+	}
+	past, err := o.materialize(past)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(past.shape) != 4 || len(v.shape) != 4 || past.shape[2] == batchDim {
+		return nil, 0, refuse("", "a cache of shape %s", dimString(past.shape))
+	}
+	shape := slices.Clone(v.shape)
+	shape[2] += past.shape[2]
+	want := slices.Clone(v.shape)
+	want[2] = past.shape[2]
+	if !slices.Equal(past.shape, want) {
+		return nil, 0, sumShapes(refuse("", "a cache of shape %s before %s", dimString(past.shape), dimString(v.shape)), []*value{v, past})
+	}
+	if past.shape[2] == 0 {
+		return v, 0, nil
+	}
+	if !fits(shape) {
+		return nil, 0, refuse("", "the keys have too many elements")
+	}
+	return o.concat([]*value{past, v}, 2, shape), past.shape[2], nil
+}
+
+// lowerAttention is Attention of opset 23 and later.
+func lowerAttention(o *op) error {
+	a := &attention{
+		scale: o.float("scale", 0), softcap: o.float("softcap", 0), causal: o.int("is_causal", 0) != 0,
+		left: int(o.int("left_window_size", -1)), right: int(o.int("right_window_size", -1)), lengths: o.arg(6),
+	}
+	rank := 0
+	for k, to := range []**value{&a.q, &a.k, &a.v} {
+		v, err := o.activationOperand(k)
+		if err != nil {
+			return err
+		}
+		heads := o.int("kv_num_heads", 0)
+		if k == 0 {
+			rank, heads = len(v.shape), o.int("q_num_heads", 0)
+		}
+		if len(v.shape) != rank {
+			return refuse("", "operands of rank %d and %d", rank, len(v.shape))
+		}
+		if *to, err = o.byHeads(v, int(min(heads, maxElements))); err != nil {
+			return err
+		}
+	}
+	if b := o.arg(3); b != nil {
+		a.bias = append(a.bias, b)
+	}
+	var err error
+	if a.k, a.past, err = o.cached(o.arg(4), a.k); err != nil {
+		return err
+	}
+	if a.v, _, err = o.cached(o.arg(5), a.v); err != nil {
+		return err
+	}
+	y, err := o.attend(a)
+	if err != nil {
+		return err
+	}
+	if rank == 3 {
+		y.out = o.merged(y.out)
+	}
+	o.give(0, y.out)
+	o.give(1, a.k)
+	o.give(2, a.v)
+	stages := []*value{y.scores, y.capped, y.biased, y.weights}
+	mode := o.int("qk_matmul_output_mode", 0)
+	if mode < 0 || mode > 3 {
+		return refuse("", "qk_matmul_output_mode is %d", mode)
+	}
+	o.give(3, stages[mode])
+	return nil
+}
+
+// lowerMultiHeadAttention is com.microsoft.MultiHeadAttention: queries, keys and
+// values that are projected already.
+func lowerMultiHeadAttention(o *op) error {
+	heads := int(min(o.int("num_heads", 0), maxElements))
+	if o.arg(1) == nil || o.arg(2) == nil || o.arg(8) != nil {
+		return refuse("export without packed queries, keys and values", "its queries, keys and values are packed")
+	}
+	a := &attention{scale: o.float("scale", 0), causal: o.int("unidirectional", 0) != 0, left: -1, right: -1}
+	var err error
+	from := 0
+	for k, to := range []**value{&a.q, &a.k, &a.v} {
+		v, err := o.activationOperand(k)
+		if err != nil {
+			return err
+		}
+		if len(v.shape) == 3 && o.arg(3) != nil {
+			if v, err = o.biased(v, 3, from); err != nil {
+				return err
+			}
+			from += v.shape[2]
+		}
+		if *to, err = o.byHeads(v, heads); err != nil {
+			return err
+		}
+	}
+	if err := o.microsoftMask(a, 4, 5); err != nil {
+		return err
+	}
+	if a.k, a.past, err = o.cached(o.arg(6), a.k); err != nil {
+		return err
+	}
+	if a.v, _, err = o.cached(o.arg(7), a.v); err != nil {
+		return err
+	}
+	return o.giveAttended(a)
+}
+
+// biased adds the entries of input k from one on along the last axis.
+func (o *op) biased(v *value, k, from int) (*value, error) {
+	t, err := o.constant(k, "the bias")
+	if err != nil {
+		return nil, err
+	}
+	n := v.shape[len(v.shape)-1]
+	if n == batchDim || len(t.dims) != 1 || from+n > t.dims[0] {
+		return nil, refuse("", "a bias of shape %v", t.dims)
+	}
+	index := make([]int32, n)
+	for i := range index {
+		index[i] = int32(from + i)
+	}
+	if t, err = t.indexed([]int{n}, index); err != nil {
+		return nil, err
+	}
+	return o.affine(v, affine{add: t, addAt: -1, coef: 1, addCoef: 1})
+}
+
+// microsoftMask reads a mask of batch x keys, and a bias of the scores.
+func (o *op) microsoftMask(a *attention, mask, bias int) error {
+	a.filled = o.float("mask_filter_value", -10000)
+	if m := o.arg(mask); m != nil {
+		d := m.dims()
+		if len(d) != 2 || isFloat(m.dataType()) || d[1] == batchDim || d[1] != a.k.shape[2] {
+			return refuse("export with a mask of one number for each key", "it has a mask of shape %s", dimString(d))
+		}
+		if d[0] != a.q.shape[0] && d[0] != 1 {
+			if m.constant() && a.q.shape[0] == batchDim {
+				t, err := o.oneSample(m.con, 0)
+				if err != nil {
+					return err
+				}
+				m = &value{con: t}
+				d = t.dims
+			}
+			if d[0] != 1 {
+				return mixesBatch("its mask has the shape %s", dimString(d))
+			}
+		}
+		wide := []int{d[0], 1, 1, d[1]}
+		if m.constant() {
+			m = &value{con: m.con.reshaped(wide)}
+		} else {
+			m = o.relabel(m, wide)
+		}
+		a.bias = append(a.bias, m)
+	}
+	if b := o.arg(bias); b != nil {
+		a.bias = append(a.bias, b)
+	}
+	return nil
+}
+
+// giveAttended gives the result with its heads merged, and the keys and values.
+func (o *op) giveAttended(a *attention) error {
+	y, err := o.attend(a)
+	if err != nil {
+		return err
+	}
+	o.give(0, o.merged(y.out))
+	o.give(1, a.k)
+	o.give(2, a.v)
+	o.give(3, y.scores)
+	return nil
+}
+
+// lowerMicrosoftAttention is com.microsoft.Attention: one stored matrix projects to
+// queries, keys and values.
+func lowerMicrosoftAttention(o *op) error {
+	if o.arg(4) != nil || o.arg(6) != nil || o.int("do_rotary", 0) != 0 || len(o.node.Outputs) > 1 && o.node.Outputs[1] != "" {
+		return refuse("export without a cache", "it has a cache of keys and values")
+	}
+	x, w, err := o.binary2()
+	if err != nil {
+		return err
+	}
+	if !w.constant() || len(w.con.dims) != 2 {
+		return refuse("make it a constant", "its weight is computed by the network")
+	}
+	if x, err = o.materialize(x); err != nil {
+		return err
+	}
+	if len(x.shape) != 3 {
+		return refuse("", "an operand of shape %s", dimString(x.shape))
+	}
+	all, err := o.matMulRight(x, w.con)
+	if err != nil {
+		return err
+	}
+	if o.arg(2) != nil {
+		if all, err = o.biased(all, 2, 0); err != nil {
+			return err
+		}
+	}
+	sizes := o.ints("qkv_hidden_sizes")
+	n := w.con.dims[1]
+	if len(sizes) == 0 {
+		sizes = []int64{int64(n / 3), int64(n / 3), int64(n - 2*(n/3))}
+	}
+	if len(sizes) != 3 || sizes[0] < 0 || sizes[1] < 0 || sizes[2] < 0 || sizes[0]+sizes[1]+sizes[2] != int64(n) {
+		return refuse("", "sizes %v of %d columns", sizes, n)
+	}
+	a := &attention{scale: o.float("scale", 0), causal: o.int("unidirectional", 0) != 0, left: -1, right: -1}
+	from := 0
+	for k, to := range []**value{&a.q, &a.k, &a.v} {
+		at := from
+		part, err := o.take(all, 2, int(sizes[k]), func(i int) int { return at + i })
+		if err != nil {
+			return err
+		}
+		from += int(sizes[k])
+		if *to, err = o.byHeads(part, int(min(o.int("num_heads", 0), maxElements))); err != nil {
+			return err
+		}
+	}
+	if err := o.microsoftMask(a, 3, 5); err != nil {
+		return err
+	}
+	return o.giveAttended(a)
+}
+
+// rotary makes a lowerer of RotaryEmbedding: the inputs with cosines, sines and
+// positions.
+func rotary(cosines, sines, positions int) lowerer {
+	return func(o *op) error {
+		v, err := o.activationOperand(0)
+		if err != nil {
+			return err
+		}
+		rank, x := len(v.shape), v
+		heads := int(min(o.int("num_heads", 0), maxElements))
+		dim := int(min(o.int("rotary_embedding_dim", 0), maxElements))
+		in := []*value{nil}
+		for _, k := range []int{cosines, sines, positions} {
+			if o.arg(k) == nil && k == positions {
+				continue
+			}
+			w, err := o.activationOperand(k)
+			if err != nil {
+				return err
+			}
+			in = append(in, w)
+		}
+		if rank == 3 && heads == 0 && len(in[1].shape) > 0 {
+			// com.microsoft leaves it out where the table has whole heads.
+			size := 2 * in[1].shape[len(in[1].shape)-1]
+			if size > 0 && v.shape[2] != batchDim {
+				heads = v.shape[2] / size
+			}
+		}
+		if x, err = o.byHeads(v, heads); err != nil {
+			return err
+		}
+		s := x.shape
+		if x.batchAxis() > 0 {
+			return mixesBatch("it turns along the batch axis")
+		}
+		size, length, samples := s[3], s[2], single(s[0])
+		if dim == 0 {
+			dim = size
+		}
+		if dim%2 != 0 || dim > size || dim < 0 {
+			return refuse("", "it turns %d of %d numbers", dim, size)
+		}
+		half := dim / 2
+		// Where a position's cosines are: in a row of a table, or beside the value.
+		place := func(b, t int, _ [][]float64) int { return b*length + t }
+		rows := 0
+		if len(in) == 4 {
+			p := in[3].shape
+			each := dag.Size(sampleShape(p))
+			switch {
+			case len(in[1].shape) != 2 || !slices.Equal(in[1].shape, in[2].shape) || in[1].shape[0] == batchDim:
+				return refuse("", "tables of shapes %s and %s", dimString(in[1].shape), dimString(in[2].shape))
+			case each == 1 && in[3].batchAxis() < 0: // the first position
+				place = func(_, t int, in [][]float64) int { return int(in[3][0]) + t }
+			case len(p) == 2 && p[0] == s[0] && p[1] == length:
+				place = func(b, t int, in [][]float64) int { return int(in[3][b*length+t]) }
+			case len(p) == 2 && p[0] == 1 && p[1] == length:
+				place = func(_, t int, in [][]float64) int { return int(in[3][t]) }
+			default:
+				return sumShapes(refuse("", "positions of shape %s for a value of shape %s", dimString(p), dimString(v.shape)), []*value{v})
+			}
+			rows = in[1].shape[0]
+		} else {
+			want := []int{s[0], length, half}
+			switch {
+			case slices.Equal(in[1].shape, want):
+				rows = samples * length
+			case slices.Equal(in[1].shape, []int{1, length, half}):
+				rows = length
+				place = func(_, t int, _ [][]float64) int { return t }
+			default:
+				return sumShapes(refuse("", "cosines of shape %s for a value of shape %s", dimString(in[1].shape), dimString(v.shape)), []*value{v})
+			}
+		}
+		if !slices.Equal(in[1].shape, in[2].shape) || in[1].shape[len(in[1].shape)-1] != half {
+			return refuse("", "cosines and sines of shapes %s and %s for %d numbers", dimString(in[1].shape), dimString(in[2].shape), dim)
+		}
+		in[0] = x
+		step, other := 1, half
+		if o.int("interleaved", 0) != 0 {
+			step, other = 2, 1
+		}
+		out := o.as(dag.Product, o.function("it turns pairs by given angles", x.elem, s, func(dst []float64, in ...[]float64) {
+			copy(dst, in[0])
+			for e := 0; e < len(dst); e += size {
+				t, b := e/size%length, e/(size*length*s[1])
+				row := place(b, t, in)
+				for k := range half {
+					i := e + k*step
+					if row < 0 || row >= rows {
+						dst[i], dst[i+other] = math.NaN(), math.NaN()
+						continue
+					}
+					c, n := in[1][row*half+k], in[2][row*half+k]
+					dst[i], dst[i+other] = c*in[0][i]-n*in[0][i+other], n*in[0][i]+c*in[0][i+other]
+				}
+			}
+		}, in...))
+		if rank == 3 {
+			out = o.merged(out)
+		}
+		o.give(0, out)
+		return nil
+	}
+}
+
+// withBias makes a lowerer of a function of the sum of two inputs, of which the
+// second may be left out.
+func withBias(reason string, f func(x float64) float64) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		if b := o.arg(1); b != nil {
+			if v, err = o.inner(addition(1), "Add", []*value{v, b}, []int{0, 1}); err != nil {
+				return err
+			}
+		}
+		out, err := o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v)
+		if err != nil {
+			return err
+		}
+		o.give(0, out)
+		return nil
+	}
+}
+
+func exactGelu(x float64) float64 { return x * normalCDF(x) }
+
+func fastGelu(x float64) float64 {
+	return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}
+
+func quickGelu(o *op) func(float64) float64 {
+	alpha := o.float("alpha", 1.702)
+	return func(x float64) float64 { return x * sigmoid(alpha*x) }
+}
+
+// lowerSwiGLU is a times sigmoid(alpha a) times b.
+func lowerSwiGLU(o *op) error {
+	a, b, err := o.binary2()
+	if err != nil {
+		return err
+	}
+	gate, err := o.apply("it is a curve", a.dataType(), func(x []float64) float64 { return swish(o)(x[0]) }, a)
+	if err != nil {
+		return err
+	}
+	out, err := o.inner(lowerMul, "Mul", []*value{gate, b}, []int{-1, 1})
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
