@@ -349,7 +349,7 @@ func Norm(x []Num, p float64) Num {
 		case 2:
 			sum += a * a
 		default:
-			sum += pow(a, p)
+			sum += Power(a, p)
 		}
 	}
 	switch p {
@@ -383,18 +383,20 @@ func (c *Accumulator) Add(x Num) {
 	}
 	if x.Cmp(c.max) > 0 {
 		if !c.max.IsZero() && !math.IsInf(c.p, 1) {
-			c.sum *= pow(c.max.Div(x).Float64(), c.p)
+			c.sum *= Power(c.max.Div(x).Float64(), c.p)
 		}
 		c.max = x
 		c.sum++
 		return
 	}
 	if !math.IsInf(c.p, 1) {
-		c.sum += pow(x.Div(c.max).Float64(), c.p)
+		c.sum += Power(x.Div(c.max).Float64(), c.p)
 	}
 }
 
-func pow(x, p float64) float64 {
+// Power returns x^p of x >= 0 for finite p >= 1, as math.Pow does but faster for
+// the usual p.
+func Power(x, p float64) float64 {
 	switch p {
 	case 1:
 		return x
@@ -404,6 +406,9 @@ func pow(x, p float64) float64 {
 		return x * x
 	case 3:
 		return x * x * x
+	}
+	if x == 0 {
+		return 0
 	}
 	return math.Pow(x, p)
 }
@@ -428,7 +433,7 @@ func Plus(a, b Num, p float64) Num {
 	if p == 2 {
 		return a.MulFloat(math.Sqrt(1 + r*r))
 	}
-	return a.MulFloat(math.Exp(math.Log1p(pow(r, p)) / p))
+	return a.MulFloat(math.Exp(math.Log1p(Power(r, p)) / p))
 }
 
 // Norm returns the p-norm of the terms so far.

@@ -257,7 +257,7 @@ func raise[T kernel.Float](dst []float64, x []T, f, p float64) float64 {
 		for i, v := range x {
 			y := math.Abs(float64(v)) * f
 			if y != 0 {
-				y = power(y, p)
+				y = scaled.Power(y, p)
 			}
 			dst[i] = y
 			if y < least && v != 0 {

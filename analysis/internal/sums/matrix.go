@@ -292,7 +292,7 @@ func addRows[T kernel.Float](dst []float64, w []T, stride int, s *series, c0, c1
 	default:
 		for i := range dst {
 			for j, v := range w[i*stride:][:len(g)] {
-				dst[i] += power(math.Abs(float64(v)), s.p) * g[j]
+				dst[i] += scaled.Power(math.Abs(float64(v)), s.p) * g[j]
 			}
 		}
 	}
@@ -314,28 +314,10 @@ func addColumns[T kernel.Float](dst []float64, w []T, stride int, s *series, i0,
 	default:
 		for i, f := range g {
 			for j, v := range w[i*stride:][:len(dst)] {
-				dst[j] += power(math.Abs(float64(v)), s.p) * f
+				dst[j] += scaled.Power(math.Abs(float64(v)), s.p) * f
 			}
 		}
 	}
-}
-
-// power returns x^p of x >= 0 for finite p.
-func power(x, p float64) float64 {
-	switch p {
-	case 1:
-		return x
-	case 1.5:
-		return x * math.Sqrt(x)
-	case 2:
-		return x * x
-	case 3:
-		return x * x * x
-	}
-	if x == 0 {
-		return 0
-	}
-	return math.Pow(x, p)
 }
 
 func rootOf(p float64) float64 {

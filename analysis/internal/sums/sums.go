@@ -435,7 +435,7 @@ func rowSlow[T kernel.Float](w []T, p float64, h []float64, exp int64, ok bool, 
 	var s float64
 	r := 1 / m
 	for j := range w {
-		s += power(term(j)*r, p)
+		s += scaled.Power(term(j)*r, p)
 	}
 	return scaled.New(m).MulFloat(math.Pow(s, 1/p)).Scale(exp)
 }
