@@ -4,12 +4,11 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 )
 
-// body yields the nodes of the body, of its parts with weights.
+// body yields the nodes of the body.
 func body(n *dag.Network) func(yield func(*dag.Node) bool) {
-	weighted := n.Weighted()
 	return func(yield func(*dag.Node) bool) {
 		for i := range n.Nodes {
-			if weighted[i] && !yield(&n.Nodes[i]) {
+			if n.Nodes[i].Zone == dag.Body && !yield(&n.Nodes[i]) {
 				return
 			}
 		}

@@ -92,10 +92,10 @@ func (h *hidden) Concat(_ *dag.Node, xs []names) names {
 	for _, x := range xs {
 		ls = append(ls, x.grid)
 	}
-	l, operand, from := grid.Concat(ls...)
-	of := make([]uint64, len(from))
-	for c := range of {
-		of[c] = xs[operand[c]].of[from[c]]
+	l, from := grid.Concat(ls...)
+	of := make([]uint64, 0, l.Cells())
+	for k, x := range xs {
+		of = grid.Append(of, x.of, from[k])
 	}
 	return names{l, of}
 }

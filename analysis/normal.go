@@ -54,7 +54,7 @@ type folder struct {
 }
 
 // foldedLayer is a linear layer with the factor and the constant of each of its
-// units, which are elements for a constant map.
+// units; a constant map's become its elements once others differ within a unit.
 type foldedLayer struct {
 	l        *dag.Linear
 	constant bool // a constant map
@@ -77,28 +77,32 @@ func (y *foldedLayer) join(m *foldedLayer) {
 
 func newFolded(nd *dag.Node, l *dag.Linear) *foldedLayer {
 	y := &foldedLayer{l: l, constant: elementwise(l), axis: l.Out(), learned: l.Free(), biased: l.Bias() != nil}
-	if y.constant {
-		y.axis = dag.Axis{Outer: 1, N: nd.Len(), Inner: 1}
-	}
 	for role, u := range nd.Uses() {
 		if role != dag.Weight && u.Param.Storage == dag.Unwritable {
 			y.fixed = u.Param
 		}
 	}
 	y.s, y.c = make([]float64, y.axis.N), make([]float64, y.axis.N)
-	for e := range y.s {
-		i := e
-		if y.constant {
-			i = l.Out().At(e)
-		}
-		if y.s[e] = 1; l.Scale() != nil {
-			y.s[e] = l.Scale()[i]
+	for u := range y.s {
+		if y.s[u] = 1; l.Scale() != nil {
+			y.s[u] = l.Scale()[u]
 		}
 		if l.Bias() != nil {
-			y.c[e] = l.Bias()[i]
+			y.c[u] = l.Bias()[u]
 		}
 	}
 	return y
+}
+
+// spread makes each element of a constant map a unit.
+func (y *foldedLayer) spread() {
+	n := y.axis.Len()
+	s, c := make([]float64, n), make([]float64, n)
+	for e := range s {
+		u := y.axis.At(e)
+		s[e], c[e] = y.s[u], y.c[u]
+	}
+	y.s, y.c, y.axis = s, c, dag.Axis{Outer: 1, N: n, Inner: 1}
 }
 
 // elementwise reports whether a layer maps each element to itself.
@@ -125,7 +129,7 @@ func (f *folder) moves(nd *dag.Node) bool {
 }
 
 // element is one of a node's; padding has node -1.
-type element struct{ node, at int }
+type element struct{ node, at int32 }
 
 // sources returns where each element of a node's value comes from, behind the
 // nodes that only move elements. Known holds what was found before.
@@ -134,21 +138,27 @@ func (f *folder) sources(i int, known map[int][]element) []element {
 		return out
 	}
 	nd := &f.net.Nodes[i]
-	out := make([]element, nd.Len())
+	var out []element
 	switch {
 	case !f.moves(nd):
+		out = make([]element, nd.Len())
 		for e := range out {
-			out[e] = element{i, e}
+			out[e] = element{int32(i), int32(e)}
 		}
 	case f.layers[i] != nil:
 		out = f.sources(nd.In[0], known)
 	default:
-		for e := range out {
-			out[e].node = -1
-		}
 		from := make([][]element, len(nd.In))
 		for k, j := range nd.In {
 			from[k] = f.sources(j, known)
+		}
+		if _, ok := nd.Op.(*dag.Concat); ok {
+			out = slices.Concat(from...)
+			break
+		}
+		out = make([]element, nd.Len())
+		for e := range out {
+			out[e].node = -1
 		}
 		f.net.Edges(nd, func(k, e, to int) { out[to] = from[k][e] })
 	}
@@ -203,17 +213,25 @@ func (f *folder) chain(i int) chain {
 			continue
 		}
 		c.maps[m] = f.sources(f.net.Nodes[m].In[0], known)
+		last := -1 // neighbours mostly come from one node
 		for _, x := range c.maps[m] {
-			if _, seen := c.layers[x.node]; seen || x.node < 0 {
+			if int(x.node) == last {
+				continue
+			}
+			last = int(x.node)
+			if _, seen := c.layers[last]; seen || last < 0 {
 				continue
 			}
 			var to []int
-			ok := f.layers[x.node] != nil
+			ok := f.layers[last] != nil
 			if ok {
-				to, ok = f.leaves(x.node, map[int]bool{})
+				to, ok = f.leaves(last, map[int]bool{})
 			}
-			c.layers[x.node] = ok
-			c.whole = c.whole && ok && f.takes(x.node)
+			if ok && f.layers[last].constant {
+				f.layers[last].spread()
+			}
+			c.layers[last] = ok
+			c.whole = c.whole && ok && f.takes(last)
 			todo = append(todo, to...)
 		}
 	}
@@ -230,26 +248,43 @@ func (f *folder) fold(i int, done map[int]bool) (changed bool) {
 			return false // a map that reads another and its layer too
 		}
 	}
+	alone := false
+	for _, ok := range c.layers {
+		alone = alone || ok
+	}
+	if !alone && !c.whole {
+		return false // others read all that the maps read
+	}
 	// What the maps ask of each unit: nil for nothing yet.
 	scale, shift := map[int][]*float64{}, map[int][]*float64{}
 	sameScale, sameShift := c.whole, c.whole
 	for m, src := range c.maps {
+		if !sameScale {
+			break
+		}
 		y := f.layers[m]
+		var from *foldedLayer
+		var scales, shifts []*float64
+		last := -1 // neighbours mostly come from one node
 		for e, x := range src {
+			by := y.axis.At(e)
 			if x.node < 0 {
-				sameShift = sameShift && y.c[e] == 0
+				sameShift = sameShift && y.c[by] == 0
 				continue
 			}
-			if !c.layers[x.node] {
-				continue
+			if int(x.node) != last {
+				last, from = int(x.node), f.layers[x.node]
+				if scale[last] == nil {
+					scale[last], shift[last] = make([]*float64, from.axis.N), make([]*float64, from.axis.N)
+				}
+				scales, shifts = scale[last], shift[last]
 			}
-			from := f.layers[x.node]
-			if scale[x.node] == nil {
-				scale[x.node], shift[x.node] = make([]*float64, from.axis.N), make([]*float64, from.axis.N)
+			u := from.axis.At(int(x.at))
+			sameScale = agree(&scales[u], &y.s[by]) && sameScale
+			sameShift = agree(&shifts[u], &y.c[by]) && sameShift
+			if !sameScale {
+				break
 			}
-			u := from.axis.At(x.at)
-			sameScale = agree(&scale[x.node][u], &y.s[e]) && sameScale
-			sameShift = agree(&shift[x.node][u], &y.c[e]) && sameShift
 		}
 	}
 	if sameScale {
@@ -299,14 +334,26 @@ func (f *folder) dissolve(c chain, shift map[int][]*float64) {
 func (f *folder) shift(c chain) (changed bool) {
 	for m, src := range c.maps {
 		y := f.layers[m]
+		var from *foldedLayer // nil where nothing moves
+		last := -1
 		for e, x := range src {
-			if x.node < 0 || !c.layers[x.node] {
+			if x.node < 0 {
 				continue
 			}
-			if from := f.layers[x.node]; from.l.Map != nil && from.biased {
-				y.c[e] += y.s[e] * from.c[from.axis.At(x.at)]
-				y.biased, y.changed = true, true
+			if int(x.node) != last {
+				last, from = int(x.node), nil
+				if l := f.layers[last]; c.layers[last] && l.l.Map != nil && l.biased {
+					from = l
+				}
 			}
+			if from == nil {
+				continue
+			}
+			if y.axis.N != len(src) {
+				y.spread()
+			}
+			y.c[e] += y.s[e] * from.c[from.axis.At(int(x.at))]
+			y.biased, y.changed = true, true
 		}
 	}
 	for k, alone := range c.layers {
@@ -392,8 +439,8 @@ func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
 			return x
 		}
 		out := make([]float64, l.Rows())
-		for e, v := range x {
-			out[l.Out().At(e)] = v
+		for e := range y.axis.Len() {
+			out[l.Out().At(e)] = x[y.axis.At(e)]
 		}
 		return out
 	}
@@ -421,16 +468,31 @@ func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
 // coarsest returns the shortest run of the axes of a constant map's value along
 // which its numbers vary; the units of the layer as it was read where none do.
 func (y *foldedLayer) coarsest(shape []int) dag.Axis {
+	// The axes that units run along; all of them, with elements for units, where
+	// units do not keep to axes.
+	first, end := 0, len(shape)
+	for first < end && dag.Size(shape[:first]) < y.axis.Outer {
+		first++
+	}
+	for end > first && dag.Size(shape[end:]) < y.axis.Inner {
+		end--
+	}
+	if dag.Size(shape[:first]) != y.axis.Outer || dag.Size(shape[end:]) != y.axis.Inner {
+		y.spread()
+		first, end = 0, len(shape)
+	}
 	lo, hi := len(shape), -1
 	inner := 1
-	for d := len(shape) - 1; d >= 0; d-- {
-		for e := range y.s {
-			if e/inner%shape[d] > 0 && (y.s[e] != y.s[e-inner] || y.c[e] != y.c[e-inner]) {
+	for d := end - 1; d >= first; d-- {
+		block := inner * shape[d]
+		for at := 0; at < len(y.s); at += block {
+			n := block - inner
+			if s, c := y.s[at:][:block], y.c[at:][:block]; !slices.Equal(s[:n], s[inner:]) || !slices.Equal(c[:n], c[inner:]) {
 				lo, hi = min(lo, d), max(hi, d)
 				break
 			}
 		}
-		inner *= shape[d]
+		inner = block
 	}
 	if hi < 0 {
 		return y.l.Out()

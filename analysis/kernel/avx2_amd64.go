@@ -28,7 +28,11 @@ func init() {
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32 = widen
+	pairs = pairsMax
 }
+
+//go:noescape
+func pairsMax(a *float64, stride, n int, x, dst *float64, dstStride int)
 
 //go:noescape
 func row32(w unsafe.Pointer, n int, out *Row)

@@ -17,9 +17,9 @@ func engines(t *testing.T, f func(t *testing.T)) {
 	if vector32 != nil {
 		run(Vector())
 	}
-	v32, v64, w := vector32, vector64, widen32
-	vector32, vector64, widen32 = nil, nil, nil
-	defer func() { vector32, vector64, widen32 = v32, v64, w }()
+	v32, v64, w, p := vector32, vector64, widen32, pairs
+	vector32, vector64, widen32, pairs = nil, nil, nil, nil
+	defer func() { vector32, vector64, widen32, pairs = v32, v64, w, p }()
 	run("Go")
 }
 

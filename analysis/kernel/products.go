@@ -128,6 +128,48 @@ func eachRow[T Float](ax, aty []float64, w []T, x, y []float64, f products,
 	}
 }
 
+// pairs takes four rows and two vectors of n columns, n a multiple of 4, all stride
+// bytes apart; the rows' results are dstStride bytes apart. Nil without vectors.
+var pairs func(a *float64, stride, n int, x, dst *float64, dstStride int)
+
+// PairsMax makes each dst[i*stride+v] the largest of it and a_ij x_vj, for the rows
+// of a, len(a)/cols of cols numbers, and the vectors x, len(x)/cols of them. No
+// number is negative, NaN or infinite.
+func PairsMax(dst []float64, stride int, a, x []float64, cols int) {
+	// So many columns of four rows and two vectors stay in the nearest cache.
+	const part = 256
+	if len(a) == 0 || len(x) == 0 {
+		return
+	}
+	rows, vectors := len(a)/cols, len(x)/cols
+	_ = dst[(rows-1)*stride+vectors-1]
+	for lo := 0; lo < cols; lo += part {
+		n := min(part, cols-lo)
+		wide := n &^ 3
+		if pairs == nil {
+			wide = 0
+		}
+		for i := 0; i < rows; i += 4 {
+			for v := 0; v < vectors; v += 2 {
+				done := 0
+				if i+4 <= rows && v+2 <= vectors && wide > 0 {
+					pairs(&a[i*cols+lo], 8*cols, wide, &x[v*cols+lo], &dst[i*stride+v], 8*stride)
+					done = wide
+				}
+				for r := i; r < min(i+4, rows) && done < n; r++ {
+					for q := v; q < min(v+2, vectors); q++ {
+						m, y := dst[r*stride+q], x[q*cols+lo+done:][:n-done]
+						for j, w := range a[r*cols+lo+done:][:len(y)] {
+							m = max(m, w*y[j])
+						}
+						dst[r*stride+q] = m
+					}
+				}
+			}
+		}
+	}
+}
+
 // MaxAbs returns the largest |w|: NaN if one is NaN, zero for none.
 func MaxAbs[T Float](w []T) float64 {
 	n, m := 0, 0.0

@@ -379,3 +379,60 @@ TEXT ·above64(SB), NOSPLIT, $0-56
 	MOVQ BX, ret+48(FP)
 	VZEROUPPER
 	RET
+
+// A row's four columns with both vectors, Y0 and Y1.
+#define PAIRMAX(base, acc0, acc1) \
+	VMOVUPD (base), Y2           \
+	VMULPD  Y0, Y2, Y3           \
+	VMAXPD  acc0, Y3, acc0       \
+	VMULPD  Y1, Y2, Y4           \
+	VMAXPD  acc1, Y4, acc1       \
+	ADDQ    $32, base
+
+// PUTPAIR takes a row's results to the two numbers at R11 and goes to the next row.
+#define PUTPAIR(y0, x0, y1, x1) \
+	REDUCE(VMAXPD, VMAXSD, y0, x0, Y2, X2) \
+	REDUCE(VMAXPD, VMAXSD, y1, x1, Y3, X3) \
+	VMAXSD 0(R11), x0, x0        \
+	VMAXSD 8(R11), x1, x1        \
+	VMOVSD x0, 0(R11)            \
+	VMOVSD x1, 8(R11)            \
+	ADDQ   R12, R11
+
+// func pairsMax(a *float64, stride, n int, x *float64, dst *float64, dstStride int)
+TEXT ·pairsMax(SB), NOSPLIT, $0-48
+	MOVQ a+0(FP), SI
+	MOVQ stride+8(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+24(FP), DX
+	MOVQ dst+32(FP), R11
+	MOVQ dstStride+40(FP), R12
+	LEAQ (SI)(AX*1), R8
+	LEAQ (SI)(AX*2), R9
+	LEAQ (R8)(AX*2), R10
+	LEAQ (DX)(AX*1), DI
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+	VXORPD Y11, Y11, Y11
+	VXORPD Y12, Y12, Y12
+pairs:
+	VMOVUPD (DX), Y0
+	VMOVUPD (DI), Y1
+	PAIRMAX(SI, Y5, Y6)
+	PAIRMAX(R8, Y7, Y8)
+	PAIRMAX(R9, Y9, Y10)
+	PAIRMAX(R10, Y11, Y12)
+	ADDQ $32, DX
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JNZ  pairs
+	PUTPAIR(Y5, X5, Y6, X6)
+	PUTPAIR(Y7, X7, Y8, X8)
+	PUTPAIR(Y9, X9, Y10, X10)
+	PUTPAIR(Y11, X11, Y12, X12)
+	VZEROUPPER
+	RET

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -212,4 +213,33 @@ func testDots[T Float](t *testing.T) {
 			}
 		}
 	}
+}
+
+// The largest products of rows and vectors are those of each pair, to the last bit,
+// and what lies between the results is left alone.
+func TestPairsMax(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(17, 18))
+		for _, cols := range append([]int{255, 256, 259, 600}, lengths...) {
+			for rows := range 10 {
+				for vectors := range 6 {
+					stride := vectors + rng.IntN(3)
+					a, x := positive(rng, rows*cols), positive(rng, vectors*cols)
+					got := positive(rng, rows*stride)
+					want := slices.Clone(got)
+					for i := range rows {
+						for v := range vectors {
+							for j := range cols {
+								want[i*stride+v] = max(want[i*stride+v], a[i*cols+j]*x[v*cols+j])
+							}
+						}
+					}
+					PairsMax(got, stride, a, x, cols)
+					if !slices.Equal(got, want) {
+						t.Fatalf("%d rows, %d vectors, %d columns: %v, want %v", rows, vectors, cols, got, want)
+					}
+				}
+			}
+		}
+	})
 }

@@ -1,8 +1,6 @@
 package paths
 
 import (
-	"slices"
-
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/internal/sums"
@@ -27,7 +25,7 @@ func Backward(n *dag.Network, p []float64, opt Options) *Values {
 		case ok:
 			v.of[nd.ID] = h
 		case nd.Zone == dag.Body:
-			v.of[nd.ID] = constant(nd.Shape, len(p), scaled.Num{})
+			v.of[nd.ID] = constant(nd.Shape, p, scaled.Num{})
 		}
 	})
 	return v
@@ -40,18 +38,18 @@ type backward struct {
 }
 
 // Output implements dag.Reverse.
-func (b *backward) Output(nd *dag.Node) *value { return constant(nd.Shape, len(b.p), scaled.One) }
+func (b *backward) Output(nd *dag.Node) *value { return constant(nd.Shape, b.p, scaled.One) }
 
 // Merge implements dag.Reverse.
-func (b *backward) Merge(_ *dag.Node, x, y *value) *value { return plus(b.p, x, y) }
+func (b *backward) Merge(_ *dag.Node, x, y *value) *value { return plus(x, y, b.opt.Threads) }
 
 // Linear implements dag.Reverse.
 func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *value) *value {
-	if left := func(x scaled.Num) bool { return !x.IsZero() }; len(h.h) > 0 && !slices.ContainsFunc(h.h[0], left) {
+	if len(h.h) > 0 && h.h[0].Zero() {
 		// Nothing leaves a layer that reaches no output, whatever its weights.
-		return constant([]int{l.Map.In().Len()}, len(b.p), scaled.Num{})
+		return constant([]int{l.Map.In().Len()}, b.p, scaled.Num{})
 	}
-	s := sums.Of(l, sums.Request{To: h.grid, Backward: h.paths(b.p), Threads: b.opt.Threads})
+	s := sums.Of(l, sums.Request{To: h.grid, Backward: h.h, Threads: b.opt.Threads})
 	if len(b.p) == 0 {
 		s.Operand = grid.Uniform(l.Map.In().Len())
 	}
@@ -90,11 +88,11 @@ func (b *backward) Select(nd *dag.Node, index []int32, operand *dag.Node, h *val
 		copies[k][j] = int32(e)
 	}
 	if copies == nil {
-		return constant(operand.Shape, len(b.p), scaled.Num{})
+		return constant(operand.Shape, b.p, scaled.Num{})
 	}
 	out := h.at(h.grid.Select(nd.Shape, operand.Shape, copies[0]))
 	for _, list := range copies[1:] {
-		out = plus(b.p, out, h.at(h.grid.Select(nd.Shape, operand.Shape, list)))
+		out = plus(out, h.at(h.grid.Select(nd.Shape, operand.Shape, list)), b.opt.Threads)
 	}
 	return out
 }
@@ -104,27 +102,23 @@ func (b *backward) Select(nd *dag.Node, index []int32, operand *dag.Node, h *val
 const maxCopies = 8
 
 func (b *backward) scattered(index []int32, operand int, h *value) *value {
-	out := constant([]int{operand}, len(b.p), scaled.Num{}).each(operand)
+	l, _ := grid.Uniform(operand).Spread(0)
+	out := &value{grid: l}
 	for k, p := range b.p {
+		sum := make([]scaled.Num, operand)
 		x := h.elements(k)
 		for e, j := range index {
 			if j >= 0 {
-				out.h[k][j] = scaled.Plus(out.h[k][j], x[e], p)
+				sum[j] = scaled.Plus(sum[j], x[e], p)
 			}
 		}
+		out.h = append(out.h, sums.Pack(p, sum))
 	}
 	return out
 }
 
-// each gives each of n elements of a value a cell of its own.
-func (x *value) each(n int) *value {
-	l, from := x.grid.As(n)
-	l, again := l.Spread(0)
-	return x.at(l, grid.Then(from, again))
-}
-
 // Pool implements dag.Reverse.
 func (b *backward) Pool(_ *dag.Node, op *dag.Pool, h *value) *value {
-	l, g := sums.Windows(op.Window, op.Channels, true, h.grid, h.paths(b.p))
+	l, g := sums.Windows(op.Window, op.Channels, true, h.grid, h.h, b.opt.Threads)
 	return &value{l, g}
 }

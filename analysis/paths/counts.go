@@ -111,10 +111,10 @@ func (c counter) Concat(_ *dag.Node, xs []*counts) *counts {
 	for _, x := range xs {
 		ls = append(ls, x.grid)
 	}
-	l, operand, from := grid.Concat(ls...)
+	l, from := grid.Concat(ls...)
 	out := &counts{grid: l}
-	for i := range from {
-		out.n = append(out.n, xs[operand[i]].n[from[i]])
+	for k, x := range xs {
+		out.n = grid.Append(out.n, x.n, from[k])
 	}
 	return out
 }

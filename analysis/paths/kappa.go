@@ -58,10 +58,8 @@ func (k *Kappa) Out(node int) []scaled.Num { return k.out[node].elements(0) }
 // Finite reports whether a node's h_in and h_out are finite.
 func (k *Kappa) Finite(node int) bool {
 	for _, v := range []*value{k.in[node], k.out[node]} {
-		for c := 0; v != nil && c < len(v.h[0]); c++ {
-			if !v.h[0][c].IsFinite() {
-				return false
-			}
+		if v != nil && !v.h[0].Finite() {
+			return false
 		}
 	}
 	return true
@@ -77,7 +75,7 @@ func (k *Kappa) Units(node int, a dag.Axis, f func(unit int, n int64, in, out sc
 	}
 	l, from := grid.Join(x.grid, y.grid)
 	l, axis, again := l.Units(a.Outer, a.N, a.Inner)
-	in, out := grid.Gather(x.h[0], grid.Then(from[0], again)), grid.Gather(y.h[0], grid.Then(from[1], again))
+	in, out := grid.Gather(x.h[0].Nums(), grid.Then(from[0], again)), grid.Gather(y.h[0].Nums(), grid.Then(from[1], again))
 	inner := 1
 	for q := axis + 1; q < len(l.Dims); q++ {
 		inner *= l.Classes(q)
@@ -105,15 +103,23 @@ func (k *Kappa) Live(node int, a dag.Axis) []bool {
 }
 
 // nowhereZero reports whether no cell of a value of one order is zero.
-func (x *value) nowhereZero() bool { return !slices.ContainsFunc(x.h[0], scaled.Num.IsZero) }
+func (x *value) nowhereZero() bool {
+	return !slices.ContainsFunc(x.h[0].Nums(), scaled.Num.IsZero)
+}
+
+// cells are numbers, one a cell.
+type cells struct {
+	grid *grid.Layout
+	n    []scaled.Num
+}
 
 // squared is x with every number squared.
-func squared(x *value) *value {
-	h := make([]scaled.Num, len(x.h[0]))
-	for c, y := range x.h[0] {
-		h[c] = y.Mul(y)
+func squared(x *value) cells {
+	n := make([]scaled.Num, x.h[0].Len())
+	for c, y := range x.h[0].Nums() {
+		n[c] = y.Mul(y)
 	}
-	return &value{x.grid, [][]scaled.Num{h}}
+	return cells{x.grid, n}
 }
 
 // Edges returns kappa of each effective weight of a layer's tensor, in storage
@@ -159,7 +165,7 @@ func (k *Kappa) Edges(node int) []scaled.Num {
 		s.outer, s.inner, _ = m.Matrix()
 		o, i := over(out, m.Groups*s.outer, m.Window.Out()), over(in, m.Groups*s.inner, m.Window.In)
 		s.n, _, _ = grid.Pairs(&m.Window, o.grid, i.grid)
-		s.rows, s.cols = table(o.h[0], m.Groups*s.outer), table(i.h[0], m.Groups*s.inner)
+		s.rows, s.cols = table(o.n, m.Groups*s.outer), table(i.n, m.Groups*s.inner)
 		return s.sums()
 	}
 	return nil
@@ -167,9 +173,9 @@ func (k *Kappa) Edges(node int) []scaled.Num {
 
 // byUnit splits a value into its positions' layout and a list a unit of numbers
 // by position.
-func byUnit(x *value, a dag.Axis) (*grid.Layout, [][]scaled.Num) {
+func byUnit(x cells, a dag.Axis) (*grid.Layout, [][]scaled.Num) {
 	l, k, from := x.grid.Units(a.Outer, a.N, a.Inner)
-	h := grid.Gather(x.h[0], from)
+	h := grid.Gather(x.n, from)
 	rest, cells := l.Fold(k)
 	out := make([][]scaled.Num, a.N)
 	for i := range out {
@@ -189,10 +195,10 @@ func columns(rows [][]scaled.Num, from []int32) [][]scaled.Num {
 }
 
 // over is a value as channels, each a class, times the positions of a window.
-func over(x *value, channels int, spatial []int) *value {
+func over(x cells, channels int, spatial []int) cells {
 	l, from := x.grid.As(append([]int{channels}, spatial...)...)
 	l, again := l.Spread(0)
-	return x.at(l, grid.Then(from, again))
+	return cells{l, grid.Gather(x.n, grid.Then(from, again))}
 }
 
 func table(h []scaled.Num, rows int) [][]scaled.Num {
@@ -314,7 +320,7 @@ func (k *Kappa) Bias(node int) []scaled.Num {
 }
 
 // overUnits sums a value's elements unit by unit.
-func overUnits(l *dag.Linear, x *value) []scaled.Num {
+func overUnits(l *dag.Linear, x cells) []scaled.Num {
 	positions, h := byUnit(x, l.Out())
 	n := positions.Counts()
 	out := make([]scaled.Num, l.Rows())
@@ -337,8 +343,12 @@ func (k *Kappa) Scale(node int, opt Options) []scaled.Num {
 		return nil
 	}
 	x := k.in[nd.In[0]]
-	s := sums.Of(&dag.Linear{Map: l.Map}, sums.Request{Threads: opt.Threads, From: x.grid, Forward: x.paths([]float64{k.P})})
-	bare := squared(&value{s.Value, s.Forward})
-	lay, h := sums.Times(bare.grid, bare.h, k.out[node].grid, squared(k.out[node]).h[0])
-	return overUnits(l, &value{lay, h})
+	s := sums.Of(&dag.Linear{Map: l.Map}, sums.Request{Threads: opt.Threads, From: x.grid, Forward: x.h})
+	bare, out := squared(&value{s.Value, s.Forward}), squared(k.out[node])
+	lay, from := grid.Join(bare.grid, out.grid)
+	n := slices.Clone(grid.Gather(bare.n, from[0]))
+	for c, y := range grid.Gather(out.n, from[1]) {
+		n[c] = n[c].Mul(y)
+	}
+	return overUnits(l, cells{lay, n})
 }

@@ -78,26 +78,23 @@ func RowNorms(l *dag.Linear, p float64, threads int) []scaled.Num {
 // value is h of a node's elements for each order, one number a cell.
 type value struct {
 	grid *grid.Layout
-	h    [][]scaled.Num
+	h    []sums.Path
 }
 
-// constant is a value of n orders whose elements are all x.
-func constant(shape []int, n int, x scaled.Num) *value {
-	v := &value{grid.Uniform(shape...), make([][]scaled.Num, n)}
-	for k := range v.h {
-		v.h[k] = make([]scaled.Num, v.grid.Cells())
-		for c := range v.h[k] {
-			v.h[k][c] = x
-		}
+// constant is a value whose elements are all x, of the orders p.
+func constant(shape []int, p []float64, x scaled.Num) *value {
+	v := &value{grid: grid.Uniform(shape...)}
+	for _, order := range p {
+		v.h = append(v.h, sums.Constant(order, v.grid.Cells(), x))
 	}
 	return v
 }
 
 // at is x over the cells of another layout, which come from its own.
 func (x *value) at(l *grid.Layout, from []int32) *value {
-	out := &value{l, make([][]scaled.Num, len(x.h))}
+	out := &value{l, make([]sums.Path, len(x.h))}
 	for k, h := range x.h {
-		out.h[k] = grid.Gather(h, from)
+		out.h[k] = h.Gather(from)
 	}
 	return out
 }
@@ -107,28 +104,16 @@ func (x *value) elements(k int) []scaled.Num {
 	if x == nil {
 		return nil
 	}
-	return grid.Expand(x.grid, x.h[k])
-}
-
-// paths are the programmes of the orders p that go on from x.
-func (x *value) paths(p []float64) []sums.Path {
-	out := make([]sums.Path, len(x.h))
-	for k, h := range x.h {
-		out[k] = sums.Path{P: p[k], H: h}
-	}
-	return out
+	return grid.Expand(x.grid, x.h[k].Nums())
 }
 
 // plus is the p-norm of two values, element by element.
-func plus(p []float64, x, y *value) *value {
+func plus(x, y *value, threads int) *value {
 	l, from := grid.Join(x.grid, y.grid)
 	x, y = x.at(l, from[0]), y.at(l, from[1])
-	out := &value{l, make([][]scaled.Num, len(x.h))}
+	out := &value{l, make([]sums.Path, len(x.h))}
 	for k := range x.h {
-		out.h[k] = make([]scaled.Num, l.Cells())
-		for c := range out.h[k] {
-			out.h[k][c] = scaled.Plus(x.h[k][c], y.h[k][c], p[k])
-		}
+		out.h[k] = sums.Plus(x.h[k], y.h[k], threads)
 	}
 	return out
 }
@@ -188,7 +173,7 @@ type forward struct {
 }
 
 // Input implements dag.Meaning.
-func (f *forward) Input(nd *dag.Node) *value { return constant(nd.Shape, len(f.P), scaled.One) }
+func (f *forward) Input(nd *dag.Node) *value { return constant(nd.Shape, f.P, scaled.One) }
 
 // Linear implements dag.Meaning: all orders, and the norms. Every element of the
 // preamble is 1, but for padding, which is 0 until something is added to it.
@@ -201,9 +186,12 @@ func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 	}
 	q := sums.Request{Powers: f.opt.Rows, Zeros: f.opt.Zeros, Threads: f.opt.Threads}
 	if x == nil {
-		x = constant(nd.Shape, len(f.P), scaled.Num{})
+		x = constant(nd.Shape, f.P, scaled.Num{})
 	}
-	q.From, q.Forward = x.grid, x.paths(f.P)
+	q.From, q.Forward = x.grid, x.h
+	if f.opt.Bias != Exclude {
+		q.Bias = l.Bias()
+	}
 	if f.opt.Columns && l.Map != nil {
 		q.Columns = []float64{2}
 	}
@@ -217,28 +205,7 @@ func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 	if len(f.P) == 0 {
 		out.grid = grid.Uniform(nd.Shape...)
 	}
-	if f.opt.Bias == Exclude || l.Bias() == nil || len(f.P) == 0 {
-		return out
-	}
-	// The edges from the constant unit.
-	by, b := perUnit(l, l.Bias())
-	bias := constant(nil, len(f.P), scaled.Num{})
-	bias.grid = by
-	for k := range bias.h {
-		bias.h[k] = b
-	}
-	return plus(f.P, out, bias)
-}
-
-// perUnit is a value with one number a unit of a layer.
-func perUnit(l *dag.Linear, x []float64) (*grid.Layout, []scaled.Num) {
-	a := l.Out()
-	lay, _ := grid.Uniform(a.Outer, a.N, a.Inner).Spread(1)
-	h := make([]scaled.Num, a.N)
-	for i, b := range x {
-		h[i] = scaled.New(math.Abs(b))
-	}
-	return lay, h
+	return out
 }
 
 // Activation implements dag.Meaning.
@@ -250,7 +217,7 @@ func (f *forward) Activation(nd *dag.Node, a *dag.Activation, x *value) *value {
 func (f *forward) Join(_ *dag.Node, xs []*value) *value {
 	out := xs[0]
 	for _, x := range xs[1:] {
-		out = plus(f.P, out, x)
+		out = plus(out, x, f.opt.Threads)
 	}
 	return out
 }
@@ -261,14 +228,14 @@ func (f *forward) Concat(_ *dag.Node, xs []*value) *value {
 	for _, x := range xs {
 		ls = append(ls, x.grid)
 	}
-	l, operand, from := grid.Concat(ls...)
+	l, from := grid.Concat(ls...)
 	out := &value{grid: l}
 	for k := range f.P {
-		h := make([]scaled.Num, len(from))
-		for c := range h {
-			h[c] = xs[operand[c]].h[k][from[c]]
+		hs := make([]sums.Path, len(xs))
+		for i, x := range xs {
+			hs[i] = x.h[k]
 		}
-		out.h = append(out.h, h)
+		out.h = append(out.h, sums.Concat(hs, from))
 	}
 	return out
 }
@@ -281,7 +248,7 @@ func (f *forward) Select(nd, operand *dag.Node, index []int32, x *value) *value 
 // Pool implements dag.Meaning: the p-norm of each window, that of a sum, so that
 // every path counts.
 func (f *forward) Pool(_ *dag.Node, op *dag.Pool, x *value) *value {
-	l, h := sums.Windows(op.Window, op.Channels, false, x.grid, x.paths(f.P))
+	l, h := sums.Windows(op.Window, op.Channels, false, x.grid, x.h, f.opt.Threads)
 	return &value{l, h}
 }
 

@@ -49,9 +49,8 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 	for i := range o.vars {
 		o.vars[i] = -1
 	}
-	weighted := n.Weighted()
 	for i := range n.Nodes {
-		if !weighted[i] {
+		if n.Nodes[i].Zone != dag.Body {
 			continue
 		}
 		for e := range n.Nodes[i].Len() {
@@ -64,7 +63,7 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 	}
 	for i := range n.Nodes {
 		l, ok := n.Nodes[i].Op.(*dag.Linear)
-		if !ok || !weighted[i] {
+		if !ok || n.Nodes[i].Zone != dag.Body {
 			continue
 		}
 		rowLive := make([]bool, l.Rows())

@@ -129,10 +129,13 @@ func TestConcat(t *testing.T) {
 			p := draw(t, dims)
 			parts, ls, want = append(parts, p), append(ls, p.l), append(want, p.flat()...)
 		}
-		l, operand, from := Concat(ls...)
+		l, from := Concat(ls...)
 		var cells []int
-		for i := range from {
-			cells = append(cells, parts[operand[i]].cell[from[i]])
+		for k, p := range parts {
+			if n := len(cells) + from[k].Len(); len(Append(cells, p.cell, from[k])) != n {
+				t.Fatalf("run %d has not the length that it says", k)
+			}
+			cells = Append(cells, p.cell, from[k])
 		}
 		check(t, "concat", l, cells, want)
 	})

@@ -99,23 +99,65 @@ func meet(ls []*Layout, k, d int) (axis, [][]int32) {
 	return a, of
 }
 
-// Concat strings values together, one after the other. The origin of each cell is
-// an operand and one of its cells.
-func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
-	alike := true
-	for _, l := range ls {
-		alike = alike && len(l.Dims) > 0 && len(l.Dims) == len(ls[0].Dims) && slices.Equal(l.Dims[1:], ls[0].Dims[1:])
+// Run says where some neighbouring cells come from: n blocks, one of Of[0],
+// Of[1] ... each, a stride further on in every block. The zero Of is n cells in
+// order.
+type Run struct {
+	Of        []int32
+	N, Stride int
+}
+
+// Len returns the number of cells.
+func (r Run) Len() int {
+	if r.Of == nil {
+		return r.N
 	}
-	origin := make([][]int32, len(ls))
-	if !alike {
-		flat := make([]*Layout, len(ls))
-		for i, l := range ls {
-			flat[i], origin[i] = l.As(l.Len())
+	return r.N * len(r.Of)
+}
+
+// Append appends the numbers of the cells of r, which come from v.
+func Append[T any](dst, v []T, r Run) []T {
+	if r.Of == nil {
+		return append(dst, v[:r.N]...)
+	}
+	for k := range r.N {
+		block := v[k*r.Stride:]
+		for _, i := range r.Of {
+			dst = append(dst, block[i])
 		}
-		ls = flat
 	}
+	return dst
+}
+
+// alike returns layouts whose axes but the first are the same: those of one of them
+// where they divide all, else none.
+func alike(ls []*Layout) (out []*Layout, origin [][]int32) {
+	var rest []int
+	for _, l := range ls {
+		if len(l.Dims) > len(rest)+1 {
+			rest = l.Dims[1:]
+		}
+	}
+	if n := product(rest); slices.ContainsFunc(ls, func(l *Layout) bool { return n == 0 || l.Len()%n != 0 }) {
+		rest = nil
+	}
+	out, origin = make([]*Layout, len(ls)), make([][]int32, len(ls))
+	for i, l := range ls {
+		out[i], origin[i] = l.As(append([]int{l.Len() / product(rest)}, rest...)...)
+	}
+	return out, origin
+}
+
+// Concat strings values together, one after the other. The cells are those of each
+// operand in turn, by its Run.
+func Concat(ls ...*Layout) (out *Layout, from []Run) {
+	ls, origin := alike(ls)
 	out = &Layout{Dims: slices.Clone(ls[0].Dims)}
 	rest := make([][][]int32, len(ls)) // by operand and axis but the first
+	same := make([]bool, len(ls))      // no axis but the first has other classes
+	for q := range same {
+		same[q] = true
+	}
 	for k := 1; k < len(out.Dims); k++ {
 		a, of := meet(ls, k, out.Dims[k])
 		out.axes = append(out.axes, a)
@@ -126,6 +168,7 @@ func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
 				part[c] = stride * of[q][c]
 			}
 			rest[q] = append(rest[q], part)
+			same[q] = same[q] && a.n == l.axes[k].n && slices.Equal(a.class, l.axes[k].class)
 		}
 	}
 	first := axis{}
@@ -135,15 +178,18 @@ func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
 		for i := range l.Dims[0] {
 			first.class = append(first.class, int32(first.n+l.axes[0].at(i)))
 		}
-		stride, cells := int32(l.strides()[0]), sumsOf(rest[q])
-		for c := range l.axes[0].n {
-			for _, x := range cells {
-				at := stride*int32(c) + x
-				if origin[q] != nil {
-					at = origin[q][at]
-				}
-				operand, from = append(operand, int32(q)), append(from, at)
+		switch {
+		case origin[q] != nil:
+			every := make([]int32, l.Cells())
+			for c := range every {
+				every[c] = int32(c)
 			}
+			cells := Append(nil, every, Run{Of: sumsOf(rest[q]), N: l.axes[0].n, Stride: l.strides()[0]})
+			from = append(from, Run{Of: Then(origin[q], cells), N: 1})
+		case same[q]:
+			from = append(from, Run{N: l.Cells()})
+		default:
+			from = append(from, Run{Of: sumsOf(rest[q]), N: l.axes[0].n, Stride: l.strides()[0]})
 		}
 		own = own && l.axes[0].class == nil
 		first.n += l.axes[0].n
@@ -153,7 +199,7 @@ func Concat(ls ...*Layout) (out *Layout, operand, from []int32) {
 		first = identity(out.Dims[0])
 	}
 	out.axes = append([]axis{first}, out.axes...)
-	return out, operand, from
+	return out, from
 }
 
 // Part returns the layout of elements [lo, hi).

@@ -69,6 +69,19 @@ func (l *Layout) Window(w *dag.Window, channels int, backward bool) *Windowed {
 	return r
 }
 
+// Direct reports whether each place reads the source of its own number, by one tap.
+func (r *Windowed) Direct() bool {
+	if len(r.Source) != 1 || r.Places != r.Sources {
+		return false
+	}
+	for p, src := range r.Source[0] {
+		if int(src) != p {
+			return false
+		}
+	}
+	return true
+}
+
 // line returns the classes of one axis of a window's result, and for each tap and
 // class the class of the operand that is read, -1 for none. Coordinates agree
 // that read the same classes with the same taps.

@@ -3,6 +3,7 @@ package sums
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
@@ -41,7 +42,7 @@ func convOf[T kernel.Float](l *dag.Linear, c *dag.Conv, w []T, q Request, s *Sum
 		s.Value, s.Forward = m.programmes(lay, paths, c.Transposed)
 	}
 	if len(q.Backward) > 0 {
-		lay, paths := scaledPaths(l, q.To, q.Backward)
+		lay, paths := scaledPaths(l, q)
 		lay, paths = start(lay, c.Out(), paths)
 		s.Operand, s.Backward = m.programmes(lay, paths, !c.Transposed)
 	}
@@ -151,7 +152,7 @@ func (m *convMatrix[T]) down(p Path, dst []scaled.Num) {
 
 // programmes runs path programmes from columns to rows (a window's inputs to its
 // outputs), or back.
-func (m *convMatrix[T]) programmes(l *grid.Layout, paths []Path, back bool) (*grid.Layout, [][]scaled.Num) {
+func (m *convMatrix[T]) programmes(l *grid.Layout, paths []Path, back bool) (*grid.Layout, []Path) {
 	from, to := m.c.Groups*m.inner, m.rows
 	if back {
 		from, to = to, from
@@ -173,31 +174,31 @@ func (m *convMatrix[T]) programmes(l *grid.Layout, paths []Path, back bool) (*gr
 type programme[T kernel.Float] struct {
 	*convMatrix[T]
 	win *grid.Windowed
-	p   float64
-	hs  []scaled.Num
-	h   []float64 // (hs 2^-he)^p
-	he  int64
-	ok  bool // h holds all of hs
+	Path
+	h  []float64 // (h 2^-he)^p
+	he int64
+	ok bool // h holds all of the path
 	// The weights times f = 2^-we are raised to p.
 	f  float64
 	we int64
 	// plain says that the weights are far from the ends of float64 as they are.
 	plain bool
 
-	mu    sync.Mutex
-	least float64 // of h times that of the weights met, raised, but for zeros
-	lost  float64
+	mu   sync.Mutex
+	lost float64 // the least of the weights met, raised, but for zeros
 }
 
 func newProgramme[T kernel.Float](m *convMatrix[T], win *grid.Windowed, p Path) *programme[T] {
-	r := &programme[T]{convMatrix: m, win: win, p: p.P, hs: p.H, f: 1, lost: math.Inf(1)}
-	r.h, r.he, r.ok = scaled.Common(r.hs)
-	r.least = raise(r.h, r.h, 1, r.p)
+	r := &programme[T]{convMatrix: m, win: win, Path: p, f: 1, lost: math.Inf(1)}
+	if r.h, r.he, r.ok = p.g, p.exp, p.g != nil; !r.ok {
+		r.h, r.he, r.ok = scaled.Common(p.H)
+		r.least = raise(r.h, r.h, 1, r.P)
+	}
 	// |w|^p of finite float32 numbers is within float64 by far for these p.
-	if _, single := any(m.w).([]float32); single && (r.p <= 2 || math.IsInf(r.p, 1)) {
+	if _, single := any(m.w).([]float32); single && (r.P <= 2 || math.IsInf(r.P, 1)) {
 		r.plain, r.lost = true, 0x1p-149
-		if r.p <= 2 {
-			r.lost = math.Pow(r.lost, r.p)
+		if r.P <= 2 {
+			r.lost = math.Pow(r.lost, r.P)
 		}
 		return r
 	}
@@ -210,13 +211,13 @@ func newProgramme[T kernel.Float](m *convMatrix[T], win *grid.Windowed, p Path) 
 // weights writes stored weights raised to p to dst.
 func (r *programme[T]) weights(dst []float64, w []T) {
 	if !r.plain {
-		least := raise(dst, w, r.f, r.p)
+		least := raise(dst, w, r.f, r.P)
 		r.mu.Lock()
 		r.lost = min(r.lost, least)
 		r.mu.Unlock()
 		return
 	}
-	switch r.p {
+	switch r.P {
 	case 1:
 		for i, x := range w {
 			dst[i] = math.Abs(float64(x))
@@ -227,7 +228,7 @@ func (r *programme[T]) weights(dst []float64, w []T) {
 			dst[i] = y * y
 		}
 	default:
-		raise(dst, w, 1, r.p)
+		raise(dst, w, 1, r.P)
 	}
 }
 
@@ -268,66 +269,94 @@ func raise[T kernel.Float](dst []float64, x []T, f, p float64) float64 {
 	return least
 }
 
-// finish takes the roots of sums; a number that may have lost terms to underflow
-// is computed again by slow.
-func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) []scaled.Num {
+// finish makes a programme of sums, which it takes over; a number that may have
+// lost terms to underflow is computed again by slow.
+func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) Path {
 	exact := r.ok && r.least*r.lost > 1e-290
+	if exact && r.g != nil {
+		return packed(r.P, r.we+r.he, sum, r.threads)
+	}
+	if r.H = r.Nums(); r.H == nil {
+		r.H = []scaled.Num{}
+	}
 	out := make([]scaled.Num, len(sum))
 	kernel.Parallel(len(sum), r.threads, 1<<12, func(lo, hi int) {
 		for e, x := range sum[lo:hi] {
-			switch {
-			case !exact && !(r.ok && safeSum(x)):
+			if !exact && !(r.ok && safeSum(x)) {
 				out[lo+e] = slow(lo + e)
-			case r.p == 2:
-				out[lo+e] = scaled.New(math.Sqrt(x)).Scale(r.we + r.he)
-			default:
-				out[lo+e] = scaled.New(x).Root(rootOf(r.p)).Scale(r.we + r.he)
+			} else {
+				out[lo+e] = scaled.New(x).Root(rootOf(r.P)).Scale(r.we + r.he)
 			}
 		}
 	})
-	return out
+	return Pack(r.P, out)
 }
 
 // small is the largest product that is not worth a call of the library.
 const small = 1 << 12
 
 // toRows gathers what each tap reads into a matrix of stored columns x places and
-// multiplies.
-func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) [][]scaled.Num {
+// multiplies, block by block: some rows of one group by some places, for one order.
+func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 	places := win.Places
 	sums := make([][]float64, len(ps))
 	for k := range sums {
 		sums[k] = make([]float64, m.rows*places)
 	}
-	// A goroutine takes tiles of some rows of one group: a megabyte.
 	step := min(max(16, min(256, 1<<17/m.cols)), m.outer)
-	perGroup := (m.outer + step - 1) / step
-	kernel.Parallel(m.c.Groups*perGroup, m.threads, max(1, 1<<14/(step*m.cols*places+1)), func(lo, hi int) {
-		tile, cols := make([]float64, step*m.cols), make([][]float64, len(ps))
-		group := -1
-		for t := lo; t < hi; t++ {
-			g := t / perGroup
-			a := t % perGroup * step
-			n := min(step, m.outer-a)
-			row := g*m.outer + a
-			for k, r := range ps {
-				if g != group {
-					cols[k] = r.unfold(cols[k], r.h[g*m.inner*win.Sources:])
+	width := max(64, min(512, 1<<18/m.cols))
+	width = (places + (places+width-1)/width - 1) / ((places + width - 1) / width)
+	perGroup, blocks := (m.outer+step-1)/step, (places+width-1)/width
+	n := len(ps) * m.c.Groups * blocks
+	// What a block's columns are worth: to all its rows, if there are blocks enough.
+	grain := 1 + 1<<14/(step*m.cols*width+1)
+	if n >= 4*m.threads {
+		grain = max(grain, perGroup)
+	}
+	inTurn(n*perGroup, m.threads, grain, func(take func() (int, int)) {
+		var tile, cols []float64
+		last := -1
+		for lo, hi := take(); lo < hi; lo, hi = take() {
+			for t := lo; t < hi; t++ {
+				part := t / perGroup
+				r, g := ps[part/(m.c.Groups*blocks)], part/blocks%m.c.Groups
+				first := part % blocks * width
+				b := block{first, min(width, places-first)}
+				h := r.h[g*m.inner*win.Sources:]
+				a := t % perGroup * step
+				rows := min(step, m.outer-a)
+				row := g*m.outer + a
+				dst, w := sums[part/(m.c.Groups*blocks)][row*places+first:], m.w[row*m.cols:][:rows*m.cols]
+				if tile == nil {
+					tile = make([]float64, step*m.cols)
 				}
-				r.multiply(sums[k][row*places:], m.w[row*m.cols:][:n*m.cols], tile, cols[k], n)
+				inf := math.IsInf(r.P, 1)
+				switch direct := win.Direct(); {
+				case direct && !inf && len(w)*b.n > small:
+					r.weights(tile[:len(w)], w)
+					blas.Find().Dgemm(false, false, rows, b.n, m.cols, 1, tile, m.cols, h[first:], places, 0, dst, places)
+				case m.outer <= few:
+					r.weights(tile[:len(w)], w)
+					r.weighted(dst, tile[:len(w)], h, b, rows)
+				default:
+					if part != last {
+						cols = r.unfold(cols, h, b, width)
+						last = part
+					}
+					r.multiply(dst, w, tile, cols, b, rows)
+				}
 			}
-			group = g
 		}
 	})
-	out := make([][]scaled.Num, len(ps))
+	out := make([]Path, len(ps))
 	for k, r := range ps {
 		out[k] = r.finish(sums[k], func(cell int) scaled.Num {
 			row, place := cell/places, cell%places
 			var acc scaled.Accumulator
-			acc.Reset(r.p)
+			acc.Reset(r.P)
 			for j, w := range m.w[row*m.cols:][:m.cols] {
 				if src := win.Source[j%m.taps][place]; src >= 0 {
-					acc.Add(r.hs[(row/m.outer*m.inner+j/m.taps)*win.Sources+int(src)].MulFloat(float64(w)))
+					acc.Add(r.H[(row/m.outer*m.inner+j/m.taps)*win.Sources+int(src)].MulFloat(float64(w)))
 				}
 			}
 			return acc.Norm()
@@ -336,26 +365,78 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) [][]scale
 	return out
 }
 
-// unfold writes the matrix of stored columns x places of one group, or for maxima
-// its transpose, to dst or a new slice.
-func (r *programme[T]) unfold(dst, h []float64) []float64 {
-	places, sources := r.win.Places, r.win.Sources
-	if dst == nil {
-		dst = make([]float64, r.cols*places)
+// few is the largest number of rows of a group, as of a depthwise convolution, for
+// which gathering what the taps read is not worth its writing.
+const few = 4
+
+// block is n places from the first on.
+type block struct{ first, n int }
+
+// inTurn runs a worker on each goroutine. Take gives it the next range of [0, n), at
+// least grain of them, and an empty one at the end.
+func inTurn(n, threads, grain int, worker func(take func() (lo, hi int))) {
+	var next atomic.Int64
+	threads = max(1, min(threads, (n+grain-1)/grain))
+	kernel.Parallel(threads, threads, 1, func(_, _ int) {
+		worker(func() (int, int) {
+			hi := int(next.Add(int64(grain)))
+			return min(hi-grain, n), min(hi, n)
+		})
+	})
+}
+
+// weighted adds up what each tap reads, times its weight.
+func (r *programme[T]) weighted(dst, tile, h []float64, b block, rows int) {
+	places, sources, inf := r.win.Places, r.win.Sources, math.IsInf(r.P, 1)
+	for i := range rows {
+		d := dst[i*places:][:b.n]
+		for j, w := range tile[i*r.cols:][:r.cols] {
+			x := h[j/r.taps*sources:]
+			for p, src := range r.win.Source[j%r.taps][b.first:][:b.n] {
+				switch {
+				case src < 0:
+				case !inf:
+					d[p] += w * x[src]
+				default:
+					if v := w * x[src]; !(v <= d[p]) {
+						d[p] = v
+					}
+				}
+			}
+		}
 	}
-	stride, across := places, 1
-	if math.IsInf(r.p, 1) {
+}
+
+// unfold writes the matrix of stored columns x places of one group, or for maxima
+// its transpose, to dst or a new slice with room for width places.
+func (r *programme[T]) unfold(dst, h []float64, blk block, width int) []float64 {
+	sources := r.win.Sources
+	if dst == nil {
+		dst = make([]float64, r.cols*width)
+	}
+	stride, across := blk.n, 1
+	if math.IsInf(r.P, 1) {
 		stride, across = 1, r.cols
 	}
 	for b := range r.inner {
+		x := h[b*sources:][:sources]
 		for t, source := range r.win.Source {
 			at := (b*r.taps + t) * stride
-			for p, src := range source {
-				x := 0.0
-				if src >= 0 {
-					x = h[b*sources+int(src)]
+			if across == 1 {
+				d := dst[at:][:blk.n]
+				for p, src := range source[blk.first:][:blk.n] {
+					if d[p] = 0; src >= 0 {
+						d[p] = x[src]
+					}
 				}
-				dst[at+p*across] = x
+				continue
+			}
+			for p, src := range source[blk.first:][:blk.n] {
+				v := 0.0
+				if src >= 0 {
+					v = x[src]
+				}
+				dst[at+p*across] = v
 			}
 		}
 	}
@@ -363,27 +444,32 @@ func (r *programme[T]) unfold(dst, h []float64) []float64 {
 }
 
 // multiply gives n rows of weights their products with the columns.
-func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, n int) {
+func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, b block, n int) {
 	places := r.win.Places
 	tile = tile[:len(w)]
-	if math.IsInf(r.p, 1) {
+	if math.IsInf(r.P, 1) {
+		if top := kernel.MaxAbs(w); r.g != nil && top-top == 0 {
+			r.weights(tile, w)
+			kernel.PairsMax(dst, places, tile, cols[:r.cols*b.n], r.cols)
+			return
+		}
 		if r.plain {
-			largest(dst, w, cols, n, r.cols, places)
+			largest(dst, w, cols, n, r.cols, b.n, places)
 			return
 		}
 		r.weights(tile, w)
-		largest(dst, tile, cols, n, r.cols, places)
+		largest(dst, tile, cols, n, r.cols, b.n, places)
 		return
 	}
 	r.weights(tile, w)
-	if len(tile)*places > small {
-		blas.Find().Dgemm(false, false, n, places, r.cols, 1, tile, r.cols, cols, places, 0, dst, places)
+	if len(tile)*b.n > small {
+		blas.Find().Dgemm(false, false, n, b.n, r.cols, 1, tile, r.cols, cols, b.n, 0, dst, places)
 		return
 	}
 	for i := range n {
-		d := dst[i*places:][:places]
+		d := dst[i*places:][:b.n]
 		for j, x := range tile[i*r.cols:][:r.cols] {
-			for p, y := range cols[j*places:][:places] {
+			for p, y := range cols[j*b.n:][:b.n] {
 				d[p] += x * y
 			}
 		}
@@ -392,15 +478,15 @@ func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, n in
 
 // largest writes the largest |w| x of n rows of weights with each of some vectors.
 // It goes by parts of vectors that stay in the nearest cache.
-func largest[T kernel.Float](dst []float64, w []T, x []float64, n, cols, vectors int) {
+func largest[T kernel.Float](dst []float64, w []T, x []float64, n, cols, vectors, stride int) {
 	const part = 2048
 	for lo := 0; lo < cols; lo += part {
 		hi := min(lo+part, cols)
 		for p := range vectors {
 			v := x[p*cols+lo : p*cols+hi]
 			for i := range n {
-				if y := kernel.DotMax(w[i*cols+lo:i*cols+hi], v); !(y <= dst[i*vectors+p]) {
-					dst[i*vectors+p] = y
+				if y := kernel.DotMax(w[i*cols+lo:i*cols+hi], v); !(y <= dst[i*stride+p]) {
+					dst[i*stride+p] = y
 				}
 			}
 		}
@@ -409,7 +495,7 @@ func largest[T kernel.Float](dst []float64, w []T, x []float64, n, cols, vectors
 
 // toColumns multiplies by the transposed weights and then adds up what each tap
 // gives to each place.
-func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) [][]scaled.Num {
+func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) []Path {
 	places, sources := win.Places, win.Sources
 	// Stored columns x sources of each group; a goroutine takes some columns, and
 	// all rows of them.
@@ -433,23 +519,23 @@ func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) [][]sc
 		}
 	})
 	channels := m.c.Groups * m.inner
-	out := make([][]scaled.Num, len(ps))
+	out := make([]Path, len(ps))
 	for k, r := range ps {
 		sum := make([]float64, channels*places)
 		kernel.Parallel(channels, m.threads, max(1, 1<<12/(m.taps*places)), func(lo, hi int) {
 			for b := lo; b < hi; b++ {
-				r.join(sum[b*places:][:places], prod[k][b*m.taps*sources:])
+				join(sum[b*places:][:places], prod[k][b*m.taps*sources:], win.Source, sources, math.IsInf(r.P, 1))
 			}
 		})
 		out[k] = r.finish(sum, func(cell int) scaled.Num {
 			b, place := cell/places, cell%places
 			var acc scaled.Accumulator
-			acc.Reset(r.p)
+			acc.Reset(r.P)
 			for t, source := range win.Source {
 				src := source[place]
 				for a := 0; src >= 0 && a < m.outer; a++ {
 					row := b/m.inner*m.outer + a
-					acc.Add(r.hs[row*sources+int(src)].MulFloat(float64(m.w[row*m.cols+b%m.inner*m.taps+t])))
+					acc.Add(r.H[row*sources+int(src)].MulFloat(float64(m.w[row*m.cols+b%m.inner*m.taps+t])))
 				}
 			}
 			return acc.Norm()
@@ -460,7 +546,7 @@ func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) [][]sc
 
 // multiplyBack multiplies n columns of weights, raised, by what leaves the rows.
 func (r *programme[T]) multiplyBack(dst, tile, h []float64, n int) {
-	sources, inf := r.win.Sources, math.IsInf(r.p, 1)
+	sources, inf := r.win.Sources, math.IsInf(r.P, 1)
 	if !inf && r.outer*n*sources > small {
 		blas.Find().Dgemm(true, false, n, sources, r.outer, 1, tile, n, h, sources, 0, dst, sources)
 		return
@@ -473,23 +559,6 @@ func (r *programme[T]) multiplyBack(dst, tile, h []float64, n int) {
 				} else if v := x * y; !(v <= *d) {
 					*d = v
 				}
-			}
-		}
-	}
-}
-
-// join adds up what the taps give to one channel's places.
-func (r *programme[T]) join(dst, taps []float64) {
-	inf := math.IsInf(r.p, 1)
-	for t, source := range r.win.Source {
-		x := taps[t*r.win.Sources:]
-		for p, src := range source {
-			switch {
-			case src < 0:
-			case !inf:
-				dst[p] += x[src]
-			case !(x[src] <= dst[p]):
-				dst[p] = x[src]
 			}
 		}
 	}

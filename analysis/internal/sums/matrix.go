@@ -58,13 +58,14 @@ type bundle struct{ outer, n, inner int }
 func allSeries(paths []Path, dst [][]scaled.Num, from, to bundle) []*series {
 	var out []*series
 	for k, pr := range paths {
+		all := pr.Nums()
 		for a := range from.outer {
 			for b := range from.inner {
-				h := pr.H
+				h := all
 				if from.outer != 1 || from.inner != 1 {
 					h = make([]scaled.Num, from.n)
 					for i := range h {
-						h[i] = pr.H[(a*from.n+i)*from.inner+b]
+						h[i] = all[(a*from.n+i)*from.inner+b]
 					}
 				}
 				out = append(out, newSeries(pr.P, h, dst[k], func(i int) int { return (a*to.n+i)*to.inner + b }))
@@ -347,7 +348,7 @@ func Matrix[T kernel.Float](w []T, rows, cols int, byColumn bool, paths []Path, 
 	}
 	out := lists(len(paths), n)
 	for k, p := range paths {
-		if s := newSeries(p.P, p.H, out[k], index); byColumn {
+		if s := newSeries(p.P, p.Nums(), out[k], index); byColumn {
 			m.down = append(m.down, s)
 		} else {
 			m.across = append(m.across, s)

@@ -14,23 +14,17 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
-// Path is one path programme at a layer: the p-norms H = g^(1/p) of the path
-// vectors that reach the cells of its operand (forward) or that leave those of
-// its value (backward), p in [1, Inf].
-type Path struct {
-	P float64
-	H []scaled.Num
-}
-
 // Request asks one read of a layer's weights for several sums.
 type Request struct {
 	// Powers lists the p of the row norms (sum_j |w_ij|^p)^(1/p).
 	Powers []float64
 	// Columns lists the p of the column norms (sum_i |w_ij|^p)^(1/p).
 	Columns []float64
-	// Forward lists path programmes from an operand with the layout From.
+	// Forward lists path programmes from an operand with the layout From. Bias, one
+	// number a unit or nil, adds an edge from a constant unit to them.
 	Forward []Path
 	From    *grid.Layout
+	Bias    []float64
 	// Backward lists path programmes from a value with the layout To.
 	Backward []Path
 	To       *grid.Layout
@@ -49,13 +43,13 @@ type Sums struct {
 	// Columns has, for each of Columns, the p-norm of each column (input unit or
 	// channel). Shared weights of a convolution count once.
 	Columns [][]scaled.Num
-	// Forward has, for each programme, (sum_u (|w_{u->v}| H_u)^p)^(1/p) for
+	// Forward has, for each programme, (sum_u (|w_{u->v}| h_u)^p)^(1/p) for
 	// each cell v of the layer's value, whose layout is Value.
-	Forward [][]scaled.Num
+	Forward []Path
 	Value   *grid.Layout
-	// Backward has, for each programme, (sum_v (|w_{u->v}| H_v)^p)^(1/p) for
+	// Backward has, for each programme, (sum_v (|w_{u->v}| h_v)^p)^(1/p) for
 	// each cell u of the operand, whose layout is Operand.
-	Backward [][]scaled.Num
+	Backward []Path
 	Operand  *grid.Layout
 	// Zeros counts the effective weights that are zero if the request has Zeros,
 	// Weights all of them; fixed weights do not count.
@@ -82,88 +76,46 @@ func Of(l *dag.Linear, q Request) *Sums {
 	switch m := l.Map.(type) {
 	case nil:
 		s.Value = grid.Uniform(l.Units)
-		for range q.Forward {
-			s.Forward = append(s.Forward, make([]scaled.Num, s.Value.Cells()))
+		for _, p := range q.Forward {
+			s.Forward = append(s.Forward, Constant(p.P, s.Value.Cells(), scaled.Num{}))
 		}
+		s.Value, s.Forward = Affine(s.Value, s.Forward, l.Out(), nil, q.Bias, q.Threads)
 		return s
 	case *dag.Dense:
 		dense(l, m, q, s)
 	case *dag.Conv:
 		convolution(l, m, q, s)
 	case *dag.Average:
-		average(m, q, s)
+		average(l, m, q, s)
 	case *dag.Diagonal:
 		diagonal(l, m, q, s)
 	}
 	scale := l.Scale()
-	if scale == nil {
-		return s
-	}
 	for k := range s.Rows {
 		for i, f := range scale {
 			s.Rows[k][i] = s.Rows[k][i].MulFloat(math.Abs(f))
 		}
 	}
 	if s.Value != nil {
-		s.Value, s.Forward = times(s.Value, s.Forward, scale, l.Out())
+		s.Value, s.Forward = Affine(s.Value, s.Forward, l.Out(), scale, q.Bias, q.Threads)
 	}
 	return s
 }
 
 // mustLen panics unless a path has one number a cell.
 func mustLen(what string, p Path, l *grid.Layout) {
-	if len(p.H) != l.Cells() {
-		panic(fmt.Sprintf("sums: %s path of %d numbers, want %d", what, len(p.H), l.Cells()))
+	if p.Len() != l.Cells() {
+		panic(fmt.Sprintf("sums: %s path of %d numbers, want %d", what, p.Len(), l.Cells()))
 	}
-}
-
-// times multiplies the cells of each unit by the magnitude of its factor.
-func times(l *grid.Layout, hs [][]scaled.Num, factor []float64, a dag.Axis) (*grid.Layout, [][]scaled.Num) {
-	out, k, from := l.Units(a.Outer, a.N, a.Inner)
-	inner := 1
-	for q := k + 1; q < len(out.Dims); q++ {
-		inner *= out.Classes(q)
-	}
-	n := make([]scaled.Num, len(factor))
-	for i, f := range factor {
-		n[i] = scaled.New(math.Abs(f))
-	}
-	next := make([][]scaled.Num, len(hs))
-	for q, h := range hs {
-		g := grid.Gather(h, from)
-		next[q] = make([]scaled.Num, len(g))
-		for c, x := range g {
-			next[q][c] = x.Mul(n[c/inner%a.N])
-		}
-	}
-	return out, next
 }
 
 // scaledPaths multiplies what leaves a layer's value by the rows' factors: the
 // value before them.
-func scaledPaths(l *dag.Linear, to *grid.Layout, paths []Path) (*grid.Layout, []Path) {
-	if l.Scale() == nil || len(paths) == 0 {
-		return to, paths
+func scaledPaths(l *dag.Linear, q Request) (*grid.Layout, []Path) {
+	if len(q.Backward) == 0 {
+		return q.To, nil
 	}
-	var hs [][]scaled.Num
-	for _, p := range paths {
-		hs = append(hs, p.H)
-	}
-	to, hs = times(to, hs, l.Scale(), l.Out())
-	out := make([]Path, len(paths))
-	for k, p := range paths {
-		out[k] = Path{p.P, hs[k]}
-	}
-	return to, out
-}
-
-// gather returns the paths over cells with the given origin.
-func gather(paths []Path, from []int32) []Path {
-	out := make([]Path, len(paths))
-	for k, p := range paths {
-		out[k] = Path{p.P, grid.Gather(p.H, from)}
-	}
-	return out
+	return Affine(q.To, q.Backward, l.Out(), l.Scale(), nil, q.Threads)
 }
 
 // columnPaths are the column norms of a request, as backward programmes at one
@@ -178,7 +130,7 @@ func columnPaths(l *dag.Linear, q Request) []Path {
 				h[i] = scaled.New(math.Abs(s[i]))
 			}
 		}
-		out = append(out, Path{p, h})
+		out = append(out, Path{P: p, H: h})
 	}
 	return out
 }
@@ -218,6 +170,7 @@ func dense(l *dag.Linear, d *dag.Dense, q Request, s *Sums) {
 func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *Sums) {
 	in, out := d.In(), d.Out()
 	var byRow, byCol []*series
+	var forward, backward [][]scaled.Num
 	for k, p := range q.Powers {
 		byRow = append(byRow, newSeries(p, nil, s.Rows[k], index))
 	}
@@ -226,16 +179,16 @@ func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *S
 		a := around(from, k)
 		b := bundle{a.outer, d.Rows, a.inner}
 		s.Value = from.Replace(k, d.Rows)
-		s.Forward = lists(len(q.Forward), s.Value.Cells())
-		byRow = append(byRow, allSeries(gather(q.Forward, origin), s.Forward, a, b)...)
+		forward = lists(len(q.Forward), s.Value.Cells())
+		byRow = append(byRow, allSeries(gather(q.Forward, origin), forward, a, b)...)
 	}
 	if len(q.Backward) > 0 {
-		to, paths := scaledPaths(l, q.To, q.Backward)
+		to, paths := scaledPaths(l, q)
 		to, k, origin := to.Units(out.Outer, out.N, out.Inner)
 		a := around(to, k)
 		s.Operand = to.Replace(k, d.Cols)
-		s.Backward = lists(len(paths), s.Operand.Cells())
-		byCol = append(byCol, allSeries(gather(paths, origin), s.Backward, a, bundle{a.outer, d.Cols, a.inner})...)
+		backward = lists(len(paths), s.Operand.Cells())
+		byCol = append(byCol, allSeries(gather(paths, origin), backward, a, bundle{a.outer, d.Cols, a.inner})...)
 	}
 	s.Columns = lists(len(q.Columns), d.Cols)
 	byCol = append(byCol, allSeries(columnPaths(l, q), s.Columns, bundle{1, d.Rows, 1}, bundle{1, d.Cols, 1})...)
@@ -245,6 +198,12 @@ func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *S
 	}
 	s.Weights = m.rows * m.cols
 	s.Zeros = m.run(q.Threads)
+	for k, h := range forward {
+		s.Forward = append(s.Forward, Pack(q.Forward[k].P, h))
+	}
+	for k, h := range backward {
+		s.Backward = append(s.Backward, Pack(q.Backward[k].P, h))
+	}
 	if q.Zeros {
 		s.Zeros += zeroed(l, d.Cols, d.At)
 	} else {
@@ -276,19 +235,12 @@ func diagonal(l *dag.Linear, d *dag.Diagonal, q Request, s *Sums) {
 	for _, p := range columnPaths(l, q) {
 		s.Columns = append(s.Columns, p.H)
 	}
-	s.Value = q.From
-	for _, p := range q.Forward {
-		s.Forward = append(s.Forward, p.H)
-	}
-	var paths []Path
-	s.Operand, paths = scaledPaths(l, q.To, q.Backward)
-	for _, p := range paths {
-		s.Backward = append(s.Backward, p.H)
-	}
+	s.Value, s.Forward = q.From, q.Forward
+	s.Operand, s.Backward = scaledPaths(l, q)
 }
 
 // average is a sum over windows, and a factor for each position.
-func average(v *dag.Average, q Request, s *Sums) {
+func average(l *dag.Linear, v *dag.Average, q Request, s *Sums) {
 	// The row sums of a channel are those of its fullest position.
 	taps := make([]float64, len(v.Weights))
 	v.Window.Taps(func(out, _, _ int) { taps[out]++ })
@@ -317,80 +269,14 @@ func average(v *dag.Average, q Request, s *Sums) {
 	by, weights := Elements(v.Weights, v.Window.Out())
 	by = by.Lead(v.Channels)
 	if len(q.Forward) > 0 {
-		s.Value, s.Forward = Windows(&v.Window, v.Channels, false, q.From, q.Forward)
+		s.Value, s.Forward = Windows(&v.Window, v.Channels, false, q.From, q.Forward, q.Threads)
 		s.Value, s.Forward = Times(s.Value, s.Forward, by, weights)
 	}
 	if len(q.Backward) > 0 {
-		var hs [][]scaled.Num
-		for _, p := range q.Backward {
-			hs = append(hs, p.H)
-		}
-		to, hs := Times(q.To, hs, by, weights)
-		var paths []Path
-		for k, p := range q.Backward {
-			paths = append(paths, Path{p.P, hs[k]})
-		}
-		s.Operand, s.Backward = Windows(&v.Window, v.Channels, true, to, paths)
+		to, paths := scaledPaths(l, q)
+		to, paths = Times(to, paths, by, weights)
+		s.Operand, s.Backward = Windows(&v.Window, v.Channels, true, to, paths, q.Threads)
 	}
-}
-
-// Elements returns the layout of numbers that are given one an element, and the
-// magnitude of each cell.
-func Elements(x []float64, shape []int) (*grid.Layout, []scaled.Num) {
-	number, list := map[float64]int32{}, []scaled.Num{}
-	ids := make([]int32, len(x))
-	for e, w := range x {
-		id, ok := number[w]
-		if !ok {
-			id = int32(len(list))
-			number[w] = id
-			list = append(list, scaled.New(math.Abs(w)))
-		}
-		ids[e] = id
-	}
-	l, of := grid.Compress(ids, shape)
-	h := make([]scaled.Num, len(of))
-	for c, id := range of {
-		h[c] = list[id]
-	}
-	return l, h
-}
-
-// Times multiplies values, one list an order, by numbers of another layout,
-// element by element.
-func Times(l *grid.Layout, hs [][]scaled.Num, by *grid.Layout, w []scaled.Num) (*grid.Layout, [][]scaled.Num) {
-	out, from := grid.Join(l, by)
-	f := grid.Gather(w, from[1])
-	next := make([][]scaled.Num, len(hs))
-	for k, h := range hs {
-		g := grid.Gather(h, from[0])
-		next[k] = make([]scaled.Num, len(g))
-		for c, x := range g {
-			next[k][c] = x.Mul(f[c])
-		}
-	}
-	return out, next
-}
-
-// Windows returns the p-norm of each window of each channel, or backward what
-// reaches each element from all windows that it is in.
-func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths []Path) (*grid.Layout, [][]scaled.Num) {
-	r := l.Window(w, channels, backward)
-	out := lists(len(paths), r.Layout.Cells())
-	for k, p := range gather(paths, r.From) {
-		var acc scaled.Accumulator
-		for c := range out[k] {
-			acc.Reset(p.P)
-			h := p.H[c/r.Places*r.Sources:]
-			for _, source := range r.Source {
-				if i := source[c%r.Places]; i >= 0 {
-					acc.Add(h[i])
-				}
-			}
-			out[k][c] = acc.Norm()
-		}
-	}
-	return r.Layout, out
 }
 
 // safeSum reports whether a sum of p-th powers in float64 lost nothing: it is

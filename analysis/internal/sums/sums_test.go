@@ -194,8 +194,8 @@ func TestSumsAgainstElements(t *testing.T) {
 					fwd.add(o, new(big.Float).Mul(x, toBig(hin[i])))
 					bwd.add(i, new(big.Float).Mul(x, toBig(hout[o])))
 				})
-				fwd.check(t, fmt.Sprintf("node %d %T forward", i, l.Map), grid.Expand(got.Value, got.Forward[k]))
-				bwd.check(t, fmt.Sprintf("node %d %T backward", i, l.Map), grid.Expand(got.Operand, got.Backward[k]))
+				fwd.check(t, fmt.Sprintf("node %d %T forward", i, l.Map), grid.Expand(got.Value, got.Forward[k].Nums()))
+				bwd.check(t, fmt.Sprintf("node %d %T backward", i, l.Map), grid.Expand(got.Operand, got.Backward[k].Nums()))
 				if l.Map.Weight() != nil {
 					rows.check(t, "rows", got.Rows[k])
 					cols.check(t, "columns", got.Columns[k])
@@ -221,7 +221,7 @@ func TestSumsAgainstElements(t *testing.T) {
 func TestSumsKeepUnderflowedFactors(t *testing.T) {
 	l := &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: dag.NewParam64("w", []int{1, 2}, []float64{1e-80, 1e100})}, Rows: 1, Cols: 2}}
 	h := []scaled.Num{scaled.One, scaled.One.Scale(-390)}
-	got := sums.Of(l, sums.Request{From: grid.Full(2), Forward: []sums.Path{{P: 3, H: h}}}).Forward[0][0].Float64()
+	got := sums.Of(l, sums.Request{From: grid.Full(2), Forward: []sums.Path{{P: 3, H: h}}}).Forward[0].Nums()[0].Float64()
 	// The first term's cube is 1e-187 of the second's; a few roundings remain.
 	if want := math.Ldexp(1e100, -390); !(math.Abs(got-want) <= 1e-15*want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -285,13 +285,13 @@ func TestSumsOfManyRows(t *testing.T) {
 					}
 				}
 			}
-			forward.checkEvery(t, step, "forward", first.Forward[k])
-			backward.checkEvery(t, step, "backward", first.Backward[k])
+			forward.checkEvery(t, step, "forward", first.Forward[k].Nums())
+			backward.checkEvery(t, step, "backward", first.Backward[k].Nums())
 			columns.checkEvery(t, step, "columns", first.Columns[k])
 		}
 		for _, threads := range []int{2, 3, 16} {
 			q.Threads = threads
-			if diff := cmp.Diff(first, sums.Of(l, q), layouts); diff != "" {
+			if diff := cmp.Diff(first, sums.Of(l, q), layouts, cmp.AllowUnexported(sums.Path{})); diff != "" {
 				t.Errorf("InOut %v: sums of %d goroutines differ from those of one (-one +several):\n%s", inOut, threads, diff)
 			}
 		}

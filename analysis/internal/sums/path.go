@@ -1,0 +1,444 @@
+package sums
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Path is one path programme at a layer: the p-norms h = g^(1/p) of the path
+// vectors that reach the cells of its operand (forward) or that leave those of
+// its value (backward), p in [1, Inf].
+//
+// A programme adds and multiplies g, so for p = 1, 2 and Inf what runs through a
+// network is g in float64 over one power of two, and numbers with an exponent each
+// only where the range demands it.
+type Path struct {
+	P float64
+	// H has the norms where they are given one by one, as by a caller; a step may
+	// leave it nil: see Nums.
+	H []scaled.Num
+
+	// g has (h 2^-exp)^P, and h 2^-exp for P = Inf. Each is zero or in [least,
+	// 2^wide], and least at least 2^-(wide+spread).
+	g     []float64
+	exp   int64
+	least float64
+}
+
+// The range of g: the largest is brought to within 2^wide of 1, and none is below
+// 2^-spread of it, so that products with a power of a float32 weight, and sums of
+// those, stay far from the ends of float64.
+const (
+	wide   = 100
+	spread = 400
+)
+
+// Len returns the number of cells.
+func (p Path) Len() int { return max(len(p.H), len(p.g)) }
+
+// Nums returns h of each cell. It must not be written to.
+func (p Path) Nums() []scaled.Num {
+	if p.H != nil || p.g == nil {
+		return p.H
+	}
+	out := make([]scaled.Num, len(p.g))
+	for c, x := range p.g {
+		if p.P == 2 {
+			x = math.Sqrt(x)
+		}
+		out[c] = scaled.New(x).Scale(p.exp)
+	}
+	return out
+}
+
+// Zero reports whether all of h is zero.
+func (p Path) Zero() bool {
+	for _, x := range p.H {
+		if !x.IsZero() {
+			return false
+		}
+	}
+	for _, x := range p.g {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Finite reports whether all of h is finite.
+func (p Path) Finite() bool {
+	for _, x := range p.H {
+		if !x.IsFinite() {
+			return false
+		}
+	}
+	return true
+}
+
+// Constant is a programme whose n cells all have x.
+func Constant(p float64, n int, x scaled.Num) Path {
+	h := make([]scaled.Num, n)
+	for c := range h {
+		h[c] = x
+	}
+	return Pack(p, h)
+}
+
+// factor is what multiplies g when h is multiplied by 2^k, k <= 0; 0 below the
+// range of float64.
+func factor(p float64, k int64) float64 {
+	if p == 2 {
+		k *= 2
+	}
+	return math.Ldexp(1, int(max(k, -2000)))
+}
+
+// Pack returns the programme with the given norms.
+func Pack(p float64, h []scaled.Num) Path {
+	out := Path{P: p, H: h}
+	if p != 1 && p != 2 && !math.IsInf(p, 1) {
+		return out
+	}
+	exp := scaled.MaxExp(h)
+	if exp == math.MinInt64 {
+		exp = 0
+	}
+	g := make([]float64, len(h))
+	for c, x := range h {
+		d := exp - x.Exp
+		switch {
+		case x.Frac == 0:
+			continue
+		case !x.IsFinite() || d > spread:
+			return out
+		}
+		g[c] = x.Frac * math.Float64frombits(uint64(1023-d)<<52)
+		if p == 2 {
+			g[c] *= g[c]
+		}
+	}
+	return packed(p, exp, g, 1)
+}
+
+// packed returns the programme with the given g over 2^exp, none of which may have
+// lost anything. It takes g over.
+func packed(p float64, exp int64, g []float64, threads int) Path {
+	least, most := bounds(g, threads)
+	if most == 0 {
+		return Path{P: p, g: g, least: 1}
+	}
+	if !(most < 0x1p1000 && most > 0x1p-1000 && least >= math.Ldexp(most, -spread)) {
+		return Path{P: p, H: Path{P: p, g: g, exp: exp}.Nums()}
+	}
+	if _, e := math.Frexp(most); e > wide || e < -wide {
+		e &^= 1 // so that a square's root is a power of two
+		f := math.Ldexp(1, -e)
+		kernel.Parallel(len(g), threads, 1<<14, func(lo, hi int) {
+			for c := lo; c < hi; c++ {
+				g[c] *= f
+			}
+		})
+		least *= f
+		if p == 2 {
+			e /= 2
+		}
+		exp += int64(e)
+	}
+	return Path{P: p, g: g, exp: exp, least: least}
+}
+
+// bounds returns the smallest of g that is not zero and the largest; the largest
+// is no number where one of them is not finite.
+func bounds(g []float64, threads int) (least, most float64) {
+	const part = 1 << 14
+	n := (len(g) + part - 1) / part
+	lows, highs := make([]uint64, n), make([]uint64, n)
+	kernel.Parallel(n, threads, 1, func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			low, high := uint64(math.MaxUint64), uint64(0)
+			for _, x := range g[k*part : min((k+1)*part, len(g))] {
+				b := math.Float64bits(x) // ordered as the numbers are, which are not negative
+				low, high = min(low, b-1), max(high, b)
+			}
+			lows[k], highs[k] = low, high
+		}
+	})
+	low, high := uint64(math.MaxUint64), uint64(0)
+	for k := range lows {
+		low, high = min(low, lows[k]), max(high, highs[k])
+	}
+	if low == math.MaxUint64 {
+		return math.Inf(1), 0
+	}
+	if high >= math.Float64bits(math.Inf(1)) {
+		return 0, math.NaN()
+	}
+	return math.Float64frombits(low + 1), math.Float64frombits(high)
+}
+
+// Gather returns the programme over cells with the given origin: see grid.Gather.
+func (p Path) Gather(from []int32) Path {
+	if p.g != nil {
+		p.g = grid.Gather(p.g, from)
+	} else {
+		p.H = grid.Gather(p.H, from)
+	}
+	return p
+}
+
+// gather returns the paths over cells with the given origin.
+func gather(paths []Path, from []int32) []Path {
+	out := make([]Path, len(paths))
+	for k, p := range paths {
+		out[k] = p.Gather(from)
+	}
+	return out
+}
+
+// Concat strings values together: see grid.Concat.
+func Concat(xs []Path, from []grid.Run) Path {
+	out := Path{P: xs[0].P, exp: math.MinInt64, least: math.Inf(1)}
+	n, alike := 0, true
+	for k, x := range xs {
+		n += from[k].Len()
+		alike = alike && x.g != nil
+		out.exp = max(out.exp, x.exp)
+	}
+	for _, x := range xs {
+		alike = alike && x.least*factor(x.P, x.exp-out.exp) > 0x1p-1000
+	}
+	if !alike {
+		h := make([]scaled.Num, 0, n)
+		for k, x := range xs {
+			h = grid.Append(h, x.Nums(), from[k])
+		}
+		return Pack(out.P, h)
+	}
+	out.g = make([]float64, 0, n)
+	for k, x := range xs {
+		at := len(out.g)
+		out.g = grid.Append(out.g, x.g, from[k])
+		if x.exp != out.exp {
+			f := factor(x.P, x.exp-out.exp)
+			for c := range out.g[at:] {
+				out.g[at+c] *= f
+			}
+		}
+	}
+	return packed(out.P, out.exp, out.g, 1)
+}
+
+// Plus returns the p-norm of two values, cell by cell.
+func Plus(x, y Path, threads int) Path {
+	if x.exp < y.exp {
+		x, y = y, x
+	}
+	f, inf := factor(x.P, y.exp-x.exp), math.IsInf(x.P, 1)
+	if x.g == nil || y.g == nil || y.least*f < 0x1p-1000 {
+		a, b := x.Nums(), y.Nums()
+		h := make([]scaled.Num, len(a))
+		for c := range h {
+			h[c] = scaled.Plus(a[c], b[c], x.P)
+		}
+		return Pack(x.P, h)
+	}
+	g := make([]float64, len(x.g))
+	kernel.Parallel(len(g), threads, 1<<14, func(lo, hi int) {
+		a, b, g := x.g[lo:hi], y.g[lo:hi], g[lo:hi]
+		if inf {
+			for c := range g {
+				g[c] = max(a[c], f*b[c])
+			}
+			return
+		}
+		for c := range g {
+			g[c] = a[c] + f*b[c]
+		}
+	})
+	return packed(x.P, x.exp, g, threads)
+}
+
+// Affine multiplies the cells of each unit by the magnitude of its factor and adds
+// that of its constant as one more path: (|scale h|^p + |shift|^p)^(1/p). Either
+// may be nil.
+func Affine(l *grid.Layout, ps []Path, a dag.Axis, scale, shift []float64, threads int) (*grid.Layout, []Path) {
+	if scale == nil && shift == nil {
+		return l, ps
+	}
+	out, k, from := l.Units(a.Outer, a.N, a.Inner)
+	inner := 1
+	for q := k + 1; q < len(out.Dims); q++ {
+		inner *= out.Classes(q)
+	}
+	next := make([]Path, len(ps))
+	for q, p := range ps {
+		next[q] = affine(p.Gather(from), a.N, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads)
+	}
+	return out, next
+}
+
+// magnitudes are |x| as a programme, whose Len is 0 for nil.
+func magnitudes(p float64, x []float64) Path {
+	if x == nil {
+		return Path{P: p}
+	}
+	h := make([]scaled.Num, len(x))
+	for i, v := range x {
+		h[i] = scaled.New(math.Abs(v))
+	}
+	return Pack(p, h)
+}
+
+// affine is Affine of one programme, with the cells of n units, inner to each.
+func affine(p Path, n, inner int, scale, shift Path, threads int) Path {
+	times, plus := scale.Len() > 0, shift.Len() > 0
+	exp := p.exp + scale.exp
+	top := exp
+	if plus {
+		top = max(top, shift.exp)
+	}
+	// Powers of two that bring both to 2^top.
+	fs, fb := factor(p.P, exp-top), 0.0
+	least := p.least * fs
+	if times {
+		least *= scale.least
+	}
+	if plus {
+		fb = factor(p.P, shift.exp-top)
+		least = min(least, shift.least*fb)
+	}
+	if p.g == nil || times && scale.g == nil || plus && shift.g == nil || least < 0x1p-1000 {
+		return affineSlow(p, n, inner, scale.Nums(), shift.Nums())
+	}
+	g, inf := make([]float64, len(p.g)), math.IsInf(p.P, 1)
+	kernel.Parallel(len(g)/max(inner, 1), threads, max(1, 1<<14/max(inner, 1)), func(lo, hi int) {
+		for u := lo; u < hi; u++ {
+			s, b := fs, 0.0
+			if times {
+				s *= scale.g[u%n]
+			}
+			if plus {
+				b = fb * shift.g[u%n]
+			}
+			x, y := p.g[u*inner:][:inner], g[u*inner:][:inner]
+			if inf {
+				for c, v := range x {
+					y[c] = max(s*v, b)
+				}
+				continue
+			}
+			for c, v := range x {
+				y[c] = s*v + b
+			}
+		}
+	})
+	return packed(p.P, top, g, threads)
+}
+
+func affineSlow(p Path, n, inner int, scale, shift []scaled.Num) Path {
+	h := make([]scaled.Num, p.Len())
+	for c, x := range p.Nums() {
+		if len(scale) > 0 {
+			x = x.Mul(scale[c/inner%n])
+		}
+		if len(shift) > 0 {
+			x = scaled.Plus(x, shift[c/inner%n], p.P)
+		}
+		h[c] = x
+	}
+	return Pack(p.P, h)
+}
+
+// Elements returns the layout of numbers that are given one an element, and the
+// magnitude of each cell.
+func Elements(x []float64, shape []int) (*grid.Layout, []scaled.Num) {
+	number, list := map[float64]int32{}, []scaled.Num{}
+	ids := make([]int32, len(x))
+	for e, w := range x {
+		id, ok := number[w]
+		if !ok {
+			id = int32(len(list))
+			number[w] = id
+			list = append(list, scaled.New(math.Abs(w)))
+		}
+		ids[e] = id
+	}
+	l, of := grid.Compress(ids, shape)
+	h := make([]scaled.Num, len(of))
+	for c, id := range of {
+		h[c] = list[id]
+	}
+	return l, h
+}
+
+// Times multiplies values by numbers of another layout, element by element.
+func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num) (*grid.Layout, []Path) {
+	out, from := grid.Join(l, by)
+	f := grid.Gather(w, from[1])
+	next := make([]Path, len(ps))
+	for k, p := range ps {
+		next[k] = affine(p.Gather(from[0]), len(f), 1, Pack(p.P, f), Path{P: p.P}, 1)
+	}
+	return out, next
+}
+
+// Windows returns the p-norm of each window of each channel, or backward what
+// reaches each element from all windows that it is in.
+func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths []Path, threads int) (*grid.Layout, []Path) {
+	r := l.Window(w, channels, backward)
+	out := make([]Path, len(paths))
+	for k, p := range gather(paths, r.From) {
+		out[k] = windows(r, p, threads)
+	}
+	return r.Layout, out
+}
+
+func windows(r *grid.Windowed, p Path, threads int) Path {
+	n := r.Layout.Cells()
+	if p.g != nil {
+		g, inf := make([]float64, n), math.IsInf(p.P, 1)
+		kernel.Parallel(n/max(r.Places, 1), threads, max(1, 1<<12/max(1, r.Places)), func(lo, hi int) {
+			for c := lo; c < hi; c++ {
+				join(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Source, 0, inf)
+			}
+		})
+		return packed(p.P, p.exp, g, threads)
+	}
+	h := make([]scaled.Num, n)
+	var acc scaled.Accumulator
+	for c := range h {
+		acc.Reset(p.P)
+		x := p.H[c/r.Places*r.Sources:]
+		for _, source := range r.Source {
+			if i := source[c%r.Places]; i >= 0 {
+				acc.Add(x[i])
+			}
+		}
+		h[c] = acc.Norm()
+	}
+	return Pack(p.P, h)
+}
+
+// join adds up, or with inf takes the largest of, what the taps give to one
+// channel's places; a tap's numbers lie stride behind those of the one before.
+func join(dst, x []float64, taps [][]int32, stride int, inf bool) {
+	for _, source := range taps {
+		for p, src := range source {
+			switch {
+			case src < 0:
+			case !inf:
+				dst[p] += x[src]
+			case !(x[src] <= dst[p]):
+				dst[p] = x[src]
+			}
+		}
+		if stride > 0 {
+			x = x[min(stride, len(x)):]
+		}
+	}
+}
