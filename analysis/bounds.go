@@ -181,7 +181,7 @@ func (r *run) largestInput() float64 {
 	}
 	maps.DeleteFunc(read, func(_ int, preamble bool) bool { return !preamble })
 	b := 1.0
-	err := r.evaluate(r.net, slices.Sorted(maps.Keys(read)), func(_, _ int, values [][]float64) {
+	err := r.evaluate(r.net, r.opt.Data, slices.Sorted(maps.Keys(read)), func(_, _ int, values [][]float64) {
 		for _, x := range values {
 			for _, v := range x {
 				b = math.Max(b, math.Abs(v))

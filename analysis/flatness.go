@@ -13,23 +13,32 @@ import (
 
 // The flatness measures look for the largest noise that costs no more than
 // flatnessRise of error, in expectation over draws that are the same for every
-// size of noise, to a relative flatnessTolerance. There are as many draws, from
-// leastDraws to mostDraws, as Options.FlatnessError wants.
+// size of noise. There are as many draws, from leastDraws to mostDraws, as
+// Options.FlatnessError wants. A draw is of the noise and, where there are more than
+// drawnExamples, of the examples.
 const (
 	flatnessRise      = 0.1
 	flatnessTolerance = 0.01
 	leastDraws        = 5
 	mostDraws         = 200
+	// slopeDraws are enough for the slope, which only the standard error and the
+	// steps of the search are taken from.
+	slopeDraws    = 100
+	drawnExamples = 1000
 )
 
 // flatnessEntries are PAC-Bayes measures of flatness: 1/sigma^2 of the largest
 // noise that the network bears. The algorithm: e(sigma) is the 0/1 error on the
 // data, averaged over draws of noise u = sigma z (or sigma w z) on every weight
 // and bias of the body's layers, with everything folded in, and on PReLU slopes,
-// z standard normal from the seed. Sigma is doubled or halved until e(sigma) - e(0)
-// passes 0.1 (within 2^-40 to 2^40), then bisected in the logarithm. The standard
-// error of ln sigma is that of e(sigma) over the draws, divided by the slope of
-// e(sigma) in ln sigma.
+// z standard normal from the seed. Each draw is judged by 1000 examples of its own,
+// one at random from each thousandth of the data, or by all where there are no more:
+// its expected error is that of all, and what the choice adds to its scatter counts in
+// the standard error. With 5 draws sigma is doubled or halved until e(sigma) - e(0)
+// passes 0.1 (within 2^-40 to 2^40), then bisected in the logarithm. Where more draws
+// are wanted, Newton's steps go on from there, until one is below 1 % or a quarter of
+// the standard error. The standard error of ln sigma is that of e(sigma) over the
+// draws, divided by the slope of e(sigma) in ln sigma.
 func flatnessEntries() []*entry {
 	make := func(name, formula, latex, what string, invariant bool, noise func(w, z float64) float64) *entry {
 		return &entry{
@@ -52,39 +61,23 @@ func flatnessEntries() []*entry {
 
 // flatness finds the largest noise.
 func (r *run) flatness(noise func(w, z float64) float64) []Measure {
-	base := r.errorRate(r.file)
-	known := map[float64][]float64{}
-	// errs has the error of each of so many draws.
-	errs := func(sigma float64, draws int) []float64 {
-		e := known[sigma]
-		for k := len(e); k < draws && r.err == nil && r.ctx.Err() == nil; k++ {
-			e = append(e, r.errorRate(r.perturbed(k, func(w, z float64) float64 { return w + sigma*noise(w, z) })))
-		}
-		known[sigma] = e
-		return e
-	}
-	mean := func(sigma float64, draws int) float64 { return stat.Mean(errs(sigma, draws), nil) }
+	base := r.errorRate(r.file, r.opt.Data)
+	f := &flatSearch{run: r, noise: noise, bound: base + flatnessRise, known: map[float64][]float64{}}
 	const limit = 1 << 40
-	sigma, spread, draws := 1.0, 1.0, leastDraws
-	for {
-		sigma = largest(sigma, 1+math.Min(1, 2*spread), limit, func(s float64) bool {
-			return mean(s, draws) <= base+flatnessRise
-		})
-		spread = 0
-		if sigma >= limit/2 || sigma <= 2./limit || r.err != nil || r.ctx.Err() != nil {
-			break // all noise or none
-		}
-		const step = math.Sqrt2
-		slope := (mean(sigma*step, draws) - mean(sigma/step, draws)) / (2 * math.Log(step))
-		spread = math.Inf(1)
-		if slope > 0 {
-			spread = stat.StdDev(errs(sigma, draws), nil) / math.Sqrt(float64(draws)) / slope
+	draws, spread := leastDraws, 0.0
+	sigma := largest(limit, func(s float64) bool { return stat.Mean(f.errors(s, leastDraws), nil) <= f.bound })
+	// Otherwise all noise is borne, or none.
+	for inside := sigma < limit/2 && sigma > 2./limit; inside && !f.stopped(); {
+		slope, scatter := f.sensitivity(sigma, draws)
+		if spread = math.Inf(1); slope > 0 {
+			spread = scatter / math.Sqrt(float64(draws)) / slope
 		}
 		want := 2 * spread / r.opt.FlatnessError // the value goes with sigma^-2
 		if want <= 1 || draws == mostDraws {
 			break
 		}
-		draws = int(math.Min(mostDraws, float64(draws)*math.Max(1.5, math.Min(4, want*want))))
+		draws = int(math.Min(mostDraws, float64(draws)*math.Max(1.5, math.Min(10, want*want))))
+		sigma = f.refine(sigma, draws, slope, scatter)
 	}
 	s := scaled.New(sigma)
 	x := scaled.One.Div(s.Mul(s))
@@ -96,12 +89,75 @@ func (r *run) flatness(noise func(w, z float64) float64) []Measure {
 	}}}
 }
 
+// flatSearch looks for the noise at which the mean error passes bound.
+type flatSearch struct {
+	*run
+	noise func(w, z float64) float64
+	bound float64
+	known map[float64][]float64
+}
+
+func (f *flatSearch) stopped() bool { return f.err != nil || f.ctx.Err() != nil }
+
+// errors has the error of each of so many draws.
+func (f *flatSearch) errors(sigma float64, draws int) []float64 {
+	e := f.known[sigma]
+	for k := len(e); k < draws && !f.stopped(); k++ {
+		n := f.perturbed(k, func(w, z float64) float64 { return w + sigma*f.noise(w, z) })
+		e = append(e, f.errorRate(n, f.examples(k)))
+	}
+	f.known[sigma] = e
+	return e[:min(draws, len(e))]
+}
+
+// sensitivity is the slope of the mean error in ln sigma, 0 where it does not rise,
+// and the scatter of the error over draws. The scatter is that at sigma and at two sizes around it: at
+// sigma alone a few draws can all have the same error.
+func (f *flatSearch) sensitivity(sigma float64, draws int) (slope, scatter float64) {
+	const step = math.Sqrt2
+	at, few := f.errors(sigma, draws), min(draws, slopeDraws)
+	up, down := f.errors(sigma*step, few), f.errors(sigma/step, few)
+	slope = math.Max(0, stat.Mean(up, nil)-stat.Mean(down, nil)) / (2 * math.Log(step))
+	variance := (stat.Variance(at, nil) + stat.Variance(up, nil) + stat.Variance(down, nil)) / 3
+	return slope, math.Sqrt(variance)
+}
+
+// refine goes from sigma to where the mean error of so many draws passes the bound,
+// by Newton's steps with the slope found before, of at most a factor of 2, and by
+// halves of what is left where they leave it.
+func (f *flatSearch) refine(sigma float64, draws int, slope, scatter float64) float64 {
+	lo, hi := 0.0, math.Inf(1)
+	for range 20 {
+		over := stat.Mean(f.errors(sigma, draws), nil) - f.bound
+		if f.stopped() {
+			break
+		}
+		step, enough := -math.Copysign(math.Ln2, over), 0.0
+		if slope > 0 {
+			step = math.Max(-math.Ln2, math.Min(math.Ln2, -over/slope))
+			enough = math.Max(flatnessTolerance, scatter/math.Sqrt(float64(draws))/slope/4)
+		}
+		if over <= 0 {
+			lo = sigma
+		} else {
+			hi = sigma
+		}
+		if math.Abs(step) <= enough || hi/lo <= 1+flatnessTolerance {
+			break
+		}
+		if sigma *= math.Exp(step); !(sigma > lo && sigma < hi) {
+			sigma = math.Sqrt(lo * hi)
+		}
+	}
+	return sigma
+}
+
 // largest finds the largest number that ok holds for, to flatnessTolerance,
-// between 1/limit and limit: from the first guess it goes by the factor step, then
-// by its squares, until ok changes, and then bisects the logarithm.
-func largest(guess, step, limit float64, ok func(float64) bool) float64 {
-	lo, hi := guess, guess
-	if up := ok(guess); up {
+// between 1/limit and limit: from 1 it goes by the factor 2, then by its squares,
+// until ok changes, and then bisects the logarithm.
+func largest(limit float64, ok func(float64) bool) float64 {
+	lo, hi, step := 1.0, 1.0, 2.0
+	if ok(1) {
 		for hi *= step; hi < limit && ok(hi); hi *= step {
 			lo, step = hi, step*step
 		}
@@ -122,19 +178,43 @@ func largest(guess, step, limit float64, ok func(float64) bool) float64 {
 
 // errorRate is the share of examples whose label has not the largest output; a
 // tie is an error.
-func (r *run) errorRate(n *dag.Network) float64 {
+func (r *run) errorRate(n *dag.Network, d *Labelled) float64 {
 	if r.err != nil {
 		return 1
 	}
 	wrong := 0
-	if err := r.outputs(n, func(i int, out []float64) {
-		if !(margin(out, r.opt.Data.Labels[i]) > 0) {
+	if err := r.outputs(n, d, func(i int, out []float64) {
+		if !(margin(out, d.Labels[i]) > 0) {
 			wrong++
 		}
 	}); err != nil {
 		r.err = err
 	}
-	return float64(wrong) / float64(r.opt.Data.Batch)
+	return float64(wrong) / float64(d.Batch)
+}
+
+// examples are those of a draw: one at random of each of drawnExamples equal parts
+// of the data.
+func (r *run) examples(draw int) *Labelled {
+	d := r.opt.Data
+	if d.Batch <= drawnExamples {
+		return d
+	}
+	// The layers count from 1.
+	rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)<<32))
+	out := &Labelled{Scores: d.Scores, Batch: drawnExamples}
+	for k := range drawnExamples {
+		i := min(int((float64(k)+rng.Float64())/drawnExamples*float64(d.Batch)), d.Batch-1)
+		rows := d.rows(i, i+1)
+		if out.Inputs == nil {
+			out.Inputs = make([][]float64, len(rows))
+		}
+		for j, x := range rows {
+			out.Inputs[j] = append(out.Inputs[j], x...)
+		}
+		out.Labels = append(out.Labels, d.Labels[i])
+	}
+	return out
 }
 
 // perturbed returns the network with noise on its effective weights, biases and

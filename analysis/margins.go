@@ -139,11 +139,11 @@ const evalBatch = 256
 
 // outputs calls f with the output of each example; a network with one output
 // unit f decides between class 1 and class 0 and gives (0, f).
-func (r *run) outputs(n *dag.Network, f func(example int, out []float64)) error {
+func (r *run) outputs(n *dag.Network, d *Labelled, f func(example int, out []float64)) error {
 	node := r.scores(n)
 	classes := n.Nodes[node].Len()
 	pair := make([]float64, 2)
-	return r.evaluate(n, []int{node}, func(lo, hi int, values [][]float64) {
+	return r.evaluate(n, d, []int{node}, func(lo, hi int, values [][]float64) {
 		for i := range hi - lo {
 			y := values[0][i*classes:][:classes]
 			if classes == 1 {
@@ -155,26 +155,31 @@ func (r *run) outputs(n *dag.Network, f func(example int, out []float64)) error 
 	})
 }
 
-// evaluate calls f with the values of nodes on examples [lo, hi), batch by batch.
-func (r *run) evaluate(n *dag.Network, nodes []int, f func(lo, hi int, values [][]float64)) error {
-	d := r.opt.Data
+// evaluate calls f with the values of nodes on the examples [lo, hi) of d, batch by
+// batch.
+func (r *run) evaluate(n *dag.Network, d *Labelled, nodes []int, f func(lo, hi int, values [][]float64)) error {
 	for lo := 0; lo < d.Batch; lo += evalBatch {
 		hi := min(lo+evalBatch, d.Batch)
-		in := make([][]float64, len(d.Inputs))
-		for k, x := range d.Inputs {
-			m := len(x) / d.Batch
-			in[k] = x[lo*m : hi*m]
-		}
-		if d.Read != nil {
-			in = d.Read(lo, hi)
-		}
-		values, err := n.Eval(r.ctx, in, hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: nodes})
+		values, err := n.Eval(r.ctx, d.rows(lo, hi), hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: nodes})
 		if err != nil {
 			return err
 		}
 		f(lo, hi, values)
 	}
 	return nil
+}
+
+// rows are the rows [lo, hi) of each input.
+func (d *Labelled) rows(lo, hi int) [][]float64 {
+	if d.Read != nil {
+		return d.Read(lo, hi)
+	}
+	in := make([][]float64, len(d.Inputs))
+	for k, x := range d.Inputs {
+		m := len(x) / d.Batch
+		in[k] = x[lo*m : hi*m]
+	}
+	return in
 }
 
 // margin is f_y - max_{c != y} f_c.
@@ -195,7 +200,7 @@ func (r *run) gamma() scaled.Num {
 		return *r.memo.gamma
 	}
 	var m []float64
-	if err := r.outputs(r.file, func(i int, out []float64) {
+	if err := r.outputs(r.file, r.opt.Data, func(i int, out []float64) {
 		m = append(m, margin(out, r.opt.Data.Labels[i]))
 	}); err != nil {
 		r.err = err

@@ -408,37 +408,6 @@ func TestWeightsRead(t *testing.T) {
 	}
 }
 
-func TestFlatness(t *testing.T) {
-	const units = 600
-	// Every class pair is an example of its own: the noise on each is
-	// independent.
-	w := make([]float64, 2*units)
-	x := make([]float64, units*units)
-	labels := make([]int, units)
-	for i := range units {
-		x[i*units+i] = 1
-		w[i] = 1 // the row of class 0
-	}
-	n := mlp(t, units, [][]float64{w}, nil)
-	r := measure(t, n, analysis.Options{
-		Names: []string{"pac_bayes_flatness", "pac_bayes_magnitude_flatness"},
-		Data:  &analysis.Labelled{Inputs: [][]float64{x}, Batch: units, Labels: labels},
-	})
-	// Margins are 1 + sigma (z - z'), of deviation sqrt 2 sigma, and of deviation
-	// sigma where only the weight 1 is moved. At least 3,000 draws of single examples give e to 0.006,
-	// sigma to about 3 %.
-	for k, want := range []float64{1 / (1.2816 * math.Sqrt2), 1 / 1.2816} {
-		// What is independent in each draw of 600 examples makes one draw do.
-		if se, x := r.Measures[k].StandardError.Float64(), r.Measures[k].Value.Float64(); !(se > 0 && se <= 0.1*x) {
-			t.Errorf("%s = %v with a standard error of %v", r.Measures[k].Name, x, se)
-		}
-		sigma := 1 / math.Sqrt(r.Measures[k].Value.Float64())
-		if !(math.Abs(sigma-want) <= 0.1*want) {
-			t.Errorf("%s: sigma %v, want %v", r.Measures[k].Name, sigma, want)
-		}
-	}
-}
-
 // TestPathBoundBehindPreamble checks that the bound's B is the largest number
 // that the body reads: what a preamble scales and shifts does not enter it.
 func TestPathBoundBehindPreamble(t *testing.T) {
@@ -488,29 +457,5 @@ func TestHiddenUnitsBehindSkips(t *testing.T) {
 	}
 	if got := measure(t, n, analysis.Options{}).HiddenUnits; got != 5+3+3 {
 		t.Errorf("%d hidden units, want 11", got)
-	}
-}
-
-// A BatchNormalization of the inputs is a layer, and stays one under noise.
-func TestFlatnessBehindNormalizedInputs(t *testing.T) {
-	use := func(x ...float64) dag.Use { return dag.Use{Param: dag.NewParam64("norm", []int{len(x)}, x)} }
-	var b dag.Builder
-	norm := b.Node(dag.Node{
-		Name: "norm", Source: "BatchNormalization", In: []int{b.Input("x", 2)}, Shape: []int{2},
-		Op: &dag.Linear{Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}}, Stages: []dag.Stage{{
-			Norm: &dag.BatchNorm{Gamma: use(1, 2), Beta: use(0, 1), Mean: use(1, 0), Var: use(1, 4)},
-		}}},
-	})
-	b.Output("y", b.Affine("fc", norm, 2, []float64{1, 0, 0, 1}, nil))
-	n, err := b.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := measure(t, n, analysis.Options{
-		Names: []string{"pac_bayes_flatness"}, FlatnessError: 10,
-		Data: &analysis.Labelled{Inputs: [][]float64{{9, 0, 0, 8}}, Batch: 2, Labels: []int{0, 1}},
-	})
-	if m := r.Measures[0]; !m.Defined || m.Value.IsZero() {
-		t.Errorf("%s = %v", m.Name, m.Value)
 	}
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // handMade is an audit of a model with measures of every kind: many outputs,
-// beyond float64 on both sides, zero, undefined, negative, with a percentile.
+// beyond float64 on both sides, zero, undefined, negative, with a percentile, with a
+// standard error.
 func handMade(path string, outputs int, scale float64) auditedModel {
 	ms := []analysis.Measure{
 		{Name: "parameter_count", Value: scaled.New(269322), Defined: true, Invariant: true},
@@ -28,6 +29,7 @@ func handMade(path string, outputs int, scale float64) auditedModel {
 		{Name: "sum_log_frobenius_squared", Value: scaled.New(-3.25), Defined: true},
 		{Name: "zero_share", Value: scaled.New(0), Defined: true, Invariant: true},
 		{Name: "spectral", Value: scaled.New(math.NaN())},
+		{Name: "pac_bayes_flatness", Value: scaled.New(48), StandardError: scaled.New(4.5), Defined: true},
 		{Name: "margin", Percentile: 5, Value: scaled.New(1.5), Defined: true, Invariant: true},
 	}
 	for i := range outputs {

@@ -198,7 +198,7 @@ func failureTable(fs []failure) render.Table {
 func auditRecords(r *auditJSON) *render.Table {
 	t := &render.Table{Columns: []string{
 		"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
-		"value", "range", "log10", "ln", "invariant",
+		"value", "range", "log10", "ln", "invariant", "standard_error",
 	}}
 	if r.Baseline != "" {
 		t.Columns = append(t.Columns, "ratio")
@@ -225,8 +225,12 @@ func recordMeasures(t *render.Table, path, layer string, ms []measured) {
 		m := &ms[i]
 		row := []render.Cell{
 			render.Text(path), render.Text(layer), render.Text(m.Name), render.Text(m.P), render.Text(m.Q),
-			render.Text(m.Output), optional(m.Percentile), render.Text(m.Bias), m.cell(), render.Text(m.Range),
+			render.Text(m.Output), optional(m.Percentile), render.Text(m.Bias), render.Number(m.num), render.Text(m.Range),
 			optional(m.Log10), optional(m.Ln), truth(m.Invariant),
+			{},
+		}
+		if m.StandardError != nil {
+			row[len(row)-1] = render.Number(m.err)
 		}
 		if m.Ratio != nil {
 			row = append(row, optional(m.Ratio.Value))
