@@ -4,11 +4,12 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 )
 
-// body yields the nodes of the body.
+// body yields the nodes of the body, of its parts with weights.
 func body(n *dag.Network) func(yield func(*dag.Node) bool) {
+	weighted := n.Weighted()
 	return func(yield func(*dag.Node) bool) {
 		for i := range n.Nodes {
-			if n.Nodes[i].Zone == dag.Body && !yield(&n.Nodes[i]) {
+			if weighted[i] && !yield(&n.Nodes[i]) {
 				return
 			}
 		}

@@ -156,7 +156,7 @@ func lowerMul(o *op) error {
 		out, err = o.apply("the product of two activations is homogeneous of degree 2", a.dataType(),
 			func(x []float64) float64 { return x[0] * x[1] }, a, b)
 		if err == nil {
-			o.as(dag.Product, out)
+			o.as(dag.Product, out).formed(o, dag.Times{})
 		}
 	}
 	if err != nil {
@@ -194,7 +194,7 @@ func lowerDiv(o *op) error {
 	if x, ok := number(a); ok && x == 1 {
 		o.knowPower(b, out, -1)
 	}
-	o.give(0, o.as(dag.Normalizer, out))
+	o.give(0, o.as(dag.Normalizer, out).formed(o, dag.Over{}))
 	return nil
 }
 

@@ -153,6 +153,16 @@ func (o *op) functionOf(reason string, typ wire.DataType, shape []int, f func(ds
 	return &value{con: newTensor(typ, shape, out)}, nil
 }
 
+// formed says what arithmetic of two activations a value is.
+func (v *value) formed(o *op, form dag.Form) *value {
+	if !v.constant() {
+		if f, ok := o.nodes[v.node].Op.(*dag.Func); ok && len(o.nodes[v.node].In) == 2 {
+			f.Form = form
+		}
+	}
+	return v
+}
+
 // as says what kind of function a value is of; it does nothing for others.
 func (o *op) as(kind dag.FuncKind, v *value) *value {
 	if !v.constant() {

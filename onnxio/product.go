@@ -52,7 +52,7 @@ func (o *op) product(a, b *value) (*value, error) {
 	stack := singles(lead)
 	ia, ib := broadcastIndex(padded(singles(a.shape[:ra-2]), len(stack)), stack), broadcastIndex(padded(singles(b.shape[:rb-2]), len(stack)), stack)
 	o.spent += 2 * len(ia)
-	out := o.emit(&dag.Func{Kind: dag.Product, Why: degree2, Apply: func(dst []float64, in ...[]float64) {
+	out := o.emit(&dag.Func{Kind: dag.Product, Why: degree2, Form: &dag.Matrices{M: m, K: k, N: n, Left: ia, Right: ib}, Apply: func(dst []float64, in ...[]float64) {
 		lib := blas.Find()
 		if m == 0 || n == 0 {
 			return

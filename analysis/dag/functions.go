@@ -47,7 +47,30 @@ type Func struct {
 	Inside int
 	// Extent is the length of the vectors of a OneHot.
 	Extent int
+	// Form says how a product of two values comes about, for what rescaling does to it.
+	// Default: nothing is known.
+	Form Form
 }
+
+// Form is the arithmetic of a function of two values a and b: Times, Over or *Matrices.
+type Form interface{ form() }
+
+// Times is y = a b, element by element; Over is y = a / b.
+type (
+	Times struct{}
+	Over  struct{}
+)
+
+// Matrices is a stack of matrix products: matrix s of the value (M x N) is matrix Left[s]
+// of a (M x K) times matrix Right[s] of b (K x N).
+type Matrices struct {
+	M, K, N     int
+	Left, Right []int32
+}
+
+func (Times) form()     {}
+func (Over) form()      {}
+func (*Matrices) form() {}
 
 func (*Func) kind() string { return "Func" }
 
@@ -61,6 +84,15 @@ func (f *Func) check(n *Node, in []*Node) error {
 		}
 	case f.Apply == nil && f.Kind != Opaque:
 		return fmt.Errorf("a function without Apply")
+	case f.Form != nil && len(in) != 2:
+		return fmt.Errorf("a product of %d values", len(in))
+	}
+	if m, ok := f.Form.(*Matrices); ok {
+		if n.Len() != len(m.Left)*m.M*m.N || len(m.Right) != len(m.Left) {
+			return fmt.Errorf("%d products of %d x %d make %d elements", len(m.Left), m.M, m.N, n.Len())
+		}
+	} else if f.Form != nil && (in[0].Len() != n.Len() || in[1].Len() != n.Len()) {
+		return fmt.Errorf("operands of %d and %d elements for %d", in[0].Len(), in[1].Len(), n.Len())
 	}
 	for _, m := range in[len(in)-f.Inside:] {
 		if _, ok := m.Op.(*Linear); !ok {

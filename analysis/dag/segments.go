@@ -134,6 +134,37 @@ type Segment struct {
 // first nodes. A network without functions between weights has one. Layers inside
 // a function (see Func.Inside) belong to none.
 func (n *Network) Segments() []Segment {
+	var out []Segment
+	for _, s := range n.parts() {
+		if len(s.Layers) > 0 && len(s.Ends) > 0 {
+			out = append(out, *s)
+		}
+	}
+	return out
+}
+
+// Weighted reports for each node whether it belongs to a part of the body that has
+// weights. What stands between two functions without any, such as the mask and the
+// scale of an attention, belongs to them. Without functions all of the body counts.
+func (n *Network) Weighted() []bool {
+	out := make([]bool, len(n.Nodes))
+	if len(n.Functions()) == 0 {
+		for i := range n.Nodes {
+			out[i] = n.Nodes[i].Zone == Body
+		}
+		return out
+	}
+	for _, s := range n.parts() {
+		for _, i := range s.Nodes {
+			out[i] = len(s.Layers) > 0
+		}
+	}
+	return out
+}
+
+// parts returns the parts of the body that no function separates, in the order of
+// their first nodes.
+func (n *Network) parts() []*Segment {
 	parent := make([]int, len(n.Nodes))
 	for i := range parent {
 		parent[i] = i
@@ -193,16 +224,11 @@ func (n *Network) Segments() []Segment {
 			s.Ends = append(s.Ends, i)
 		}
 	}
-	var out []Segment
 	for _, s := range order {
-		if len(s.Layers) == 0 || len(s.Ends) == 0 {
-			continue
-		}
 		slices.Sort(s.Starts)
 		s.Starts = slices.Compact(s.Starts)
-		out = append(out, *s)
 	}
-	return out
+	return order
 }
 
 // Functions returns the functions and products that have weights before and behind

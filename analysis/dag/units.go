@@ -78,6 +78,8 @@ type grouper struct {
 	units  []UnitMap
 	rows   [][]int32
 	cols   [][]int32
+	// carried are the operands of functions whose factors the value has.
+	carried map[operand]bool
 }
 
 // Groups derives the groups of tied units. Cost: near linear in the number of
@@ -86,7 +88,7 @@ type grouper struct {
 func (n *Network) Groups() *Groups {
 	s := &grouper{
 		net: n, units: make([]UnitMap, len(n.Nodes)),
-		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)),
+		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)), carried: map[operand]bool{},
 	}
 	units := 1
 	for i := range n.Nodes {
@@ -106,8 +108,8 @@ func (n *Network) Groups() *Groups {
 		if nd.Zone == Body || nd.Zone == Preamble {
 			continue
 		}
-		for _, j := range nd.In {
-			if n.Nodes[j].Zone == Body {
+		for k, j := range nd.In {
+			if n.Nodes[j].Zone == Body && !s.carried[operand{i, k}] {
 				s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
 			}
 		}
@@ -228,8 +230,84 @@ func (s *grouper) Cap(nd *Node, _ *Cap, x UnitMap) UnitMap {
 	return x
 }
 
-// Func implements Meaning: the value of a function is as it is.
-func (s *grouper) Func(nd *Node, _ *Func, _ []UnitMap) UnitMap { return s.Input(nd) }
+// Func implements Meaning: operands and value of a function are as they are, but for
+// products. Where one operand is as it is, the value has the factors of the other; where
+// both are free the second is pinned.
+func (s *grouper) Func(nd *Node, f *Func, xs []UnitMap) UnitMap {
+	if nd.Zone != Between {
+		return s.Input(nd)
+	}
+	carry := func(k int) { s.carried[operand{nd.ID, k}] = true }
+	switch m := f.Form.(type) {
+	case Times:
+		k := 0
+		if !s.inputs(&xs[1]) && s.inputs(&xs[0]) {
+			k = 1
+		}
+		carry(k)
+		return xs[k]
+	case Over:
+		carry(0)
+		return xs[0]
+	case *Matrices:
+		switch {
+		case s.inputs(&xs[0]):
+			carry(1)
+			return s.product(m, &xs[1], false)
+		case s.inputs(&xs[1]):
+			carry(0)
+			return s.product(m, &xs[0], true)
+		}
+	}
+	return s.Input(nd)
+}
+
+// operand is an operand of a node.
+type operand struct{ node, k int }
+
+// inputs reports whether every element of a value is as it is.
+func (s *grouper) inputs(m *UnitMap) bool {
+	for _, id := range m.IDs {
+		if id != NoGroup && s.find(id) != InputGroup {
+			return false
+		}
+	}
+	return true
+}
+
+// product is the value of matrix products of which one factor is as it is. x is the
+// other, the left or the right one: its elements are tied along the sum, and each row
+// or column of the value has their factor.
+func (s *grouper) product(m *Matrices, x *UnitMap, left bool) UnitMap { //nolint:revive // the two sides
+	which, size, lines := m.Right, m.K*m.N, m.N
+	if left {
+		which, size, lines = m.Left, m.M*m.K, m.M
+	}
+	ids := make([]int32, 0, len(which)*m.M*m.N)
+	tied := make([]int32, lines)
+	for _, w := range which {
+		for line := range tied {
+			tied[line] = NoGroup
+			for k := range m.K {
+				at := k*m.N + line
+				if left {
+					at = line*m.K + k
+				}
+				tied[line] = s.union(tied[line], x.At(int(w)*size+at))
+			}
+		}
+		for i := range m.M {
+			if !left {
+				ids = append(ids, tied...)
+				continue
+			}
+			for range m.N {
+				ids = append(ids, tied[i])
+			}
+		}
+	}
+	return compress(ids)
+}
 
 // constants is a layer that multiplies each element by a number: it ties
 // nothing across a unit. What it adds cannot be rescaled.

@@ -49,8 +49,9 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 	for i := range o.vars {
 		o.vars[i] = -1
 	}
+	weighted := n.Weighted()
 	for i := range n.Nodes {
-		if n.Nodes[i].Zone != dag.Body {
+		if !weighted[i] {
 			continue
 		}
 		for e := range n.Nodes[i].Len() {
@@ -63,7 +64,7 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 	}
 	for i := range n.Nodes {
 		l, ok := n.Nodes[i].Op.(*dag.Linear)
-		if !ok || n.Nodes[i].Zone != dag.Body {
+		if !ok || !weighted[i] {
 			continue
 		}
 		rowLive := make([]bool, l.Rows())

@@ -23,8 +23,6 @@ type view struct {
 	// of equivalent networks only and keeps rescaled weights near unit scale.
 	start []float64
 	kappa *paths.Kappa
-	// top is the logarithm of the largest path norm of an output.
-	top float64
 }
 
 // layer is one linear layer of the body whose weights or bias a factor can
@@ -69,8 +67,8 @@ func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
 func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bool) {
 	v.start, v.index = make([]float64, v.g.Count), make([]int32, v.g.Count)
 	active := make([]bool, v.g.Count)
-	for i := range v.net.Nodes {
-		if v.net.Nodes[i].Zone != dag.Body {
+	for i, weighted := range v.net.Weighted() {
+		if !weighted {
 			continue
 		}
 		m := &v.g.Units[i]
@@ -146,21 +144,30 @@ func absolute(x []float64) []float64 {
 // the incoming path norm of every rescaled unit then grows evenly from layer to
 // layer. h_in grows by c under rescaling and h_out shrinks by it, so the
 // rescaled network is the same for all members of a class.
+//
+// Each segment has its own ||pi|| and its own depths.
 func (v *view) begin() {
-	var top scaled.Num
-	for _, i := range v.net.Ends() {
-		for _, h := range v.kappa.In(i) {
-			top = scaled.Max(top, h)
+	tops := make([]float64, len(v.net.Nodes)) // by node, NaN without paths
+	for i := range tops {
+		tops[i] = math.NaN()
+	}
+	for _, s := range v.net.Segments() {
+		var top scaled.Num
+		for _, i := range s.Ends {
+			for _, h := range v.kappa.In(i) {
+				top = scaled.Max(top, h)
+			}
+		}
+		for _, i := range s.Nodes {
+			if !top.IsZero() {
+				tops[i] = top.Ln()
+			}
 		}
 	}
-	if top.IsZero() {
-		return
-	}
-	v.top = top.Ln()
 	before, after := v.depths()
 	count := make([]float64, v.g.Count)
-	for i := range v.net.Nodes {
-		if v.net.Nodes[i].Zone != dag.Body {
+	for i, top := range tops {
+		if math.IsNaN(top) {
 			continue
 		}
 		at := before[i]/math.Max(before[i]+after[i], 1) - 0.5
@@ -171,7 +178,7 @@ func (v *view) begin() {
 				return
 			}
 			count[id] += float64(n)
-			v.start[id] += float64(n) * ((out.Ln()-in.Ln())/2 + v.top*at)
+			v.start[id] += float64(n) * ((out.Ln()-in.Ln())/2 + top*at)
 		})
 	}
 	for id, c := range count {
@@ -181,7 +188,8 @@ func (v *view) begin() {
 	}
 }
 
-// depths returns the largest number of layers on a path to and from each node.
+// depths returns the largest number of layers on a path to and from each node,
+// within its segment.
 func (v *view) depths() (before, after []float64) {
 	n := v.net
 	before, after = make([]float64, len(n.Nodes)), make([]float64, len(n.Nodes))
@@ -192,12 +200,18 @@ func (v *view) depths() (before, after []float64) {
 		return 0
 	}
 	for i := range n.Nodes {
+		if n.Nodes[i].Zone != dag.Body {
+			continue
+		}
 		for _, j := range n.Nodes[i].In {
 			before[i] = math.Max(before[i], before[j])
 		}
 		before[i] += own(i)
 	}
 	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		if n.Nodes[i].Zone != dag.Body {
+			continue
+		}
 		for _, j := range n.Nodes[i].In {
 			after[j] = math.Max(after[j], after[i]+own(i))
 		}

@@ -1,0 +1,158 @@
+package dag_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// gated is a network of a product of two branches: the first is linear, the second
+// ends in a sigmoid, or not.
+func gated(t *testing.T, form dag.Form, curve bool, swap bool) (*dag.Network, int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 19))
+	w := func(n int) []float64 {
+		out := make([]float64, n)
+		for i := range out {
+			out[i] = rng.NormFloat64()
+		}
+		return out
+	}
+	var b dag.Builder
+	x := b.Input("x", 3)
+	const n = 6
+	a := b.Affine("a", x, n, w(3*n), w(n))
+	g := b.Affine("g", x, n, w(3*n), w(n))
+	if curve {
+		g = b.Node(dag.Node{Name: "s", Source: "Sigmoid", In: []int{g}, Shape: []int{n}, Op: &dag.Func{
+			Kind: dag.Curve, Why: "it is bounded", Apply: func(dst []float64, in ...[]float64) {
+				for i, v := range in[0] {
+					dst[i] = 1 / (1 + math.Exp(-v))
+				}
+			},
+		}})
+	}
+	in := []int{a, g}
+	if swap {
+		in = []int{g, a}
+	}
+	size := n
+	apply := func(dst []float64, in ...[]float64) {
+		for i := range dst {
+			switch m := form.(type) {
+			case dag.Times:
+				dst[i] = in[0][i] * in[1][i]
+			case dag.Over:
+				dst[i] = in[0][i] / in[1][i]
+			case *dag.Matrices:
+				s, r, c := i/(m.M*m.N), i/m.N%m.M, i%m.N
+				for k := range m.K {
+					dst[i] += in[0][(int(m.Left[s])*m.M+r)*m.K+k] * in[1][(int(m.Right[s])*m.K+k)*m.N+c]
+				}
+			}
+		}
+	}
+	if m, ok := form.(*dag.Matrices); ok {
+		size = len(m.Left) * m.M * m.N
+	}
+	p := b.Node(dag.Node{Name: "p", Source: "Mul", In: in, Shape: []int{size}, Op: &dag.Func{
+		Kind: dag.Product, Why: "it multiplies", Form: form, Apply: apply,
+	}})
+	b.Output("y", b.Affine("out", p, 2, w(2*size), w(2)))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net, a
+}
+
+// Where one side of a product is a function's value, factors of the other go through:
+// those of every group may be chosen, the function stays, and a factor on the value
+// alone, or one that no group allows, changes it.
+func TestProductsCarryFactors(t *testing.T) {
+	matrices := func(left bool) *dag.Matrices {
+		if left { // two matrices 3 x 1 of a, times two 1 x 3 of the gate
+			return &dag.Matrices{M: 3, K: 1, N: 3, Left: []int32{0, 1}, Right: []int32{1, 0}}
+		}
+		return &dag.Matrices{M: 1, K: 3, N: 2, Left: []int32{1, 0}, Right: []int32{0, 0}}
+	}
+	for _, c := range []struct {
+		name        string
+		form        dag.Form
+		curve, swap bool
+		free        int
+	}{
+		{"times", dag.Times{}, true, false, 6},
+		{"times, the gate first", dag.Times{}, true, true, 6},
+		{"times, both free", dag.Times{}, false, false, 6},
+		{"over", dag.Over{}, true, false, 6},
+		{"over, the free one below", dag.Over{}, true, true, 0},
+		{"matrices, the left one free", matrices(true), true, false, 6},
+		{"matrices, the right one free", matrices(false), true, true, 2},
+		{"matrices, both free", matrices(true), false, false, 0},
+		{"nothing known", nil, true, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			net, a := gated(t, c.form, c.curve, c.swap)
+			g := net.Groups()
+			free := 0
+			for _, id := range g.Rows[a] {
+				if g.Pin[id] == "" {
+					free++
+				}
+			}
+			if distinct := g.Free(); distinct != c.free {
+				t.Fatalf("%d groups are free, want %d: pins %q", distinct, c.free, g.Pin)
+			}
+			rng := rand.New(rand.NewPCG(2, 19))
+			factors := g.Ones()
+			for id := range factors {
+				if g.Pin[id] == "" {
+					factors[id] = math.Exp(rng.NormFloat64())
+				}
+			}
+			scaled, err := net.Rescale(g, factors)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Float64, a few products: 1e-12 is far above rounding.
+			if d := deviation(t, net, scaled); d > 1e-12 {
+				t.Errorf("the function changed by %g", d)
+			}
+			if free == 0 {
+				return
+			}
+			// A group that forgets that the value is scaled too.
+			wrong := *g
+			wrong.Cols = append([][]int32(nil), g.Cols...)
+			last := len(net.Nodes) - 1
+			wrong.Cols[last] = make([]int32, len(g.Cols[last]))
+			if scaled, err = net.Rescale(&wrong, factors); err != nil {
+				t.Fatal(err)
+			}
+			if d := deviation(t, net, scaled); d < 1e-3 {
+				t.Errorf("a wrong factor changes the function by %g only", d)
+			}
+		})
+	}
+}
+
+func deviation(t *testing.T, a, b *dag.Network) float64 {
+	t.Helper()
+	in := [][]float64{{0.3, -1, 2, 1, 1, -0.5}}
+	x, err := a.Eval(t.Context(), in, 2, dag.EvalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.Eval(t.Context(), in, 2, dag.EvalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worst := 0.0
+	for i := range x[0] {
+		worst = max(worst, math.Abs(x[0][i]-y[0][i])/math.Abs(x[0][i]))
+	}
+	return worst
+}
