@@ -281,35 +281,23 @@ func factors(l *dag.Linear) []float64 {
 // reweighed returns a layer's map with what f makes of its effective weights, row
 // by row, in place of its weights.
 func reweighed(l *dag.Linear, f func(w []float64) *dag.Param) dag.Map {
-	stored, s := l.Map.Weight().Param.Values(), factors(l)
-	// at is the index of a stored weight in the order of rows.
-	var at func(k int) int
-	switch m := l.Map.(type) {
-	case *dag.Dense:
-		at = func(k int) int { row, col := dag.Place(m, k); return row*m.Cols + col }
-	case *dag.Conv:
-		ci, taps := m.InChannels/m.Groups, dag.Size(m.Window.Kernel)
-		at = func(k int) int { row, col := dag.Place(m, k); return (row*ci+col%ci)*taps + k%taps }
-	}
-	w := make([]float64, len(stored))
-	for k, x := range stored {
-		row, _ := dag.Place(l.Map, k)
-		w[at(k)] = s[row] * x
+	ms := l.Matrices()
+	w := make([]float64, 0, l.Map.Weight().Param.Len())
+	for k := range ms {
+		m := &ms[k]
+		at := len(w)
+		w = w[:at+m.Len()]
+		m.ReadRows(w[at:], 0, m.Rows)
 	}
 	p := f(w)
-	for k := range stored {
-		stored[k] = p.At(at(k))
+	stored := make([]float64, 0, len(w))
+	for k := range ms {
+		m := &ms[k]
+		at := len(stored)
+		for e := range m.Len() {
+			row, col := m.Place(e)
+			stored = append(stored, p.At(at+(row-m.Row)*m.Cols+(col-m.Col)*m.Kernel+e%m.Kernel))
+		}
 	}
-	p = dag.NewParam64(p.Name, l.Map.Weight().Param.Shape, stored)
-	switch m := l.Map.(type) {
-	case *dag.Dense:
-		c := *m
-		c.W = dag.Use{Param: p}
-		return &c
-	case *dag.Conv:
-		c := *m
-		c.W = dag.Use{Param: p}
-		return &c
-	}
-	return l.Map
+	return l.Map.WithWeight(dag.Use{Param: dag.NewParam64(p.Name, l.Map.Weight().Param.Shape, stored)})
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/spectral"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -107,18 +108,17 @@ func shapeOf(l *dag.Linear) string {
 
 // differences returns W - W0 of a layer block by block, rows being units. A
 // Diagonal's has one column.
-func (r *run) differences(l *layer) []matrix {
+func (r *run) differences(l *layer) []spectral.Matrix {
 	if d, ok := l.op.Map.(*dag.Diagonal); ok {
-		factor := func(l *dag.Linear) matrix {
-			return matrix{rows: d.Axis.N, cols: 1, read: func(dst []float64, lo, _ int) { copy(dst, factors(l)[lo:]) }}
+		factor := func(l *dag.Linear) spectral.Matrix {
+			return spectral.Matrix{Rows: d.Axis.N, Cols: 1, Read: func(dst []float64, lo, _ int) { copy(dst, factors(l)[lo:]) }}
 		}
-		return []matrix{difference(factor(l.op), factor(l.ref), r.opt.Threads)}
+		return []spectral.Matrix{difference(factor(l.op), factor(l.ref), r.opt.Threads)}
 	}
-	a, b := l.op.Blocks(), l.ref.Blocks()
-	out := make([]matrix, len(a))
+	a, b := l.op.Matrices(), l.ref.Matrices()
+	out := make([]spectral.Matrix, len(a))
 	for k := range a {
-		x, y := &a[k], &b[k]
-		out[k] = difference(matrix{rows: x.Rows, cols: x.Cols, read: x.ReadRows}, matrix{rows: y.Rows, cols: y.Cols, read: y.ReadRows}, r.opt.Threads)
+		out[k] = difference(matrixOf(a[k]), matrixOf(b[k]), r.opt.Threads)
 	}
 	return out
 }
@@ -130,9 +130,9 @@ func (r *run) differenceRows(l *layer) []scaled.Num {
 	}
 	l.diff = []scaled.Num{}
 	for _, m := range r.differences(l) {
-		m.tiles(func(tile []float64, lo, hi int) {
+		tiles(&m, func(tile []float64, lo, hi int) {
 			for i := range hi - lo {
-				l.diff = append(l.diff, norm2(tile[i*m.cols:][:m.cols]))
+				l.diff = append(l.diff, norm2(tile[i*m.Cols:][:m.Cols]))
 			}
 		})
 	}

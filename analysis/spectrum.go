@@ -123,7 +123,7 @@ func (r *run) nuclearNorm(l *layer) scaled.Num {
 		if r.ctx.Err() != nil {
 			break
 		}
-		shrunk, exp := m.normalized(r.maxAbs(l))
+		shrunk, exp := normalized(m, r.maxAbs(l))
 		for _, s := range spectral.Values(shrunk, blas.Find()) {
 			x := scaled.New(s).Scale(exp)
 			sum, top = sum.Add(x), scaled.Max(top, x)
@@ -135,10 +135,10 @@ func (r *run) nuclearNorm(l *layer) scaled.Num {
 
 // largest is the largest singular value over blocks whose largest entry is
 // size.
-func (r *run) largest(ms []matrix, size scaled.Num) scaled.Num {
+func (r *run) largest(ms []spectral.Matrix, size scaled.Num) scaled.Num {
 	var top scaled.Num
 	for _, m := range ms {
-		shrunk, exp := m.normalized(size)
+		shrunk, exp := normalized(m, size)
 		res, err := spectral.Norm(r.ctx, shrunk, spectral.Options{Seed: r.opt.Seed, Threads: r.opt.Threads})
 		if err != nil {
 			r.err = err
@@ -149,88 +149,62 @@ func (r *run) largest(ms []matrix, size scaled.Num) scaled.Num {
 	return top
 }
 
-// matrix is a block of an effective weight matrix, or a difference of two.
-type matrix struct {
-	rows, cols int
-	read       func(dst []float64, lo, hi int)
-	// single is a view of the whole in float32 where it is stored so.
-	single []float32
-}
-
 // blocks returns a layer's matrix, each block in the order in which it is
 // stored: transposed where the weights lie in x out.
-func blocks(l *dag.Linear) []matrix {
-	var out []matrix
-	for _, b := range l.Blocks() {
-		c, row, col := b.Flip()
-		m := matrix{rows: c.Rows, cols: c.Cols}
-		if row == nil && col == nil {
-			m.single = c.Float32s()
-		}
-		m.read = func(dst []float64, lo, hi int) {
-			c.ReadRows(dst, lo, hi)
-			for i := lo; i < hi && row != nil; i++ {
-				for j, w := range dst[(i-lo)*c.Cols:][:c.Cols] {
-					dst[(i-lo)*c.Cols+j] = w * row[i]
-				}
-			}
-			for i := 0; i < hi-lo && col != nil; i++ {
-				d := dst[i*c.Cols:][:c.Cols]
-				for j := range d {
-					d[j] *= col[j]
-				}
-			}
-		}
-		out = append(out, m)
+func blocks(l *dag.Linear) []spectral.Matrix {
+	var out []spectral.Matrix
+	for _, m := range l.Matrices() {
+		out = append(out, matrixOf(m.Flip()))
 	}
 	return out
 }
 
-// tileRows is the number of rows of a matrix that are read at a time.
-func (m *matrix) tileRows() int { return max(1, min(m.rows, (1<<16)/max(m.cols, 1))) }
+func matrixOf(m dag.Matrix) spectral.Matrix {
+	return spectral.Matrix{Rows: m.Rows, Cols: m.Cols, Read: m.ReadRows, Single: m.Float32s()}
+}
 
-// tiles reads the matrix once, tile by tile of rows.
-func (m *matrix) tiles(f func(tile []float64, lo, hi int)) {
-	step := m.tileRows()
-	buf := make([]float64, step*m.cols)
-	for lo := 0; lo < m.rows; lo += step {
-		hi := min(lo+step, m.rows)
-		t := buf[:(hi-lo)*m.cols]
-		m.read(t, lo, hi)
+// tileRows is the number of rows of a matrix that are read at a time.
+func tileRows(m *spectral.Matrix) int { return max(1, min(m.Rows, (1<<16)/max(m.Cols, 1))) }
+
+// tiles reads a matrix once, tile by tile of rows.
+func tiles(m *spectral.Matrix, f func(tile []float64, lo, hi int)) {
+	step := tileRows(m)
+	buf := make([]float64, step*m.Cols)
+	for lo := 0; lo < m.Rows; lo += step {
+		hi := min(lo+step, m.Rows)
+		t := buf[:(hi-lo)*m.Cols]
+		m.Read(t, lo, hi)
 		f(t, lo, hi)
 	}
 }
 
-// normalized returns the matrix for package spectral, times 2^-exp when size,
-// its largest entry, is so large or small that squares would leave float64.
-func (m *matrix) normalized(size scaled.Num) (spectral.Matrix, int64) {
-	out := spectral.Matrix{Rows: m.rows, Cols: m.cols, Read: m.read, Single: m.single}
+// normalized returns a matrix times 2^-exp when size, its largest entry, is so
+// large or small that squares would leave float64.
+func normalized(m spectral.Matrix, size scaled.Num) (out spectral.Matrix, exp int64) {
 	const moderate = 200
 	if !size.IsFinite() || size.IsZero() || (size.Exp > -moderate && size.Exp < moderate) {
-		return out, 0
+		return m, 0
 	}
-	out.Single = nil
-	out.Read = func(dst []float64, lo, hi int) {
-		m.read(dst, lo, hi)
+	return spectral.Matrix{Rows: m.Rows, Cols: m.Cols, Read: func(dst []float64, lo, hi int) {
+		m.Read(dst, lo, hi)
 		for i, w := range dst {
 			dst[i] = scaled.New(w).Scale(-size.Exp).Float64()
 		}
-	}
-	return out, size.Exp
+	}}, size.Exp
 }
 
 // difference is A - B of matrices of one size.
-func difference(a, b matrix, threads int) matrix {
+func difference(a, b spectral.Matrix, threads int) spectral.Matrix {
 	var pool sync.Pool
-	return matrix{rows: a.rows, cols: a.cols, read: func(dst []float64, lo, hi int) {
+	return spectral.Matrix{Rows: a.Rows, Cols: a.Cols, Read: func(dst []float64, lo, hi int) {
 		buf, _ := pool.Get().(*[]float64)
 		if buf == nil || len(*buf) < len(dst) {
 			fresh := make([]float64, len(dst))
 			buf = &fresh
 		}
 		other := (*buf)[:len(dst)]
-		a.read(dst, lo, hi)
-		b.read(other, lo, hi)
+		a.Read(dst, lo, hi)
+		b.Read(other, lo, hi)
 		kernel.Parallel(len(dst), threads, 1<<15, func(lo, hi int) {
 			for i, w := range other[lo:hi] {
 				dst[lo+i] -= w

@@ -218,9 +218,9 @@ func weights(l *dag.Linear, f func(row, col int, w float64)) {
 		}
 		return
 	}
-	for _, b := range l.Blocks() {
-		m := matrix{rows: b.Rows, cols: b.Cols, read: b.ReadRows}
-		m.tiles(func(tile []float64, lo, _ int) {
+	for _, b := range l.Matrices() {
+		m := matrixOf(b)
+		tiles(&m, func(tile []float64, lo, _ int) {
 			for e, w := range tile {
 				f(b.Row+lo+e/b.Cols, b.Col+e%b.Cols/b.Kernel, w)
 			}
@@ -270,12 +270,19 @@ func (r *run) kappaSpread() scaled.Num {
 		}
 		kappa := k.Edges(nd.ID)
 		if kappa == nil { // a Diagonal's factors
-			kappa = k.Scale(nd.ID, paths.Options{Threads: r.opt.Threads})
-		}
-		for at, x := range kappa {
-			if row, col := dag.Place(l.Map, at); rows[row] && cols[col] {
-				s.add(x)
+			for i, x := range k.Scale(nd.ID, paths.Options{Threads: r.opt.Threads}) {
+				if rows[i] && cols[i] {
+					s.add(x)
+				}
 			}
+		}
+		for _, m := range l.Matrices() {
+			for e, x := range kappa[:m.Len()] {
+				if row, col := m.Place(e); rows[row] && cols[col] {
+					s.add(x)
+				}
+			}
+			kappa = kappa[m.Len():]
 		}
 	}
 	return scaled.New(s.log())

@@ -62,7 +62,8 @@ func (c *Conv) check() error {
 	return nil
 }
 
-func (c *Conv) withWeight(u Use) Map {
+// WithWeight implements Map.
+func (c *Conv) WithWeight(u Use) Map {
 	d := *c
 	d.W = u
 	return &d

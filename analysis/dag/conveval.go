@@ -87,17 +87,3 @@ func (w *convWorker) sample(dst, src []float64) {
 		w.ev.blas.Dgemm(false, false, outer, b.n, rows, 1, w.m, rows, cols, b.n, 0, y[b.at:], nOut)
 	}
 }
-
-// matrix returns the weights of one group of a transposed convolution as
-// (out channels) x (in channels * kernel), in float64.
-func (c *Conv) matrix(g int) []float64 {
-	outer, inner, k := c.Matrix()
-	m := c.group(g, make([]float64, outer*inner*k), 1)
-	t := make([]float64, len(m))
-	for a := range outer {
-		for b := range inner {
-			copy(t[(b*outer+a)*k:][:k], m[(a*inner+b)*k:])
-		}
-	}
-	return t
-}

@@ -39,7 +39,8 @@ func (d *Dense) check() error {
 	return d.Out().check()
 }
 
-func (d *Dense) withWeight(u Use) Map {
+// WithWeight implements Map.
+func (d *Dense) WithWeight(u Use) Map {
 	c := *d
 	c.W = u
 	return &c

@@ -24,8 +24,12 @@ func (d *Diagonal) In() Axis { return d.Axis }
 // Weight implements Map: none.
 func (d *Diagonal) Weight() *Use { return nil }
 
-func (d *Diagonal) check() error                 { return d.Axis.check() }
-func (d *Diagonal) withWeight(Use) Map           { return d }
+func (d *Diagonal) check() error { return d.Axis.check() }
+
+// WithWeight implements Map: the same.
+// WithWeight implements Map: the same.
+func (d *Diagonal) WithWeight(Use) Map { return d }
+
 func (d *Diagonal) edit(a, b []float64) *scaling { return nil }
 
 func (d *Diagonal) eval(_ *evaluator, dst, src []float64, _ int) { copy(dst, src) }
@@ -70,7 +74,11 @@ func (v *Average) check() error {
 	}
 	return nil
 }
-func (v *Average) withWeight(Use) Map           { return v }
+
+// WithWeight implements Map: the same.
+// WithWeight implements Map: the same.
+func (v *Average) WithWeight(Use) Map { return v }
+
 func (v *Average) edit(a, b []float64) *scaling { return nil }
 
 func (v *Average) eval(ev *evaluator, dst, src []float64, batch int) {

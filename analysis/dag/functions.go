@@ -20,7 +20,8 @@ const (
 	// Product multiplies two values: element by element, or as matrices.
 	Product
 	// OneHot is, for each element of its operand, a vector with a 1 at the place
-	// that the element names: what a stored table, an embedding, multiplies.
+	// that the element names: what a stored table, an embedding, multiplies. Nothing
+	// else reads it.
 	OneHot
 	// Cell is a recurrent layer or another operator with weights inside.
 	Cell
@@ -100,6 +101,16 @@ func (f *Func) check(n *Node, in []*Node) error {
 		}
 	}
 	return nil
+}
+
+// looksUp reports whether the node multiplies one-hot vectors by a table.
+func (n *Node) looksUp(f *Func) bool {
+	l, ok := n.Op.(*Linear)
+	if !ok {
+		return false
+	}
+	d, ok := l.Map.(*Dense)
+	return ok && d.Cols == f.Extent && d.inner() == 1
 }
 
 // evaluable reports whether the evaluator can compute the function.

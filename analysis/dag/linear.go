@@ -59,10 +59,12 @@ type Map interface {
 	// Weight returns the stored weight; nil for fixed weights, whose units are
 	// tied to those they come from.
 	Weight() *Use
+	// WithWeight returns a copy of the map with another stored weight; the map
+	// itself for fixed weights.
+	WithWeight(u Use) Map
 
 	check() error
 	eval(ev *evaluator, dst, src []float64, batch int)
-	withWeight(u Use) Map
 	edit(a, b []float64) *scaling
 	elements(f func(row, col, out, in int, w float64))
 }

@@ -2,133 +2,164 @@ package dag
 
 import "github.com/relupath/relupath/analysis/kernel"
 
-// Block is one diagonal block of a layer's effective weight matrix
-// diag(Scale) W. A convolution's matrix has one row an output channel and one
-// column an input channel and kernel position: each stored weight once, the
-// positions of the value play no part. Groups of a convolution are blocks; other
-// layers have one.
-type Block struct {
+// Matrix is one diagonal block of a layer's effective weight matrix
+// diag(Scale) W, over the weights as they are stored. A convolution's has one row
+// an output channel and one column an input channel and kernel position: each
+// stored weight once, the positions of the value play no part. Groups of a
+// convolution are blocks, in the order of storage; other layers have one.
+type Matrix struct {
 	// Row and Col are the first unit and the first input (channel).
 	Row, Col int
 	// Rows and Cols are the block's size.
 	Rows, Cols int
 	// Kernel is the number of columns an input channel has.
 	Kernel int
+	// Turned says that the weights are stored inputs first: see Stored.
+	Turned bool
+	// F32 or F64 are the stored weights, without factors; the other is nil. They
+	// must not be written to.
+	F32 []float32
+	F64 []float64
 
-	scale []float64 // of the block's rows; nil is ones
-	f32   []float32
-	f64   []float64
-	inOut bool // stored Cols x Rows
+	rowScale, colScale []float64 // nil is ones
 }
 
-// Blocks returns the layer's effective matrix: views of the stored weights, a
-// copy of a transposed convolution's. It is nil for a constant, for fixed
-// weights and for a Diagonal, whose matrix is diag(Scale).
-func (l *Linear) Blocks() []Block {
-	rows := func(b *Block) []float64 {
-		if l.Scale() == nil {
-			return nil
-		}
-		return l.Scale()[b.Row : b.Row+b.Rows]
-	}
-	switch m := l.Map.(type) {
+// Matrices returns the layer's effective matrix as views of the stored weights. It
+// is nil for a constant, for fixed weights and for a Diagonal, whose matrix is
+// diag(Scale).
+func (l *Linear) Matrices() []Matrix {
+	var m Matrix
+	groups := 1
+	switch x := l.Map.(type) {
 	case *Dense:
-		b := Block{Rows: m.Rows, Cols: m.Cols, Kernel: 1, f32: m.W.Param.Float32s(), f64: m.W.Param.Float64s(), inOut: m.InOut}
-		b.scale = rows(&b)
-		return []Block{b}
+		m = Matrix{Rows: x.Rows, Cols: x.Cols, Kernel: 1, Turned: x.InOut}
 	case *Conv:
-		k, ci, co := Size(m.Window.Kernel), m.InChannels/m.Groups, m.OutChannels/m.Groups
-		out := make([]Block, m.Groups)
-		for g := range out {
-			b := Block{Row: g * co, Col: g * ci, Rows: co, Cols: ci * k, Kernel: k}
-			b.scale = rows(&b)
-			if m.Transposed {
-				b.f64 = m.matrix(g)
-			} else if f := m.W.Param.Float64s(); f != nil {
-				b.f64 = f[g*co*ci*k:][:co*ci*k]
-			} else {
-				b.f32 = m.W.Param.Float32s()[g*co*ci*k:][:co*ci*k]
-			}
-			out[g] = b
-		}
-		return out
-	}
-	return nil
-}
-
-// Float32s returns a view of the whole block, row-major, where it is stored so in
-// float32 and has no factors; nil elsewhere.
-func (b *Block) Float32s() []float32 {
-	if b.inOut || b.scale != nil {
+		k := Size(x.Window.Kernel)
+		m = Matrix{Rows: x.OutChannels / x.Groups, Cols: x.InChannels / x.Groups * k, Kernel: k, Turned: x.Transposed}
+		groups = x.Groups
+	default:
 		return nil
 	}
-	return b.f32
+	w, scale := l.Map.Weight().Param, l.Scale()
+	f32, f64 := w.Float32s(), w.Float64s()
+	out := make([]Matrix, groups)
+	for g := range out {
+		m.Row, m.Col = g*m.Rows, g*m.Cols/m.Kernel
+		if f64 != nil {
+			m.F64 = f64[g*m.Len():][:m.Len()]
+		} else {
+			m.F32 = f32[g*m.Len():][:m.Len()]
+		}
+		if scale != nil {
+			m.rowScale = scale[m.Row:][:m.Rows]
+		}
+		out[g] = m
+	}
+	return out
 }
 
-// ReadRows writes rows [lo, hi) in float64 to dst, row-major.
-func (b *Block) ReadRows(dst []float64, lo, hi int) {
-	mustLen("matrix rows", len(dst), (hi-lo)*b.Cols)
-	switch {
-	case b.inOut && b.f64 != nil:
-		transpose(dst, b.f64, b.Rows, b.Cols, lo, hi)
-	case b.inOut:
-		transpose(dst, b.f32, b.Rows, b.Cols, lo, hi)
-	case b.f64 != nil:
-		copy(dst, b.f64[lo*b.Cols:hi*b.Cols])
-	default:
-		kernel.Widen(dst, b.f32[lo*b.Cols:hi*b.Cols])
+// Len returns the number of weights.
+func (m *Matrix) Len() int { return m.Rows * m.Cols }
+
+// Stored returns the rows and columns of the weights as they are stored, row by
+// row: Rows x Cols, or one row an input and Kernel columns a unit where they are
+// Turned.
+func (m *Matrix) Stored() (rows, cols int) {
+	if m.Turned {
+		return m.Cols / m.Kernel, m.Rows * m.Kernel
 	}
-	if b.scale == nil {
-		return
+	return m.Rows, m.Cols
+}
+
+// At returns stored weight e, without factors.
+func (m *Matrix) At(e int) float64 {
+	if m.F64 != nil {
+		return m.F64[e]
+	}
+	return float64(m.F32[e])
+}
+
+// Place returns the unit and the input unit or channel of stored weight e.
+func (m *Matrix) Place(e int) (row, col int) {
+	_, n := m.Stored()
+	i := e / n
+	j := e - i*n
+	if m.Kernel != 1 {
+		j /= m.Kernel
+	}
+	if m.Turned {
+		i, j = j, i
+	}
+	return m.Row + i, m.Col + j
+}
+
+// Float32s returns a view of the whole matrix, row-major, where it is stored so in
+// float32 and has no factors; nil elsewhere.
+func (m *Matrix) Float32s() []float32 {
+	if m.Turned || m.rowScale != nil || m.colScale != nil {
+		return nil
+	}
+	return m.F32
+}
+
+// ReadRows writes rows [lo, hi), counted from Row, in float64 to dst, row-major.
+func (m *Matrix) ReadRows(dst []float64, lo, hi int) {
+	mustLen("matrix rows", len(dst), (hi-lo)*m.Cols)
+	switch {
+	case m.Turned && m.F64 != nil:
+		turn(dst, m.F64, m, lo, hi)
+	case m.Turned:
+		turn(dst, m.F32, m, lo, hi)
+	case m.F64 != nil:
+		copy(dst, m.F64[lo*m.Cols:hi*m.Cols])
+	default:
+		kernel.Widen(dst, m.F32[lo*m.Cols:hi*m.Cols])
 	}
 	for i := lo; i < hi; i++ {
-		for j, s := (i-lo)*b.Cols, b.scale[i]; j < (i-lo+1)*b.Cols; j++ {
-			dst[j] *= s
+		row := dst[(i-lo)*m.Cols:][:m.Cols]
+		if m.rowScale != nil {
+			s := m.rowScale[i]
+			for j := range row {
+				row[j] *= s
+			}
+		}
+		if m.colScale != nil {
+			for j, s := range m.colScale {
+				row[j] *= s
+			}
 		}
 	}
 }
 
-func transpose[T float32 | float64](dst []float64, src []T, rows, cols, lo, hi int) {
-	for j := range cols {
-		for i, v := range src[j*rows+lo : j*rows+hi] {
-			dst[i*cols+j] = float64(v)
+// turn reads rows of a matrix that is stored inputs first.
+func turn[T kernel.Float](dst []float64, src []T, m *Matrix, lo, hi int) {
+	inputs, n := m.Stored()
+	k := m.Kernel
+	for j := range inputs {
+		part := src[j*n+lo*k : j*n+hi*k]
+		if k == 1 {
+			for i, v := range part {
+				dst[i*m.Cols+j] = float64(v)
+			}
+			continue
+		}
+		for i := range hi - lo {
+			for t, v := range part[i*k:][:k] {
+				dst[i*m.Cols+j*k+t] = float64(v)
+			}
 		}
 	}
 }
 
-// Flip returns the transposed block where the weights are stored that way
-// round, and the block itself elsewhere: what does not care, such as singular
-// values, then reads memory in order. The second result has the factor of each
-// row, the third of each column; nil is ones. Read the flipped block with
-// ReadRows, which then leaves the factors out.
-func (b *Block) Flip() (c Block, row, col []float64) {
-	c = *b
-	c.scale = nil
-	if b.inOut {
-		c.Rows, c.Cols, c.inOut = b.Cols, b.Rows, false
-		c.Row, c.Col, c.Kernel = b.Col, b.Row, 1
-		return c, nil, b.scale
+// Flip returns the transposed matrix where that is how the weights are stored, and
+// m itself elsewhere: what does not care, such as singular values, then reads
+// memory in order.
+func (m Matrix) Flip() Matrix {
+	if !m.Turned || m.Kernel != 1 {
+		return m
 	}
-	return c, b.scale, nil
-}
-
-// Place returns the unit and the input unit or channel of a stored weight.
-func Place(m Map, at int) (row, col int) {
-	switch m := m.(type) {
-	case *Dense:
-		if m.InOut {
-			return at % m.Rows, at / m.Rows
-		}
-		return at / m.Cols, at % m.Cols
-	case *Conv:
-		ci, co := m.InChannels/m.Groups, m.OutChannels/m.Groups
-		at /= Size(m.Window.Kernel)
-		if m.Transposed {
-			col, i := at/co, at%co
-			return col/ci*co + i, col
-		}
-		row, j := at/ci, at%ci
-		return row, row/co*ci + j
-	}
-	return at, at
+	m.Turned = false
+	m.Row, m.Col, m.Rows, m.Cols = m.Col, m.Row, m.Cols, m.Rows
+	m.rowScale, m.colScale = m.colScale, m.rowScale
+	return m
 }

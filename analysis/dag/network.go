@@ -353,6 +353,11 @@ func (n *Network) Validate() error {
 		if err := nd.Op.check(nd, in); err != nil {
 			return fmt.Errorf("dag: %s: %w", nd.Label(), err)
 		}
+		for _, m := range in {
+			if f, ok := m.Op.(*Func); ok && f.Kind == OneHot && !nd.looksUp(f) {
+				return fmt.Errorf("dag: %s reads the one-hot vectors of %s and is no table", nd.Label(), m.Label())
+			}
+		}
 	}
 	for i, want := range zones(n.Nodes) {
 		if nd := &n.Nodes[i]; nd.Zone != want {
@@ -363,6 +368,9 @@ func (n *Network) Validate() error {
 		for _, p := range ports {
 			if p.Node < 0 || p.Node >= len(n.Nodes) {
 				return fmt.Errorf("dag: port %q: node %d of %d", p.Name, p.Node, len(n.Nodes))
+			}
+			if f, ok := n.Nodes[p.Node].Op.(*Func); ok && f.Kind == OneHot {
+				return fmt.Errorf("dag: port %q: one-hot vectors, which are never made", p.Name)
 			}
 		}
 	}

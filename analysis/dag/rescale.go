@@ -237,7 +237,7 @@ func (l *Linear) replace(to map[*Use]*Param, whole map[*Use]bool) Op {
 	c := &Linear{Map: l.Map, Units: l.Units}
 	if l.Map != nil {
 		if u := l.Map.Weight(); u != nil {
-			c.Map = l.Map.withWeight(Use{Param: to[u], Site: u.Site})
+			c.Map = l.Map.WithWeight(Use{Param: to[u], Site: u.Site})
 		}
 	}
 	vector := func(v *Vector) *Vector {

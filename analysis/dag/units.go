@@ -316,7 +316,12 @@ func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal, m UnitMap) UnitMap
 	if len(ids) != d.Axis.N || m.Inner != d.Axis.Inner {
 		ids = make([]int32, d.Axis.N)
 		for i := range ids {
-			ids[i] = NoGroup
+			ids[i] = m.At(i * d.Axis.Inner)
+		}
+		for e := range d.Axis.Len() {
+			if i := d.Axis.At(e); ids[i] != m.At(e) {
+				ids[i] = NoGroup
+			}
 		}
 	}
 	s.rows[nd.ID], s.cols[nd.ID] = ids, ids

@@ -3,6 +3,7 @@ package paths_test
 import (
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -20,7 +21,7 @@ type walk struct {
 	net   *dag.Network
 	u     *dagtest.Unrolled
 	into  [][]int // edges into each unit
-	start []bool  // units of the preamble that are not padding
+	start []bool  // units of functions and of the preamble that are not padding
 	stack []int
 	left  int
 }
@@ -30,8 +31,10 @@ func newWalk(n *dag.Network, bias paths.Bias) *walk {
 	w := &walk{net: n, u: u, into: make([][]int, u.Offset[len(n.Nodes)]), start: make([]bool, u.Offset[len(n.Nodes)]), left: 100_000}
 	for i := range n.Nodes {
 		for e := range n.Nodes[i].Len() {
-			_, input := n.Nodes[i].Op.(dag.Input)
-			w.start[u.Offset[i]+e] = input
+			switch n.Nodes[i].Op.(type) {
+			case dag.Input, *dag.Func:
+				w.start[u.Offset[i]+e] = true
+			}
 		}
 	}
 	for k, e := range u.Edges {
@@ -68,9 +71,9 @@ func (w *walk) from(unit int, f func(edges []int)) bool {
 	return true
 }
 
-// outputs calls f for every path to every output element.
-func (w *walk) outputs(f func(output int, edges []int)) bool {
-	for j, o := range dagtest.OutputElements(w.net) {
+// ends calls f for every path to every element of nodes.
+func (w *walk) ends(nodes []int, f func(element int, edges []int)) bool {
+	for j, o := range dagtest.Elements(w.net, nodes) {
 		if !w.from(w.u.Offset[o.Node]+o.Element, func(edges []int) { f(j, edges) }) {
 			return false
 		}
@@ -106,7 +109,7 @@ func near(got scaled.Num, want float64) bool {
 var orders = []float64{1, 1.5, 2, 3, math.Inf(1)}
 
 func draw(t *rapid.T) (*dag.Network, paths.Options) {
-	n := dagtest.Random(t, dagtest.Options{Features: dagtest.All, Type: dag.Float64, Zeros: 0.1})
+	n := dagtest.Random(t, dagtest.Options{Features: dagtest.Partly, Type: dag.Float64, Zeros: 0.1})
 	return n, paths.Options{
 		Bias:    paths.Bias(rapid.IntRange(0, 1).Draw(t, "bias")),
 		Threads: rapid.IntRange(1, 3).Draw(t, "threads"),
@@ -127,7 +130,7 @@ func TestForwardAgainstEnumeration(t *testing.T) {
 			}
 		}
 		count := int64(0)
-		if !w.outputs(func(j int, edges []int) {
+		if !w.ends(n.Boundary(), func(j int, edges []int) {
 			count++
 			x := 1.0
 			for _, k := range edges {
@@ -168,6 +171,44 @@ func TestForwardAgainstEnumeration(t *testing.T) {
 	})
 }
 
+// The norms and counts of each segment equal those of the paths from its starts to
+// its ends, listed one by one.
+func TestSegmentsAgainstEnumeration(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, opt := draw(t)
+		w := newWalk(n, opt.Bias)
+		segments := n.Segments()
+		v, counts := paths.Forward(n, orders, opt), paths.CountSegments(n, segments, opt.Bias)
+		for i, s := range segments {
+			count, total := int64(0), make([]norm, len(orders))
+			if !w.ends(s.Ends, func(_ int, edges []int) {
+				count++
+				x := 1.0
+				for _, k := range edges {
+					x *= w.u.Edges[k].W
+					if node := w.u.Edges[k].Node; n.Nodes[node].Zone == dag.Body && !slices.Contains(s.Nodes, node) {
+						t.Fatalf("segment %d: a path goes through node %d of another\n%s", i, node, n)
+					}
+				}
+				for k, p := range orders {
+					total[k].p = p
+					total[k].add(x)
+				}
+			}) {
+				t.Skip("too many paths")
+			}
+			if counts[i].Cmp(big.NewInt(count)) != 0 {
+				t.Fatalf("segment %d: %s paths, want %d\n%s", i, counts[i], count, n)
+			}
+			for k, p := range orders {
+				if got := v.SegmentNorm(k, &s); !near(got, total[k].value()) {
+					t.Fatalf("segment %d, p = %v: %v, want %v\n%s", i, p, got, total[k].value(), n)
+				}
+			}
+		}
+	})
+}
+
 // g_out equals the sum over all paths from an element to an output: g_in of
 // the same network with its edges turned round.
 func TestBackwardAgainstEnumeration(t *testing.T) {
@@ -178,7 +219,7 @@ func TestBackwardAgainstEnumeration(t *testing.T) {
 		for k, p := range orders {
 			// The suffixes of paths, by the unit at which they start.
 			memo := map[int]norm{}
-			for _, o := range dagtest.OutputElements(n) {
+			for _, o := range dagtest.Elements(n, n.Ends()) {
 				out := norm{p: p}
 				out.add(1)
 				memo[w.u.Offset[o.Node]+o.Element] = out
@@ -205,18 +246,22 @@ func TestBackwardAgainstEnumeration(t *testing.T) {
 	})
 }
 
-// kappa of p = 2 is the derivative of the squared path norm by each squared
-// weight. The norm is affine in every square, so that a difference over any
+// kappa of p = 2 is the derivative of the squared path norm, summed over segments,
+// by each squared weight. The norm is affine in every square, so that a difference over any
 // step is exact.
 func TestKappaIsTheDerivative(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := dagtest.Random(t, dagtest.Options{
-			Features: dagtest.All &^ dagtest.Shared, Type: dag.Float64, Zeros: 0.1,
+			Features: dagtest.Partly &^ dagtest.Shared, Type: dag.Float64, Zeros: 0.1,
 		})
 		opt := paths.Options{}
 		square := func(m *dag.Network) float64 {
-			x := paths.Forward(m, []float64{2}, opt).PathNorm(0).Float64()
-			return x * x
+			v, sum := paths.Forward(m, []float64{2}, opt), 0.0
+			for _, s := range m.Segments() {
+				x := v.SegmentNorm(0, &s).Float64()
+				sum += x * x
+			}
+			return sum
 		}
 		before := square(n)
 		kappa := paths.NewKappa(n, 2, opt)

@@ -79,7 +79,8 @@ func sameNode(a, b *dag.Node, tol float64) string {
 
 // sameFunction compares two functions outside the homogeneous part, of which
 // nothing but their values is known, on random operands of every size; true for
-// nodes of another kind.
+// nodes of another kind. Two that are not evaluated are taken for the same: see
+// unseen.
 func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 	f, ok := a.Nodes[node].Op.(*dag.Func)
 	if !ok {
@@ -87,7 +88,7 @@ func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 	}
 	g := b.Nodes[node].Op.(*dag.Func)
 	if f.Apply == nil || g.Apply == nil {
-		return f.Kind == g.Kind && f.Kind == dag.OneHot
+		return f.Kind == g.Kind && f.Extent == g.Extent
 	}
 	r := rand.New(rand.NewPCG(1, uint64(node)))
 	in := make([][]float64, len(a.Nodes[node].Operands()))

@@ -539,51 +539,50 @@ func (b *ranges) renumber(y []float64, number []int32) []float64 {
 // above calls f for every number |w| with |w| r c at least its row's or column's
 // floor, one call at a time.
 func (s *matrix) above(r, c, rowFloor, colFloor []float64, threads int, f func(row, col int, w float64)) {
-	if s.diag {
-		for i, w := range s.f64 {
-			if x := w * r[i] * c[i]; x >= rowFloor[i] || x >= colFloor[i] {
-				f(i, i, w)
-			}
+	for i, w := range s.diag {
+		if x := w * r[i] * c[i]; x >= rowFloor[i] || x >= colFloor[i] {
+			f(i, i, w)
 		}
-		return
 	}
-	if s.swap {
+	if s.Turned {
 		r, c, rowFloor, colFloor = c, r, colFloor, rowFloor
 	}
-	if s.f64 != nil {
-		above(s, s.f64, r, c, rowFloor, colFloor, threads, f)
+	if s.F64 != nil {
+		above(s, s.F64, r, c, rowFloor, colFloor, threads, f)
 	} else {
-		above(s, s.f32, r, c, rowFloor, colFloor, threads, f)
+		above(s, s.F32, r, c, rowFloor, colFloor, threads, f)
 	}
 }
 
 func above[T kernel.Float](s *matrix, w []T, r, c, rowFloor, colFloor []float64, threads int, f func(row, col int, w float64)) {
-	cs, floors := gather(s.cols, c, s.n), gather(s.cols, colFloor, s.n)
-	parts := max(1, min(threads, s.m*s.n/(1<<16)))
-	chunk := (s.m + parts - 1) / parts
-	found := make([][][2]int32, parts)
+	if len(w) == 0 {
+		return
+	}
+	rows, cols := s.sides()
+	m, n := rows.n, cols.n
+	cs, floors := along(cols, c), along(cols, colFloor)
+	parts := max(1, min(threads, m*n/(1<<16)))
+	chunk := (m + parts - 1) / parts
+	found := make([][]int, parts)
 	kernel.Parallel(parts, parts, 1, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
-			for i := t * chunk; i < min(s.m, (t+1)*chunk); i++ {
-				at := pick(s.rows, i)
+			for i := t * chunk; i < min(m, (t+1)*chunk); i++ {
+				at := rows.at(i)
 				ri := r[at]
 				if ri == 0 {
 					continue
 				}
-				row, rf := w[i*s.n:][:s.n], rowFloor[at]
-				for j := kernel.Above(row, 0, ri, cs, rf, floors); j < s.n; j = kernel.Above(row, j+1, ri, cs, rf, floors) {
-					found[t] = append(found[t], [2]int32{int32(i), int32(j)})
+				row, rf := w[i*n:][:n], rowFloor[at]
+				for j := kernel.Above(row, 0, ri, cs, rf, floors); j < n; j = kernel.Above(row, j+1, ri, cs, rf, floors) {
+					found[t] = append(found[t], i*n+j)
 				}
 			}
 		}
 	})
 	for _, list := range found {
-		for _, ij := range list {
-			row, col := pick(s.rows, int(ij[0])), pick(s.cols, int(ij[1]))
-			if s.swap {
-				row, col = col, row
-			}
-			f(row, col, math.Abs(s.at(int(ij[0])*s.n+int(ij[1]))))
+		for _, e := range list {
+			row, col := s.Place(e)
+			f(row, col, math.Abs(s.At(e)))
 		}
 	}
 }

@@ -116,7 +116,7 @@ func (c *comparison) placed(ids []int32, slot map[int32][]int32) []int32 {
 // tiles. Goroutines share blocks and have their own copies of the rest.
 type reader struct {
 	l      *dag.Linear
-	blocks []dag.Block
+	blocks []dag.Matrix
 	tile   []float64
 	// lo and hi are the rows in the tile, all of one block.
 	lo, hi int
@@ -128,7 +128,7 @@ const (
 	tileRows = 64
 )
 
-func newReader(l *dag.Linear) reader { return reader{l: l, blocks: l.Blocks()} }
+func newReader(l *dag.Linear) reader { return reader{l: l, blocks: l.Matrices()} }
 
 // row returns row i, valid until the next call, and the column of its first
 // weight.
@@ -147,7 +147,7 @@ func (r *reader) row(i int) (first int, w []float64) {
 	b := &r.blocks[i/r.blocks[0].Rows]
 	if i < r.lo || i >= r.hi {
 		n := 1
-		if m, ok := r.l.Map.(*dag.Dense); ok && m.InOut && i == r.hi {
+		if b.Turned && i == r.hi {
 			n = max(1, min(tileRows, tileSize/max(b.Cols, 1), b.Row+b.Rows-i))
 		}
 		r.lo, r.hi = i, i+n

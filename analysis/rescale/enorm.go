@@ -89,8 +89,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 		}
 		t := &layer{rows: y.cols}
 		for _, s := range y.parts {
-			s.swap = !s.swap
-			t.parts = append(t.parts, s)
+			t.parts = append(t.parts, s.transposed())
 		}
 		for j, x := range t.incoming([]sums.Path{{P: p, H: h}}, threads)[0] {
 			if id := y.cols[j]; id != dag.NoGroup && v.index[id] >= 0 {
@@ -152,8 +151,8 @@ func (v *view) powerProgram(p float64, threads int) *program {
 // at most 2^128, the logarithms of factors at most 300.
 func direct(parts []matrix, b *block) bool {
 	for _, s := range parts {
-		if s.f64 != nil && !s.diag {
-			for _, w := range s.f64 {
+		if s.F64 != nil {
+			for _, w := range s.F64 {
 				if w != 0 && !(math.Abs(w) < 0x1p128 && math.Abs(w) > 0x1p-150) {
 					return false
 				}
@@ -245,33 +244,25 @@ func (y *layer) incoming(h []sums.Path, threads int) [][]scaled.Num {
 }
 
 func (s *matrix) incoming(h []sums.Path, out [][]scaled.Num, threads int) {
-	if s.diag {
+	if s.diag != nil {
 		for k := range h {
-			for i, w := range s.f64 {
+			for i, w := range s.diag {
 				out[k][i] = scaled.Plus(out[k][i], h[k].H[i].MulFloat(w), h[k].P)
 			}
 		}
 		return
 	}
-	rows, cols := s.rows, s.cols
-	if s.swap {
+	rows, cols := s.sides()
+	if s.Turned {
 		rows, cols = cols, rows
 	}
-	n := s.n
-	if s.swap {
-		n = s.m
-	}
-	var on []sums.Path
-	for _, x := range h {
-		g := make([]scaled.Num, n)
-		for j := range g {
-			g[j] = x.H[pick(cols, j)]
-		}
-		on = append(on, sums.Path{P: x.P, H: g})
+	on := make([]sums.Path, len(h))
+	for k, x := range h {
+		on[k] = sums.Path{P: x.P, H: along(cols, x.H)}
 	}
 	for k, norms := range s.sums(on, threads) {
 		for i, x := range norms {
-			at := pick(rows, i)
+			at := rows.at(i)
 			out[k][at] = scaled.Plus(out[k][at], x, h[k].P)
 		}
 	}
@@ -279,8 +270,9 @@ func (s *matrix) incoming(h []sums.Path, out [][]scaled.Num, threads int) {
 
 // sums runs forward programmes over a matrix as stored.
 func (s *matrix) sums(on []sums.Path, threads int) [][]scaled.Num {
-	if s.f64 != nil {
-		return sums.Matrix(s.f64, s.m, s.n, s.swap, on, threads)
+	m, n := s.Stored()
+	if s.F64 != nil {
+		return sums.Matrix(s.F64, m, n, s.Turned, on, threads)
 	}
-	return sums.Matrix(s.f32, s.m, s.n, s.swap, on, threads)
+	return sums.Matrix(s.F32, m, n, s.Turned, on, threads)
 }

@@ -100,8 +100,11 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 		return &Equivalence{Tolerance: opt.Tolerance, Reason: "another architecture: " + why, certain: true}, nil
 	}
 	e, err := equivalentForms(ctx, a, b, opt)
-	if err != nil || e.Equivalent {
-		return e, err
+	if err != nil {
+		return nil, err
+	}
+	if e.Equivalent {
+		return e.unseen(a), nil
 	}
 	na, err := Normalize(a)
 	if err != nil {
@@ -120,7 +123,14 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 		e = n.of(a, na)
 	}
 	if e.Equivalent || same {
-		return e, nil
+		return e.unseen(a), nil
+	}
+	for _, x := range []*dag.Network{a, b} {
+		if i, ok := x.Unevaluated(nil); ok {
+			e.Undecided = true
+			e.Reason = fmt.Sprintf("the forms cannot be compared: %s; nor can values, since %s is not evaluated", e.Reason, x.Nodes[i].Label())
+			return e, nil
+		}
 	}
 	why, err := functionsDiffer(ctx, a, b, opt)
 	switch {
@@ -133,6 +143,18 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 		e.Reason = "the forms cannot be compared: " + e.Reason + "; the networks give the same values on random inputs"
 	}
 	return e, nil
+}
+
+// unseen withdraws a yes where a function that is not evaluated has operands: what
+// it makes of them in either network is not known.
+func (e *Equivalence) unseen(a *dag.Network) *Equivalence {
+	i, ok := a.Unevaluated(nil)
+	if !e.Equivalent || !ok {
+		return e
+	}
+	e.Equivalent, e.Undecided = false, true
+	e.Reason = fmt.Sprintf("all weights agree, but %s is not evaluated: whether it is the same function in both is not known", a.Nodes[i].Label())
+	return e
 }
 
 // sameEnds returns why two networks take or give values of other sizes, or

@@ -83,9 +83,12 @@ func (r *search) stored(c []float64, f func(old, now float64, groups ...int32)) 
 		rows, cols := r.Groups.Rows[i], r.Groups.Cols[i]
 		b := out.Nodes[i].Op.(*dag.Linear)
 		if a.Map != nil && a.Map.Weight() != nil && a.Map.Weight().Param != b.Map.Weight().Param {
-			after := matrices(b.Map, 1)
-			for k, before := range matrices(a.Map, 1) {
-				before.each(func(e, row, col int, old float64) { f(old, after[k].at(e), rows[row], cols[col]) })
+			after := b.Matrices()
+			for k, before := range a.Matrices() {
+				for e := range before.Len() {
+					row, col := before.Place(e)
+					f(before.At(e), after[k].At(e), rows[row], cols[col])
+				}
 			}
 		}
 		for k := range a.Stages {

@@ -89,6 +89,12 @@ func distances(x, y []float64) []float64 {
 	return out
 }
 
+// looksUp reports whether a layer's operand is one-hot vectors, which are exact.
+func looksUp(n *dag.Network, node int) bool {
+	f, ok := n.Nodes[n.Nodes[node].In[0]].Op.(*dag.Func)
+	return ok && f.Kind == dag.OneHot
+}
+
 // disturbed returns n with a random relative error, of the size of tol, in every
 // input of every layer, and in every number between its stages.
 func disturbed(n *dag.Network, tol float64, rng *rand.Rand) (*dag.Network, error) {
@@ -109,7 +115,7 @@ func disturbed(n *dag.Network, tol float64, rng *rand.Rand) (*dag.Network, error
 		}
 		if l, ok := nd.Op.(*dag.Linear); ok {
 			c := &dag.Linear{Map: l.Map, Units: l.Units}
-			if l.Map != nil {
+			if l.Map != nil && !looksUp(n, i) {
 				size := n.Nodes[n.Nodes[i].In[0]].Len()
 				nd.In[0] = b.Node(dag.Node{Name: "noise", Source: "Mul", In: []int{nd.In[0]}, Shape: []int{size}, Op: &dag.Linear{
 					Map:    &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: size, Inner: 1}},

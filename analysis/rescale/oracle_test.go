@@ -173,9 +173,12 @@ func weights(l *dag.Linear, f func(row, col, tap int, w float64)) {
 func programmes(n *dag.Network, u *dagtest.Unrolled) (in, out []float64) {
 	units := u.Offset[len(n.Nodes)]
 	in, out = make([]float64, units), make([]float64, units)
-	for _, p := range n.Inputs {
-		for e := range n.Nodes[p.Node].Len() {
-			in[u.Offset[p.Node]+e] = 1
+	for i := range n.Nodes {
+		switch n.Nodes[i].Op.(type) {
+		case dag.Input, *dag.Func: // the starts of segments
+			for e := range n.Nodes[i].Len() {
+				in[u.Offset[i]+e] = 1
+			}
 		}
 	}
 	pre := func(k int) bool { return n.Nodes[k].Zone == dag.Preamble }
@@ -189,7 +192,7 @@ func programmes(n *dag.Network, u *dagtest.Unrolled) (in, out []float64) {
 			in[e.To] += e.W * e.W * in[e.From]
 		}
 	}
-	for _, i := range n.Boundary() {
+	for _, i := range n.Ends() {
 		for e := range n.Nodes[i].Len() {
 			out[u.Offset[i]+e]++
 		}

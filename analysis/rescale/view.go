@@ -110,7 +110,7 @@ func (v *view) layer(i int, l *dag.Linear, p float64, opt Options, live func(nod
 	}
 	if l.Map != nil && l.Free() {
 		y.cols = liveOf(v.g.Cols[i], live(v.net.Nodes[i].In[0], l.Map.In()))
-		y.parts = matrices(l.Map, p)
+		y.parts = matrices(l, p)
 	}
 	return y
 }

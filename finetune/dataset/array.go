@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -46,6 +47,63 @@ type array struct {
 	order binary.ByteOrder
 	shape []int
 	data  []byte
+	// all is the number of examples in the file: shape[0] of them are here.
+	all int
+}
+
+// load reads the elements of an array of known kind and shape, row-major or, where
+// fortran says so, column-major, into row-major order. Of those beyond the source's
+// limit nothing is kept, and nothing read where nothing that is kept follows.
+func (a *array) load(s *source, fortran bool, what string) error {
+	whole, err := byteCount(s.name, a.kind, a.shape)
+	if err != nil {
+		return err
+	}
+	if err := s.need(whole, what); err != nil {
+		return err
+	}
+	if len(a.shape) == 0 {
+		a.data, err = s.read(whole, what)
+		return errors.Join(err, s.end(what))
+	}
+	a.all = a.shape[0]
+	if s.limit == 0 || a.all <= s.limit {
+		if a.data, err = s.read(whole, what); err != nil {
+			return err
+		}
+		if fortran {
+			a.data = fromFortran(a.data, a.kind.size(), a.shape)
+		}
+		return s.end(what)
+	}
+	// The examples lie one behind the other, or a number of each behind those of all.
+	a.shape[0] = s.limit
+	kept, err := byteCount(s.name, a.kind, a.shape)
+	if err != nil {
+		return err
+	}
+	if !fortran {
+		a.data, err = s.read(kept, what)
+		return err
+	}
+	if err := s.room(kept, what); err != nil {
+		return err
+	}
+	column := int64(s.limit * a.kind.size())
+	for n := int64(0); n < kept; n += column {
+		if n > 0 {
+			if err := s.skip(int64(a.all-s.limit)*int64(a.kind.size()), what); err != nil {
+				return err
+			}
+		}
+		b, err := s.read(column, what)
+		if err != nil {
+			return err
+		}
+		a.data = append(a.data, b...)
+	}
+	a.data = fromFortran(a.data, a.kind.size(), a.shape)
+	return nil
 }
 
 // product is the number of elements of a shape, false where it overflows or a
@@ -149,7 +207,7 @@ func (a *array) examples() (*table, error) {
 	if len(shape) == 0 {
 		shape = []int{1}
 	}
-	t := &table{file: a.file, x: x, n: n, shape: shape}
+	t := &table{file: a.file, x: x, n: n, all: a.all, shape: shape}
 	t.pixels = a.kind == kindU8
 	return t, nil
 }
@@ -198,20 +256,16 @@ func unusable(file, where string, v float64) error {
 // labelled reads y into the labels or targets of t. Class labels are whole
 // numbers below classes, or below maxClasses where classes is 0.
 func (t *table) labelled(y *array, task Task, classes int) error {
-	n := 0
-	if len(y.shape) > 0 {
-		n = y.shape[0]
-	}
-	width := 1
+	n, width := y.all, 1
 	if n > 0 {
-		width = y.len() / n
+		_, width = y.rows()
 	}
-	if n == 1 && width == t.n && t.n > 1 {
-		n, width = t.n, 1 // a row vector, as MATLAB users write them
+	if n == 1 && width == t.all && t.all > 1 {
+		n, width = t.all, 1 // a row vector, as MATLAB users write them
 	}
-	if n != t.n {
+	if n != t.all {
 		return &DataError{
-			File: y.file, Problem: fmt.Sprintf("%d labels for the %d examples of %s", n, t.n, t.file),
+			File: y.file, Problem: fmt.Sprintf("%d labels for the %d examples of %s", n, t.all, t.file),
 			Remedy: "both must come from the same split of the same data",
 		}
 	}
@@ -236,7 +290,7 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 // regress stores y as targets.
 func (t *table) regress(y *array, width int) error {
 	get := y.at()
-	t.targets = make([]float64, y.len())
+	t.targets = make([]float64, t.n*width)
 	t.width = width
 	for i := range t.targets {
 		v := get(i)
@@ -252,20 +306,23 @@ func (t *table) regress(y *array, width int) error {
 // there are; a larger number is taken for a mistake.
 const maxClasses = 1 << 16
 
-// classify stores y as class labels.
+// classify stores y as class labels. Those of examples beyond the limit say which
+// classes there are.
 func (t *table) classify(y *array, classes int) error {
 	limit, remedy := classes, "the file belongs to another data set or is damaged"
 	if classes == 0 {
 		limit, remedy = maxClasses, "number the classes from 0, or add task=regression"
 	}
 	get := y.at()
-	t.labels = make([]int, t.n)
-	for i := range t.labels {
+	t.labels = make([]int, 0, t.n)
+	for i := range y.len() {
 		v := get(i)
 		if v != math.Trunc(v) || v < 0 || v >= float64(limit) {
 			return labelRange(y.file, record(i), fmt.Sprint(v), limit, remedy)
 		}
-		t.labels[i] = int(v)
+		if i < t.n {
+			t.labels = append(t.labels, int(v))
+		}
 		t.classes = max(t.classes, int(v)+1)
 	}
 	t.classes = max(t.classes, classes)

@@ -30,8 +30,9 @@ const cifarPixels = 3 * 32 * 32
 // record is the number of bytes of an example.
 func (c cifar) record() int { return len(c.labels) + cifarPixels }
 
-// load reads every file of a split, in the order of their names.
-func (c cifar) load(ctx context.Context, dir string, split Split) (*table, error) {
+// load reads every file of a split, in the order of their names, or the first limit
+// examples.
+func (c cifar) load(ctx context.Context, dir string, split Split, limit int) (*table, error) {
 	files, err := c.find(dir, split)
 	if err != nil {
 		return nil, err
@@ -48,10 +49,13 @@ func (c cifar) load(ctx context.Context, dir string, split Split) (*table, error
 		}
 		total += n
 	}
+	if limit > 0 {
+		total = min(total, int64(limit))
+	}
 	t.x.u8 = make([]uint8, 0, total*cifarPixels)
 	t.labels = make([]int, 0, total)
 	for _, path := range files {
-		if err := c.read(ctx, path, t); err != nil {
+		if err := c.read(ctx, path, t, int(total)); err != nil {
 			return nil, err
 		}
 	}
@@ -121,9 +125,9 @@ func (c cifar) size(path string) (int64, error) {
 	}
 }
 
-// read appends the records of a file. The file's size has been checked, so an
+// read appends the records of a file, until there are so many. The file's size has been checked, so an
 // early end means that it has changed meanwhile.
-func (c cifar) read(ctx context.Context, path string, t *table) error {
+func (c cifar) read(ctx context.Context, path string, t *table, total int) error {
 	f, size, err := openFile(path)
 	if err != nil {
 		return err
@@ -131,7 +135,7 @@ func (c cifar) read(ctx context.Context, path string, t *table) error {
 	// A first record may begin like a gzip file, which newSource would unpack.
 	defer f.Close()
 	s := plainSource(ctx, path, f, size)
-	for i := 0; s.left > 0; i++ {
+	for i := 0; s.left > 0 && len(t.labels) < total; i++ {
 		if err := c.readRecord(s, i, t); err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ func loadCSV(ctx context.Context, path string, spec Spec) (*table, error) {
 // csvReader collects the lines of a file.
 type csvReader struct {
 	s      *source
+	lines  *lineReader
 	r      *csv.Reader
 	header []string // nil without one, or where its width is not that of the data
 	label  int      // column, -1 before the first line
@@ -36,7 +37,7 @@ type csvReader struct {
 	column column
 	// Labels repeat, so each text is kept once: ids are indices of texts.
 	texts []string
-	lines []int // where each text occurs first
+	seen  []int // where each text occurs first
 	ids   []int
 	// limit is how many examples are kept, taken what keeping them takes, in bytes.
 	limit int
@@ -47,7 +48,8 @@ func readCSV(s *source, spec Spec) (*table, error) {
 	if bom, _ := s.r.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
 		_, _ = s.r.Discard(3)
 	}
-	c := &csvReader{s: s, r: csv.NewReader(&lineReader{s: s}), label: -1, limit: spec.Limit}
+	lines := &lineReader{s: s}
+	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, limit: spec.Limit}
 	if c.limit == 0 {
 		c.limit = math.MaxInt
 	}
@@ -76,7 +78,9 @@ func (c *csvReader) readAll(spec Spec) error {
 		}
 	}
 	known := map[string]int{}
-	for {
+	// Where the classes are not told, the labels of all lines tell them.
+	told := spec.Task == Regression || spec.Classes != nil
+	for c.n < c.limit || !told {
 		fields, err := c.r.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -93,6 +97,7 @@ func (c *csvReader) readAll(spec Spec) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // begin settles the columns with the first line of data.
@@ -164,7 +169,7 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 			id = len(c.texts)
 			known[field] = id
 			line, _ := c.r.FieldPos(j)
-			c.texts, c.lines = append(c.texts, field), append(c.lines, line)
+			c.texts, c.seen = append(c.texts, field), append(c.seen, line)
 			c.taken += int64(len(field)) + labelSize
 		}
 		if c.n < c.limit {
@@ -177,6 +182,12 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 	if share := memoryShare(); c.taken > share {
 		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %d bytes", min(c.n, c.limit), c.taken), share,
 			"take the first N examples with limit=N, or split the file")
+	} else if c.s.packed && c.n > c.limit && c.lines.passed/shareOfMemory > share {
+		return &DataError{
+			File:    c.s.name,
+			Problem: fmt.Sprintf("the labels of all lines tell the classes, and the file unpacks to more than %d MiB", share*shareOfMemory>>20),
+			Remedy:  "name the classes with classes=a;b;c, or unpack the file",
+		}
 	}
 	return nil
 }
@@ -191,10 +202,13 @@ const maxLine = 64 << 20
 type lineReader struct {
 	s    *source
 	line int // bytes since the last end of a line
+	// passed counts all bytes.
+	passed int64
 }
 
 func (l *lineReader) Read(b []byte) (int, error) {
 	n, err := l.s.r.Read(b)
+	l.passed += int64(n)
 	if i := bytes.LastIndexByte(b[:n], '\n'); i >= 0 {
 		l.line = n - 1 - i
 	} else {
@@ -276,7 +290,7 @@ func (c *csvReader) labels(t *table, task Task) error {
 	mixed := odd >= 0 && numeric > 0
 	switch {
 	case task == Regression && odd >= 0, task == "" && mixed:
-		return c.wrong(fmt.Sprintf("line %d", c.lines[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]),
+		return c.wrong(fmt.Sprintf("line %d", c.seen[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]),
 			"correct it; add ,header if it is a header, task=class if the labels are names")
 	case task == Regression, task == "" && whole < all && numeric == all:
 		t.width = 1

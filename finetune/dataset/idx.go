@@ -35,20 +35,14 @@ func readIDX(s *source) (*array, error) {
 	for ; len(dims) > 0; dims = dims[4:] {
 		a.shape = append(a.shape, int(binary.BigEndian.Uint32(dims)))
 	}
-	n, err := byteCount(s.name, a.kind, a.shape)
-	if err != nil {
-		return nil, err
-	}
-	if a.data, err = s.read(n, fmt.Sprintf("an array of shape %v", a.shape)); err != nil {
-		return nil, err
-	}
-	return a, s.end(fmt.Sprintf("the array of shape %v", a.shape))
+	return a, a.load(s, false, fmt.Sprintf("the array of shape %v", a.shape))
 }
 
 // loadIDX reads the files of examples and labels. Labels are below classes, or
-// as they come where classes is 0.
-func loadIDX(ctx context.Context, images, labels string, classes int) (*table, error) {
-	x, err := openArray(ctx, images, readIDX)
+// as they come where classes is 0. All labels are read: they say which classes there
+// are.
+func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*table, error) {
+	x, err := openArray(ctx, images, limit, readIDX)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +52,7 @@ func loadIDX(ctx context.Context, images, labels string, classes int) (*table, e
 			Remedy: "give the file of images first, that of labels second",
 		}
 	}
-	y, err := openArray(ctx, labels, readIDX)
+	y, err := openArray(ctx, labels, 0, readIDX)
 	if err != nil {
 		return nil, err
 	}
@@ -79,19 +73,21 @@ func loadIDX(ctx context.Context, images, labels string, classes int) (*table, e
 	return t, t.labelled(y, Classification, classes)
 }
 
-// openArray reads the one array of a file.
-func openArray(ctx context.Context, path string, read func(*source) (*array, error)) (*array, error) {
+// openArray reads the one array of a file, of the first limit examples unless that
+// is 0.
+func openArray(ctx context.Context, path string, limit int, read func(*source) (*array, error)) (*array, error) {
 	s, err := openSource(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
+	s.limit = limit
 	return read(s)
 }
 
 // loadMNIST finds the official files in a folder. The data sets that took over
 // the names (Fashion-MNIST, Kuzushiji-MNIST) have ten classes as well.
-func loadMNIST(ctx context.Context, dir string, split Split) (*table, error) {
+func loadMNIST(ctx context.Context, dir string, split Split, limit int) (*table, error) {
 	prefix := "train"
 	if split == Test {
 		prefix = "t10k"
@@ -104,7 +100,7 @@ func loadMNIST(ctx context.Context, dir string, split Split) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadIDX(ctx, images, labels, 10)
+	return loadIDX(ctx, images, labels, 10, limit)
 }
 
 // findIDX returns the first file that exists of the names in use.

@@ -55,7 +55,6 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if t.split != "" {
 		t.name = spec.Format + " " + string(t.split)
 	}
-	t.limit(spec.Limit)
 	if err := t.arrange(spec.Transpose); err != nil {
 		return nil, err
 	}
@@ -80,19 +79,19 @@ func read(ctx context.Context, spec Spec, split Split) (*table, error) {
 	path := spec.Paths[0]
 	switch spec.Format {
 	case "mnist":
-		return loadMNIST(ctx, path, split)
+		return loadMNIST(ctx, path, split, spec.Limit)
 	case "idx":
-		return loadIDX(ctx, path, spec.Paths[1], 0)
+		return loadIDX(ctx, path, spec.Paths[1], 0, spec.Limit)
 	case "cifar10":
-		return cifar10.load(ctx, path, split)
+		return cifar10.load(ctx, path, split, spec.Limit)
 	case "cifar100":
-		return cifar100.load(ctx, path, split)
+		return cifar100.load(ctx, path, split, spec.Limit)
 	case "svhn":
-		return loadSVHN(ctx, path)
+		return loadSVHN(ctx, path, spec.Limit)
 	case "npz":
 		return loadNPZ(ctx, path, spec, split)
 	case "npy":
-		return loadNPY(ctx, path, spec.Paths[1], spec.Task)
+		return loadNPY(ctx, path, spec.Paths[1], spec)
 	case "csv":
 		return loadCSV(ctx, path, spec)
 	}

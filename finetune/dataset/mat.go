@@ -68,7 +68,7 @@ func (m *matElements) matrix(tag matTag, names []string, found map[string]*array
 	}
 	body := &io.LimitedReader{R: m.s.r, N: tag.size}
 	inner := matElements{s: plainSource(m.s.ctx, m.s.name, body, tag.size), order: m.order}
-	inner.s.packed = m.s.packed
+	inner.s.packed, inner.s.limit = m.s.packed, m.s.limit
 	if tag.kind == miCompressed {
 		if err := inner.inflate(); err != nil {
 			return err
@@ -208,17 +208,23 @@ func (m *matElements) variable(names []string, found map[string]*array) error {
 	for ; len(dims) > 0; dims = dims[4:] {
 		a.shape = append(a.shape, int(int32(m.order.Uint32(dims))))
 	}
+	a.all = a.shape[len(a.shape)-1]
 	if err := m.values(a); err != nil {
 		return err
 	}
 	found[string(name)] = a
+	if n := a.shape[len(a.shape)-1]; n < a.all {
+		return nil // what is left belongs to examples that nobody asked for
+	}
 	return m.finish(a.file)
 }
 
 // values reads the elements of an array, whose storage can be narrower than its
-// class.
+// class. Of images, along whose fourth axis the examples lie, it reads the source's
+// limit.
 func (m *matElements) values(a *array) error {
-	tag, data, err := m.element("the values of " + a.file)
+	what := "the values of " + a.file
+	tag, err := m.tag()
 	if err != nil {
 		return err
 	}
@@ -229,14 +235,26 @@ func (m *matElements) values(a *array) error {
 	if err != nil {
 		return err
 	}
-	if want != int64(len(data)) {
+	if want != tag.size {
 		return &DataError{
-			File: a.file, Problem: fmt.Sprintf("the values take %d bytes, but shape %v needs %d", len(data), a.shape, want),
+			File: a.file, Problem: fmt.Sprintf("the values take %d bytes, but shape %v needs %d", tag.size, a.shape, want),
 			Remedy: matDamaged,
 		}
 	}
-	a.data = data
-	return nil
+	if tag.small != nil {
+		a.data = tag.small
+		return nil
+	}
+	m.pad = -tag.size & 7
+	if limit := m.s.limit; len(a.shape) == 4 && limit > 0 && limit < a.all {
+		if err := m.s.need(want, what); err != nil {
+			return err
+		}
+		a.shape[3] = limit
+		want = want / int64(a.all) * int64(limit)
+	}
+	a.data, err = m.s.read(want, what)
+	return err
 }
 
 // finish passes over the padding of the last element, which some writers leave

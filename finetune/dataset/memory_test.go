@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
@@ -63,15 +64,21 @@ func TestEndless(t *testing.T) {
 	}
 	m := newMAT(binary.LittleEndian)
 	m.compress = true
-	mat := m.array("X", []int{32, 32, 3, 1 << 12}, 2, zeros[:32*32*3<<12]).array("y", []int{1 << 12, 1}, 2, zeros[:1<<12]).b
+	mat := m.array("X", []int{32, 32, 3, 1 << 12}, 2, zeros[:32*32*3<<12]).array("y", []int{1 << 12, 1}, 2, bytes.Repeat([]byte{1}, 1<<12)).b
 	for _, test := range []struct {
 		name, spec string
 		want       string
 	}{
 		{"one line of zeros", "csv:" + write(t, dir, "zeros.csv.gz", pour(t, "\x00", maxLine+1<<20)), "a line is longer than 64 MiB"},
 		{"a line for ever", "csv:" + write(t, dir, "lines.csv.gz", pour(t, "1,2,3\n", 4<<20)), "limit=N"},
-		{"labels for ever", "csv:" + write(t, dir, "wide.csv.gz", pour(t, "1,\""+strings.Repeat("a", 1<<16)+"\"\n", 8<<20)) + ",limit=1", ""},
+		{"classes for ever", "csv:" + write(t, dir, "long.csv.gz", pour(t, "1,2,3\n", 10<<20)) + ",limit=1", "name the classes"},
+		{"classes told", "csv:" + filepath.Join(dir, "long.csv.gz") + ",limit=1,classes=3", ""},
+		{"targets", "csv:" + filepath.Join(dir, "long.csv.gz") + ",limit=1,task=regression", ""},
+		{"labels for ever", "csv:" + write(t, dir, "wide.csv.gz", pour(t, "1,\""+strings.Repeat("a", 1<<16)+"\"\n", 7<<20)) + ",limit=1", ""},
 		{"idx", "idx:" + write(t, dir, "images.gz", pack(idx(8, []int{1 << 14, 32, 32}, zeros...))) + "," + labels, "unpacks to 16777216 bytes, more than a quarter of the memory (2 MiB)"},
+		{"first of an idx", "idx:" + filepath.Join(dir, "images.gz") + "," + labels + ",limit=5", ""},
+		{"first of an npz", "npz:" + filepath.Join(dir, "x.npz") + ",limit=5", ""},
+		{"first of a mat", "svhn:" + filepath.Join(dir, "x.mat") + ",limit=5", ""},
 		{"npz", "npz:" + write(t, dir, "x.npz", npz.Bytes()), "more than a quarter of the memory"},
 		{"mat", "svhn:" + write(t, dir, "x.mat", mat), "more than a quarter of the memory"},
 	} {
@@ -104,4 +111,59 @@ func TestLimitStreams(t *testing.T) {
 	diff(t, "values", []float64{1, 2, 3, 4}, values(s))
 	diff(t, "labels", []int{1, 2}, s.Labels())
 	diff(t, "names", []string{"a", "b", "c"}, s.ClassNames())
+}
+
+// TestLimit reads the first examples of every packed form, and of arrays in both
+// orders: they are those of the whole file, and so are the classes.
+func TestLimit(t *testing.T) {
+	dir := t.TempDir()
+	const n = 9
+	pixels := ramp(n * 32 * 32 * 3)
+	labels := []byte{1, 2, 0, 1, 1, 2, 1, 2, 3}
+	y := write(t, dir, "y.npy", npyFile("|u1", "False", "(9,)", labels...))
+	var npz bytes.Buffer
+	z := zip.NewWriter(&npz)
+	for name, data := range map[string][]byte{
+		"x.npy": npyFile("<i2", "True", "(9, 4, 3)", pixels[:n*24]...), "y.npy": npyFile("|u1", "False", "(1, 9)", labels...),
+	} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mat := func(compress bool) []byte {
+		m := newMAT(binary.BigEndian)
+		m.compress = compress
+		return m.array("y", []int{n, 1}, 2, bytes.ReplaceAll(labels, []byte{0}, []byte{10})).array("X", []int{32, 32, 3, n}, 2, pixels).b
+	}
+	for _, spec := range []string{
+		"npy:" + write(t, dir, "c.npy", npyFile("<f4", "False", "(9, 2, 3)", make([]byte, n*24)...)) + "," + y,
+		"npy:" + write(t, dir, "f.npy", npyFile("|u1", "True", "(9, 2, 3)", pixels[:n*6]...)) + "," + y,
+		"npy:" + filepath.Join(dir, "f.npy") + "," + y + ",task=regression",
+		"npz:" + write(t, dir, "x.npz", npz.Bytes()),
+		"idx:" + write(t, dir, "x.gz", pack(idx(8, []int{n, 4, 5}, pixels[:n*20]...))) + "," + write(t, dir, "y.idx", idx(8, []int{n}, labels...)),
+		"svhn:" + write(t, dir, "x.mat", mat(false)),
+		"svhn:" + write(t, dir, "z.mat", mat(true)),
+	} {
+		whole := mustLoad(t, spec, Options{})
+		for _, k := range []int{1, 4, 8, 9, 100} {
+			part := mustLoad(t, fmt.Sprintf("%s,limit=%d", spec, k), Options{})
+			k = min(k, n)
+			diff(t, spec, values(whole)[:k*whole.Size()], values(part))
+			diff(t, spec, whole.Classes(), part.Classes())
+			if whole.Task() == Regression {
+				for i := range k {
+					diff(t, spec, whole.Target(i), part.Target(i))
+				}
+				continue
+			}
+			diff(t, spec, whole.Labels()[:k], part.Labels())
+		}
+	}
 }

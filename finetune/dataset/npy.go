@@ -40,18 +40,7 @@ func readNPY(s *source) (*array, error) {
 			Remedy: "convert the array with astype('float32'), or astype('int64') for labels",
 		}
 	}
-	n, err := byteCount(s.name, a.kind, a.shape)
-	if err != nil {
-		return nil, err
-	}
-	what := fmt.Sprintf("an array of shape %v and type %s", a.shape, head.Descr.Type)
-	if a.data, err = s.read(n, what); err != nil {
-		return nil, err
-	}
-	if head.Descr.Fortran {
-		a.data = fromFortran(a.data, a.kind.size(), a.shape)
-	}
-	return a, s.end(what)
+	return a, a.load(s, head.Descr.Fortran, fmt.Sprintf("the array of shape %v and type %s", a.shape, head.Descr.Type))
 }
 
 // readNPYHeader reads magic number, version and dictionary.
@@ -101,16 +90,25 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 }
 
 // loadNPY reads a file of examples and one of labels.
-func loadNPY(ctx context.Context, x, y string, task Task) (*table, error) {
-	xs, err := openArray(ctx, x, readNPY)
+func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
+	xs, err := openArray(ctx, x, spec.Limit, readNPY)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := openArray(ctx, y, readNPY)
+	ys, err := openArray(ctx, y, targetLimit(spec), readNPY)
 	if err != nil {
 		return nil, err
 	}
-	return pair(xs, ys, task)
+	return pair(xs, ys, spec.Task)
+}
+
+// targetLimit is how many targets are read. Labels are read to the end: they say
+// which classes there are.
+func targetLimit(spec Spec) int {
+	if spec.Task == Regression {
+		return spec.Limit
+	}
+	return 0
 }
 
 // pair makes a table of examples and labels.
@@ -155,11 +153,11 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 			Remedy: "write it with numpy.savez(file, x=..., y=...)",
 		}
 	}
-	xs, err := readMember(ctx, path, x)
+	xs, err := readMember(ctx, path, x, spec.Limit)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := readMember(ctx, path, y)
+	ys, err := readMember(ctx, path, y, targetLimit(spec))
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +180,9 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// readMember reads one array of an archive.
-func readMember(ctx context.Context, path string, m *zip.File) (*array, error) {
+// readMember reads one array of an archive, of the first limit examples unless that
+// is 0.
+func readMember(ctx context.Context, path string, m *zip.File, limit int) (*array, error) {
 	name := path + " (" + m.Name + ")"
 	r, err := m.Open()
 	if err != nil {
@@ -194,6 +193,6 @@ func readMember(ctx context.Context, path string, m *zip.File) (*array, error) {
 	// the largest possible ratio of compression bounds the unpacked one.
 	size := inflated(int64(min(m.CompressedSize64, 1<<62)))
 	s := plainSource(ctx, name, r, int64(min(m.UncompressedSize64, uint64(size))))
-	s.packed, s.size = true, int64(min(m.CompressedSize64, 1<<62))
+	s.limit, s.packed, s.size = limit, true, int64(min(m.CompressedSize64, 1<<62))
 	return readNPY(s)
 }

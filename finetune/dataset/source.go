@@ -27,7 +27,9 @@ type source struct {
 	left   int64
 	packed bool
 	// size is the bytes that the file has for the stream.
-	size  int64
+	size int64
+	// limit is how many examples of an array are read, 0 for all.
+	limit int
 	close func() error
 }
 
@@ -150,11 +152,11 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 	if err := s.need(n, what); err != nil {
 		return nil, err
 	}
+	if err := s.room(n, what); err != nil {
+		return nil, err
+	}
 	piece := n
 	if s.packed {
-		if share := memoryShare(); n > max(share, s.size) {
-			return nil, tooMuch(s.name, fmt.Sprintf("%s unpacks to %d bytes", what, n), share, "split the file into smaller ones")
-		}
 		piece = min(n, firstPiece)
 	}
 	buf := make([]byte, piece)
@@ -181,6 +183,15 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 		copy(grown, buf)
 		buf = grown
 	}
+}
+
+// room says whether memory has room for n bytes of a packed stream.
+func (s *source) room(n int64, what string) error {
+	if share := memoryShare(); s.packed && n > max(share, s.size) {
+		return tooMuch(s.name, fmt.Sprintf("%s unpacks to %d bytes", what, n), share,
+			"take the first N examples with limit=N, or split the file")
+	}
+	return nil
 }
 
 // skip passes over the next n bytes.

@@ -9,12 +9,13 @@ import (
 // loadSVHN reads the cropped digits of Netzer et al., Reading digits in natural
 // images with unsupervised feature learning (2011): X of shape (32, 32, 3, N),
 // uint8, and y of shape (N, 1) with 1..10, where 10 stands for the digit 0.
-func loadSVHN(ctx context.Context, path string) (*table, error) {
+func loadSVHN(ctx context.Context, path string, limit int) (*table, error) {
 	s, err := openSource(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
+	s.limit = limit
 	return readSVHN(s)
 }
 
@@ -31,7 +32,7 @@ func readSVHN(s *source) (*table, error) {
 		}
 	}
 	if len(x.shape) == 3 {
-		x.shape = append(x.shape, 1) // MATLAB drops a last dimension of 1
+		x.shape, x.all = append(x.shape, 1), 1 // MATLAB drops a last dimension of 1
 	}
 	if len(x.shape) != 4 || !slices.Equal(x.shape[:3], []int{32, 32, 3}) || x.kind != kindU8 || x.shape[3] == 0 {
 		return nil, &DataError{
@@ -41,13 +42,13 @@ func readSVHN(s *source) (*table, error) {
 	}
 	// Column-major (32, 32, 3, N) is row-major (N, channel, column, row).
 	t := &table{
-		file: s.name, n: x.shape[3], shape: []int{3, 32, 32}, pixels: true,
+		file: s.name, n: x.shape[3], all: x.all, shape: []int{3, 32, 32}, pixels: true,
 		x: features{u8: x.data}, layout: LayoutCHW,
 	}
 	t.permute([3]int{0, 2, 1})
-	if len(y.shape) != 2 || y.len() != t.n || y.shape[0] != t.n && y.shape[1] != t.n {
+	if len(y.shape) != 2 || y.len() != t.all || y.shape[0] != t.all && y.shape[1] != t.all {
 		return nil, &DataError{
-			File: y.file, Problem: fmt.Sprintf("shape %v for %d images, want (%d, 1)", y.shape, t.n, t.n),
+			File: y.file, Problem: fmt.Sprintf("shape %v for %d images, want (%d, 1)", y.shape, t.all, t.all),
 			Remedy: "the file is damaged: fetch it again",
 		}
 	}

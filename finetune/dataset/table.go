@@ -12,19 +12,6 @@ type features struct {
 	f64 []float64
 }
 
-// first keeps the first n values in memory of their own, so that the rest can
-// be freed.
-func (f features) first(n int) features {
-	return features{u8: head(f.u8, n), f32: head(f.f32, n), f64: head(f.f64, n)}
-}
-
-func head[T any](s []T, n int) []T {
-	if s == nil {
-		return nil
-	}
-	return slices.Clone(s[:n])
-}
-
 // table is what a reader returns: examples as the file has them.
 type table struct {
 	file    string // for errors
@@ -32,6 +19,7 @@ type table struct {
 	split   Split  // where the format has splits
 	x       features
 	n       int
+	all     int // in the file, of which n are here; arrays only
 	shape   []int
 	pixels  bool   // values are intensities, to be scaled by 1/255
 	layout  Layout // where the format prescribes one
@@ -40,21 +28,6 @@ type table struct {
 	names   []string // of the classes, where the file has them
 	targets []float64
 	width   int // targets an example
-}
-
-// limit keeps the first n examples.
-func (t *table) limit(n int) {
-	if n == 0 || n >= t.n {
-		return
-	}
-	size := 1
-	for _, d := range t.shape {
-		size *= d
-	}
-	t.x = t.x.first(n * size)
-	t.labels = t.labels[:min(n, len(t.labels))]
-	t.targets = t.targets[:min(n*t.width, len(t.targets))]
-	t.n = n
 }
 
 // maxChannels is how many channels an image of unknown layout may have: grey,

@@ -12,9 +12,12 @@ type Output struct {
 }
 
 // OutputElements lists the elements of the body's outputs, in order.
-func OutputElements(n *dag.Network) []Output {
+func OutputElements(n *dag.Network) []Output { return Elements(n, n.Boundary()) }
+
+// Elements lists the elements of nodes, in order.
+func Elements(n *dag.Network, nodes []int) []Output {
 	var out []Output
-	for _, i := range n.Boundary() {
+	for _, i := range nodes {
 		for e := range n.Nodes[i].Len() {
 			out = append(out, Output{i, e})
 		}
@@ -26,10 +29,14 @@ func OutputElements(n *dag.Network) []Output {
 // of the effective weights: a stored number is multiplied by its row's factor.
 func Stored(l *dag.Linear, edges []scaled.Num) []scaled.Num {
 	out := append([]scaled.Num(nil), edges...)
-	for at := range out {
-		if s := l.Scale(); s != nil {
-			row, _ := dag.Place(l.Map, at)
-			out[at] = out[at].MulFloat(s[row]).MulFloat(s[row])
+	at := 0
+	for _, m := range l.Matrices() {
+		for e := range m.Len() {
+			if s := l.Scale(); s != nil {
+				row, _ := m.Place(e)
+				out[at] = out[at].MulFloat(s[row]).MulFloat(s[row])
+			}
+			at++
 		}
 	}
 	return out

@@ -27,8 +27,22 @@ const (
 	Inputs                      // several network inputs
 	Fixed                       // constant layers, and tensors that cannot be written
 
-	// All is everything.
+	// All is everything that is positively homogeneous from inputs to outputs.
 	All = 1<<iota - 1
+
+	// Cap is bounded activations.
+	Cap = 1 << (iota - 1)
+	// Curve is functions of each element, Normalizer those of runs of elements,
+	// Product those of two values, Cell those with a layer inside. Jump is what is not
+	// continuous: thresholds, and vectors of a table at the place that a value names.
+	Curve      = 1 << (iota - 1)
+	Normalizer = 1 << (iota - 1)
+	Product    = 1 << (iota - 1)
+	Cell       = 1 << (iota - 1)
+	Jump       = 1 << (iota - 1)
+
+	// Partly is everything: networks that are homogeneous between functions.
+	Partly = 1<<(iota-1) - 1
 	// Layered is plain feed-forward networks of affine layers and ReLU, without
 	// biases.
 	Layered Feature = 0
@@ -164,6 +178,13 @@ func (m *maker) step() {
 		{Pool, m.pool},
 		{Select, m.sel},
 		{Fixed, m.constant},
+		{Cap, m.capped},
+		{Curve, m.curve},
+		{Normalizer, m.normalizer},
+		{Product, m.product},
+		{Cell, m.cell},
+		{Jump, m.threshold},
+		{Jump, m.embed},
 	}
 	var may []op
 	for _, o := range ops {

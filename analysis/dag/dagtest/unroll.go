@@ -204,7 +204,9 @@ func Eval(n *dag.Network, inputs [][]float64) [][]float64 {
 				}
 				continue
 			}
-			op.Apply(v, in...)
+			if op.Apply != nil {
+				op.Apply(v, in...)
+			}
 		}
 	}
 	return vals

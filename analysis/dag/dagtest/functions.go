@@ -1,0 +1,126 @@
+package dagtest
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// capped bounds a value: one pair of bounds, or one an element.
+func (m *maker) capped(in int) {
+	shape := m.b.Shape(in)
+	c := &dag.Cap{}
+	switch m.pick("cap", 3) {
+	case 0:
+		c.Lo, c.Hi = []float64{0}, []float64{1.5}
+	case 1:
+		c.Lo, c.Hi = []float64{-1}, []float64{math.Inf(1)}
+	default:
+		c.Lo = []float64{-1}
+		for range dag.Size(shape) {
+			c.Hi = append(c.Hi, 2*m.rng.Float64())
+		}
+	}
+	m.add(dag.Node{Name: m.name("cap"), Source: "Clip", In: []int{in}, Shape: shape, Op: c})
+}
+
+func (m *maker) threshold(in int) {
+	c := &dag.Cap{Lo: []float64{0.5}, Hi: []float64{math.Inf(1)}, Jump: true}
+	m.add(dag.Node{Name: m.name("threshold"), Source: "ThresholdedRelu", In: []int{in}, Shape: m.b.Shape(in), Op: c})
+}
+
+func (m *maker) function(name string, shape []int, f *dag.Func, in ...int) int {
+	f.Why = "it is a curve"
+	return m.add(dag.Node{Name: m.name(name), Source: name, In: in, Shape: shape, Op: f})
+}
+
+// curve is a function of each element.
+func (m *maker) curve(in int) {
+	f, lipschitz, name := math.Tanh, 1.0, "Tanh"
+	if m.pick("curve", 2) == 1 {
+		f, lipschitz, name = func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 0.25, "Sigmoid"
+	}
+	m.function(name, m.b.Shape(in), &dag.Func{Kind: dag.Curve, Lipschitz: lipschitz, Apply: eachOf(f)}, in)
+}
+
+// eachOf applies f to each element.
+func eachOf(f func(float64) float64) func(dst []float64, in ...[]float64) {
+	return func(dst []float64, in ...[]float64) {
+		for i, x := range in[0] {
+			dst[i] = f(x)
+		}
+	}
+}
+
+// normalizer divides runs of elements by their root mean square; mostly a scale and
+// a shift follow.
+func (m *maker) normalizer(in int) {
+	shape := m.b.Shape(in)
+	run := dag.Size(shape) / shape[0]
+	if len(shape) == 1 {
+		run = shape[0]
+	}
+	id := m.function("Normalize", shape, &dag.Func{Kind: dag.Normalizer, Apply: func(dst []float64, in ...[]float64) {
+		for at := 0; at < len(dst); at += run {
+			s := 0.1
+			for _, x := range in[0][at : at+run] {
+				s += x * x / float64(run)
+			}
+			for i := at; i < at+run; i++ {
+				dst[i] = in[0][i] / math.Sqrt(s)
+			}
+		}
+	}}, in)
+	if m.pick("scale", 3) > 0 {
+		m.diagonal(id)
+	}
+}
+
+// product multiplies two values: element by element where their shapes agree, else
+// each by each.
+func (m *maker) product(in int) {
+	other := m.nodes[m.pick("other", len(m.nodes))]
+	a, b := m.b.Shape(in), m.b.Shape(other)
+	if dag.Size(a) == dag.Size(b) {
+		m.function("Mul", a, &dag.Func{Kind: dag.Product, Apply: func(dst []float64, in ...[]float64) {
+			for i, x := range in[0] {
+				dst[i] = x * in[1][i]
+			}
+		}}, in, other)
+		return
+	}
+	n := min(dag.Size(b), 4)
+	m.function("MatMul", []int{dag.Size(a) * n}, &dag.Func{Kind: dag.Product, Apply: func(dst []float64, in ...[]float64) {
+		for i, x := range in[0] {
+			for j, y := range in[1][:n] {
+				dst[i*n+j] = x * y
+			}
+		}
+	}}, in, other)
+}
+
+// cell is a function with a layer inside, which nothing else reads.
+func (m *maker) cell(in int) {
+	before := len(m.nodes)
+	// What the layer reads is not in the network.
+	inside := m.affine(m.function("Inside", []int{m.size("columns")}, &dag.Func{Kind: dag.Opaque}), m.size("cell"))
+	m.nodes = m.nodes[:before]
+	m.function("RNN", m.b.Shape(in), &dag.Func{Kind: dag.Cell, Inside: 1, Apply: eachOf(math.Tanh)}, in, inside)
+}
+
+// embed looks vectors up in a stored table, at places that elements name.
+func (m *maker) embed(in int) {
+	shape := []int{dag.Size(m.b.Shape(in))}
+	extent, rows := m.size("entries"), m.size("vector")
+	places := m.function("Floor", shape, &dag.Func{Apply: eachOf(func(x float64) float64 {
+		return math.Mod(math.Floor(math.Abs(4*x)), float64(extent))
+	})}, in)
+	hot := m.function("OneHot", []int{shape[0], extent}, &dag.Func{Kind: dag.OneHot, Extent: extent}, places)
+	// Nothing else reads either: the evaluator keeps places for vectors.
+	m.nodes = m.nodes[:len(m.nodes)-2]
+	table := &dag.Dense{W: m.param("table", []int{extent, rows}), Rows: rows, Cols: extent, InOut: true, Outer: shape[0]}
+	m.add(dag.Node{
+		Name: m.name("embed"), Source: "Gather", In: []int{hot}, Shape: []int{shape[0] * rows},
+		Op: &dag.Linear{Map: table},
+	})
+}

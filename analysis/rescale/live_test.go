@@ -1,0 +1,59 @@
+package rescale
+
+import (
+	"testing"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/paths"
+)
+
+// Live elements are those that edges of non-zero weight join to a start of their
+// segment and to an end, found edge by edge.
+func TestLiveness(t *testing.T) {
+	for seed := range uint64(500) {
+		opt := dagtest.Options{Features: dagtest.Partly &^ (dagtest.Conv | dagtest.Pool | dagtest.Jump), Zeros: 0.4}
+		n := dagtest.FromSeed(seed, opt)
+		bias := paths.Bias(seed % 2)
+		got, ok := newLiveness(n, bias)
+		if !ok {
+			t.Fatalf("seed %d: a network without windows has no answer\n%s", seed, n)
+		}
+		u := dagtest.Unroll(n)
+		in, out := make([]bool, u.Offset[len(n.Nodes)]), make([]bool, u.Offset[len(n.Nodes)])
+		for i := range n.Nodes {
+			switch n.Nodes[i].Op.(type) {
+			case dag.Input, *dag.Func:
+				fill(in[u.Offset[i]:u.Offset[i+1]])
+			}
+		}
+		for _, e := range u.Edges {
+			preamble := n.Nodes[e.Node].Zone == dag.Preamble
+			switch {
+			case e.Kind == dagtest.FromOne:
+				in[e.To] = in[e.To] || bias == paths.Include && e.W != 0
+			case e.W != 0 || preamble:
+				in[e.To] = in[e.To] || in[e.From]
+			}
+		}
+		for _, i := range n.Ends() {
+			fill(out[u.Offset[i]:u.Offset[i+1]])
+		}
+		for k := len(u.Edges) - 1; k >= 0; k-- {
+			e := u.Edges[k]
+			if e.Kind != dagtest.FromOne && e.W != 0 && n.Nodes[e.Node].Zone == dag.Body {
+				out[e.From] = out[e.From] || out[e.To]
+			}
+		}
+		for i := range n.Nodes {
+			if n.Nodes[i].Zone != dag.Body {
+				continue
+			}
+			for e := range n.Nodes[i].Len() {
+				if v := u.Offset[i] + e; got.in[i][e] != in[v] || got.out[i][e] != out[v] {
+					t.Fatalf("seed %d, node %d element %d: %v %v, want %v %v\n%s", seed, i, e, got.in[i][e], got.out[i][e], in[v], out[v], n)
+				}
+			}
+		}
+	}
+}

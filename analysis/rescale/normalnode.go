@@ -1,0 +1,136 @@
+package rescale
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"reflect"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// compare orders new nodes by what they compute.
+func (z *normalizer) compare(a, b int) int {
+	switch {
+	case z.hash[a] < z.hash[b]:
+		return -1
+	case z.hash[a] > z.hash[b]:
+		return 1
+	}
+	return 0
+}
+
+// add makes a node, or returns the equal one that was made before.
+func (z *normalizer) add(in []int, n int, op dag.Op) int {
+	src := &z.src.Nodes[z.at]
+	nd := dag.Node{Name: src.Name, Source: src.Source, In: in, Shape: []int{n}, Op: op}
+	h := z.digest(&nd)
+	for _, k := range z.same[h] {
+		if slices.Equal(z.nodes[k].In, in) && equalOps(z.nodes[k].Op, op) {
+			return k
+		}
+	}
+	z.nodes = append(z.nodes, nd)
+	z.hash = append(z.hash, h)
+	z.same[h] = append(z.same[h], len(z.nodes)-1)
+	return len(z.nodes) - 1
+}
+
+// equalOps reports whether two operations are the same, weights included. A
+// function and another that is not the same in memory count as two.
+func equalOps(a, b dag.Op) bool {
+	x, ok := a.(*dag.Linear)
+	y, also := b.(*dag.Linear)
+	switch {
+	case ok && also:
+		same := func(p, q dag.Map) bool {
+			if _, ok := p.(*dag.Diagonal); !ok && p != nil {
+				return p == q
+			}
+			return reflect.DeepEqual(p, q)
+		}
+		return same(x.Map, y.Map) && x.Units == y.Units && slices.EqualFunc(x.Stages, y.Stages, func(s, t dag.Stage) bool {
+			return equalNorms(s.Norm, t.Norm) && equalVectors(s.Mul, t.Mul) && equalVectors(s.Add, t.Add)
+		})
+	case ok || also:
+		return false
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+func equalNorms(a, b *dag.BatchNorm) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Epsilon == b.Epsilon && equalUses(a.Gamma, b.Gamma) && equalUses(a.Beta, b.Beta) &&
+		equalUses(a.Mean, b.Mean) && equalUses(a.Var, b.Var)
+}
+
+// equalUses compares tensors, those that the normal form made by their values.
+func equalUses(a, b dag.Use) bool {
+	return a.Param == b.Param || a.Param.Name == "folded" && b.Param.Name == "folded" &&
+		slices.Equal(a.Param.Float64s(), b.Param.Float64s())
+}
+
+func equalVectors(a, b *dag.Vector) bool {
+	if a == nil || b == nil || a.Param == nil || b.Param == nil {
+		return a == b
+	}
+	return a.Coef == b.Coef && a.Inverse == b.Inverse && slices.Equal(a.Index, b.Index) && equalUses(a.Use, b.Use)
+}
+
+// digest is a number made of what a node computes, weights left out: equal in
+// two networks that compute the same in one form.
+func (z *normalizer) digest(nd *dag.Node) uint64 {
+	h := fnv.New64a()
+	kind := kindOf(nd.Op)
+	fmt.Fprint(h, kind, nd.Shape)
+	switch op := nd.Op.(type) {
+	case dag.Input:
+		fmt.Fprint(h, len(z.nodes)) // inputs come first
+	case *dag.Linear:
+		describeMap(h, op.Map)
+	case *dag.Activation:
+		for _, s := range op.Slope {
+			fmt.Fprintf(h, " %.3g", s)
+		}
+	case *dag.Select:
+		var b [4]byte
+		for _, j := range op.Index {
+			binary.LittleEndian.PutUint32(b[:], uint32(j))
+			h.Write(b[:])
+		}
+	case *dag.Pool:
+		fmt.Fprint(h, op.Channels)
+		if op.Window != nil {
+			fmt.Fprint(h, *op.Window)
+		}
+	case *dag.Cap:
+		fmt.Fprint(h, op.Jump, op.Lo, op.Hi)
+	case *dag.Func:
+		fmt.Fprint(h, nd.Source)
+	case *dag.Add:
+		fmt.Fprint(h, op.Sign)
+	}
+	for _, j := range nd.In {
+		fmt.Fprint(h, " ", z.hash[j])
+	}
+	return h.Sum64()
+}
+
+func describeMap(w io.Writer, m dag.Map) {
+	if m == nil {
+		return
+	}
+	fmt.Fprint(w, m.Out(), m.In())
+	switch x := m.(type) {
+	case *dag.Conv:
+		fmt.Fprint(w, x.Groups, x.Transposed, x.Window)
+	case *dag.Average:
+		fmt.Fprint(w, x.Window)
+	}
+}
+
+// The methods of a dag.Meaning: what a node's value is in terms of new nodes.

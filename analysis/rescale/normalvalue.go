@@ -1,0 +1,389 @@
+package rescale
+
+import (
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// value is a value of the source in terms of new nodes: element e is
+//
+//	scale[e] * parts[index[e]] + shift[e],
+//
+// parts strung together, index -1 zero. A nil index is each element in order, a
+// nil scale 1 and a nil shift 0.
+type value struct {
+	parts        []int
+	n            int
+	index        []int32
+	scale, shift []float64
+	// shared says that the source reads the parts in other places too: they must
+	// stay as they are.
+	shared bool
+}
+
+func (v *value) elem(e int) int32 { return at(v.index, e) }
+
+func one(id, n int) value { return value{parts: []int{id}, n: n} }
+
+// pick returns the elements idx of v; -1 is zero.
+func (v *value) pick(idx []int32) value {
+	out := value{parts: v.parts, n: len(idx), index: make([]int32, len(idx)), shared: v.shared}
+	if v.scale != nil {
+		out.scale = make([]float64, len(idx))
+	}
+	if v.shift != nil {
+		out.shift = make([]float64, len(idx))
+	}
+	for e, j := range idx {
+		if j < 0 {
+			out.index[e] = -1
+			if out.scale != nil {
+				out.scale[e] = 1
+			}
+			continue
+		}
+		out.index[e] = v.elem(int(j))
+		if out.scale != nil {
+			out.scale[e] = v.scale[j]
+		}
+		if out.shift != nil {
+			out.shift[e] = v.shift[j]
+		}
+	}
+	return out
+}
+
+// tidy puts the parts in their order, drops those without elements, and index,
+// scale and shift where they say nothing.
+func (z *normalizer) tidy(v value) value {
+	if all(v.scale, 1) {
+		v.scale = nil
+	}
+	if all(v.shift, 0) {
+		v.shift = nil
+	}
+	if len(v.parts) > 1 {
+		v = z.sortParts(v)
+	}
+	if v.index != nil && v.n == z.total(v.parts) {
+		for e, j := range v.index {
+			if int(j) != e {
+				return v
+			}
+		}
+		v.index = nil
+	}
+	return v
+}
+
+func all(x []float64, want float64) bool {
+	for _, v := range x {
+		if v != want {
+			return false
+		}
+	}
+	return true
+}
+
+func (z *normalizer) sortParts(v value) value {
+	offset := make([]int, len(v.parts)+1)
+	for k, p := range v.parts {
+		offset[k+1] = offset[k] + z.nodes[p].Len()
+	}
+	used := make([]bool, len(v.parts))
+	part := make([]int32, offset[len(v.parts)])
+	for k := range v.parts {
+		for e := offset[k]; e < offset[k+1]; e++ {
+			part[e] = int32(k)
+		}
+	}
+	for e := range v.n {
+		if j := v.elem(e); j >= 0 {
+			used[part[j]] = true
+		}
+	}
+	var order []int
+	for k := range v.parts {
+		if used[k] {
+			order = append(order, k)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return z.compare(v.parts[a], v.parts[b]) })
+	out := value{n: v.n, scale: v.scale, shift: v.shift, index: make([]int32, v.n), shared: v.shared}
+	start, next := make([]int, len(v.parts)), 0
+	known := map[int]int{}
+	for _, k := range order {
+		id := v.parts[k]
+		if at, ok := known[id]; ok {
+			start[k] = at
+			continue
+		}
+		if len(out.parts) > 0 && z.compare(out.parts[len(out.parts)-1], id) == 0 {
+			z.ambiguous = true
+		}
+		known[id], start[k] = next, next
+		out.parts = append(out.parts, id)
+		next += z.nodes[id].Len()
+	}
+	for e := range out.index {
+		out.index[e] = -1
+		if j := v.elem(e); j >= 0 {
+			k := part[j]
+			out.index[e] = int32(int(j) - offset[k] + start[k])
+		}
+	}
+	return out
+}
+
+func (z *normalizer) total(parts []int) int {
+	n := 0
+	for _, p := range parts {
+		n += z.nodes[p].Len()
+	}
+	return n
+}
+
+// base returns the one node that holds the parts.
+func (z *normalizer) base(v value) int {
+	if len(v.parts) == 1 {
+		return v.parts[0]
+	}
+	return z.add(v.parts, z.total(v.parts), &dag.Concat{})
+}
+
+// inverse returns where each element of the base lies in v, nil when v is not a
+// reordering of the whole base.
+func (z *normalizer) inverse(v value) []int32 {
+	if v.n != z.total(v.parts) {
+		return nil
+	}
+	out := make([]int32, v.n)
+	for e := range out {
+		out[e] = -1
+	}
+	for e := range v.n {
+		j := v.elem(e)
+		if j < 0 || out[j] >= 0 {
+			return nil
+		}
+		out[j] = int32(e)
+	}
+	return out
+}
+
+// taken returns x in the order of idx; nil stays nil.
+func taken[I int | int32](x []float64, idx []I) []float64 {
+	if x == nil {
+		return nil
+	}
+	out := make([]float64, len(idx))
+	for i, j := range idx {
+		out[i] = x[j]
+	}
+	return out
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// runs reports whether x is the same over every run of n elements.
+func runs(x []float64, n int) bool {
+	for e := range x {
+		if x[e] != x[e-e%n] {
+			return false
+		}
+	}
+	return true
+}
+
+func every(x []float64, n int) []float64 {
+	out := make([]float64, len(x)/n)
+	for i := range out {
+		out[i] = x[i*n]
+	}
+	return out
+}
+
+// gather makes the node that holds v's elements in order, scale and shift left
+// out.
+func (z *normalizer) gather(v value) int {
+	if len(v.parts) == 0 {
+		return z.add(nil, v.n, &dag.Linear{Units: v.n})
+	}
+	id := z.base(v)
+	if v.index == nil {
+		return id
+	}
+	return z.add([]int{id}, v.n, &dag.Select{Index: v.index})
+}
+
+// materialize makes the node that holds v's elements in order.
+func (z *normalizer) materialize(v value) int {
+	if len(v.parts) == 0 {
+		l := &dag.Linear{Units: v.n}
+		if v.shift != nil {
+			l.Stages = []dag.Stage{{Add: vector(v.shift)}}
+		}
+		return z.add(nil, v.n, l)
+	}
+	return z.gather(z.tidy(z.plain(v)))
+}
+
+// constant is a value without parts.
+func constant(n int, values []float64) value {
+	v := value{n: n, index: make([]int32, n), shift: values}
+	for e := range v.index {
+		v.index[e] = -1
+	}
+	if values == nil {
+		v.shift = make([]float64, n)
+	}
+	return v
+}
+
+func (z *normalizer) concat(in []value, n int) value {
+	out := value{n: n, index: make([]int32, 0, n)}
+	for _, v := range in {
+		if v.scale != nil && out.scale == nil {
+			out.scale = slices.Repeat([]float64{1}, n)
+		}
+		if v.shift != nil && out.shift == nil {
+			out.shift = make([]float64, n)
+		}
+		offset := int32(z.total(out.parts))
+		for e := range v.n {
+			k := len(out.index)
+			if v.scale != nil {
+				out.scale[k] = v.scale[e]
+			}
+			if v.shift != nil {
+				out.shift[k] = v.shift[e]
+			}
+			j := v.elem(e)
+			if j >= 0 {
+				j += offset
+			}
+			out.index = append(out.index, j)
+		}
+		out.parts = append(out.parts, v.parts...)
+	}
+	return z.tidy(out)
+}
+
+// columns is the operand of a layer as channels x positions, ready to be read:
+// order has, for each channel of the operand, the channel of the source's layer.
+type columns struct {
+	v            value
+	n, positions int
+	order        []int
+	scale, shift []float64 // of each channel, in order; nil as in value
+}
+
+// columns brings a value of n channels and so many positions each in order. What
+// the channels' scale and shift leave over becomes a layer of its own; sorted
+// tells whether channels may move.
+func (z *normalizer) columns(v value, n int, sorted bool) columns {
+	v = z.tidy(v)
+	c := columns{n: n, positions: v.n / max(n, 1)}
+	if v.scale != nil && v.index != nil {
+		v.scale = slices.Clone(v.scale)
+		for lo := 0; lo < v.n; lo += c.positions {
+			// The scale of a zero is any: that of its channel.
+			s := 1.0
+			for e := lo; e < lo+c.positions; e++ {
+				if v.index[e] >= 0 {
+					s = v.scale[e]
+					break
+				}
+			}
+			for e := lo; e < lo+c.positions; e++ {
+				if v.index[e] < 0 {
+					v.scale[e] = s
+				}
+			}
+		}
+	}
+	if !runs(v.scale, c.positions) || !runs(v.shift, c.positions) {
+		v = z.plain(v)
+	}
+	if v.scale != nil {
+		c.scale = every(v.scale, c.positions)
+	}
+	if v.shift != nil {
+		c.shift = every(v.shift, c.positions)
+	}
+	v.scale, v.shift = nil, nil
+	c.v = v
+	c.order = make([]int, n)
+	for j := range c.order {
+		c.order[j] = j
+	}
+	if !sorted || v.index == nil {
+		return c
+	}
+	first := make([]int, n)
+	for j := range first {
+		first[j] = least(&v, j*c.positions, 1, c.positions)
+	}
+	z.order(c.order, first)
+	c.scale, c.shift = taken(c.scale, c.order), taken(c.shift, c.order)
+	idx := make([]int32, 0, v.n)
+	for _, j := range c.order {
+		for p := range c.positions {
+			idx = append(idx, int32(j*c.positions+p))
+		}
+	}
+	c.v = z.tidy(v.pick(idx))
+	return c
+}
+
+// least is the smallest element that n elements of v from e on refer to.
+func least(v *value, e, step, n int) int {
+	m := math.MaxInt
+	for range n {
+		if j := v.elem(e); j >= 0 {
+			m = min(m, int(j))
+		}
+		e += step
+	}
+	return m
+}
+
+// channelsFirst lists the elements of an axis channel by channel.
+func channelsFirst(a dag.Axis) []int32 {
+	idx := make([]int32, 0, a.Len())
+	for i := range a.N {
+		for o := range a.Outer {
+			for k := range a.Inner {
+				idx = append(idx, int32((o*a.N+i)*a.Inner+k))
+			}
+		}
+	}
+	return idx
+}
+
+// channelwise brings the result of an operation on ordered channels back.
+func (z *normalizer) channelwise(id int, c *columns, positions int) value {
+	v := one(id, c.n*positions)
+	inv := make([]int, c.n)
+	for k, j := range c.order {
+		inv[j] = k
+	}
+	idx := make([]int32, 0, v.n)
+	for j := range c.n {
+		for p := range positions {
+			idx = append(idx, int32(inv[j]*positions+p))
+		}
+	}
+	v = v.pick(idx)
+	if c.scale != nil || c.shift != nil {
+		v = v.affine(func(e int) float64 { return of(c.scale, inv[e/positions], 1) }, func(e int) float64 { return of(c.shift, inv[e/positions], 0) })
+	}
+	return z.tidy(v)
+}

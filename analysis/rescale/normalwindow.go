@@ -1,0 +1,188 @@
+package rescale
+
+import (
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// subsampled lists the elements of each channel that a window of one tap reads,
+// -1 where it reads padding.
+func subsampled(w *dag.Window, channels int) []int32 {
+	n, m := dag.Size(w.In), dag.Size(w.Out())
+	idx := make([]int32, channels*m)
+	for e := range idx {
+		idx[e] = -1
+	}
+	w.Taps(func(out, in, _ int) {
+		for j := range channels {
+			idx[j*m+out] = int32(j*n + in)
+		}
+	})
+	return idx
+}
+
+// listed lists the elements of each channel that a window of one position reads.
+func listed(w *dag.Window, channels int) []int32 {
+	n := dag.Size(w.In)
+	var idx []int32
+	for j := range channels {
+		w.Taps(func(_, in, _ int) { idx = append(idx, int32(j*n+in)) })
+	}
+	return idx
+}
+
+// squeezed returns the window without dimensions of one element, with the same
+// positions written in one way.
+func squeezed(m *dag.Window) dag.Window {
+	var w dag.Window
+	out := m.Out()
+	for i := range m.In {
+		if m.In[i] == 1 && m.Kernel[i] == 1 && out[i] == 1 && m.Before[i] == 0 {
+			continue
+		}
+		s, d := m.Stride[i], m.Dilation[i]
+		if out[i] == 1 {
+			s = 1
+		}
+		if m.Kernel[i] == 1 {
+			d = 1
+		}
+		w.In, w.Kernel = append(w.In, m.In[i]), append(w.Kernel, m.Kernel[i])
+		w.Stride, w.Dilation = append(w.Stride, s), append(w.Dilation, d)
+		w.Before = append(w.Before, m.Before[i])
+		w.After = append(w.After, (out[i]-1)*s+d*(m.Kernel[i]-1)+1-m.In[i]-m.Before[i])
+	}
+	return w
+}
+
+// contained reports whether every tap lies inside the operand.
+func contained(w *dag.Window) bool {
+	for i := range w.In {
+		if w.Before[i] > 0 || w.After[i] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// crop turns positions that are zero in every channel at the border into padding
+// of the window.
+func (z *normalizer) crop(c *columns, w *dag.Window) {
+	if c.v.index == nil || len(w.In) == 0 {
+		return
+	}
+	lo, hi := slices.Clone(w.In), make([]int, len(w.In))
+	full := slices.Clone(w.In)
+	for e, j := range c.v.index {
+		if j < 0 {
+			continue
+		}
+		p := e % c.positions
+		for i := len(full) - 1; i >= 0; i-- {
+			x := p % full[i]
+			p /= full[i]
+			lo[i], hi[i] = min(lo[i], x), max(hi[i], x+1)
+		}
+	}
+	if hi[0] == 0 {
+		return
+	}
+	for i := range full {
+		w.Before[i] += lo[i]
+		w.After[i] += full[i] - hi[i]
+		w.In[i] = hi[i] - lo[i]
+	}
+	if slices.Equal(full, w.In) {
+		return
+	}
+	var idx []int32
+	for e := range c.v.n {
+		p, in := e%c.positions, true
+		for i := len(full) - 1; i >= 0; i-- {
+			x := p % full[i]
+			p /= full[i]
+			in = in && x >= lo[i] && x < hi[i]
+		}
+		if in {
+			idx = append(idx, int32(e))
+		}
+	}
+	c.v = z.tidy(c.v.pick(idx))
+	c.positions = dag.Size(w.In)
+}
+
+// average makes the mean of a window. One of a whole list, with whatever weight,
+// is a mean and a scale.
+func (z *normalizer) average(m *dag.Average, v value) value {
+	w := squeezed(&m.Window)
+	positions := dag.Size(w.Out())
+	if positions == 1 {
+		return z.mean(m, &w, v)
+	}
+	c := z.columns(v, m.Channels, true)
+	if c.shift != nil {
+		z.separate(&c)
+	}
+	z.crop(&c, &w)
+	id := z.add([]int{z.gather(c.v)}, m.Channels*positions, &dag.Linear{Map: &dag.Average{Channels: m.Channels, Window: w, Weights: m.Weights}})
+	return z.channelwise(id, &c, positions)
+}
+
+func (z *normalizer) mean(m *dag.Average, w *dag.Window, v value) value {
+	idx := listed(w, m.Channels)
+	n := len(idx) / max(m.Channels, 1)
+	total := m.Weights[0] * float64(n)
+	v = v.pick(idx)
+	c := z.columns(v, m.Channels, true)
+	// A mean of means is a mean.
+	if len(c.v.parts) == 1 {
+		if inner, ok := z.averaged[c.v.parts[0]]; ok && !slices.Contains(c.v.index, -1) {
+			k := inner.n / z.nodes[c.v.parts[0]].Len()
+			idx := make([]int32, 0, c.v.n*k)
+			for e := range c.v.n {
+				for q := range k {
+					idx = append(idx, c.v.elem(e)*int32(k)+int32(q))
+				}
+			}
+			c.v = z.tidy(inner.pick(idx))
+			n *= k
+		}
+	}
+	if c.v.index != nil {
+		// The order within a mean is no matter.
+		for lo := 0; lo < c.v.n; lo += n {
+			slices.Sort(c.v.index[lo : lo+n])
+		}
+		c.v = z.tidy(c.v)
+	}
+	var id int
+	if n == 1 {
+		id = z.gather(c.v)
+	} else {
+		list := dag.Window{In: []int{n}, Kernel: []int{n}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+		id = z.add([]int{z.gather(c.v)}, m.Channels, &dag.Linear{Map: &dag.Average{Channels: m.Channels, Window: list, Weights: []float64{1 / float64(n)}}})
+		z.averaged[id] = c.v
+	}
+	res := z.channelwise(id, &c, 1)
+	if math.Abs(total-1) > 1e-6 {
+		res = res.affine(func(int) float64 { return total }, func(int) float64 { return 0 })
+	}
+	return z.tidy(res)
+}
+
+// pool makes a maximum over windows.
+func (z *normalizer) pool(m *dag.Pool, v value) value {
+	if v.scale != nil && slices.ContainsFunc(v.scale, func(s float64) bool { return !(s > 0) }) {
+		v = z.plain(v)
+	}
+	if len(v.parts) == 0 {
+		v = one(z.materialize(v), v.n)
+	}
+	c := z.columns(v, m.Channels, true)
+	w := squeezed(m.Window)
+	positions := dag.Size(w.Out())
+	id := z.add([]int{z.gather(c.v)}, m.Channels*positions, &dag.Pool{Window: &w, Channels: m.Channels})
+	return z.channelwise(id, &c, positions)
+}
