@@ -50,20 +50,16 @@ func Parameters(n *dag.Network) int {
 func effective(n *dag.Network) int {
 	total := 0
 	for nd := range body(n) {
-		switch op := nd.Op.(type) {
-		case *dag.Linear:
-			switch {
-			case op.Map == nil:
-			case op.Map.Weight() != nil:
-				total += op.Map.Weight().Param.Len()
-			case op.Free():
-				total += op.Rows()
+		for role, u := range nd.Uses() {
+			if role == dag.Weight || role == dag.Slope {
+				total += u.Param.Len()
 			}
-			total += len(op.Bias())
-		case *dag.Activation:
-			if op.Param != nil {
-				total += op.Param.Param.Len()
+		}
+		if l, ok := nd.Op.(*dag.Linear); ok {
+			if l.Map != nil && l.Map.Weight() == nil && l.Free() {
+				total += l.Rows()
 			}
+			total += len(l.Bias())
 		}
 	}
 	return total

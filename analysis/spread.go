@@ -48,13 +48,13 @@ func (r *run) kappa() *paths.Kappa {
 	return r.memo.kappa
 }
 
-// spread gathers the largest and the smallest of positive numbers.
-type spread struct {
+// extremes gathers the largest and the smallest of positive numbers.
+type extremes struct {
 	lo, hi scaled.Num
 	any    bool
 }
 
-func (s *spread) add(x scaled.Num) {
+func (s *extremes) add(x scaled.Num) {
 	if x.IsZero() {
 		return
 	}
@@ -69,7 +69,7 @@ func (s *spread) add(x scaled.Num) {
 }
 
 // log is ln(max/min); 0 for nothing.
-func (s *spread) log() float64 {
+func (s *extremes) log() float64 {
 	if !s.any {
 		return 0
 	}
@@ -106,7 +106,7 @@ func (r *run) balanceSpread() []Measure {
 	if !live {
 		in, out = r.liveNorms(g)
 	}
-	var s spread
+	var s extremes
 	for id := range g.Count {
 		if g.Pin[id] == "" && g.Size[id] > 0 && !in[id].IsZero() && !out[id].IsZero() {
 			s.add(in[id].Div(out[id]))
@@ -232,7 +232,7 @@ func weights(l *dag.Linear, f func(row, col int, w float64)) {
 // IncludeBias at biases.
 func (r *run) kappaSpread() scaled.Num {
 	k := r.kappa()
-	var s spread
+	var s extremes
 	for nd := range body(r.net) {
 		l, ok := nd.Op.(*dag.Linear)
 		if !ok {
@@ -251,7 +251,7 @@ func (r *run) kappaSpread() scaled.Num {
 		}
 		if d, ok := l.Map.(*dag.Dense); ok && d.Out().Len() == d.Rows {
 			// Rank one: the extremes are products of extremes.
-			var so, si spread
+			var so, si extremes
 			for i, h := range k.Out(nd.ID) {
 				if rows[i] {
 					so.add(h.Mul(h))

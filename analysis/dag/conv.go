@@ -111,30 +111,30 @@ func (c *Conv) elements(f func(row, col, out, in int, w float64)) {
 	})
 }
 
-// block is a range of the window's outputs, lines [lo, hi) of the first
+// band is a range of the window's outputs, lines [lo, hi) of the first
 // dimension, n positions from position at.
-type block struct{ lo, hi, at, n int }
+type band struct{ lo, hi, at, n int }
 
-// blocks splits the window's outputs so that an unfolded block of rows rows
+// bands splits the window's outputs so that an unfolded band of rows rows
 // has at most limit elements, as far as one line allows.
-func (c *Conv) blocks(rows, limit int) []block {
+func (c *Conv) bands(rows, limit int) []band {
 	out := c.Window.Out()
 	if len(out) == 0 {
-		return []block{{0, 1, 0, 1}}
+		return []band{{0, 1, 0, 1}}
 	}
 	line := Size(out[1:])
 	step := max(1, limit/max(1, rows*line))
-	var bs []block
+	var bs []band
 	for lo := 0; lo < out[0]; lo += step {
 		hi := min(lo+step, out[0])
-		bs = append(bs, block{lo, hi, lo * line, (hi - lo) * line})
+		bs = append(bs, band{lo, hi, lo * line, (hi - lo) * line})
 	}
 	return bs
 }
 
-// runs lists the taps of a block's outputs, see Window.Runs; out counts from
-// the block's begin.
-func (c *Conv) runs(b block, f func(out, in, kernel, n int)) {
+// runs lists the taps of a band's outputs, see Window.Runs; out counts from
+// the band's begin.
+func (c *Conv) runs(b band, f func(out, in, kernel, n int)) {
 	if len(c.Window.In) == 0 {
 		f(0, 0, 0, 1)
 		return
@@ -145,7 +145,7 @@ func (c *Conv) runs(b block, f func(out, in, kernel, n int)) {
 // unfold writes the (channels * kernel) x (positions of b) matrix of the
 // values, channels [lo, hi) of x, that each output position reads. Padding is
 // left as it is.
-func (c *Conv) unfold(dst, x []float64, b block, lo, hi int) {
+func (c *Conv) unfold(dst, x []float64, b band, lo, hi int) {
 	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
 	c.runs(b, func(o, p, k, n int) {
 		for j := lo; j < hi; j++ {
@@ -164,7 +164,7 @@ func (c *Conv) unfold(dst, x []float64, b block, lo, hi int) {
 
 // fold is unfold's transpose: it adds the matrix to the elements of x that it
 // stands for, or joins them as told.
-func (c *Conv) fold(x, src []float64, b block, lo, hi int, join func(dst *float64, v float64)) {
+func (c *Conv) fold(x, src []float64, b band, lo, hi int, join func(dst *float64, v float64)) {
 	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
 	c.runs(b, func(o, p, k, n int) {
 		for j := lo; j < hi; j++ {

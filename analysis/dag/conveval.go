@@ -2,7 +2,7 @@ package dag
 
 import "github.com/relupath/relupath/analysis/kernel"
 
-// unfoldLimit bounds the elements of an unfolded block: 8 MB.
+// unfoldLimit bounds the elements of an unfolded band: 8 MB.
 const unfoldLimit = 1 << 20
 
 // group returns the weights of one group in float64, in buf: a copy for the reason
@@ -33,11 +33,11 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
 		samples, inside = ev.threads, 1
 	}
 	buf := make([]float64, outer*rows)
-	bs := c.blocks(rows, unfoldLimit)
+	bs := c.bands(rows, unfoldLimit)
 	for g := range c.Groups {
 		m := c.group(g, buf, ev.threads)
 		kernel.Parallel(batch, samples, 1, func(lo, hi int) {
-			w := &convWorker{c: c, ev: ev, m: m, g: g, blocks: bs, threads: inside}
+			w := &convWorker{c: c, ev: ev, m: m, g: g, bands: bs, threads: inside}
 			for b := lo; b < hi; b++ {
 				w.sample(dst[b*ny:][:ny], src[b*nx:][:nx])
 			}
@@ -55,7 +55,7 @@ type convWorker struct {
 	ev      *evaluator
 	m       []float64
 	g       int
-	blocks  []block
+	bands   []band
 	threads int
 	cols    []float64
 }
@@ -64,12 +64,12 @@ func (w *convWorker) sample(dst, src []float64) {
 	c := w.c
 	outer, inner, k := c.Matrix()
 	rows, nOut, nIn := inner*k, Size(c.Window.Out()), Size(c.Window.In)
-	if need := rows * w.blocks[0].n; w.cols == nil {
+	if need := rows * w.bands[0].n; w.cols == nil {
 		w.cols = make([]float64, need)
 	}
 	if c.Transposed {
 		x, y := src[w.g*outer*nOut:], dst[w.g*inner*nIn:]
-		for _, b := range w.blocks {
+		for _, b := range w.bands {
 			cols := w.cols[:rows*b.n]
 			w.ev.blas.Dgemm(true, false, rows, b.n, outer, 1, w.m, rows, x[b.at:], nOut, 0, cols, b.n)
 			kernel.Parallel(inner, w.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) { c.fold(y, cols, b, lo, hi, nil) })
@@ -77,10 +77,10 @@ func (w *convWorker) sample(dst, src []float64) {
 		return
 	}
 	x, y := src[w.g*inner*nIn:], dst[w.g*outer*nOut:]
-	for _, b := range w.blocks {
+	for _, b := range w.bands {
 		cols := w.cols[:rows*b.n]
-		// One block's padding is the same in every sample.
-		if len(w.blocks) > 1 {
+		// One band's padding is the same in every sample.
+		if len(w.bands) > 1 {
 			clear(cols)
 		}
 		kernel.Parallel(inner, w.threads, max(1, 1<<14/(k*b.n)), func(lo, hi int) { c.unfold(cols, x, b, lo, hi) })

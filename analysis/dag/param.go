@@ -40,6 +40,11 @@ func (d DType) Largest() float64 {
 	return [...]float64{math.MaxFloat32, math.MaxFloat64, 65504, 0x1.fep127}[d]
 }
 
+// Smallest returns the smallest positive number of the type.
+func (d DType) Smallest() float64 {
+	return [...]float64{0x1p-149, 0x1p-1074, 0x1p-24, 0x1p-133}[d]
+}
+
 // Storage says how an edited Param can go back to where it was read from.
 type Storage uint8
 

@@ -333,22 +333,22 @@ func (b *ranges) read(y []float64) {
 	for v := range b.in {
 		b.in[v], b.out[v] = math.Inf(-1), math.Inf(-1)
 	}
-	blocks := make([]*block, len(b.v.layers))
+	of := make([]*links, len(b.v.layers))
 	for k, y := range b.v.layers {
 		if y.parts == nil {
 			continue
 		}
-		blk := b.v.newBlock(y, 0)
+		blk := b.v.newLinks(y, 0)
 		for i, s := range y.scale {
 			blk.row[i] += math.Log(s)
 		}
 		blk.fill(1, z)
-		blocks[k] = blk
+		of[k] = blk
 		b.maxima(y, blk)
 	}
 	for k, y := range b.v.layers {
 		if y.parts != nil {
-			b.gather(y, blocks[k])
+			b.gather(y, of[k])
 		}
 	}
 	b.list()
@@ -369,7 +369,7 @@ func (b *ranges) inside(row, col int32) bool {
 }
 
 // maxima takes a layer's largest weights into in, out and largest.
-func (b *ranges) maxima(y *layer, k *block) {
+func (b *ranges) maxima(y *layer, k *links) {
 	for i := range y.parts {
 		if !b.tied {
 			y.parts[i].products(maxAbs, k.c, k.r, k.rowSum, k.colSum, b.threads)
@@ -400,7 +400,7 @@ func (b *ranges) maxima(y *layer, k *block) {
 }
 
 // gather collects a layer's edges near the largest of a vertex of theirs.
-func (b *ranges) gather(y *layer, k *block) {
+func (b *ranges) gather(y *layer, k *links) {
 	floor := func(groups []int32, ln []float64) []float64 {
 		out := make([]float64, len(groups))
 		for i, g := range groups {

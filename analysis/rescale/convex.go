@@ -8,14 +8,14 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// program is the convex problem behind EqualNorm and PathConditioned: over the
+// problem is the convex one behind EqualNorm and PathConditioned: over the
 // logarithms z of the factors, minimise
 //
 //	S(z)                   S = sum_e a_e exp(s (z_row(e) - z_col(e))), or
 //	n ln S(z) + sum_g lin_g z_g   with n > 0,
 //
-// e the edges of all blocks. z is counted from the view's start.
-type program struct {
+// e the edges of all layers. z is counted from the view's start.
+type problem struct {
 	s   float64
 	n   float64
 	lin []float64
@@ -24,10 +24,10 @@ type program struct {
 	// the sum.
 	shift, lnKappa float64
 	lnSum          lnSum
-	blocks         []*block
+	links          []*links
 	vars           int
 	// fixed is the sum of edges within a group, which no factor changes. They
-	// are left out of the blocks, where they would drown the others.
+	// are left out of the links, where they would drown the others.
 	fixed  float64
 	sweeps int
 
@@ -36,9 +36,9 @@ type program struct {
 	in, out []float64
 }
 
-// block is one layer's edges. Edges a_ij run from column j to row i, a bias from
+// links are one layer's edges. Edges a_ij run from column j to row i, a bias from
 // a constant column.
-type block struct {
+type links struct {
 	// mul adds A x to ax and A^T y to aty.
 	mul func(x, y, ax, aty []float64)
 	// row and col hold the logarithms of factors of a, NoGroup's are -Inf; bias
@@ -49,11 +49,11 @@ type block struct {
 
 	// At the point of the last eval: multipliers and sums.
 	r, c, b, rowSum, colSum []float64
-	// x, y, ax and aty are hessian's: deep networks have as many sweeps as blocks.
+	// x, y, ax and aty are hessian's: deep networks have as many sweeps as layers.
 	x, y, ax, aty []float64
 }
 
-func (b *block) fill(s float64, z []float64) {
+func (b *links) fill(s float64, z []float64) {
 	if b.r == nil {
 		b.r, b.rowSum = make([]float64, len(b.row)), make([]float64, len(b.row))
 		b.c, b.colSum = make([]float64, len(b.col)), make([]float64, len(b.col))
@@ -90,12 +90,12 @@ func (b *block) fill(s float64, z []float64) {
 }
 
 // eval returns S and leaves the sums of edges in p.in and p.out.
-func (p *program) eval(z []float64) float64 {
+func (p *problem) eval(z []float64) float64 {
 	p.sweeps++
 	clear(p.in)
 	clear(p.out)
 	total := p.fixed
-	for _, b := range p.blocks {
+	for _, b := range p.links {
 		b.fill(p.s, z)
 		clear(b.rowSum)
 		clear(b.colSum)
@@ -118,7 +118,7 @@ func (p *program) eval(z []float64) float64 {
 }
 
 // lost reports whether some group's edges left no normal number behind.
-func (p *program) lost() bool {
+func (p *problem) lost() bool {
 	for v := range p.in {
 		if s := p.in[v] + p.out[v]; !(s > 0x1p-1000 && s < 0x1p1000) {
 			return true
@@ -128,7 +128,7 @@ func (p *program) lost() bool {
 }
 
 // value is the objective of a sum S at z.
-func (p *program) value(sum float64, z []float64) float64 {
+func (p *problem) value(sum float64, z []float64) float64 {
 	if p.n == 0 {
 		return sum
 	}
@@ -136,7 +136,7 @@ func (p *program) value(sum float64, z []float64) float64 {
 }
 
 // size is the sum of the magnitudes of the terms of value, which may cancel.
-func (p *program) size(sum float64, z []float64) float64 {
+func (p *problem) size(sum float64, z []float64) float64 {
 	if p.n == 0 {
 		return sum
 	}
@@ -149,7 +149,7 @@ func (p *program) size(sum float64, z []float64) float64 {
 
 // gradient writes the derivative to g and returns the largest relative
 // imbalance of its terms.
-func (p *program) gradient(sum float64, g []float64) (residual float64) {
+func (p *problem) gradient(sum float64, g []float64) (residual float64) {
 	w := p.weight(sum)
 	for v := range g {
 		g[v] = w * p.s * (p.in[v] - p.out[v])
@@ -166,7 +166,7 @@ func (p *program) gradient(sum float64, g []float64) (residual float64) {
 }
 
 // weight is the derivative of the objective by S.
-func (p *program) weight(sum float64) float64 {
+func (p *problem) weight(sum float64) float64 {
 	if p.n == 0 {
 		return 1
 	}
@@ -174,7 +174,7 @@ func (p *program) weight(sum float64) float64 {
 }
 
 // hessian writes H d to hd.
-func (p *program) hessian(sum float64, d, hd []float64) {
+func (p *problem) hessian(sum float64, d, hd []float64) {
 	p.sweeps++
 	clear(hd)
 	k := p.weight(sum) * p.s * p.s
@@ -184,7 +184,7 @@ func (p *program) hessian(sum float64, d, hd []float64) {
 		}
 		return d[v]
 	}
-	for _, b := range p.blocks {
+	for _, b := range p.links {
 		x, y, ax, aty := b.x, b.y, b.ax, b.aty
 		for j := range x {
 			x[j] = b.c[j] * at(b.cols[j])
@@ -237,7 +237,7 @@ type minimum struct {
 // neighbours do not overshoot. A step is halved until the objective does not
 // rise. It ends when the residual is at most tol, or when rounding lets it fall
 // no further.
-func (p *program) minimise(ctx context.Context, opt Options) (*minimum, error) {
+func (p *problem) minimise(ctx context.Context, opt Options) (*minimum, error) {
 	m := &minimum{z: make([]float64, p.vars)}
 	p.in, p.out = make([]float64, p.vars), make([]float64, p.vars)
 	g, d := make([]float64, p.vars), make([]float64, p.vars)
@@ -289,7 +289,7 @@ const alone = 3
 
 // balanceAlone writes the step that halves the logarithm of in/out of every
 // group by itself.
-func (p *program) balanceAlone(sum float64, d []float64) {
+func (p *problem) balanceAlone(sum float64, d []float64) {
 	w := p.weight(sum) * math.Abs(p.s)
 	for v := range d {
 		in, out := w*p.in[v], w*p.out[v]
@@ -306,7 +306,7 @@ func (p *program) balanceAlone(sum float64, d []float64) {
 
 // newton writes the truncated Newton step of gradient g, or what it has of it
 // when ctx ends.
-func (p *program) newton(ctx context.Context, sum float64, g, d []float64, residual float64, maxSweeps int) {
+func (p *problem) newton(ctx context.Context, sum float64, g, d []float64, residual float64, maxSweeps int) {
 	n := len(g)
 	k := p.weight(sum) * p.s * p.s
 	r, q, hq, y := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
@@ -347,7 +347,7 @@ func (p *program) newton(ctx context.Context, sum float64, g, d []float64, resid
 // objective as the derivative promises (Armijo's rule), and evaluates there.
 // Where the promise drowns in the rounding of the objective, the whole step is
 // taken unless the objective rises beyond rounding.
-func (p *program) search(m *minimum, f float64, g, d []float64) (next float64, ok bool) {
+func (p *problem) search(m *minimum, f float64, g, d []float64) (next float64, ok bool) {
 	slope := floats.Dot(g, d)
 	if !(slope < 0) {
 		return f, false
@@ -378,8 +378,8 @@ func (p *program) search(m *minimum, f float64, g, d []float64) (next float64, o
 // differ by, being a sum of positive terms in one order.
 const rounding = 16
 
-// loops reports whether an edge of the block may join a group to itself.
-func (b *block) loops() bool {
+// loops reports whether an edge of the links may join a group to itself.
+func (b *links) loops() bool {
 	rows := map[int32]bool{}
 	for _, v := range b.rows {
 		rows[v] = true
@@ -392,10 +392,10 @@ func (b *block) loops() bool {
 	return false
 }
 
-// newBlock returns the block of a layer whose logarithms of factors, counted in
+// newLinks returns the links of a layer whose logarithms of factors, counted in
 // z's, are s*start.
-func (v *view) newBlock(y *layer, s float64) *block {
-	b := &block{
+func (v *view) newLinks(y *layer, s float64) *links {
+	b := &links{
 		row: make([]float64, len(y.rows)), col: make([]float64, len(y.cols)),
 		rows: make([]int32, len(y.rows)), cols: make([]int32, len(y.cols)),
 	}

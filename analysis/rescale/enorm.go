@@ -19,7 +19,7 @@ func (r *search) equalNorm(ctx context.Context) error {
 	}
 	r.view = v
 	r.Objective.Before = v.power(p, r.Groups.Ones(), r.opt.Threads)
-	q := v.powerProgram(p, r.opt.Threads)
+	q := v.powerProblem(p, r.opt.Threads)
 	m, err := q.minimise(ctx, r.opt)
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 }
 
 // finish takes over the factors of a minimum.
-func (r *search) finish(v *view, q *program, m *minimum) {
+func (r *search) finish(v *view, q *problem, m *minimum) {
 	z := v.logs()
 	for k := range z {
 		z[k] += m.z[k]
@@ -111,11 +111,11 @@ func (r *search) finish(v *view, q *program, m *minimum) {
 	r.Residual = m.residual
 }
 
-// powerProgram is the program of sum |theta|^p.
-func (v *view) powerProgram(p float64, threads int) *program {
-	q := &program{s: p, vars: len(v.active)}
+// powerProblem is the problem of sum |theta|^p.
+func (v *view) powerProblem(p float64, threads int) *problem {
+	q := &problem{s: p, vars: len(v.active)}
 	for _, y := range v.layers {
-		b := v.newBlock(y, p)
+		b := v.newLinks(y, p)
 		if y.bias != nil {
 			b.bias = make([]float64, len(y.rows))
 			for i := range b.bias {
@@ -141,15 +141,15 @@ func (v *view) powerProgram(p float64, threads int) *program {
 				parts[k].products(kind, x, y, ax, aty, threads)
 			}
 		}
-		q.blocks = append(q.blocks, b)
+		q.links = append(q.links, b)
 	}
 	return q
 }
 
-// direct reports whether |w|^p (p at most 2) times the block's factors stay
+// direct reports whether |w|^p (p at most 2) times the links' factors stay
 // within the range of float64 at every step of the way: the stored numbers of
 // at most 2^128, the logarithms of factors at most 300.
-func direct(parts []matrix, b *block) bool {
+func direct(parts []matrix, b *links) bool {
 	for _, s := range parts {
 		if s.F64 != nil {
 			for _, w := range s.F64 {
@@ -169,8 +169,8 @@ func direct(parts []matrix, b *block) bool {
 	return true
 }
 
-// normalisedParts moves the block's factors into copies of the numbers.
-func normalisedParts(parts []matrix, p float64, b *block) []matrix {
+// normalisedParts moves the links' factors into copies of the numbers.
+func normalisedParts(parts []matrix, p float64, b *links) []matrix {
 	lr, lc := make([]float64, len(b.row)), make([]float64, len(b.col))
 	move := func(ln, to []float64) {
 		for i, l := range ln {

@@ -296,7 +296,7 @@ func (m *matching) project(k *key, p *pair, slot, first int, row []float64, bias
 			top, size = max(top, math.Abs(w*norms[first+i/p.taps])), max(size, math.Abs(w))
 		}
 		_, k.exp = math.Frexp(top)
-		quantum, _ := precision(p.a)
+		quantum, _ := precision(&m.a.Nodes[p.node])
 		k.lossy = k.lossy || size != 0 && (top < 0x1p-900 || size < 0x1p30*quantum) || top-top != 0
 	}
 	mix := float64(slot + 1)

@@ -26,8 +26,8 @@ func (r *search) pathConditioned(ctx context.Context) error {
 		return err
 	}
 	r.view = v
-	q := v.kappaProgram()
-	r.program = q
+	q := v.kappaProblem()
+	r.problem = q
 	if q.n > 0 {
 		r.Objective.Before = scaled.New(q.n*q.lnSum.ln() - q.lnKappa)
 	}
@@ -39,7 +39,7 @@ func (r *search) pathConditioned(ctx context.Context) error {
 		return fmt.Errorf("rescale: pathcond: the products of weights along paths span more than float64 holds: balance with the method path, which has no such limit")
 	}
 	r.finish(v, q, m)
-	// The program leaves out the constants: the common factor of kappa, the sum
+	// The problem leaves out the constants: the common factor of kappa, the sum
 	// of ln kappa of the network as given, and what the start adds to it.
 	shift := q.n*q.shift - q.lnKappa
 	for k, id := range v.active {
@@ -63,14 +63,14 @@ func largestLn(x []float64) float64 {
 	return m
 }
 
-// kappaProgram is the program of pathConditioned, with every kappa divided by
+// kappaProblem is the problem of pathConditioned, with every kappa divided by
 // one of the size of the largest.
-func (v *view) kappaProgram() *program {
+func (v *view) kappaProblem() *problem {
 	const s = -2
-	q := &program{s: s, vars: len(v.active), lin: make([]float64, len(v.active))}
+	q := &problem{s: s, vars: len(v.active), lin: make([]float64, len(v.active))}
 	var loops []loop
 	for _, y := range v.layers {
-		b := v.newBlock(y, s)
+		b := v.newLinks(y, s)
 		out, in := v.squares(y, b)
 		b.mul = rankOne
 		_, dense := y.l.Map.(*dag.Dense)
@@ -82,10 +82,10 @@ func (v *view) kappaProgram() *program {
 			}
 		}
 		v.countEdges(y, b, q, out, in)
-		q.blocks = append(q.blocks, b)
+		q.links = append(q.links, b)
 	}
 	shift := math.Inf(-1)
-	for _, b := range q.blocks {
+	for _, b := range q.links {
 		shift = math.Max(shift, largestLn(b.row)+largestLn(b.col))
 		shift = math.Max(shift, largestLn(b.bias))
 	}
@@ -93,7 +93,7 @@ func (v *view) kappaProgram() *program {
 		return q
 	}
 	q.shift = shift
-	for _, b := range q.blocks {
+	for _, b := range q.links {
 		for i := range b.row {
 			b.row[i] -= shift
 			if b.bias != nil {
@@ -125,14 +125,14 @@ func (s *lnSum) add(ln float64) {
 
 func (s *lnSum) ln() float64 { return s.top + math.Log(s.sum) }
 
-// loop is an edge within a group: see program.fixed.
+// loop is an edge within a group: see problem.fixed.
 type loop struct {
-	b        *block
+	b        *links
 	row, col int
 	a        float64
 }
 
-// rankOne is the matrix of ones: all of kappa is in the block's factors.
+// rankOne is the matrix of ones: all of kappa is in the links' factors.
 func rankOne(x, y, ax, aty []float64) {
 	var sx, sy float64
 	for _, v := range x {
@@ -149,9 +149,9 @@ func rankOne(x, y, ax, aty []float64) {
 	}
 }
 
-// squares sets the factors of a block of kappa for rows and columns with one
+// squares sets the factors of the links of kappa for rows and columns with one
 // position, and returns ln h^2 of each element of the layer's value and operand.
-func (v *view) squares(y *layer, b *block) (out, in []float64) {
+func (v *view) squares(y *layer, b *links) (out, in []float64) {
 	ln := func(h []scaled.Num) []float64 {
 		x := make([]float64, len(h))
 		for e := range h {
@@ -198,9 +198,9 @@ func sum(ln, x []float64, a dag.Axis) {
 //
 //	kappa_ij = sum_k sum_(o,q) g_out(i,o) g_in(j,q), (o,q) the positions that tap k joins,
 //
-// divided by the sums over positions that the block's factors hold, and the edges
+// divided by the sums over positions that the links' factors hold, and the edges
 // within groups, which the product leaves out.
-func (v *view) positions(y *layer, out, in []float64, b *block) (mul func(x, y, ax, aty []float64), cut []loop) {
+func (v *view) positions(y *layer, out, in []float64, b *links) (mul func(x, y, ax, aty []float64), cut []loop) {
 	rows, cols := len(b.row), len(b.col)
 	o := shares(out, y.l.Out(), b.row, y.rows, v, -2)
 	i := shares(in, y.l.Map.In(), b.col, y.cols, v, 2)
@@ -311,7 +311,7 @@ func diagonalPositions(m dag.Map, out, in []float64) []float64 {
 // derivative counts the edges into a group less those out of it, and sums the
 // logarithms of their kappa. ln h^2 of each element of the layer's value is in
 // out, of its operand's in in.
-func (v *view) countEdges(y *layer, b *block, q *program, out, in []float64) {
+func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64) {
 	// count adds edges, -s each into a variable's group and s each out of it.
 	count := func(k int32, n float64) {
 		if k >= 0 {
@@ -386,7 +386,7 @@ func (v *view) countEdges(y *layer, b *block, q *program, out, in []float64) {
 
 // kappaObjective is the objective of the network rescaled by c.
 func (r *search) kappaObjective(c []float64) scaled.Num {
-	q, v := r.program, r.view
+	q, v := r.problem, r.view
 	if q.n == 0 {
 		return scaled.Num{}
 	}

@@ -199,8 +199,8 @@ type search struct {
 	opt    Options
 	net    *dag.Network
 	view   *view
-	// program is PathConditioned's.
-	program *program
+	// problem is PathConditioned's.
+	problem *problem
 }
 
 func (s *search) objective(c []float64) scaled.Num { return s.method.objective(s, c) }

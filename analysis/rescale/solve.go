@@ -327,8 +327,8 @@ func (c *comparison) biasResidual(p *pair, i int, sizes []float64, top float64) 
 	if a == 0 && b == 0 || b == want {
 		return 0
 	}
-	quantum, eps := precision(p.b)
-	quantumA, _ := precision(p.a)
+	quantum, eps := precision(&c.b.Nodes[p.node])
+	quantumA, _ := precision(&c.a.Nodes[p.node])
 	slack := quantum + times(quantumA, z)
 	if j >= 0 {
 		slack += 4 * eps * sizes[j]
@@ -350,8 +350,8 @@ func residual(got, want, slack float64) float64 {
 
 // residuals returns the largest relative residual of each row's weights.
 func (c *comparison) residuals(p *pair) []worst {
-	quantum, _ := precision(p.b)
-	quantumA, _ := precision(p.a)
+	quantum, _ := precision(&c.b.Nodes[p.node])
+	quantumA, _ := precision(&c.a.Nodes[p.node])
 	cols := c.columnFactors(p)
 	for k, z := range cols.z {
 		if z != z { // no factor reaches here
@@ -429,35 +429,16 @@ func (c *comparison) edgeName(p *pair, row, col int) string {
 
 // precision returns half the distance of a layer's stored subnormal numbers, as
 // the effective weights see it, and the relative precision of its types.
-func precision(l *dag.Linear) (quantum, eps float64) {
-	note := func(u *dag.Use) {
-		eps = math.Max(eps, u.Param.Type.Epsilon())
-		switch u.Param.Type {
-		case dag.Float32:
-			quantum = math.Max(quantum, 0x1p-149)
-		case dag.Float16:
-			quantum = math.Max(quantum, 0x1p-24)
-		case dag.BFloat16:
-			quantum = math.Max(quantum, 0x1p-133)
-		case dag.Float64:
-			quantum = math.Max(quantum, 0x1p-1074)
-		}
-	}
-	if l.Map != nil && l.Map.Weight() != nil {
-		note(l.Map.Weight())
-	}
-	for k := range l.Stages {
-		if n := l.Stages[k].Norm; n != nil {
-			note(&n.Gamma)
-		}
-		for _, v := range []*dag.Vector{l.Stages[k].Mul, l.Stages[k].Add} {
-			if v != nil && v.Param != nil {
-				note(&v.Use)
-			}
+func precision(nd *dag.Node) (quantum, eps float64) {
+	for role, u := range nd.Uses() {
+		switch role {
+		case dag.Weight, dag.Gamma, dag.Factor, dag.Shift:
+			eps = math.Max(eps, u.Param.Type.Epsilon())
+			quantum = math.Max(quantum, u.Param.Type.Smallest())
 		}
 	}
 	top := 1.0
-	for _, s := range l.Scale() {
+	for _, s := range nd.Op.(*dag.Linear).Scale() {
 		top = math.Max(top, math.Abs(s))
 	}
 	return quantum * top, eps
