@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -73,15 +72,14 @@ func (v *view) kappaProblem() *problem {
 		b := v.newLinks(y, s)
 		out, in := v.squares(y, b)
 		b.mul = rankOne
-		_, dense := y.l.Map.(*dag.Dense)
-		if y.parts != nil && (!dense || y.l.Map.Out().Outer*y.l.Map.Out().Inner > 1 || b.loops()) {
-			var cut []loop
-			b.mul, cut = v.positions(y, out, in, b)
-			for _, c := range cut {
-				loops = append(loops, loop{b, c.row, c.col, c.a})
-			}
+		if y.parts == nil || y.outer(out) && !b.loops() {
+			v.countEdges(y, b, q, out, in, nil)
+		} else {
+			k := v.newShares(y, b, s)
+			v.countEdges(y, b, q, out, in, k)
+			loops = append(loops, k.cut(b)...)
+			b.mul = k.products
 		}
-		v.countEdges(y, b, q, out, in)
 		q.links = append(q.links, b)
 	}
 	shift := math.Inf(-1)
@@ -193,125 +191,97 @@ func sum(ln, x []float64, a dag.Axis) {
 	}
 }
 
-// positions returns the product with kappa of a layer whose weights serve
-// several positions, as a matrix of its own over rows and columns,
-//
-//	kappa_ij = sum_k sum_(o,q) g_out(i,o) g_in(j,q), (o,q) the positions that tap k joins,
-//
-// divided by the sums over positions that the links' factors hold, and the edges
-// within groups, which the product leaves out.
-func (v *view) positions(y *layer, out, in []float64, b *links) (mul func(x, y, ax, aty []float64), cut []loop) {
-	rows, cols := len(b.row), len(b.col)
-	o := shares(out, y.l.Out(), b.row, y.rows, v, -2)
-	i := shares(in, y.l.Map.In(), b.col, y.cols, v, 2)
-	inside := func(r, c int, a *float64) {
-		if b.rows[r] >= 0 && b.rows[r] == b.cols[c] && *a != 0 {
-			cut = append(cut, loop{row: r, col: c, a: *a})
-			*a = 0
-		}
-	}
-	a := make([]float64, rows*cols)
-	ao, ai := y.l.Out(), y.l.Map.In()
-	switch m := y.l.Map.(type) {
-	case *dag.Conv:
-		convPositions(m, a, o, i)
-	case *dag.Dense:
-		positionsProduct(a, o, i, ao, ai)
-	default: // a diagonal or average pooling: one factor a channel
-		d := diagonalPositions(m, o, i)
-		for r := range d {
-			inside(r, r, &d[r])
-		}
-		return func(x, y, ax, aty []float64) {
-			for r, w := range d {
-				ax[r] += w * x[r]
-				aty[r] += w * y[r]
-			}
-		}, cut
-	}
-	for r := range rows {
-		for c := range cols {
-			inside(r, c, &a[r*cols+c])
-		}
-	}
-	return func(x, y, ax, aty []float64) {
-		for r := range rows {
-			row := a[r*cols:][:cols]
-			for c, w := range row {
-				ax[r] += w * x[c]
-				aty[c] += w * y[r]
-			}
-		}
-	}, cut
+// outer reports whether kappa of a layer is an outer product: it is fully
+// connected and its value, of which out has one number an element, has one
+// position.
+func (y *layer) outer(out []float64) bool {
+	_, dense := y.l.Map.(*dag.Dense)
+	return dense && len(out) == len(y.rows)
 }
 
-// shares returns each element's share e^x of the sum over its index, of which
-// ln has the logarithm plus the start's s*z.
-func shares(x []float64, a dag.Axis, ln []float64, ids []int32, v *view, s float64) []float64 {
-	out := make([]float64, len(x))
-	for e := range out {
-		if k := a.At(e); ids[k] != dag.NoGroup {
-			out[e] = math.Exp(x[e] - (ln[k] - s*v.start[ids[k]]))
+// shares are kappa of a layer whose weights serve several positions, as a matrix
+// over rows and columns: the sum over the weights between them, divided by the sums
+// over positions that the links' factors hold.
+type shares struct {
+	a []float64
+	// row and col are the logarithms of those sums.
+	row, col []float64
+	// diagonal says that a has one number a row.
+	diagonal bool
+}
+
+func (v *view) newShares(y *layer, b *links, s float64) *shares {
+	sums := func(ln []float64, ids []int32, s float64) []float64 {
+		out := make([]float64, len(ln))
+		for i, id := range ids {
+			if id != dag.NoGroup {
+				out[i] = ln[i] - s*v.start[id]
+			}
+		}
+		return out
+	}
+	k := &shares{row: sums(b.row, y.rows, s), col: sums(b.col, y.cols, -s), diagonal: y.parts[0].diag != nil}
+	if k.diagonal {
+		k.a = make([]float64, len(k.row))
+	} else {
+		k.a = make([]float64, len(k.row)*len(k.col))
+	}
+	return k
+}
+
+// ones are the shares of an outer product.
+func (k *shares) ones() {
+	for e := range k.a {
+		k.a[e] = 1
+	}
+}
+
+// add adds a weight with a logarithm of kappa.
+func (k *shares) add(row, col int, ln float64) {
+	e := row
+	if !k.diagonal {
+		e = row*len(k.col) + col
+	}
+	k.a[e] += math.Exp(ln - k.row[row] - k.col[col])
+}
+
+// cut takes the edges within groups out.
+func (k *shares) cut(b *links) (out []loop) {
+	for e, a := range k.a {
+		r, c := e, e
+		if !k.diagonal {
+			r, c = e/len(k.col), e%len(k.col)
+		}
+		if b.rows[r] >= 0 && b.rows[r] == b.cols[c] && a != 0 {
+			out = append(out, loop{b, r, c, a})
+			k.a[e] = 0
 		}
 	}
 	return out
 }
 
-// positionsProduct adds the outer products of all positions to a.
-func positionsProduct(a, o, i []float64, ao, ai dag.Axis) {
-	for p := range ao.Outer {
-		blas.Find().Dgemm(false, true, ao.N, ai.N, ao.Inner, 1, o[p*ao.N*ao.Inner:], ao.Inner,
-			i[p*ai.N*ai.Inner:], ai.Inner, 1, a, ai.N)
+// products is links.mul.
+func (k *shares) products(x, y, ax, aty []float64) {
+	if k.diagonal {
+		for r, w := range k.a {
+			ax[r] += w * x[r]
+			aty[r] += w * y[r]
+		}
+		return
 	}
-}
-
-// convPositions unfolds the operand's side, group by group.
-func convPositions(c *dag.Conv, a, out, in []float64) {
-	ao, ai := c.Out(), c.In()
-	co, ci := c.OutChannels/c.Groups, c.InChannels/c.Groups
-	sums := make([]float64, c.InChannels*ao.Inner)
-	c.Window.Taps(func(o, p, _ int) {
-		if c.Transposed {
-			o, p = p, o
-		}
-		for j := range c.InChannels {
-			sums[j*ao.Inner+o] += in[j*ai.Inner+p]
-		}
-	})
-	for g := range c.Groups {
-		part := make([]float64, co*ci)
-		blas.Find().Dgemm(false, true, co, ci, ao.Inner, 1, out[g*co*ao.Inner:], ao.Inner,
-			sums[g*ci*ao.Inner:], ao.Inner, 0, part, ci)
-		for r := range co {
-			copy(a[(g*co+r)*c.InChannels+g*ci:], part[r*ci:(r+1)*ci])
+	for r := range k.row {
+		for c, w := range k.a[r*len(k.col):][:len(k.col)] {
+			ax[r] += w * x[c]
+			aty[c] += w * y[r]
 		}
 	}
-}
-
-// diagonalPositions is the diagonal of one factor a row.
-func diagonalPositions(m dag.Map, out, in []float64) []float64 {
-	d := make([]float64, m.Out().N)
-	switch m := m.(type) {
-	case *dag.Average:
-		nOut, nIn := m.Out().Inner, m.In().Inner
-		m.Window.Taps(func(o, p, _ int) {
-			for c := range m.Channels {
-				d[c] += m.Weights[o] * m.Weights[o] * out[c*nOut+o] * in[c*nIn+p]
-			}
-		})
-	default:
-		for e := range out {
-			d[m.Out().At(e)] += out[e] * in[e]
-		}
-	}
-	return d
 }
 
 // countEdges adds a layer's live edges to n and to the linear term, whose
 // derivative counts the edges into a group less those out of it, and sums the
-// logarithms of their kappa. ln h^2 of each element of the layer's value is in
-// out, of its operand's in in.
-func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64) {
+// logarithms of their kappa, which it puts into shares, if there are any. ln h^2
+// of each element of the layer's value is in out, of its operand's in in.
+func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64, to *shares) {
 	// count adds edges, -s each into a variable's group and s each out of it.
 	count := func(k int32, n float64) {
 		if k >= 0 {
@@ -334,7 +304,7 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64) {
 	if y.parts == nil {
 		return
 	}
-	if _, dense := y.l.Map.(*dag.Dense); dense && len(out) == len(y.rows) {
+	if y.outer(out) {
 		// An outer product: sums over edges are products of sums.
 		side := func(ids []int32, ln []float64) (n, total float64, sum lnSum) {
 			for i, id := range ids {
@@ -364,6 +334,9 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64) {
 				count(b.cols[j], q.s*nr)
 			}
 		}
+		if to != nil {
+			to.ones()
+		}
 		return
 	}
 	kappa := v.kappa.Edges(y.node)
@@ -378,6 +351,7 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64) {
 				edge(x.Ln())
 				count(b.rows[row], -q.s)
 				count(b.cols[col], q.s)
+				to.add(row, col, x.Ln())
 			}
 			at++
 		})
