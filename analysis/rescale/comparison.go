@@ -21,9 +21,12 @@ type comparison struct {
 	sigma []int32
 	z     []float64
 	known []bool
-	// lossy says that the keys of match lost digits, so that units that correspond
-	// may not have been found.
+	// lossy says that the keys of match, or weights that a factor was taken from,
+	// lost digits, so that units that correspond, or factors that fit, may not have
+	// been found.
 	lossy bool
+	// coarse says that factors are taken from weights of few digits too.
+	coarse bool
 	// norms are a's path norms once they are needed.
 	norms *paths.Values
 }
@@ -40,6 +43,9 @@ type pair struct {
 	// column is at its own place.
 	rowOf, colOf []int32
 	straight     bool
+	// leastA and leastB are the smallest weights that are stored to the tolerance:
+	// subnormal numbers have fewer digits the smaller they are.
+	leastA, leastB float64
 }
 
 func newComparison(ctx context.Context, a, b *dag.Network, g *dag.Groups, opt EquivalentOptions) *comparison {
@@ -69,6 +75,9 @@ func newComparison(ctx context.Context, a, b *dag.Network, g *dag.Groups, opt Eq
 			p.taps = dag.Size(m.Window.Kernel)
 		}
 		p.rowSlots, p.colSlots = slots(p.rows), slots(p.cols)
+		quantumA, _ := precision(&a.Nodes[i])
+		quantumB, _ := precision(&b.Nodes[i])
+		p.leastA, p.leastB = quantumA/opt.Tolerance, quantumB/opt.Tolerance
 		c.layers = append(c.layers, p)
 	}
 	c.place()

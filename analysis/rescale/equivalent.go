@@ -190,12 +190,11 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 			return first, err
 		}
 		e.Reason = c.match()
-		e.certain = !c.lossy
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("rescale: %w", err)
 		}
 		if e.Reason != "" {
-			e.Groups = nil
+			e.Groups, e.certain = nil, !c.lossy
 			return e, nil
 		}
 		e.Permutation = c.permutation()
@@ -212,7 +211,7 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		return nil, fmt.Errorf("rescale: %w", err)
 	}
 	e.Equivalent = e.Residual <= opt.Tolerance
-	e.certain = e.certain && !math.IsNaN(e.Residual)
+	e.certain = !c.lossy && !math.IsNaN(e.Residual)
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where
 	}

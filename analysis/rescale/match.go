@@ -114,9 +114,9 @@ func (m *matching) rows(p *pair, open []int32) string {
 			x, y := key{id: id}, key{id: id}
 			for slot, row := range p.rowSlots[id] {
 				first, w := a.row(int(row))
-				m.project(&x, p, slot, first, w, biasAt(p.a, int(row)), shift, weight[0], rho, nil)
+				m.project(&x, p, slot, first, w, biasAt(p.a, int(row)), shift, weight[0], rho, nil, p.leastA)
 				first, w = b.row(int(row))
-				m.project(&y, p, slot, first, w, biasAt(p.b, int(row)), shift, weight[1], rho, back)
+				m.project(&y, p, slot, first, w, biasAt(p.b, int(row)), shift, weight[1], rho, back, p.leastB)
 			}
 			x.finish(slope[0][id])
 			y.finish(slope[1][id])
@@ -286,18 +286,30 @@ func (m *matching) factor(id int32) {
 
 // project adds a row of a, from a column on, to a key, or one of b at the place
 // that back gives each of its columns. Columns without random numbers are left out.
-func (m *matching) project(k *key, p *pair, slot, first int, row []float64, bias, shift float64, norms []float64, rho []*[keys]float64, back []int32) {
+// Smaller weights than least have lost digits.
+func (m *matching) project(k *key, p *pair, slot, first int, row []float64, bias, shift float64, norms []float64, rho []*[keys]float64, back []int32, least float64) {
 	bias *= math.Exp(-shift)
 	if k.len == 0 {
-		// Squares of the terms must stay in range.
-		top := math.Abs(bias)
-		size := 0.0
+		// Squares of the terms must stay in range. A weight below least is known to
+		// its quantum, a zero too, and a norm near the end of the range to that of
+		// float64: what this makes of a term has to be small beside the largest.
+		top, vague := math.Abs(bias), 0.0
+		quantum := least * m.tol
+		if bias != 0 && math.Abs(bias) < least*math.Exp(-shift) {
+			vague = quantum * math.Exp(-shift)
+		}
 		for i, w := range row {
-			top, size = max(top, math.Abs(w*norms[first+i/p.taps])), max(size, math.Abs(w))
+			norm, w := norms[first+i/p.taps], math.Abs(w)
+			top = max(top, w*norm)
+			if w < least {
+				vague = max(vague, quantum*norm)
+			}
+			if norm < 0x1p-980 {
+				vague = max(vague, w*0x1p-1074)
+			}
 		}
 		_, k.exp = math.Frexp(top)
-		quantum, _ := precision(&m.a.Nodes[p.node])
-		k.lossy = k.lossy || size != 0 && (top < 0x1p-900 || size < 0x1p30*quantum) || top-top != 0
+		k.lossy = k.lossy || top != 0 && (top < 0x1p-900 || vague > m.tol*top) || top-top != 0
 	}
 	mix := float64(slot + 1)
 	// 2^-exp in two steps, each in range.

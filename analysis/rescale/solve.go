@@ -10,7 +10,8 @@ import (
 )
 
 // solve finds z of every group, from the inputs to the outputs, then back for
-// units without incoming weights, until nothing is left to find.
+// units without incoming weights, until nothing is left to find. Weights of few
+// digits are asked last.
 func (c *comparison) solve() {
 	for {
 		progress := false
@@ -20,10 +21,25 @@ func (c *comparison) solve() {
 		for k := len(c.layers) - 1; k >= 0; k-- {
 			progress = c.backward(c.layers[k]) || progress
 		}
-		if c.ctx.Err() != nil || !progress && !c.free() {
+		if c.coarse && progress {
+			c.lossy = true
+		}
+		switch {
+		case c.ctx.Err() != nil:
+			return
+		case progress:
+			c.coarse = false
+		case !c.coarse:
+			c.coarse = true
+		case !c.free():
 			return
 		}
 	}
+}
+
+// tells reports whether two weights of a pair tell a factor.
+func (c *comparison) tells(p *pair, a, b float64) bool {
+	return comparable(a, b) && (c.coarse || math.Abs(a) >= p.leastA && math.Abs(b) >= p.leastB)
 }
 
 // isOpen reports whether a group's factor is still to be found.
@@ -174,26 +190,26 @@ func (c *comparison) rowFactor(r *rowReader, i int, cols *columnFactors) float64
 	top, best := -1, 0.0
 	if !cols.wide {
 		for k, w := range wa {
-			if s := math.Abs(w) * inv[k]; s > best && comparable(w, wb[k]) {
+			if s := math.Abs(w) * inv[k]; s > best && c.tells(p, w, wb[k]) {
 				top, best = k, s
 			}
 		}
 	}
 	size, ln := math.Inf(-1), math.NaN()
 	if top >= 0 {
-		size, ln = tells(wa[top], wb[top], z[top])
+		size, ln = told(wa[top], wb[top], z[top])
 	} else {
 		for k, w := range wa {
-			if z[k] != z[k] || !comparable(w, wb[k]) {
+			if z[k] != z[k] || !c.tells(p, w, wb[k]) {
 				continue
 			}
-			if s, l := tells(w, wb[k], z[k]); s > size {
+			if s, l := told(w, wb[k], z[k]); s > size {
 				top, size, ln = k, s, l
 			}
 		}
 	}
-	if a, b := biasAt(p.a, i), biasAt(p.b, int(p.rowOf[i])); comparable(a, b) {
-		if s, l := tells(a, b, 0); s > size {
+	if a, b := biasAt(p.a, i), biasAt(p.b, int(p.rowOf[i])); c.tells(p, a, b) {
+		if s, l := told(a, b, 0); s > size {
 			top, size, ln = -1, s, l
 		}
 	}
@@ -202,11 +218,11 @@ func (c *comparison) rowFactor(r *rowReader, i int, cols *columnFactors) float64
 	}
 	sum, n, left := 0.0, 1, asked
 	for k, w := range wa {
-		if k == top || z[k] != z[k] || !comparable(w, wb[k]) {
+		if k == top || z[k] != z[k] || !c.tells(p, w, wb[k]) {
 			continue
 		}
 		// Small weights have lost digits where they are subnormal.
-		if s, l := tells(w, wb[k], z[k]); s > size-7 && math.Abs(l-ln) <= 2*c.tol {
+		if s, l := told(w, wb[k], z[k]); s > size-7 && math.Abs(l-ln) <= 2*c.tol {
 			sum += l - ln
 			n++
 		}
@@ -217,9 +233,9 @@ func (c *comparison) rowFactor(r *rowReader, i int, cols *columnFactors) float64
 	return ln + sum/float64(n)
 }
 
-// tells returns the logarithms of a's weight without its column's factor e^z, and
+// told returns the logarithms of a's weight without its column's factor e^z, and
 // of the row's factor as the weights of a and b tell it.
-func tells(a, b, z float64) (size, ln float64) {
+func told(a, b, z float64) (size, ln float64) {
 	la := math.Log(math.Abs(a))
 	return la - z, math.Log(math.Abs(b)) - la + z
 }
@@ -260,11 +276,11 @@ func (c *comparison) backward(p *pair) (progress bool) {
 		}
 		first, wa, wb := r.row(i)
 		for k, w := range wa {
-			if !open[first+k] || !comparable(w, wb[k]) {
+			if !open[first+k] || !c.tells(p, w, wb[k]) {
 				continue
 			}
 			g := p.cols[(first+k)/p.taps]
-			size, ln := tells(w, wb[k], 0)
+			size, ln := told(w, wb[k], 0)
 			size += c.z[id]
 			if old, ok := best[g]; !ok || size > old {
 				best[g] = size
