@@ -12,7 +12,7 @@ import (
 // skip connection: that is one unit, and one that enters two activations is one.
 func hiddenUnits(n *dag.Network) int {
 	h := &hidden{rand.New(rand.NewPCG(0, 0)), map[uint64]bool{}}
-	dag.Forward(n, h, nil, []int{})
+	dag.Forward(n, h, n.Unmeasured(), []int{})
 	return len(h.entered)
 }
 

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/spectral"
@@ -63,16 +64,22 @@ func (r *run) pair() error {
 	return r.attach(ref)
 }
 
+// measured returns the layers but for constants between functions.
+func measured(n *dag.Network) []int {
+	weighted := n.Weighted()
+	return slices.DeleteFunc(n.Layers(), func(i int) bool { return !weighted[i] })
+}
+
 func (r *run) take(n *dag.Network) {
 	r.net, r.layers = n, nil
-	for _, i := range n.Layers() {
+	for _, i := range measured(n) {
 		r.layers = append(r.layers, &layer{node: &n.Nodes[i], op: n.Nodes[i].Op.(*dag.Linear), index: i})
 	}
 }
 
 // attach pairs the layers with those of the reference.
 func (r *run) attach(ref *dag.Network) error {
-	other := ref.Layers()
+	other := measured(ref)
 	if len(other) != len(r.layers) {
 		return fmt.Errorf("the reference has %d layers, the network %d: give the initial state of the same architecture",
 			len(other), len(r.layers))

@@ -139,8 +139,11 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 		}
 		vals[j], ok[j] = h, true
 	}
+	weighted := n.Weighted()
 	for _, i := range n.Ends() {
-		give(i, m.Output(&n.Nodes[i]))
+		if weighted[i] || n.Nodes[i].Zone == Preamble {
+			give(i, m.Output(&n.Nodes[i]))
+		}
 	}
 	var none T
 	for i := range slices.Backward(n.Nodes) {

@@ -162,6 +162,13 @@ func (n *Network) Weighted() []bool {
 	return out
 }
 
+// Unmeasured returns what a pass over path norms or counts leaves out: the head, and
+// the parts of the body without weights.
+func (n *Network) Unmeasured() func(*Node) bool {
+	weighted := n.Weighted()
+	return func(nd *Node) bool { return nd.Zone == Head || nd.Zone == Body && !weighted[nd.ID] }
+}
+
 // parts returns the parts of the body that no function separates, in the order of
 // their first nodes.
 func (n *Network) parts() []*Segment {

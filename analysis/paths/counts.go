@@ -16,12 +16,12 @@ import (
 // Cost: elements that agree share one number, channels too, so a layer costs a
 // sum over what differs among its inputs, whatever its size.
 func Count(n *dag.Network, bias Bias) *big.Int {
-	return countTo(dag.Forward(n, counter{bias}, nil, n.Boundary()), n.Boundary())
+	return countTo(dag.Forward(n, counter{bias}, n.Unmeasured(), n.Boundary()), n.Boundary())
 }
 
 // CountSegments is Count over the paths of each segment, from its starts to its ends.
 func CountSegments(n *dag.Network, segments []dag.Segment, bias Bias) []*big.Int {
-	of := dag.Forward(n, counter{bias}, nil, n.Ends())
+	of := dag.Forward(n, counter{bias}, n.Unmeasured(), n.Ends())
 	out := make([]*big.Int, len(segments))
 	for k := range segments {
 		out[k] = countTo(of, segments[k].Ends)

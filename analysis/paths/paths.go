@@ -156,7 +156,7 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 	if keep != nil {
 		keep = append(n.Ends(), keep...)
 	}
-	v.of = dag.Forward(n, &forward{v, opt}, nil, keep)
+	v.of = dag.Forward(n, &forward{v, opt}, n.Unmeasured(), keep)
 	return v
 }
 
