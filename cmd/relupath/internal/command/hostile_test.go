@@ -215,11 +215,23 @@ func FuzzCommand(f *testing.F) {
 	f.Fuzz(hostile)
 }
 
-// TestHostileNetworks is FuzzCommand on some hundred networks.
+// TestHostileNetworks is FuzzCommand on some hundred networks, or on those from one
+// seed on: RELUPATH_HOSTILE=1000000+50000 is fifty thousand from seed 1000000.
 func TestHostileNetworks(t *testing.T) {
 	inMemory(t)
-	for seed := range uint64(300) {
-		hostile(t, 1000+seed)
+	from, n := uint64(1000), uint64(300)
+	if v := os.Getenv("RELUPATH_HOSTILE"); v != "" {
+		if _, err := fmt.Sscanf(v, "%d+%d", &from, &n); err != nil {
+			t.Fatalf("RELUPATH_HOSTILE=%s: want FIRST+COUNT", v)
+		}
+	}
+	const batch = 1000 // a failure ends one batch only
+	for first := uint64(0); first < n; first += batch {
+		t.Run(fmt.Sprint(from+first), func(t *testing.T) {
+			for seed := first; seed < min(first+batch, n); seed++ {
+				hostile(t, from+seed)
+			}
+		})
 	}
 }
 
