@@ -70,7 +70,7 @@ func parseSchemas(table map[string]map[string]*operator) {
 }
 
 // checkForms refuses nodes of known operators that their operator set does not
-// allow, those that no output needs and those of local functions included.
+// allow, those that no output needs, those of subgraphs and of local functions included.
 func checkForms(m *wire.Model, g *wire.Graph) error {
 	functions := localFunctions(m)
 	all := versions(m.OpsetImports)
@@ -108,36 +108,46 @@ func versions(imports []wire.Opset) map[string]int64 {
 	return out
 }
 
+// checkForm checks a node and those of its subgraphs, whose nesting the index bounds.
 func checkForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node, k int, versions map[string]int64) error {
+	if err := ownForm(m, functions, n, versions); err != nil {
+		return fmt.Errorf("node %q (%s): %w", nodeLabel(n, k), opLabel(n), err)
+	}
+	for i := range n.Attributes {
+		a := &n.Attributes[i]
+		for j := range a.Nodes {
+			if err := checkForm(m, functions, &a.Nodes[j], j, versions); err != nil {
+				return fmt.Errorf("node %q (%s): subgraph %q: %w", nodeLabel(n, k), opLabel(n), a.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func ownForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node, versions map[string]int64) error {
 	d := domain(n.Domain)
 	o := operators[d][n.OpType]
 	if o == nil || len(o.forms) == 0 || functions[function{d, n.OpType, n.Overload}] != nil {
 		return nil
 	}
-	err := func() error {
-		v, ok := versions[d]
-		if !ok {
-			return fmt.Errorf("no version of the operators of domain %q is imported", d)
-		}
-		f := o.form(v)
-		switch {
-		case f == nil:
-			return fmt.Errorf("opset %d has no such operator: it came with opset %d", v, o.forms[0].since)
-		case f.deprecated:
-			return fmt.Errorf("the operator ended with opset %d, this is opset %d", f.since-1, v)
-		}
-		if err := f.inputs.check("input", n.Inputs); err != nil {
-			return err
-		}
-		if err := f.outputs.check("output", n.Outputs); err != nil {
-			return err
-		}
-		return f.checkAttributes(n, m.IRVersion > 1)
-	}()
-	if err != nil {
-		return fmt.Errorf("node %q (%s): %w", nodeLabel(n, k), opLabel(n), err)
+	v, ok := versions[d]
+	if !ok {
+		return fmt.Errorf("no version of the operators of domain %q is imported", d)
 	}
-	return nil
+	f := o.form(v)
+	switch {
+	case f == nil:
+		return fmt.Errorf("opset %d has no such operator: it came with opset %d", v, o.forms[0].since)
+	case f.deprecated:
+		return fmt.Errorf("the operator ended with opset %d, this is opset %d", f.since-1, v)
+	}
+	if err := f.inputs.check("input", n.Inputs); err != nil {
+		return err
+	}
+	if err := f.outputs.check("output", n.Outputs); err != nil {
+		return err
+	}
+	return f.checkAttributes(n, m.IRVersion > 1)
 }
 
 // form returns the operator's form in a version of its domain, nil for none.

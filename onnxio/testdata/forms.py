@@ -5,7 +5,7 @@
 reads lines `domain operator` and writes a line of JSON a model: the model in base64,
 what is malformed in it, and the checker's sentence, empty where it accepts. Every
 operator has a node of each version of its domain at which its form changes, and of the
-version before.
+version before; some stand in branches, one within the other.
 """
 
 import base64
@@ -100,13 +100,29 @@ def mutants(schema, draw):
         yield f"{name} twice", twice
 
 
-def model(node, version):
+def branch(node, out, depth):
+    """An If one of whose branches has the node, depth levels down."""
+    if depth > 1:
+        node, out = branch(node, out, depth - 1), "r"
+    value = helper.make_tensor_value_info(out, TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", [], [value])
+    other = helper.make_node("Identity", ["x0"], [out])
+    other = helper.make_graph([other], "g", [], [value])
+    return helper.make_node("If", ["c"], ["r"], then_branch=graph, else_branch=other)
+
+
+def model(node, version, depth):
     ins = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, 3]) for n in dict.fromkeys(node.input) if n]
     if not any(i.name == "x0" for i in ins):
         ins.append(helper.make_tensor_value_info("x0", TensorProto.FLOAT, [2, 3]))
     out = next((n for n in node.output if n), "x0")
+    if depth:
+        node, out, domain = branch(node, out, depth), "r", node.domain
+        ins.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    else:
+        domain = node.domain
     outs = [helper.make_tensor_value_info(out, TensorProto.FLOAT, ["a"])]
-    imports = [helper.make_opsetid(node.domain, version)] + ([helper.make_opsetid("", 17)] if node.domain else [])
+    imports = [helper.make_opsetid(domain, version)] + ([helper.make_opsetid("", 17)] if domain else [])
     return helper.make_model(helper.make_graph([node], "g", ins, outs), opset_imports=imports, ir_version=10)
 
 
@@ -123,13 +139,14 @@ def main(seed):
                 for version in {s.since_version, s.since_version - 1, draw.choice([0, -1, 1, 5, 10, 17, 28])}:
                     if version != s.since_version and draw.random() < 0.8:
                         continue
-                    m = model(node, version)
+                    depth = draw.choice([0, 0, 1, 3])
+                    m = model(node, version, depth)
                     try:
                         checker.check_model(m)
                         verdict = ""
                     except checker.ValidationError as e:
                         verdict = str(e).splitlines()[0]
-                    line = {"what": f"{name} {version}: {what}", "verdict": verdict}
+                    line = {"what": f"{name} {version}, {depth} branches: {what}", "verdict": verdict}
                     print(json.dumps(line | {"model": base64.b64encode(m.SerializeToString()).decode()}))
 
 

@@ -167,7 +167,11 @@ func (s *scanner) appendAttribute(to []Attribute, name string) []Attribute {
 
 func (s *scanner) attribute(a *Attribute) {
 	a.span = s.self
-	var sub subgraphs
+	// What subgraphs within a subgraph use is used by the outer one.
+	sub := s.used
+	if sub == nil {
+		sub = &subgraphs{}
+	}
 	hasTensor, hasGraph := false, false
 	// present is the type that the fields found imply, for files that declare
 	// none.
@@ -199,7 +203,7 @@ func (s *scanner) attribute(a *Attribute) {
 			if s.once(&hasGraph, "subgraph") {
 				a.Graphs++
 				a.graphs = append(a.graphs, s.value)
-				s.message("g", -1, func(g *scanner) { g.subgraph(&sub, 1) })
+				s.message("g", -1, func(g *scanner) { g.subgraph(a, sub) })
 			}
 		case 7:
 			s.charge(8)
@@ -219,7 +223,7 @@ func (s *scanner) attribute(a *Attribute) {
 			a.Graphs++
 			s.charge(graphSize)
 			a.graphs = append(a.graphs, s.value)
-			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(&sub, 1) })
+			s.message("graphs", a.Graphs-1, func(g *scanner) { g.subgraph(a, sub) })
 		case 20:
 			a.Type = AttributeType(s.int64())
 		case 21:
@@ -234,7 +238,9 @@ func (s *scanner) attribute(a *Attribute) {
 	case present != AttrUndefined && present != a.Type:
 		s.fail("attribute %q is declared as %v and holds %v", a.Name, a.Type, present)
 	}
-	a.Captures = sub.list()
+	if s.used == nil {
+		a.Captures = sub.list()
+	}
 }
 
 // reserve makes room in a list for the values of the current field and, where it

@@ -28,6 +28,10 @@ type parser struct {
 	data []byte
 	// left is what the index may still allocate, in bytes.
 	left int64
+	// used collects the names that the innermost subgraph uses, nil outside of
+	// subgraphs; depth counts these.
+	used  *subgraphs
+	depth int
 }
 
 func newParser(f *File, data []byte) *parser {

@@ -25,24 +25,26 @@ func (s *subgraphs) list() []string {
 	return slices.Sorted(maps.Keys(s.captured))
 }
 
-// subgraph walks a graph in an attribute for the names that it uses and does
-// not define, and for external data; its nodes are not kept.
-func (s *scanner) subgraph(into *subgraphs, depth int) {
-	if depth > maxNesting {
+// subgraph walks a graph in an attribute for its nodes, for the names that it uses and
+// does not define, and for external data.
+func (s *scanner) subgraph(a *Attribute, into *subgraphs) {
+	if s.depth == maxNesting {
 		s.fail("subgraphs are nested more than %d deep", maxNesting)
 		return
 	}
 	defined := map[string]struct{}{}
-	var used subgraphs
 	define := func(name string) {
 		s.charge(nameSize)
 		s.file.inner[name] = struct{}{}
 		defined[name] = struct{}{}
 	}
+	var used subgraphs
+	outer := s.used
+	s.used, s.depth = &used, s.depth+1
 	for s.next() {
 		switch s.num {
 		case 1:
-			s.message("node", -1, func(n *scanner) { n.innerNode(&used, define, depth) })
+			s.innerNode(a, define)
 		case 5:
 			s.message("initializer", -1, func(t *scanner) { define(t.innerTensor()) })
 		case 15:
@@ -53,6 +55,7 @@ func (s *scanner) subgraph(into *subgraphs, depth int) {
 			s.message("output", -1, func(v *scanner) { used.capture(v.firstName()) })
 		}
 	}
+	s.used, s.depth = outer, s.depth-1
 	for name := range used.captured {
 		if _, ok := defined[name]; !ok && name != "" {
 			into.capture(name)
@@ -79,29 +82,19 @@ func (f *File) Subgraphs(a *Attribute) ([]*Graph, error) {
 // nameSize is charged for one name in the sets.
 const nameSize = 64
 
-func (s *scanner) innerNode(used *subgraphs, define func(string), depth int) {
-	for s.next() {
-		switch s.num {
-		case 1:
-			s.charge(nameSize)
-			used.capture(s.string())
-		case 2:
-			define(s.string())
-		case 5:
-			s.message("attribute", -1, func(a *scanner) {
-				for a.next() {
-					switch a.num {
-					case 5, 10:
-						a.message("t", -1, func(t *scanner) { t.innerTensor() })
-					case 22, 23:
-						a.message("sparse_tensor", -1, func(t *scanner) { t.innerSparse() })
-					case 6, 11:
-						a.message("g", -1, func(g *scanner) { g.subgraph(used, depth+1) })
-					}
-				}
-			})
-		}
+func (s *scanner) innerNode(a *Attribute, define func(string)) {
+	s.charge(2 * nodeSize)
+	var n Node
+	s.message("node", len(a.Nodes), func(m *scanner) { m.node(&n) })
+	for _, name := range n.Inputs {
+		s.charge(nameSize)
+		s.used.capture(name)
 	}
+	for _, name := range n.Outputs {
+		define(name)
+	}
+	s.file.outsideNode(&n)
+	a.Nodes = append(a.Nodes, n)
 }
 
 // firstName returns field 1 of a message, the name in a ValueInfoProto.

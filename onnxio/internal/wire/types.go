@@ -228,9 +228,10 @@ type Attribute struct {
 	// RefAttrName names the parameter that the value comes from, inside a
 	// function.
 	RefAttrName string
-	// Graphs counts subgraphs; Captures lists the names that these use and do
-	// not define, each once.
+	// Graphs counts subgraphs, Nodes are theirs. Captures lists the names that they
+	// use and do not define, each once; it is nil within a subgraph.
 	Graphs   int
+	Nodes    []Node
 	Captures []string
 
 	span   span
