@@ -56,11 +56,11 @@ type Func struct {
 // Form is the arithmetic of a function of two values a and b: Times, Over or *Matrices.
 type Form interface{ form() }
 
-// Times is y = a b, element by element; Over is y = a / b.
-type (
-	Times struct{}
-	Over  struct{}
-)
+// Times is y = a b, element by element.
+type Times struct{}
+
+// Over is y = a / b, element by element.
+type Over struct{}
 
 // Matrices is a stack of matrix products: matrix s of the value (M x N) is matrix Left[s]
 // of a (M x K) times matrix Right[s] of b (K x N).

@@ -133,9 +133,6 @@ func (p *Param) Origin() *Param {
 	return p
 }
 
-// Edited reports whether p differs from what was read.
-func (p *Param) Edited() bool { return p.origin != nil }
-
 // Float32s returns the values as float32 where they are held so, nil for a
 // float64 Param. The slice must not be written to.
 func (p *Param) Float32s() []float32 { p.materialize(); return p.f32 }

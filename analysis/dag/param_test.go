@@ -73,7 +73,7 @@ func TestScaledParam(t *testing.T) {
 				if d := cmp.Diff(want, decode(typ, raw)); d != "" {
 					t.Errorf("%v %v scaling %d, raw: %s", typ, l, k, d)
 				}
-				if p.Origin() != base.Origin() || !p.Edited() {
+				if p.Origin() != base.Origin() || p == base {
 					t.Errorf("%v: origin lost", typ)
 				}
 			}
