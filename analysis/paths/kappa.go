@@ -103,9 +103,7 @@ func (k *Kappa) Live(node int, a dag.Axis) []bool {
 }
 
 // nowhereZero reports whether no cell of a value of one order is zero.
-func (x *value) nowhereZero() bool {
-	return !slices.ContainsFunc(x.h[0].Nums(), scaled.Num.IsZero)
-}
+func (x *value) nowhereZero() bool { return !x.h[0].HasZero() }
 
 // cells are numbers, one a cell.
 type cells struct {

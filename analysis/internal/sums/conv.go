@@ -314,7 +314,9 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 		grain = max(grain, perGroup)
 	}
 	inTurn(n*perGroup, m.threads, grain, func(take func() (int, int)) {
-		var tile, cols []float64
+		tile, cols := room(step*m.cols), room(m.cols*width)
+		defer scratch.Put(tile)
+		defer scratch.Put(cols)
 		last := -1
 		for lo, hi := take(); lo < hi; lo, hi = take() {
 			for t := lo; t < hi; t++ {
@@ -327,23 +329,21 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 				rows := min(step, m.outer-a)
 				row := g*m.outer + a
 				dst, w := sums[part/(m.c.Groups*blocks)][row*places+first:], m.w[row*m.cols:][:rows*m.cols]
-				if tile == nil {
-					tile = make([]float64, step*m.cols)
-				}
+				tile := (*tile)[:len(w)]
 				inf := math.IsInf(r.P, 1)
 				switch direct := win.Direct(); {
 				case direct && !inf && len(w)*b.n > small:
-					r.weights(tile[:len(w)], w)
+					r.weights(tile, w)
 					blas.Find().Dgemm(false, false, rows, b.n, m.cols, 1, tile, m.cols, h[first:], places, 0, dst, places)
 				case m.outer <= few:
-					r.weights(tile[:len(w)], w)
-					r.weighted(dst, tile[:len(w)], h, b, rows)
+					r.weights(tile, w)
+					r.weighted(dst, tile, h, b, rows)
 				default:
 					if part != last {
-						cols = r.unfold(cols, h, b, width)
+						r.unfold(*cols, h, b)
 						last = part
 					}
-					r.multiply(dst, w, tile, cols, b, rows)
+					r.multiply(dst, w, tile, *cols, b, rows)
 				}
 			}
 		}
@@ -363,6 +363,19 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 		})
 	}
 	return out
+}
+
+// scratch has room for blocks, which a network's layers use in turn.
+var scratch sync.Pool
+
+// room returns n numbers of any value, to be put back.
+func room(n int) *[]float64 {
+	p, ok := scratch.Get().(*[]float64)
+	if !ok || cap(*p) < n {
+		p = new(make([]float64, n))
+	}
+	*p = (*p)[:n]
+	return p
 }
 
 // few is the largest number of rows of a group, as of a depthwise convolution, for
@@ -408,12 +421,9 @@ func (r *programme[T]) weighted(dst, tile, h []float64, b block, rows int) {
 }
 
 // unfold writes the matrix of stored columns x places of one group, or for maxima
-// its transpose, to dst or a new slice with room for width places.
-func (r *programme[T]) unfold(dst, h []float64, blk block, width int) []float64 {
+// its transpose, to dst.
+func (r *programme[T]) unfold(dst, h []float64, blk block) {
 	sources := r.win.Sources
-	if dst == nil {
-		dst = make([]float64, r.cols*width)
-	}
 	stride, across := blk.n, 1
 	if math.IsInf(r.P, 1) {
 		stride, across = 1, r.cols
@@ -440,13 +450,11 @@ func (r *programme[T]) unfold(dst, h []float64, blk block, width int) []float64 
 			}
 		}
 	}
-	return dst
 }
 
 // multiply gives n rows of weights their products with the columns.
 func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, b block, n int) {
 	places := r.win.Places
-	tile = tile[:len(w)]
 	if math.IsInf(r.P, 1) {
 		if top := kernel.MaxAbs(w); r.g != nil && top-top == 0 {
 			r.weights(tile, w)

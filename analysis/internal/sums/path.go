@@ -2,6 +2,7 @@ package sums
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
@@ -57,27 +58,18 @@ func (p Path) Nums() []scaled.Num {
 
 // Zero reports whether all of h is zero.
 func (p Path) Zero() bool {
-	for _, x := range p.H {
-		if !x.IsZero() {
-			return false
-		}
-	}
-	for _, x := range p.g {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(p.H, func(x scaled.Num) bool { return !x.IsZero() }) &&
+		!slices.ContainsFunc(p.g, func(x float64) bool { return x != 0 })
+}
+
+// HasZero reports whether some of h is zero.
+func (p Path) HasZero() bool {
+	return slices.ContainsFunc(p.H, scaled.Num.IsZero) || slices.Contains(p.g, 0)
 }
 
 // Finite reports whether all of h is finite.
 func (p Path) Finite() bool {
-	for _, x := range p.H {
-		if !x.IsFinite() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(p.H, func(x scaled.Num) bool { return !x.IsFinite() })
 }
 
 // Constant is a programme whose n cells all have x.

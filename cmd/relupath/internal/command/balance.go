@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -21,6 +23,7 @@ type balanceOptions struct {
 	p         order
 	exact     bool
 	samples   int
+	within    bool // a budget: samples were not asked for
 	inputs    []string
 	tolerance float64
 	dryRun    bool
@@ -52,7 +55,10 @@ Methods:` + methods.String(),
   relupath balance mlp.onnx -o paths.onnx --format html --report proof.html
   relupath balance mlp.onnx --method path --p inf --dry-run`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.within = !cmd.Flags().Changed("samples")
+			return o.run(cmd.Context(), a, args[0])
+		},
 	}
 	o.add(cmd)
 	f := cmd.Flags()
@@ -60,7 +66,8 @@ Methods:` + methods.String(),
 	addChoice(cmd, &o.method, "method", "how to choose the factors", names...)
 	f.Var(&o.p, "p", "order of the norms that path and enorm balance")
 	f.BoolVar(&o.exact, "exact", false, "powers of two as factors, and bit-identical outputs")
-	f.IntVar(&o.samples, "samples", proof.DefaultSamples, "random inputs to compare outputs on")
+	f.IntVar(&o.samples, "samples", proof.DefaultSamples,
+		"random inputs to compare outputs on; fewer where they are not asked for and would take long")
 	f.StringArrayVar(&o.inputs, "inputs", nil, "further inputs to compare on: [NAME=]X.npy, batch first")
 	f.Float64Var(&o.tolerance, "tolerance", 0,
 		"largest difference relative to the largest output (default: 1e-10, 1e-5 or 2e-2 by the stored type)")
@@ -199,13 +206,26 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 // prove compares the model with what was written.
 func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, written *dag.Network, res *rescale.Result, c *clock) (*balanceJSON, error) {
 	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads}
+	if o.within {
+		opt.Samples = 0
+	}
 	if len(o.inputs) > 0 {
 		var err error
 		if opt.Inputs, opt.Batch, err = a.readInputs(ctx, m.Net, o.inputs); err != nil {
 			return nil, err
 		}
 	}
+	var bar *progressbar.ProgressBar
+	opt.Progress = func(done, all int) {
+		if bar == nil {
+			bar = a.progress(all, "verifying "+filepath.Base(m.Path()))
+		}
+		_ = bar.Set(done) // a failure to draw does not matter
+	}
 	v, err := proof.Compare(ctx, m.Net, written, opt)
+	if bar != nil {
+		_ = bar.Finish()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -9,12 +9,20 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 )
 
-// DefaultSamples is the number of random inputs.
-const DefaultSamples = 64
+// DefaultSamples is the number of random inputs, and MultiplyAdds the number of
+// multiplications with weights that all inputs together may cost when that number
+// is not given: less than ten seconds on two cores. Networks that cost more are compared on
+// fewer inputs, LeastSamples random ones at least.
+const (
+	DefaultSamples = 64
+	MultiplyAdds   = 1e11
+	LeastSamples   = 2
+)
 
 // Options tells which inputs to compare on.
 type Options struct {
-	// Samples is the number of normal random inputs; 0 is DefaultSamples.
+	// Samples is the number of normal random inputs; 0 is DefaultSamples, or as
+	// many as MultiplyAdds allows.
 	Samples int
 	// Seed is the seed of the random inputs.
 	Seed uint64
@@ -24,6 +32,9 @@ type Options struct {
 	Batch  int
 	// Threads is the number of goroutines; 0 is one.
 	Threads int
+	// Progress, if not nil, is called after each evaluation of both networks with
+	// the number of inputs so far and of all.
+	Progress func(done, all int)
 }
 
 // Result is what the comparison found.
@@ -82,23 +93,23 @@ func Tolerance(n *dag.Network) float64 {
 // have the same inputs and outputs. Errors: networks that differ there, inputs
 // of the wrong size, a cancelled context. Cost: two evaluations an input.
 func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, error) {
-	if opt.Samples <= 0 {
-		opt.Samples = DefaultSamples
-	}
 	sizes, err := sameEnds(a, b)
 	if err != nil {
 		return nil, err
 	}
+	unit, larges := edges(sizes), 4
+	if opt.Samples <= 0 {
+		opt.Samples, unit, larges = within(MultiplyAdds/(cost(a)+cost(b)), unit, larges)
+	}
 	c := &comparison{
-		a: a, b: b, threads: opt.Threads, sizes: sizes,
+		a: a, b: b, threads: opt.Threads, sizes: sizes, progress: opt.Progress,
 		res: &Result{Samples: opt.Samples, BitIdentical: true},
 	}
 	rng := rand.New(rand.NewPCG(opt.Seed, 0))
-	unit := edges(sizes)
 	for range opt.Samples {
 		unit = append(unit, normal(rng, sizes, 1))
 	}
-	large := make([]sample, 4)
+	large := make([]sample, larges)
 	for i := range large {
 		large[i] = normal(rng, sizes, largeScale)
 	}
@@ -120,6 +131,41 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 		c.finish(k)
 	}
 	return c.res, nil
+}
+
+// within returns how many random inputs, which of the given ones and how many large
+// ones are so many altogether, with one of zeros: all of them if they may be, else
+// a quarter given, an eighth large and the rest random.
+func within(inputs float64, given []sample, large int) (random int, of []sample, larges int) {
+	n := int(min(inputs, float64(DefaultSamples+len(given)+large+1)))
+	if n == DefaultSamples+len(given)+large+1 {
+		return DefaultSamples, given, large
+	}
+	given = given[:min(len(given), n/4)]
+	large = max(1, min(large, n/8))
+	return min(DefaultSamples, max(LeastSamples, n-len(given)-large-1)), given, large
+}
+
+// cost returns the number of multiplications with weights of one evaluation, and
+// one an element.
+func cost(n *dag.Network) float64 {
+	c := 0.0
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		c += float64(nd.Len())
+		l, ok := nd.Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		switch m := l.Map.(type) {
+		case *dag.Dense:
+			a := m.Out()
+			c += float64(m.Rows) * float64(m.Cols) * float64(a.Outer*a.Inner)
+		case *dag.Conv:
+			c += float64(m.W.Param.Len()) * float64(dag.Size(m.Window.Out()))
+		}
+	}
+	return c
 }
 
 // sample is one value for each of a network's inputs.
@@ -212,11 +258,12 @@ func split(inputs [][]float64, batch int, sizes []int) ([]sample, error) {
 }
 
 type comparison struct {
-	a, b    *dag.Network
-	threads int
-	sizes   []int
-	kinds   []*kind
-	res     *Result
+	a, b     *dag.Network
+	threads  int
+	progress func(done, all int)
+	sizes    []int
+	kinds    []*kind
+	res      *Result
 }
 
 // kind gathers what the samples of one kind show.
@@ -276,6 +323,9 @@ func (c *comparison) run(ctx context.Context) error {
 				same := values(y[j][i*n:(i+1)*n], z[j][i*n:(i+1)*n], &k.largest[j], &k.diff[j])
 				k.BitIdentical = k.BitIdentical && same
 			}
+		}
+		if c.progress != nil {
+			c.progress(at+len(part), len(samples))
 		}
 	}
 	return nil

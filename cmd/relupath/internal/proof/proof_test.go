@@ -132,3 +132,47 @@ func TestCompareStops(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 }
+
+// A network of many multiplications is compared on as many inputs as a budget of them
+// allows, two random ones at least; a number that is asked for is taken.
+func TestInputsWithinABudget(t *testing.T) {
+	given := make([]sample, 10)
+	for _, c := range []struct {
+		inputs               float64
+		random, given, large int
+	}{
+		{1e9, 64, 10, 4},
+		{79, 64, 10, 4},
+		{78, 63, 10, 4},
+		{40, 25, 10, 4},
+		{13, 8, 3, 1},
+		{4, 2, 1, 1},
+		{1, 2, 0, 1},
+		{0.1, 2, 0, 1},
+	} {
+		random, of, large := within(c.inputs, given, 4)
+		if random != c.random || len(of) != c.given || large != c.large {
+			t.Errorf("%v inputs: %d random, %d given, %d large, want %d, %d, %d", c.inputs, random, len(of), large, c.random, c.given, c.large)
+		}
+	}
+	// 3 x 5 weights at 2 x 4 positions, 7 x 24 weights, and every element.
+	w := dag.Window{In: []int{2, 4}, Kernel: []int{1, 1}, Stride: []int{1, 1}, Dilation: []int{1, 1}, Before: []int{0, 0}, After: []int{0, 0}}
+	conv := &dag.Conv{W: dag.Use{Param: dag.NewParam64("c", []int{3, 5, 1, 1}, make([]float64, 15))}, InChannels: 5, OutChannels: 3, Groups: 1, Window: w}
+	dense := &dag.Dense{W: dag.Use{Param: dag.NewParam64("d", []int{7, 24}, make([]float64, 7*24))}, Rows: 7, Cols: 24}
+	n := &dag.Network{Nodes: []dag.Node{
+		{Op: &dag.Input{}, Shape: []int{5, 2, 4}},
+		{Op: &dag.Linear{Map: conv}, In: []int{0}, Shape: []int{3, 2, 4}},
+		{Op: &dag.Linear{Map: dense}, In: []int{1}, Shape: []int{7}},
+	}}
+	if got, want := cost(n), float64(15*8+7*24+40+24+7); got != want {
+		t.Errorf("cost %v, want %v", got, want)
+	}
+	var seen []int
+	r, err := Compare(t.Context(), net(t, 1), net(t, 2), Options{Samples: 3, Progress: func(done, all int) { seen = append(seen, done, all) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 2 || seen[0] != r.Inputs || seen[1] != r.Inputs || r.Samples != 3 {
+		t.Errorf("progress %v of %d inputs, %d of them random", seen, r.Inputs, r.Samples)
+	}
+}
