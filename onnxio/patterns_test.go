@@ -60,11 +60,17 @@ func TestDecomposedNormalisers(t *testing.T) {
 	}{
 		{"Pow and Div", layer, [][]field{{first}, centre, {node("Pow", "d", "two", "p")}, root, {node("Div", "d", "s", "z")}, rescaled, {last}}},
 		{"Mul and Reciprocal", layer, [][]field{
-			{first}, centre, {node("Mul", "d", "d", "p")}, root,
-			{node("Reciprocal", "s", "", "r"), node("Mul", "r", "d", "z")}, rescaled, {last},
+			{first},
+			centre,
+			{node("Mul", "d", "d", "p")},
+			root,
+			{node("Reciprocal", "s", "", "r"), node("Mul", "r", "d", "z")},
+			rescaled,
+			{last},
 		}},
 		{"without a mean", rms, [][]field{
-			{first, node("Pow", "h", "two", "p")}, root,
+			{first, node("Pow", "h", "two", "p")},
+			root,
 			{node("Div", "one", "s", "r"), node("Mul", "h", "r", "z"), node("Mul", "z", "scale", "n"), last},
 		}},
 	} {
