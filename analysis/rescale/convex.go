@@ -30,6 +30,8 @@ type problem struct {
 	// are left out of the links, where they would drown the others.
 	fixed  float64
 	sweeps int
+	// direct solves the linear systems of deep, narrow networks; nil for others.
+	direct *band
 
 	// At the point of the last eval: the sums of edges into and out of each
 	// variable's group.
@@ -231,11 +233,11 @@ type minimum struct {
 }
 
 // minimise runs Newton's method with the linear systems solved by conjugate
-// gradients, preconditioned by the diagonal, to a relative residual that falls
-// with the gradient's (Nocedal and Wright, Numerical Optimization, algorithm
-// 7.1). The first steps balance every group by itself, half the way so that
-// neighbours do not overshoot. A step is halved until the objective does not
-// rise. It ends when the residual is at most tol, or when rounding lets it fall
+// gradients, preconditioned by the diagonal or, in deep and narrow networks, by the
+// factorised matrix, to a relative residual that falls with the gradient's (Nocedal
+// and Wright, Numerical Optimization, algorithm 7.1). The first steps balance every
+// group by itself, half the way so that neighbours do not overshoot. A step is
+// halved until the objective does not rise. It ends when the residual is at most tol, or when rounding lets it fall
 // no further.
 func (p *problem) minimise(ctx context.Context, opt Options) (*minimum, error) {
 	m := &minimum{z: make([]float64, p.vars)}
@@ -245,6 +247,7 @@ func (p *problem) minimise(ctx context.Context, opt Options) (*minimum, error) {
 	if m.lost = p.lost(); m.lost {
 		return m, nil
 	}
+	p.direct = newBand(p)
 	f := p.value(m.sum, m.z)
 	best, stalled := math.Inf(1), 0
 	newton := false
@@ -310,9 +313,14 @@ func (p *problem) newton(ctx context.Context, sum float64, g, d []float64, resid
 	n := len(g)
 	k := p.weight(sum) * p.s * p.s
 	r, q, hq, y := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	direct := p.direct != nil && p.direct.factorise(p)
 	precondition := func() (rho float64) {
+		direct = direct && p.direct.solve(y, r)
 		for v := range r {
-			y[v] = r[v] / (k * (p.in[v] + p.out[v]))
+			if !direct {
+				y[v] = r[v] / (p.in[v] + p.out[v])
+			}
+			y[v] /= k
 			rho += r[v] * y[v]
 		}
 		return rho
