@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -45,6 +46,9 @@ func lowerPRelu(o *op) error {
 	v, err := o.need(0)
 	if err != nil {
 		return err
+	}
+	if s := o.arg(1); s != nil && !s.constant() {
+		return o.computedSlope(v, s)
 	}
 	t, err := o.constant(1, "the slope")
 	if err != nil {
@@ -100,6 +104,24 @@ func lowerPRelu(o *op) error {
 		a.Index = index
 	}
 	o.give(0, o.emit(a, v.shape, v))
+	return nil
+}
+
+// computedSlope is an activation whose slopes the network computes.
+func (o *op) computedSlope(v, slope *value) error {
+	out, err := o.apply(degree2, v.dataType(), func(x []float64) float64 {
+		if x[0] < 0 {
+			return x[1] * x[0]
+		}
+		return x[0]
+	}, v, slope)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(out.shape, v.dims()) && !v.constant() {
+		return refuse("", "a slope of shape %s does not broadcast to %s", dimString(slope.shape), dimString(v.shape))
+	}
+	o.give(0, o.as(dag.Product, out))
 	return nil
 }
 

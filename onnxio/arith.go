@@ -90,6 +90,13 @@ func (o *op) legacyFull(w *dag.Vector, shape, axes []int) {
 	}
 }
 
+const wraps = "arithmetic of integers wraps"
+
+// withIntegers says that a value is combined with a constant of integers.
+func withIntegers(a, b *value) bool {
+	return (a.constant() || b.constant()) && !isFloat(a.dataType()) && !isFloat(b.dataType())
+}
+
 func rank(v *value) int { return len(v.dims()) }
 
 // addition makes a lowerer of Add (sign 1) and Sub (sign -1): a skip connection,
@@ -104,6 +111,8 @@ func addition(sign float64) lowerer {
 		switch {
 		case a.constant() && b.constant():
 			return o.foldBinary(a.con, b.con)
+		case withIntegers(a, b):
+			out, err = o.pairNamed(map[bool]string{true: "Add", false: "Sub"}[sign > 0], wraps, a, b)
 		case b.constant():
 			out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: sign})
 		case a.constant():
@@ -131,6 +140,8 @@ func lowerMul(o *op) error {
 	switch {
 	case a.constant() && b.constant():
 		return o.foldBinary(a.con, b.con)
+	case withIntegers(a, b):
+		out, err = o.pairNamed("Mul", wraps, a, b)
 	case b.constant():
 		out, err = o.multiply(a, b.con, 1, false)
 	case a.constant():

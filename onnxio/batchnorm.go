@@ -1,6 +1,8 @@
 package onnxio
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 )
 
@@ -8,6 +10,9 @@ func lowerBatchNormalization(o *op) error {
 	v, err := o.need(0)
 	if err != nil {
 		return err
+	}
+	if v.constant() && o.int("training_mode", 0) != 0 {
+		return o.foldBatchStatistics(v.con)
 	}
 	if v, err = o.materialize(v); err != nil {
 		return err
@@ -60,4 +65,46 @@ func (o *op) outputsUsed() int {
 		}
 	}
 	return n
+}
+
+// foldBatchStatistics normalises a constant by its own mean and variance a channel,
+// as a standardised weight is written.
+func (o *op) foldBatchStatistics(t *tensor) error {
+	if len(t.dims) < 2 || t.size() == 0 {
+		return refuse("", "it normalises a constant of shape %v", t.dims)
+	}
+	x, err := t.float64s()
+	if err != nil {
+		return err
+	}
+	out := slices.Clone(x)
+	c, inner := t.dims[1], dag.Size(t.dims[2:])
+	var scale [2][]float64
+	for k, what := range []string{"scale", "B"} {
+		p, err := o.constant(k+1, what)
+		if err != nil {
+			return err
+		}
+		if scale[k], err = p.float64s(); err != nil {
+			return err
+		}
+		if len(scale[k]) != c {
+			return refuse("", "%d values for %d channels", len(scale[k]), c)
+		}
+	}
+	for k := range c {
+		var run []float64
+		for q := range t.dims[0] {
+			run = append(run, x[(q*c+k)*inner:][:inner]...)
+		}
+		m, s := meanVariance(o.float("epsilon", 1e-5))(run)
+		for q := range t.dims[0] {
+			y := out[(q*c+k)*inner:][:inner]
+			for i, z := range y {
+				y[i] = (z-m)/s*scale[0][k] + scale[1][k]
+			}
+		}
+	}
+	o.giveTensor(0, newTensor(t.dataType(), t.dims, out))
+	return nil
 }

@@ -74,9 +74,6 @@ func (o *op) expandGraph(g *wire.Graph, name string) error {
 			break
 		}
 		n := g.Nodes[k]
-		if err = checkForm(&o.file.Model, o.functions, &n, k, o.opsets); err != nil {
-			break
-		}
 		n.Name = c.path + nodeLabel(&n, k)
 		o.lowerNode(&n, o.index)
 	}

@@ -61,8 +61,11 @@ func lowerConcat(o *op) error {
 			}
 			in[k] = v
 		}
+		if len(v.shape) != len(like.shape) || a >= len(v.shape) {
+			return refuse("", "operands of shapes %s and %s", dimString(like.shape), dimString(v.shape))
+		}
 		for d := range like.shape {
-			if len(v.shape) != len(like.shape) || (d != a && v.shape[d] != like.shape[d]) {
+			if d != a && v.shape[d] != like.shape[d] {
 				return refuse("", "operands of shapes %s and %s", dimString(like.shape), dimString(v.shape))
 			}
 		}

@@ -126,3 +126,30 @@ func lowerRange(o *op) error {
 	o.giveTensor(0, newTensor(t[0].dataType(), []int{len(out)}, out))
 	return nil
 }
+
+// lowerNonZero lists the places of a constant's numbers that are not 0.
+func lowerNonZero(o *op) error {
+	t, err := o.constant(0, "its operand")
+	if err != nil {
+		return err
+	}
+	x, err := t.float64s()
+	if err != nil {
+		return err
+	}
+	var places []int
+	for i, z := range x {
+		if z != 0 {
+			places = append(places, i)
+		}
+	}
+	step := strides(t.dims)
+	out := make([]int64, 0, len(t.dims)*len(places))
+	for k, d := range t.dims {
+		for _, i := range places {
+			out = append(out, int64(i/step[k]%d))
+		}
+	}
+	o.giveTensor(0, newInts([]int{len(t.dims), len(places)}, out))
+	return nil
+}

@@ -136,3 +136,53 @@ func TestRecurrentLayers(t *testing.T) {
 		t.Errorf("segments %v, want one with the last layer", s)
 	}
 }
+
+// TestShapesThatDoNotFit wants a sentence, or numbers, where operands do not fit.
+func TestShapesThatDoNotFit(t *testing.T) {
+	x, y := pbInput("x", 2, 3), pbOutput("y", 2, 3)
+	for name, c := range map[string]struct {
+		want  string
+		nodes []field
+	}{
+		"Concat of a scalar": {"operands of shapes", []field{
+			pbInitializer("s", nil, 1), pbNode("ReduceSum", "r", names("x"), names("z"), attrOfInt("keepdims", 0)),
+			pbNode("Unsqueeze", "u", names("z", "at"), names("v")), pbMessage(5, append(tensorHeader("at", 7, []int64{1}), pbInt(7, 0))...),
+			pbNode("Concat", "c", names("v", "z"), names("y"), attrOfInt("axis", 0)),
+		}},
+		"GatherElements of more rows": {"indices of shape", []field{
+			pbValue(11, "i", 7, 3, 3), pbNode("GatherElements", "g", names("x", "i"), names("y"), attrOfInt("axis", 1)),
+		}},
+		"scales of another length": {"scales of shape", []field{
+			pbInitializer("s", []int64{2}, 1, 2), pbNode("QuantizeLinear", "q", names("x", "s"), names("y"), attrOfInt("axis", 1)),
+		}},
+		"a recurrent weight of another size": {"has the shape", []field{
+			pbInitializer("W", []int64{1, 3, 2}, ramp(6)...), pbInitializer("R", []int64{1, 3, 3}, ramp(9)...),
+			pbInitializer("three", []int64{2, 1, 3}, ramp(6)...),
+			pbNode("Add", "a", names("x", "three"), names("h")), pbNode("RNN", "r", names("h", "W", "R"), names("y"), attrOfInt("hidden_size", 3)),
+		}},
+		"heads that do not divide": {"heads of a value", []field{
+			pbInitializer("three", []int64{2, 1, 3}, ramp(6)...), pbNode("Add", "a", names("x", "three"), names("h")),
+			pbNode("Attention", "att", names("h", "h", "h"), names("y"), attrOfInt("q_num_heads", 2), attrOfInt("kv_num_heads", 2)),
+		}},
+	} {
+		_, err := onnxio.Decode(pbModel(10, 23, append(c.nodes, x, y)...), onnxio.Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// TestIntegerRemainder takes the remainder by a number between 0 and 1, which integers
+// hold as 0.
+func TestIntegerRemainder(t *testing.T) {
+	m, err := onnxio.Decode(pbModel(8, 17,
+		pbValue(11, "x", 7, -1, 1), pbValue(11, "z", 7, -1, 1), pbValue(12, "y", 7, -1, 1),
+		pbNode("Mod", "m", names("x", "z"), names("y"))), onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := m.Net.Eval(t.Context(), [][]float64{{5, -7}, {0.5, 3}}, 2, dag.EvalOptions{})
+	if err != nil || got[0][0] == got[0][0] || got[0][1] != 2 {
+		t.Errorf("%v, %v, want NaN and 2", got, err)
+	}
+}

@@ -93,6 +93,15 @@ func (o *op) convolution(transposed bool) (*value, error) {
 	if c.W, err = o.use(w, 1); err != nil {
 		return nil, err
 	}
+	samples := v.shape[0]
+	if samples != batchDim && samples != 1 {
+		// Samples that are part of one are another spatial axis.
+		if !fits([]int{samples, c.OutChannels, dag.Size(spatial)}) {
+			return nil, refuse("", "the result has too many elements")
+		}
+		c.Window = along(c.Window, samples)
+		v = o.transpose(v, firstTwoSwapped(len(v.shape)))
+	}
 	lin := &dag.Linear{Map: c}
 	if b := o.arg(2); b != nil {
 		bias, err := o.constant(2, "the bias")
@@ -108,10 +117,33 @@ func (o *op) convolution(transposed bool) (*value, error) {
 		}
 		lin.Stages = []dag.Stage{{Add: add}}
 	}
+	if samples != batchDim && samples != 1 {
+		out := o.emit(lin, append([]int{c.OutChannels, samples}, spatial...), v)
+		o.unitAxes[out.node] = []int{0}
+		return o.transpose(out, firstTwoSwapped(len(v.shape))), nil
+	}
 	shape := append([]int{v.shape[0], c.OutChannels}, spatial...)
 	out := o.emit(lin, shape, v)
 	o.unitAxes[out.node] = []int{1}
 	return out, nil
+}
+
+// along adds an axis of n entries, each with a window of its own, before the others.
+func along(w dag.Window, n int) dag.Window {
+	first := func(x int, rest []int) []int { return append([]int{x}, rest...) }
+	return dag.Window{
+		In: first(n, w.In), Kernel: first(1, w.Kernel), Stride: first(1, w.Stride), Dilation: first(1, w.Dilation),
+		Before: first(0, w.Before), After: first(0, w.After),
+	}
+}
+
+func firstTwoSwapped(rank int) []int {
+	perm := make([]int, rank)
+	for i := range perm {
+		perm[i] = i
+	}
+	perm[0], perm[1] = 1, 0
+	return perm
 }
 
 // convOperands returns the operand and the weight, checked for rank and batch.
@@ -136,11 +168,7 @@ func (o *op) convOperands() (v *value, w *tensor, err error) {
 	if b := v.batchAxis(); b > 0 {
 		return nil, nil, mixesBatch("it convolves over the batch axis")
 	}
-	if v.shape[0] != batchDim && v.shape[0] != 1 {
-		return nil, nil, refuse("export the model for one sample",
-			"its operand of shape %s holds several samples, which do not stay apart: %s", dimString(v.shape), o.mixes)
-	}
-	if slices.Contains(w.dims, 0) {
+	if slices.Contains(w.dims, 0) || v.shape[0] == 0 {
 		return nil, nil, refuse("", "a weight of shape %v", w.dims)
 	}
 	return v, w, nil

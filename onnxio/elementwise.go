@@ -82,7 +82,7 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 				x[k] = args[k][i]
 			}
 			y := f(x)
-			if !isFloat(typ) {
+			if !isFloat(typ) && y == y { // NaN says that there is no number
 				y = rounded(typ, y)
 			}
 			dst[i] = y
@@ -277,7 +277,7 @@ func (o *op) pairNamed(name, reason string, a, b *value) (*value, error) {
 	f := func(x []float64) float64 { return p.float(x[0], x[1]) }
 	if !isFloat(typ) {
 		f = func(x []float64) float64 {
-			if x[1] == 0 && (name == "Div" || name == "Mod" || name == "fmod") {
+			if int64(x[1]) == 0 && (name == "Div" || name == "Mod" || name == "fmod") {
 				return math.NaN()
 			}
 			return float64(wrap(typ, p.integer(int64(x[0]), int64(x[1]), typ == wire.Uint64)))

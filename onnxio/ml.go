@@ -202,3 +202,75 @@ func lowerLabelEncoder(o *op) error {
 	o.give(0, out)
 	return nil
 }
+
+// lowerOneHotEncoder is ai.onnx.ml.OneHotEncoder of numbers: 1 at the place of the
+// category, and no 1 for others.
+func lowerOneHotEncoder(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	a := o.attr("cats_int64s")
+	if a == nil || len(a.Ints) == 0 {
+		return refuse("encode numbers", "its categories are strings")
+	}
+	n := len(a.Ints)
+	place := map[int64]int{}
+	for i, c := range a.Ints {
+		place[c] = i
+	}
+	shape := append(slices.Clone(v.dims()), n)
+	if !fits(shape) {
+		return refuse("", "the result has too many elements")
+	}
+	out, err := o.functionOf("it gives 0 or 1", wire.Float32, shape, func(dst []float64, in ...[]float64) {
+		clear(dst)
+		for i, x := range in[0] {
+			if k, ok := place[int64(x)]; ok {
+				dst[i*n+k] = 1
+			}
+		}
+	}, v)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}
+
+// lowerImputer is ai.onnx.ml.Imputer: a number in the place of missing ones, for all
+// columns or for each.
+func lowerImputer(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	var fill []float64
+	missing := o.float("replaced_value_float", 0)
+	if a := o.attr("imputed_value_floats"); a != nil {
+		for _, x := range a.Floats {
+			fill = append(fill, float64(x))
+		}
+	} else if a := o.attr("imputed_value_int64s"); a != nil {
+		missing = float64(o.int("replaced_value_int64", 0))
+		for _, x := range a.Ints {
+			fill = append(fill, float64(x))
+		}
+	}
+	d := v.dims()
+	if len(d) == 0 || len(fill) != 1 && len(fill) != d[len(d)-1] {
+		return refuse("", "%d values for a value of shape %s", len(fill), dimString(d))
+	}
+	out, err := o.functionOf("it replaces missing numbers", v.dataType(), d, func(dst []float64, in ...[]float64) {
+		for i, x := range in[0] {
+			if dst[i] = x; x == missing || math.IsNaN(missing) && math.IsNaN(x) {
+				dst[i] = fill[i%len(fill)]
+			}
+		}
+	}, v)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
+	return nil
+}

@@ -65,26 +65,52 @@ func (o *op) rescaled(v *value, scale, shift int, dims []int) (*value, error) {
 		return t.reshaped(dims), nil
 	}
 	var err error
+	later := false // what the network computes comes behind the constants
 	if s := o.arg(scale); s != nil {
-		if !s.constant() {
-			return nil, refuse("make it a constant", "its scale is computed by the network")
-		}
-		if f.mul, err = fit(s.con); err != nil {
-			return nil, err
+		if later = !s.constant(); !later {
+			if f.mul, err = fit(s.con); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if b := o.arg(shift); b != nil {
-		if !b.constant() {
-			return nil, refuse("make it a constant", "its shift is computed by the network")
-		}
+	b := o.arg(shift)
+	if b != nil && b.constant() && !later {
 		if f.add, err = fit(b.con); err != nil {
 			return nil, err
 		}
 	}
-	if f.mul == nil && f.add == nil {
-		return v, nil
+	if f.mul != nil || f.add != nil {
+		if v, err = o.affine(v, f); err != nil {
+			return nil, err
+		}
 	}
-	return o.affine(v, f)
+	shape := v.shape
+	for k, w := range []*value{o.arg(scale), b} {
+		if w == nil || w.constant() && (k == 0 || f.add != nil) {
+			continue
+		}
+		if w, err = o.materialize(w); err != nil {
+			return nil, err
+		}
+		if dims != nil {
+			if dag.Size(dims) != dag.Size(sampleShape(w.shape)) || w.batchAxis() >= 0 {
+				return nil, refuse("", "a scale or shift of shape %s for a shape %v", dimString(w.shape), dims)
+			}
+			w = o.relabel(w, dims)
+		}
+		if k == 1 {
+			v, err = o.combine(nil, v, w)
+		} else if v, err = o.apply(degree2, v.elem, func(x []float64) float64 { return x[0] * x[1] }, v, w); err == nil {
+			o.as(dag.Product, v)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Equal(v.shape, shape) {
+			return nil, refuse("", "a scale or shift of shape %s for a value of shape %s", dimString(w.shape), dimString(shape))
+		}
+	}
+	return v, nil
 }
 
 // trailing returns the axis from which a normaliser works and the number of

@@ -132,6 +132,7 @@ var headOperators = map[string]lowerer{
 	"Exp":             curve("it is an exponential", math.Exp),
 	"Floor":           curve("it rounds", math.Floor),
 	"Gelu":            head("it is a curve", gelu),
+	"GlobalLpPool":    lowerLpPool,
 	"Greater":         lowerPair,
 	"GRU":             recurrentLayer(3, []string{"Sigmoid", "Tanh"}, stepGRU),
 	"GreaterOrEqual":  lowerPair,
@@ -145,9 +146,11 @@ var headOperators = map[string]lowerer{
 	"Less":            lowerPair,
 	"LessOrEqual":     lowerPair,
 	"Log":             curve("it is a logarithm", math.Log),
+	"LpPool":          lowerLpPool,
 	"LogSoftmax":      normalizer("it is a logarithm of a sum of exponentials", logSoftmax),
 	"Mish":            curve("it is a curve", mish),
 	"Mod":             lowerMod,
+	"NonZero":         lowerNonZero,
 	"Not":             predicate("it gives a truth value", not),
 	"OneHot":          lowerOneHot,
 	"Or":              lowerPair,
@@ -194,9 +197,7 @@ var normalizers = map[string]lowerer{
 
 // refusedOperators are known to be no part of a network, with the reason.
 var refusedOperators = map[string]lowerer{
-	"GlobalLpPool":      refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
 	"Loop":              refused("it is a loop", "export a traced model without control flow"),
-	"LpPool":            refused("the norm of a window is not piecewise linear", "use average or maximum pooling"),
 	"RandomNormal":      random,
 	"RandomNormalLike":  random,
 	"RandomUniform":     random,
@@ -207,8 +208,10 @@ var refusedOperators = map[string]lowerer{
 var mlOperators = map[string]lowerer{
 	"ArrayFeatureExtractor": lowerArrayFeatureExtractor,
 	"Binarizer":             lowerBinarizer,
+	"Imputer":               lowerImputer,
 	"LabelEncoder":          lowerLabelEncoder,
 	"Normalizer":            lowerNormalizer,
+	"OneHotEncoder":         lowerOneHotEncoder,
 	"Scaler":                lowerScaler,
 	"ZipMap":                lowerIdentity, // the numbers, in the order of their labels
 }

@@ -1,6 +1,9 @@
 package onnxio
 
 import (
+	"math"
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -204,4 +207,44 @@ func (o *op) global() (v *value, channels int, w dag.Window, shape []int, err er
 	}
 	w = whole(spatial)
 	return v, channels, w, pooledShape(v, w.Out()), nil
+}
+
+// lowerLpPool is the p-norm over windows, or over all positions.
+func lowerLpPool(o *op) error {
+	v, channels, err := o.pooled()
+	if err != nil {
+		return err
+	}
+	p := float64(o.int("p", 2))
+	if a := o.attr("p"); a != nil && a.Type == wire.AttrFloat { // opset 1
+		p = float64(a.F)
+	}
+	if !(p >= 1) {
+		return refuse("", "p is %v", p)
+	}
+	w := whole(v.shape[2:])
+	if o.node.OpType == "LpPool" {
+		if w, err = o.slidingWindow(v); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(v.shape[2:], 0) {
+		return refuse("", "it pools nothing: its operand has shape %s", dimString(v.shape))
+	}
+	shape := pooledShape(v, w.Out())
+	if !fits(shape) {
+		return refuse("", "the result has too many elements")
+	}
+	nIn, nOut := dag.Size(w.In), dag.Size(w.Out())
+	o.give(0, o.function("the norm of a window is not piecewise linear", v.elem, shape, func(dst []float64, in ...[]float64) {
+		clear(dst)
+		for c := range channels {
+			x, y := in[0][c*nIn:][:nIn], dst[c*nOut:][:nOut]
+			w.Taps(func(out, at, _ int) { y[out] += math.Pow(math.Abs(x[at]), p) })
+			for i, s := range y {
+				y[i] = math.Pow(s, 1/p)
+			}
+		}
+	}, v))
+	return nil
 }

@@ -163,7 +163,7 @@ func (o *op) reduce(v *value, red reduced, r reduction) error {
 	if r.reason != "" || !isFloat(typ) {
 		reason := r.reason
 		if reason == "" {
-			reason = "arithmetic of integers wraps"
+			reason = wraps
 		}
 		out := o.function(reason, typ, red.shape, func(dst []float64, in ...[]float64) {
 			for i := range dst {

@@ -165,6 +165,9 @@ func lowerScatterElements(o *op) error {
 	if slices.Contains(dims, batchDim) || slices.Contains(updates.dims(), batchDim) {
 		return mixesBatch("it writes into samples of the batch")
 	}
+	if !slices.Equal(updates.dims(), t.dims) {
+		return refuse("", "updates of shape %s for indices of shape %v", dimString(updates.dims()), t.dims)
+	}
 	places, err := o.elementPlaces(t, dims)
 	if err != nil {
 		return err
@@ -246,6 +249,11 @@ func lowerGatherElements(o *op) error {
 	}
 	from, to := sampleShape(data.shape), sampleShape(index.shape)
 	a := sampleAxis(data.shape, axis)
+	for k := range from {
+		if k != a && to[k] > from[k] {
+			return refuse("", "indices of shape %s for a value of shape %s", dimString(index.shape), dimString(data.shape))
+		}
+	}
 	step, own := strides(from), strides(to)
 	o.give(0, o.function("it picks elements by computed indices", data.elem, index.shape, func(dst []float64, in ...[]float64) {
 		for e := range dst {

@@ -513,6 +513,23 @@ def attention(d):
     return {"is_causal": d.int(0, 1), "softcap": d.of(0.0, 2.0)}, ins
 
 
+def lp_pool(d):
+    a, x = pool(d)
+    a.pop("ceil_mode", None)
+    a.pop("dilations", None)
+    return dict(a, p=d.of(1, 2, 3)), x
+
+
+def encoder(d):
+    return {"cats_int64s": [3, 1, 7]}, [np.asarray(d.rng.integers(0, 8, d.shape(d.int(1, 2))), np.int64)]
+
+
+def imputer(d):
+    n = d.int(1, 4)
+    x = d.floats(3, n)
+    return {"imputed_value_floats": list(map(float, d.floats(d.of(1, n)))), "replaced_value_float": d.of(0.5, 0.0)}, [x]
+
+
 def biased(d):
     s = d.shape(d.int(1, 3), 3, 5)
     return {}, [d.floats(*s), d.floats(s[-1])]
@@ -623,6 +640,10 @@ CASES = {
     "com.microsoft:BiasGelu": (biased, [13]),
     "com.microsoft:FastGelu": (lambda d: ({}, biased(d)[1][: d.int(1, 2)]), [13]),
     "com.microsoft:QuickGelu": (unary(alpha=(1.702, 0.5)), [13]),
+    "LpPool": (lp_pool, [11, 18]),
+    "GlobalLpPool": (lambda d: ({"p": d.of(1, 2, 3)}, [d.floats(*d.shape(d.int(3, 5)))]), [7]),
+    "ai.onnx.ml:OneHotEncoder": (encoder, [13]),
+    "ai.onnx.ml:Imputer": (imputer, [13]),
     "RNN": (recurrent(1), [7, 14]),
     "GRU": (recurrent(3, linear_before_reset=(0, 1)), [7, 14]),
     "LSTM": (recurrent(4, True), [7, 14]),
