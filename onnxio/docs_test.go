@@ -50,8 +50,8 @@ func TestOperatorList(t *testing.T) {
 		m     map[string]lowerer
 	}{
 		{"In the homogeneous part, as far as their operands allow", homogeneousOperators},
-		{"In the head, or on constants", headOperators},
-		{"Refused with a reason of their own", refusedOperators},
+		{"Functions, which may stand anywhere, or on constants", headOperators},
+		{"Kept and not evaluated", refusedOperators},
 		{"`ai.onnx.ml`", mlOperators},
 		{"`com.microsoft`", microsoftOperators},
 	} {

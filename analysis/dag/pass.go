@@ -139,9 +139,9 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 		}
 		vals[j], ok[j] = h, true
 	}
-	weighted := n.Weighted()
+	skip := n.Unmeasured()
 	for _, i := range n.Ends() {
-		if weighted[i] || n.Nodes[i].Zone == Preamble {
+		if !skip(&n.Nodes[i]) {
 			give(i, m.Output(&n.Nodes[i]))
 		}
 	}

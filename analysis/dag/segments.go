@@ -163,10 +163,21 @@ func (n *Network) Weighted() []bool {
 }
 
 // Unmeasured returns what a pass over path norms or counts leaves out: the head, and
-// the parts of the body without weights.
+// the parts of the body without weights all of whose ends are operands of functions.
 func (n *Network) Unmeasured() func(*Node) bool {
-	weighted := n.Weighted()
-	return func(nd *Node) bool { return nd.Zone == Head || nd.Zone == Body && !weighted[nd.ID] }
+	skip := make([]bool, len(n.Nodes))
+	if len(n.Functions()) > 0 {
+		boundary := n.Boundary()
+		for _, s := range n.parts() {
+			last := func(i int) bool { return slices.Contains(boundary, i) }
+			if len(s.Layers) == 0 && !slices.ContainsFunc(s.Ends, last) {
+				for _, i := range s.Nodes {
+					skip[i] = true
+				}
+			}
+		}
+	}
+	return func(nd *Node) bool { return nd.Zone == Head || skip[nd.ID] }
 }
 
 // parts returns the parts of the body that no function separates, in the order of
