@@ -15,7 +15,7 @@ import (
 // fewer inputs, LeastSamples random ones at least.
 const (
 	DefaultSamples = 64
-	MultiplyAdds   = 1e11
+	MultiplyAdds   = 5e10
 	LeastSamples   = 2
 )
 
