@@ -220,6 +220,9 @@ func FuzzCommand(f *testing.F) {
 func TestHostileNetworks(t *testing.T) {
 	inMemory(t)
 	from, n := uint64(1000), uint64(300)
+	if testing.Short() {
+		n = 60
+	}
 	if v := os.Getenv("RELUPATH_HOSTILE"); v != "" {
 		if _, err := fmt.Sscanf(v, "%d+%d", &from, &n); err != nil {
 			t.Fatalf("RELUPATH_HOSTILE=%s: want FIRST+COUNT", v)
