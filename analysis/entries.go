@@ -1,8 +1,10 @@
 package analysis
 
 import (
+	"math"
 	"slices"
 
+	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -93,5 +95,35 @@ func pathEntries() []*entry {
 			path: []float64{2}, overMargin: squared,
 			net: func(r *run) []Measure { return one(r.forward.PathNorm(r.path(2)).Pow(2)) },
 		},
+		{
+			Info: Info{
+				Name:    "lipschitz_path",
+				Formula: "sum over paths of prod |w_e| prod L_f, L_f the Lipschitz constant of each curve on the path",
+				LaTeX:   `\sum_{\text{paths}}\prod_e |w_e|\prod_f L_f`,
+				Source:  n15a + "; curves: docs/measures.md", Unit: "norm", Invariant: true, Cost: TwoPasses, Scope: OfNet,
+			},
+			net: func(r *run) []Measure { return r.lipschitz((*paths.Values).PathNorm) },
+		},
+		{
+			Info: Info{
+				Name:    "lipschitz_path_max_output",
+				Formula: "max_j of the sum over paths to output j of prod |w_e| prod L_f",
+				LaTeX:   `\max_j\sum_{\text{paths to }j}\prod_e |w_e|\prod_f L_f`,
+				Source:  n15a + "; curves: docs/measures.md", Unit: "norm", Invariant: true, Cost: TwoPasses, Scope: OfNet,
+			},
+			net: func(r *run) []Measure { return r.lipschitz((*paths.Values).MaxOutput) },
+		},
 	}
+}
+
+// lipschitz is one number of the programme with Lipschitz constants, or the reason
+// why there is none.
+func (r *run) lipschitz(of func(v *paths.Values, k int) scaled.Num) []Measure {
+	if r.memo.lipschitz == nil && r.memo.steep == "" {
+		r.memo.lipschitz, r.memo.steep = paths.Lipschitz(r.net, paths.Options{Threads: r.opt.Threads})
+	}
+	if r.memo.steep != "" {
+		return []Measure{{Value: scaled.New(math.NaN()), Reason: r.memo.steep}}
+	}
+	return one(of(r.memo.lipschitz, 0))
 }

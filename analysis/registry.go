@@ -7,7 +7,7 @@ type Cost uint8
 const (
 	// OnePass needs one read of the weights, which all such measures share.
 	OnePass Cost = iota
-	// TwoPasses needs a second, backward read.
+	// TwoPasses needs a second read.
 	TwoPasses
 	// Spectral needs the largest singular value: some tens of reads.
 	Spectral

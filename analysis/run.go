@@ -62,11 +62,14 @@ type run struct {
 
 // memo holds what some measures share and others never need.
 type memo struct {
-	gamma  *scaled.Num
-	kappa  *paths.Kappa
-	notes  []string
-	norms  map[normKey]scaled.Num
-	groups map[int][]scaled.Num
+	gamma *scaled.Num
+	kappa *paths.Kappa
+	// lipschitz is paths.Lipschitz, steep why there is none.
+	lipschitz *paths.Values
+	steep     string
+	notes     []string
+	norms     map[normKey]scaled.Num
+	groups    map[int][]scaled.Num
 }
 
 // normKey names the norm of the rows of one node.

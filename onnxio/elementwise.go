@@ -96,6 +96,7 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 	out := o.function(reason, typ, shape, compute, nodes...)
 	if acts == 1 && isFloat(typ) {
 		o.as(dag.Curve, out)
+		o.nodes[out.node].Op.(*dag.Func).Lipschitz = o.lipschitz()
 	}
 	return out, nil
 }

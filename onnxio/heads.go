@@ -29,12 +29,17 @@ func elu(o *op) func(float64) float64 {
 	}
 }
 
-// selu has its constants in full since opset 6, and in five digits before.
-func selu(o *op) func(float64) float64 {
-	a, g := float32(1.67326319217681884765625), float32(1.05070102214813232421875)
+// seluDefaults are the constants of Selu: in full since opset 6, and in five digits
+// before.
+func seluDefaults(o *op) (alpha, gamma float32) {
 	if o.opset < 6 {
-		a, g = float32(1.6732), float32(1.0507)
+		return 1.6732, 1.0507
 	}
+	return 1.67326319217681884765625, 1.05070102214813232421875
+}
+
+func selu(o *op) func(float64) float64 {
+	a, g := seluDefaults(o)
 	alpha, gamma := o.float("alpha", a), o.float("gamma", g)
 	return func(x float64) float64 {
 		if x <= 0 {

@@ -161,6 +161,9 @@ def measures(spec, net, ref, x, labels, include, percentile):
         put("path_norm_max_output", max(phi), order(p))
         for j, v in enumerate(phi):
             put("path_norm_output", v, order(p), f"y[{j}]")
+    slopes = path_vector(net, 1, False)
+    put("lipschitz_path", pnorm(slopes, 1))
+    put("lipschitz_path_max_output", max(slopes))
     put("path_2", pnorm(path_vector(net, 2, include), 2) ** 2)
     n_par = sum(w.size + (0 if b is None else b.size) for w, b in zip(net.w, net.unit_bias))
     put("parameter_count", n_par)

@@ -34,13 +34,25 @@ func (m *maker) function(name string, shape []int, f *dag.Func, in ...int) int {
 	return m.add(dag.Node{Name: m.name(name), Source: name, In: in, Shape: shape, Op: f})
 }
 
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+// curves have, besides their names, their largest slopes, rounded up.
+var curves = []struct {
+	name      string
+	lipschitz float64
+	f         func(float64) float64
+}{
+	{"Tanh", 1, math.Tanh},
+	{"Sigmoid", 0.25, sigmoid},
+	{"Gelu", 1.12891, func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }},
+	{"Swish", 1.09984, func(x float64) float64 { return x * sigmoid(x) }},
+	{"HardSwish", 1.5, func(x float64) float64 { return x * min(1, max(0, x/6+0.5)) }},
+}
+
 // curve is a function of each element.
 func (m *maker) curve(in int) {
-	f, lipschitz, name := math.Tanh, 1.0, "Tanh"
-	if m.pick("curve", 2) == 1 {
-		f, lipschitz, name = func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 0.25, "Sigmoid"
-	}
-	m.function(name, m.b.Shape(in), &dag.Func{Kind: dag.Curve, Lipschitz: lipschitz, Apply: eachOf(f)}, in)
+	c := curves[m.pick("curve", len(curves))]
+	m.function(c.name, m.b.Shape(in), &dag.Func{Kind: dag.Curve, Lipschitz: c.lipschitz, Apply: eachOf(c.f)}, in)
 }
 
 // eachOf applies f to each element.

@@ -1,0 +1,80 @@
+package paths
+
+import (
+	"fmt"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Lipschitz is the path programme of order 1 without biases, from the values of the
+// preamble to the body's outputs, in which each curve multiplies by its Lipschitz
+// constant: PerOutput bounds the Lipschitz constant of each output element from the
+// maximum norm, PathNorm that of all outputs to the 1-norm, MaxOutput to the maximum
+// norm. For a network without functions they are Forward's. Where a function without
+// a Lipschitz constant is in the way there are no values, and why names the first.
+//
+// The slope of a composition is the product of its parts' slopes, and the slopes of
+// a sum add up: the derivative of an output by an input is, wherever it exists, at
+// most the sum over paths of the products of |w| and the slopes. Source for ReLU
+// networks: Neyshabur, Tomioka, Srebro, COLT 2015, section 3.
+func Lipschitz(n *dag.Network, opt Options) (v *Values, why string) {
+	if why := steep(n); why != "" {
+		return nil, why
+	}
+	v = &Values{P: []float64{1}, Layers: make([]*Norms, len(n.Nodes)), net: n}
+	m := &lipschitz{&forward{v, Options{Bias: Exclude, Threads: opt.Threads}}}
+	v.of = dag.Forward(n, m, nil, n.Boundary())
+	return v, ""
+}
+
+// steep says which node before the body's outputs has no Lipschitz constant; empty
+// where all have one.
+func steep(n *dag.Network) string {
+	need := make([]bool, len(n.Nodes))
+	for _, i := range n.Boundary() {
+		need[i] = true
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		if need[i] && n.Nodes[i].Zone != dag.Preamble {
+			for _, j := range n.Nodes[i].In {
+				need[j] = true
+			}
+		}
+	}
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		if !need[i] || nd.Zone == dag.Preamble {
+			continue
+		}
+		switch op := nd.Op.(type) {
+		case *dag.Func:
+			if op.Kind != dag.Curve || op.Lipschitz == 0 {
+				return fmt.Sprintf("%s has no Lipschitz constant that is known: %s", nd.Label(), op.Why)
+			}
+		case *dag.Cap:
+			if op.Jump {
+				return fmt.Sprintf("%s has no Lipschitz constant: it jumps", nd.Label())
+			}
+		}
+	}
+	return ""
+}
+
+// lipschitz is forward with curves.
+type lipschitz struct{ *forward }
+
+// Func implements dag.Meaning.
+func (f *lipschitz) Func(nd *dag.Node, op *dag.Func, xs []*value) *value {
+	if nd.Zone == dag.Preamble || op.Lipschitz == 0 {
+		return f.Input(nd) // one without a constant is not before an output
+	}
+	out := &value{xs[0].grid, make([][]scaled.Num, len(xs[0].h))}
+	for k, h := range xs[0].h {
+		out.h[k] = make([]scaled.Num, len(h))
+		for c, x := range h {
+			out.h[k][c] = x.MulFloat(op.Lipschitz)
+		}
+	}
+	return out
+}
