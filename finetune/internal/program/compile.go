@@ -47,6 +47,18 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 			c.node(&net.Nodes[i])
 		}
 	}
+	if len(c.early) > 0 {
+		c.obstacles = append(c.obstacles, "functions of the inputs are not computed in training: "+listed(c.early)+
+			": export the network without them, and give data that went through them")
+	}
+	if between := net.Functions(); len(between) > 0 {
+		var nodes []*dag.Node
+		for _, i := range between {
+			nodes = append(nodes, &net.Nodes[i])
+		}
+		c.obstacles = append(c.obstacles, "functions stand between its layers: "+listed(nodes)+
+			": a network that is trained is positively homogeneous from its input to its scores; cut the model before the first of them")
+	}
 	if len(c.obstacles) > 0 {
 		return nil, fmt.Errorf("the network cannot be trained: %s", strings.Join(c.obstacles, "; "))
 	}
@@ -57,6 +69,20 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 		return nil, fmt.Errorf("nothing is left to train: no tensor between the input and the logits may change")
 	}
 	return c.p, nil
+}
+
+// listed names some nodes and counts the rest.
+func listed(nodes []*dag.Node) string {
+	const shown = 3
+	var names []string
+	for _, nd := range nodes[:min(shown, len(nodes))] {
+		names = append(names, nd.Label())
+	}
+	s := strings.Join(names, ", ")
+	if more := len(nodes) - shown; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
 }
 
 func ancestors(net *dag.Network, of int) []bool {
@@ -78,6 +104,7 @@ type compiler[T Float] struct {
 	value     []int // of each node
 	index     map[*dag.Param]int
 	obstacles []string
+	early     []*dag.Node // functions of the inputs
 }
 
 // newValue adds a value of a node.
@@ -177,10 +204,18 @@ func (c *compiler[T]) node(nd *dag.Node) {
 			o.Start, o.At = windows(w)
 		}
 		c.add(o)
-	default:
-		c.refuse(nd, "its kind cannot be differentiated")
+	case *dag.Cap:
+		c.refuse(nd, "training through a bounded activation is not supported: a ReLU in its place can be trained")
 		c.value[nd.ID] = c.newValue(nd)
 		return
+	case *dag.Func:
+		if nd.Zone == dag.Preamble {
+			c.early = append(c.early, nd)
+		}
+		c.value[nd.ID] = c.newValue(nd)
+		return
+	default:
+		panic(fmt.Sprintf("program: %s is of an unknown kind", nd.Label()))
 	}
 	c.value[nd.ID] = len(c.p.Values) - 1
 }

@@ -37,3 +37,44 @@ func TestRefusalOfTransposedConvolutions(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalOfFunctions checks that a refusal names the functions that are in the
+// way and says what to do; functions behind the last layer are none.
+func TestRefusalOfFunctions(t *testing.T) {
+	f := func(b *dag.Builder, name string, in int) int {
+		return b.Node(dag.Node{Name: name, Source: "Tanh", In: []int{in}, Shape: b.Shape(in), Op: &dag.Func{
+			Kind: dag.Curve, Apply: func(_ []float64, _ ...[]float64) {},
+		}})
+	}
+	fc := func(b *dag.Builder, name string, in int) int { return b.Affine(name, in, 1, []float64{2}, nil) }
+	for _, c := range []struct {
+		name  string
+		build func(b *dag.Builder, x int) int
+		want  string
+	}{
+		{"head", func(b *dag.Builder, x int) int { return f(b, "t", fc(b, "a", x)) }, ""},
+		{"between", func(b *dag.Builder, x int) int {
+			for _, name := range []string{"t1", "t2", "t3", "t4", "t5"} {
+				x = f(b, name, fc(b, "a", x))
+			}
+			return fc(b, "b", x)
+		}, `functions stand between its layers: "t1" (Tanh), "t2" (Tanh), "t3" (Tanh) and 2 more: a network that is trained`},
+		{"preamble", func(b *dag.Builder, x int) int { return fc(b, "a", f(b, "t", x)) },
+			`functions of the inputs are not computed in training: "t" (Tanh): export the network without them`},
+		{"cap", func(b *dag.Builder, x int) int {
+			x = fc(b, "a", x)
+			return fc(b, "b", b.Node(dag.Node{Name: "six", Source: "Clip", In: []int{x}, Shape: []int{1}, Op: &dag.Cap{Lo: []float64{0}, Hi: []float64{6}}}))
+		}, `"six" (Clip): training through a bounded activation is not supported`},
+	} {
+		var b dag.Builder
+		b.Output("y", c.build(&b, b.Input("x", 1)))
+		net, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = program.Compile[float64](net, program.Options{})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}
