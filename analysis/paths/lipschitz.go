@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -69,12 +71,6 @@ func (f *lipschitz) Func(nd *dag.Node, op *dag.Func, xs []*value) *value {
 	if nd.Zone == dag.Preamble || op.Lipschitz == 0 {
 		return f.Input(nd) // one without a constant is not before an output
 	}
-	out := &value{xs[0].grid, make([][]scaled.Num, len(xs[0].h))}
-	for k, h := range xs[0].h {
-		out.h[k] = make([]scaled.Num, len(h))
-		for c, x := range h {
-			out.h[k][c] = x.MulFloat(op.Lipschitz)
-		}
-	}
-	return out
+	l, h := sums.Times(xs[0].grid, xs[0].h, grid.Uniform(nd.Shape...), []scaled.Num{scaled.New(op.Lipschitz)})
+	return &value{l, h}
 }
