@@ -127,3 +127,28 @@ func TestFlatnessBehindNormalizedInputs(t *testing.T) {
 		t.Errorf("%s = %v", m.Name, m.Value)
 	}
 }
+
+// Noise takes no number out of float64: a slope that is infinite is none.
+func TestFlatnessOfTheLargestSlopes(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	slope := dag.NewParam64("slope", []int{2}, []float64{math.MaxFloat64, -math.MaxFloat64})
+	a := b.Node(dag.Node{
+		Name: "act", Op: &dag.Activation{Param: &dag.Use{Param: slope}, Slope: slope.Values()}, In: []int{b.Affine("fc", x, 2, []float64{1, 0, 0, 1}, nil)},
+		Shape: []int{2},
+	})
+	b.Output("y", a)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := measure(t, n, analysis.Options{
+		Names: []string{"pac_bayes_flatness", "pac_bayes_magnitude_flatness"},
+		Data:  &analysis.Labelled{Inputs: [][]float64{{1, 0, 0, 1, -1, 2}}, Batch: 3, Labels: []int{0, 1, 0}},
+	})
+	for _, m := range r.Measures {
+		if math.IsNaN(m.Value.Float64()) {
+			t.Errorf("%s is not a number", m.Name)
+		}
+	}
+}
