@@ -79,13 +79,20 @@ func hostileNetwork(rng *rand.Rand) (net *dag.Network, moderate bool) {
 	if rng.IntN(4) == 0 {
 		return net, true
 	}
-	made := map[*dag.Param]*dag.Param{}
-	return net.Replace(func(u *dag.Use) *dag.Param {
-		if strings.HasPrefix(u.Param.Name, "slope") {
-			return u.Param // which a network has finite
+	made, slopes := map[*dag.Param]*dag.Param{}, map[*dag.Param]bool{}
+	for i := range net.Nodes {
+		if a, ok := net.Nodes[i].Op.(*dag.Activation); ok && a.Param != nil {
+			slopes[a.Param.Param] = true
 		}
+	}
+	return net.Replace(func(u *dag.Use) *dag.Param {
 		if made[u.Param] == nil {
 			v := extremes(rng, u.Param.Len())
+			for i, x := range v {
+				if slopes[u.Param] && (x-x != 0) {
+					v[i] = math.MaxFloat32 // a slope is finite
+				}
+			}
 			if opt.Type == dag.Float64 {
 				made[u.Param] = dag.NewParam64(u.Param.Name, u.Param.Shape, v)
 			} else {
