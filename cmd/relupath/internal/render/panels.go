@@ -112,7 +112,8 @@ func (p *Panels) draw(c canvas) error {
 	return nil
 }
 
-// place returns a coordinate; ok is false for what has none.
+// place returns a coordinate; ok is false for what has none, and for what is so large
+// that the length of an axis would not be a number.
 func (s Scale) place(x float64) (v float64, ok bool) {
 	if s == LogScale {
 		if !(x > 0) {
@@ -120,7 +121,7 @@ func (s Scale) place(x float64) (v float64, ok bool) {
 		}
 		x = math.Log10(x)
 	}
-	return x, !math.IsNaN(x) && !math.IsInf(x, 0)
+	return x, math.Abs(x) <= math.MaxFloat64/4
 }
 
 // plot makes the plot of one panel.
@@ -210,7 +211,8 @@ func (l linearTicks) Ticks(lo, hi float64) []plot.Tick {
 	}
 	step := unit * niceStep((hi-lo)/5/unit)
 	var out []plot.Tick
-	for k := math.Ceil(lo / step); k*step <= hi; k++ {
+	const most = 12 // where the next multiple is the same number the loop would not end
+	for k := math.Ceil(lo / step); k*step <= hi && len(out) < most; k++ {
 		out = append(out, plot.Tick{Value: k * step, Label: strconv.FormatFloat(k*step+0, 'g', 6, 64)})
 	}
 	return out
@@ -262,10 +264,8 @@ func (p *Panel) extent(out *plot.Plot) {
 		if a.Min > a.Max {
 			a.Min, a.Max = 0, 1
 		}
+		a.Min, a.Max = room(a.Min, a.Max)
 		pad := 0.04 * (a.Max - a.Min)
-		if !(pad > 0) {
-			pad = 0.5
-		}
 		a.Min, a.Max = a.Min-pad, a.Max+pad
 	}
 }

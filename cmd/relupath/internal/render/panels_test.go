@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 )
@@ -110,6 +111,23 @@ func TestLinearTicks(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("from %v to %v: %s", c.lo, c.hi, diff)
+		}
+	}
+}
+
+// Curves of nearly equal, or of the largest, numbers are drawn with a few marks.
+func TestPanelsOfExtremeNumbers(t *testing.T) {
+	for _, y := range [][]float64{
+		{51.86, math.Nextafter(51.86, 100)}, {1e300, math.Nextafter(1e300, 2e300)}, {-math.MaxFloat64, math.MaxFloat64}, {0, math.SmallestNonzeroFloat64}, {1e17, 1e17 + 16},
+	} {
+		for _, s := range []Scale{LinearScale, LogScale} {
+			p := &Panel{Title: "t", YScale: s, Curves: []Curve{{X: []float64{0, 1}, Y: y}}}
+			pl := p.plot([]key{{}})
+			for _, a := range []plot.Axis{pl.X, pl.Y} {
+				if n := len(a.Tick.Marker.Ticks(a.Min, a.Max)); n > 30 || !(a.Max > a.Min) || math.IsInf(a.Max-a.Min, 0) {
+					t.Errorf("%v: axis from %v to %v with %d marks", y, a.Min, a.Max, n)
+				}
+			}
 		}
 	}
 }
