@@ -141,7 +141,7 @@ func newBalanceJSON(o *balanceOptions, res *rescale.Result) *balanceJSON {
 // factorsOf counts the groups as inspect does, and the range of their factors, NaN
 // for those not known left out.
 func factorsOf(g *dag.Groups, c []float64) factors {
-	of := inspectedGroupsOf(g)
+	of := countGroups(g)
 	f := factors{Groups: of.Count, Pinned: of.Count - of.Free}
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for id, size := range g.Size {

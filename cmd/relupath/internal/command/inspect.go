@@ -52,6 +52,7 @@ type inspectJSON struct {
 	Scope      scope           `json:"scope"`
 	Nodes      []inspectedNode `json:"nodes"`
 	Groups     inspectedGroups `json:"groups"`
+	Coverage   coverage        `json:"coverage"`
 	Unwritable []unwritable    `json:"unwritable"`
 	Warnings   []string        `json:"warnings"`
 }
@@ -88,6 +89,44 @@ type pinned struct {
 	Reason string `json:"reason"`
 	Groups int    `json:"groups"`
 	Units  int    `json:"units"`
+	// Layers names the layers whose units these are.
+	Layers []string `json:"layers"`
+}
+
+// coverage says how much of the network a rescaling reaches: in how many of its layers
+// with weights some row has a free factor, and in how many some column takes one. A
+// BatchNormalization counts with the layer before it; Scales of the layers only
+// multiply each unit, as normalizers' do, and are left out of the columns.
+type coverage struct {
+	Layers      int     `json:"layers"`
+	Scales      int     `json:"scales"`
+	Rows        int     `json:"rows"`
+	Columns     int     `json:"columns"`
+	RowShare    float64 `json:"row_share"`
+	ColumnShare float64 `json:"column_share"`
+}
+
+func coverageOf(n *dag.Network, g *dag.Groups) coverage {
+	var c coverage
+	free := func(id int32) bool { return id != dag.NoGroup && g.Pin[id] == "" }
+	for i := range n.Nodes {
+		l, ok := n.Nodes[i].Op.(*dag.Linear)
+		if !ok || l.Map == nil || !l.Free() || n.Nodes[i].Zone == dag.Preamble {
+			continue
+		}
+		c.Layers++
+		if slices.ContainsFunc(g.Rows[i], free) {
+			c.Rows++
+		}
+		if _, ok := l.Map.(*dag.Diagonal); ok {
+			c.Scales++
+		} else if slices.ContainsFunc(g.Cols[i], free) {
+			c.Columns++
+		}
+	}
+	c.RowShare = float64(c.Rows) / float64(max(c.Layers, 1))
+	c.ColumnShare = float64(c.Columns) / float64(max(c.Layers-c.Scales, 1))
+	return c
 }
 
 // unwritable is a tensor that the file cannot take back; one that is an
@@ -169,7 +208,8 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 		}
 		r.Nodes = append(r.Nodes, v)
 	}
-	r.Groups = inspectedGroupsOf(g)
+	r.Groups, r.Coverage = countGroups(g), coverageOf(n, g)
+	r.Groups.name(n, g)
 	return r
 }
 
@@ -181,10 +221,10 @@ func ports(ps []onnxio.PortInfo) []port {
 	return out
 }
 
-// inspectedGroupsOf counts groups by the reason for which they are pinned, in
+// countGroups counts groups by the reason for which they are pinned, in
 // order of appearance; one without units, as that of the inputs mostly, does not
 // count.
-func inspectedGroupsOf(g *dag.Groups) inspectedGroups {
+func countGroups(g *dag.Groups) inspectedGroups {
 	r := inspectedGroups{Pinned: []pinned{}}
 	at := map[string]int{}
 	for id, size := range g.Size {
@@ -202,12 +242,25 @@ func inspectedGroupsOf(g *dag.Groups) inspectedGroups {
 		}
 		if _, ok := at[why]; !ok {
 			at[why] = len(r.Pinned)
-			r.Pinned = append(r.Pinned, pinned{Reason: why})
+			r.Pinned = append(r.Pinned, pinned{Reason: why, Layers: []string{}})
 		}
 		r.Pinned[at[why]].Groups++
 		r.Pinned[at[why]].Units += size
 	}
 	return r
+}
+
+// name names the layers whose units are pinned.
+func (r *inspectedGroups) name(n *dag.Network, g *dag.Groups) {
+	for k := range r.Pinned {
+		p := &r.Pinned[k]
+		for i := range n.Nodes {
+			l, ok := n.Nodes[i].Op.(*dag.Linear)
+			if ok && l.Free() && slices.ContainsFunc(g.Rows[i], func(id int32) bool { return id != dag.NoGroup && g.Pin[id] == p.Reason }) {
+				p.Layers = append(p.Layers, n.Nodes[i].Ref())
+			}
+		}
+	}
 }
 
 func inspectDocument(r *inspectJSON) *render.Document {
@@ -224,13 +277,18 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	}
 	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, strings.Join(r.DTypes, ", "))))
 	facts.Add(render.Text("groups"), render.Text(fmt.Sprintf("%d, %d of several tied units, %d free", r.Groups.Count, r.Groups.Tied, r.Groups.Free)))
+	facts.Add(render.Text("layers"), render.Text(fmt.Sprintf("%d, %d with free rows, %d with columns that take a factor", r.Coverage.Layers, r.Coverage.Rows, r.Coverage.Columns)))
 	records := inspectNodes(r, math.MaxInt)
 	d.Tables = append(d.Tables, facts, inspectNodes(r, shownInputs))
 	d.Records = &records
 	if len(r.Groups.Pinned) > 0 {
-		t := render.Table{Title: "pinned to factor 1", Columns: []string{"groups", "units", "why"}}
+		t := render.Table{Title: "pinned to factor 1", Columns: []string{"groups", "units", "layers", "why"}}
 		for _, p := range r.Groups.Pinned {
-			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Text(p.Reason))
+			layers := strings.Join(p.Layers[:min(len(p.Layers), shownLayers)], ", ")
+			if more := len(p.Layers) - shownLayers; more > 0 {
+				layers += fmt.Sprintf(" and %d more", more)
+			}
+			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Code(layers), render.Text(p.Reason))
 		}
 		d.Tables = append(d.Tables, t)
 	}
@@ -248,6 +306,9 @@ func inspectDocument(r *inspectJSON) *render.Document {
 // shownInputs is how many inputs of a node a table lists: its columns are as wide
 // as their widest cell.
 const shownInputs = 16
+
+// shownLayers is how many layers a pin's row lists.
+const shownLayers = 3
 
 // inspectNodes tables the nodes, of each at most so many inputs.
 func inspectNodes(r *inspectJSON, inputs int) render.Table {
