@@ -311,7 +311,7 @@ const maxClasses = 1 << 16
 func (t *table) classify(y *array, classes int) error {
 	limit, remedy := classes, "the file belongs to another data set or is damaged"
 	if classes == 0 {
-		limit, remedy = maxClasses, "number the classes from 0, or add task=regression"
+		limit, remedy = maxClasses, "number the classes from 0, name them with classes=A;B;C, or add task=regression"
 	}
 	get := y.at()
 	t.labels = make([]int, 0, t.n)

@@ -8,34 +8,42 @@ import (
 )
 
 // WithClasses returns the set with label k standing for names[k]: labels are
-// found by their name, numbers by their value, so that 1 and 1.0 are one class.
-// Whole numbers as they stand count from 0 where no name is a number. Values are
-// shared with s. It panics for regression. Errors: a label without a name in the
-// list.
+// found by their name without the spaces around it, numbers by their value, so that
+// 1 and 1.0 are one class. Whole numbers as they stand count from 0 where no name is
+// a number. The targets of a regression set, one an example, are taken for such labels.
+// Values are shared with s. Errors: a label without a name in the list, two names of one
+// class, several targets an example.
 func (s *Set) WithClasses(names []string) (*Set, error) {
-	if s.width > 0 {
-		panic("dataset: a regression set has no classes")
+	place, err := places(names)
+	if err != nil {
+		return nil, &DataError{
+			File: s.file, Where: "the list of classes", Problem: err.Error(),
+			Remedy: "name each class once with classes=A;B;C in the data spec, in the order of the model's scores",
+		}
+	}
+	if s.width > 1 {
+		return nil, &DataError{
+			File: s.file, Problem: fmt.Sprintf("%d targets an example, want one class label", s.width),
+			Remedy: "take the argmax of one-hot rows, or add task=regression",
+		}
 	}
 	out := *s
 	out.names, out.classes, out.given = slices.Clone(names), len(names), true
-	place := places(names)
+	out.targets, out.width = nil, 0
 	counts := s.names == nil && !slices.ContainsFunc(names, func(n string) bool {
 		_, ok := parseNumber(n)
 		return ok
 	})
-	out.labels = make([]int, len(s.labels))
-	for i, y := range s.labels {
-		text := strconv.Itoa(y)
-		if s.names != nil {
-			text = canonical(s.names[y])
-		}
+	out.labels = make([]int, s.n)
+	for i := range out.labels {
+		text := s.label(i)
 		k, ok := place[text]
-		if counts {
-			k, ok = y, y < len(names)
+		if y, err := strconv.Atoi(text); counts && err == nil {
+			k, ok = y, 0 <= y && y < len(names)
 		}
 		if !ok {
 			return nil, &DataError{
-				File: s.file, Where: record(i), Problem: fmt.Sprintf("label %q is none of the classes %s", s.label(y), list(names)),
+				File: s.file, Where: record(i), Problem: fmt.Sprintf("label %q is none of the classes %s", text, list(names)),
 				Remedy: "leave the example out, or name every class with classes=A;B;C in the data spec, in the order of the model's scores",
 			}
 		}
@@ -61,27 +69,36 @@ func (s *Set) like(train *Set) (*Set, error) {
 	return s, nil
 }
 
-// label is the text of a label.
-func (s *Set) label(y int) string {
-	if s.names != nil {
-		return s.names[y]
+// label is the canonical text of an example's label.
+func (s *Set) label(i int) string {
+	switch {
+	case s.width > 0:
+		return formatList([]float64{s.targets[i] + 0})
+	case s.names != nil:
+		return canonical(s.names[s.labels[i]])
 	}
-	return strconv.Itoa(y)
+	return strconv.Itoa(s.labels[i])
 }
 
-// places maps each name to its place.
-func places(names []string) map[string]int {
+// places maps each name to its place. Error: two names of one class.
+func places(names []string) (map[string]int, error) {
 	place := make(map[string]int, len(names))
 	for i, name := range names {
-		place[canonical(name)] = i
+		text := canonical(name)
+		if k, ok := place[text]; ok {
+			return nil, fmt.Errorf("%q and %q are one class: numbers count by their value, names without the spaces around them", names[k], name)
+		}
+		place[text] = i
 	}
-	return place
+	return place, nil
 }
 
-// canonical writes numbers of one value in one way.
+// canonical writes numbers of one value in one way, and names without the spaces
+// around them, as csv files are read.
 func canonical(name string) string {
-	if v, ok := parseNumber(strings.TrimSpace(name)); ok {
-		return formatList([]float64{v})
+	name = strings.TrimSpace(name)
+	if v, ok := parseNumber(name); ok {
+		return formatList([]float64{v + 0}) // no -0
 	}
 	return name
 }

@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"encoding/binary"
+	"math"
 	"testing"
 )
 
@@ -21,6 +23,7 @@ func TestClasses(t *testing.T) {
 		{"numbers for names", "1,1\n2,0\n", ",classes=no;yes", []int{1, 0}},
 		{"a semicolon in a name", "1,\"a;b\"\n2,c\n", ",classes=c;a;;b", []int{1, 0}},
 		{"a comma in a name", "1,\"a,b\"\n2,c\n", ",classes=c;a,,b", []int{1, 0}},
+		{"spaces around names", "1, <=50K\n2,\" >50K\"\n", ",classes= <=50K; >50K", []int{0, 1}},
 		{"names and numbers", "1,x\n2,7\n", ",classes=7;x", []int{1, 0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -41,6 +44,52 @@ func TestClasses(t *testing.T) {
 	} {
 		_, err := load("csv:"+write(t, t.TempDir(), "x.csv", []byte(test.text))+test.option, Options{})
 		wantDataError(t, err, test.want...)
+	}
+}
+
+func doubles(list ...float64) (b []byte) {
+	for _, v := range list {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	return b
+}
+
+// Labels that a list names may be any numbers, those of an array too, and two names of
+// one class are refused.
+func TestClassesOfNumbers(t *testing.T) {
+	dir := t.TempDir()
+	x := write(t, dir, "x.npy", npyFile("<f8", "False", "(3, 1)", doubles(1, 2, 3)...))
+	for _, test := range []struct {
+		name, option string
+		y            []byte
+		labels       []int
+	}{
+		{"integers below 0", ",classes=-1;1", npyFile("|i1", "False", "(3,)", 1, 255, 1), []int{1, 0, 1}},
+		{"floats", ",classes=-1;1", npyFile("<f8", "False", "(3,)", doubles(1, -1, 1)...), []int{1, 0, 1}},
+		{"numbers for names", ",classes=no;yes", npyFile("<f8", "False", "(3, 1)", doubles(1, 0, 1)...), []int{1, 0, 1}},
+		{"fractions", ",classes=1.5;0.5", npyFile("<f8", "False", "(3,)", doubles(0.5, 1.5, 0.5)...), []int{1, 0, 1}},
+	} {
+		y := write(t, dir, "y.npy", test.y)
+		s := mustLoad(t, "npy:"+x+","+y+test.option, Options{})
+		diff(t, test.name, test.labels, s.Labels())
+		diff(t, test.name+", as the training set", test.labels, mustLoad(t, "npy:"+x+","+y, Options{Like: s}).Labels())
+		s, err := mustLoad(t, "npy:"+x+","+y+",task=regression", Options{}).WithClasses(s.ClassNames())
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, test.name+", targets", test.labels, s.Labels())
+		diff(t, test.name, Classification, s.Task())
+	}
+	y := write(t, dir, "y.npy", npyFile("<f8", "False", "(3,)", doubles(1, -1, 2)...))
+	_, err := load("npy:"+x+","+y+",classes=-1;1", Options{})
+	wantDataError(t, err, "record 2", `label "2"`, "-1, 1")
+	two := write(t, dir, "two.npy", npyFile("<f8", "False", "(3, 2)", doubles(1, 0, 1, 0, 1, 0)...))
+	_, err = load("npy:"+x+","+two+",classes=a;b", Options{})
+	wantDataError(t, err, "2 targets an example", "one class label")
+	s := mustLoad(t, "csv:"+write(t, dir, "z.csv", []byte("1,01\n2,1\n")), Options{})
+	for _, names := range [][]string{{"01", "1"}, {"a", " a"}, {"0", "-0"}} {
+		_, err := s.WithClasses(names)
+		wantDataError(t, err, "are one class")
 	}
 }
 

@@ -50,7 +50,8 @@
 // increasing order. Numbering what a file happens to hold is right only for a file
 // with every class: classes= or Set.WithClasses gives the order, and a test set has
 // that of the training set in Options.Like. A label that is not in a given order is
-// an error.
+// an error. Labels of a given order may be any numbers, -1 and 1 or floating-point
+// arrays too.
 //
 // # Layout
 //

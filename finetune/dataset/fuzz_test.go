@@ -81,7 +81,7 @@ func fuzzArray(t *testing.T, data []byte, read func(*source) (*array, error)) {
 		if err == nil {
 			var a *array
 			if a, err = read(s); err == nil {
-				tab, err = pair(a, a, "")
+				tab, err = pair(a, a, Spec{})
 			}
 		}
 		sound(t, tab, err)

@@ -30,6 +30,9 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 			spec.Task = opt.Like.Task()
 		}
 	}
+	if spec.Classes == nil && opt.Like != nil {
+		spec.Classes = opt.Like.names
+	}
 	if spec.Task == "" && spec.Classes != nil {
 		spec.Task = Classification
 	}
@@ -63,6 +66,7 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 		return nil, err
 	}
 	s := newSet(t, norm)
+	s.told = spec.Task != ""
 	if spec.Classes != nil {
 		if s, err = s.WithClasses(spec.Classes); err != nil {
 			return nil, err

@@ -99,23 +99,28 @@ func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pair(xs, ys, spec.Task)
+	return pair(xs, ys, spec)
 }
 
 // targetLimit is how many targets are read. Labels are read to the end: they say
 // which classes there are.
 func targetLimit(spec Spec) int {
-	if spec.Task == Regression {
+	if spec.Task == Regression || spec.Classes != nil {
 		return spec.Limit
 	}
 	return 0
 }
 
-// pair makes a table of examples and labels.
-func pair(x, y *array, task Task) (*table, error) {
+// pair makes a table of examples and labels. Labels that a list of classes names may be
+// any numbers.
+func pair(x, y *array, spec Spec) (*table, error) {
 	t, err := x.examples()
 	if err != nil {
 		return nil, err
+	}
+	task := spec.Task
+	if spec.Classes != nil {
+		task = Regression
 	}
 	return t, t.labelled(y, task, 0)
 }
@@ -161,7 +166,7 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 	if err != nil {
 		return nil, err
 	}
-	t, err := pair(xs, ys, spec.Task)
+	t, err := pair(xs, ys, spec)
 	if err == nil && suffix != "" {
 		t.split = split
 	}

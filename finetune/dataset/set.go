@@ -24,6 +24,7 @@ type Set struct {
 	given   bool // names were given, not found in the file
 	targets []float64
 	width   int
+	told    bool // the task was named, not found by the labels
 	norm    normaliser
 	// tables hold the normalised value of every byte, channel after channel;
 	// nil where values are not bytes or the channels are too many.
@@ -81,6 +82,10 @@ func (s *Set) Task() Task {
 	}
 	return Classification
 }
+
+// TaskGiven says that the task was named, by the spec or by the options of Load, or
+// follows from the classes, and was not found by what the labels look like.
+func (s *Set) TaskGiven() bool { return s.told }
 
 // Classes is the number of classes: what the format prescribes, or the largest
 // label plus one; 0 for regression.

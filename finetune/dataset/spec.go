@@ -169,7 +169,8 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 		ok, want = s.Task == Classification || s.Task == Regression, "task=class or task=regression"
 	case "classes":
 		s.Classes = splitOn(value, ';')
-		ok = !slices.Contains(s.Classes, "") && len(places(s.Classes)) == len(s.Classes)
+		_, err := places(s.Classes)
+		ok = err == nil && !slices.Contains(s.Classes, "")
 		want = "classes=A;B;C with the name of each class once; a semicolon inside a name is written twice"
 	case "label":
 		s.Label = value

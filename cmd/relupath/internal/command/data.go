@@ -40,12 +40,23 @@ func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*data
 
 // numbered gives labels the numbers that the model's own list of classes says, where
 // the data spec gives none; where it gives others, a warning says so. A list of the
-// numbers from 0 says nothing of names.
+// numbers from 0 says nothing of names. Numbers that the data were taken for targets of,
+// such as -1 and 1, are labels where the model has a list and they are in it or whole.
 func numbered(m *onnxio.Model, set *dataset.Set) (_ *dataset.Set, warning string, err error) {
 	own := mapping(m.Classes)
+	regression := set.Task() == dataset.Regression
 	switch {
-	case set.Task() != dataset.Classification || m.Classes == nil:
+	case m.Classes == nil, regression && (set.TaskGiven() || set.TargetSize() > 1):
 		return set, "", nil
+	case regression:
+		named, err := set.WithClasses(m.Classes)
+		if err != nil && slices.ContainsFunc(set.Targets(), func(y float64) bool { return y != math.Trunc(y) }) {
+			return set, "", nil
+		}
+		if err != nil {
+			err = fmt.Errorf("--data: %w; add task=regression if these are targets", err)
+		}
+		return named, "", err
 	case set.ClassesGiven():
 		if own != "" && !slices.Equal(m.Classes, set.ClassNames()) {
 			warning = fmt.Sprintf("the classes of the data spec (%s) are not those of the model (%s)", mapping(set.ClassNames()), own)

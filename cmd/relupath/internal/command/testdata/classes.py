@@ -27,6 +27,8 @@ CASES = {
     "ints_zipmap": (ix, np.array([8, 1, 3])[iris.target], [3, 8], None),
     "binary": (cx, np.array(["malignant", "benign"])[cancer.target], ["malignant"], {"zipmap": False}),
     "binary_ints": (cx, np.array([2, 1])[cancer.target], [2], {"zipmap": False}),
+    "signs": (cx, np.array([1, -1])[cancer.target], [-1, 1], None),
+    "signs_three": (ix, np.array([-1, 0, 1])[iris.target], [-1, 1], {"zipmap": False}),
 }
 record = {}
 for name, (x, y, classes, options) in CASES.items():
