@@ -44,13 +44,16 @@ func docSection(t *testing.T, name, text string) {
 // TestOperatorList keeps the list of operators in docs/onnx.md that of the
 // registry.
 func TestOperatorList(t *testing.T) {
+	functions := maps.Clone(headOperators)
+	maps.Copy(functions, normalizers)
+	maps.Copy(functions, signalOperators)
 	var b strings.Builder
 	for _, part := range []struct {
 		title string
 		m     map[string]lowerer
 	}{
 		{"In the homogeneous part, as far as their operands allow", homogeneousOperators},
-		{"Functions, which may stand anywhere, or on constants", headOperators},
+		{"Functions, which may stand anywhere, or on constants", functions},
 		{"Kept and not evaluated", refusedOperators},
 		{"`ai.onnx.ml`", mlOperators},
 		{"`com.microsoft`", microsoftOperators},

@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -132,26 +133,48 @@ func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst 
 	return out
 }
 
-// functionOf is function of values of which all, or none, are constants: those are
-// folded.
+// functionOf is function of activations and constants: those are part of it, and where
+// all are it is folded.
 func (o *op) functionOf(reason string, typ wire.DataType, shape []int, f func(dst []float64, in ...[]float64), in ...*value) (*value, error) {
-	if !in[0].constant() {
-		return o.function(reason, typ, shape, f, in...), nil
-	}
-	args, from := make([][]float64, len(in)), make([]*tensor, len(in))
+	fixed := make([][]float64, len(in))
+	var from []*tensor
+	var acts []*value
 	for k, v := range in {
-		var err error
-		if args[k], err = v.con.float64s(); err != nil {
+		if !v.constant() {
+			acts = append(acts, v)
+			continue
+		}
+		x, err := v.con.float64s()
+		if err != nil {
 			return nil, err
 		}
-		from[k] = v.con
+		fixed[k], from = x, append(from, v.con)
+		o.spent += len(x)
 	}
-	if err := foldable(shape, from...); err != nil {
-		return nil, err
+	switch len(acts) {
+	case 0:
+		if err := foldable(shape, from...); err != nil {
+			return nil, err
+		}
+		out := make([]float64, dag.Size(shape))
+		f(out, fixed...)
+		return &value{con: newTensor(typ, shape, out)}, nil
+	case len(in):
+		return o.function(reason, typ, shape, f, in...), nil
 	}
-	out := make([]float64, dag.Size(shape))
-	f(out, args...)
-	return &value{con: newTensor(typ, shape, out)}, nil
+	varies := make([]int, 0, len(acts))
+	for k, v := range in {
+		if !v.constant() {
+			varies = append(varies, k)
+		}
+	}
+	return o.function(reason, typ, shape, func(dst []float64, in ...[]float64) {
+		args := slices.Clone(fixed)
+		for k, x := range in {
+			args[varies[k]] = x
+		}
+		f(dst, args...)
+	}, acts...), nil
 }
 
 // formed says what arithmetic of two activations a value is.

@@ -16,7 +16,7 @@ func table() map[string]map[string]*operator {
 			}
 		}
 	}
-	add("", homogeneousOperators, headOperators, normalizers, refusedOperators)
+	add("", homogeneousOperators, headOperators, signalOperators, normalizers, refusedOperators)
 	add("ai.onnx.ml", mlOperators)
 	add("com.microsoft", microsoftOperators)
 	parseSchemas(all)
@@ -181,6 +181,19 @@ var headOperators = map[string]lowerer{
 	"TopK":            lowerTopK,
 	"Where":           lowerWhere,
 	"Xor":             lowerPair,
+}
+
+// signalOperators transform signals, sample pictures and measure losses.
+var signalOperators = map[string]lowerer{
+	"BlackmanWindow":            cosineWindow(0.42, 0.5, 0.08),
+	"DFT":                       lowerDFT,
+	"GridSample":                lowerGridSample,
+	"HammingWindow":             cosineWindow(25.0/46, 21.0/46, 0),
+	"HannWindow":                cosineWindow(0.5, 0.5, 0),
+	"NegativeLogLikelihoodLoss": lowerNegativeLogLikelihoodLoss,
+	"ReverseSequence":           lowerReverseSequence,
+	"STFT":                      lowerSTFT,
+	"SoftmaxCrossEntropyLoss":   lowerSoftmaxCrossEntropyLoss,
 }
 
 // normalizers divide by a norm of their own operand.

@@ -109,20 +109,21 @@ func lowerScatterND(o *op) error {
 	if err != nil {
 		return err
 	}
-	t, err := o.constant(1, "the list of indices")
+	index, err := o.need(1)
 	if err != nil {
 		return err
-	}
-	if r := o.str("reduction", "none"); r != "none" {
-		return refuse("export without a reduction", "it combines entries (%s)", r)
 	}
 	dims := data.dims()
 	if slices.Contains(dims, batchDim) || slices.Contains(updates.dims(), batchDim) {
 		return mixesBatch("it writes into samples of the batch")
 	}
-	if len(t.dims) == 0 {
+	if len(index.dims()) == 0 {
 		return refuse("", "a scalar as list of indices")
 	}
+	if !index.constant() || o.str("reduction", "none") != "none" {
+		return o.scatterTuples(data, index, updates)
+	}
+	t := index.con
 	places, err := tuples(t, dims)
 	if err != nil {
 		return err
@@ -132,16 +133,16 @@ func lowerScatterND(o *op) error {
 		return refuse("", "updates of shape %s for %d entries of %d", dimString(updates.dims()), len(places), run)
 	}
 	n := dag.Size(dims)
-	index := make([]int32, n)
-	for i := range index {
-		index[i] = int32(i)
+	from := make([]int32, n)
+	for i := range from {
+		from[i] = int32(i)
 	}
 	for k, at := range places {
 		for e := range run {
-			index[at+e] = int32(n + k*run + e)
+			from[at+e] = int32(n + k*run + e)
 		}
 	}
-	return o.moved(slices.Clone(dims), index, data, updates)
+	return o.moved(slices.Clone(dims), from, data, updates)
 }
 
 // lowerScatterElements writes updates along one axis.
@@ -154,14 +155,15 @@ func lowerScatterElements(o *op) error {
 	if err != nil {
 		return err
 	}
-	t, err := o.constant(1, "the list of indices")
+	index, err := o.need(1)
 	if err != nil {
 		return err
 	}
-	if r := o.str("reduction", "none"); r != "none" {
-		return refuse("export without a reduction", "it combines entries (%s)", r)
-	}
 	dims := data.dims()
+	if !index.constant() || o.str("reduction", "none") != "none" {
+		return o.scatterElements(data, index, updates)
+	}
+	t := index.con
 	if slices.Contains(dims, batchDim) || slices.Contains(updates.dims(), batchDim) {
 		return mixesBatch("it writes into samples of the batch")
 	}
@@ -173,14 +175,14 @@ func lowerScatterElements(o *op) error {
 		return err
 	}
 	n := dag.Size(dims)
-	index := make([]int32, n)
-	for i := range index {
-		index[i] = int32(i)
+	from := make([]int32, n)
+	for i := range from {
+		from[i] = int32(i)
 	}
 	for k, at := range places {
-		index[at] = int32(n + k)
+		from[at] = int32(n + k)
 	}
-	return o.moved(slices.Clone(dims), index, data, updates)
+	return o.moved(slices.Clone(dims), from, data, updates)
 }
 
 // elementPlaces returns the element of a value of the given dims that each entry of
@@ -279,44 +281,6 @@ func int32s(x []int) []int32 {
 		out[i] = int32(v)
 	}
 	return out
-}
-
-// lowerGatherND picks entries by tuples of indices, behind batch_dims shared axes.
-func lowerGatherND(o *op) error {
-	data, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	t, err := o.constant(1, "the list of indices")
-	if err != nil {
-		return err
-	}
-	if o.int("batch_dims", 0) != 0 {
-		return refuse("export without batch_dims", "it has batch_dims")
-	}
-	dims := data.dims()
-	n := 0
-	if len(t.dims) > 0 {
-		n = t.dims[len(t.dims)-1]
-	}
-	if n < 1 || n > len(dims) {
-		return refuse("", "tuples of %d indices for rank %d", n, len(dims))
-	}
-	if slices.Contains(dims, batchDim) {
-		return mixesBatch("it picks elements of samples of the batch")
-	}
-	places, err := tuples(t, dims)
-	if err != nil {
-		return err
-	}
-	run := dag.Size(dims[n:])
-	index := make([]int32, 0, len(places)*run)
-	for _, at := range places {
-		for e := range run {
-			index = append(index, int32(at+e))
-		}
-	}
-	return o.moved(slices.Concat(t.dims[:len(t.dims)-1], dims[n:]), index, data)
 }
 
 // lowerTrilu keeps one triangle of the matrices in the last two axes.

@@ -21,26 +21,31 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 		if err != nil {
 			return err
 		}
-		out, err := o.functionOf(reason, v.dataType(), v.dims(), func(dst []float64, in ...[]float64) {
-			x := make([]float64, a.N)
-			for q := range a.Outer {
-				for e := range a.Inner {
-					at := q*a.N*a.Inner + e
-					for i := range x {
-						x[i] = in[0][at+i*a.Inner]
-					}
-					f(x)
-					for i := range x {
-						dst[at+i*a.Inner] = x[i]
-					}
-				}
-			}
-		}, v)
+		out, err := o.functionOf(reason, v.dataType(), v.dims(), rowwise(a, f), v)
 		if err != nil {
 			return err
 		}
 		o.give(0, o.as(dag.Normalizer, out))
 		return nil
+	}
+}
+
+// rowwise applies f to the numbers along an axis.
+func rowwise(a dag.Axis, f func(x []float64)) func(dst []float64, in ...[]float64) {
+	return func(dst []float64, in ...[]float64) {
+		x := make([]float64, a.N)
+		for q := range a.Outer {
+			for e := range a.Inner {
+				at := q*a.N*a.Inner + e
+				for i := range x {
+					x[i] = in[0][at+i*a.Inner]
+				}
+				f(x)
+				for i := range x {
+					dst[at+i*a.Inner] = x[i]
+				}
+			}
+		}
 	}
 }
 

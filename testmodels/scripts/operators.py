@@ -535,6 +535,97 @@ def biased(d):
     return {}, [d.floats(*s), d.floats(s[-1])]
 
 
+def places(d, shape, n):
+    """Index tensors of the shape into axes of n entries, some of them counted from the end."""
+    return d.rng.integers(-n, n, shape).astype(np.int64)
+
+
+def gather_elements(d):
+    r = d.int(1, 3)
+    s, k = d.shape(r), d.int(0, r - 1)
+    to = [d.int(1, n) for n in s]
+    return {"axis": k}, [d.floats(*s), places(d, to, s[k])]
+
+
+def combined(d, opset):
+    """The attribute reduction, or none."""
+    if opset < 16 or d.maybe(0.3):
+        return {}
+    return {"reduction": d.of(*("add", "mul", "max", "min")[: 4 if opset >= 18 else 2])}
+
+
+def scatter_elements(d, opset):
+    r = d.int(1, 3)
+    s, k = d.shape(r), d.int(0, r - 1)
+    to = [d.int(1, n) for n in s]
+    a = combined(d, opset)
+    index = places(d, to, s[k])
+    if not a:  # which of two writes comes last is not defined
+        index = np.argsort(d.rng.random(to), axis=k)
+    return dict(a, axis=k), [d.floats(*s), index, d.floats(*to)]
+
+
+def gather_nd(d, opset):
+    r = d.int(1, 4)
+    s = d.shape(r)
+    b = d.int(0, r - 1) if opset >= 12 else 0
+    to = s[:b] + d.shape(d.int(0, 2))
+    index = np.stack([places(d, to, s[b + k]) for k in range(d.int(1, r - b))], -1)
+    return {"batch_dims": b} if opset >= 12 else {}, [d.floats(*s), index]
+
+
+def scatter_nd(d, opset):
+    r = d.int(1, 3)
+    s, n = d.shape(r), d.int(1, r)
+    count = int(np.prod(s[:n]))
+    a = combined(d, opset)
+    flat = d.rng.integers(0, count, d.int(1, 4)) if a else d.rng.permutation(count)[: d.int(1, count)]
+    index = np.stack(np.unravel_index(flat, s[:n]), -1).astype(np.int64)
+    return a, [d.floats(*s), index, d.floats(len(flat), *s[n:])]
+
+
+def dft(d, opset):
+    s = d.shape(d.int(1, 2), 1, 6) + [d.int(2, 9)]
+    axis = d.int(1, len(s) - 1)
+    inverse, onesided = d.of((0, 0), (1, 0), (0, 1))
+    x = d.floats(*s, 1 if onesided else d.of(1, 2))
+    length = np.array(d.int(2, 9), np.int64) if d.maybe() else np.array([])
+    a = {"inverse": inverse, "onesided": onesided}
+    if opset < 20:
+        return dict(a, axis=axis), [x, length] if length.size else [x]
+    return a, [x, length, np.array(axis, np.int64)]
+
+
+def stft(d):
+    n, length = d.int(8, 30), d.int(2, 8)
+    window = d.floats(length) if d.maybe() else np.array([])
+    return {"onesided": d.of(0, 1)}, [d.floats(d.int(1, 2), n, 1), np.array(d.int(1, 5), np.int64), window, np.array(length, np.int64)]
+
+
+def grid_sample(d, opset):
+    n = 2 if opset < 20 else d.of(2, 3)
+    modes = ("bilinear", "nearest", "bicubic") if opset < 20 else ("linear", "nearest", "cubic")
+    a = {"mode": d.of(*modes), "padding_mode": d.of("zeros", "border", "reflection"), "align_corners": d.of(0, 1)}
+    batch = d.int(1, 2)
+    grid = (d.rng.random((batch, *d.shape(n), n)) * 3 - 1.5).astype(np.float32)
+    return a, [d.floats(batch, d.int(1, 3), *d.shape(n, 2, 5)), grid]
+
+
+def loss(d, outputs=1):
+    s = [d.int(1, 3), d.int(2, 4), *d.shape(d.int(0, 2))]
+    a = {"reduction": d.of("none", "mean", "sum")}
+    target = d.rng.integers(0, s[1], [s[0], *s[2:]]).astype(np.int64)
+    if d.maybe(0.3):
+        a["ignore_index"] = int(target.flat[0])
+    return a, [d.floats(*s), target] + ([np.abs(d.floats(s[1])) + 1] if d.maybe() else []), d.int(1, outputs)
+
+
+def reverse_sequence(d):
+    s = d.shape(d.int(2, 4))
+    t = d.of(0, 1)
+    return {"time_axis": t, "batch_axis": 1 - t}, [d.floats(*s), d.rng.integers(1, s[t] + 1, s[1 - t]).astype(np.int64)]
+
+
 INTEGERS = (np.float32, np.int32, np.int64)
 REDUCES = ["Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare", "Prod", "LogSum", "LogSumExp"]
 # name: (function of a draw, and of the opset where it says so, opsets)
@@ -608,6 +699,19 @@ CASES = {
     "SpaceToDepth": (space_to_depth, [7, 13]),
     "Resize": (resize, [11, 13, 18]),
     "Upsample": (upsample, [9]),
+    "GatherElements": (gather_elements, [11, 13]),
+    "ScatterElements": (scatter_elements, [11, 16, 18]),
+    "GatherND": (gather_nd, [11, 12, 13]),
+    "ScatterND": (scatter_nd, [11, 16, 18]),
+    "DFT": (dft, [17, 20]),
+    "STFT": (stft, [17]),
+    "HannWindow": (lambda d: ({"periodic": d.of(0, 1)}, [np.array(d.int(3, 9), np.int64)]), [17]),
+    "HammingWindow": (lambda d: ({"periodic": d.of(0, 1)}, [np.array(d.int(3, 9), np.int64)]), [17]),
+    "BlackmanWindow": (lambda d: ({"periodic": d.of(0, 1)}, [np.array(d.int(3, 9), np.int64)]), [17]),
+    "GridSample": (grid_sample, [16, 20]),
+    "NegativeLogLikelihoodLoss": (loss, [12, 13]),
+    "SoftmaxCrossEntropyLoss": (lambda d: loss(d, 2), [12, 13]),
+    "ReverseSequence": (reverse_sequence, [10]),
     "Where": (where, [9, 16]),
     "Range": (range_, [11]),
     "Cast": (cast, [9, 13]),
@@ -649,7 +753,7 @@ CASES = {
     "LSTM": (recurrent(4, True), [7, 14]),
     **{f"Reduce{r}": (lambda d, o, r=r: reduce(d, o, "Reduce" + r), [11, 13, 18]) for r in REDUCES},
 }
-WITH_OPSET = {"QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
+WITH_OPSET = {"ScatterElements", "GatherND", "ScatterND", "DFT", "GridSample", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
 
 
 def case(name, seed):

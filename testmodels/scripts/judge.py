@@ -1,0 +1,191 @@
+"""What zoo.py and pretrained.py share: one file, judged.
+
+relupath audits it, the Frobenius norms of its layers are compared with NumPy's on
+the stored tensors, and its outputs with ONNX Runtime's. Everything runs with a
+limit of time and memory, and what fails costs that file only.
+"""
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+TOLERANCE = 1e-4  # of outputs, relative to the largest: ONNX Runtime computes in float32
+
+
+@dataclasses.dataclass
+class Limits:
+    seconds: int = 600
+    bytes: int = 12 << 30
+
+
+@dataclasses.dataclass
+class Verdict:
+    """What became of one file. Without fault and opaque it is read, measured and evaluated right."""
+
+    fault: str = ""  # a refusal or a difference
+    opaque: str = ""  # why nothing is evaluated
+    unlike: str = ""  # why ONNX Runtime's outputs are not compared
+    layers: int = 0
+    segments: int = 0
+    seconds: float = 0.0
+    error: float = float("nan")  # largest difference of an output, relative to its largest element
+    lost: list = dataclasses.field(default_factory=list)  # stored tensors that are no layer's weight
+
+    def words(self):
+        if self.fault or self.opaque or self.unlike:
+            return self.fault or self.opaque or self.unlike
+        return f"{self.error:.1e}"
+
+
+def relupath(program, args, limits):
+    """The exit code, output and errors of one command."""
+
+    def bound():
+        os.nice(5)
+        resource.setrlimit(resource.RLIMIT_AS, (limits.bytes, limits.bytes))
+
+    try:
+        done = subprocess.run([program, *args], capture_output=True, text=True, timeout=limits.seconds, preexec_fn=bound)
+    except subprocess.TimeoutExpired:
+        return 124, "", f"longer than {limits.seconds} s"
+    return done.returncode, done.stdout, done.stderr
+
+
+def weights(model):
+    """The stored tensors of two or more axes: initializers and Constant nodes, by name."""
+    from onnx import numpy_helper
+
+    out = {}
+
+    def graph(g):
+        for t in g.initializer:
+            if len(t.dims) >= 2:
+                out[t.name] = numpy_helper.to_array(t)
+        for n in g.node:
+            for a in n.attribute:
+                if n.op_type == "Constant" and a.name == "value" and len(a.t.dims) >= 2:
+                    out[n.output[0]] = numpy_helper.to_array(a.t)
+                if a.HasField("g"):
+                    graph(a.g)
+
+    graph(model.graph)
+    return {k: v for k, v in out.items() if v.dtype.kind == "f" and v.size > 0}
+
+
+def lost(path, audit):
+    """The stored tensors whose norm is no layer's: biases, positions, and what is not measured."""
+    import onnx
+
+    norms = sorted(m["value"] for layer in audit["layers"] for m in layer["measures"] if m["name"] == "frobenius" and m["value"] is not None)
+    out = []
+    for name, w in weights(onnx.load(path)).items():
+        f = float(np.linalg.norm(w.astype(np.float64).ravel()))
+        i = int(np.searchsorted(norms, f))
+        if not any(abs(x - f) <= 1e-9 * f for x in norms[max(0, i - 1) : i + 1]):
+            out.append(f"{name}{list(w.shape)}")
+    return out
+
+
+def session(path):
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 2
+    options.log_severity_level = 3
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+TYPES = {"float": np.float32, "float16": np.float16, "double": np.float64, "int64": np.int64, "int32": np.int32, "uint8": np.uint8, "bool": np.bool_}
+
+
+def random_feed(run, given, highest):
+    """Random inputs: of the shapes given, where the file leaves one open; integers below highest."""
+    rng = np.random.default_rng(0)
+    feed = {}
+    for i in run.get_inputs():
+        shape, low, high = given.get(i.name) or (None, 0, highest)
+        kind = TYPES[i.type[len("tensor(") : -1]]
+        if shape is None:
+            shape = [d if isinstance(d, int) and d > 0 else 2 for d in i.shape]
+        if np.dtype(kind).kind == "f":
+            x = low + (high - low) * rng.random(shape) if i.name in given and high > low else rng.standard_normal(shape)
+        else:
+            x = rng.integers(low, max(high, low + 1), shape)
+        feed[i.name] = np.asarray(x, kind)
+    return feed
+
+
+def difference(program, path, feed, shapes, want, outputs, limits):
+    """The largest difference between relupath's outputs and want, relative to each output's largest element."""
+    with tempfile.TemporaryDirectory() as tmp:
+        line = ["run", path, "--quiet", *shapes]
+        for k, (name, x) in enumerate(feed.items()):
+            np.save(f"{tmp}/in{k}.npy", x)
+            line += ["--input", f"{name}={tmp}/in{k}.npy"]
+        code, _, errors = relupath(program, [*line, "-o", f"{tmp}/out"], limits)
+        if code != 0:
+            return float("nan"), f"run: exit code {code}: {' '.join(errors.split())[:200]}"
+        files = [f"{tmp}/out"] if os.path.isfile(f"{tmp}/out") else [f"{tmp}/out/{f}" for f in sorted(os.listdir(f"{tmp}/out"))]
+        got = {os.path.basename(f): np.load(f) for f in files}
+        worst = 0.0
+        for o, w in zip(outputs, want):
+            if w.dtype.kind not in "fiub" or w.size == 0:
+                continue
+            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in o.name) + ".npy"
+            g = next(iter(got.values())) if len(got) == 1 else got.get(name)
+            if g is None or g.size != w.size:
+                return float("nan"), f"output {o.name} is missing or has shape {None if g is None else g.shape}, want {w.shape}"
+            w = w.astype(np.float64)
+            g = g.reshape(w.shape).astype(np.float64)
+            finite = np.isfinite(w)
+            if not np.array_equal(np.where(finite, 0, w), np.where(np.isfinite(g), 0, g), equal_nan=True):
+                return float("nan"), f"output {o.name} is finite elsewhere than ONNX Runtime's"
+            if finite.any():
+                worst = max(worst, float(np.abs(g - w)[finite].max()) / (float(np.abs(w[finite]).max()) or 1.0))
+        return worst, "" if worst <= TOLERANCE else f"outputs differ by {worst:.2g}"
+
+
+def judge(program, path, given=None, highest=60, limits=None, measures="frobenius,path_norm"):
+    """The verdict on one file. given has shape, lowest and highest value of inputs by name."""
+    given, limits = given or {}, limits or Limits()
+    out = Verdict()
+    run = None
+    shapes = []
+    try:
+        run = session(path)
+        feed = random_feed(run, given, highest)
+        for i in run.get_inputs():
+            if i.name in given and any(not isinstance(d, int) for d in i.shape):
+                shapes += ["--input-shape", f"{i.name}={'x'.join(map(str, feed[i.name].shape))}"]
+        want = run.run(None, feed)
+        if not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(want, run.run(None, feed)) if isinstance(a, np.ndarray)):
+            out.unlike = "it draws random numbers"
+    except Exception as e:  # what ONNX Runtime cannot run is audited nevertheless
+        out.unlike = f"ONNX Runtime: {' '.join(str(e).split())[:120]}"
+    began = time.time()
+    code, report, errors = relupath(program, ["audit", path, "--measures", measures, "--format", "json", "--quiet", *shapes], limits)
+    out.seconds = time.time() - began
+    if code != 0:
+        out.fault = f"audit: exit code {code}: {' '.join(errors.split())[:300]}"
+        return out
+    audit = json.loads(report)["models"][0]
+    out.layers, out.segments = len(audit["layers"]), len(audit.get("segments") or []) or 1
+    out.lost = lost(path, audit)
+    out.opaque = "; ".join(w for w in audit["warnings"] if "not evaluated" in w)
+    if not (out.opaque or out.unlike):
+        out.error, out.fault = difference(program, path, feed, shapes, want, run.get_outputs(), limits)
+    return out
+
+
+def table(out, rows):
+    """A Markdown table of verdicts."""
+    out.write("| network | layers | segments | seconds of the audit | largest difference from ONNX Runtime |\n|---|---:|---:|---:|---:|\n")
+    for name, v in rows:
+        out.write(f"| {name} | {v.layers} | {v.segments} | {v.seconds:.1f} | {v.words()} |\n")
