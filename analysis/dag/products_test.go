@@ -9,8 +9,9 @@ import (
 )
 
 // gated is a network of a product of two branches: the first is linear, the second
-// ends in a sigmoid, or not.
-func gated(t *testing.T, form dag.Form, curve bool, swap bool) (*dag.Network, int) {
+// ends in a sigmoid, or not. What stands between the product and the last layer may be
+// given.
+func gated(t *testing.T, form dag.Form, curve bool, swap bool, behind ...func(b *dag.Builder, p int) int) (*dag.Network, int) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 19))
 	w := func(n int) []float64 {
@@ -26,13 +27,7 @@ func gated(t *testing.T, form dag.Form, curve bool, swap bool) (*dag.Network, in
 	a := b.Affine("a", x, n, w(3*n), w(n))
 	g := b.Affine("g", x, n, w(3*n), w(n))
 	if curve {
-		g = b.Node(dag.Node{Name: "s", Source: "Sigmoid", In: []int{g}, Shape: []int{n}, Op: &dag.Func{
-			Kind: dag.Curve, Why: "it is bounded", Apply: func(dst []float64, in ...[]float64) {
-				for i, v := range in[0] {
-					dst[i] = 1 / (1 + math.Exp(-v))
-				}
-			},
-		}})
+		g = sigmoid(&b, g)
 	}
 	in := []int{a, g}
 	if swap {
@@ -60,12 +55,59 @@ func gated(t *testing.T, form dag.Form, curve bool, swap bool) (*dag.Network, in
 	p := b.Node(dag.Node{Name: "p", Source: "Mul", In: in, Shape: []int{size}, Op: &dag.Func{
 		Kind: dag.Product, Why: "it multiplies", Form: form, Apply: apply,
 	}})
+	for _, add := range behind {
+		p = add(&b, p)
+	}
 	b.Output("y", b.Affine("out", p, 2, w(2*size), w(2)))
 	net, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return net, a
+}
+
+// sigmoid adds a curve behind a value of six elements.
+func sigmoid(b *dag.Builder, x int) int {
+	return b.Node(dag.Node{Name: "s", Source: "Sigmoid", In: []int{x}, Shape: []int{6}, Op: &dag.Func{
+		Kind: dag.Curve, Why: "it is bounded", Apply: func(dst []float64, in ...[]float64) {
+			for i, v := range in[0] {
+				dst[i] = 1 / (1 + math.Exp(-v))
+			}
+		},
+	}})
+}
+
+// A product that enters a function, or is an output, must stay as it is.
+func TestProductsAreKept(t *testing.T) {
+	for name, behind := range map[string]func(b *dag.Builder, p int) int{
+		"enters a function": sigmoid,
+		"is an output": func(b *dag.Builder, p int) int {
+			b.Output("p", p)
+			return p
+		},
+	} {
+		for _, form := range []dag.Form{dag.Times{}, dag.Over{}, &dag.Matrices{M: 3, K: 1, N: 3, Left: []int32{0, 0}, Right: []int32{1, 0}}} {
+			if m, ok := form.(*dag.Matrices); ok && name != "is an output" {
+				m.M, m.N, m.Left, m.Right = 2, 3, []int32{0}, []int32{0} // six elements
+			}
+			net, _ := gated(t, form, true, false, behind)
+			g := net.Groups()
+			factors := g.Ones()
+			for id := range factors {
+				if g.Pin[id] == "" {
+					factors[id] = 3
+				}
+			}
+			scaled, err := net.Rescale(g, factors)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Float64, a few products: 1e-12 is far above rounding.
+			if d := deviation(t, net, scaled); d > 1e-12 {
+				t.Errorf("%s, %T: the function changed by %g", name, form, d)
+			}
+		}
+	}
 }
 
 // Where one side of a product is a function's value, factors of the other go through:
@@ -151,8 +193,10 @@ func deviation(t *testing.T, a, b *dag.Network) float64 {
 		t.Fatal(err)
 	}
 	worst := 0.0
-	for i := range x[0] {
-		worst = max(worst, math.Abs(x[0][i]-y[0][i])/math.Abs(x[0][i]))
+	for k := range x {
+		for i := range x[k] {
+			worst = max(worst, math.Abs(x[k][i]-y[k][i])/math.Abs(x[k][i]))
+		}
 	}
 	return worst
 }

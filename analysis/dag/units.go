@@ -103,19 +103,20 @@ func (n *Network) Groups() *Groups {
 		s.pin[InputGroup] += " or the value of a function"
 	}
 	copy(s.units, Forward(n, s, nil, nil))
+	// The value of a product, which may have factors, is Between too.
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
 		if nd.Zone == Body || nd.Zone == Preamble {
 			continue
 		}
 		for k, j := range nd.In {
-			if n.Nodes[j].Zone == Body && !s.carried[operand{i, k}] {
+			if z := n.Nodes[j].Zone; (z == Body || z == Between) && !s.carried[operand{i, k}] {
 				s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
 			}
 		}
 	}
 	for _, p := range n.Outputs {
-		if n.Nodes[p.Node].Zone == Body {
+		if z := n.Nodes[p.Node].Zone; z == Body || z == Between {
 			s.pinAll(&s.units[p.Node], fmt.Sprintf("graph output %q", p.Name))
 		}
 	}
