@@ -78,7 +78,7 @@ func (o *op) expandGraph(g *wire.Graph, name string) error {
 		o.lowerNode(&n, o.index)
 	}
 	inner := o.values
-	o.scope, o.current = outer, caller
+	o.scope, o.current, o.expanded = outer, caller, true
 	if err != nil {
 		return refuse("", "in its %s: %v", name, err)
 	}
@@ -98,7 +98,7 @@ func (o *op) expandGraph(g *wire.Graph, name string) error {
 func (o *op) innerInitializers(g *wire.Graph) error {
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
-		con, err := (&storedTensor{wire: t, initializer: -1, node: -1, name: t.Name, hidden: true}).constant()
+		con, err := o.keep(&storedTensor{wire: t, initializer: -1, node: -1, name: t.Name, hidden: true}).constant()
 		if err != nil {
 			return fmt.Errorf("initializer %q: %w", t.Name, err)
 		}
@@ -149,7 +149,7 @@ func (o *op) storedWithin(a *wire.Attribute, out *[]*value, depth int) error {
 		return err
 	}
 	add := func(t *wire.Tensor, name string) {
-		con, err := (&storedTensor{wire: t, initializer: -1, node: -1, name: name, hidden: true}).constant()
+		con, err := o.keep(&storedTensor{wire: t, initializer: -1, node: -1, name: name, hidden: true}).constant()
 		if err == nil {
 			*out = append(*out, &value{con: con})
 		}

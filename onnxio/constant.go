@@ -20,7 +20,7 @@ func lowerConstant(o *op) error {
 				o.give(0, &value{opaque: "it holds strings", node: -1})
 				return nil
 			}
-			s := &storedTensor{wire: a.T, initializer: -1, node: o.index, attribute: i, name: o.node.Outputs[0], hidden: o.call != nil}
+			s := o.keep(&storedTensor{wire: a.T, initializer: -1, node: o.index, attribute: i, name: o.node.Outputs[0], hidden: o.call != nil})
 			t, err := s.constant()
 			if err != nil {
 				return err

@@ -194,6 +194,8 @@ func (m *Model) build(l *lowering) error {
 	for _, p := range l.inputs {
 		needed[p.Node] = true
 	}
+	l.settle(needed)
+	m.tensors = l.tensors
 	var b dag.Builder
 	inputs := map[int]string{}
 	for _, p := range l.inputs {

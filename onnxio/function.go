@@ -78,7 +78,7 @@ func (o *op) expandCall(f *wire.Function) error {
 		}
 	}
 	inner := o.values
-	o.scope, o.current = outer, caller
+	o.scope, o.current, o.expanded = outer, caller, true
 	for k := range o.node.Outputs {
 		v := inner[f.Outputs[k]]
 		switch {

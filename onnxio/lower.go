@@ -40,6 +40,7 @@ type lowering struct {
 	// inlined counts the operators of local functions.
 	inlined int
 	stored  map[string]*storedTensor
+	tensors []*storedTensor // of two or more axes
 	nodes   []dag.Node
 	inputs  []dag.Port
 	outputs []dag.Port
@@ -78,6 +79,8 @@ type op struct {
 	node  *wire.Node
 	opset int64
 	in    []*value
+	// expanded says that other operators stand in its place.
+	expanded bool
 }
 
 // lowerer lowers one operator.
@@ -153,7 +156,7 @@ func (l *lowering) initializers() {
 	}
 	for i := range l.graph.Initializers {
 		t := &l.graph.Initializers[i]
-		s := &storedTensor{wire: t, initializer: i, name: t.Name}
+		s := l.keep(&storedTensor{wire: t, initializer: i, name: t.Name})
 		l.stored[t.Name] = s
 		con, err := s.constant()
 		if err != nil {
@@ -242,12 +245,16 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 		}
 		o.in = append(o.in, v)
 	}
+	first := len(l.nodes)
 	err := o.dispatch()
-	if err == nil {
-		return
-	}
 	if reason, ok := opaqueFrom(err); ok {
 		o.opaque(reason)
+		err = nil
+	}
+	if err == nil {
+		if !o.expanded {
+			o.trace(first)
+		}
 		return
 	}
 	var b *batchError

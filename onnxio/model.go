@@ -57,6 +57,8 @@ type Model struct {
 
 	file *wire.File
 	path string
+	// tensors are the stored ones of two or more axes.
+	tensors []*storedTensor
 }
 
 // Read maps a file and reads the model in it. The Model must be closed. Errors:

@@ -38,6 +38,8 @@ type tensor struct {
 	swapped bool
 	// pinned says why no other numbers can be written in their place.
 	pinned string
+	// from are the stored tensors that a computed constant comes from.
+	from []*storedTensor
 
 	floats []float64
 	ints   []int64
@@ -57,6 +59,8 @@ type storedTensor struct {
 	// fixed says that something beside the Uses of param depends on its values,
 	// so that they may not change in place.
 	fixed bool
+	// readers are the operators that read its numbers, or what is computed of them.
+	readers []reader
 }
 
 func (t *tensor) size() int { return dag.Size(t.dims) }
