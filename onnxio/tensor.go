@@ -61,6 +61,8 @@ type storedTensor struct {
 	fixed bool
 	// readers are the operators that read its numbers, or what is computed of them.
 	readers []reader
+	// lost says that a constant comes from more tensors than it remembers.
+	lost bool
 }
 
 func (t *tensor) size() int { return dag.Size(t.dims) }

@@ -75,7 +75,11 @@ func (o *op) trace(first int) {
 			continue
 		}
 		for _, s := range v.con.sources() {
-			if len(from) < maxSources && !slices.Contains(from, s) {
+			switch {
+			case slices.Contains(from, s):
+			case len(from) == maxSources:
+				s.lost = true
+			default:
 				from, places = append(from, s), append(places, k)
 			}
 		}
@@ -170,8 +174,12 @@ type placedUse struct {
 
 // unused says why no layer takes its numbers from a tensor.
 func (s *storedTensor) unused() string {
-	if len(s.readers) == 0 {
-		return "nothing reads its numbers but operators whose results are constants"
+	switch {
+	case len(s.readers) > 0:
+	case s.lost:
+		return fmt.Sprintf("a constant is computed from it and more than %d other tensors", maxSources)
+	default:
+		return "no output depends on its numbers"
 	}
 	r := s.readers[0]
 	for _, other := range s.readers {

@@ -29,6 +29,11 @@ const (
 	Opaque
 )
 
+// String returns the kind in small letters.
+func (k FuncKind) String() string {
+	return [...]string{"choice", "curve", "normalizer", "product", "one-hot", "cell", "opaque"}[k]
+}
+
 // Func is a function that is not positively homogeneous of degree 1 (a sigmoid, a
 // softmax, a product of two values): segments of the body end at its operands and
 // begin at its value.

@@ -21,6 +21,11 @@ const (
 	Slope                // the slope of a PReLU
 )
 
+// String returns the role in small letters.
+func (r Role) String() string {
+	return [...]string{"weight", "gamma", "beta", "mean", "variance", "factor", "shift", "slope"}[r]
+}
+
 // Learned reports whether training changes the numbers.
 func (r Role) Learned() bool { return r != Mean && r != Variance }
 

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -41,21 +42,36 @@ func incomingNorms(n *dag.Network, p float64, bias analysis.Bias, threads int) [
 	return out
 }
 
+const diagramCaption = "The layers as read. Blue boxes are positively homogeneous, orange ones functions, grey ones stand before or after; numbers are those of the segments, where there are several."
+
 // diagramOf draws a network's layers; nil for one with too many.
 func diagramOf(n *dag.Network) *render.Diagram {
 	if len(n.Nodes) > maxBoxes {
 		return nil
 	}
-	d := &render.Diagram{}
+	d, of := &render.Diagram{}, make([]int, len(n.Nodes))
+	if segments := n.Segments(); len(segments) > 1 {
+		for k, s := range segments {
+			for _, i := range s.Nodes {
+				of[i] = k + 1
+			}
+		}
+	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
-		what := dag.Describe(nd)
+		what, style := dag.Describe(nd), render.Homogeneous
+		if nd.Zone != dag.Body {
+			style = render.Outside
+		}
 		if _, ok := nd.Op.(*dag.Func); ok {
-			what = nd.Source
+			what, style = nd.Source, render.Function
+		}
+		if of[i] > 0 {
+			what = fmt.Sprintf("%d: %s", of[i], what)
 		}
 		d.Nodes = append(d.Nodes, render.DiagramNode{
 			Label: nd.Ref(), Detail: what + " → " + render.Dims(nd.Shape),
-			Muted: nd.Zone != dag.Body, In: nd.In,
+			Style: style, In: nd.In,
 		})
 	}
 	return d
@@ -90,7 +106,7 @@ func auditFigures(r *auditJSON) []render.Figure {
 		if m.diagram != nil {
 			out = append(out, render.Figure{
 				Name: stem + "network", Title: "Network" + of,
-				Caption: "The layers as read. Blue boxes are the positively homogeneous part, which is measured; grey ones stand before or after it.", Chart: m.diagram,
+				Caption: diagramCaption, Chart: m.diagram,
 			})
 		}
 	}

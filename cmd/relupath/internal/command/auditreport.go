@@ -207,9 +207,9 @@ func newAudited(path string, m *onnxio.Model, r *analysis.Report) auditedModel {
 }
 
 // filled makes nil an empty list, as JSON wants it.
-func filled(s []string) []string {
+func filled[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }

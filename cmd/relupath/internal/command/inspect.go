@@ -27,9 +27,11 @@ func (a *app) inspect() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Show the layers as read: units, tied groups, what is pinned and why",
-		Long: `inspect shows a model as relupath reads it: the layers of its homogeneous part,
-the preamble before and the head after it, which units are tied to one factor
-under rescaling, and which are pinned to 1 and why.`,
+		Long: `inspect shows a model as relupath reads it: its layers, the functions between
+them and the segments that these make, the preamble before and the head after
+them; which units are tied to one factor under rescaling, and which are pinned to
+1 and why; and which stored tensors of two or more axes belong to no layer, and
+why. JSON lists all tensors with their layers.`,
 		Example: `  relupath inspect mlp.onnx
   relupath inspect mlp.onnx --format json`,
 		Args: cobra.ExactArgs(1),
@@ -45,16 +47,19 @@ under rescaling, and which are pinned to 1 and why.`,
 type inspectJSON struct {
 	Schema string `json:"schema"`
 	origin
-	Inputs     []port          `json:"inputs"`
-	Outputs    []port          `json:"outputs"`
-	Parameters int             `json:"parameters"`
-	DTypes     []string        `json:"dtypes"`
-	Scope      scope           `json:"scope"`
-	Nodes      []inspectedNode `json:"nodes"`
-	Groups     inspectedGroups `json:"groups"`
-	Coverage   coverage        `json:"coverage"`
-	Unwritable []unwritable    `json:"unwritable"`
-	Warnings   []string        `json:"warnings"`
+	Inputs     []port              `json:"inputs"`
+	Outputs    []port              `json:"outputs"`
+	Parameters int                 `json:"parameters"`
+	DTypes     []string            `json:"dtypes"`
+	Scope      scope               `json:"scope"`
+	Nodes      []inspectedNode     `json:"nodes"`
+	Segments   []inspectedSegment  `json:"segments"`
+	Functions  []inspectedFunction `json:"functions"`
+	Tensors    []inspectedTensor   `json:"tensors"`
+	Groups     inspectedGroups     `json:"groups"`
+	Coverage   coverage            `json:"coverage"`
+	Unwritable []unwritable        `json:"unwritable"`
+	Warnings   []string            `json:"warnings"`
 }
 
 type port struct {
@@ -148,7 +153,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 		if diagram := diagramOf(m.Net); diagram != nil {
 			d.Figures = []render.Figure{{
 				Name: "network", Title: "Network",
-				Caption: "Blue boxes are the positively homogeneous part; grey ones stand before or after it.", Chart: diagram,
+				Caption: diagramCaption, Chart: diagram,
 			}}
 		}
 		return nil
@@ -210,6 +215,7 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 	}
 	r.Groups, r.Coverage = countGroups(g), coverageOf(n, g)
 	r.Groups.name(n, g)
+	r.parts(m)
 	return r
 }
 
@@ -278,8 +284,10 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, strings.Join(r.DTypes, ", "))))
 	facts.Add(render.Text("groups"), render.Text(fmt.Sprintf("%d, %d of several tied units, %d free", r.Groups.Count, r.Groups.Tied, r.Groups.Free)))
 	facts.Add(render.Text("layers"), render.Text(fmt.Sprintf("%d, %d with free rows, %d with columns that take a factor", r.Coverage.Layers, r.Coverage.Rows, r.Coverage.Columns)))
+	facts.Add(render.Text("parts"), render.Text(r.parted()))
 	records := inspectNodes(r, math.MaxInt)
 	d.Tables = append(d.Tables, facts, inspectNodes(r, shownInputs))
+	d.Tables = append(d.Tables, r.partTables()...)
 	d.Records = &records
 	if len(r.Groups.Pinned) > 0 {
 		t := render.Table{Title: "pinned to factor 1", Columns: []string{"groups", "units", "layers", "why"}}

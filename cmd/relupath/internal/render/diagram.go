@@ -68,8 +68,11 @@ func (d *Diagram) draw(c canvas) error {
 	}
 	for i, n := range d.Nodes {
 		fill, frame, words1 := boxFill, palette[0], ink
-		if n.Muted {
+		switch n.Style {
+		case Outside:
 			fill, frame, words1 = dimFill, soft, soft
+		case Function:
+			fill, frame = functionFill, palette[1]
 		}
 		p := at(i)
 		rectangle(c, p.X, p.Y, p.X+boxWidth, p.Y+boxHeight, fill)

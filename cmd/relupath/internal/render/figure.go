@@ -68,12 +68,21 @@ type Diagram struct {
 	Nodes []DiagramNode
 }
 
+// DiagramStyle is how a box looks.
+type DiagramStyle uint8
+
+// The styles: of the homogeneous part, of what lies before or after it, and of functions.
+const (
+	Homogeneous DiagramStyle = iota
+	Outside
+	Function
+)
+
 // DiagramNode is one box of a Diagram.
 type DiagramNode struct {
 	// Label is the first line of the box, Detail the second.
 	Label, Detail string
-	// Muted marks what lies outside the homogeneous part.
-	Muted bool
+	Style         DiagramStyle
 	// In are the indices of the nodes that it takes values from, all smaller
 	// than its own.
 	In []int

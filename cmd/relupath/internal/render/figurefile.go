@@ -66,6 +66,7 @@ var variables = func() *strings.Replacer {
 	add(line, "line")
 	add(boxFill, "box")
 	add(dimFill, "dim")
+	add(functionFill, "function")
 	for k, c := range palette {
 		name := fmt.Sprintf("c%d", k)
 		add(c, name)

@@ -89,7 +89,7 @@ func figures() []Figure {
 			},
 		}},
 		{Name: "network", Title: "Network", Caption: "A residual block.", Chart: &Diagram{Nodes: []DiagramNode{
-			{Label: "x", Detail: "input 784", Muted: true},
+			{Label: "x", Detail: "input 784", Style: Outside},
 			{Label: "fc1", Detail: "Linear 64x784 +bias", In: []int{0}},
 			{Label: "relu <1> & co", Detail: "ReLU", In: []int{1}},
 			{Label: "fc2", Detail: "Linear 64x64", In: []int{2}},
@@ -97,7 +97,7 @@ func figures() []Figure {
 			{Label: "left", Detail: "Linear 5x64", In: []int{4}},
 			{Label: "right", Detail: "Linear 5x64", In: []int{4}},
 			{Label: "concat", Detail: "Concat 10", In: []int{5, 6}},
-			{Label: "softmax", Detail: "Softmax", In: []int{7}, Muted: true},
+			{Label: "softmax", Detail: "Softmax", In: []int{7}, Style: Outside},
 		}}},
 	}
 }
