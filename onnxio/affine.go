@@ -30,6 +30,9 @@ func (l *lowering) use(t *tensor, k int) (dag.Use, error) {
 	if err != nil {
 		return dag.Use{}, err
 	}
+	if t.stored != nil && t.scalar() {
+		l.owners[p] = t.stored
+	}
 	return dag.Use{Param: p, Site: at}, nil
 }
 

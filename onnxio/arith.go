@@ -164,6 +164,12 @@ func lowerMul(o *op) error {
 		if out != nil || err != nil {
 			break
 		}
+		if out = o.gated(a, b); out == nil {
+			out = o.gated(b, a)
+		}
+		if out != nil {
+			break
+		}
 		out, err = o.apply("the product of two activations is homogeneous of degree 2", a.dataType(),
 			func(x []float64) float64 { return x[0] * x[1] }, a, b)
 		if err == nil {

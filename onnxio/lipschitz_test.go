@@ -18,8 +18,17 @@ func TestLipschitz(t *testing.T) {
 		opset int64
 		attrs []field
 	}{
-		{op: "Tanh"}, {op: "Sin"}, {op: "Cos"}, {op: "Atan"}, {op: "Asinh"}, {op: "Softsign"},
-		{op: "Softplus"}, {op: "Sigmoid"}, {op: "Erf"}, {op: "HardSwish"}, {op: "Mish"},
+		{op: "Tanh"},
+		{op: "Sin"},
+		{op: "Cos"},
+		{op: "Atan"},
+		{op: "Asinh"},
+		{op: "Softsign"},
+		{op: "Softplus"},
+		{op: "Sigmoid"},
+		{op: "Erf"},
+		{op: "HardSwish"},
+		{op: "Mish"},
 		{op: "HardSigmoid"},
 		{op: "HardSigmoid", attrs: []field{attr("alpha", 0.7)}},
 		{op: "Elu"},

@@ -48,6 +48,8 @@ type lowering struct {
 	unitAxes map[int][]int
 	// facts is what is known of the values of nodes.
 	facts map[int]fact
+	// owners has the stored tensor of each Param of one number.
+	owners map[*dag.Param]*storedTensor
 	// origin is the ONNX node that made each dag node.
 	origin    []int
 	current   *op
@@ -106,6 +108,7 @@ func (l *lowering) run(order []int) {
 	l.stored = map[string]*storedTensor{}
 	l.unitAxes = map[int][]int{}
 	l.facts = map[int]fact{}
+	l.owners = map[*dag.Param]*storedTensor{}
 	l.reads = map[string]int{}
 	l.budget = budget(l.file)
 	l.opsets = versions(l.file.Model.OpsetImports)

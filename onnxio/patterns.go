@@ -19,6 +19,7 @@ const (
 	mean                       // the mean of x along axes
 	centred                    // x less its mean
 	square                     // x^2
+	cube                       // x^3
 	meanSquare                 // the mean of x^2 along axes, plus epsilon
 	deviation                  // its root
 	inverse                    // 1 over that
@@ -111,6 +112,8 @@ func (o *op) knowPower(v, out *value, exponent float64) {
 	switch {
 	case exponent == 2:
 		o.know(out, fact{role: square, x: v})
+	case exponent == 3:
+		o.know(out, fact{role: cube, x: v})
 	case exponent == -1:
 		if f, ok := o.known(v, deviation); ok {
 			f.role = inverse

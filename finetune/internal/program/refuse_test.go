@@ -59,8 +59,10 @@ func TestRefusalOfFunctions(t *testing.T) {
 			}
 			return fc(b, "b", x)
 		}, `functions stand between its layers: "t1" (Tanh), "t2" (Tanh), "t3" (Tanh) and 2 more: a network that is trained`},
-		{"preamble", func(b *dag.Builder, x int) int { return fc(b, "a", f(b, "t", x)) },
-			`functions of the inputs are not computed in training: "t" (Tanh): export the network without them`},
+		{
+			"preamble", func(b *dag.Builder, x int) int { return fc(b, "a", f(b, "t", x)) },
+			`functions of the inputs are not computed in training: "t" (Tanh): export the network without them`,
+		},
 		{"cap", func(b *dag.Builder, x int) int {
 			x = fc(b, "a", x)
 			return fc(b, "b", b.Node(dag.Node{Name: "six", Source: "Clip", In: []int{x}, Shape: []int{1}, Op: &dag.Cap{Lo: []float64{0}, Hi: []float64{6}}}))
