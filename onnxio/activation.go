@@ -152,7 +152,8 @@ func lowerThresholdedRelu(o *op) error {
 		return err
 	}
 	if alpha > 0 && !v.constant() && isFloat(v.elem) {
-		o.give(0, o.emit(&dag.Cap{Lo: []float64{alpha}, Hi: []float64{math.Inf(1)}, Jump: true}, v.shape, v))
+		at := boundSite{node: o.index, input: -1}
+		o.give(0, o.cap(v, []float64{alpha}, []float64{math.Inf(1)}, &capSite{lo: at, hi: nowhere}, jump))
 		return nil
 	}
 	return o.elementwise("its threshold is not 0", func(x []float64) float64 {
@@ -187,7 +188,17 @@ func lowerClip(o *op) error {
 		}
 	}
 	if !v.constant() && isFloat(v.elem) && (!lo.set || lo.at <= 0) && (!hi.set || hi.at >= 0) {
-		o.give(0, o.cap(v, lo, hi))
+		site := &capSite{}
+		for k, at := range []*boundSite{&site.lo, &site.hi} {
+			*at = boundSite{node: o.index, input: 1 + k}
+			switch {
+			case o.opset < 11:
+				at.input = -1
+			case o.arg(1+k) != nil:
+				at.dims = o.in[1+k].con.dims
+			}
+		}
+		o.give(0, o.cap(v, []float64{lo.or(math.Inf(-1))}, []float64{hi.or(math.Inf(1))}, site, noJump))
 		return nil
 	}
 	out, err := o.apply("it clips at a number other than 0", v.dataType(), func(x []float64) float64 {
@@ -207,23 +218,18 @@ func lowerClip(o *op) error {
 	return nil
 }
 
-// cap bounds each element from below by a number that is not positive and from above
-// by one that is not negative.
-func (o *op) cap(v *value, lo, hi bound) *value {
-	c := &dag.Cap{Lo: []float64{math.Inf(-1)}, Hi: []float64{math.Inf(1)}}
-	if lo.set {
-		c.Lo[0] = lo.at
-	}
-	if hi.set {
-		c.Hi[0] = hi.at
-	}
-	return o.emit(c, v.shape, v)
-}
-
 // bound is a bound of Clip; it is set where it can be reached.
 type bound struct {
 	at  float64
 	set bool
+}
+
+// or is the bound, or x where it cannot be reached.
+func (b bound) or(x float64) float64 {
+	if b.set {
+		return b.at
+	}
+	return x
 }
 
 // bound reads the lower (0) or upper (1) bound: an attribute before opset 11,
@@ -254,85 +260,4 @@ func (o *op) bound(k int) (bound, error) {
 		return bound{}, nil
 	}
 	return bound{x, true}, nil
-}
-
-// lowerMax is the maximum of activations; with the constant 0 it is ReLU.
-func lowerMax(o *op) error { return o.extreme(1) }
-
-// lowerMin is the negative of the maximum of the negatives.
-func lowerMin(o *op) error { return o.extreme(-1) }
-
-func (o *op) extreme(sign float64) error {
-	var acts []*value
-	var cons []*value
-	float := true
-	for k := range o.in {
-		v, err := o.need(k)
-		if err != nil {
-			return err
-		}
-		float = float && isFloat(v.dataType())
-		if v.constant() {
-			cons = append(cons, v)
-		} else {
-			acts = append(acts, v)
-		}
-	}
-	zero := true
-	for _, v := range cons {
-		z, err := allZero(v.con)
-		if err != nil {
-			return err
-		}
-		zero = zero && z
-	}
-	pick := pairs[o.node.OpType]
-	switch {
-	case len(acts) == 0:
-		t, err := o.foldAll()
-		if err != nil {
-			return err
-		}
-		o.giveTensor(0, t)
-		return nil
-	case !float || !zero:
-		return o.elementwise("it compares with a number other than 0", func(x []float64) float64 {
-			y := x[0]
-			for _, z := range x[1:] {
-				y = pick.float(y, z)
-			}
-			return y
-		})
-	}
-	if len(o.in) == 1 {
-		o.give(0, acts[0])
-		return nil
-	}
-	shape, _, err := o.broadcastAll(o.in)
-	if err != nil {
-		return err
-	}
-	for k, v := range acts {
-		v = o.expand(v, shape)
-		if sign < 0 {
-			if v, err = o.affine(v, affine{coef: -1}); err != nil {
-				return err
-			}
-		}
-		acts[k] = v
-	}
-	out := acts[0]
-	if len(acts) > 1 {
-		out = o.emit(&dag.Pool{}, shape, acts...)
-	}
-	if len(cons) > 0 {
-		out = o.activation(out, 0)
-	}
-	if sign < 0 {
-		if out, err = o.affine(out, affine{coef: -1}); err != nil {
-			return err
-		}
-	}
-	o.give(0, out)
-	return nil
 }

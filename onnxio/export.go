@@ -174,13 +174,16 @@ func (m *Model) patch(net *dag.Network) (*wire.Patch, error) {
 		}
 		variants[from] = addUse(variants[from], u)
 	}
-	e := &exporter{Patch: wire.NewPatch(m.file), repointed: map[[2]int]string{}}
+	e := &exporter{Patch: wire.NewPatch(m.file), repointed: map[[2]int]string{}, unread: map[string]int{}}
 	for _, from := range order {
 		if v := variants[from]; len(v) > 1 || v[0].param != from {
 			if err := e.edit(from, v); err != nil {
 				return nil, err
 			}
 		}
+	}
+	if err := e.caps(m, net); err != nil {
+		return nil, err
 	}
 	return e.Patch, m.classes(e.Patch)
 }
@@ -200,6 +203,8 @@ type exporter struct {
 	*wire.Patch
 	// repointed holds the inputs of nodes that read a new initializer.
 	repointed map[[2]int]string
+	// unread counts the readers of each value that the edits take away.
+	unread map[string]int
 }
 
 // edit stores the values that the uses of one Param have: one variant in the

@@ -1,9 +1,6 @@
 package dag
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // FuncKind says what kind of function a Func is.
 type FuncKind uint8
@@ -135,67 +132,4 @@ func (n *Network) Unevaluated(nodes []int) (node int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// Cap bounds each element: Lo <= y <= Hi, min(max(x, Lo), Hi), with Lo <= 0 <= Hi; or,
-// with Jump, x where x > Lo and 0 elsewhere, Lo >= 0. It is positively homogeneous in
-// x and the bounds together, so rescaling multiplies the bounds of a unit by its
-// factor; a path goes through it with its slope, 1.
-type Cap struct {
-	// Lo and Hi have one value, or one per element; infinite ones bound nothing.
-	Lo, Hi []float64
-	Jump   bool
-}
-
-func bound(b []float64, i int) float64 {
-	if len(b) == 1 {
-		return b[0]
-	}
-	return b[i]
-}
-
-// At returns the value for x at element i.
-func (c *Cap) At(i int, x float64) float64 {
-	if lo := bound(c.Lo, i); c.Jump {
-		if x <= lo {
-			return 0
-		}
-		return x
-	} else if x < lo {
-		return lo
-	}
-	if hi := bound(c.Hi, i); x > hi {
-		return hi
-	}
-	return x
-}
-
-func (c *Cap) kind() string { return "Cap" }
-
-func (c *Cap) check(n *Node, in []*Node) error {
-	if err := operands(in, 1, n.Len()); err != nil {
-		return err
-	}
-	for _, b := range [][]float64{c.Lo, c.Hi} {
-		if len(b) != 1 && len(b) != n.Len() {
-			return fmt.Errorf("%d bounds for %d elements", len(b), n.Len())
-		}
-	}
-	for i := range max(len(c.Lo), len(c.Hi)) {
-		lo, hi := bound(c.Lo, i), bound(c.Hi, i)
-		if c.Jump && !(lo >= 0 && math.IsInf(hi, 1)) || !c.Jump && !(lo <= 0 && hi >= 0) {
-			return fmt.Errorf("bounds %v and %v of element %d: want 0 between them", lo, hi, i)
-		}
-	}
-	return nil
-}
-
-func (c *Cap) describe() string {
-	switch {
-	case len(c.Lo) != 1 || len(c.Hi) != 1:
-		return "Cap by element"
-	case c.Jump:
-		return fmt.Sprintf("Threshold %g", c.Lo[0])
-	}
-	return fmt.Sprintf("Cap %g..%g", c.Lo[0], c.Hi[0])
 }

@@ -12,8 +12,8 @@ import (
 // its last multiplying stage (BatchNormalization's scale, a Mul) where it has
 // one, else into its weights; the column factor into its weights. A shared
 // tensor whose uses need different values is split; a broadcast scalar that
-// does becomes a vector. Weights are scaled lazily: nothing is computed here
-// for the matrices. Errors: a factor that is not positive and finite, a pinned
+// does becomes a vector. The bounds of caps take the factors of their elements. Weights
+// are scaled lazily: nothing is computed here for the matrices. Errors: a factor that is not positive and finite, a pinned
 // group with a factor other than 1. It panics when len(c) is not g.Count.
 func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 	mustLen("factors", len(c), g.Count)
@@ -31,12 +31,20 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 			e.linear(l, expand(g.Rows[i], c), expand(g.Cols[i], c))
 		}
 	}
-	return n.replace(func(u *Use) *Param {
+	out := n.replace(func(u *Use) *Param {
 		if p := e.params[u]; p != nil {
 			return p
 		}
 		return u.Param
-	}, e.whole), nil
+	}, e.whole)
+	for i := range out.Nodes {
+		if nd := &out.Nodes[i]; nd.Zone == Body {
+			if bounds, ok := nd.Op.(*Cap); ok {
+				nd.Op = bounds.rescaled(nd.Len(), &g.Units[i], c)
+			}
+		}
+	}
+	return out, nil
 }
 
 // expand returns the factor of each row or column; nil when all are 1.

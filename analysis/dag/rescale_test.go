@@ -211,10 +211,10 @@ func TestGroupsAgainstElements(t *testing.T) {
 		for _, p := range net.Outputs {
 			pin(p.Node)
 		}
-		// What functions, those of the head too, and bounds read.
+		// What functions, those of the head too, read.
 		for i := range net.Nodes {
 			switch net.Nodes[i].Op.(type) {
-			case *dag.Func, *dag.Cap:
+			case *dag.Func:
 				for _, j := range net.Nodes[i].In {
 					pin(j)
 				}

@@ -225,9 +225,18 @@ func (s *grouper) Pool(_ *Node, p *Pool, x UnitMap) UnitMap {
 	return UnitMap{s.along(&x, Axis{1, p.Channels, Size(p.Window.In)}), max(Size(p.Window.Out()), 1)}
 }
 
-// Cap implements Meaning: the bounds of a unit are not rescaled.
-func (s *grouper) Cap(nd *Node, _ *Cap, x UnitMap) UnitMap {
-	s.pinAll(&x, fmt.Sprintf("the bounds of %s are constants", nd.Label()))
+// Cap implements Meaning: a unit's bounds take its factor.
+func (s *grouper) Cap(nd *Node, c *Cap, x UnitMap) UnitMap {
+	switch {
+	case !c.scales() || c.Storage == BoundsByElement:
+	case c.Storage == BoundsInCommon:
+		tied := NoGroup
+		for _, id := range x.IDs {
+			tied = s.union(tied, id)
+		}
+	default:
+		s.pinAll(&x, fmt.Sprintf("the bounds of %s cannot be stored: %s", nd.Label(), c.Reason))
+	}
 	return x
 }
 

@@ -66,7 +66,7 @@ func sameNode(a, b *dag.Node, tol float64) string {
 			return "another window"
 		}
 	case *dag.Cap:
-		if y := b.Op.(*dag.Cap); x.Jump != y.Jump || !slices.Equal(x.Lo, y.Lo) || !slices.Equal(x.Hi, y.Hi) {
+		if x.Jump != b.Op.(*dag.Cap).Jump {
 			return "other bounds"
 		}
 	case *dag.Func:
@@ -204,6 +204,61 @@ func (c *comparison) slopes() (worst float64, where string) {
 		}
 	}
 	return worst, where
+}
+
+// bounds returns the largest relative difference of the bounds of caps, a's times the
+// factors of their units, and where it is.
+func (c *comparison) bounds() (worst float64, where string) {
+	c.eachBound(func(node, e int, id int32, a, b float64) {
+		z := 0.0
+		if id != dag.NoGroup {
+			z = c.z[id]
+		}
+		if want := times(a, z); b != want {
+			d := math.Abs(b-want) / math.Abs(want)
+			if math.IsInf(a, 0) || math.IsInf(b, 0) {
+				d = math.Inf(1)
+			}
+			if d > worst {
+				worst, where = d, fmt.Sprintf("%s, bound of element %d", c.a.Nodes[node].Label(), e)
+			}
+		}
+	})
+	return worst, where
+}
+
+// eachBound calls f for each bound of each element of a cap of a, with its group and
+// b's bound.
+func (c *comparison) eachBound(f func(node, e int, id int32, a, b float64)) {
+	for i := range c.a.Nodes {
+		x, ok := c.a.Nodes[i].Op.(*dag.Cap)
+		if !ok {
+			continue
+		}
+		y := c.b.Nodes[i].Op.(*dag.Cap)
+		m := &c.g.Units[i]
+		for e, to := range c.elements(i) {
+			id := dag.NoGroup
+			if m.IDs != nil {
+				id = m.At(e)
+			}
+			lo, hi := x.Bounds(e)
+			lob, hib := y.Bounds(to)
+			f(i, e, id, lo, lob)
+			f(i, e, id, hi, hib)
+		}
+	}
+}
+
+// capped takes the factors of units without weights that tell them from the bounds
+// of caps.
+func (c *comparison) capped() (progress bool) {
+	c.eachBound(func(_, _ int, id int32, a, b float64) {
+		if c.isOpen(id) && comparable(a, b) {
+			c.z[id], c.known[id], progress = math.Log(b/a), true, true
+		}
+	})
+	return progress
 }
 
 func slopeError(a, b float64) float64 {

@@ -69,13 +69,24 @@ func (r *search) keepBits(c []float64) int {
 }
 
 // stored calls f for every stored number that the factors c change, before and
-// after, with the groups whose factors it holds.
+// after, with the groups whose factors it holds. A bound of a cap is one number an
+// element.
 func (r *search) stored(c []float64, f func(old, now float64, groups ...int32)) {
 	out, err := r.net.Rescale(r.Groups, c)
 	if err != nil {
 		panic("rescale: " + err.Error()) // factors of our own
 	}
 	for i := range r.net.Nodes {
+		if before, ok := r.net.Nodes[i].Op.(*dag.Cap); ok && before != out.Nodes[i].Op {
+			after, m := out.Nodes[i].Op.(*dag.Cap), &r.Groups.Units[i]
+			for e := range r.net.Nodes[i].Len() {
+				lo, hi := before.Bounds(e)
+				to, top := after.Bounds(e)
+				f(lo, to, m.At(e))
+				f(hi, top, m.At(e))
+			}
+			continue
+		}
 		a, ok := r.net.Nodes[i].Op.(*dag.Linear)
 		if !ok || r.net.Nodes[i].Zone != dag.Body {
 			continue

@@ -23,7 +23,7 @@ func (r *search) guard() {
 			if now == 0 && old != 0 {
 				zeros++
 			}
-			if !math.IsInf(now, 0) {
+			if !math.IsInf(now, 0) || math.IsInf(old, 0) {
 				return
 			}
 			for _, id := range groups {
@@ -57,7 +57,16 @@ func (r *search) guard() {
 func (r *search) safe() bool {
 	for i := range r.net.Nodes {
 		nd := &r.net.Nodes[i]
-		if _, ok := nd.Op.(*dag.Linear); !ok || nd.Zone != dag.Body {
+		if nd.Zone != dag.Body {
+			continue
+		}
+		if c, ok := nd.Op.(*dag.Cap); ok {
+			if !r.safeBounds(c, r.Groups.Units[i].IDs) {
+				return false
+			}
+			continue
+		}
+		if _, ok := nd.Op.(*dag.Linear); !ok {
 			continue
 		}
 		lo, hi := 1.0, 1.0
@@ -81,6 +90,24 @@ func (r *search) safe() bool {
 		}
 	}
 	return true
+}
+
+// safeBounds is safe for the bounds of a cap on elements of the groups.
+func (r *search) safeBounds(c *dag.Cap, ids []int32) bool {
+	var top, ratio float64 = 0, 1
+	for _, id := range ids {
+		if id != dag.NoGroup {
+			ratio = max(ratio, r.Factors[id], 1/r.Factors[id])
+		}
+	}
+	for _, bounds := range [][]float64{c.Lo, c.Hi} {
+		for _, b := range bounds {
+			if !math.IsInf(b, 0) {
+				top = max(top, math.Abs(b))
+			}
+		}
+	}
+	return ratio == 1 || ratio < rangeOf(c.Type) && ratio*top < c.Type.Largest()
 }
 
 // rangeOf is the ratio of factors that leaves weights near 1 far from zero.

@@ -139,7 +139,7 @@ func (z *normalizer) Linear(nd *dag.Node, l *dag.Linear, x value) value {
 	return z.seen(nd, z.linear(l, x))
 }
 
-// Cap implements dag.Meaning: what differs by a factor has other bounds, and stays.
+// Cap implements dag.Meaning.
 func (z *normalizer) Cap(nd *dag.Node, c *dag.Cap, x value) value {
 	z.begin(nd)
 	return one(z.add([]int{z.materialize(x)}, nd.Len(), c), nd.Len())

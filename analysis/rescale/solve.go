@@ -31,7 +31,7 @@ func (c *comparison) solve() {
 			c.coarse = false
 		case !c.coarse:
 			c.coarse = true
-		case !c.free():
+		case !c.capped() && !c.free():
 			return
 		}
 	}
@@ -320,8 +320,10 @@ func (c *comparison) verify() (top float64, where string) {
 			}
 		}
 	}
-	if r, w := c.slopes(); r > top {
-		return r, w
+	for _, f := range []func() (float64, string){c.slopes, c.bounds} {
+		if r, w := f(); r > top {
+			top, where = r, w
+		}
 	}
 	return top, where
 }

@@ -9,7 +9,7 @@ import (
 // capped bounds a value: one pair of bounds, or one an element.
 func (m *maker) capped(in int) {
 	shape := m.b.Shape(in)
-	c := &dag.Cap{}
+	c := &dag.Cap{Type: m.opt.Type}
 	switch m.pick("cap", 3) {
 	case 0:
 		c.Lo, c.Hi = []float64{0}, []float64{1.5}
@@ -25,7 +25,7 @@ func (m *maker) capped(in int) {
 }
 
 func (m *maker) threshold(in int) {
-	c := &dag.Cap{Lo: []float64{0.5}, Hi: []float64{math.Inf(1)}, Jump: true}
+	c := &dag.Cap{Lo: []float64{0.5}, Hi: []float64{math.Inf(1)}, Jump: true, Type: m.opt.Type}
 	m.add(dag.Node{Name: m.name("threshold"), Source: "ThresholdedRelu", In: []int{in}, Shape: m.b.Shape(in), Op: c})
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -243,6 +244,66 @@ func (p *Patch) RepointInput(n, i int, name string) error {
 	sp.with.grow(func(b []byte) []byte { return append(b, name...) })
 	p.splices = append(p.splices, sp)
 	return nil
+}
+
+// ReplaceNode puts other nodes in the place of node n of the graph; none takes it out.
+// The last has the fields of node n that Node does not know, such as its
+// documentation. Values that the new nodes make and the old one did not must be new.
+func (p *Patch) ReplaceNode(n int, by ...Node) error {
+	place := fmt.Sprintf("graph.node[%d]", n)
+	old := &p.f.Graph.Nodes[n]
+	if err := p.touch(old.span.start, place); err != nil {
+		return err
+	}
+	var unknown []byte
+	s := newParser(p.f, p.f.data).scan(old.span)
+	for s.next() {
+		if s.num == 6 || s.num > 8 {
+			unknown = append(unknown, p.f.data[s.tag:s.pos]...)
+		}
+	}
+	var r rope
+	e := &encoder{}
+	for i := range by {
+		for _, name := range by[i].Outputs {
+			if p.taken(name) && !slices.Contains(old.Outputs, name) {
+				return p.fail(place, "there is a value %q already", name)
+			}
+			p.outer[name] = struct{}{}
+		}
+		r.message(1, func(r *rope) {
+			e.node(r, &by[i])
+			if i == len(by)-1 {
+				r.grow(func(b []byte) []byte { return append(b, unknown...) })
+			}
+		})
+	}
+	if e.err != nil {
+		return e.err
+	}
+	p.putField(1, n, r)
+	return nil
+}
+
+// RemoveInitializer takes initializer k out; nothing may read it any more.
+func (p *Patch) RemoveInitializer(k int) error {
+	t := &p.f.Graph.Initializers[k]
+	if err := p.touch(t.span.start, fmt.Sprintf("tensor %q", t.Name)); err != nil {
+		return err
+	}
+	p.putField(5, k, rope{})
+	return nil
+}
+
+// putField puts r in the place of the k-th field of a number in the graph.
+func (p *Patch) putField(num protowire.Number, k int, r rope) {
+	at := -1
+	p.exchange(p.f.Graph.span, []span{p.f.Graph.span}, r, func(s *scanner) bool {
+		if s.num == num {
+			at++
+		}
+		return s.num == num && at == k
+	})
 }
 
 // Size returns the size of the file that [Patch.WriteTo] writes.
