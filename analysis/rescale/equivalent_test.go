@@ -82,6 +82,35 @@ func TestEquivalent(t *testing.T) {
 	}
 }
 
+// Bounds of caps are compared with the factors of their units: another bound is another
+// function, and a unit that no weight tells has its factor from its bounds.
+func TestEquivalentBounds(t *testing.T) {
+	build := func(w, hi []float64) *dag.Network {
+		var b dag.Builder
+		h := b.Affine("h", b.Input("x", 1), 2, w, nil)
+		six := b.Node(dag.Node{Name: "six", Source: "Clip", In: []int{h}, Shape: []int{2}, Op: &dag.Cap{Lo: []float64{0}, Hi: hi, Type: dag.Float64}})
+		b.Output("y", b.Affine("y", six, 1, []float64{w[0], 0}, nil))
+		net, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return net
+	}
+	a := build([]float64{1, 0}, []float64{6})
+	for _, c := range []struct {
+		hi   []float64
+		want bool
+	}{
+		{[]float64{6}, true}, {[]float64{6, 12}, true}, {[]float64{6, 0}, false}, {[]float64{6.001, 6}, false}, {[]float64{math.Inf(1)}, false},
+	} {
+		for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+			if e := compare(t, a, build([]float64{1, 0}, c.hi), order); e.Equivalent != c.want {
+				t.Errorf("bounds %v: equivalent is %v: %s", c.hi, e.Equivalent, e.Reason)
+			}
+		}
+	}
+}
+
 // applies checks the factors by applying them, at the first layers of which no
 // order has changed.
 func applies(a, b *dag.Network, e *rescale.Equivalence) bool {
