@@ -55,14 +55,19 @@ func (k *Kappa) In(node int) []scaled.Num { return k.in[node].elements(0) }
 // Out returns h_out of each element of a node's value, as Backward gives it.
 func (k *Kappa) Out(node int) []scaled.Num { return k.out[node].elements(0) }
 
-// Finite reports whether a node's h_in and h_out are finite.
-func (k *Kappa) Finite(node int) bool {
-	for _, v := range []*value{k.in[node], k.out[node]} {
-		if v != nil && !v.h[0].Finite() {
-			return false
+// NotFinite returns the node where NaN or infinities come from: the first whose h_in is not
+// finite, else the last whose h_out is not; false if there is none.
+func (k *Kappa) NotFinite() (node int, ok bool) {
+	bad := func(v *value) bool { return v != nil && !v.h[0].Finite() }
+	if i := slices.IndexFunc(k.in, bad); i >= 0 {
+		return i, true
+	}
+	for i, v := range slices.Backward(k.out) {
+		if bad(v) {
+			return i, true
 		}
 	}
-	return true
+	return 0, false
 }
 
 // Units calls f for the elements of a node's value, those of a unit of the axis

@@ -53,6 +53,9 @@ func (r *search) path(ctx context.Context) error {
 		r.Infimum, r.Delta = t.infimum, t.delta
 	}
 	if !r.Objective.Before.IsFinite() {
+		if _, err := newView(r.net, r.Groups, r.opt.P, r.opt); err != nil {
+			return err // names the layer
+		}
 		return fmt.Errorf("rescale: NaN or infinite weights")
 	}
 	r.Factors = v.factors(z)

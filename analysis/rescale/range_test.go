@@ -89,3 +89,22 @@ func TestExactKeepsBits(t *testing.T) {
 		}
 	}
 }
+
+// The layer that has the NaN is named, not what lies before it.
+func TestNamesWhatIsNotFinite(t *testing.T) {
+	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
+		var b dag.Builder
+		x := b.Activation("relu", b.Affine("one", b.Input("x", 2), 2, []float64{1, 2, 3, 4}, nil), 0)
+		x = b.Activation("relu", b.Affine("two", x, 2, []float64{1, bad, 3, 4}, nil), 0)
+		b.Output("y", b.Affine("three", x, 1, []float64{1, 1}, nil))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range rescale.Methods() {
+			if _, err := rescale.Run(t.Context(), m.Method, n, rescale.Options{}); err == nil || !strings.Contains(err.Error(), `"two"`) {
+				t.Errorf("%s: %v", m.Method, err)
+			}
+		}
+	}
+}

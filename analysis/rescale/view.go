@@ -92,10 +92,8 @@ func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bo
 
 // finite looks for NaN and infinities where path norms have met them.
 func (v *view) finite() error {
-	for i := range v.net.Nodes {
-		if !v.kappa.Finite(i) {
-			return fmt.Errorf("rescale: %s: NaN or infinite weights", v.net.Nodes[i].Label())
-		}
+	if i, ok := v.kappa.NotFinite(); ok {
+		return fmt.Errorf("rescale: %s: NaN or infinite weights", v.net.Nodes[i].Label())
 	}
 	return nil
 }
