@@ -3,18 +3,21 @@ package onnxio
 import (
 	"fmt"
 	"maps"
+	"slices"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
-// lowerIf takes the branch of a condition that is known.
+// lowerIf takes the branch of a condition that is known. Of another it takes both, and
+// picks their values.
 func lowerIf(o *op) error {
 	cond, err := o.need(0)
 	if err != nil {
 		return err
 	}
 	if !cond.constant() {
-		return refuse("export a traced model without control flow", "its condition depends on the input")
+		return o.fork(cond)
 	}
 	x, err := cond.con.int64s()
 	if err != nil {
@@ -27,32 +30,91 @@ func lowerIf(o *op) error {
 	if x[0] != 0 {
 		name = "then_branch"
 	}
+	out, err := o.branch(name)
+	if err != nil {
+		return err
+	}
+	for k, v := range out {
+		if v != nil {
+			o.give(k, v)
+		}
+	}
+	return nil
+}
+
+// fork lowers both branches of an If, whose values must be of the same shapes and
+// types. Where that fails, the graph is lowered again with all such nodes opaque.
+func (o *op) fork(cond *value) error {
+	opaque := refuse("export a traced model without control flow", "its condition depends on the input")
+	if !o.forks {
+		return opaque
+	}
+	if cond.batchAxis() >= 0 {
+		return mixesBatch("its condition is one for all samples")
+	}
+	obstacles, unseen := len(o.obstacles), len(o.unseen)
+	var sides [2][]*value
+	for k, name := range []string{"then_branch", "else_branch"} {
+		var err error
+		if sides[k], err = o.branch(name); err != nil || o.batch != nil {
+			o.unforked = err != nil
+			return err
+		}
+	}
+	o.unforked = o.unforked || len(o.obstacles) > obstacles || len(o.unseen) > unseen
+	if o.unforked || dag.Size(cond.shape) != 1 {
+		o.unforked = true
+		return opaque
+	}
+	for k, yes := range sides[0] {
+		no := sides[1][k]
+		if yes == nil || no == nil || yes.opaque != "" || no.opaque != "" || !slices.Equal(yes.dims(), no.dims()) || yes.dataType() != no.dataType() {
+			o.unforked = true
+			return opaque
+		}
+		out, err := o.functionOf("it picks the values of a branch", yes.dataType(), yes.dims(), func(dst []float64, in ...[]float64) {
+			if in[0][0] != 0 {
+				copy(dst, in[1])
+			} else {
+				copy(dst, in[2])
+			}
+		}, cond, yes, no)
+		if err != nil {
+			return err
+		}
+		o.give(k, out)
+	}
+	return nil
+}
+
+// branch lowers one of the operator's subgraphs and returns its values.
+func (o *op) branch(name string) ([]*value, error) {
 	a := o.attr(name)
 	if a == nil || a.Graphs != 1 {
-		return refuse("", "it has no %s", name)
+		return nil, refuse("", "it has no %s", name)
 	}
 	graphs, err := o.file.Subgraphs(a)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return o.expandGraph(graphs[0], name)
 }
 
 // expandGraph lowers the nodes of a subgraph without inputs in the place of the
 // current operator; names of the graph around it are visible.
-func (o *op) expandGraph(g *wire.Graph, name string) error {
+func (o *op) expandGraph(g *wire.Graph, name string) ([]*value, error) {
 	c := &call{caller: o, depth: 1, path: nodeLabel(o.node, o.index) + "/" + name + "/", formal: map[string]site{}}
 	if outer := o.call; outer != nil {
 		c.depth = outer.depth + 1
 	}
 	if c.depth > maxCallDepth {
-		return refuse("export the model without control flow", "subgraphs are nested more than %d deep", maxCallDepth)
+		return nil, refuse("export the model without control flow", "subgraphs are nested more than %d deep", maxCallDepth)
 	}
 	if o.inlined += len(g.Nodes) + len(g.Initializers); o.inlined > maxInlined {
-		return refuse("export the model without control flow", "subgraphs expand to more than %d operators", maxInlined)
+		return nil, refuse("export the model without control flow", "subgraphs expand to more than %d operators", maxInlined)
 	}
 	if len(g.Outputs) != len(o.node.Outputs) || len(g.SparseInitializers) > 0 {
-		return refuse("", "its %s has %d outputs, it has %d", name, len(g.Outputs), len(o.node.Outputs))
+		return nil, refuse("", "its %s has %d outputs, it has %d", name, len(g.Outputs), len(o.node.Outputs))
 	}
 	outer, caller, obstacles := o.scope, o.current, len(o.obstacles)
 	s := scope{opsets: o.opsets, reads: map[string]int{}, values: maps.Clone(o.values), call: c}
@@ -80,18 +142,15 @@ func (o *op) expandGraph(g *wire.Graph, name string) error {
 	inner := o.values
 	o.scope, o.current, o.expanded = outer, caller, true
 	if err != nil {
-		return refuse("", "in its %s: %v", name, err)
+		return nil, refuse("", "in its %s: %v", name, err)
 	}
+	values := make([]*value, len(g.Outputs))
 	for k, out := range g.Outputs {
-		v := inner[out.Name]
-		switch {
-		case v != nil:
-			o.give(k, v)
-		case o.node.Outputs[k] != "" && o.batch == nil && len(o.obstacles) == obstacles:
-			return refuse("", "output %q of its %s is made by no node whose inputs are made before it", out.Name, name)
+		if values[k] = inner[out.Name]; values[k] == nil && o.node.Outputs[k] != "" && o.batch == nil && len(o.obstacles) == obstacles {
+			return nil, refuse("", "output %q of its %s is made by no node whose inputs are made before it", out.Name, name)
 		}
 	}
-	return nil
+	return values, nil
 }
 
 // innerInitializers makes constants of a subgraph's initializers.

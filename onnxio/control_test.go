@@ -186,3 +186,34 @@ func TestIntegerRemainder(t *testing.T) {
 		t.Errorf("%v, %v, want NaN and 2", got, err)
 	}
 }
+
+// TestComputedBranch picks the values of a branch where the condition depends on the
+// input, and keeps the node as it is where the branches differ in shape.
+func TestComputedBranch(t *testing.T) {
+	model := func(other field) []byte {
+		return pbModel(8, 13,
+			pbInput("x", 1, 2), pbOutput("y", 1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4), pbInitializer("zero", nil, 0),
+			pbNode("ReduceMax", "max", names("x"), names("m"), attrOfInt("keepdims", 0)),
+			pbNode("Greater", "sign", names("m", "zero"), names("c")),
+			pbNode("If", "if", names("c"), names("y"),
+				pbGraphAttribute("then_branch", pbNode("MatMul", "times", names("x", "w"), names("a")), pbOutput("a", 1, 2)),
+				pbGraphAttribute("else_branch", other, pbOutput("b", 1, 2))))
+	}
+	same := model(pbNode("Neg", "minus", names("x"), names("b")))
+	for _, c := range []struct{ x, want []float64 }{{[]float64{1, -1}, []float64{-2, -2}}, {[]float64{-1, -3}, []float64{1, 3}}} {
+		m, got := evalOne(t, same, c.x...)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("of %v: %v, want %v", c.x, got, c.want)
+		}
+		if n := len(m.Net.Layers()); n != 1 {
+			t.Errorf("%d layers, want the matrix of the branch", n)
+		}
+	}
+	m, err := onnxio.Decode(model(pbNode("Concat", "twice", names("x", "x"), names("b"), attrOfInt("axis", 1))), onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Warnings) == 0 || !strings.Contains(m.Warnings[0], "its condition depends on the input") || len(m.Net.Layers()) != 1 {
+		t.Errorf("branches of two shapes: warnings %q, layers %v", m.Warnings, m.Net.Layers())
+	}
+}

@@ -97,7 +97,16 @@ func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
 
 // lowerOnce is lowerGraph without hints.
 func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
-	l := &lowering{file: f, graph: &f.Graph, opt: opt}
+	l := lowerBatch(f, order, opt, true)
+	if l.unforked {
+		l = lowerBatch(f, order, opt, false)
+	}
+	return l
+}
+
+// lowerBatch lowers the graph sample by sample, else with its batch as part of one.
+func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering { //nolint:revive // the two ways of lowerOnce
+	l := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks}
 	l.run(order)
 	if l.batch == nil {
 		return l
@@ -106,7 +115,7 @@ func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
 	if l.batch.at != "" {
 		why = l.batch.at + ": " + why
 	}
-	l = &lowering{file: f, graph: &f.Graph, opt: opt, batchless: true, mixes: why}
+	l = &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks, batchless: true, mixes: why}
 	l.run(order)
 	l.current = nil
 	for _, in := range l.open {

@@ -35,6 +35,10 @@ type lowering struct {
 	// declared is the batch size that the file fixes, 0 where it leaves it open.
 	declared int
 
+	// forks says that both branches of an If are lowered, where its condition depends on
+	// the input; unforked that of one this cannot be done.
+	forks, unforked bool
+
 	scope
 	functions map[function]*wire.Function
 	// inlined counts the operators of local functions.

@@ -378,3 +378,15 @@ func TestAttributeDefault(t *testing.T) {
 		t.Errorf("slope %v, want %v", got, want)
 	}
 }
+
+// TestNegativeExtent checks that an extent of -1 in the file, as some exporters write,
+// is open.
+func TestNegativeExtent(t *testing.T) {
+	in := pbMessage(11, pbString(1, "x"), pbMessage(2, pbMessage(1, pbInt(1, 1), pbMessage(2, pbMessage(1, pbInt(1, -1)), pbMessage(1, pbInt(1, 2))))))
+	model := pbModel(8, 13, in, pbOutput("y", 1, 2), pbNode("Relu", "act", names("x"), names("y")))
+	for _, opt := range []onnxio.Options{{}, {InputShape: map[string][]int{"x": {3, 2}}}} {
+		if _, err := onnxio.Decode(model, opt); err != nil {
+			t.Errorf("with the shape %v: %v", opt.InputShape["x"], err)
+		}
+	}
+}

@@ -77,7 +77,7 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 	shape := make([]int, len(in.Dims))
 	for k, d := range in.Dims {
 		switch {
-		case d.Known && ok && given[k] != int(d.Value):
+		case d.Known && d.Value > 0 && ok && given[k] != int(d.Value):
 			return nil, fmt.Errorf("axis %d is %d in the file, %d was given", k, d.Value, given[k])
 		case d.Known && d.Value > 0:
 			shape[k] = int(d.Value)

@@ -141,6 +141,9 @@ def export(args):
                     try:
                         model, inputs, outputs = make()
                         model.eval()
+                        for w in model.parameters():  # a head of zeros would hide what is before it
+                            if w.dim() >= 2 and not w.any():
+                                torch.nn.init.normal_(w, std=0.02)
                         if exporter == "dynamo":
                             torch.onnx.export(model, inputs, path, dynamo=True, external_data=False)
                         else:
