@@ -243,6 +243,7 @@ var microsoftOperators = map[string]lowerer{
 	"RotaryEmbedding":    rotary(2, 3, 1),
 
 	"DequantizeLinear":         lowerDequantizeLinear,
+	"MatMulNBits":              lowerMatMulNBits,
 	"QGemm":                    lowerQGemm,
 	"QLinearAdd":               quantisedPair(addition(1), "Add"),
 	"QLinearAveragePool":       quantisedOne(lowerAveragePool, "AveragePool"),

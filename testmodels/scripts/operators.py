@@ -626,6 +626,16 @@ def reverse_sequence(d):
     return {"time_axis": t, "batch_axis": 1 - t}, [d.floats(*s), d.rng.integers(1, s[t] + 1, s[1 - t]).astype(np.int64)]
 
 
+def matmul_nbits(d):
+    n, k, block, bits = d.int(1, 5), d.int(1, 40), d.of(16, 32), d.of(4, 8)
+    blocks, per = -(-k // block), 8 // bits
+    b = d.rng.integers(0, 256, (n, blocks, block // per)).astype(np.uint8)
+    ins = [d.floats(d.int(1, 3), k), b, np.abs(d.floats(n * blocks)) + 0.125]
+    if d.maybe():
+        ins.append(d.rng.integers(0, 256, n * (-(-blocks // per))).astype(np.uint8))
+    return {"N": n, "K": k, "block_size": block, "bits": bits}, ins
+
+
 INTEGERS = (np.float32, np.int32, np.int64)
 REDUCES = ["Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare", "Prod", "LogSum", "LogSumExp"]
 # name: (function of a draw, and of the opset where it says so, opsets)
@@ -729,6 +739,7 @@ CASES = {
     "ConvInteger": (conv_integer, [10]),
     "QLinearMatMul": (qlinear_matmul, [10, 21]),
     "QLinearConv": (qlinear_conv, [10]),
+    "com.microsoft:MatMulNBits": (matmul_nbits, [13]),
     "com.microsoft:QLinearAdd": (qlinear_pair, [13]),
     "com.microsoft:QLinearMul": (qlinear_pair, [13]),
     "com.microsoft:QLinearGlobalAveragePool": (qlinear_one({"channels_last": 0}, (4, 4)), [13]),
