@@ -136,6 +136,16 @@ func TestExpandWalksFolders(t *testing.T) {
 	if err := os.Symlink(dir, filepath.Join(dir, "a", "loop")); err != nil {
 		t.Fatal(err)
 	}
+	// As in the cache of Hugging Face: what links lead to is elsewhere, or has another name.
+	blob := filepath.Join(t.TempDir(), "0123")
+	if err := os.WriteFile(blob, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"a/m.onnx": blob, "a/same.onnx": blob, "a/nowhere.onnx": "nothing", "a/self.onnx": "self.onnx", "a/folder.onnx": dir} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	named := filepath.Join(t.TempDir(), "named")
 	if err := os.Symlink(filepath.Join(dir, "a"), named); err != nil {
 		t.Fatal(err)
@@ -145,8 +155,10 @@ func TestExpandWalksFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		filepath.Join(dir, "a/c.ONNX"), filepath.Join(dir, "a/z.onnx"), filepath.Join(dir, "b.onnx"), "missing.onnx", "-",
-		filepath.Join(named, "c.ONNX"), filepath.Join(named, "z.onnx"),
+		filepath.Join(dir, "a/c.ONNX"), filepath.Join(dir, "a/m.onnx"), filepath.Join(dir, "a/nowhere.onnx"), filepath.Join(dir, "a/self.onnx"),
+		filepath.Join(dir, "a/z.onnx"), filepath.Join(dir, "b.onnx"), "missing.onnx", "-",
+		filepath.Join(named, "c.ONNX"), filepath.Join(named, "m.onnx"), filepath.Join(named, "nowhere.onnx"), filepath.Join(named, "self.onnx"),
+		filepath.Join(named, "z.onnx"),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -196,7 +208,7 @@ func TestSave(t *testing.T) {
 	if err := a.save(os.DevNull, a.existing(), write("x", nil)); err != nil {
 		t.Errorf("a device cannot be written to: %v", err)
 	}
-	if err := a.save(filepath.Join(dir, "no", "out"), a.existing(), write("x", nil)); err == nil || !strings.Contains(err.Error(), "not a folder") {
+	if err := a.save(filepath.Join(dir, "no", "out"), a.existing(), write("x", nil)); err == nil || !strings.Contains(err.Error(), "there is no folder") {
 		t.Errorf("a missing folder: %v", err)
 	}
 	left, _ := os.ReadDir(dir)

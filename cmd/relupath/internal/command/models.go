@@ -111,9 +111,10 @@ func notFinite(n *dag.Network, threads int) []string {
 }
 
 // expand turns folders into the *.onnx files below them, in the order of
-// compareFiles. A link to a folder is followed where it is named, not below. A
-// folder that cannot be listed stands for itself: to open it tells why. Errors: a
-// folder without any.
+// compareFiles. A link to a folder is followed where it is named, not below; a link to
+// a file counts where that file is not there itself, as in the cache of Hugging Face. A
+// folder that cannot be listed, and a link that leads nowhere, stands for itself: to open
+// it tells why. Errors: a folder without any.
 func expand(args []string) ([]string, error) {
 	var out []string
 	for _, arg := range args {
@@ -123,6 +124,7 @@ func expand(args []string) ([]string, error) {
 			continue
 		}
 		before := len(out)
+		var links []string
 		// The separator makes the walk enter a link.
 		err = filepath.WalkDir(arg+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -132,20 +134,50 @@ func expand(args []string) ([]string, error) {
 			if d.IsDir() && outfile.IsDraft(d.Name()) {
 				return fs.SkipDir // not finished
 			}
-			if d.Type().IsRegular() && strings.EqualFold(filepath.Ext(path), ".onnx") {
+			switch model := strings.EqualFold(filepath.Ext(path), ".onnx"); {
+			case model && d.Type().IsRegular():
 				out = append(out, path)
+			case model && d.Type()&fs.ModeSymlink != 0:
+				links = append(links, path)
 			}
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
+		out = append(out, elsewhere(links, out[before:])...)
 		if len(out) == before {
 			return nil, fmt.Errorf("folder %s has no *.onnx file", arg)
 		}
 		slices.SortFunc(out[before:], compareFiles)
 	}
 	return out, nil
+}
+
+// elsewhere returns the links that lead to files which are not in the list, one for each
+// such file, and those that lead nowhere.
+func elsewhere(links, list []string) []string {
+	if len(links) == 0 {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, path := range list {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			seen[real] = true
+		}
+	}
+	var out []string
+	for _, path := range links {
+		real, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			if info, err := os.Stat(real); err != nil || !info.Mode().IsRegular() || seen[real] {
+				continue
+			}
+			seen[real] = true
+		}
+		out = append(out, path)
+	}
+	return out
 }
 
 // hash returns the SHA-256 of a file in hexadecimal.

@@ -182,7 +182,7 @@ func TestRunMakesFolder(t *testing.T) {
 	}
 	refused(t, codeFailed, []string{"--force"}, "run", "m.onnx", "--input", "x.npy", "-o", "out")
 	refused(t, codeUsage, []string{"2 outputs"}, "run", "m.onnx", "--input", "x.npy", "-o", "x.npy")
-	refused(t, codeFailed, []string{"is not a folder"}, "run", "m.onnx", "--input", "x.npy", "-o", "no/where")
+	refused(t, codeFailed, []string{"there is no folder no"}, "run", "m.onnx", "--input", "x.npy", "-o", "no/where")
 }
 
 // TestStreamedFormats: what is written model by model is what is written in one

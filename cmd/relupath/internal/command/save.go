@@ -48,7 +48,11 @@ func (a *app) vacantBut(path string, old existing, source string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		dir := filepath.Dir(path)
-		if d, err := os.Stat(dir); err != nil || !d.IsDir() {
+		d, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot write %s: there is no folder %s", path, dir)
+		}
+		if err != nil || !d.IsDir() {
 			return fmt.Errorf("cannot write %s: %s is not a folder", path, dir)
 		}
 	case err != nil:
