@@ -62,7 +62,10 @@ type foldedLayer struct {
 	s, c     []float64
 	// learned says that s holds stored numbers, biased that c counts as a bias.
 	learned, biased bool
-	changed, gone   bool
+	// norm says that s holds factors of a BatchNormalization, which are weights behind
+	// a curve too.
+	norm          bool
+	changed, gone bool
 	// fixed is a tensor that cannot be written, which pins the units.
 	fixed *dag.Param
 }
@@ -70,6 +73,7 @@ type foldedLayer struct {
 // join takes in what a constant map is besides its numbers.
 func (y *foldedLayer) join(m *foldedLayer) {
 	y.learned, y.biased = y.learned || m.learned, y.biased || m.biased
+	y.norm = y.norm || m.norm
 	if y.fixed == nil {
 		y.fixed = m.fixed
 	}
@@ -77,6 +81,9 @@ func (y *foldedLayer) join(m *foldedLayer) {
 
 func newFolded(nd *dag.Node, l *dag.Linear) *foldedLayer {
 	y := &foldedLayer{l: l, constant: elementwise(l), axis: l.Out(), learned: l.Free(), biased: l.Bias() != nil}
+	for _, st := range l.Stages {
+		y.norm = y.norm || st.Norm != nil
+	}
 	for role, u := range nd.Uses() {
 		if role != dag.Weight && u.Param.Storage == dag.Unwritable {
 			y.fixed = u.Param
@@ -444,15 +451,19 @@ func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
 		}
 		return out
 	}
-	vector := func(role string, x []float64) *dag.Vector {
+	use := func(role string, x []float64) dag.Use {
 		p := dag.NewParam64(nd.Name+role, []int{len(x)}, x)
 		if y.fixed != nil {
 			p.Name, p.Storage, p.Reason = y.fixed.Name, y.fixed.Storage, y.fixed.Reason
 		}
-		return &dag.Vector{Use: dag.Use{Param: p}, Coef: 1}
+		return dag.Use{Param: p}
 	}
+	vector := func(role string, x []float64) *dag.Vector { return &dag.Vector{Use: use(role, x), Coef: 1} }
 	switch s := unit(y.s); {
 	case l.Map == nil:
+	case y.learned && y.constant && y.norm:
+		zero, one := make([]float64, len(s)), slices.Repeat([]float64{1}, len(s))
+		st.Norm = &dag.BatchNorm{Gamma: use(".scale", s), Beta: use(".shift", zero), Mean: use(".mean", zero), Var: use(".variance", one)}
 	case y.learned && (y.constant || slices.ContainsFunc(s, func(x float64) bool { return x != 1 })):
 		st.Mul = vector(".scale", s)
 	case !y.learned && len(s) > 0 && s[0] != 1:

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/relupath/relupath/analysis"
@@ -267,4 +268,41 @@ func TestNormalKeepsTheFunction(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A BatchNormalization behind a curve is a layer, with constants between them too, and
+// has the norms of the one map that they are.
+func TestNormalizationBehindACurve(t *testing.T) {
+	use := func(x ...float64) dag.Use { return dag.Use{Param: dag.NewParam64("c", []int{len(x)}, x)} }
+	build := func(norm *dag.BatchNorm, before ...dag.Stage) *dag.Network {
+		var b dag.Builder
+		x := b.Affine("fc", b.Input("x", 2), 2, []float64{1, 2, 3, 4}, nil)
+		x = b.Node(dag.Node{Name: "tanh", Source: "Tanh", In: []int{x}, Shape: []int{2}, Op: &dag.Func{
+			Kind: dag.Curve, Why: "it is bounded", Apply: func(dst []float64, in ...[]float64) {
+				for i, v := range in[0] {
+					dst[i] = math.Tanh(v)
+				}
+			},
+		}})
+		for _, st := range append(before, dag.Stage{Norm: norm}) {
+			x = b.Node(dag.Node{Name: "c", Source: "Constants", In: []int{x}, Shape: []int{2}, Op: &dag.Linear{
+				Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}}, Stages: []dag.Stage{st},
+			}})
+		}
+		b.Output("y", x)
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	// 3 (z + 1) - 2 and 5 (2 z + 1) - 2 as one map, z -> 3 z + 1 and 10 z + 3.
+	got := build(&dag.BatchNorm{Gamma: use(3, 10), Beta: use(-2, -2), Mean: use(0, 0), Var: use(1, 4)},
+		dag.Stage{Mul: &dag.Vector{Use: use(1, 2), Coef: 1}, Add: &dag.Vector{Use: use(1, 1), Coef: 1}})
+	want := build(&dag.BatchNorm{Gamma: use(3, 10), Beta: use(1, 3), Mean: use(0, 0), Var: use(1, 1)})
+	// parameter_count is the file's.
+	opt := analysis.Options{Names: []string{"frobenius", "group_norm", "product_frobenius", "spectral", "max_abs"}}
+	if d := cmp.Diff(measure(t, want, opt).Measures, measure(t, got, opt).Measures); d != "" {
+		t.Errorf("(-one map +two)\n%s", d)
+	}
 }
