@@ -37,14 +37,21 @@ func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 	if name != "" {
 		return named(net, set, name)
 	}
-	ends := net.Boundary()
-	if set.Task() == dataset.Regression {
+	// What a function takes from the input beside the layers is no score.
+	ends := slices.DeleteFunc(net.Boundary(), func(i int) bool { return net.Nodes[i].Zone == dag.Preamble })
+	switch {
+	case set.Task() == dataset.Regression:
 		ends = nil
 		for _, p := range net.Outputs {
 			if !slices.Contains(ends, p.Node) {
 				ends = append(ends, p.Node)
 			}
 		}
+	case len(ends) == 0:
+		if err := unevaluated(net, nil); err != nil {
+			return 0, err
+		}
+		return 0, optionf("no layer gives scores, name the output that does: %s", outputs(net))
 	}
 	if len(ends) == 1 {
 		return ends[0], nil
@@ -85,6 +92,11 @@ func named(net *dag.Network, set *dataset.Set, name string) (int, error) {
 		return node, nil
 	}
 	ends := net.Feeds(node)
+	if layers := func(i int) bool { return net.Nodes[i].Zone != dag.Preamble }; !slices.ContainsFunc(ends, layers) {
+		if err := unevaluated(net, []int{node}); err != nil {
+			return 0, err
+		}
+	}
 	if len(ends) != 1 {
 		return 0, optionf("%q is a function of %d values, name the one that feeds the loss: %s", name, len(ends), labels(net, ends))
 	}
@@ -93,6 +105,25 @@ func named(net *dag.Network, set *dataset.Set, name string) (int, error) {
 
 func optionf(format string, args ...any) error {
 	return &OptionError{Err: fmt.Errorf("finetune: "+format, args...)}
+}
+
+// unevaluated is the error for values (nil for the outputs) that are functions of the
+// input alone, one of them unknown.
+func unevaluated(net *dag.Network, values []int) error {
+	i, ok := net.Unevaluated(values)
+	if !ok {
+		return nil
+	}
+	nd := &net.Nodes[i]
+	return fmt.Errorf("finetune: no layer gives scores: %s is not evaluated: %s", nd.Label(), nd.Op.(*dag.Func).Why)
+}
+
+func outputs(net *dag.Network) string {
+	var out []string
+	for _, p := range net.Outputs {
+		out = append(out, fmt.Sprintf("%q", p.Name))
+	}
+	return strings.Join(out, ", ")
 }
 
 func labels(net *dag.Network, nodes []int) string {
