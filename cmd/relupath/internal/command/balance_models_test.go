@@ -176,3 +176,16 @@ func updateWorst(t *testing.T, table map[string]*worst) {
 		t.Fatal(err)
 	}
 }
+
+// A model whose result could not be proved is refused, and why is said: x W0, a ReLU, an
+// operator of another domain, W1.
+func TestBalanceRefusesWhatItCannotProve(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.onnx")
+	for _, method := range []string{"path", "unbalance"} {
+		refused(t, codeInvalid, []string{"node 3 (example.Unknown)", "not supported", "compare the outputs", "cut the model"},
+			"balance", "testdata/unknown_between.onnx", "-o", out, "--method", method)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a model was written")
+	}
+}
