@@ -1,7 +1,7 @@
 """What zoo.py and pretrained.py share: one file, judged.
 
-relupath audits it, the Frobenius norms of its layers are compared with NumPy's on
-the stored tensors, and its outputs with ONNX Runtime's. Everything runs with a
+relupath audits it, none of its stored tensors may be left out, and its outputs are
+compared with ONNX Runtime's; on demand Frobenius and spectral norms of layers with NumPy's. Everything runs with a
 limit of time and memory, and what fails costs that file only.
 """
 
@@ -16,6 +16,7 @@ import time
 import numpy as np
 
 TOLERANCE = 1e-4  # of outputs, relative to the largest: ONNX Runtime computes in float32
+EXACT = 1e-9  # of norms, relative: both sides compute in float64
 NOISE = 2.0**-22  # two roundings of 1 in float32: what a sigmoid near 0 errs by there
 
 
@@ -36,7 +37,6 @@ class Verdict:
     segments: int = 0
     seconds: float = 0.0
     error: float = float("nan")  # largest difference of an output, relative to its largest element
-    lost: list = dataclasses.field(default_factory=list)  # stored tensors that are no layer's weight
 
     def words(self):
         if self.fault or self.opaque or self.unlike:
@@ -79,17 +79,38 @@ def weights(model):
     return {k: v for k, v in out.items() if v.dtype.kind == "f" and v.size > 0}
 
 
-def lost(path, audit):
-    """The stored tensors whose norm is no layer's: biases, positions, and what is not measured."""
+def unaccounted(path, audit, tensors, compare):
+    """What inspect and audit say wrong about the stored tensors: of two or more axes each
+    belongs to a layer or is listed with the reason, and where compare says so a layer's
+    norms are NumPy's."""
     import onnx
 
-    norms = sorted(m["value"] for layer in audit["layers"] for m in layer["measures"] if m["name"] == "frobenius" and m["value"] is not None)
+    listed = {t["name"]: t for t in tensors}
+    norms = {}
+    for layer in audit["layers"]:
+        for m in layer["measures"]:
+            norms.setdefault((layer["name"], m["name"]), []).append(m["value"])
     out = []
     for name, w in weights(onnx.load(path)).items():
-        f = float(np.linalg.norm(w.astype(np.float64).ravel()))
-        i = int(np.searchsorted(norms, f))
-        if not any(abs(x - f) <= 1e-9 * f for x in norms[max(0, i - 1) : i + 1]):
-            out.append(f"{name}{list(w.shape)}")
+        t = listed.get(name)
+        if t is None or not t["layers"] and not t.get("reason"):
+            out.append(f"{name}{list(w.shape)} is in no list")
+            continue
+        uses = [u["name"] for u in t["layers"] if u["role"] == "weight"]
+        if not compare or t.get("computed") or not uses or not np.isfinite(w).all() or not w.any():
+            continue
+        matrix, w = w.ndim == 2, w.astype(np.float64).reshape(len(w), -1)
+        frobenius = [v / np.linalg.norm(w) for u in uses for v in norms.get((u, "frobenius"), []) if v]
+        spectral = []
+        if min(w.shape) <= 2048:
+            gram = w @ w.T if len(w) <= w.shape[1] else w.T @ w
+            top = np.sqrt(np.linalg.eigvalsh(gram)[-1])
+            tops = [top] if matrix else [top, np.linalg.norm(w, axis=1).max()]  # the rows of a depthwise convolution
+            spectral = [v / x for u in uses for v in norms.get((u, "spectral"), []) if v for x in tops]
+        # A scale behind a matrix is part of its layer: both norms have the same factor.
+        both = any(abs(g / f - 1) <= 10 * EXACT for f in frobenius for g in spectral)
+        if not (both or any(abs(f - 1) <= EXACT for f in frobenius) and not (matrix and spectral)):
+            out.append(f"{name}{list(w.shape)}: norms are {frobenius} and {spectral} times NumPy's")
     return out
 
 
@@ -153,8 +174,9 @@ def difference(program, path, feed, shapes, want, outputs, limits, tolerance):
         return worst, "" if worst <= tolerance else f"outputs differ by {worst:.2g}"
 
 
-def judge(program, path, given=None, highest=60, limits=None, tolerance=TOLERANCE):
-    """The verdict on one file. given has shape, lowest and highest value of inputs by name."""
+def judge(program, path, given=None, highest=60, limits=None, tolerance=TOLERANCE, norms=False):
+    """The verdict on one file. given has shape, lowest and highest value of inputs by name;
+    norms says that no layer has weights scaled row by row, so that NumPy can tell its norms."""
     given, limits = given or {}, limits or Limits()
     out = Verdict()
     run = None
@@ -171,16 +193,20 @@ def judge(program, path, given=None, highest=60, limits=None, tolerance=TOLERANC
     except Exception as e:  # what ONNX Runtime cannot run is audited nevertheless
         out.unlike = f"ONNX Runtime: {' '.join(str(e).split())[:120]}"
     began = time.time()
-    code, report, errors = relupath(program, ["audit", path, "--measures", "frobenius,path_norm", "--format", "json", "--quiet", *shapes], limits)
+    code, report, errors = relupath(program, ["audit", path, "--measures", "frobenius,spectral,path_norm", "--format", "json", "--quiet", *shapes], limits)
     out.seconds = time.time() - began
     if code != 0:
         out.fault = f"audit: exit code {code}: {' '.join(errors.split())[:300]}"
         return out
     audit = json.loads(report)["models"][0]
     out.layers, out.segments = len(audit["layers"]), len(audit.get("segments") or []) or 1
-    out.lost = lost(path, audit)
+    code, report, errors = relupath(program, ["inspect", path, "--format", "json", "--quiet", *shapes], limits)
+    if code != 0:
+        out.fault = f"inspect: exit code {code}: {' '.join(errors.split())[:300]}"
+        return out
+    out.fault = "; ".join(unaccounted(path, audit, json.loads(report)["tensors"], norms)[:3])
     out.opaque = "; ".join(w for w in audit["warnings"] if "not evaluated" in w)
-    if not (out.opaque or out.unlike):
+    if not (out.opaque or out.unlike or out.fault):
         out.error, out.fault = difference(program, path, feed, shapes, want, run.get_outputs(), limits, tolerance)
     return out
 
