@@ -230,8 +230,11 @@ func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
 		noisy := func(x []float64) *dag.Param {
 			v := make([]float64, len(x))
 			for i, w := range x {
-				// Noise on the largest numbers stays within the range, which a slope must.
-				v[i] = max(-math.MaxFloat64, min(math.MaxFloat64, f(w, rng.NormFloat64())))
+				// Noise on the largest numbers stays within the range, which a slope must;
+				// no noise times more than that is none.
+				if v[i] = max(-math.MaxFloat64, min(math.MaxFloat64, f(w, rng.NormFloat64()))); math.IsNaN(v[i]) {
+					v[i] = w
+				}
 			}
 			// In float64, so that small noise is not rounded away.
 			return dag.NewParam64(nd.Name, []int{len(v)}, v)
