@@ -1,6 +1,10 @@
 package dag
 
-import "github.com/relupath/relupath/analysis/kernel"
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/kernel"
+)
 
 // unfoldLimit bounds the elements of an unfolded band: 8 MB.
 const unfoldLimit = 1 << 20
@@ -24,7 +28,14 @@ func (c *Conv) group(g int, buf []float64, threads int) []float64 {
 // eval computes the convolution sample by sample.
 func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
 	outer, inner, k := c.Matrix()
+	if inner == 1 && c.Groups > 1 && !c.Transposed {
+		c.depthwise(ev, dst, src, batch)
+		return
+	}
 	rows := inner * k
+	if c.Transposed || outer*rows == 0 {
+		clear(dst)
+	}
 	nx, ny := c.In().Len(), c.Out().Len()
 	nOut := Size(c.Window.Out())
 	// Small samples are split over goroutines. For large ones the matrix product is.
@@ -43,6 +54,58 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
 			}
 		})
 	}
+}
+
+// pointwise reports whether the operand is its own unfolding: each output position reads
+// the one input position.
+func (c *Conv) pointwise() bool {
+	w := &c.Window
+	if c.Transposed || Size(w.Kernel) != 1 || !slices.Equal(w.In, w.Out()) {
+		return false
+	}
+	for d := range w.Stride {
+		if w.Stride[d] != 1 || w.Before[d] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// tapRun is a run of taps: see Window.Runs.
+type tapRun struct{ out, at, tap, n int }
+
+// depthwise computes a convolution whose groups have one channel: each output channel is
+// a sum of shifted copies of an input channel, for which a matrix product would be a
+// copy and a call a channel.
+func (c *Conv) depthwise(ev *evaluator, dst, src []float64, batch int) {
+	outer, _, k := c.Matrix()
+	nIn, nOut, step := Size(c.Window.In), Size(c.Window.Out()), c.Window.step()
+	var runs []tapRun
+	c.Window.Runs(func(out, at, tap, n int) { runs = append(runs, tapRun{out, at, tap, n}) })
+	weights := make([]float64, c.Groups*outer*k)
+	for g := range c.Groups {
+		c.group(g, weights[g*outer*k:], ev.threads)
+	}
+	// The value is batch x groups x outer channels.
+	ev.rows(batch*c.Groups*outer, nOut*k, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			x, y := src[i/outer*nIn:][:nIn], dst[i*nOut:][:nOut]
+			clear(y)
+			w := weights[i%(c.Groups*outer)*k:][:k]
+			for _, r := range runs {
+				a, to := w[r.tap], y[r.out:][:r.n]
+				if from := x[r.at:]; step == 1 {
+					for e, v := range from[:r.n] {
+						to[e] += a * v
+					}
+				} else {
+					for e := range to {
+						to[e] += a * from[e*step]
+					}
+				}
+			}
+		}
+	})
 }
 
 // smallProduct is the largest product (multiplications) that package blas does not
@@ -64,7 +127,7 @@ func (w *convWorker) sample(dst, src []float64) {
 	c := w.c
 	outer, inner, k := c.Matrix()
 	rows, nOut, nIn := inner*k, Size(c.Window.Out()), Size(c.Window.In)
-	if need := rows * w.bands[0].n; w.cols == nil {
+	if need := rows * w.bands[0].n; w.cols == nil && !c.pointwise() {
 		w.cols = make([]float64, need)
 	}
 	if c.Transposed {
@@ -77,6 +140,10 @@ func (w *convWorker) sample(dst, src []float64) {
 		return
 	}
 	x, y := src[w.g*inner*nIn:], dst[w.g*outer*nOut:]
+	if c.pointwise() {
+		w.ev.blas.Dgemm(false, false, outer, nOut, rows, 1, w.m, rows, x, nOut, 0, y, nOut)
+		return
+	}
 	for _, b := range w.bands {
 		cols := w.cols[:rows*b.n]
 		// One band's padding is the same in every sample.

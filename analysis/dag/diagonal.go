@@ -84,6 +84,7 @@ func (v *Average) edit(a, b []float64) *scaling { return nil }
 func (v *Average) eval(ev *evaluator, dst, src []float64, batch int) {
 	nOut, nIn := v.Out().Inner, v.In().Inner
 	step := v.Window.step()
+	clear(dst)
 	kernel.Parallel(batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
 		v.Window.Runs(func(out, in, _, n int) {
 			for c := lo; c < hi; c++ {

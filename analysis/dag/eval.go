@@ -35,7 +35,7 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 			want = append(want, p.Node)
 		}
 	}
-	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}}
+	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}, held: map[*float64]int{}}
 	if ev.blas == nil {
 		ev.blas = blas.Find()
 	}
@@ -45,6 +45,7 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 				p.Name, got, batch, w, n.Nodes[p.Node].Shape)
 		}
 		ev.inputs[p.Node] = inputs[k]
+		ev.hold(inputs[k]) // by the caller
 	}
 	if i, ok := n.Unevaluated(want); ok {
 		return nil, fmt.Errorf("dag: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*Func).Why)
@@ -84,12 +85,54 @@ type evaluator struct {
 	threads int
 	batch   int
 	inputs  map[int][]float64
+	// held counts the nodes that have a buffer as their value, free are buffers that
+	// none has any more.
+	held map[*float64]int
+	free [][]float64
+}
+
+// hold implements holder.
+func (ev *evaluator) hold(v []float64) {
+	if len(v) > 0 {
+		ev.held[&v[0]]++
+	}
+}
+
+// drop implements holder.
+func (ev *evaluator) drop(v []float64) {
+	if len(v) == 0 {
+		return
+	}
+	if ev.held[&v[0]]--; ev.held[&v[0]] == 0 {
+		delete(ev.held, &v[0])
+		ev.free = append(ev.free, v)
+	}
+}
+
+// buffer returns n numbers of any value: memory that was used before, where there is
+// some of about that size, is not cleared and not asked for anew.
+func (ev *evaluator) buffer(n int) []float64 {
+	for i, v := range ev.free {
+		if cap(v) >= n && cap(v) <= 2*n {
+			ev.free[i] = ev.free[len(ev.free)-1]
+			ev.free = ev.free[:len(ev.free)-1]
+			return v[:n]
+		}
+	}
+	return make([]float64, n)
+}
+
+// zeros returns n zeros.
+func (ev *evaluator) zeros(n int) []float64 {
+	v := ev.buffer(n)
+	clear(v)
+	return v
 }
 
 func (ev *evaluator) Input(nd *Node) []float64 { return ev.inputs[nd.ID] }
 
 func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
-	dst := make([]float64, ev.batch*nd.Len())
+	dst := ev.buffer(ev.batch * nd.Len())
 	if d, ok := l.Map.(*Dense); ok {
 		if f, ok := ev.net.Nodes[nd.In[0]].Op.(*Func); ok && f.Kind == OneHot {
 			ev.lookup(d, dst, x)
@@ -103,7 +146,24 @@ func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 
 func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 {
 	size := nd.Len()
-	dst := make([]float64, len(x))
+	dst := ev.buffer(len(x))
+	if len(a.Slope) == 1 {
+		slope := a.Slope[0]
+		ev.rows(len(x), 1, func(lo, hi int) {
+			d := dst[lo:hi]
+			for i, v := range x[lo:hi] {
+				if slope == 0 {
+					d[i] = max(0, v) // without a branch, which chance would decide
+					continue
+				}
+				if v < 0 {
+					v *= slope
+				}
+				d[i] = v
+			}
+		})
+		return dst
+	}
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
 			d := dst[b*size:][:size]
@@ -124,28 +184,31 @@ func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 
 }
 
 func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
-	dst := make([]float64, len(xs[0]))
+	dst := ev.zeros(len(xs[0]))
 	add, sum := nd.Op.(*Add)
-	for k, x := range xs {
-		switch {
-		case sum:
-			w := add.Weight(k)
-			for i, v := range x {
-				dst[i] += w * v
-			}
-		case k == 0:
-			copy(dst, x)
-		default:
-			for i, v := range x {
-				dst[i] = max(dst[i], v)
+	ev.rows(len(dst), len(xs), func(lo, hi int) {
+		d := dst[lo:hi]
+		for k, x := range xs {
+			switch {
+			case sum:
+				w := add.Weight(k)
+				for i, v := range x[lo:hi] {
+					d[i] += w * v
+				}
+			case k == 0:
+				copy(d, x[lo:hi])
+			default:
+				for i, v := range x[lo:hi] {
+					d[i] = max(d[i], v)
+				}
 			}
 		}
-	}
+	})
 	return dst
 }
 
 func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
-	dst := make([]float64, 0, ev.batch*nd.Len())
+	dst := ev.buffer(ev.batch * nd.Len())[:0]
 	for b := range ev.batch {
 		for _, x := range xs {
 			m := len(x) / ev.batch
@@ -157,7 +220,7 @@ func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
 
 func (ev *evaluator) Select(nd, _ *Node, index []int32, x []float64) []float64 {
 	size, m := nd.Len(), len(x)/max(ev.batch, 1)
-	dst := make([]float64, ev.batch*size)
+	dst := ev.zeros(ev.batch * size)
 	for b := range ev.batch {
 		d, from := dst[b*size:][:size], x[b*m:][:m]
 		for i, j := range index {
@@ -170,7 +233,7 @@ func (ev *evaluator) Select(nd, _ *Node, index []int32, x []float64) []float64 {
 }
 
 func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
-	dst := make([]float64, ev.batch*nd.Len())
+	dst := ev.buffer(ev.batch * nd.Len())
 	nOut, nIn := Size(p.Window.Out()), Size(p.Window.In)
 	ev.rows(ev.batch*p.Channels, nOut, func(lo, hi int) {
 		for i := lo * nOut; i < hi*nOut; i++ {
@@ -191,7 +254,17 @@ func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
 
 func (ev *evaluator) Cap(nd *Node, c *Cap, x []float64) []float64 {
 	size := nd.Len()
-	dst := make([]float64, len(x))
+	dst := ev.buffer(len(x))
+	if len(c.Lo) == 1 && len(c.Hi) == 1 && !c.Jump {
+		least, most := c.Lo[0], c.Hi[0]
+		ev.rows(len(x), 1, func(lo, hi int) {
+			d := dst[lo:hi]
+			for i, v := range x[lo:hi] {
+				d[i] = max(least, min(most, v)) // without a branch, which chance would decide
+			}
+		})
+		return dst
+	}
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for i := lo * size; i < hi*size; i++ {
 			dst[i] = c.At(i%size, x[i])
@@ -207,7 +280,7 @@ func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
 	}
 	xs = xs[:len(xs)-f.Inside]
 	size := nd.Len()
-	dst := make([]float64, ev.batch*size)
+	dst := ev.zeros(ev.batch * size)
 	ev.rows(ev.batch, max(size, 1<<10), func(lo, hi int) {
 		args := make([][]float64, len(xs))
 		for b := lo; b < hi; b++ {
@@ -245,6 +318,8 @@ func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 func (ev *evaluator) linear(l *Linear, dst, x []float64) {
 	if l.Map != nil {
 		l.Map.eval(ev, dst, x, ev.batch)
+	} else {
+		clear(dst)
 	}
 	ev.affine(l, dst)
 }
@@ -280,6 +355,7 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
 		return
 	}
 	if d.Rows == 0 || d.Cols == 0 {
+		clear(dst)
 		return
 	}
 	// Every block of rows gives its own part of the value: goroutines widen and
@@ -308,6 +384,7 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
 // evalInOut adds up what each block of inputs gives to all units.
 func (d *Dense) evalInOut(ev *evaluator, dst, src []float64, batch int) {
 	if d.Rows == 0 || d.Cols == 0 {
+		clear(dst)
 		return
 	}
 	m, n := batch*d.outer(), d.inner()

@@ -69,6 +69,7 @@ type Map interface {
 	WithWeight(u Use) Map
 
 	check() error
+	// eval sets all of dst, which may hold any numbers.
 	eval(ev *evaluator, dst, src []float64, batch int)
 	edit(a, b []float64) *scaling
 	elements(f func(row, col, out, in int, w float64))
