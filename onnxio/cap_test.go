@@ -146,7 +146,7 @@ func TestCapsAreWritten(t *testing.T) {
 					wrong.Nodes[i].Op = m.Net.Nodes[i].Op
 				}
 			}
-			if d := furthest(t, m.Net, &wrong); d < 1e-3 {
+			if d := furthestOf(t, m.Net, &wrong, 64); d < 1e-3 { // some sample is beyond a bound
 				t.Errorf("without its bounds rescaled the network differs by %g only", d)
 			}
 		})

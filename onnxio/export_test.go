@@ -50,6 +50,11 @@ func furthest(t testing.TB, a, b *dag.Network) float64 {
 	if testing.Short() {
 		batch = 1 // the race detector makes convolutions slow
 	}
+	return furthestOf(t, a, b, batch)
+}
+
+// furthestOf is furthest on so many samples.
+func furthestOf(t testing.TB, a, b *dag.Network, batch int) float64 {
 	in := randomInputs(a, batch, 7)
 	x, err := a.Eval(context.Background(), in, batch, evalOptions)
 	if err != nil {
