@@ -140,8 +140,19 @@ type Reverse[T any] interface {
 	// Part is the T of elements [lo, hi): of one operand of a concatenation, or of
 	// all where a node only joins operands or changes their shape.
 	Part(h T, lo, hi int) T
-	Select(nd *Node, index []int32, operand *Node, h T) T
+	// Select is the T of an operand whose elements go to each of taken, one at least.
+	Select(operand *Node, taken []Taken[T]) T
 	Pool(nd *Node, p *Pool, h T) T
+}
+
+// Taken is the T of the value of a Select with an index.
+type Taken[T any] struct {
+	// By is the node.
+	By *Node
+	// Index is its index.
+	Index []int32
+	// H is its T.
+	H T
 }
 
 // Backward computes a T for every node of the body that reaches the end of a
@@ -156,6 +167,9 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 		}
 		vals[j], ok[j] = h, true
 	}
+	// What reads parts of a value is kept until all have run, so that thousands of
+	// readers of an element each cost no pass over the value each.
+	taken := make([][]Taken[T], len(n.Nodes))
 	skip := n.Unmeasured()
 	for _, i := range n.Ends() {
 		if !skip(&n.Nodes[i]) {
@@ -165,8 +179,16 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 	var none T
 	for i := range slices.Backward(n.Nodes) {
 		nd := &n.Nodes[i]
+		if taken[i] != nil {
+			give(i, m.Select(nd, taken[i]))
+			taken[i] = nil
+		}
 		if nd.Zone == Body && ok[i] {
-			reverse(n, m, nd, vals[i], give)
+			if op, is := nd.Op.(*Select); is && op.Index != nil {
+				taken[nd.In[0]] = append(taken[nd.In[0]], Taken[T]{nd, op.Index, vals[i]})
+			} else {
+				reverse(n, m, nd, vals[i], give)
+			}
 		}
 		if nd.Zone != Head {
 			after(nd, vals[i], ok[i])
@@ -193,11 +215,6 @@ func reverse[T any](n *Network, m Reverse[T], nd *Node, h T, give func(int, T)) 
 			at += size
 		}
 		return
-	case *Select:
-		if op.Index != nil {
-			give(nd.In[0], m.Select(nd, op.Index, &n.Nodes[nd.In[0]], h))
-			return
-		}
 	case *Pool:
 		if op.Window != nil {
 			give(nd.In[0], m.Pool(nd, op, h))

@@ -64,12 +64,25 @@ func (b *backward) Activation(nd *dag.Node, a *dag.Activation, h *value) *value 
 // Part implements dag.Reverse.
 func (b *backward) Part(h *value, lo, hi int) *value { return h.at(h.grid.Part(lo, hi)) }
 
-// Select implements dag.Reverse. An element that was taken several times sums what
-// leaves each copy: the first copies of all elements are one Select, and so on.
-func (b *backward) Select(nd *dag.Node, index []int32, operand *dag.Node, h *value) *value {
+// Select implements dag.Reverse.
+func (b *backward) Select(operand *dag.Node, taken []dag.Taken[*value]) *value {
+	if len(taken) > maxCopies {
+		return b.scattered(operand, taken)
+	}
+	out := b.selected(operand, taken[0])
+	for _, t := range taken[1:] {
+		out = plus(out, b.selected(operand, t), b.opt.Threads)
+	}
+	return out
+}
+
+// selected is what one Select asks of its operand. An element that was taken several
+// times sums what leaves each copy: the first copies of all elements are one Select,
+// and so on.
+func (b *backward) selected(operand *dag.Node, t dag.Taken[*value]) *value {
 	var copies [][]int32
 	taken := make([]int, operand.Len())
-	for e, j := range index {
+	for e, j := range t.Index {
 		if j < 0 {
 			continue
 		}
@@ -77,7 +90,7 @@ func (b *backward) Select(nd *dag.Node, index []int32, operand *dag.Node, h *val
 		taken[j]++
 		if k == len(copies) {
 			if k == maxCopies {
-				return b.scattered(index, operand.Len(), h)
+				return b.scattered(operand, []dag.Taken[*value]{t})
 			}
 			list := make([]int32, len(taken))
 			for i := range list {
@@ -90,26 +103,29 @@ func (b *backward) Select(nd *dag.Node, index []int32, operand *dag.Node, h *val
 	if copies == nil {
 		return constant(operand.Shape, b.p, scaled.Num{})
 	}
-	out := h.at(h.grid.Select(nd.Shape, operand.Shape, copies[0]))
+	out := t.H.at(t.H.grid.Select(t.By.Shape, operand.Shape, copies[0]))
 	for _, list := range copies[1:] {
-		out = plus(out, h.at(h.grid.Select(nd.Shape, operand.Shape, list)), b.opt.Threads)
+		out = plus(out, t.H.at(t.H.grid.Select(t.By.Shape, operand.Shape, list)), b.opt.Threads)
 	}
 	return out
 }
 
-// maxCopies is the number of copies of one element beyond which a Select is added
-// up element by element.
+// maxCopies is the number of readers of a value, and of copies of one element, beyond
+// which they are added up element by element.
 const maxCopies = 8
 
-func (b *backward) scattered(index []int32, operand int, h *value) *value {
-	l, _ := grid.Uniform(operand).Spread(0)
+// scattered adds what each element of the readers asks to the operand's.
+func (b *backward) scattered(operand *dag.Node, taken []dag.Taken[*value]) *value {
+	l, _ := grid.Uniform(operand.Len()).Spread(0)
 	out := &value{grid: l}
 	for k, p := range b.p {
-		sum := make([]scaled.Num, operand)
-		x := h.elements(k)
-		for e, j := range index {
-			if j >= 0 {
-				sum[j] = scaled.Plus(sum[j], x[e], p)
+		sum := make([]scaled.Num, operand.Len())
+		for _, t := range taken {
+			x := t.H.elements(k)
+			for e, j := range t.Index {
+				if j >= 0 {
+					sum[j] = scaled.Plus(sum[j], x[e], p)
+				}
 			}
 		}
 		out.h = append(out.h, sums.Pack(p, sum))
