@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // mlp is a multi-layer perceptron of the given weights (out x in, row-major)
@@ -143,6 +145,76 @@ func bigLog10(weights, bias [][]float64, width, p int) float64 {
 	e := sum.MantExp(m)
 	f, _ := m.Float64()
 	return (float64(e)*math.Log10(2) + math.Log10(f)) / float64(p)
+}
+
+// fan is a layer of n units, each read by itself, some twice, as the values of a Split
+// are; a layer of one weight behind each reader, and their sum. It returns the weights
+// behind each unit.
+func fan(t testing.TB, n int) (net *dag.Network, units int, behind [][]float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b dag.Builder
+	draw := func(n int) []float64 {
+		w := make([]float64, n)
+		for i := range w {
+			w[i] = rng.NormFloat64()
+		}
+		return w
+	}
+	units = b.Affine("fc", b.Input("x", 2), n, draw(2*n), nil)
+	behind = make([][]float64, n)
+	var all []int
+	for k := range n + n/3 {
+		j := k * 7 % n
+		part := b.Node(dag.Node{Name: "part", In: []int{units}, Shape: []int{1}, Op: &dag.Select{Index: []int32{int32(j)}}})
+		w := draw(1)
+		behind[j] = append(behind[j], w[0])
+		all = append(all, b.Affine("one", part, 1, w, nil))
+	}
+	b.Output("y", b.Sum("sum", all...))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net, units, behind
+}
+
+// TestManyReaders: what leaves a unit is the norm of the weights behind it, for few
+// readers of its layer and for many.
+func TestManyReaders(t *testing.T) {
+	p := []float64{1, 1.5, 2, math.Inf(1)}
+	for _, n := range []int{4, 40} {
+		net, units, behind := fan(t, n)
+		v := paths.Backward(net, p, paths.Options{})
+		for k := range p {
+			for j, h := range v.H(k, units) {
+				var want scaled.Num
+				for _, w := range behind[j] {
+					want = scaled.Plus(want, scaled.New(math.Abs(w)), p[k])
+				}
+				if got := h.Float64(); !(math.Abs(got-want.Float64()) <= 1e-14*want.Float64()) {
+					t.Errorf("%d units, p = %v, unit %d: %v, want %v", n, p[k], j, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestManyReadersCost: what the backward pass takes is linear in the readers. Bytes are
+// counted, which do not depend on the machine.
+func TestManyReadersCost(t *testing.T) {
+	bytes := func(n int) float64 {
+		net, _, _ := fan(t, n)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		paths.NewKappa(net, 1, paths.Options{})
+		runtime.ReadMemStats(&after)
+		return float64(after.TotalAlloc - before.TotalAlloc)
+	}
+	// Four times the units; quadratic cost would be 16 times the bytes.
+	if few, many := bytes(500), bytes(2000); many > 8*few {
+		t.Errorf("%.0f bytes for 500 units, %.0f for 2000", few, many)
+	}
 }
 
 // NaN and Inf come out where a path reaches them, and nowhere else.

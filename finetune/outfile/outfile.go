@@ -34,6 +34,9 @@ type Options struct {
 	// Unread reports whether nothing reads a file that a dead process would have
 	// removed. Default: drafts with such files are left alone.
 	Unread func(path string) bool
+	// Unswept leaves what dead processes left, for those who make many drafts in a
+	// folder: to look for it reads the folder.
+	Unswept bool
 }
 
 // Draft is a hidden folder beside an output. Its methods may be called from
@@ -56,8 +59,8 @@ type Files struct {
 	Stale []string
 }
 
-// New makes a draft in the folder of target, which is no link, and removes what
-// dead processes left there. Errors: the operating system's.
+// New makes a draft in the folder of target, which is no link, and, unless opt says
+// otherwise, removes what dead processes left there. Errors: the operating system's.
 func New(target string, opt Options) (*Draft, error) {
 	parent := filepath.Dir(target)
 	machine := machineName()
@@ -78,7 +81,9 @@ func New(target string, opt Options) (*Draft, error) {
 			_ = os.RemoveAll(dir)
 			return nil, err
 		}
-		sweep(parent, machine, opt)
+		if !opt.Unswept {
+			sweep(parent, machine, opt)
+		}
 		return &Draft{dir: dir, lock: lock}, nil
 	}
 }

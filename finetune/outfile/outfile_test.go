@@ -102,6 +102,14 @@ func TestDraftsOfTheDead(t *testing.T) {
 		t.Fatalf("beside a living process there are %v", got)
 	}
 	die()
+	d, err := New(filepath.Join(dir, "out"), Options{Unswept: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Remove()
+	if got := names(t, dir); len(got) != 2 || !IsDraft(got[0]) {
+		t.Fatalf("after a draft that leaves the others there are %v", got)
+	}
 	write(t, filepath.Join(dir, "out"), "again")
 	if diff := cmp.Diff([]string{"out"}, names(t, dir)); diff != "" {
 		t.Error(diff)

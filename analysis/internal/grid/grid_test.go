@@ -158,7 +158,8 @@ func TestSelect(t *testing.T) {
 				}
 			}
 			for e := range product(shape) {
-				at := (&Layout{Dims: shape}).coordinates(e)
+				at := make([]int, len(shape))
+				(&Layout{Dims: shape}).coordinates(at, e)
 				j, c := 0, make([]int, n)
 				for k, q := range order {
 					c[q] = lines[k][at[k]]

@@ -68,20 +68,18 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 	if !sums(index, shape, lines, index[ref]) {
 		return nil, nil
 	}
-	origin := l.coordinates(int(index[ref]))
+	origin, c := make([]int, len(l.Dims)), make([]int, len(l.Dims))
+	l.coordinates(origin, int(index[ref]))
 	owner := make([]int, len(l.Dims)) // the axis of the result that moves along it
 	for k := range owner {
 		owner[k] = -1
 	}
-	coords := make([][][]int, len(shape))
 	for k, line := range lines {
-		coords[k] = make([][]int, len(line))
-		for i, j := range line {
+		for _, j := range line {
 			if j < 0 {
 				continue
 			}
-			c := l.coordinates(int(j))
-			coords[k][i] = c
+			l.coordinates(c, int(j))
 			for q := range c {
 				if c[q] == origin[q] {
 					continue
@@ -94,20 +92,20 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 		}
 	}
 	out := &Layout{Dims: slices.Clone(shape)}
-	first := make([][][]int, len(shape)) // by axis and class: coordinates; nil is padding
-	for k := range shape {
-		number := map[int]int32{}
+	first := make([][]int32, len(shape)) // by axis and class: an index of it; -1 is padding
+	for k, line := range lines {
+		number := make(map[int]int32, len(line))
 		a := axis{make([]int32, shape[k]), 0}
-		for i, c := range coords[k] {
+		for i, j := range line {
 			key := -1
-			if c != nil {
-				key = l.cell(func(q int) int { return l.axes[q].at(c[q]) })
+			if j >= 0 {
+				key = l.Cell(int(j))
 			}
 			id, ok := number[key]
 			if !ok {
 				id = int32(a.n)
 				number[key] = id
-				first[k] = append(first[k], c)
+				first[k] = append(first[k], j)
 				a.n++
 			}
 			a.class[i] = id
@@ -127,14 +125,15 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 	parts := [][]int32{{base}}
 	for k, list := range first {
 		part := make([]int32, len(list))
-		for c, at := range list {
-			if at == nil {
-				part[c] = -1
+		for class, j := range list {
+			if j < 0 {
+				part[class] = -1
 				continue
 			}
+			l.coordinates(c, int(j))
 			for q, o := range owner {
 				if o == k {
-					part[c] += int32(strides[q] * l.axes[q].at(at[q]))
+					part[class] += int32(strides[q] * l.axes[q].at(c[q]))
 				}
 			}
 		}
@@ -143,13 +142,12 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 	return out, sumsOf(parts)
 }
 
-func (l *Layout) coordinates(e int) []int {
-	out := make([]int, len(l.Dims))
-	for k := len(out) - 1; k >= 0; k-- {
-		out[k] = e % l.Dims[k]
+// coordinates writes those of element e to c.
+func (l *Layout) coordinates(c []int, e int) {
+	for k := len(c) - 1; k >= 0; k-- {
+		c[k] = e % l.Dims[k]
 		e /= l.Dims[k]
 	}
-	return out
 }
 
 // sums reports whether index[e] = ref + sum_k (lines[k][e_k] - ref), and -1 exactly

@@ -42,9 +42,10 @@ type app struct {
 
 	mu sync.Mutex
 	// sources are the files that models are read from, drafts those of outputs
-	// that are being written.
+	// that are being written, swept the folders in which one was made.
 	sources []string
 	drafts  []*outfile.Draft
+	swept   map[string]bool
 }
 
 // Run executes one command line and returns the exit code: 0 done, 1 failed,

@@ -70,7 +70,7 @@ func (a *app) vacantBut(path string, old existing, source string) error {
 	}
 	// Better now than after long work.
 	target, err := resolve(path)
-	if err != nil {
+	if err != nil || a.sweptIn(filepath.Dir(target)) {
 		return err
 	}
 	d, err := a.draft(target)
@@ -183,13 +183,25 @@ func (a *app) save(path string, old existing, write func(io.Writer) error) error
 // draft makes a draft beside target, which goes when the process is ended by a
 // signal.
 func (a *app) draft(target string) (*outfile.Draft, error) {
-	d, err := outfile.New(target, outfile.Options{Unread: unread})
+	dir := filepath.Dir(target)
+	d, err := outfile.New(target, outfile.Options{Unread: unread, Unswept: a.sweptIn(dir)})
 	if err == nil {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.drafts = append(a.drafts, d)
+		if a.swept == nil {
+			a.swept = map[string]bool{}
+		}
+		a.swept[dir] = true
 	}
 	return d, err
+}
+
+// sweptIn reports whether the command could make a draft in a folder before.
+func (a *app) sweptIn(dir string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.swept[dir]
 }
 
 // resolve follows links, so that a link to a file stays one when the file is
