@@ -125,3 +125,23 @@ func TestRoundTrip(t *testing.T) {
 	}
 	t.Logf("%d models read, %d rescaled and read back", read, edited)
 }
+
+// The scale of an InstanceNormalization of one channel is one number for all its
+// elements, and stays one: the file that is written reads as the network.
+func TestScaleOfOneChannel(t *testing.T) {
+	m, err := onnxio.Decode(pbModel(8, 17, pbInput("x", -1, 1, 4), pbOutput("y", -1, 2),
+		pbInitializer("g", []int64{1}, 2), pbInitializer("b", []int64{1}, 1), pbInitializer("w", []int64{4, 2}, ramp(8)...),
+		pbInitializer("k", []int64{1, 1, 1}, 2), pbNode("Conv", "conv", names("x", "k"), names("h")),
+		pbNode("InstanceNormalization", "norm", names("h", "g", "b"), names("n")),
+		pbNode("Flatten", "flat", names("n"), names("f")), pbNode("Gemm", "fc", names("f", "w"), names("y"))), onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := m.Write(&out, randomly(t, m.Net, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if d := furthest(t, m.Net, decode(t, out.Bytes())); d > 1e-6 { // two roundings to float32
+		t.Errorf("the written model differs by %g", d)
+	}
+}

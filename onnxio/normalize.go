@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -82,6 +83,11 @@ func (o *op) rescaled(v *value, scale, shift int, dims []int) (*value, error) {
 	if f.mul != nil || f.add != nil {
 		if v, err = o.affine(v, f); err != nil {
 			return nil, err
+		}
+		if l, ok := o.nodes[v.node].Op.(*dag.Linear); ok && dims != nil && l.Rows() != dag.Size(dims) {
+			for _, u := range o.nodes[v.node].Uses() {
+				u.Param.Storage, u.Param.Reason = dag.Unwritable, fmt.Sprintf("%s has one number for several units here", o.node.OpType)
+			}
 		}
 	}
 	shape := v.shape
