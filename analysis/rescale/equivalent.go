@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -103,8 +104,9 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	if err != nil {
 		return nil, err
 	}
+	tangled := opt.Units == AnyOrder && multiplies(a)
 	if e.Equivalent {
-		return e.unseen(a), nil
+		return e.ordered(ctx, a, b, opt, tangled)
 	}
 	na, err := Normalize(a)
 	if err != nil {
@@ -118,12 +120,15 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	if err != nil {
 		return nil, err
 	}
-	same := e.certain && n.certain && !na.Ambiguous && !nb.Ambiguous
+	same := e.certain && n.certain && !na.Ambiguous && !nb.Ambiguous && !tangled
 	if n.Equivalent || e.Groups == nil {
 		e = n.of(a, na)
 	}
-	if e.Equivalent || same {
-		return e.unseen(a), nil
+	if e.Equivalent {
+		return e.ordered(ctx, a, b, opt, tangled)
+	}
+	if same {
+		return e, nil
 	}
 	for _, x := range []*dag.Network{a, b} {
 		if i, ok := x.Unevaluated(nil); ok {
@@ -141,6 +146,32 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	case why == "":
 		e.Undecided = true
 		e.Reason = "the forms cannot be compared: " + e.Reason + "; the networks give the same values on random inputs"
+	}
+	return e, nil
+}
+
+// multiplies reports whether units of two layers meet in products: the order of those of
+// one layer is then tied to that of the other's, which matching does not see.
+func multiplies(n *dag.Network) bool {
+	return slices.ContainsFunc(n.Nodes, func(nd dag.Node) bool {
+		f, ok := nd.Op.(*dag.Func)
+		return ok && f.Form != nil
+	})
+}
+
+// ordered withdraws a yes where units in another order meet others in products
+// (tangled) and the values differ: each weight agrees, and the order of one side of a
+// product is not that of the other.
+func (e *Equivalence) ordered(ctx context.Context, a, b *dag.Network, opt EquivalentOptions, tangled bool) (*Equivalence, error) {
+	if _, ok := a.Unevaluated(nil); ok || !tangled || len(e.Permutation) == 0 {
+		return e.unseen(a), nil
+	}
+	why, err := functionsDiffer(ctx, a, b, opt)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		e.Equivalent, e.Reason = false, why+", though all weights agree in another order of units"
 	}
 	return e, nil
 }

@@ -500,3 +500,48 @@ func swapped(n *dag.Network, rng *rand.Rand) *dag.Network {
 	}
 	return n.Replace(func(u *dag.Use) *dag.Param { return repl[u.Param] })
 }
+
+// Where units of two layers meet in products, the order of one layer's units is that of
+// the other's: the same permutation of both is no other function, one of a single layer is.
+func TestEquivalentOrdersInProducts(t *testing.T) {
+	network := func(a, other, w []float64) *dag.Network {
+		var b dag.Builder
+		x := b.Input("x", 2)
+		p, q := b.Activation("relu", b.Affine("a", x, 2, a, nil), 0), b.Affine("b", x, 2, other, nil)
+		times := func(dst []float64, in ...[]float64) {
+			for i := range dst {
+				dst[i] = in[0][i] * in[1][i]
+			}
+		}
+		m := b.Node(dag.Node{
+			Name: "mul", Source: "Mul", In: []int{p, q}, Shape: []int{2},
+			Op: &dag.Func{Kind: dag.Product, Why: "it multiplies", Form: dag.Times{}, Apply: times},
+		})
+		b.Output("y", b.Affine("w", m, 1, w, nil))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	n := network([]float64{1, 2, 3, 4}, []float64{1, -1, 2, 5}, []float64{1, 7})
+	for _, c := range []struct {
+		name string
+		with *dag.Network
+		no   bool
+	}{
+		{"one side in another order", network([]float64{3, 4, 1, 2}, []float64{1, -1, 2, 5}, []float64{7, 1}), true},
+		{"both sides in another order", network([]float64{3, 4, 1, 2}, []float64{2, 5, 1, -1}, []float64{7, 1}), false},
+		{"one layer in another order", network([]float64{3, 4, 1, 2}, []float64{1, -1, 2, 5}, []float64{1, 7}), true},
+		{"the same", n, false},
+	} {
+		e, err := rescale.Equivalent(t.Context(), n, c.with, rescale.EquivalentOptions{Units: rescale.AnyOrder})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Undecided is right for either; yes and no are certain.
+		if yes, no := e.Equivalent, !e.Equivalent && !e.Undecided; c.no && yes || !c.no && no {
+			t.Errorf("%s: equivalent %v, undecided %v: %s", c.name, e.Equivalent, e.Undecided, e.Reason)
+		}
+	}
+}
