@@ -77,8 +77,9 @@ def runs(path):
     try:
         a = session(path)
         x = next(inputs(a, np.random.default_rng(1)))
-        for u, v in zip(outputs(a, x), outputs(a, x), strict=True):
-            if not np.array_equal(u, v, equal_nan=True):
+        first = outputs(a, x)
+        for _ in range(12):  # a few elements may be drawn alike a few times
+            if not all(np.array_equal(u, v, equal_nan=True) for u, v in zip(first, outputs(a, x), strict=True)):
                 return "it draws random numbers"
     except Exception as e:
         return f"ONNX Runtime: {e}"
