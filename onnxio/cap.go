@@ -38,7 +38,7 @@ const (
 // have one node for each bound.
 func (o *op) cap(v *value, lo, hi []float64, at *capSite, jumps jumping) *value {
 	at.shape = v.shape
-	c := &dag.Cap{Lo: lo, Hi: hi, Jump: bool(jumps), Site: at, Type: boundType(v.elem)}
+	c := &dag.Cap{Lo: lo, Hi: hi, Jump: bool(jumps), Site: at, Type: dtype(v.elem)}
 	switch {
 	case o.call != nil:
 		c.Storage, c.Reason = dag.BoundsFixed, "they are inside a local function or a subgraph"
@@ -87,18 +87,6 @@ func joinCaps(c *dag.Cap, at *capSite, b *dag.Cap) bool {
 // none reports whether bounds bound nothing.
 func none(b []float64) bool {
 	return !slices.ContainsFunc(b, func(x float64) bool { return !math.IsInf(x, 0) })
-}
-
-func boundType(t wire.DataType) dag.DType {
-	switch t {
-	case wire.Float64:
-		return dag.Float64
-	case wire.Float16:
-		return dag.Float16
-	case wire.BFloat16:
-		return dag.BFloat16
-	}
-	return dag.Float32
 }
 
 // caps writes the bounds of caps that net has changed. A node whose bounds are still one
