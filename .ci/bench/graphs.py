@@ -71,6 +71,15 @@ def chain(g, n):
 
 
 @kind
+def biases(g, n):
+    """Paths of as many lengths as there are layers."""
+    x = g.input(WIDTH)
+    for _ in range(n // 2):
+        x = g.node("Relu", g.node("Gemm", x, g.weights(WIDTH, WIDTH), g.const(0.1 * g.rng.standard_normal(WIDTH).astype(np.float32))))
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
+@kind
 def convolutions(g, n):
     x = g.input(2, 6, 6)
     for _ in range(n // 2):

@@ -40,8 +40,17 @@ func (r *search) path(ctx context.Context) error {
 	var lnC float64
 	var z []float64
 	if v.alone() {
-		lnC, z, r.Objective.Before = v.graded(r.opt.P, r.opt.Threads)
+		var ok bool
+		lnC, z, r.Objective.Before, ok = v.graded(r.opt.P, r.opt.Threads)
 		r.Sweeps++
+		if !ok && r.Objective.Before.IsFinite() {
+			d := deep{view: v, p: r.opt.P, threads: r.opt.Threads}
+			var err error
+			if lnC, z, err = d.solve(ctx, r.Objective.Before.Ln()); err != nil {
+				return err
+			}
+			r.Sweeps += d.sweeps
+		}
 	} else {
 		r.Objective.Before = v.mu(r.opt.P, r.Groups.Ones(), r.opt.Threads)
 		t := newTied(v, r.opt.P)
@@ -96,15 +105,36 @@ func (v *view) alone() bool {
 	return true
 }
 
+// lengths is phi of a unit by the number of edges of a path: at k for first + k edges.
+type lengths struct {
+	first int
+	phi   []scaled.Num
+}
+
+// at returns phi of paths of k edges.
+func (t lengths) at(k int) scaled.Num {
+	if k -= t.first; k >= 0 && k < len(t.phi) {
+		return t.phi[k]
+	}
+	return scaled.Num{}
+}
+
+// maxLengths bounds how many lengths of paths are told apart at a unit. Beyond it
+// a search for the root reads the weights less often: see deep.
+const maxLengths = 64
+
 // graded solves the case of groups of one unit. It reads the weights once, with
 // phi of the columns' groups graded by the number of edges, and returns ln c*,
-// the logarithms of the active groups' factors and mu of the network as it is.
-func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before scaled.Num) {
-	// phi of each active group: index k for paths of k edges.
-	phi := make([][]scaled.Num, len(v.active))
-	var ends [][]scaled.Num
+// the logarithms of the active groups' factors and mu of the network as it is. It is
+// not ok, and has mu alone, where paths to some unit have too many lengths.
+func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before scaled.Num, ok bool) {
+	phi := make([]lengths, len(v.active))
+	var ends []lengths
 	for _, y := range v.layers {
-		terms, norms := v.terms(y, phi, p, threads)
+		terms, norms, ok := v.terms(y, phi, p, threads)
+		if !ok {
+			return 0, nil, v.mu(p, v.g.Ones(), threads), false
+		}
 		for i, id := range y.rows {
 			if id == dag.NoGroup {
 				continue
@@ -119,94 +149,91 @@ func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before 
 	}
 	lnC = math.Inf(-1)
 	for _, t := range ends {
-		if lengthSum(t, p, lnC) > 0 {
-			lnC = root(t, p)
+		if t.sum(p, lnC) > 0 {
+			lnC = t.root(p)
 		}
 	}
 	z = make([]float64, len(phi))
 	for k, t := range phi {
-		z[k] = -lengthSum(t, p, lnC)
+		z[k] = -t.sum(p, lnC)
 	}
-	return lnC, z, before
+	return lnC, z, before, true
 }
 
 // terms returns, for each row of a layer, phi by the number of edges, and its
-// norm as it stands.
-func (v *view) terms(y *layer, phi [][]scaled.Num, p float64, threads int) (terms [][]scaled.Num, norms []scaled.Num) {
-	longest := 0
-	col := func(j int) []scaled.Num {
-		id := y.cols[j]
+// norm as it stands; not ok where there are more than maxLengths.
+func (v *view) terms(y *layer, phi []lengths, p float64, threads int) (terms []lengths, norms []scaled.Num, ok bool) {
+	of := make([]lengths, len(y.cols))
+	live := make([]scaled.Num, len(y.cols))
+	first, end := math.MaxInt, 0
+	for j, id := range y.cols {
 		if id == dag.NoGroup {
-			return nil
+			continue
 		}
+		live[j] = scaled.One
+		of[j] = start
 		if k := v.index[id]; k >= 0 {
-			return phi[k]
+			of[j] = phi[k]
 		}
-		return start
+		if n := len(of[j].phi); n > 0 {
+			first, end = min(first, of[j].first), max(end, of[j].first+n)
+		}
 	}
-	for j := range y.cols {
-		longest = max(longest, len(col(j)))
+	if y.bias != nil {
+		first, end = 0, max(end, 1)
+	}
+	n := max(0, end-first)
+	if n > maxLengths {
+		return nil, nil, false
 	}
 	// The last programme is the plain norm, which shares the read.
-	req := make([]sums.Path, 0, longest+1)
-	var lengths []int
-	for k := range longest {
+	req := make([]sums.Path, n+1)
+	for k := range n {
 		h := make([]scaled.Num, len(y.cols))
-		any := false
-		for j := range h {
-			if t := col(j); k < len(t) {
-				h[j] = t[k]
-				any = any || !h[j].IsZero()
-			}
+		for j, t := range of {
+			h[j] = t.at(first + k)
 		}
-		if any {
-			req = append(req, sums.Path{P: p, H: h})
-			lengths = append(lengths, k+1)
-		}
+		req[k] = sums.Path{P: p, H: h}
 	}
-	live := make([]scaled.Num, len(y.cols))
-	for j, id := range y.cols {
-		if id != dag.NoGroup {
-			live[j] = scaled.One
-		}
-	}
-	sums := y.incoming(append(req, sums.Path{P: p, H: live}), threads)
-	norms = sums[len(req)]
-	terms = make([][]scaled.Num, len(y.rows))
+	req[n] = sums.Path{P: p, H: live}
+	sums := y.incoming(req, threads)
+	norms = sums[n]
+	terms = make([]lengths, len(y.rows))
 	for i := range terms {
-		terms[i] = make([]scaled.Num, max(longest+1, 2))
-		for q, k := range lengths {
-			terms[i][k] = sums[q][i]
+		t := lengths{first: first + 1, phi: make([]scaled.Num, n)}
+		for k := range n {
+			t.phi[k] = sums[k][i]
 		}
 		if y.bias != nil {
 			b := scaled.New(y.bias[i])
-			terms[i][1] = scaled.Plus(terms[i][1], b, p)
+			t.phi[0] = scaled.Plus(t.phi[0], b, p)
 			norms[i] = scaled.Plus(norms[i], b, p)
 		}
+		terms[i] = t
 	}
-	return terms, norms
+	return terms, norms, true
 }
 
 // start is phi of inputs and other pinned units: the path without edges.
-var start = []scaled.Num{scaled.One}
+var start = lengths{phi: []scaled.Num{scaled.One}}
 
-// lengthSum returns ln (sum_k (phi_k c^-k)^p)^(1/p) for ln c, -Inf for no paths.
-func lengthSum(phi []scaled.Num, p, lnC float64) float64 {
+// sum returns ln (sum_k (phi_k c^-k)^p)^(1/p) for ln c, -Inf for no paths.
+func (t lengths) sum(p, lnC float64) float64 {
 	top := math.Inf(-1)
 	term := func(k int) float64 {
-		if phi[k].IsZero() {
+		if t.phi[k].IsZero() {
 			return math.Inf(-1)
 		}
-		return phi[k].Ln() - float64(k)*lnC
+		return t.phi[k].Ln() - float64(t.first+k)*lnC
 	}
-	for k := range phi {
+	for k := range t.phi {
 		top = math.Max(top, term(k))
 	}
 	if math.IsInf(top, 0) || math.IsInf(p, 1) {
 		return top
 	}
 	var s float64
-	for k := range phi {
+	for k := range t.phi {
 		s += math.Exp(p * (term(k) - top))
 	}
 	return top + math.Log(s)/p
@@ -215,22 +242,23 @@ func lengthSum(phi []scaled.Num, p, lnC float64) float64 {
 // root returns ln c with sum_k (phi_k c^-k)^p = 1, of phi with some path. The
 // logarithm of the sum is convex and falls with ln c, so that Newton's method
 // rises to the root from the left, where one term alone is 1.
-func root(phi []scaled.Num, p float64) float64 {
+func (t lengths) root(p float64) float64 {
 	x := math.Inf(-1)
-	for k, f := range phi {
-		if k > 0 && !f.IsZero() {
-			x = math.Max(x, f.Ln()/float64(k))
+	for k, f := range t.phi {
+		if !f.IsZero() {
+			x = math.Max(x, f.Ln()/float64(t.first+k))
 		}
 	}
 	if math.IsInf(p, 1) {
 		return x
 	}
 	for range 100 {
-		f := lengthSum(phi, p, x)
+		f := t.sum(p, x)
 		var slope float64
-		for k, t := range phi {
-			if k > 0 && !t.IsZero() {
-				slope += float64(k) * math.Exp(p*(t.Ln()-float64(k)*x-f))
+		for k, s := range t.phi {
+			if !s.IsZero() {
+				edges := float64(t.first + k)
+				slope += edges * math.Exp(p*(s.Ln()-edges*x-f))
 			}
 		}
 		next := x + f/slope
