@@ -102,7 +102,8 @@ func pathEntries() []*entry {
 				LaTeX:   `\sum_{\text{paths}}\prod_e |w_e|\prod_f L_f`,
 				Source:  n15a + "; curves: docs/measures.md", Unit: "norm", Invariant: true, Cost: TwoPasses, Scope: OfNet,
 			},
-			net: func(r *run) []Measure { return r.lipschitz((*paths.Values).PathNorm) },
+			paths: true,
+			net:   func(r *run) []Measure { return r.lipschitz((*paths.Values).PathNorm) },
 		},
 		{
 			Info: Info{
@@ -111,7 +112,8 @@ func pathEntries() []*entry {
 				LaTeX:   `\max_j\sum_{\text{paths to }j}\prod_e |w_e|\prod_f L_f`,
 				Source:  n15a + "; curves: docs/measures.md", Unit: "norm", Invariant: true, Cost: TwoPasses, Scope: OfNet,
 			},
-			net: func(r *run) []Measure { return r.lipschitz((*paths.Values).MaxOutput) },
+			paths: true,
+			net:   func(r *run) []Measure { return r.lipschitz((*paths.Values).MaxOutput) },
 		},
 	}
 }

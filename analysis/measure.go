@@ -50,6 +50,10 @@ type Options struct {
 	// FlatnessError is the relative standard error that the flatness measures are
 	// drawn for, as far as 200 draws reach. Default: 0.1.
 	FlatnessError float64
+	// Open says why the extents of inputs are not known, where the network was read with
+	// assumed ones: what paths are counted for is undefined then, for that reason.
+	// Default: they are known.
+	Open string
 	// Seed makes random numbers (of flatness and of the starts of iterations).
 	Seed uint64
 	// WeightsRead is called after the one pass over the weights when what is asked
@@ -139,7 +143,7 @@ type Measure struct {
 	StandardError scaled.Num
 	// Defined is false where the value is no number: NaN or Inf in a weight, the
 	// logarithm of a zero, a margin that is not positive, a network that is not
-	// homogeneous as a whole. Reason says it in the last case.
+	// homogeneous as a whole, unknown extents. Reason says it in the last two cases.
 	Defined bool
 	Reason  string
 	// Invariant says that rescaling does not change the value.

@@ -29,6 +29,8 @@ type entry struct {
 	kappa bool
 	// whole says that it is of a network that is homogeneous as a whole.
 	whole bool
+	// paths says that it is a number of paths in some other way.
+	paths bool
 	// overMargin says how the measure is reported over the margin too.
 	overMargin overMargin
 	// biased says that biases count under either policy.
@@ -39,6 +41,10 @@ type entry struct {
 
 // readsAgain reports whether the measure reads weights after the first pass.
 func (e *entry) readsAgain() bool { return e.Cost != OnePass || e.Needs != 0 }
+
+// ofPaths reports whether it depends on how often the inputs' extents make paths use a
+// weight.
+func (e *entry) ofPaths() bool { return e.whole || e.orders || e.path != nil || e.kappa || e.paths }
 
 // run is one call of Measures: what is shared between measures is computed
 // once, when it is first asked for.
@@ -54,7 +60,8 @@ type run struct {
 	kept    bool      // forward has the values of all nodes
 	ports   []string  // the name of each output element
 	memo    memo
-	// apart says why the network is not homogeneous as a whole; empty where it is.
+	// apart says why the network is not homogeneous as a whole, or is not known in its
+	// extents; empty where neither is so.
 	apart string
 	// err is the first error; what comes after it is not reported.
 	err error
@@ -130,7 +137,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	for _, e := range chosen {
 		switch {
 		case e.net == nil:
-		case r.apart != "" && (e.whole || e.orders || e.path != nil || e.kappa):
+		case opt.Open != "" && e.ofPaths(), r.apart != "" && e.ofPaths() && !e.paths:
 			rep.Measures = append(rep.Measures, r.finish(e, r.missing(e))...)
 		default:
 			rep.Measures = append(rep.Measures, r.finish(e, e.net(r))...)
@@ -204,6 +211,9 @@ func newRun(ctx context.Context, n *dag.Network, opt Options) (*run, []*entry, e
 		return nil, nil, err
 	}
 	r := &run{ctx: ctx, file: n, opt: opt, apart: apart(n)}
+	if opt.Open != "" {
+		r.apart = opt.Open
+	}
 	if err := r.pair(); err != nil {
 		return nil, nil, err
 	}
@@ -264,6 +274,9 @@ func (r *run) pass(chosen []*entry) {
 			for _, g := range r.opt.Groups {
 				o.Rows = append(o.Rows, g.P)
 			}
+		}
+		if r.opt.Open != "" && e.ofPaths() {
+			continue
 		}
 		if e.orders {
 			orders = append(orders, r.opt.P...)

@@ -47,7 +47,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 			Reason: "no output of the model holds numbers that can be computed",
 		})
 	}
-	m := &Model{file: f, path: path, Batchless: l.batchless}
+	m := &Model{file: f, path: path, Batchless: l.batchless, Mixed: l.mixed}
 	m.describe(f, l)
 	if len(l.obstacles) == 0 {
 		if err := m.build(l); err != nil {
@@ -56,7 +56,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 	}
 	if len(l.obstacles) > 0 {
 		sort.SliceStable(l.obstacles, func(i, j int) bool { return l.obstacles[i].at < l.obstacles[j].at })
-		e := &UnsupportedError{Path: path}
+		e := &UnsupportedError{Path: path, Examples: l.examples}
 		for _, o := range l.obstacles {
 			e.Obstacles = append(e.Obstacles, o.Obstacle)
 		}
@@ -84,49 +84,6 @@ func unversioned(f *wire.File) int {
 		}
 	}
 	return -1
-}
-
-// lowerGraph lowers the nodes that outputs need: with the first axis of the
-// inputs as the batch, or, where an operator mixes the elements along that
-// axis, with all axes as parts of one sample.
-func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
-	l := lowerOnce(f, order, opt)
-	l.hint(order)
-	return l
-}
-
-// lowerOnce is lowerGraph without hints.
-func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
-	l := lowerBatch(f, order, opt, true)
-	if l.unforked {
-		l = lowerBatch(f, order, opt, false)
-	}
-	return l
-}
-
-// lowerBatch lowers the graph sample by sample, else with its batch as part of one.
-func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering { //nolint:revive // the two ways of lowerOnce
-	l := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks}
-	l.run(order)
-	if l.batch == nil {
-		return l
-	}
-	why := l.batch.reason
-	if l.batch.at != "" {
-		why = l.batch.at + ": " + why
-	}
-	l = &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks, batchless: true, mixes: why}
-	l.run(order)
-	l.current = nil
-	for _, in := range l.open {
-		// What the model computes depends on the extent.
-		l.unknown = append(l.unknown, unknownShape{in, len(l.obstacles)})
-		l.obstacle(Obstacle{
-			Node: in.Name, Op: "graph input",
-			Reason: "its first axis is left open and is no batch of separate samples: " + why,
-		})
-	}
-	return l
 }
 
 // live returns the nodes that some output needs, in order, and the others.

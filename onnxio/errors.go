@@ -33,6 +33,10 @@ type UnsupportedError struct {
 	// Path is the file, empty for bytes.
 	Path      string
 	Obstacles []Obstacle
+	// Examples are shapes for Options.InputShape with which the model can be read, where
+	// all that stops it is that shapes are left open: two that differ in every open
+	// extent, where two were found. They name every input that lacks a shape.
+	Examples []map[string][]int
 }
 
 // maxListed is how many obstacles a message lists.

@@ -26,49 +26,64 @@ const (
 	maxHintSpent = maxSpent / 4
 )
 
-// hint names shapes of the inputs that are left open in its remedies: the first with
-// which the model can be read, of the extents that its constants have and the usual
-// ones. Obstacles that such a shape removes are dropped. Without one the remedy gives
-// no example.
+// hint looks for shapes of the inputs that are left open with which the model can be
+// read, of the extents that its constants have and the usual ones, and names the first
+// in its remedies. Obstacles that such a shape removes are dropped. Without one the remedy
+// gives no example.
 func (l *lowering) hint(order []int) {
 	if len(l.unknown) == 0 {
 		return
 	}
 	spent := 0
 	for _, extent := range l.extents() {
-		opt := l.opt
-		opt.InputShape = maps.Clone(l.opt.InputShape)
-		if opt.InputShape == nil {
-			opt.InputShape = map[string][]int{}
-		}
-		for _, u := range l.unknown {
-			opt.InputShape[u.in.Name] = tried(u.in, opt.InputShape[u.in.Name], extent)
-		}
-		try := lowerOnce(l.file, order, opt)
-		if len(try.obstacles) == 0 && len(try.outputs) > 0 && (&Model{file: l.file}).build(try) == nil && len(try.obstacles) == 0 {
-			var known []placed
-			for _, u := range l.unknown {
-				o := l.obstacles[u.obstacle]
-				o.Remedy = fmt.Sprintf("give the shape, for example %s=%s", u.in.Name, strings.ReplaceAll(strings.Trim(fmt.Sprint(opt.InputShape[u.in.Name]), "[]"), " ", "x"))
-				known = append(known, o)
+		// The second has another batch than the first too, where the model allows it.
+		for _, samples := range [][]int{{1}, {2, 1}}[len(l.examples)] {
+			opt := l.opt
+			opt.InputShape = maps.Clone(l.opt.InputShape)
+			if opt.InputShape == nil {
+				opt.InputShape = map[string][]int{}
 			}
-			l.obstacles = known
-			return
+			example := map[string][]int{}
+			for _, u := range l.unknown {
+				example[u.in.Name] = tried(u.in, opt.InputShape[u.in.Name], samples, extent)
+			}
+			maps.Copy(opt.InputShape, example)
+			try := lowerOnce(l.file, order, opt)
+			spent += min(try.spent, maxSpent)
+			if len(try.obstacles) == 0 && len(try.outputs)+len(try.roots) > 0 && (&Model{file: l.file}).build(try) == nil && len(try.obstacles) == 0 {
+				l.examples = append(l.examples, example)
+				break
+			}
 		}
-		if spent += min(try.spent, maxSpent); spent > maxHintSpent {
+		if len(l.examples) == 2 || spent > maxHintSpent {
 			break
 		}
 	}
-	for _, u := range l.unknown {
-		l.obstacles[u.obstacle].Remedy = fmt.Sprintf("give the shape of %s, every axis of it", u.in.Name)
+	if len(l.examples) == 0 {
+		for _, u := range l.unknown {
+			l.obstacles[u.obstacle].Remedy = fmt.Sprintf("give the shape of %s, every axis of it", u.in.Name)
+		}
+		return
 	}
+	var known []placed
+	for _, u := range l.unknown {
+		o := l.obstacles[u.obstacle]
+		o.Remedy = fmt.Sprintf("give the shape, for example %s=%s", u.in.Name, shapeWords(l.examples[0][u.in.Name]))
+		known = append(known, o)
+	}
+	l.obstacles = known
+}
+
+// shapeWords writes a shape as the command line takes it: 1x784.
+func shapeWords(shape []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
 }
 
 // tried is the shape of an input with an extent in the place of what is left open: of
-// the first axis only where no other is.
-func tried(in *wire.ValueInfo, given []int, extent int) []int {
+// the first axis only where no other is, else that has the given number of samples.
+func tried(in *wire.ValueInfo, given []int, samples, extent int) []int {
 	if !in.HasShape {
-		return []int{1, extent}
+		return []int{samples, extent}
 	}
 	shape := make([]int, len(in.Dims))
 	open := 0
@@ -84,7 +99,7 @@ func tried(in *wire.ValueInfo, given []int, extent int) []int {
 	}
 	for k := range shape {
 		if shape[k] == 0 && k == 0 && open > 1 {
-			shape[k] = 1
+			shape[k] = samples
 		} else if shape[k] == 0 {
 			shape[k] = extent
 		}

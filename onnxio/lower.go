@@ -25,13 +25,18 @@ type lowering struct {
 	opt   Options
 	// batchless lowers the graph with its batch axis as part of a sample.
 	batchless bool
-	// mixes says why batchless is set.
-	mixes string
+	// cuts makes opaque what mixes the samples of a batch; mixed says what that is first,
+	// and severed that there are weights behind.
+	cuts    bool
+	mixed   string
+	severed bool
 	// open lists the inputs of a batchless graph whose first axis has no known
 	// extent.
 	open []*wire.ValueInfo
 	// unknown lists the inputs that a shape must be given for.
 	unknown []unknownShape
+	// examples are shapes of those with which the model can be read.
+	examples []map[string][]int
 	// declared is the batch size that the file fixes, 0 where it leaves it open.
 	declared int
 
@@ -87,6 +92,8 @@ type op struct {
 	in    []*value
 	// expanded says that other operators stand in its place.
 	expanded bool
+	// mixes says that its value is of several samples.
+	mixes bool
 }
 
 // lowerer lowers one operator.
@@ -266,6 +273,11 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	}
 	var b *batchError
 	if errors.As(err, &b) {
+		if l.cuts {
+			o.mixes = true
+			o.opaque("it mixes the samples of a batch: " + b.reason)
+			return
+		}
 		if !l.batchless {
 			b.at = fmt.Sprintf("node %q (%s)", nodeLabel(n, k), opLabel(n))
 			l.batch = b

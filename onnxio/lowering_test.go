@@ -3,6 +3,7 @@ package onnxio_test
 import (
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -285,6 +286,66 @@ func TestOpenFirstAxis(t *testing.T) {
 	}
 	if diff := cmp.Diff([][]float64{{3, 30}}, y); diff != "" {
 		t.Errorf("mean of three samples (-want +got)\n%s", diff)
+	}
+}
+
+// TestMixingBehindWeights checks that what mixes the samples of a batch behind the last
+// weights is left out, so that the rest is a network of one sample, and that Whole has it.
+func TestMixingBehindWeights(t *testing.T) {
+	w := pbInitializer("W", []int64{2, 3}, ramp(6)...)
+	v := pbInitializer("V", []int64{3, 2}, ramp(6)...)
+	gemm := pbNode("MatMul", "fc", names("x", "W"), names("h"))
+	for _, c := range []struct {
+		name, output string
+		severed      bool
+		nodes        []field
+	}{
+		{"a reshape to one column", "", false, []field{
+			gemm, pbInitializer("s", []int64{2}, -1, 1), pbNode("Cast", "", names("s"), names("i"), attrOfInt("to", 7)),
+			pbNode("Reshape", "mix", names("h", "i"), names("y")),
+		}},
+		{"a mean loss beside the scores", "h", false, []field{
+			pbOutput("h", -1, 3), gemm, pbNode("ReduceMean", "mix", names("h"), names("m"), attrOfInts("axes", 0)), pbNode("Neg", "", names("m"), names("y")),
+		}},
+		{"samples joined", "", false, []field{gemm, pbNode("Concat", "mix", names("h", "h"), names("y"), attrOfInt("axis", 0))}},
+		{"a matrix behind", "", true, []field{
+			gemm, pbNode("ReduceMean", "mix", names("h"), names("m"), attrOfInts("axes", 0), attrOfInt("keepdims", 1)), v, pbNode("MatMul", "", names("m", "V"), names("y")),
+		}},
+		{"weights in the mixing operator", "", true, []field{
+			gemm, v, pbInitializer("b", []int64{3, 1}, ramp(3)...), pbNode("Gemm", "mix", names("h", "V", "b"), names("y")),
+		}},
+		{"no weights before", "", true, []field{pbNode("ReduceMean", "mix", names("x"), names("y"), attrOfInts("axes", 0))}},
+	} {
+		model := pbModel(8, 13, append([]field{pbInput("x", -1, 2), w, pbOutput("y", -1, 1)}, c.nodes...)...)
+		m, err := onnxio.Decode(model, onnxio.Options{})
+		var unsupported *onnxio.UnsupportedError
+		if c.severed {
+			if !errors.As(err, &unsupported) || len(unsupported.Examples) == 0 {
+				t.Errorf("%s: %v, want a refusal with shapes", c.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var outputs []string
+		for _, p := range m.Net.Outputs {
+			outputs = append(outputs, p.Name)
+		}
+		if got := strings.Join(outputs, " "); m.Batchless || !strings.Contains(m.Mixed, "mix") || got != c.output || len(m.Warnings) == 0 {
+			t.Errorf("%s: outputs %q, mixed by %q, warnings %q", c.name, got, m.Mixed, m.Warnings)
+		}
+		if i := m.Net.Layers(); len(i) != 1 || !slices.Equal(m.Net.Nodes[i[0]].Shape, []int{3}) || len(m.Net.Segments()) != 1 {
+			t.Errorf("%s: %v", c.name, m.Net)
+		}
+		if _, err := onnxio.Decode(model, onnxio.Options{Whole: true}); !errors.As(err, &unsupported) {
+			t.Errorf("%s: the whole of an unknown batch: %v", c.name, err)
+		}
+		whole, err := onnxio.Decode(model, onnxio.Options{Whole: true, InputShape: map[string][]int{"x": {4, 2}}})
+		if err != nil || whole.Mixed != "" || whole.Net.Outputs[0].Name != "y" {
+			t.Errorf("%s: the whole: %v", c.name, err)
+		}
 	}
 }
 

@@ -14,6 +14,10 @@ type Options struct {
 	// InputShape gives the shape of an input, its batch axis included, where the
 	// file leaves dimensions open: {"x": {1, 784}}.
 	InputShape map[string][]int
+	// Whole computes every output: where an operator mixes the samples of a batch, all
+	// axes are parts of one sample, of the shapes that the file or InputShape gives. By
+	// default such operators are left out where no weights stand behind them.
+	Whole bool
 
 	// bind takes inputs as constants, for tests of operators.
 	bind map[string]*wire.Tensor
@@ -44,6 +48,9 @@ type Model struct {
 	// Batchless says that the first axis of the inputs is no batch of separate
 	// samples: the shapes in Net are whole, and an output has no axis before its own.
 	Batchless bool
+	// Mixed says which operator mixes the samples of a batch, where outputs are left out
+	// for that: see Options.Whole. It is empty for others.
+	Mixed string
 	// Preamble and Head list the nodes before and after the homogeneous part, as
 	// `name (operator)`, or the operator alone for unnamed ones.
 	Preamble, Head []string

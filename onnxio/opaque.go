@@ -26,7 +26,9 @@ func (o *op) opaque(reason string) {
 	if err != nil {
 		o.warnings = append(o.warnings, fmt.Sprintf("%s: its subgraphs cannot be read: %v", nodeLabel(o.node, o.index), err))
 	}
-	for k, v := range slices.Concat(o.in, within) {
+	operands := slices.Concat(o.in, within)
+	o.mixes = o.mixes || slices.ContainsFunc(operands, func(v *value) bool { return v != nil && v.mixed })
+	for k, v := range operands {
 		switch {
 		case v == nil:
 		case !v.constant():
@@ -34,6 +36,8 @@ func (o *op) opaque(reason string) {
 				in = append(in, v)
 			}
 		default:
+			// A vector or a matrix: what mixes samples is not behind all that is learned.
+			o.severed = o.severed || o.mixes && v.con.stored != nil && v.con.kind == floating && v.con.size() > 1
 			if w := o.inside(v.con, k); w != nil {
 				in = append(in, w)
 			}
@@ -50,7 +54,7 @@ func (o *op) opaque(reason string) {
 		shape, elem, ok := o.declaredShape(name)
 		if name == "" || !ok && last != nil {
 			if name != "" {
-				o.give(k, &value{opaque: reason, node: last.node})
+				o.give(k, &value{opaque: reason, node: last.node, mixed: o.mixes})
 			}
 			continue
 		}
@@ -58,7 +62,7 @@ func (o *op) opaque(reason string) {
 		o.roots = append(o.roots, v.node)
 		v.elem = elem
 		if !ok {
-			v.opaque = reason
+			v.opaque, v.mixed = reason, o.mixes
 		}
 		o.give(k, v)
 		if last == nil {
@@ -92,7 +96,7 @@ func (o *op) layer(v *value) int {
 // declaredShape is the full shape of a value that the file states: every extent but
 // that of the batch.
 func (o *op) declaredShape(name string) (shape []int, elem wire.DataType, ok bool) {
-	if o.call != nil {
+	if o.call != nil || o.mixes {
 		return nil, 0, false
 	}
 	for _, list := range [][]wire.ValueInfo{o.graph.ValueInfo, o.graph.Outputs} {

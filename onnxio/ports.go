@@ -124,6 +124,10 @@ func (l *lowering) graphOutputs() {
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: m.node})
 		case v.batchAxis() > 0 && !l.batchless:
 			// A network's values have the batch first.
+			if l.cuts {
+				l.warnings = append(l.warnings, fmt.Sprintf("output %q is not evaluated: it has the batch at axis %d", out.Name, v.batchAxis()))
+				continue
+			}
 			l.batch = &batchError{reason: fmt.Sprintf("output %q has the batch at axis %d", out.Name, v.batchAxis())}
 			return
 		default:

@@ -25,6 +25,8 @@ type value struct {
 	// opaque says why nothing can be computed from it (strings, a function that is not
 	// evaluated, whose node it then has).
 	opaque string
+	// mixed says that an opaque value is of several samples.
+	mixed bool
 	// inside says that it is a layer inside an operator.
 	inside bool
 }

@@ -261,9 +261,20 @@ func (w *auditWork) guard(f func() error) error {
 // one measures one model and closes it.
 func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) (out auditedModel, err error) {
 	m, err := w.open(ctx, path, &w.options.modelFlags)
-	if err != nil {
-		return out, err
+	if err == nil {
+		out, err = w.opened(ctx, path, m, opt, nil)
+	} else if shapes := assumable(err); shapes != nil && w.data == nil && w.reference == nil {
+		out, err = w.assumed(ctx, path, shapes, opt)
 	}
+	if err == nil && w.options.sha256 && path != stdStream {
+		out.SHA256, err = hash(path)
+	}
+	return out, err
+}
+
+// opened measures one model that is read, and closes it. What does not agree with another
+// report, if there is one, is left out for the reason opt.Open.
+func (w *auditWork) opened(ctx context.Context, path string, m *onnxio.Model, opt analysis.Options, other *analysis.Report) (out auditedModel, err error) {
 	defer w.closing.Go(func() { _ = m.Close() })
 	err = m.Guard(func() error {
 		at, err := w.scoring(ctx, m, &opt)
@@ -277,6 +288,9 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 		if err != nil {
 			return err
 		}
+		if other != nil {
+			r.Agree(other, opt.Open)
+		}
 		out = newAudited(path, m, r)
 		data, warnings := dataOf(at)
 		out.Data, out.Warnings = data, append(out.Warnings, warnings...)
@@ -286,9 +300,6 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 		}
 		return nil
 	})
-	if err == nil && w.options.sha256 && path != stdStream {
-		out.SHA256, err = hash(path)
-	}
 	return out, err
 }
 

@@ -58,6 +58,7 @@ type auditedModel struct {
 	Warnings []string         `json:"warnings"`
 	paths    *big.Int
 	why      string // of Report.Apart
+	open     string // of Options.Open
 	units    []layerNorms
 	diagram  *render.Diagram
 }

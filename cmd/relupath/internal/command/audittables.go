@@ -49,8 +49,11 @@ func factTable(m *auditedModel) render.Table {
 	if len(m.Scope.Preamble)+len(m.Scope.Head) > 0 {
 		t.Add(render.Text("left out"), render.Text(strings.Join(append(append([]string(nil), m.Scope.Preamble...), m.Scope.Head...), ", ")))
 	}
-	if why := m.apart(); why != "" {
-		t.Add(render.Text("segments"), render.Text(fmt.Sprintf("%d, with path norms of their own (--segments): %s", len(m.Segments), why)))
+	switch {
+	case m.open != "":
+		t.Add(render.Text("not measured"), render.Text("path norms and counts: "+m.open))
+	case m.why != "":
+		t.Add(render.Text("segments"), render.Text(fmt.Sprintf("%d, with path norms of their own (--segments): %s", len(m.Segments), m.why)))
 	}
 	if m.Data != nil {
 		t.Add(render.Text("data"), render.Text(m.Data.String()))
@@ -59,11 +62,6 @@ func factTable(m *auditedModel) render.Table {
 		}
 	}
 	return t
-}
-
-// apart says why the network is not homogeneous as a whole; empty where it is.
-func (m *auditedModel) apart() string {
-	return m.why
 }
 
 // longName is the length from which a name in the table of segments keeps its end

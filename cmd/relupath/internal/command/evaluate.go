@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -67,11 +68,19 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 	if o.output == "" {
 		return usagef("run: give the file to write with -o")
 	}
-	return a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error { return o.work(ctx, a, m, path) })
+	m, err := o.openFor(ctx, a, path)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Guard(func() error { return o.work(ctx, a, m, path) })
 }
 
 // work evaluates the model and writes its outputs.
 func (o *runOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
+	if len(m.Net.Outputs) == 0 {
+		return invalidf("%s: no output can be evaluated: %s", path, strings.Join(m.Warnings, "; "))
+	}
 	files, err := o.files(a, m.Net)
 	if err != nil {
 		return err

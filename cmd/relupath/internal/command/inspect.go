@@ -144,8 +144,19 @@ type unwritable struct {
 
 func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 	var d *render.Document
-	if err := a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error {
+	var warnings []string
+	m, err := a.open(ctx, path, &o.modelFlags)
+	if shapes := assumable(err); shapes != nil {
+		m, err = a.again(ctx, path, &o.modelFlags, onnxio.Options{InputShape: shapes[0]})
+		warnings = append(warnings, "shown with an assumed shape: "+openReason(shapes[0]))
+	}
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.Guard(func() error {
 		r := inspected(path, m)
+		r.Warnings = append(r.Warnings, warnings...)
 		if bad := notFinite(m.Net, a.threads); bad != nil {
 			r.Warnings = append(r.Warnings, "NaN or infinite values in "+strings.Join(bad, ", "))
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,11 +39,22 @@ func (m *modelFlags) add(cmd *cobra.Command) {
 
 // open reads a model from a file, or from standard input for "-".
 func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio.Model, error) {
+	return a.openWith(ctx, path, flags, onnxio.Options{})
+}
+
+// openWith is open with further options; shapes of the flags come before those.
+func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt onnxio.Options) (*onnxio.Model, error) {
 	shapes, err := parseShapes(flags.shapes)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--input-shape: %w", err)}
 	}
-	m, err := a.read(ctx, path, onnxio.Options{InputShape: shapes})
+	all := maps.Clone(opt.InputShape)
+	if all == nil {
+		all = map[string][]int{}
+	}
+	maps.Copy(all, shapes)
+	opt.InputShape = all
+	m, err := a.read(ctx, path, opt)
 	if err != nil || flags.several {
 		return m, err
 	}

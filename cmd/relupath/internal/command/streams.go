@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -28,6 +29,8 @@ type streams struct {
 	live bool
 	// drained says that in was read: it is there once.
 	drained bool
+	// piped is what was read from it: see rewind.
+	piped []byte
 }
 
 // visible is a writer for people: see render.Visible. Line ends stay. Each piece
@@ -111,9 +114,17 @@ func (a *app) readIn(ctx context.Context) ([]byte, error) {
 		if r.err != nil {
 			return nil, fmt.Errorf("standard input: %w", r.err)
 		}
+		a.piped = r.data
 		return r.data, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// rewind makes standard input readable once more, for the same purpose.
+func (a *app) rewind() {
+	if a.drained {
+		a.in, a.drained = bytes.NewReader(a.piped), false
 	}
 }
 
