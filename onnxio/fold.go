@@ -23,7 +23,7 @@ func foldable(dims []int, from ...*tensor) error {
 	return nil
 }
 
-// Constants computed by the graph may take baseBudget bytes in all, and
+// Constants computed by the graph may take baseBudget bytes at a time, and
 // budgetPerByte more for each byte that the file stores.
 const (
 	baseBudget    = 256 << 20

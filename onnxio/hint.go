@@ -49,7 +49,7 @@ func (l *lowering) hint(order []int) {
 			}
 			maps.Copy(opt.InputShape, example)
 			try := lowerOnce(l.file, order, opt)
-			spent += min(try.spent, maxSpent)
+			spent += min(try.spent, maxSpent) + try.folded
 			if len(try.obstacles) == 0 && len(try.outputs)+len(try.roots) > 0 && (&Model{file: l.file}).build(try) == nil && len(try.obstacles) == 0 {
 				l.examples = append(l.examples, example)
 				break

@@ -70,11 +70,7 @@ type lowering struct {
 	roots  []int
 	unseen []hidden
 	behind int // operators that read the values of those
-	// spent counts the elements of computed constants and reindexings, and an
-	// eighth of those of values: see maxSpent.
-	spent int
-	// computed is what constants computed so far take, in bytes, budget what they may.
-	computed, budget int64
+	budgets
 }
 
 // placed is an obstacle at a node of the file; -1 stands before all nodes.
@@ -121,7 +117,6 @@ func (l *lowering) run(order []int) {
 	l.facts = map[int]fact{}
 	l.owners = map[*dag.Param]*storedTensor{}
 	l.reads = map[string]int{}
-	l.budget = budget(l.file)
 	l.opsets = versions(l.file.Model.OpsetImports)
 	l.functions = localFunctions(&l.file.Model)
 	for _, k := range order {
@@ -130,6 +125,7 @@ func (l *lowering) run(order []int) {
 	for _, o := range l.graph.Outputs {
 		l.reads[o.Name]++
 	}
+	l.expect(order)
 	l.initializers()
 	l.graphInputs()
 	if len(l.obstacles) > 0 || l.batch != nil {
@@ -234,7 +230,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	}
 	reason := ""
 	switch {
-	case l.spent > maxSpent:
+	case l.exhausted():
 		reason = fmt.Sprintf("constants and reindexings of more than %d elements come before it", maxSpent)
 	case l.computed > l.budget:
 		reason = fmt.Sprintf("the constants that are computed before it take more than %d MiB", l.budget>>20)
@@ -269,6 +265,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 		if !o.expanded {
 			o.trace(first)
 		}
+		o.release(first)
 		return
 	}
 	var b *batchError
@@ -362,9 +359,8 @@ func (o *op) give(k int, v *value) {
 		return
 	}
 	name := o.node.Outputs[k]
-	if v.constant() && v.con.stored == nil {
-		o.spent += v.con.size()
-		o.computed += 8 * int64(v.con.size())
+	if v.constant() {
+		o.hold(v.con, name)
 	}
 	w := *v
 	w.exclusive = (v.exclusive || v.constant()) && o.reads[name] == 1
