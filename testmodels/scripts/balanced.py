@@ -1,16 +1,18 @@
 """What balancing does to the outputs of networks, as ONNX Runtime computes them.
 
-    python balanced.py RELUPATH FOLDER [SECONDS] [MODEL ...]
+    python balanced.py RELUPATH FOLDER [--seconds S] [--only NAME,...] [--markdown FILE]
 
 Each model is thrown out of balance, then balanced by each method, and by the first with
 --exact. Every file that is written passes the ONNX checker, and its outputs on random inputs
 are compared with the model's: the largest difference relative to the largest output. With
 --exact they are compared with those of the unbalanced file, and are the same in every bit.
-Prints one JSON object a line; a run of relupath may take SECONDS (60).
+Prints one JSON object a line, the smallest files first; a run of relupath may take S seconds
+(60). What lines like these say becomes a table in FILE; --lines FILE reads them instead of
+running anything.
 """
+import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import onnx
 import onnxruntime as ort
 
 METHODS = ["enorm", "cle", "path", "pathcond"]
+TOLERANCE = 1e-5
 ort.set_default_logger_severity(3)
 
 
@@ -48,46 +51,82 @@ def outputs(path, x):
 
 
 def deviation(a, b):
-    return max((float(np.abs(x - y).max() / max(np.abs(x).max(), 1e-300)) for x, y in zip(a, b) if x.size), default=0.0)
+    """The largest difference of an output relative to its largest number, infinite where one
+    has NaN and the other has not."""
+    worst = 0.0
+    for x, y in zip(a, b, strict=True):
+        if x.shape != y.shape or not np.array_equal(np.isnan(x), np.isnan(y)):
+            return float("inf")
+        if np.isfinite(x).any():
+            top = np.abs(x[np.isfinite(x)]).max()
+            worst = max(worst, float(np.nan_to_num(np.abs(x - y), nan=0.0).max() / max(top, 1e-300)))
+    return worst
 
 
 def study(relupath, path, seconds):
-    r = {"model": path.stem}
+    r = {"model": path.stem, "bytes": path.stat().st_size}
 
     def balance(source, to, method, *more):
-        subprocess.run([relupath, "balance", source, "--method", method, "-o", to, "--force", "--samples", "2", "--format", "json", *more],
-                       check=True, capture_output=True, timeout=seconds)
+        """What the run's output says of its end; empty if it went well."""
+        try:
+            line = [relupath, "balance", source, "--method", method, "-o", to, "--force", "--samples", "2", "--format", "json", "--quiet", *more]
+            subprocess.run(line, check=True, capture_output=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return "time"
+        except subprocess.CalledProcessError as e:
+            return e.stderr.decode()[-300:]
+        return ""
 
     x = feed(session(path), np.random.default_rng(1))
     y = outputs(path, x)
     with tempfile.TemporaryDirectory() as folder:
         u, b = Path(folder) / "u.onnx", Path(folder) / "b.onnx"
-        balance(path, u, "unbalance")
+        if why := balance(path, u, "unbalance"):
+            return {**r, "error": why}
         z = outputs(u, x)
         r["unbalance"] = deviation(y, z)
         for m in METHODS:
-            try:
-                balance(u, b, m)
-                r[m] = deviation(y, outputs(b, x))
-            except subprocess.TimeoutExpired:
-                r[m] = "time"
-            except subprocess.CalledProcessError as e:
-                r[m] = e.stderr.decode()[-200:]
-        balance(u, b, METHODS[0], "--exact")
-        r["exact"] = all(np.array_equal(p, q, equal_nan=True) for p, q in zip(z, outputs(b, x)))
+            r[m] = balance(u, b, m) or deviation(y, outputs(b, x))
+        r["exact"] = balance(u, b, METHODS[0], "--exact") or all(np.array_equal(p, q, equal_nan=True) for p, q in zip(z, outputs(b, x)))
     return r
 
 
-def main(relupath, folder, seconds=60, *names):
-    paths = sorted(Path(folder).rglob("*.onnx"), key=lambda p: p.stat().st_size)
-    for path in paths:
-        if names and path.stem not in names:
+def cell(x):
+    if isinstance(x, bool):
+        return "bit for bit" if x else "**differs**"
+    if isinstance(x, float):
+        return f"{x:.1e}" if x <= TOLERANCE else f"**{x:.1e}**"
+    return "time" if x == "time" else "refused"
+
+
+def table(rows):
+    columns = ["unbalance", *METHODS, "exact"]
+    yield "| network | " + " | ".join(columns) + " |"
+    yield "|---|" + "---:|" * len(columns)
+    for r in sorted(rows, key=lambda r: r["model"]):
+        yield f"| {r['model']} | " + " | ".join(cell(r.get(c, r.get("error"))) for c in columns) + " |"
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("relupath")
+    p.add_argument("folder", type=Path)
+    p.add_argument("--seconds", type=float, default=60)
+    p.add_argument("--only", default="")
+    p.add_argument("--markdown", type=Path)
+    p.add_argument("--lines", type=Path)
+    args = p.parse_args()
+    rows = [json.loads(line) for line in args.lines.read_text().splitlines()] if args.lines else []
+    for path in [] if args.lines else sorted(args.folder.rglob("*.onnx"), key=lambda p: p.stat().st_size):
+        if args.only and path.stem not in args.only.split(","):
             continue
         try:
-            print(json.dumps(study(relupath, path, float(seconds))), flush=True)
+            rows.append(study(args.relupath, path, args.seconds))
         except Exception as e:  # noqa: BLE001 a model that fails is reported, the rest go on
-            why = getattr(e, "stderr", None) or str(e).encode()
-            print(json.dumps({"model": path.stem, "error": why.decode()[-300:]}), flush=True)
+            rows.append({"model": path.stem, "error": str(e)[-300:]})
+        print(json.dumps(rows[-1]), flush=True)
+    if args.markdown:
+        args.markdown.write_text("\n".join(table(rows)) + "\n")
 
 
-main(*sys.argv[1:])
+main()

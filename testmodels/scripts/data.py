@@ -126,3 +126,12 @@ def satellite(seed=0):
     x = np.array([r[:36] for r in rows], np.float32)
     y = np.array([names.index(r[36]) for r in rows], np.int64)
     return _standardised(_split(x, y, seed))
+
+
+def cifar10():
+    """3 x 32 x 32 colour images in ten classes, pixels in [-1, 1]."""
+    out = []
+    for part in ("train", "test"):
+        rows = np.fromfile(DATASETS / "cifar10" / f"{part}.bin", np.uint8).reshape(-1, 3073)
+        out += [rows[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / np.float32(127.5) - 1, rows[:, 0].astype(np.int64)]
+    return tuple(out)

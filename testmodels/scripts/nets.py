@@ -138,3 +138,31 @@ class Tied(nn.Module):
         for _ in range(2):
             h = torch.relu(self.middle(h))
         return self.last(h)
+
+
+class Inverted(nn.Module):
+    """A block of MobileNetV2: widened by a 1 x 1 convolution, 3 x 3 in each channel, narrowed
+    without an activation; added to its input where the shapes agree."""
+
+    def __init__(self, inputs, outputs, stride, widen):
+        super().__init__()
+        wide, self.skip = inputs * widen, stride == 1 and inputs == outputs
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+
+    def forward(self, x):
+        return x + self.body(x) if self.skip else self.body(x)
+
+
+def mobile(classes=10):
+    """MobileNetV2 in small, for images of 32 x 32: ReLU6, depthwise convolutions, skips."""
+    shapes = [(16, 24, 2), (24, 24, 1), (24, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU6(),
+        *(Inverted(i, o, s, 4) for i, o, s in shapes),
+        nn.Conv2d(64, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU6(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, classes),
+    )  # fmt: skip
