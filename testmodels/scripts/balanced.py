@@ -1,14 +1,13 @@
 """What balancing does to the outputs of networks, as ONNX Runtime computes them.
 
-    python balanced.py RELUPATH FOLDER [--seconds S] [--only NAME,...] [--markdown FILE]
+    python balanced.py RELUPATH FOLDER [--seconds S] [--only NAME,...] [--lines FILE] [--markdown FILE]
 
 Each model is thrown out of balance, then balanced by each method, and by the first with
 --exact. Every file that is written passes the ONNX checker, and its outputs on random inputs
 are compared with the model's: the largest difference relative to the largest output. With
 --exact they are compared with those of the unbalanced file, and are the same in every bit.
 Prints one JSON object a line, the smallest files first; a run of relupath may take S seconds
-(60). What lines like these say becomes a table in FILE; --lines FILE reads them instead of
-running anything.
+(60). --lines reads such lines: their models are not run again. --markdown writes a table of all.
 """
 import argparse
 import json
@@ -117,8 +116,9 @@ def main():
     p.add_argument("--lines", type=Path)
     args = p.parse_args()
     rows = [json.loads(line) for line in args.lines.read_text().splitlines()] if args.lines else []
-    for path in [] if args.lines else sorted(args.folder.rglob("*.onnx"), key=lambda p: p.stat().st_size):
-        if args.only and path.stem not in args.only.split(","):
+    done = {r["model"] for r in rows}
+    for path in sorted(args.folder.rglob("*.onnx"), key=lambda p: p.stat().st_size):
+        if path.stem in done or args.only and path.stem not in args.only.split(","):
             continue
         try:
             rows.append(study(args.relupath, path, args.seconds))

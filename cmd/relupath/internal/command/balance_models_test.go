@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/golden"
@@ -187,5 +190,29 @@ func TestBalanceRefusesWhatItCannotProve(t *testing.T) {
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a model was written")
+	}
+}
+
+// The ranges of a network of two units, by hand. Incoming weights of the units (60, 10) and
+// (1, 4), of the outputs (0.1, 1) and (0.1, 2). cle makes each unit's largest incoming weight
+// equal to its largest outgoing one: sqrt(60 0.1) and sqrt(4 2).
+func TestBalanceReportsRanges(t *testing.T) {
+	inTestmodels(t)
+	r, _ := parsed[balanceJSON](t, "balance", "toy_unbalanced.onnx", "--method", "cle", "--dry-run")
+	a, b := math.Sqrt(6), math.Sqrt(8)
+	want := map[string][2]float64{
+		"channel_range": {60.0 / 4, b / a}, "largest_weight": {60, b}, "smallest_channel": {1, a},
+		"layer 0": {60.0 / 4, b / a}, "layer 1": {2, b / a},
+	}
+	got := map[string][2]float64{}
+	for _, c := range r.Ranges {
+		got[c.Name] = [2]float64{*c.Before, *c.After}
+	}
+	for i, l := range r.Layers {
+		got[fmt.Sprintf("layer %d", i)] = [2]float64{*l.ChannelRange.Before, *l.ChannelRange.After}
+	}
+	// The weights are float32: each carries an error of at most 6e-8 of itself.
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(3e-7, 0)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

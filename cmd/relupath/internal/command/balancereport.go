@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
@@ -25,7 +26,9 @@ type balanceJSON struct {
 	Invariants []change `json:"invariants"`
 	// Spreads are max minus min of natural logarithms: see the measures
 	// balance_spread and kappa_spread.
-	Spreads      []change      `json:"spreads"`
+	Spreads []change `json:"spreads"`
+	// Ranges are what number formats ask of the weights: see newRanges.
+	Ranges       []change      `json:"ranges"`
 	Layers       []layerChange `json:"layers"`
 	Verification verification  `json:"verification"`
 	Sweeps       int           `json:"sweeps"`
@@ -75,14 +78,15 @@ func newChange(name, p string, before, after scaled.Num) change {
 	}
 }
 
-// layerChange has the norms of one layer and the range of its units' incoming
-// norms, before and after.
+// layerChange has the norms of one layer, the range of its units' incoming
+// norms and channel_range, before and after.
 type layerChange struct {
-	Layer     string `json:"layer"`
-	Units     int    `json:"units"`
-	Frobenius change `json:"norm"`
-	Smallest  change `json:"smallest_incoming"`
-	Largest   change `json:"largest_incoming"`
+	Layer        string `json:"layer"`
+	Units        int    `json:"units"`
+	Frobenius    change `json:"norm"`
+	Smallest     change `json:"smallest_incoming"`
+	Largest      change `json:"largest_incoming"`
+	ChannelRange change `json:"channel_range"`
 }
 
 type factors struct {
@@ -177,6 +181,12 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 	}
 	r.before = incomingNorms(before, 2, opt.Bias, a.threads)
 	r.after = incomingNorms(after, 2, opt.Bias, a.threads)
+	ranges, ranges2 := newRanges(before, a.threads), newRanges(after, a.threads)
+	r.Ranges = []change{
+		newChange("channel_range", "", ranges.widest(), ranges2.widest()),
+		newChange("largest_weight", "", ranges.largest, ranges2.largest),
+		newChange("smallest_channel", "", ranges.smallest, ranges2.smallest),
+	}
 	for i, b := range r.before {
 		lo, hi := ends(b.norms)
 		lo2, hi2 := ends(r.after[i].norms)
@@ -184,9 +194,49 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 			b.name, len(b.norms),
 			newChange("norm", "2", scaled.Norm(b.norms, 2), scaled.Norm(r.after[i].norms, 2)),
 			newChange("smallest_incoming", "2", lo, lo2), newChange("largest_incoming", "2", hi, hi2),
+			newChange("channel_range", "", ranges.layers[i], ranges2.layers[i]),
 		})
 	}
 	return nil
+}
+
+// ranges say what a format of few bits makes of the weights: one scale for a tensor leaves a
+// channel log2 of channel_range fewer bits than its own scale would, and float16 takes numbers
+// between 6e-5 and 65504 with all their digits. Biases are left out.
+type ranges struct {
+	// layers has, of each layer, the largest |weight| divided by the median of the channels
+	// largest, those of zeros left out; 1 where there are no others.
+	layers []scaled.Num
+	// largest and smallest are the largest |weight| of the network, and that of the channel
+	// where it is least.
+	largest, smallest scaled.Num
+}
+
+func newRanges(n *dag.Network, threads int) *ranges {
+	r := &ranges{}
+	for _, l := range incomingNorms(n, math.Inf(1), analysis.ExcludeBias, threads) {
+		top := slices.DeleteFunc(l.norms, scaled.Num.IsZero)
+		slices.SortFunc(top, scaled.Num.Cmp)
+		wide := scaled.One
+		if k := len(top); k > 0 {
+			wide = top[k-1].Div(top[(k-1)/2])
+			r.largest = scaled.Max(r.largest, top[k-1])
+			if r.smallest.IsZero() || top[0].Cmp(r.smallest) < 0 {
+				r.smallest = top[0]
+			}
+		}
+		r.layers = append(r.layers, wide)
+	}
+	return r
+}
+
+// widest is the largest channel_range of a layer.
+func (r *ranges) widest() scaled.Num {
+	var out scaled.Num
+	for _, x := range r.layers {
+		out = scaled.Max(out, x)
+	}
+	return out
 }
 
 // ends returns the smallest non-zero and the largest of some norms; zeros where

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
@@ -47,7 +48,7 @@ func balanceFacts(r *balanceJSON) render.Table {
 
 // changes lists what is compared before and after, by its part of the report.
 func (r *balanceJSON) changes() []change {
-	return append(append([]change{r.Objective}, r.Invariants...), r.Spreads...)
+	return slices.Concat([]change{r.Objective}, r.Invariants, r.Spreads, r.Ranges)
 }
 
 func balanceChanges(r *balanceJSON) render.Table {
@@ -100,6 +101,7 @@ func balanceRecords(r *balanceJSON) *render.Table {
 		row(l.Layer, l.Frobenius)
 		row(l.Layer, l.Smallest)
 		row(l.Layer, l.Largest)
+		row(l.Layer, l.ChannelRange)
 	}
 	add := func(name string, x *float64) {
 		t.Add(render.Cell{}, render.Text(name), render.Cell{}, render.Cell{}, optional(x))
