@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -153,7 +154,7 @@ func TestDeepEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := d.solve(ctx, 10); err != context.Canceled {
+	if _, _, err := d.solve(ctx, 10); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
