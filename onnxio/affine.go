@@ -68,8 +68,11 @@ func (l *lowering) vectorAt(t *tensor, index []int32, rows, k int) (*dag.Vector,
 // broadcasting to shape pairs it with; ok is false when the elements of one
 // unit differ.
 func unitIndex(dims, sample []int, a dag.Axis) (index []int32, ok bool) {
-	elem := broadcastIndex(dims, sample)
 	index = make([]int32, a.N)
+	if dag.Size(dims) == 1 {
+		return index, true
+	}
+	elem := broadcastIndex(dims, sample)
 	for i := range index {
 		index[i] = -1
 	}
@@ -142,6 +145,9 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 		}
 	}
 	axis, axes := f.axis(shape)
+	if f.uniform() {
+		axis, axes = o.unitsOf(v, axis, axes)
+	}
 	st, _, err := o.stage(f, shape, axis, axes)
 	if err != nil {
 		return nil, err
@@ -237,17 +243,59 @@ func (f affine) axis(shape []int) (dag.Axis, []int) {
 		lo, hi = 0, len(shape)-1
 	}
 	var axes []int
-	n := 1
 	for d := lo; d <= hi; d++ {
 		if shape[d] != batchDim {
 			axes = append(axes, d)
-			n *= shape[d]
 		}
 	}
-	return dag.Axis{
-		Outer: dag.Size(sampleShape(shape[:lo])), N: n,
-		Inner: dag.Size(sampleShape(shape[min(hi+1, len(shape)):])),
-	}, axes
+	return unitsAlong(shape, lo, hi), axes
+}
+
+// unitsAlong has a unit for each place along the axes lo to hi of a shape.
+func unitsAlong(shape []int, lo, hi int) dag.Axis {
+	size := func(s []int) int { return dag.Size(sampleShape(s)) }
+	hi = min(hi+1, len(shape))
+	return dag.Axis{Outer: size(shape[:lo]), N: size(shape[lo:hi]), Inner: size(shape[hi:])}
+}
+
+// uniform reports whether the constants are the same for all elements.
+func (f affine) uniform() bool {
+	return (f.mul == nil || f.mul.scalar()) && (f.add == nil || f.add.scalar())
+}
+
+// unitsOf returns the units of a value that elementwise operators made of a layer's: a
+// number for each element of an image would be a hundred thousand for each channel. It
+// is the given axis where no layer of that shape is near.
+func (o *op) unitsOf(v *value, axis dag.Axis, axes []int) (dag.Axis, []int) {
+	const near = 8
+	shape := sampleShape(v.shape)
+	at := v.node
+	for range near {
+		nd := &o.nodes[at]
+		if !slices.Equal(nd.Shape, shape) {
+			break
+		}
+		switch op := nd.Op.(type) {
+		case *dag.Linear:
+			known := o.unitAxes[at]
+			if op.Map == nil || len(known) == 0 {
+				return axis, axes
+			}
+			a := unitsAlong(v.shape, known[0], known[len(known)-1])
+			if a != op.Out() {
+				return axis, axes
+			}
+			return a, known
+		case *dag.Activation, *dag.Add, *dag.Cap, *dag.Func:
+		default:
+			return axis, axes
+		}
+		if len(nd.In) == 0 {
+			break
+		}
+		at = nd.In[0]
+	}
+	return axis, axes
 }
 
 // multiply scales v by a constant: a scalar is a fixed coefficient, a vector

@@ -2,7 +2,6 @@ package onnxio
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -97,12 +96,12 @@ func (o *op) branch(name string) ([]*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.expandGraph(graphs[0], name)
+	return o.expandGraph(graphs[0], name, a.Captures)
 }
 
 // expandGraph lowers the nodes of a subgraph without inputs in the place of the
-// current operator; names of the graph around it are visible.
-func (o *op) expandGraph(g *wire.Graph, name string) ([]*value, error) {
+// current operator; the names that it captures are of the graph around it.
+func (o *op) expandGraph(g *wire.Graph, name string, captures []string) ([]*value, error) {
 	c := &call{caller: o, depth: 1, path: nodeLabel(o.node, o.index) + "/" + name + "/", formal: map[string]site{}}
 	if outer := o.call; outer != nil {
 		c.depth = outer.depth + 1
@@ -117,11 +116,13 @@ func (o *op) expandGraph(g *wire.Graph, name string) ([]*value, error) {
 		return nil, refuse("", "its %s has %d outputs, it has %d", name, len(g.Outputs), len(o.node.Outputs))
 	}
 	outer, caller, obstacles := o.scope, o.current, len(o.obstacles)
-	s := scope{opsets: o.opsets, reads: map[string]int{}, values: maps.Clone(o.values), call: c}
-	for k, v := range s.values {
-		w := *v
-		w.exclusive = false
-		s.values[k] = &w
+	s := scope{opsets: o.opsets, reads: map[string]int{}, values: map[string]*value{}, call: c}
+	for _, k := range captures {
+		if v := o.values[k]; v != nil {
+			w := *v
+			w.exclusive = false
+			s.values[k] = &w
+		}
 	}
 	for k := range g.Nodes {
 		countReads(s.reads, &g.Nodes[k])

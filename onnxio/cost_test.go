@@ -70,6 +70,16 @@ func TestCostIsLinear(t *testing.T) {
 				return []field{pbNode("Add", "", names(at, "one"), names(name(k)))}
 			}), x, y, pbInitializer("one", []int64{2}, 1, 1), pbNode("Add", "", names("x", name(n-1)), names("y")))...)
 		},
+		"conditions": func(n int) []byte {
+			return pbModel(8, 17, append(each(n, func(k int) []field {
+				side := func(which, op string) field {
+					out := name(k) + which
+					return pbGraphAttribute(which, pbNode(op, "", names(before(k)), names(out)), pbOutput(out, -1, 2))
+				}
+				return []field{pbNode("If", "", names("yes"), names(name(k)), side("then_branch", "Relu"), side("else_branch", "Sigmoid"))}
+			}), x, pbOutput(name(n-1), -1, 2), pbNode("Constant", "", nil, names("one"), pbMessage(5, pbString(1, "value_float"), pbFloat(2, 1), pbInt(20, 1))),
+				pbNode("Cast", "", names("one"), names("yes"), attrOfInt("to", 9)))...)
+		},
 		"a wide sum": func(n int) []byte {
 			return pbModel(8, 17, append(each(n, func(k int) []field {
 				return []field{pbNode("Relu", "", names("x"), names(name(k)))}

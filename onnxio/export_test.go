@@ -145,3 +145,28 @@ func TestScaleOfOneChannel(t *testing.T) {
 		t.Errorf("the written model differs by %g", d)
 	}
 }
+
+// A number that divides an image behind a gate is one for each channel, as the layer's
+// before it, not one for each pixel; beside a sequence it follows the features.
+func TestScaleOfImages(t *testing.T) {
+	image := decode(t, pbModel(8, 17, pbInput("x", -1, 1, 6, 5), pbOutput("y", -1, 3, 6, 5),
+		pbInitializer("k", []int64{3, 1, 1, 1}, 1, 2, 3), pbInitializer("six", nil, 6),
+		pbNode("Conv", "conv", names("x", "k"), names("h")), pbNode("HardSigmoid", "", names("h"), names("g")), pbNode("Mul", "", names("h", "g"), names("m")),
+		pbNode("Div", "div", names("m", "six"), names("y"))))
+	sequence := decode(t, pbModel(8, 17, pbInput("x", -1, 5, 2), pbOutput("y", -1, 5, 3), pbInitializer("w", []int64{2, 3}, ramp(6)...), pbInitializer("six", nil, 6),
+		pbNode("MatMul", "fc", names("x", "w"), names("h")), pbNode("Sigmoid", "", names("h"), names("s")),
+		pbNode("Div", "div", names("s", "six"), names("y"))))
+	for net, want := range map[*dag.Network]dag.Axis{image: {Outer: 1, N: 3, Inner: 30}, sequence: {Outer: 5, N: 3, Inner: 1}} {
+		last := &net.Nodes[len(net.Nodes)-1]
+		l, ok := last.Op.(*dag.Linear)
+		if !ok || l.Out() != want {
+			t.Errorf("%s: units %+v, want %+v", net, l.Out(), want)
+			continue
+		}
+		for _, s := range l.Scale() {
+			if !(math.Abs(s-1./6) < 1e-7) { // of float32
+				t.Errorf("scale %v", l.Scale())
+			}
+		}
+	}
+}

@@ -59,7 +59,8 @@ class Graph:
 
     def save(self, path):
         g = helper.make_graph(self.nodes, "g", self.ins, self.outs, self.inits)
-        onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid("", 17)]), path)
+        domains = [helper.make_opsetid("", 17), helper.make_opsetid("example.org", 1)]
+        onnx.save(helper.make_model(g, opset_imports=domains), path)
 
 
 @kind
@@ -219,6 +220,81 @@ def outputs(g, n):
         g.output(g.node("MatMul", g.layer(x), g.weights(WIDTH, 1)))
 
 
+@kind
+def gates(g, n):
+    x = g.input(WIDTH)
+    for _ in range(n // 4):
+        x = g.node("Mul", g.node("MatMul", x, g.weights(WIDTH, WIDTH)), g.node("Sigmoid", g.node("MatMul", x, g.weights(WIDTH, WIDTH))))
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
+@kind
+def normalisations(g, n):
+    x = g.input(WIDTH)
+    for _ in range(n // 3):
+        x = g.node("LayerNormalization", g.layer(x), g.const(np.ones(WIDTH, np.float32)), g.const(np.zeros(WIDTH, np.float32)), axis=-1)
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
+@kind
+def embeddings(g, n):
+    x = "ids"
+    g.ins.append(helper.make_tensor_value_info(x, TensorProto.INT64, ["N", 1]))
+    s = g.node("Concat", *[g.node("Relu", g.node("Gather", g.weights(WIDTH, WIDTH), x)) for _ in range(n // 2)], axis=2)
+    g.output(g.node("MatMul", s, g.weights(n // 2 * WIDTH, 2)))
+
+
+def branch(op, ins, out):
+    """The graph of one node."""
+    return helper.make_graph([helper.make_node(op, ins, [out])], "b", [], [helper.make_tensor_value_info(out, TensorProto.FLOAT, None)])
+
+
+@kind
+def branches(g, n):
+    """Conditions that a constant decides, one after another."""
+    x = g.layer(g.input(WIDTH))
+    yes = g.const(np.array(True))
+    for k in range(n // 3):
+        y, w = f"b{k}", g.weights(WIDTH, WIDTH)
+        x = g.node("Relu", g.node("If", yes, then_branch=branch("MatMul", [x, w], y + "t"), else_branch=branch("Relu", [x], y + "f")))
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
+@kind
+def nested(g, n):
+    """Conditions inside conditions, twenty deep, side by side."""
+    x, yes = g.layer(g.input(WIDTH)), g.const(np.array(True))
+    for k in range(n // 40):
+        w, inner = g.weights(WIDTH, WIDTH), None
+        for d in range(20):
+            y = f"b{k}_{d}"
+            node = helper.make_node("MatMul", [x, w], [y])
+            if inner is not None:
+                node = helper.make_node("If", [yes], [y], then_branch=inner, else_branch=branch("Relu", [x], y + "f"))
+            inner = helper.make_graph([node], "t", [], [helper.make_tensor_value_info(y, TensorProto.FLOAT, None)])
+        x = g.node("Relu", g.node("If", yes, then_branch=inner, else_branch=branch("Relu", [x], f"e{k}")))
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
+@kind
+def opaque(g, n):
+    """Operators that relupath does not know."""
+    x = g.input(WIDTH)
+    for _ in range(n // 2):
+        x = g.node("Unknown", g.node("MatMul", x, g.weights(WIDTH, WIDTH)), domain="example.org")
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
+@kind
+def constants(g, n):
+    """Weights in nodes."""
+    x = g.input(WIDTH)
+    for _ in range(n // 3):
+        w = (g.rng.standard_normal((WIDTH, WIDTH)) * np.sqrt(2 / WIDTH)).astype(np.float32)
+        x = g.node("Relu", g.node("MatMul", x, g.node("Constant", value=numpy_helper.from_array(w))))
+    g.output(g.node("MatMul", x, g.weights(WIDTH, 2)))
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("relupath")
@@ -251,7 +327,8 @@ def main():
             if c == "run":
                 for x in model.graph.input:
                     shape = [4] + [d.dim_value for d in x.type.tensor_type.shape.dim[1:]]
-                    np.save(os.path.join(work, "x.npy"), np.ones(shape, np.float32))
+                    dtype = np.int64 if x.type.tensor_type.elem_type == TensorProto.INT64 else np.float32
+                    np.save(os.path.join(work, "x.npy"), np.ones(shape, dtype))
                     name = x.name + "=" if len(model.graph.input) > 1 else ""
                     argv += ["--input", name + os.path.join(work, "x.npy")]
             with open(os.path.join(work, "log"), "wb") as log:

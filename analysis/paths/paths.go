@@ -260,11 +260,9 @@ func (f *forward) Func(nd *dag.Node, _ *dag.Func, _ []*value) *value { return f.
 
 // PerOutput returns phi_j = g_in(out_j)^(1/p) for each element of the body's outputs in order, order k,
 // after Forward: the p-norm of the path vector over paths that end in it.
-func (v *Values) PerOutput(k int) []scaled.Num { return v.perEnd(k, v.net.Boundary()) }
-
-func (v *Values) perEnd(k int, ends []int) []scaled.Num {
+func (v *Values) PerOutput(k int) []scaled.Num {
 	var out []scaled.Num
-	for _, i := range ends {
+	for _, i := range v.net.Boundary() {
 		out = append(out, v.H(k, i)...)
 	}
 	return out
@@ -273,7 +271,23 @@ func (v *Values) perEnd(k int, ends []int) []scaled.Num {
 // SegmentNorm is PathNorm over the paths of one segment of the network, from its
 // starts to its ends.
 func (v *Values) SegmentNorm(k int, s *dag.Segment) scaled.Num {
-	return scaled.Norm(v.perEnd(k, s.Ends), v.P[k])
+	p := v.P[k]
+	var h []scaled.Num
+	for _, i := range s.Ends {
+		x := v.of[i]
+		if x == nil {
+			continue
+		}
+		nums := x.h[k].Nums()
+		for c, n := range x.grid.Counts() {
+			y := nums[c] // of n elements
+			if n > 1 && !math.IsInf(p, 1) {
+				y = y.Mul(scaled.New(float64(n)).Root(p))
+			}
+			h = append(h, y)
+		}
+	}
+	return scaled.Norm(h, p)
 }
 
 // PathNorm returns ||pi||_p = (sum_j phi_j^p)^(1/p) of order k, after Forward;
