@@ -6,10 +6,10 @@ Networks are written by each method of relupath balance, then quantised by ONNX 
 static quantiser: weights int8, symmetric, with one scale for a tensor or one for each output
 channel; activations with one scale for a tensor, in 8 bits (their range is the smallest and
 the largest value on the inputs of the calibration), or in 16 bits, which leaves the rounding
-of the weights. Prints the signal-to-noise ratio of the outputs on inputs that the
+of the weights; and, for comparison, converted to float16. Prints the signal-to-noise ratio of the outputs on inputs that the
 calibration does not see, in decibel, the noise being the difference from the outputs of the
 given network (before a last softmax, which is not quantised), and the share of right answers; where there are no labels, the share of answers
-that are those of the given network. One JSON object a line, and the tables in FILE.
+that are those of the given network. Beside them is channel_range of relupath's report. One JSON object a line, and the tables in FILE.
 
 The networks: those of testmodels that have float32 weights and public data, thrown out of
 balance by --method unbalance first; a MobileNetV2 in small for CIFAR-10, which
@@ -32,13 +32,17 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 import data
 
 ort.set_default_logger_severity(3)
 METHODS = ["enorm", "cle", "path", "pathcond"]
-# The columns: bits of activations, whether each output channel has its scale.
-SCHEMES = {"8 bits, tensor": (8, False), "8 bits, channel": (8, True), "16 bits, tensor": (16, False), "16 bits, channel": (16, True)}
+# The columns: weights int8, the type of activations, whether each output channel has its scale.
+SCHEMES = {
+    "8 bits, tensor": (QuantType.QInt8, False), "8 bits, channel": (QuantType.QInt8, True),
+    "16 bits, tensor": (QuantType.QInt16, False), "16 bits, channel": (QuantType.QInt16, True),
+}  # fmt: skip
 # Float32 weights, and labels as public data have them.
 TESTMODELS = {
     "mnist_mlp": data.mnist, "usps_batchnorm": data.usps, "usps_conv": data.usps, "digits_residual": data.digits,
@@ -76,6 +80,8 @@ class Network:
         shape = [d if isinstance(d, int) else x for d, x in zip(i.shape, calibration.shape, strict=False)] if len(i.shape) == calibration.ndim else i.shape[1:]
         reshape = (lambda x: x) if len(i.shape) == calibration.ndim else (lambda x: x.reshape(-1, *shape))
         size = 1 if fixed else 32
+        of = "x".join(map(str, [1, *calibration.shape[1:]]))
+        self.shape = [] if all(isinstance(d, int) for d in i.shape[1:]) else ["--input-shape", f"{self.input}={of}"]
         graph = onnx.load(path).graph
         self.softmax = [n.name for n in graph.node if n.op_type == "Softmax" and n.output[0] == graph.output[0].name]
         self.calibration, self.test = ([x[k : k + size] for k in range(0, len(x), size)] for x in map(reshape, (calibration, test)))
@@ -111,14 +117,25 @@ def right(net, y, z):
     return float(np.mean([a == b for a, b in zip(answers(z), wanted, strict=True)]))
 
 
-def quantise(net, path, folder, bits, channel):
-    out = folder / "quantised.onnx"
-    kind = QuantType.QInt8 if bits == 8 else QuantType.QInt16
+def quantised(net, path, scheme):
+    """The network in 8 bits, or with weights and values in float16."""
+    out = path.with_name("quantised.onnx")
+    if scheme == "float16":
+        onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), out)
+        return out
+    kind, channel = SCHEMES[scheme]
     quantize_static(
-        path, out, Inputs(net.input, net.calibration), quant_format=QuantFormat.QDQ, per_channel=channel,
-        weight_type=QuantType.QInt8, activation_type=kind, nodes_to_exclude=net.softmax, extra_options={"UseQDQContribOps": True},
+        path, out, Inputs(net.input, net.calibration), quant_format=QuantFormat.QDQ, per_channel=channel, weight_type=QuantType.QInt8,
+        activation_type=kind, nodes_to_exclude=net.softmax, extra_options={"UseQDQContribOps": True},
     )  # fmt: skip
     return out
+
+
+def balance(relupath, source, method, *more):
+    """The number channel_range of the report, before and after."""
+    line = [relupath, "balance", source, "--method", method, "--quiet", "--samples", "2", "--format", "json", *more]
+    ranges = json.loads(subprocess.run(line, capture_output=True, text=True, check=True).stdout)["ranges"]
+    return next((r["before"], r["after"]) for r in ranges if r["name"] == "channel_range")
 
 
 def study(relupath, net):
@@ -127,19 +144,20 @@ def study(relupath, net):
         folder = pathlib.Path(folder)
         y, start = net.outputs(net.path), net.path
         for method in ["as given", *(["unbalance"] if net.unbalanced else []), *METHODS]:
-            row = {"network": net.name, "method": method, "float": right(net, y, y)}
-            path, ready = net.path, folder / "ready.onnx"
-            if method != "as given":
-                path = folder / f"{method}.onnx"
-                done = subprocess.run([relupath, "balance", start, "--method", method, "-o", path, "--quiet", "--samples", "2"], capture_output=True, text=True)
-                if done.returncode:
-                    yield {**row, "error": done.stderr.strip()}
-                    continue
+            row, path, ready = {"network": net.name, "method": method, "float": right(net, y, y)}, folder / f"{method}.onnx", folder / "ready.onnx"
+            try:
+                if method == "as given":
+                    row["channel_range"], path = balance(relupath, start, "enorm", "--dry-run", *net.shape)[0], net.path
+                else:
+                    row["channel_range"] = balance(relupath, start, method, "-o", path, *net.shape)[1]
+            except subprocess.CalledProcessError as e:
+                yield {**row, "error": e.stderr.strip()}
+                continue
             if method == "unbalance":
                 start = path
             quant_pre_process(path, ready, skip_symbolic_shape=True)
-            for scheme, (bits, channel) in SCHEMES.items():
-                z = net.outputs(quantise(net, ready, folder, bits, channel))
+            for scheme in [*SCHEMES, "float16"]:
+                z = net.outputs(quantised(net, ready, scheme))
                 row[scheme] = {"snr": decibel(y, z), "right": right(net, y, z)}
             yield row
 
@@ -207,11 +225,12 @@ def cell(x):
 
 
 def table(rows):
-    yield "| network | balanced by | " + " | ".join(SCHEMES) + " |"
-    yield "|---|---|" + "---:|" * len(SCHEMES)
+    yield "| network | balanced by | channel_range | " + " | ".join([*SCHEMES, "float16"]) + " |"
+    yield "|---|---|---:|" + "---:|" * (len(SCHEMES) + 1)
     for r in rows:
         name = f"{r['network']} ({100 * r['float']:.1f})" if r["method"] == "as given" else ""
-        yield f"| {name} | {r['method']} | " + " | ".join(cell(r.get(s)) for s in SCHEMES) + " |"
+        wide = f"{r['channel_range']:.3g}" if "channel_range" in r else "refused"
+        yield f"| {name} | {r['method']} | {wide} | " + " | ".join(cell(r.get(s)) for s in [*SCHEMES, "float16"]) + " |"
 
 
 def main():
@@ -232,7 +251,7 @@ def main():
                     rows.append(row)
                     print(json.dumps(row), flush=True)
 
-    take(of_testmodels(SMALL if args.small else TESTMODELS))
+    take(of_testmodels([n for n in (SMALL if args.small else TESTMODELS) if not args.only or n in args.only.split(",")]))
     if args.mobile:
         take(mobile(args.mobile))
     if args.packages:
