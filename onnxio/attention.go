@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 const boundedReason = "it is bounded"
@@ -349,17 +350,17 @@ func lowerAttention(o *op) error {
 // values that are projected already.
 func lowerMultiHeadAttention(o *op) error {
 	heads := int(min(o.int("num_heads", 0), maxElements))
-	if o.arg(1) == nil || o.arg(2) == nil || o.arg(8) != nil {
-		return refuse("export without packed queries, keys and values", "its queries, keys and values are packed")
+	if o.arg(8) != nil || o.arg(9) != nil {
+		return refuse("export without a cache that is written in place", "its cache is written in place")
+	}
+	parts, err := o.unpacked()
+	if err != nil {
+		return err
 	}
 	a := &attention{scale: o.float("scale", 0), causal: o.int("unidirectional", 0) != 0, left: -1, right: -1}
-	var err error
 	from := 0
 	for k, to := range []**value{&a.q, &a.k, &a.v} {
-		v, err := o.activationOperand(k)
-		if err != nil {
-			return err
-		}
+		v := parts[k]
 		if len(v.shape) == 3 && o.arg(3) != nil {
 			if v, err = o.biased(v, 3, from); err != nil {
 				return err
@@ -380,6 +381,40 @@ func lowerMultiHeadAttention(o *op) error {
 		return err
 	}
 	return o.giveAttended(a)
+}
+
+// unpacked returns queries, keys and values: one input each, or all three, or keys and
+// values, in one of batch x length x heads x (3 or 2) x size.
+func (o *op) unpacked() (parts [3]*value, err error) {
+	n := 0
+	for n < 3 && o.arg(n) != nil {
+		n++
+	}
+	for k := range n {
+		if parts[k], err = o.activationOperand(k); err != nil {
+			return parts, err
+		}
+	}
+	if n == 3 {
+		return parts, nil
+	}
+	if n == 0 {
+		return parts, refuse("", "input 0 is missing")
+	}
+	last := parts[n-1]
+	s := last.shape
+	packed := 4 - n
+	if len(s) != 5 || s[3] != packed || slices.Contains(s[1:], batchDim) {
+		return parts, refuse("", "packed operands of shape %s", dimString(s))
+	}
+	for k := range packed {
+		v, err := o.take(last, 3, 1, func(int) int { return k })
+		if err != nil {
+			return parts, err
+		}
+		parts[n-1+k] = o.relabel(v, []int{s[0], s[1], s[2] * s[4]})
+	}
+	return parts, nil
 }
 
 // biased adds the entries of input k from one on along the last axis.
@@ -407,6 +442,12 @@ func (o *op) microsoftMask(a *attention, mask, bias int) error {
 	a.filled = o.float("mask_filter_value", -10000)
 	if m := o.arg(mask); m != nil {
 		d := m.dims()
+		if len(d) == 1 {
+			if err := o.lengthMask(a, m); err != nil {
+				return err
+			}
+			return o.scoreBias(a, bias)
+		}
 		if len(d) != 2 || isFloat(m.dataType()) || d[1] == batchDim || d[1] != a.k.shape[2] {
 			return refuse("export with a mask of one number for each key", "it has a mask of shape %s", dimString(d))
 		}
@@ -431,9 +472,32 @@ func (o *op) microsoftMask(a *attention, mask, bias int) error {
 		}
 		a.bias = append(a.bias, m)
 	}
-	if b := o.arg(bias); b != nil {
+	return o.scoreBias(a, bias)
+}
+
+// scoreBias adds a bias of the scores, input k, if there is one.
+func (o *op) scoreBias(a *attention, k int) error {
+	if b := o.arg(k); b != nil {
 		a.bias = append(a.bias, b)
 	}
+	return nil
+}
+
+// lengthMask hides the keys behind the length of each sequence.
+func (o *op) lengthMask(a *attention, lengths *value) error {
+	l, err := o.materialize(lengths)
+	if err != nil {
+		return err
+	}
+	samples, keys := a.q.shape[0], a.k.shape[2]
+	if !slices.Equal(l.shape, []int{samples}) || isFloat(lengths.dataType()) {
+		return refuse("export with a mask of one number for each key", "it has a mask of shape %s", dimString(l.shape))
+	}
+	a.bias = append(a.bias, o.function("it hides keys", wire.Int32, []int{samples, 1, 1, keys}, func(dst []float64, in ...[]float64) {
+		for e := range dst {
+			dst[e] = truth(float64(e%keys) < in[0][e/keys])
+		}
+	}, l))
 	return nil
 }
 
@@ -460,10 +524,17 @@ func lowerMicrosoftAttention(o *op) error {
 	if err != nil {
 		return err
 	}
+	return o.projectedAttention(x, w, 3, 5)
+}
+
+// projectedAttention is the attention of a value times a weight, with a bias as input 2; the
+// inputs with a mask and a bias of the scores are mask and bias.
+func (o *op) projectedAttention(x, w *value, mask, bias int) error {
 	if !w.constant() || len(w.con.dims) != 2 {
 		return refuse("make it a constant", "its weight is computed by the network")
 	}
-	if x, err = o.materialize(x); err != nil {
+	x, err := o.materialize(x)
+	if err != nil {
 		return err
 	}
 	if len(x.shape) != 3 {
@@ -499,7 +570,7 @@ func lowerMicrosoftAttention(o *op) error {
 			return err
 		}
 	}
-	if err := o.microsoftMask(a, 3, 5); err != nil {
+	if err := o.microsoftMask(a, mask, bias); err != nil {
 		return err
 	}
 	return o.giveAttended(a)

@@ -24,8 +24,9 @@ func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
 
 // lowerBatch lowers the graph with the first axis of the inputs as the batch. Where an
 // operator mixes the samples along it there are two ways. Behind the last weights it is
-// left out, with what reads it, unless the batch is of one sample: what is measured is
-// before it. Elsewhere all axes are parts of one sample.
+// left out, with what reads it: what is measured is before it. Elsewhere, and where the
+// extents are known and no output would be left or the batch is of one sample, all axes are
+// parts of one sample.
 func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering { //nolint:revive // the two ways of lowerOnce
 	l := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks}
 	l.run(order)
@@ -39,7 +40,7 @@ func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering { 
 	if !opt.Whole && l.declared != 1 {
 		cut := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks, cuts: true, mixed: why}
 		cut.run(order)
-		if cut.batch == nil && !cut.severed && cut.measured() {
+		if cut.batch == nil && !cut.severed && cut.measured() && (cut.declared == 0 || len(cut.outputs) > 0) {
 			return cut
 		}
 	}

@@ -138,7 +138,7 @@ func variants(n int) [][]int {
 func (c *conformanceCase) check(f *wire.File, ins, outs []*wire.Tensor, acts []int) error {
 	t := c.t
 	label := fmt.Sprintf("%s, activations %v", c.dir, acts)
-	opt := Options{bind: map[string]*wire.Tensor{}, InputShape: map[string][]int{}}
+	opt := Options{Whole: true, bind: map[string]*wire.Tensor{}, InputShape: map[string][]int{}}
 	for k, name := range c.inputs {
 		if !slices.Contains(acts, k) {
 			opt.bind[name] = ins[k]

@@ -88,6 +88,8 @@ type op struct {
 	in    []*value
 	// expanded says that other operators stand in its place.
 	expanded bool
+	// layers are those inside it, where it is opaque and its stored operands are not.
+	layers []*value
 	// mixes says that its value is of several samples.
 	mixes bool
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 // dense multiplies along axis a of v by a constant matrix: with left the
@@ -417,6 +418,14 @@ func (o *op) lastTransposed(v *value, swap bool) (*value, error) {
 	return &value{con: t}, nil
 }
 
+// fusedActivations are the activations that may be part of FusedConv and FusedGemm, with
+// the names of their parameters, in order.
+var fusedActivations = map[string][]string{
+	"Relu": nil, "Tanh": nil, "Sigmoid": nil, "Softplus": nil, "Softsign": nil,
+	"LeakyRelu": {"alpha"}, "Elu": {"alpha"}, "ThresholdedRelu": {"alpha"}, "HardSigmoid": {"alpha", "beta"}, "Selu": {"alpha", "gamma"},
+	"Clip": {"min", "max"},
+}
+
 // fusedActivation applies the attribute activation.
 func (o *op) fusedActivation(v *value) (*value, error) {
 	name := o.str("activation", "")
@@ -426,16 +435,30 @@ func (o *op) fusedActivation(v *value) (*value, error) {
 	if v.constant() {
 		return nil, refuse("fold constants before export", "all its operands are constants")
 	}
-	slope := 0.0
-	switch name {
-	case "Relu":
-	case "LeakyRelu":
-		slope = o.float("activation_alpha", 0.01)
-		if a := o.attr("activation_params"); a != nil && len(a.Floats) > 0 {
-			slope = float64(a.Floats[0])
-		}
-	default:
+	params, ok := fusedActivations[name]
+	if !ok {
 		return nil, refuse("export without operator fusion", "its activation %s is not supported", name)
 	}
-	return o.activation(v, slope), nil
+	var attributes []wire.Attribute
+	in := []*value{v}
+	for k, param := range params {
+		a := o.attr("activation_" + param)
+		if list := o.attr("activation_params"); list != nil && k < len(list.Floats) {
+			a = &wire.Attribute{F: list.Floats[k]}
+		}
+		switch {
+		case name == "Clip" && a != nil:
+			in = append(in, &value{con: newFloats(dag.Float32, nil, []float64{float64(a.F)})})
+		case name == "Clip":
+			in = append(in, nil)
+		case a != nil:
+			attributes = append(attributes, wire.Attribute{Name: param, F: a.F})
+		}
+	}
+	lower := homogeneousOperators[name]
+	if lower == nil {
+		lower = headOperators[name]
+	}
+	names := slices.Repeat([]int{-1}, len(in))
+	return o.innerWith(attributes, lower, name, in, names)
 }

@@ -26,7 +26,7 @@ func (o *op) opaque(reason string) {
 	if err != nil {
 		o.warnings = append(o.warnings, fmt.Sprintf("%s: its subgraphs cannot be read: %v", nodeLabel(o.node, o.index), err))
 	}
-	operands := slices.Concat(o.in, within)
+	operands := slices.Concat(o.in, within, o.layers)
 	o.mixes = o.mixes || slices.ContainsFunc(operands, func(v *value) bool { return v != nil && v.mixed })
 	for k, v := range operands {
 		switch {
@@ -38,7 +38,7 @@ func (o *op) opaque(reason string) {
 		default:
 			// A vector or a matrix: what mixes samples is not behind all that is learned.
 			o.severed = o.severed || o.mixes && v.con.stored != nil && v.con.kind == floating && v.con.size() > 1
-			if w := o.inside(v.con, k); w != nil {
+			if w := o.inside(v.con, k); w != nil && o.layers == nil {
 				in = append(in, w)
 			}
 		}

@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -11,8 +12,13 @@ import (
 // returns its first output. Input k is what the file calls input names[k] of this
 // operator, -1 for none of them.
 func (o *op) inner(lower lowerer, opType string, in []*value, names []int) (*value, error) {
+	return o.innerWith(o.node.Attributes, lower, opType, in, names)
+}
+
+// innerWith is inner with attributes of its own.
+func (o *op) innerWith(attributes []wire.Attribute, lower lowerer, opType string, in []*value, names []int) (*value, error) {
 	n := *o.node
-	n.OpType, n.Domain = opType, ""
+	n.OpType, n.Domain, n.Attributes = opType, "", attributes
 	n.Inputs = make([]string, len(in))
 	for k, from := range names {
 		if from >= 0 && from < len(o.node.Inputs) {
@@ -318,6 +324,62 @@ func lowerQGemm(o *op) error {
 		return nil
 	}
 	return o.giveQuantised(out, 7, o.in[0].dataType())
+}
+
+// lowerQLinearSoftmax is com.microsoft.QLinearSoftmax, in ONNX Runtime's own arithmetic:
+// exponentials as integers out of a table of 256, and a division that rounds.
+func lowerQLinearSoftmax(o *op) error {
+	v, err := o.activationOperand(0)
+	if err != nil {
+		return err
+	}
+	var scale [2]float64
+	for k, at := range []int{1, 3} {
+		t, err := o.constant(at, "its scale")
+		if err != nil {
+			return err
+		}
+		if scale[k], err = t.value(); err != nil {
+			return err
+		}
+	}
+	zero := 0.0
+	if o.arg(4) != nil {
+		t, err := o.constant(4, "its zero point")
+		if err != nil {
+			return err
+		}
+		if zero, err = t.value(); err != nil {
+			return err
+		}
+	}
+	typ := o.in[0].dataType()
+	lo, hi, ok := limits(typ)
+	if !ok || hi-lo != 255 {
+		return refuse("quantise to 8 bits", "it is of numbers of another type than 8 bits")
+	}
+	o.opset = o.int("opset", 13)
+	a, err := o.normalizedAxis(v.shape)
+	if err != nil {
+		return err
+	}
+	one := math.Min(math.MaxUint32/float64(max(a.N, 1)), 0x7fffff)
+	times := math.Floor(1 / scale[1])
+	o.give(0, o.as(dag.Normalizer, o.function("it is a ratio of exponentials", typ, v.shape, rowwise(a, func(x []float64) {
+		top, sum := extremeOf(x, larger), 0.0
+		for i, q := range x {
+			x[i] = math.Round(one * math.Exp((q-top)*scale[0]))
+			sum += x[i]
+		}
+		for i, e := range x {
+			y := math.RoundToEven(e * times / sum)
+			if lo == 0 {
+				y = math.Floor((e*times + math.Floor(sum/2)) / sum)
+			}
+			x[i] = larger(lo, smaller(hi, y+zero))
+		}
+	}), v)))
+	return nil
 }
 
 // lowerSigmoid is Sigmoid for the quantised form of it.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 const cellReason = "a recurrent layer multiplies activations and feeds them back"
@@ -216,6 +217,58 @@ func (o *op) matrices(dirs int) ([]*value, error) {
 		}
 	}
 	return out, nil
+}
+
+// lowerDynamicQuantizeLSTM is com.microsoft.DynamicQuantizeLSTM, which is not evaluated: it
+// quantises each step by the extremes of that. Its matrices, dequantised, are layers inside.
+func lowerDynamicQuantizeLSTM(o *op) error {
+	for k := 1; k <= 2; k++ {
+		w, err := o.constant(k, "its weight")
+		if err != nil {
+			return err
+		}
+		q := quantum{axis: -1}
+		for i, to := range []**value{&q.scale, &q.zero} {
+			t, err := o.constant(6+2*k+i, "a scale or zero point")
+			if err != nil {
+				return err
+			}
+			if d := t.dims; len(d) == 2 {
+				t = t.reshaped([]int{d[0], 1, d[1]})
+			} else {
+				t = t.reshaped([]int{t.size(), 1, 1})
+			}
+			*to = &value{con: t}
+		}
+		if len(w.dims) != 3 || w.size() == 0 {
+			return refuse("", "a weight of shape %v", w.dims)
+		}
+		all, err := o.dequantise(&value{con: w}, q, wire.Float32)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(all.dims(), w.dims) {
+			return refuse("", "scales of shape %v for a weight of shape %v", q.scale.con.dims, w.dims)
+		}
+		cols, rows := w.dims[1], w.dims[2]
+		for d := range w.dims[0] {
+			index := make([]int32, rows*cols)
+			for i := range index {
+				index[i] = int32(d*rows*cols + i)
+			}
+			t, err := all.con.indexed([]int{cols, rows}, index)
+			if err != nil {
+				return err
+			}
+			t.pinned = dequantised
+			u, err := o.use(t, k)
+			if err != nil {
+				return err
+			}
+			o.layers = append(o.layers, o.layerInside(&dag.Dense{W: u, Rows: rows, Cols: cols, InOut: true}))
+		}
+	}
+	return refuse("export it without dynamic quantisation", "it quantises the state by its extremes at each step")
 }
 
 // states returns input k, of dirs x batch x hidden, as a value of one sample: nil

@@ -52,7 +52,10 @@ func parseSchemas(table map[string]map[string]*operator) {
 		since, _ := strconv.ParseInt(w[2], 10, 64)
 		f := form{since: since, deprecated: w[3] == "deprecated", attributes: map[string]formAttribute{}}
 		if !f.deprecated {
-			f.inputs, f.outputs = arity{int(w[3][0] - '0'), w[3][1:]}, arity{int(w[4][0] - '0'), w[4][1:]}
+			for k, to := range []*arity{&f.inputs, &f.outputs} {
+				least, _ := strconv.ParseInt(w[3+k][:1], 16, 64)
+				*to = arity{int(least), w[3+k][1:]}
+			}
 			for _, a := range w[5:] {
 				if a == "*" {
 					f.open = true

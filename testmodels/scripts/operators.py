@@ -82,9 +82,10 @@ def conv(d, transposed=False):
 
 def fused_conv(d):
     a, x = conv(d)
-    a["activation"] = d.of("Relu", "LeakyRelu")
-    if a["activation"] == "LeakyRelu":
-        a["activation_params"] = [0.25]
+    a["activation"] = d.of("Relu", "LeakyRelu", "Tanh", "Sigmoid", "Clip", "HardSigmoid")
+    params = {"LeakyRelu": [0.25], "Clip": [0.0, 6.0], "HardSigmoid": [0.25, 0.5]}
+    if a["activation"] in params:
+        a["activation_params"] = params[a["activation"]]
     return a, x
 
 
@@ -142,7 +143,7 @@ def gemm(d):
 
 def fused_gemm(d):
     a, ins = gemm(d)
-    return dict(a, activation="Relu"), ins
+    return dict(a, activation=d.of("Relu", "Tanh", "Sigmoid", "Elu"), activation_alpha=0.5), ins
 
 
 def matmul(d):
@@ -433,6 +434,12 @@ def qlinear_one(attributes=None, rank=(1, 4), t=np.uint8):
     return make
 
 
+def qlinear_softmax(d):
+    t, s = d.of(np.uint8, np.int8), d.shape(d.int(1, 3), 2, 5)
+    y = np.array(d.of(1 / 256, 0.01), np.float32)
+    return {"opset": d.of(11, 13), "axis": d.int(0, len(s) - 1)}, [whole(d, t, *s), steps(d), whole(d, t), y, np.array(0 if t == np.uint8 else -128, t)]
+
+
 def qgemm(d):
     m, n, k = d.shape(3)
     b, c = d.of((np.uint8, []), (np.int8, [n]))
@@ -477,9 +484,11 @@ def microsoft_attention(d):
     b, t, n, h = d.int(1, 2), d.int(1, 4), d.of(1, 2), d.of(2, 4)
     e = n * h
     ins = [d.floats(b, t, 3), d.floats(3, 3 * e) / 4, d.floats(3 * e)]
-    if d.maybe(0.4):
+    if d.maybe(0.6):
         ins.append(np.asarray(d.rng.integers(0, 2, (b, t)), np.int32))
         ins[3][:, 0] = 1
+        if d.maybe():
+            ins[3] = ins[3].sum(1).astype(np.int32)
     return {"num_heads": n, "unidirectional": d.int(0, 1)}, ins
 
 
@@ -626,6 +635,65 @@ def reverse_sequence(d):
     return {"time_axis": t, "batch_axis": 1 - t}, [d.floats(*s), d.rng.integers(1, s[t] + 1, s[1 - t]).astype(np.int64)]
 
 
+def grouped_attention(d):
+    b, t, g, n, h, rows = d.int(1, 2), d.int(1, 4), d.of(1, 2), d.of(1, 2), d.of(8, 16), 12
+    past = d.of(0, 3) if t == 1 else 0  # ONNX Runtime takes a cache for single steps
+    none = np.zeros(0, np.float32)
+    q = d.floats(b, t, n * g * h)
+    ins = [q, d.floats(b, t, n * h), d.floats(b, t, n * h)]
+    if d.maybe(0.4):
+        ins = [d.floats(b, t, (n * g + 2 * n) * h), none, none]
+    ins += [d.floats(b, n, past, h), d.floats(b, n, past, h)] if past else [none, none]
+    ins += [np.full(b, past + t - 1, np.int32), np.array(past + t, np.int32)]
+    a = {"num_heads": n * g, "kv_num_heads": n, "local_window_size": d.of(-1, 2), "softcap": d.of(0.0, 2.0)}
+    if d.maybe():
+        angles = np.asarray(d.rng.random((rows, h // 2)) * 6, np.float32)
+        ins += [np.cos(angles), np.sin(angles)]
+        a |= {"do_rotary": 1, "rotary_interleaved": d.of(0, 1)}
+    return a, ins, 3 if past else 1
+
+
+def quantised_attention(d):
+    b, t, n, h = d.int(1, 2), d.int(1, 4), d.of(1, 2), d.of(2, 4)
+    e = n * h
+    x, w = d.rng.integers(0, 256, (b, t, 4)).astype(np.uint8), d.rng.integers(0, 256, (4, 3 * e)).astype(np.uint8)
+    ins = [x, w, d.floats(3 * e), np.array(0.02, np.float32), np.array(0.01, np.float32), np.zeros(0, np.int32)]
+    if d.maybe(0.4):
+        ins[5] = np.asarray(d.rng.integers(0, 2, (b, t)), np.int32)
+        ins[5][:, 0] = 1
+    return {"num_heads": n, "unidirectional": d.int(0, 1)}, ins + [np.array(120, np.uint8), np.array(130, np.uint8)]
+
+
+def embedding(d):
+    b, t, e = d.int(1, 2), d.int(1, 5), d.of(2, 4)
+    none = np.zeros(0, np.int32)
+    segments = d.maybe()
+    ins = [d.rng.integers(0, 7, (b, t)).astype(np.int32), d.rng.integers(0, 2, (b, t)).astype(np.int32) if segments else none, d.floats(7, e), d.floats(6, e)]
+    ins += [d.floats(2, e) if segments else np.zeros(0, np.float32), d.floats(e), d.floats(e)]
+    ins.append(d.rng.integers(0, 2, (b, t)).astype(np.int32) if d.maybe() else none)
+    if d.maybe():
+        ins.append(d.rng.integers(0, 6, (b, t)).astype(np.int32))
+    return {"epsilon": d.of(1e-12, 0.125)}, ins, d.int(1, 3)
+
+
+def gather_blocks(d):
+    rows, block, bits = d.int(2, 6), 16, d.of(4, 8)
+    cols = block * d.int(1, 3)
+    blocks, per = cols // block, 8 // bits
+    ins = [d.rng.integers(0, 256, (rows, cols // per)).astype(np.uint8), d.rng.integers(0, rows, d.shape(d.int(1, 2))), np.abs(d.floats(rows, blocks)) + 0.125]
+    if d.maybe():
+        ins.append(d.rng.integers(0, 256, (rows, -(-blocks // per))).astype(np.uint8))
+    return {"block_size": block, "bits": bits, "gather_axis": 0, "quantize_axis": 1}, ins
+
+
+def linear_model(d, classes=False):
+    n, c = d.int(1, 4), d.int(3 if classes else 1, 4)
+    a = {"coefficients": d.floats(c * n).ravel().tolist(), "intercepts": d.floats(c).tolist(), "post_transform": d.of("NONE", "LOGISTIC", "SOFTMAX")}
+    if classes:
+        return a | {"classlabels_ints": [5, 3, 8, 1][:c], "multi_class": 1}, [d.floats(3, n)], 2
+    return a | {"targets": c, "post_transform": "NONE"}, [d.floats(3, n)]
+
+
 def matmul_nbits(d):
     n, k, block, bits = d.int(1, 5), d.int(1, 40), d.of(16, 32), d.of(4, 8)
     blocks, per = -(-k // block), 8 // bits
@@ -755,6 +823,13 @@ CASES = {
     "com.microsoft:BiasGelu": (biased, [13]),
     "com.microsoft:FastGelu": (lambda d: ({}, biased(d)[1][: d.int(1, 2)]), [13]),
     "com.microsoft:QuickGelu": (unary(alpha=(1.702, 0.5)), [13]),
+    "com.microsoft:GroupQueryAttention": (grouped_attention, [13]),
+    "com.microsoft:QAttention": (quantised_attention, [13]),
+    "com.microsoft:EmbedLayerNormalization": (embedding, [13]),
+    "com.microsoft:GatherBlockQuantized": (gather_blocks, [13]),
+    "com.microsoft:QLinearSoftmax": (qlinear_softmax, [13]),
+    "ai.onnx.ml:LinearRegressor": (linear_model, [13]),
+    "ai.onnx.ml:LinearClassifier": (lambda d: linear_model(d, True), [13]),
     "LpPool": (lp_pool, [11, 18]),
     "GlobalLpPool": (lambda d: ({"p": d.of(1, 2, 3)}, [d.floats(*d.shape(d.int(3, 5)))]), [7]),
     "ai.onnx.ml:OneHotEncoder": (encoder, [13]),

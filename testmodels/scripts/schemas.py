@@ -6,7 +6,7 @@ A line is one operator from one version of its domain on, until the next line of
 
     domain operator version inputs outputs attributes
 
-Inputs and outputs are the least number of them, then a letter each: 1 for one that
+Inputs and outputs are the least number of them, one hexadecimal digit, then a letter each: 1 for one that
 must be there, ? for one that may be left out, x for one that may be left out but is
 not the last, * for any number at the end. An attribute is its name and type, with !
 where it must be given; * stands for any other. Versions that differ
@@ -51,7 +51,7 @@ def accepted(s, outputs, **attributes):
 def arity(least, params, last=lambda n: True):
     letters = "".join("1?*"[int(getattr(p.option, "value", p.option))] for p in params)
     letters = "".join("x" if c == "?" and n > least and not last(n) else c for n, c in enumerate(letters, 1))
-    return f"{least}{letters}"
+    return f"{least:x}{letters}"
 
 
 def line(s):
