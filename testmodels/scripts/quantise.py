@@ -117,9 +117,9 @@ def right(net, y, z):
     return float(np.mean([a == b for a, b in zip(answers(z), wanted, strict=True)]))
 
 
-def quantised(net, path, scheme):
+def quantised(net, path, scheme, folder):
     """The network in 8 bits, or with weights and values in float16."""
-    out = path.with_name("quantised.onnx")
+    out = folder / "quantised.onnx"
     if scheme == "float16":
         onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), out)
         return out
@@ -157,7 +157,7 @@ def study(relupath, net):
                 start = path
             quant_pre_process(path, ready, skip_symbolic_shape=True)
             for scheme in [*SCHEMES, "float16"]:
-                z = net.outputs(quantised(net, ready, scheme))
+                z = net.outputs(quantised(net, ready, scheme, folder))
                 row[scheme] = {"snr": decibel(y, z), "right": right(net, y, z)}
             yield row
 
