@@ -26,11 +26,15 @@ func (c *Conv) group(g int, buf []float64, threads int) []float64 {
 }
 
 // eval computes the convolution sample by sample.
-func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
+func (c *Conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
+	batch := ev.batch
 	outer, inner, k := c.Matrix()
-	if inner == 1 && c.Groups > 1 && !c.Transposed {
-		c.depthwise(ev, dst, src, batch)
+	if p, ok := c.phases(); ok && inner == 1 && c.Groups > 1 {
+		c.depthwise(ev, p, dst, src, fin)
 		return
+	}
+	if c.Transposed { // groups and bands add up
+		defer ev.finish(fin, dst)
 	}
 	rows := inner * k
 	if c.Transposed || outer*rows == 0 {
@@ -48,7 +52,7 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, batch int) {
 	for g := range c.Groups {
 		m := c.group(g, buf, ev.threads)
 		kernel.Parallel(batch, samples, 1, func(lo, hi int) {
-			w := &convWorker{c: c, ev: ev, m: m, g: g, bands: bs, threads: inside}
+			w := &convWorker{c: c, ev: ev, fin: fin, m: m, g: g, bands: bs, threads: inside}
 			for b := lo; b < hi; b++ {
 				w.sample(dst[b*ny:][:ny], src[b*nx:][:nx])
 			}
@@ -71,43 +75,6 @@ func (c *Conv) pointwise() bool {
 	return true
 }
 
-// tapRun is a run of taps: see Window.Runs.
-type tapRun struct{ out, at, tap, n int }
-
-// depthwise computes a convolution whose groups have one channel: each output channel is
-// a sum of shifted copies of an input channel, for which a matrix product would be a
-// copy and a call a channel.
-func (c *Conv) depthwise(ev *evaluator, dst, src []float64, batch int) {
-	outer, _, k := c.Matrix()
-	nIn, nOut, step := Size(c.Window.In), Size(c.Window.Out()), c.Window.step()
-	var runs []tapRun
-	c.Window.Runs(func(out, at, tap, n int) { runs = append(runs, tapRun{out, at, tap, n}) })
-	weights := make([]float64, c.Groups*outer*k)
-	for g := range c.Groups {
-		c.group(g, weights[g*outer*k:], ev.threads)
-	}
-	// The value is batch x groups x outer channels.
-	ev.rows(batch*c.Groups*outer, nOut*k, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			x, y := src[i/outer*nIn:][:nIn], dst[i*nOut:][:nOut]
-			clear(y)
-			w := weights[i%(c.Groups*outer)*k:][:k]
-			for _, r := range runs {
-				a, to := w[r.tap], y[r.out:][:r.n]
-				if from := x[r.at:]; step == 1 {
-					for e, v := range from[:r.n] {
-						to[e] += a * v
-					}
-				} else {
-					for e := range to {
-						to[e] += a * from[e*step]
-					}
-				}
-			}
-		}
-	})
-}
-
 // smallProduct is the largest product (multiplications) that package blas does not
 // split over threads.
 const smallProduct = 1 << 20
@@ -116,6 +83,7 @@ const smallProduct = 1 << 20
 type convWorker struct {
 	c       *Conv
 	ev      *evaluator
+	fin     *finish
 	m       []float64
 	g       int
 	bands   []band
@@ -139,7 +107,8 @@ func (w *convWorker) sample(dst, src []float64) {
 		}
 		return
 	}
-	x, y := src[w.g*inner*nIn:], dst[w.g*outer*nOut:]
+	x, y := src[w.g*inner*nIn:], dst[w.g*outer*nOut:][:outer*nOut]
+	defer kernel.Parallel(outer, w.threads, max(1, 1<<15/max(1, nOut)), func(lo, hi int) { w.fin.rows(y[lo*nOut:hi*nOut], w.g*outer+lo) })
 	if c.pointwise() {
 		w.ev.blas.Dgemm(false, false, outer, nOut, rows, 1, w.m, rows, x, nOut, 0, y, nOut)
 		return

@@ -32,7 +32,10 @@ func (d *Diagonal) WithWeight(Use) Map { return d }
 
 func (d *Diagonal) edit(a, b []float64) *scaling { return nil }
 
-func (d *Diagonal) eval(_ *evaluator, dst, src []float64, _ int) { copy(dst, src) }
+func (d *Diagonal) eval(ev *evaluator, dst, src []float64, fin *finish) {
+	copy(dst, src)
+	ev.finish(fin, dst)
+}
 
 func (d *Diagonal) elements(f func(row, col, out, in int, w float64)) {
 	for e := range d.Axis.Len() {
@@ -81,11 +84,11 @@ func (v *Average) WithWeight(Use) Map { return v }
 
 func (v *Average) edit(a, b []float64) *scaling { return nil }
 
-func (v *Average) eval(ev *evaluator, dst, src []float64, batch int) {
+func (v *Average) eval(ev *evaluator, dst, src []float64, fin *finish) {
 	nOut, nIn := v.Out().Inner, v.In().Inner
 	step := v.Window.step()
 	clear(dst)
-	kernel.Parallel(batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
+	kernel.Parallel(ev.batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
 		v.Window.Runs(func(out, in, _, n int) {
 			for c := lo; c < hi; c++ {
 				d, x := dst[c*nOut+out:][:n], src[c*nIn+in:]
@@ -94,6 +97,7 @@ func (v *Average) eval(ev *evaluator, dst, src []float64, batch int) {
 				}
 			}
 		})
+		fin.rows(dst[lo*nOut:hi*nOut], lo)
 	})
 }
 

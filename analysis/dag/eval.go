@@ -36,6 +36,8 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 		}
 	}
 	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}, held: map[*float64]int{}}
+	needed := n.ancestors(want)
+	ev.plan(needed, want)
 	if ev.blas == nil {
 		ev.blas = blas.Find()
 	}
@@ -50,7 +52,6 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 	if i, ok := n.Unevaluated(want); ok {
 		return nil, fmt.Errorf("dag: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*Func).Why)
 	}
-	needed := n.ancestors(want)
 	vals := Forward(n, ev, func(nd *Node) bool { return !needed[nd.ID] || ctx.Err() != nil }, want)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -89,81 +90,49 @@ type evaluator struct {
 	// none has any more.
 	held map[*float64]int
 	free [][]float64
-}
-
-// hold implements holder.
-func (ev *evaluator) hold(v []float64) {
-	if len(v) > 0 {
-		ev.held[&v[0]]++
-	}
-}
-
-// drop implements holder.
-func (ev *evaluator) drop(v []float64) {
-	if len(v) == 0 {
-		return
-	}
-	if ev.held[&v[0]]--; ev.held[&v[0]] == 0 {
-		delete(ev.held, &v[0])
-		ev.free = append(ev.free, v)
-	}
-}
-
-// buffer returns n numbers of any value: memory that was used before, where there is
-// some of about that size, is not cleared and not asked for anew.
-func (ev *evaluator) buffer(n int) []float64 {
-	for i, v := range ev.free {
-		if cap(v) >= n && cap(v) <= 2*n {
-			ev.free[i] = ev.free[len(ev.free)-1]
-			ev.free = ev.free[:len(ev.free)-1]
-			return v[:n]
-		}
-	}
-	return make([]float64, n)
-}
-
-// zeros returns n zeros.
-func (ev *evaluator) zeros(n int) []float64 {
-	v := ev.buffer(n)
-	clear(v)
-	return v
+	// alone are the nodes whose value one node reads, once, and nobody else wants.
+	alone []bool
+	// fused are the bounds that the only reader of a layer or a sum puts on its value,
+	// by the layer: they are put while the value is at hand.
+	fused map[int]bounds
 }
 
 func (ev *evaluator) Input(nd *Node) []float64 { return ev.inputs[nd.ID] }
 
 func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
-	dst := ev.buffer(ev.batch * nd.Len())
-	if d, ok := l.Map.(*Dense); ok {
-		if f, ok := ev.net.Nodes[nd.In[0]].Op.(*Func); ok && f.Kind == OneHot {
-			ev.lookup(d, dst, x)
-			ev.affine(l, dst)
-			return dst
-		}
+	fin := &finish{out: l.Out(), scale: l.Scale(), bias: l.Bias(), bounds: ev.bounds(nd)}
+	dst := x
+	if _, ok := l.Map.(*Diagonal); ok {
+		dst = ev.place(nd, 0, x)
+	} else {
+		dst = ev.buffer(ev.batch * nd.Len())
 	}
-	ev.linear(l, dst, x)
+	switch m := l.Map.(type) {
+	case nil:
+		clear(dst)
+		ev.finish(fin, dst)
+	case *Dense:
+		if f, ok := ev.net.Nodes[nd.In[0]].Op.(*Func); ok && f.Kind == OneHot {
+			ev.lookup(m, dst, x)
+			ev.finish(fin, dst)
+			break
+		}
+		m.eval(ev, dst, x, fin)
+	default:
+		m.eval(ev, dst, x, fin)
+	}
 	return dst
 }
 
 func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 {
-	size := nd.Len()
-	dst := ev.buffer(len(x))
-	if len(a.Slope) == 1 {
-		slope := a.Slope[0]
-		ev.rows(len(x), 1, func(lo, hi int) {
-			d := dst[lo:hi]
-			for i, v := range x[lo:hi] {
-				if slope == 0 {
-					d[i] = max(0, v) // without a branch, which chance would decide
-					continue
-				}
-				if v < 0 {
-					v *= slope
-				}
-				d[i] = v
-			}
-		})
-		return dst
+	if _, done := ev.fused[nd.In[0]]; done {
+		return x
 	}
+	if b, ok := boundsOf(nd); ok {
+		return ev.bound(nd, b, x)
+	}
+	size := nd.Len()
+	dst := ev.place(nd, 0, x)
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
 			d := dst[b*size:][:size]
@@ -183,29 +152,53 @@ func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 
 	return dst
 }
 
+// bound puts one pair of bounds on all elements.
+func (ev *evaluator) bound(nd *Node, b bounds, x []float64) []float64 {
+	dst := ev.place(nd, 0, x)
+	ev.rows(len(x), 1, func(lo, hi int) {
+		kernel.Affine(dst[lo:hi], x[lo:hi], 1, 0, b.lo, b.hi)
+	})
+	return dst
+}
+
 func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
-	dst := ev.zeros(len(xs[0]))
+	dst := ev.place(nd, 0, xs[0])
 	add, sum := nd.Op.(*Add)
+	b := ev.bounds(nd)
 	ev.rows(len(dst), len(xs), func(lo, hi int) {
-		d := dst[lo:hi]
-		for k, x := range xs {
-			switch {
-			case sum:
-				w := add.Weight(k)
-				for i, v := range x[lo:hi] {
-					d[i] += w * v
+		// A block at a time, so that the sum stays at hand.
+		for ; lo < hi; lo += joined {
+			end := min(hi, lo+joined)
+			d := dst[lo:end]
+			if w := 1.0; !sum || len(xs) == 1 {
+				if sum {
+					w = add.Weight(0)
 				}
-			case k == 0:
-				copy(d, x[lo:hi])
-			default:
-				for i, v := range x[lo:hi] {
-					d[i] = max(d[i], v)
+				kernel.Affine(d, xs[0][lo:end], w, 0, unbounded.lo, unbounded.hi)
+			} else {
+				kernel.Sum(d, add.Weight(0), xs[0][lo:end], add.Weight(1), xs[1][lo:end])
+			}
+			for k := 1; k < len(xs); k++ {
+				x := xs[k][lo:end]
+				switch {
+				case !sum:
+					for i, v := range x {
+						d[i] = max(d[i], v)
+					}
+				case k > 1:
+					kernel.Sum(d, 1, d, add.Weight(k), x)
 				}
+			}
+			if b != unbounded {
+				kernel.Affine(d, d, 1, 0, b.lo, b.hi)
 			}
 		}
 	})
 	return dst
 }
+
+// joined is the number of elements that are added up at a time.
+const joined = 1 << 11
 
 func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
 	dst := ev.buffer(ev.batch * nd.Len())[:0]
@@ -253,18 +246,14 @@ func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
 }
 
 func (ev *evaluator) Cap(nd *Node, c *Cap, x []float64) []float64 {
-	size := nd.Len()
-	dst := ev.buffer(len(x))
-	if len(c.Lo) == 1 && len(c.Hi) == 1 && !c.Jump {
-		least, most := c.Lo[0], c.Hi[0]
-		ev.rows(len(x), 1, func(lo, hi int) {
-			d := dst[lo:hi]
-			for i, v := range x[lo:hi] {
-				d[i] = max(least, min(most, v)) // without a branch, which chance would decide
-			}
-		})
-		return dst
+	if _, done := ev.fused[nd.In[0]]; done {
+		return x
 	}
+	if b, ok := boundsOf(nd); ok {
+		return ev.bound(nd, b, x)
+	}
+	size := nd.Len()
+	dst := ev.place(nd, 0, x)
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for i := lo * size; i < hi*size; i++ {
 			dst[i] = c.At(i%size, x[i])
@@ -313,118 +302,4 @@ func (ev *evaluator) lookup(d *Dense, dst, places []float64) {
 
 func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 	kernel.Parallel(batch, ev.threads, max(1, 1<<15/max(size, 1)), f)
-}
-
-func (ev *evaluator) linear(l *Linear, dst, x []float64) {
-	if l.Map != nil {
-		l.Map.eval(ev, dst, x, ev.batch)
-	} else {
-		clear(dst)
-	}
-	ev.affine(l, dst)
-}
-
-// affine applies a layer's scale and bias.
-func (ev *evaluator) affine(l *Linear, dst []float64) {
-	out := l.Out()
-	if l.Scale() == nil && l.Bias() == nil {
-		return
-	}
-	ev.rows(ev.batch*out.Outer, out.N*out.Inner, func(lo, hi int) {
-		for a := lo; a < hi; a++ {
-			for i := range out.N {
-				d := dst[(a*out.N+i)*out.Inner:][:out.Inner]
-				s, b := 1.0, 0.0
-				if l.Scale() != nil {
-					s = l.Scale()[i]
-				}
-				if l.Bias() != nil {
-					b = l.Bias()[i]
-				}
-				for e := range d {
-					d[e] = s*d[e] + b
-				}
-			}
-		}
-	})
-}
-
-func (d *Dense) eval(ev *evaluator, dst, src []float64, batch int) {
-	if d.InOut {
-		d.evalInOut(ev, dst, src, batch)
-		return
-	}
-	if d.Rows == 0 || d.Cols == 0 {
-		clear(dst)
-		return
-	}
-	// Every block of rows gives its own part of the value: goroutines widen and
-	// multiply one at a time. The matrix alone says how many rows that are: products
-	// of other blocks would differ in their last bits.
-	m, n := batch*d.outer(), d.inner()
-	step := min(d.tileRows(), max(16, (d.Rows+7)/8))
-	kernel.Parallel((d.Rows+step-1)/step, ev.threads, 1, func(first, end int) {
-		tile := make([]float64, step*d.Cols)
-		for lo := first * step; lo < min(end*step, d.Rows); lo += step {
-			rows := min(step, d.Rows-lo)
-			w := tile[:rows*d.Cols]
-			d.widen(w, lo*d.Cols)
-			if n == 1 { // dst (m x Rows) = src (m x Cols) W^T
-				ev.blas.Dgemm(false, true, m, rows, d.Cols, 1, src, d.Cols, w, d.Cols, 0, dst[lo:], d.Rows)
-				continue
-			}
-			// Positions to the right: (Rows x n) = W (Cols x n), one a sample.
-			for b := range m {
-				ev.blas.Dgemm(false, false, rows, n, d.Cols, 1, w, d.Cols, src[b*d.Cols*n:], n, 0, dst[(b*d.Rows+lo)*n:], n)
-			}
-		}
-	})
-}
-
-// evalInOut adds up what each block of inputs gives to all units.
-func (d *Dense) evalInOut(ev *evaluator, dst, src []float64, batch int) {
-	if d.Rows == 0 || d.Cols == 0 {
-		clear(dst)
-		return
-	}
-	m, n := batch*d.outer(), d.inner()
-	step := min(d.tileRows(), d.Cols)
-	tile := make([]float64, step*d.Rows)
-	beta := 0.0
-	for lo := 0; lo < d.Cols; lo += step {
-		cols := min(step, d.Cols-lo)
-		w := tile[:cols*d.Rows]
-		kernel.Parallel(len(w), ev.threads, 1<<15, func(a, b int) { d.widen(w[a:b], lo*d.Rows+a) })
-		if n == 1 {
-			ev.blas.Dgemm(false, false, m, d.Rows, cols, 1, src[lo:], d.Cols, w, d.Rows, beta, dst, d.Rows)
-		} else {
-			for b := range m {
-				ev.blas.Dgemm(true, false, d.Rows, n, cols, 1, w, d.Rows, src[(b*d.Cols+lo)*n:], n, beta, dst[b*d.Rows*n:], n)
-			}
-		}
-		beta = 1
-	}
-}
-
-// tileRows returns the number of stored rows of weights to widen at a time: 64
-// rows of 4000 are two megabytes, small enough for a cache and
-// large enough for the product to be worth its packing.
-func (d *Dense) tileRows() int {
-	cols := d.Cols
-	if d.InOut {
-		cols = d.Rows
-	}
-	return max(64, 1<<16/cols)
-}
-
-// widen writes the stored weights from the given one on to dst, in float64. They
-// are copied for float64 weights too: where a mapped file was cut off, Go
-// survives the fault of reading it (see onnxio.Model.Guard) and a library outside
-// Go does not.
-func (d *Dense) widen(dst []float64, at int) {
-	if double := d.W.Param.Float64s(); double != nil {
-		copy(dst, double[at:])
-		return
-	}
-	kernel.Widen(dst, d.W.Param.Float32s()[at:at+len(dst)])
 }

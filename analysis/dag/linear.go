@@ -69,8 +69,8 @@ type Map interface {
 	WithWeight(u Use) Map
 
 	check() error
-	// eval sets all of dst, which may hold any numbers.
-	eval(ev *evaluator, dst, src []float64, batch int)
+	// eval sets all of dst, which may hold any numbers, and finishes it.
+	eval(ev *evaluator, dst, src []float64, fin *finish)
 	edit(a, b []float64) *scaling
 	elements(f func(row, col, out, in int, w float64))
 }

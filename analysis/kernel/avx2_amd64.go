@@ -27,7 +27,7 @@ func init() {
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
-	widen32 = widen
+	widen32, affine64, sum64, taps64 = widen, affine, add, taps
 	pairs = pairsMax
 }
 
@@ -156,3 +156,12 @@ func gramDotsNarrow(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstri
 
 //go:noescape
 func gramAddNarrow(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
+
+//go:noescape
+func affine(dst, x *float64, n int, s, b, lo, hi float64)
+
+//go:noescape
+func add(dst *float64, a float64, x *float64, b float64, y *float64, n int)
+
+//go:noescape
+func taps(dst, x *float64, at *int, w *float64, taps, n int)

@@ -1,0 +1,126 @@
+package dag
+
+import "github.com/relupath/relupath/analysis/kernel"
+
+// phases is the padded operand of a window, one channel of it, with its positions
+// sorted by their remainder for the stride: what one kernel position reads at
+// neighbouring outputs then lies together, for all outputs at once.
+type phases struct {
+	// len is the number of elements, of all phases.
+	len int
+	// lines copy the operand: n elements from position from on, each step-th.
+	lines []phaseLine
+	step  int
+	// taps are where each kernel position's elements begin, span is their number: a
+	// line of outputs has line[0] of them, of which line[1] are outputs.
+	taps []int
+	span int
+	line [2]int
+	// rows are where the lines of outputs begin among these.
+	rows []int
+}
+
+type phaseLine struct{ to, from, n int }
+
+// phases returns the layout for the window; ok is false where it has none, since its padding
+// is far larger than operand and result.
+func (c *Conv) phases() (p *phases, ok bool) {
+	w := &c.Window
+	dims := len(w.In)
+	if c.Transposed || dims == 0 {
+		return nil, false
+	}
+	out := w.Out()
+	quot := make([]int, dims) // extents of one phase
+	limit := 4*(Size(w.In)+Size(out)) + 1<<10
+	size := 1
+	for d := range dims {
+		padded := max((out[d]-1)*w.Stride[d]+w.Dilation[d]*(w.Kernel[d]-1)+1, w.In[d]+w.Before[d])
+		quot[d] = (padded + w.Stride[d] - 1) / w.Stride[d]
+		if size > limit/(quot[d]*w.Stride[d]) {
+			return nil, false
+		}
+		size *= quot[d] * w.Stride[d]
+	}
+	p = &phases{step: w.step()}
+	plane := Size(quot)
+	last := dims - 1
+	// at returns the place of a padded position, one coordinate after the other.
+	at := func(d, x, phase, place int) (int, int) {
+		return phase*w.Stride[d] + x%w.Stride[d], place*quot[d] + x/w.Stride[d]
+	}
+	var lines func(d, from, phase, place int)
+	lines = func(d, from, phase, place int) {
+		if d < last {
+			for x := max(0, -w.Before[d]); x < w.In[d]; x++ {
+				ph, pl := at(d, x+w.Before[d], phase, place)
+				lines(d+1, from*w.In[d]+x, ph, pl)
+			}
+			return
+		}
+		s := w.Stride[d]
+		for first := max(0, -w.Before[d]); first < min(w.In[d], max(0, -w.Before[d])+s); first++ {
+			ph, pl := at(d, first+w.Before[d], phase, place)
+			p.lines = append(p.lines, phaseLine{ph*plane + pl, from*w.In[d] + first, (w.In[d] - first + s - 1) / s})
+		}
+	}
+	lines(0, 0, 0, 0)
+	for t := range Size(w.Kernel) {
+		phase, place, rest := 0, 0, Size(w.Kernel)
+		for d := range dims {
+			rest /= w.Kernel[d]
+			phase, place = at(d, t/rest%w.Kernel[d]*w.Dilation[d], phase, place)
+		}
+		p.taps = append(p.taps, phase*plane+place)
+	}
+	p.line = [2]int{quot[last], out[last]}
+	for r := range Size(out[:last]) {
+		place, rest := 0, Size(out[:last])
+		for d := range last {
+			rest /= out[d]
+			place = place*quot[d] + r/rest%out[d]
+		}
+		p.rows = append(p.rows, place*quot[last])
+	}
+	p.span = p.rows[len(p.rows)-1] + out[last]
+	// Whole blocks of a kernel may read behind the last tap.
+	p.len = size + kernel.TapBlock
+	p.span = (p.span + kernel.TapBlock - 1) / kernel.TapBlock * kernel.TapBlock
+	return p, true
+}
+
+// depthwise computes a convolution whose groups have one channel: each output channel is
+// a sum of shifted copies of an input channel, for which a matrix product would be a
+// copy and a call a channel.
+func (c *Conv) depthwise(ev *evaluator, p *phases, dst, src []float64, fin *finish) {
+	outer, _, k := c.Matrix()
+	nIn, nOut := Size(c.Window.In), Size(c.Window.Out())
+	weights := make([]float64, c.Groups*outer*k)
+	for g := range c.Groups {
+		c.group(g, weights[g*outer*k:], 1)
+	}
+	// The value is batch x groups x outer channels.
+	ev.rows(ev.batch*c.Groups, (nIn+nOut*k)*outer, func(lo, hi int) {
+		x, sums := make([]float64, p.len), make([]float64, p.span)
+		for i := lo; i < hi; i++ {
+			for _, l := range p.lines {
+				from, to := src[i*nIn+l.from:], x[l.to:][:l.n]
+				if p.step == 1 {
+					copy(to, from)
+					continue
+				}
+				for e := range to {
+					to[e] = from[e*p.step]
+				}
+			}
+			for o := range outer {
+				y := dst[(i*outer+o)*nOut:][:nOut]
+				kernel.Taps(sums, x, p.taps, weights[(i%c.Groups*outer+o)*k:][:k])
+				for r, at := range p.rows {
+					copy(y[r*p.line[1]:][:p.line[1]], sums[at:])
+				}
+				fin.rows(y, i*outer+o)
+			}
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package dag
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/kernel"
+)
+
+// bounds are those of each element: max(lo, min(hi, v)).
+type bounds struct{ lo, hi float64 }
+
+var unbounded = bounds{math.Inf(-1), math.Inf(1)}
+
+// boundsOf returns what a node does to each element, where that is to bound it; a ReLU
+// bounds from below.
+func boundsOf(nd *Node) (bounds, bool) {
+	switch op := nd.Op.(type) {
+	case *Activation:
+		return bounds{0, math.Inf(1)}, len(op.Slope) == 1 && op.Slope[0] == 0
+	case *Cap:
+		if len(op.Lo) == 1 && len(op.Hi) == 1 && !op.Jump {
+			return bounds{op.Lo[0], op.Hi[0]}, true
+		}
+	}
+	return unbounded, false
+}
+
+// plan finds what can be computed in place.
+func (ev *evaluator) plan(needed []bool, want []int) {
+	nodes := ev.net.Nodes
+	readers := make([]int, len(nodes))
+	for i := range nodes {
+		if needed[i] {
+			for _, j := range nodes[i].Operands() {
+				readers[j]++
+			}
+		}
+	}
+	for _, j := range want {
+		readers[j]++
+	}
+	ev.alone, ev.fused = make([]bool, len(nodes)), map[int]bounds{}
+	for j, n := range readers {
+		ev.alone[j] = n == 1
+	}
+	for i := range nodes {
+		b, ok := boundsOf(&nodes[i])
+		if !ok || !needed[i] || !ev.alone[nodes[i].In[0]] {
+			continue
+		}
+		switch nodes[nodes[i].In[0]].Op.(type) {
+		case *Linear, *Add:
+			ev.fused[nodes[i].In[0]] = b
+		}
+	}
+}
+
+// bounds returns the bounds of the only reader of a node.
+func (ev *evaluator) bounds(nd *Node) bounds {
+	if b, ok := ev.fused[nd.ID]; ok {
+		return b
+	}
+	return unbounded
+}
+
+// place returns the buffer of a value with as many elements as operand k, whose own it
+// is where nothing reads that any more.
+func (ev *evaluator) place(nd *Node, k int, x []float64) []float64 {
+	if len(x) > 0 && ev.alone[nd.In[k]] && ev.held[&x[0]] == 1 {
+		return x
+	}
+	return ev.buffer(len(x))
+}
+
+// hold implements holder.
+func (ev *evaluator) hold(v []float64) {
+	if len(v) > 0 {
+		ev.held[&v[0]]++
+	}
+}
+
+// drop implements holder.
+func (ev *evaluator) drop(v []float64) {
+	if len(v) == 0 {
+		return
+	}
+	if ev.held[&v[0]]--; ev.held[&v[0]] == 0 {
+		delete(ev.held, &v[0])
+		ev.free = append(ev.free, v)
+	}
+}
+
+// buffer returns n numbers of any value: memory that was used before, where there is
+// some of about that size, is not cleared and not asked for anew.
+func (ev *evaluator) buffer(n int) []float64 {
+	for i, v := range ev.free {
+		if cap(v) >= n && cap(v) <= 2*n {
+			ev.free[i] = ev.free[len(ev.free)-1]
+			ev.free = ev.free[:len(ev.free)-1]
+			return v[:n]
+		}
+	}
+	return make([]float64, n)
+}
+
+// zeros returns n zeros.
+func (ev *evaluator) zeros(n int) []float64 {
+	v := ev.buffer(n)
+	clear(v)
+	return v
+}
+
+// finish is what a layer does to the products of its weights: scale and bias of each
+// unit, then bounds.
+type finish struct {
+	out         Axis
+	scale, bias []float64
+	bounds      bounds
+}
+
+// finish finishes a whole value.
+func (ev *evaluator) finish(f *finish, dst []float64) {
+	n := ev.batch * f.out.Outer * f.out.N
+	ev.rows(n, f.out.Inner, func(lo, hi int) { f.rows(dst[lo*f.out.Inner:hi*f.out.Inner], lo) })
+}
+
+// rows finishes lines of elements that share a unit, of which dst has some from the
+// given one on.
+func (f *finish) rows(dst []float64, first int) {
+	if f.scale == nil && f.bias == nil && f.bounds == unbounded {
+		return
+	}
+	if f.out.Inner == 1 {
+		f.units(dst, first)
+		return
+	}
+	for n := f.out.Inner; len(dst) >= max(n, 1); first++ {
+		s, b := 1.0, 0.0
+		if f.scale != nil {
+			s = f.scale[first%f.out.N]
+		}
+		if f.bias != nil {
+			b = f.bias[first%f.out.N]
+		}
+		kernel.Affine(dst[:n], dst[:n], s, b, f.bounds.lo, f.bounds.hi)
+		dst = dst[n:]
+	}
+}
+
+// units is rows where each element has a unit of its own.
+func (f *finish) units(dst []float64, first int) {
+	for len(dst) > 0 {
+		at := first % f.out.N
+		d := dst[:min(len(dst), f.out.N-at)]
+		if f.scale != nil {
+			for i, s := range f.scale[at:][:len(d)] {
+				d[i] *= s
+			}
+		}
+		if f.bias != nil {
+			for i, b := range f.bias[at:][:len(d)] {
+				d[i] += b
+			}
+		}
+		if f.bounds != unbounded {
+			kernel.Affine(d, d, 1, 0, f.bounds.lo, f.bounds.hi)
+		}
+		first += len(d)
+		dst = dst[len(d):]
+	}
+}
