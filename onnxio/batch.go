@@ -38,10 +38,16 @@ func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering { 
 		why = l.batch.at + ": " + why
 	}
 	if !opt.Whole && l.declared != 1 {
-		cut := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks, cuts: true, mixed: why}
-		cut.run(order)
-		if cut.batch == nil && !cut.severed && cut.measured() && (cut.declared == 0 || len(cut.outputs) > 0) {
-			return cut
+		// What merges the batch with other axes is left out only where they stay merged.
+		for _, plain := range []bool{false, true} {
+			cut := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks, cuts: true, plain: plain}
+			if !plain {
+				cut.mixed = why
+			}
+			cut.run(order)
+			if cut.batch == nil && !cut.severed && cut.measured() && (cut.declared == 0 || len(cut.outputs) > 0) {
+				return cut
+			}
 		}
 	}
 	l = &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks, batchless: true}

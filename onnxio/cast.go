@@ -101,7 +101,7 @@ func (o *op) castConstant(t *tensor, to wire.DataType) error {
 		}
 		v = slices.Clone(v)
 		for i, x := range v {
-			if x != batchDim {
+			if batchFactor(x) == 0 {
 				v[i] = wrap(to, x)
 			} else if to == wire.Bool {
 				v[i] = 1

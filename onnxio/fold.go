@@ -417,7 +417,7 @@ func lengths(t *tensor, what string) ([]int, error) {
 	n := 1
 	for i, d := range v {
 		switch {
-		case d == batchDim:
+		case batchFactor(d) > 0:
 			return nil, mixesBatch("%s depends on the batch size", what)
 		case d < 0 || d > maxElements:
 			return nil, refuse("", "%s %v", what, v)

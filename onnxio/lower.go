@@ -30,6 +30,8 @@ type lowering struct {
 	cuts    bool
 	mixed   string
 	severed bool
+	// plain refuses merged axes, see merge.
+	plain bool
 	// open lists the inputs of a batchless graph whose first axis has no known
 	// extent.
 	open []*wire.ValueInfo
@@ -92,6 +94,8 @@ type op struct {
 	layers []*value
 	// mixes says that its value is of several samples.
 	mixes bool
+	// lines says that the rows of a matrix product are on several axes of its operand.
+	lines bool
 }
 
 // lowerer lowers one operator.
@@ -272,13 +276,17 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	}
 	var b *batchError
 	if errors.As(err, &b) {
+		at := fmt.Sprintf("node %q (%s)", nodeLabel(n, k), opLabel(n))
 		if l.cuts {
+			if l.mixed == "" {
+				l.mixed = at + ": " + b.reason
+			}
 			o.mixes = true
 			o.opaque("it mixes the samples of a batch: " + b.reason)
 			return
 		}
 		if !l.batchless {
-			b.at = fmt.Sprintf("node %q (%s)", nodeLabel(n, k), opLabel(n))
+			b.at = at
 			l.batch = b
 			return
 		}
@@ -318,6 +326,12 @@ func (o *op) dispatch() error {
 	if why := o.readsOpaque(); why != "" {
 		o.opaque("it reads a value that is not evaluated: " + why)
 		return nil
+	}
+	if err := o.carriesBatch(); err != nil {
+		return err
+	}
+	if m, ok := o.mergedOperand(); ok && known.lower != nil {
+		return o.lowerMerged(m, known.lower)
 	}
 	if d == "" && v >= 7 && broadcasting[o.node.OpType] {
 		if err := o.perSample(); err != nil {

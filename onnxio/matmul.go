@@ -255,7 +255,7 @@ func (o *op) gemm() (*value, error) {
 	case !a.constant() && !b.constant():
 		out, err = o.product(a, b)
 	case b.constant():
-		out, err = o.dense(a, 1, b.con, 1, transB)
+		out, err = o.dense(a, len(a.shape)-1, b.con, 1, transB)
 	default:
 		out, err = o.dense(b, 0, a.con, 0, !transA)
 	}
@@ -331,7 +331,7 @@ func (o *op) binary2() (a, b *value, err error) {
 
 // gemmOperand returns a matrix operand, transposed where asked.
 func (o *op) gemmOperand(v *value, transpose bool) (*value, error) {
-	if rank(v) != 2 {
+	if rank(v) != 2 && (v.constant() || !o.lines) {
 		return nil, refuse("", "an operand of rank %d, want 2", rank(v))
 	}
 	if !transpose {

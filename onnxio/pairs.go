@@ -164,13 +164,23 @@ func power(x, y int64, _ bool) int64 {
 // through where nothing is computed from it.
 func (p pair) integers(name string, x, y int64, typ wire.DataType) (int64, error) {
 	switch {
-	case x == batchDim && y == p.neutral:
+	case batchFactor(x) > 0 && y == p.neutral:
 		return x, nil
-	case y == batchDim && x == p.neutral && (name == "Add" || name == "Mul"):
+	case batchFactor(y) > 0 && x == p.neutral && (name == "Add" || name == "Mul"):
 		return y, nil
-	case name == "Equal" && (x == batchDim) != (y == batchDim) && (x <= 0 && x != batchDim || y <= 0 && y != batchDim):
+	case name == "Equal" && (batchFactor(x) > 0) != (batchFactor(y) > 0) && (x <= 0 && batchFactor(x) == 0 || y <= 0 && batchFactor(y) == 0):
 		return 0, nil // no batch has 0 or -1 samples
-	case x == batchDim || y == batchDim:
+	case name == "Mul" && y > 0 && batchFactor(x) > 0 && y < maxBatches/int64(batchFactor(x)):
+		return batches(batchFactor(x) * int(y)), nil
+	case name == "Mul" && x > 0 && batchFactor(y) > 0 && x < maxBatches/int64(batchFactor(y)):
+		return batches(batchFactor(y) * int(x)), nil
+	case name == "Div" && y > 0 && y < maxBatches && batchFactor(x) > 0 && batchFactor(x)%int(y) == 0:
+		return batches(batchFactor(x) / int(y)), nil
+	case name == "Div" && batchFactor(x) > 0 && batchFactor(y) > 0 && batchFactor(x)%batchFactor(y) == 0:
+		return int64(batchFactor(x) / batchFactor(y)), nil
+	case name == "Equal" && batchFactor(x) > 0 && batchFactor(x) == batchFactor(y):
+		return 1, nil
+	case batchFactor(x) > 0 || batchFactor(y) > 0:
 		return 0, mixesBatch("it computes with the batch size")
 	case y == 0 && (name == "Div" || name == "Mod" || name == "fmod"):
 		return 0, refuse("", "it divides a constant integer by zero")

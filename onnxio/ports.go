@@ -122,9 +122,9 @@ func (l *lowering) graphOutputs() {
 				continue
 			}
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: m.node})
-		case v.batchAxis() > 0 && !l.batchless:
+		case (v.batchAxis() > 0 || v.merged.count > 0) && !l.batchless:
 			// A network's values have the batch first.
-			if l.cuts {
+			if l.cuts && v.merged.count == 0 {
 				l.warnings = append(l.warnings, fmt.Sprintf("output %q is not evaluated: it has the batch at axis %d", out.Name, v.batchAxis()))
 				continue
 			}

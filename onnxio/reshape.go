@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -143,11 +144,21 @@ func (o *op) reshapeTo(v *value, target []int64, allowZero bool) error {
 		o.giveTensor(0, v.con.reshaped(dims))
 		return nil
 	}
-	shape, err := o.reshapeValue(v.shape, target, allowZero)
+	var shape []int
+	var m merge
+	err := error(mixesBatch(""))
+	if v.merged.count == 0 {
+		shape, err = o.reshapeValue(v.shape, target, allowZero)
+	}
+	if mixed := new(batchError); errors.As(err, &mixed) {
+		shape, m, err = o.mergedReshape(v, target, allowZero)
+	}
 	if err != nil {
 		return err
 	}
-	o.give(0, o.relabel(v, shape))
+	out := *o.relabel(v, shape)
+	out.merged = m
+	o.give(0, &out)
 	return nil
 }
 

@@ -133,7 +133,7 @@ func (t *tensor) float64s() ([]float64, error) {
 	}
 	out := make([]float64, len(t.ints))
 	for i, v := range t.ints {
-		if v == batchDim {
+		if batchFactor(v) > 0 {
 			return nil, mixesBatch("a constant depends on the batch size")
 		}
 		out[i] = float64(v)

@@ -18,6 +18,8 @@ type value struct {
 	shape []int
 	// elem is the type of an activation's numbers.
 	elem wire.DataType
+	// merged says which axes, the batch among them, are one for the graph.
+	merged merge
 	// exclusive says that one operator reads the value and nothing else does.
 	exclusive bool
 	// same is the constant that the value repeats over the batch.

@@ -1,0 +1,407 @@
+package onnxio
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// An operator may merge the batch with other axes, as attention does that makes one stack
+// of matrices of all samples and heads, and swin transformers with their windows. The
+// samples stay separate. A value keeps the batch axis for itself; merge says which axes
+// are one for the graph.
+
+// merge is a run of count axes of a value's full shape, the batch among them, that are
+// one axis of the graph; a count of 0 is none.
+type merge struct{ first, count int }
+
+// axis returns the axis of the full shape that an axis of the graph is; ok is false for
+// the merged one.
+func (m merge) axis(a int) (k int, ok bool) {
+	switch {
+	case m.count == 0 || a < m.first:
+		return a, true
+	case a == m.first:
+		return a, false
+	}
+	return a + m.count - 1, true
+}
+
+// batches is k times the batch size, as an integer constant that is computed from it;
+// k is below maxBatches.
+func batches(k int) int64 { return batchDim + int64(k) - 1 }
+
+const maxBatches = maxElements
+
+// batchFactor returns k where x is k times the batch size, else 0.
+func batchFactor(x int64) int {
+	if x < batchDim || x >= batchDim+maxBatches {
+		return 0
+	}
+	return int(x-batchDim) + 1
+}
+
+// visible lists the dimensions of a value as the graph sees them.
+func (v *value) visible() []int64 {
+	var out []int64
+	dims := v.dims()
+	for k := 0; k < len(dims); k++ {
+		if m := v.merged; m.count > 0 && k == m.first {
+			out = append(out, batches(dag.Size(sampleShape(dims[k:k+m.count]))))
+			k += m.count - 1
+			continue
+		}
+		out = append(out, int64(dims[k]))
+	}
+	return out
+}
+
+// mergedReshape finds the full shape that a target gives a value with a batch axis that
+// does not come out as an axis of its own.
+func (o *op) mergedReshape(v *value, target []int64, allowZero bool) ([]int, merge, error) {
+	fail := mixesBatch("shape %s does not keep the batch axis of %s", targetString(target), dimString(v.shape))
+	if o.plain {
+		return nil, merge{}, fail
+	}
+	t, seen := slices.Clone(target), v.visible()
+	for i, d := range t {
+		if d == 0 && !allowZero {
+			if i >= len(seen) {
+				return nil, merge{}, fail
+			}
+			t[i] = seen[i]
+		}
+	}
+	b := v.batchAxis()
+	before, behind := dag.Size(v.shape[:b]), dag.Size(v.shape[b+1:])
+	symbol := slices.IndexFunc(t, func(d int64) bool { return batchFactor(d) > 0 })
+	for i, d := range t {
+		k := batchFactor(d)
+		switch {
+		case k > 0 || d == -1 && symbol < 0:
+		case symbol < 0 && o.declared > 1 && d > 0 && d%int64(o.declared) == 0:
+			k = int(d / int64(o.declared))
+		default:
+			continue
+		}
+		lead, outer, ok1 := around1(t[:i], before)
+		trail, inner, ok2 := around1(t[i+1:], behind)
+		if !ok1 || !ok2 {
+			continue
+		}
+		// The merged axis is outer x batch x inner; -1 is what is left.
+		switch {
+		case outer == 0 && inner == 0:
+			continue
+		case outer == 0: // -1 before it
+			if inner < 1 || k%inner != 0 || before%(k/inner) != 0 {
+				continue
+			}
+			outer = k / inner
+			ok1 = fill(lead, before/outer)
+		case inner == 0:
+			if k%outer != 0 || behind%(k/outer) != 0 {
+				continue
+			}
+			inner = k / outer
+			ok2 = fill(trail, behind/inner)
+		}
+		if !ok1 || !ok2 || k > 0 && k != outer*inner {
+			continue
+		}
+		m, axes := merge{first: i, count: 1}, []int{batchDim}
+		if outer > 1 {
+			m.count++
+			axes = []int{outer, batchDim}
+		}
+		if inner > 1 {
+			m.count++
+			axes = append(axes, inner)
+		}
+		if m.count == 1 {
+			m = merge{}
+		}
+		return slices.Concat(lead, axes, trail), m, nil
+	}
+	return nil, merge{}, fail
+}
+
+// around1 returns the dimensions on one side of the batch, and the share of size elements
+// that they leave: 0 where one of them is -1.
+func around1(t []int64, size int) (dims []int, share int, ok bool) {
+	n, open := 1, false
+	for _, d := range t {
+		switch {
+		case d == -1 && !open:
+			open = true
+		case d < 1 || d > maxElements || n > maxElements/int(d):
+			return nil, 0, false
+		default:
+			n *= int(d)
+		}
+		dims = append(dims, int(d))
+	}
+	if size < 1 || size%n != 0 {
+		return nil, 0, false
+	}
+	if open {
+		return dims, 0, true
+	}
+	return dims, size / n, true
+}
+
+// fill gives the open dimension what size elements need.
+func fill(dims []int, size int) bool {
+	n := 1
+	for _, d := range dims {
+		if d > 0 {
+			n *= d
+		}
+	}
+	if size%n != 0 {
+		return false
+	}
+	dims[slices.Index(dims, -1)] = size / n
+	return true
+}
+
+// carriers are the operators that take multiples of the batch size among their numbers;
+// of a Slice, the first operand alone.
+var carriers = map[string]bool{
+	"Cast": true, "Concat": true, "Div": true, "Equal": true, "Gather": true, "Identity": true, "Mul": true, "Reshape": true,
+	"Slice": true, "Squeeze": true, "Unsqueeze": true, "Where": true,
+}
+
+// carriesBatch refuses what would take a multiple of the batch size for a number.
+func (o *op) carriesBatch() error {
+	for k, v := range o.in {
+		if v == nil || !v.constant() || v.con.kind != integer || v.con.size() > maxRank {
+			continue
+		}
+		list, err := v.con.int64s()
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(x int64) bool { return batchFactor(x) > 1 }) &&
+			(domain(o.node.Domain) != "" || !carriers[o.node.OpType] || o.node.OpType == "Slice" && k > 0) {
+			return mixesBatch("it computes with the batch size")
+		}
+	}
+	return nil
+}
+
+// maxRank is above the length of any list of dimensions.
+const maxRank = 64
+
+// elementwise are the operators that compute each element of one operand.
+var elementwise = map[string]bool{
+	"Abs": true, "Cast": true, "Celu": true, "Clip": true, "Dropout": true, "Elu": true, "Erf": true, "Exp": true, "Gelu": true,
+	"HardSigmoid": true, "HardSwish": true, "Identity": true, "IsInf": true, "IsNaN": true, "LeakyRelu": true, "Log": true, "Mish": true, "Neg": true,
+	"Not": true, "Reciprocal": true, "Relu": true, "Selu": true, "Sigmoid": true, "Softplus": true, "Softsign": true,
+	"Sqrt": true, "Swish": true, "Tanh": true,
+}
+
+// beside are those that compute each element from elements of operands that broadcast.
+var beside = map[string]bool{
+	"Add": true, "And": true, "Div": true, "Equal": true, "Max": true, "Mean": true, "Min": true, "Mul": true, "Or": true, "Pow": true,
+	"Sub": true, "Sum": true, "Where": true,
+}
+
+// mergedOperand returns the merge of the operands; ok is false where none has one.
+func (o *op) mergedOperand() (m merge, ok bool) {
+	for _, v := range o.in {
+		if v != nil && v.merged.count > 0 {
+			return v.merged, true
+		}
+	}
+	return merge{}, false
+}
+
+// lowerMerged lowers an operator whose operands have the batch in a merged axis.
+func (o *op) lowerMerged(m merge, lower lowerer) error {
+	v := o.in[0]
+	if domain(o.node.Domain) != "" {
+		return o.unmergeable()
+	}
+	switch name := o.node.OpType; {
+	case name == "Shape":
+		seen := v.visible()
+		list := sliceList(int64(len(seen)), o.int("start", 0), o.int("end", int64(len(seen))), 1)
+		out := make([]int64, len(list))
+		for i, k := range list {
+			out[i] = seen[k]
+		}
+		o.giveTensor(0, newInts([]int{len(out)}, out))
+		return nil
+	case name == "Reshape" && v.merged == m:
+		return lower(o)
+	case name == "Transpose" && o.ints("perm") != nil:
+		return o.mergedTranspose(m)
+	case name == "MatMul":
+		return o.mergedProduct(m, lower)
+	case name == "Gemm" && o.int("transA", 0) == 0 && v.merged == m && len(o.in) > 1 && o.in[1].constant():
+		o.lines = true
+		return o.keepMerge(m, lower)
+	case elementwise[name]:
+		return o.keepMerge(m, lower)
+	case beside[name]:
+		if err := o.mergedOperands(m); err != nil {
+			return err
+		}
+		return o.keepMerge(m, lower)
+	case o.opset >= 13 && (name == "Softmax" || name == "LogSoftmax"), name == "LayerNormalization" && o.in[1].constant():
+		if err := o.mergedAxis(m, -1, len(v.visible())); err != nil {
+			return err
+		}
+		return o.keepMerge(m, lower)
+	case name == "Gather" && o.in[1].constant():
+		r := len(v.visible())
+		a, err := axisOf(o.int("axis", 0), r)
+		if err != nil {
+			return err
+		}
+		if err := o.mergedAxis(m, 0, r); err != nil {
+			return err
+		}
+		if a < m.first {
+			m.first += len(o.in[1].con.dims) - 1
+		}
+		return o.keepMerge(m, lower)
+	case name == "Split":
+		if err := o.mergedAxis(m, 0, len(v.visible())); err != nil {
+			return err
+		}
+		return o.keepMerge(m, lower)
+	}
+	return o.unmergeable()
+}
+
+func (o *op) unmergeable() error {
+	return mixesBatch("an axis of its operand holds the batch and more")
+}
+
+// keepMerge lowers the operator on full shapes; its values have the axis merged.
+func (o *op) keepMerge(m merge, lower lowerer) error {
+	for k, v := range o.in {
+		if v != nil && v.merged.count > 0 {
+			if v.merged != m && !(o.node.OpType == "Gather") {
+				return o.unmergeable()
+			}
+			w := *v
+			w.merged = merge{}
+			o.in[k] = &w
+		}
+	}
+	if err := lower(o); err != nil {
+		return err
+	}
+	for _, name := range o.node.Outputs {
+		if v := o.values[name]; v != nil && !v.constant() && v.opaque == "" {
+			if m.first+m.count > len(v.shape) || !slices.Contains(v.shape[m.first:m.first+m.count], batchDim) {
+				return o.unmergeable()
+			}
+			v.merged = m
+		}
+	}
+	return nil
+}
+
+// mergedAxis gives the operator the axis of the full shape for that of the graph.
+func (o *op) mergedAxis(m merge, def int64, rank int) error {
+	a, err := axisOf(o.int("axis", def), rank)
+	if err != nil {
+		return err
+	}
+	k, ok := m.axis(a)
+	if !ok {
+		return o.unmergeable()
+	}
+	n := *o.node
+	n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axis" })
+	n.Attributes = append(n.Attributes, wire.Attribute{Name: "axis", Type: wire.AttrInt, I: int64(k)})
+	o.node = &n
+	return nil
+}
+
+func (o *op) mergedTranspose(m merge) error {
+	v := o.in[0]
+	p := o.ints("perm")
+	if len(p) != len(v.visible()) || len(slices.Compact(slices.Sorted(slices.Values(p)))) != len(p) {
+		return refuse("", "perm has %d entries for rank %d", len(p), len(v.visible()))
+	}
+	var perm []int
+	to := merge{count: m.count}
+	for _, a := range p {
+		k, err := axisOf(a, len(p))
+		if err != nil {
+			return err
+		}
+		if at, ok := m.axis(k); ok {
+			perm = append(perm, at)
+			continue
+		}
+		to.first = len(perm)
+		for i := range m.count {
+			perm = append(perm, m.first+i)
+		}
+	}
+	out := o.transpose(v, perm)
+	out.merged = to
+	o.give(0, out)
+	return nil
+}
+
+// mergedProduct multiplies stacks of matrices that all have the merged axis among those
+// of the stack, or the rows of one by a constant.
+func (o *op) mergedProduct(m merge, lower lowerer) error {
+	if len(o.in) != 2 {
+		return lower(o)
+	}
+	a, b := o.in[0], o.in[1]
+	switch {
+	case a.merged == m && b.constant() && len(b.con.dims) == 2:
+		if m.first+m.count == len(a.shape) {
+			return o.unmergeable()
+		}
+	case a.merged == m && b.merged == m && len(a.shape) == len(b.shape) && m.first+m.count <= len(a.shape)-2 &&
+		slices.Equal(a.shape[m.first:m.first+m.count], b.shape[m.first:m.first+m.count]):
+	default:
+		return o.unmergeable()
+	}
+	return o.keepMerge(m, lower)
+}
+
+// mergedOperands brings the other operands of an operator that broadcasts to the full
+// shape of those that have the merged axis.
+func (o *op) mergedOperands(m merge) error {
+	var like *value
+	for _, v := range o.in {
+		if v != nil && v.merged.count > 0 {
+			if like != nil && (v.merged != m || len(v.shape) != len(like.shape) ||
+				!slices.Equal(v.shape[m.first:m.first+m.count], like.shape[m.first:m.first+m.count])) {
+				return o.unmergeable()
+			}
+			like = v
+		}
+	}
+	rank := len(like.visible())
+	for k, v := range o.in {
+		if v == nil || v.merged.count > 0 {
+			continue
+		}
+		if !v.constant() || len(v.con.dims) > rank {
+			return o.unmergeable()
+		}
+		at := m.first - (rank - len(v.con.dims))
+		if at < 0 {
+			continue
+		}
+		if v.con.dims[at] != 1 {
+			return o.unmergeable()
+		}
+		dims := slices.Insert(slices.Clone(v.con.dims), at, slices.Repeat([]int{1}, m.count-1)...)
+		o.in[k] = &value{con: v.con.reshaped(dims)}
+	}
+	return nil
+}
