@@ -437,7 +437,7 @@ func (r *run) warnings() []string {
 	}
 	var out []string
 	if suspect {
-		for _, p := range r.file.Params() {
+		for _, p := range r.file.Counted() {
 			if !p.Finite() {
 				out = append(out, fmt.Sprintf("NaN or Inf in %q: the measures that it reaches are undefined", p.Name))
 			}

@@ -236,6 +236,13 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 		return nil
 	case name == "Reshape" && v.merged == m:
 		return lower(o)
+	case name == "Squeeze" || name == "Unsqueeze":
+		return o.mergedSqueeze(name == "Squeeze")
+	case name == "Slice" && o.opset >= 10 && len(o.in) > 2:
+		if err := o.mergedAxes(m); err != nil {
+			return err
+		}
+		return o.keepMerge(m, lower)
 	case name == "Transpose" && o.ints("perm") != nil:
 		return o.mergedTranspose(m)
 	case name == "MatMul":
@@ -321,6 +328,83 @@ func (o *op) mergedAxis(m merge, def int64, rank int) error {
 	n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axis" })
 	n.Attributes = append(n.Attributes, wire.Attribute{Name: "axis", Type: wire.AttrInt, I: int64(k)})
 	o.node = &n
+	return nil
+}
+
+// mergedSqueeze takes axes of extent 1 out of what the graph sees, or puts them in.
+func (o *op) mergedSqueeze(out bool) error { //nolint:revive // the two operators
+	v := o.in[0]
+	axes, ok, err := o.intsArg("axes", 13, 1)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return o.unmergeable()
+	}
+	seen := v.visible()
+	rank := len(seen)
+	if !out {
+		rank += len(axes)
+	}
+	named := make([]bool, rank)
+	for _, a := range axes {
+		k, err := axisOf(a, rank)
+		if err != nil {
+			return err
+		}
+		if named[k] || out && seen[k] != 1 {
+			return refuse("", "axis %d is named twice, or has an extent other than 1", a)
+		}
+		named[k] = true
+	}
+	var target []int64
+	next := 0
+	for k := range rank {
+		switch {
+		case !named[k]:
+			target = append(target, seen[next])
+			next++
+		case out:
+			next++
+		default:
+			target = append(target, 1)
+		}
+	}
+	return o.reshapeTo(v, target, true)
+}
+
+// mergedAxes gives a Slice the axes of the full shape for those of the graph.
+func (o *op) mergedAxes(m merge) error {
+	starts, err := o.constant(1, "its first positions")
+	if err != nil {
+		return err
+	}
+	axes := make([]int64, starts.size())
+	for i := range axes {
+		axes[i] = int64(i)
+	}
+	if v := o.arg(3); v != nil {
+		t, err := o.constant(3, "its axes")
+		if err != nil {
+			return err
+		}
+		if axes, err = t.int64s(); err != nil {
+			return err
+		}
+	}
+	to := make([]int64, len(axes))
+	for i, a := range axes {
+		k, err := axisOf(a, len(o.in[0].visible()))
+		if err != nil {
+			return err
+		}
+		at, ok := m.axis(k)
+		if !ok {
+			return o.unmergeable()
+		}
+		to[i] = int64(at)
+	}
+	o.in = append(slices.Clone(o.in[:3]), append([]*value{{con: newInts([]int{len(to)}, to)}}, o.in[min(4, len(o.in)):]...)...)
 	return nil
 }
 

@@ -167,7 +167,7 @@ func TestMergedBatchAgainstArrays(t *testing.T) {
 			t.Fatalf("%v, want %v\n%s", got[0], y, m.Net)
 		}
 	})
-	if read < 50 {
+	if read < 10 { // of 20 in short mode
 		t.Errorf("%d of the chains were read sample by sample", read)
 	}
 }

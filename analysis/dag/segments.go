@@ -162,6 +162,21 @@ func (n *Network) Weighted() []bool {
 	return out
 }
 
+// Counted returns the stored tensors of Params but those that only functions have, see
+// Weighted: they are in no norm, and a mask may be infinite.
+func (n *Network) Counted() []*Param {
+	weighted := n.Weighted()
+	counted := map[*Param]bool{}
+	for i := range n.Nodes {
+		if n.Nodes[i].Zone != Body || weighted[i] {
+			for _, u := range n.Nodes[i].Uses() {
+				counted[u.Param] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(n.Params(), func(p *Param) bool { return !counted[p] })
+}
+
 // Unmeasured returns what a pass over path norms or counts leaves out: the head, and
 // the parts of the body without weights all of whose ends are operands of functions.
 func (n *Network) Unmeasured() func(*Node) bool {

@@ -111,10 +111,11 @@ func (a *app) withFinite(ctx context.Context, path string, flags *modelFlags, wh
 	})
 }
 
-// notFinite returns the names of the stored tensors with NaN or infinities.
+// notFinite returns the names of the stored tensors with NaN or infinities. What
+// belongs to functions, such as the mask of an attention, may have them.
 func notFinite(n *dag.Network, threads int) []string {
 	var out []string
-	for _, p := range n.Params() {
+	for _, p := range n.Counted() {
 		if x := p.MaxAbs(threads); x-x != 0 {
 			out = append(out, fmt.Sprintf("%q", p.Name))
 		}
