@@ -136,7 +136,7 @@ func TestMergedBatchAgainstArrays(t *testing.T) {
 		}
 		// At the end the batch is first and alone.
 		target := slices.Replace(slices.Clone(dims), k, k+1, outer, n, inner)
-		k, outer, inner = k+1, 1, 1
+		k++
 		reshape(target)
 		perm := identity(len(dims))
 		perm = append([]int{k}, slices.Delete(perm, k, k+1)...)

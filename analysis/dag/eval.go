@@ -101,7 +101,7 @@ func (ev *evaluator) Input(nd *Node) []float64 { return ev.inputs[nd.ID] }
 
 func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 	fin := &finish{out: l.Out(), scale: l.Scale(), bias: l.Bias(), bounds: ev.bounds(nd)}
-	dst := x
+	var dst []float64
 	if _, ok := l.Map.(*Diagonal); ok {
 		dst = ev.place(nd, 0, x)
 	} else {
