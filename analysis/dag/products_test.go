@@ -3,6 +3,7 @@ package dag_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -133,7 +134,7 @@ func TestProductsCarryFactors(t *testing.T) {
 		{"over, the free one below", dag.Over{}, true, true, 0},
 		{"matrices, the left one free", matrices(true), true, false, 6},
 		{"matrices, the right one free", matrices(false), true, true, 2},
-		{"matrices, both free", matrices(true), false, false, 0},
+		{"matrices, both free", matrices(true), false, false, 2},
 		{"nothing known", nil, true, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -171,6 +172,8 @@ func TestProductsCarryFactors(t *testing.T) {
 			wrong.Cols = append([][]int32(nil), g.Cols...)
 			last := len(net.Nodes) - 1
 			wrong.Cols[last] = make([]int32, len(g.Cols[last]))
+			// Or one that forgets that the two sides have inverse factors.
+			wrong.Inverse = slices.Repeat([]int32{-1}, g.Count)
 			if scaled, err = net.Rescale(&wrong, factors); err != nil {
 				t.Fatal(err)
 			}

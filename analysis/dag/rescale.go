@@ -3,6 +3,7 @@ package dag
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Rescale applies one factor a group and returns the rescaled network: the
@@ -13,8 +14,10 @@ import (
 // one, else into its weights; the column factor into its weights. A shared
 // tensor whose uses need different values is split; a broadcast scalar that
 // does becomes a vector. The bounds of caps take the factors of their elements. Weights
-// are scaled lazily: nothing is computed here for the matrices. Errors: a factor that is not positive and finite, a pinned
-// group with a factor other than 1. It panics when len(c) is not g.Count.
+// are scaled lazily: nothing is computed here for the matrices. Factors that follow from
+// others (see Groups.Invert) are taken from those. Errors: a factor that is not positive
+// and finite, a pinned group with a factor other than 1. It panics when len(c) is not
+// g.Count.
 func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 	mustLen("factors", len(c), g.Count)
 	for i, f := range c {
@@ -25,6 +28,8 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 			return nil, fmt.Errorf("dag: factor %d is %v, want 1: the group is pinned (%s)", i, f, g.Pin[i])
 		}
 	}
+	c = slices.Clone(c)
+	g.Invert(c)
 	e := &editor{params: map[*Use]*Param{}, whole: map[*Use]bool{}, made: map[*Param][]*scaling{}, done: map[*scaling]*Param{}}
 	for i := range n.Nodes {
 		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body {

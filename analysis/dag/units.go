@@ -48,13 +48,29 @@ type Groups struct {
 	Size []int
 	// Pin says why a group's factor must be 1; empty where it is free.
 	Pin []string
+	// Inverse has, for each group, the one whose factor is 1 over its own, since their
+	// units meet in a product, as queries meet keys; -1 where there is none. Of the two
+	// the first has a factor to choose.
+	Inverse []int32
 }
 
-// Free returns the number of groups whose factor is free.
+// Follows reports whether a group's factor is 1 over that of an earlier one.
+func (g *Groups) Follows(id int) bool { return g.Inverse[id] >= 0 && int(g.Inverse[id]) < id }
+
+// Invert sets the factors that follow from others.
+func (g *Groups) Invert(c []float64) {
+	for id := range c {
+		if g.Follows(id) {
+			c[id] = 1 / c[g.Inverse[id]]
+		}
+	}
+}
+
+// Free returns the number of factors that may be chosen.
 func (g *Groups) Free() int {
 	n := 0
-	for _, p := range g.Pin {
-		if p == "" {
+	for id, p := range g.Pin {
+		if p == "" && !g.Follows(id) {
 			n++
 		}
 	}
@@ -74,10 +90,12 @@ func (g *Groups) Ones() []float64 {
 type grouper struct {
 	net    *Network
 	parent []int32
-	pin    []string
-	units  []UnitMap
-	rows   [][]int32
-	cols   [][]int32
+	// flip says that a unit's factor is 1 over its parent's.
+	flip  []bool
+	pin   []string
+	units []UnitMap
+	rows  [][]int32
+	cols  [][]int32
 	// carried are the operands of functions whose factors the value has.
 	carried map[operand]bool
 }
@@ -127,18 +145,27 @@ func (s *grouper) fresh(n int) []int32 {
 	ids := make([]int32, n)
 	for i := range ids {
 		ids[i] = int32(len(s.parent))
-		s.parent = append(s.parent, ids[i])
+		s.parent, s.flip = append(s.parent, ids[i]), append(s.flip, false)
 		s.pin = append(s.pin, "")
 	}
 	return ids
 }
 
 func (s *grouper) find(a int32) int32 {
+	root, _ := s.root(a)
+	return root
+}
+
+// root returns the representative of a unit, and whether its factor is 1 over that's.
+func (s *grouper) root(a int32) (root int32, flip bool) {
 	for s.parent[a] != a {
-		s.parent[a] = s.parent[s.parent[a]]
+		if p := s.parent[a]; s.parent[p] != p {
+			s.parent[a], s.flip[a] = s.parent[p], s.flip[a] != s.flip[p]
+		}
+		flip = flip != s.flip[a]
 		a = s.parent[a]
 	}
-	return a
+	return a, flip
 }
 
 // union ties two units and returns one of them; NoGroup follows the other.
@@ -149,18 +176,31 @@ func (s *grouper) union(a, b int32) int32 {
 	if b == NoGroup {
 		return a
 	}
-	a, b = s.find(a), s.find(b)
-	if a == b {
-		return a
-	}
-	if b < a {
-		a, b = b, a
-	}
-	s.parent[b] = a
-	if s.pin[a] == "" {
-		s.pin[a] = s.pin[b]
+	s.tie(a, b, false)
+	if root, flip := s.root(a); !flip {
+		return root
 	}
 	return a
+}
+
+// tie makes the factor of b that of a, or 1 over it.
+func (s *grouper) tie(a, b int32, inverse bool) { //nolint:revive // the two relations
+	x, p := s.root(a)
+	y, q := s.root(b)
+	flip := (p != q) != inverse
+	if x == y {
+		if flip && s.pin[x] == "" {
+			s.pin[x] = "it meets itself in a product"
+		}
+		return
+	}
+	if y < x {
+		x, y = y, x
+	}
+	s.parent[y], s.flip[y] = x, flip
+	if s.pin[x] == "" {
+		s.pin[x] = s.pin[y]
+	}
 }
 
 func (s *grouper) pinAll(m *UnitMap, why string) { s.pinIDs(m.IDs, why) }
@@ -238,85 +278,6 @@ func (s *grouper) Cap(nd *Node, c *Cap, x UnitMap) UnitMap {
 		s.pinAll(&x, fmt.Sprintf("the bounds of %s cannot be stored: %s", nd.Label(), c.Reason))
 	}
 	return x
-}
-
-// Func implements Meaning: operands and value of a function are as they are, but for
-// products. Where one operand is as it is, the value has the factors of the other; where
-// both are free the second is pinned.
-func (s *grouper) Func(nd *Node, f *Func, xs []UnitMap) UnitMap {
-	if nd.Zone != Between {
-		return s.Input(nd)
-	}
-	carry := func(k int) { s.carried[operand{nd.ID, k}] = true }
-	switch m := f.Form.(type) {
-	case Times:
-		k := 0
-		if !s.inputs(&xs[1]) && s.inputs(&xs[0]) {
-			k = 1
-		}
-		carry(k)
-		return xs[k]
-	case Over:
-		carry(0)
-		return xs[0]
-	case *Matrices:
-		switch {
-		case s.inputs(&xs[0]):
-			carry(1)
-			return s.product(m, &xs[1], false)
-		case s.inputs(&xs[1]):
-			carry(0)
-			return s.product(m, &xs[0], true)
-		}
-	}
-	return s.Input(nd)
-}
-
-// operand is an operand of a node.
-type operand struct{ node, k int }
-
-// inputs reports whether every element of a value is as it is.
-func (s *grouper) inputs(m *UnitMap) bool {
-	for _, id := range m.IDs {
-		if id != NoGroup && s.find(id) != InputGroup {
-			return false
-		}
-	}
-	return true
-}
-
-// product is the value of matrix products of which one factor is as it is. x is the
-// other, the left or the right one: its elements are tied along the sum, and each row
-// or column of the value has their factor.
-func (s *grouper) product(m *Matrices, x *UnitMap, left bool) UnitMap { //nolint:revive // the two sides
-	which, size, lines := m.Right, m.K*m.N, m.N
-	if left {
-		which, size, lines = m.Left, m.M*m.K, m.M
-	}
-	ids := make([]int32, 0, len(which)*m.M*m.N)
-	tied := make([]int32, lines)
-	for _, w := range which {
-		for line := range tied {
-			tied[line] = NoGroup
-			for k := range m.K {
-				at := k*m.N + line
-				if left {
-					at = line*m.K + k
-				}
-				tied[line] = s.union(tied[line], x.At(int(w)*size+at))
-			}
-		}
-		for i := range m.M {
-			if !left {
-				ids = append(ids, tied...)
-				continue
-			}
-			for range m.N {
-				ids = append(ids, tied[i])
-			}
-		}
-	}
-	return compress(ids)
 }
 
 // constants is a layer that multiplies each element by a number: it ties
@@ -488,16 +449,29 @@ func gcd(a, b int) int {
 
 func (s *grouper) result() *Groups {
 	g := &Groups{Units: s.units, Rows: s.rows, Cols: s.cols}
-	// A group's number is at most its representative's: reasons move down.
-	num := make([]int32, len(s.parent))
+	s.pinRead()
+	num, inverse := make([]int32, len(s.parent)), map[int32]int32{}
+	add := func(pin string, of int32) int32 {
+		g.Pin, g.Inverse = append(g.Pin, pin), append(g.Inverse, of)
+		g.Count++
+		return int32(g.Count - 1)
+	}
 	for i := range num {
-		if s.find(int32(i)) == int32(i) {
-			num[i] = int32(g.Count)
-			s.pin[g.Count] = s.pin[i]
-			g.Count++
+		root, flip := s.root(int32(i))
+		if root == int32(i) {
+			num[i] = add(s.pin[i], -1)
+		} else if _, ok := inverse[root]; flip && !ok && s.pin[root] == "" {
+			inverse[root] = add("", num[root])
+			g.Inverse[num[root]] = inverse[root]
 		}
 	}
-	g.Pin = s.pin[:g.Count:g.Count]
+	number := func(id int32) int32 {
+		root, flip := s.root(id)
+		if to, ok := inverse[root]; flip && ok {
+			return to
+		}
+		return num[root]
+	}
 	// Slices are shared between nodes: renumber each once.
 	seen := map[*int32][]int32{}
 	renumber := func(ids []int32) []int32 {
@@ -511,7 +485,7 @@ func (s *grouper) result() *Groups {
 		for i, id := range ids {
 			out[i] = NoGroup
 			if id != NoGroup {
-				out[i] = num[s.find(id)]
+				out[i] = number(id)
 			}
 		}
 		seen[&ids[0]] = out

@@ -255,7 +255,8 @@ func (c *comparison) eachBound(f func(node, e int, id int32, a, b float64)) {
 func (c *comparison) capped() (progress bool) {
 	c.eachBound(func(_, _ int, id int32, a, b float64) {
 		if c.isOpen(id) && comparable(a, b) {
-			c.z[id], c.known[id], progress = math.Log(b/a), true, true
+			c.learn(id, math.Log(b/a))
+			progress = true
 		}
 	})
 	return progress

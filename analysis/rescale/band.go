@@ -40,7 +40,7 @@ func newBand(p *problem) *band {
 		return nil
 	}
 	for _, b := range p.links {
-		if min(len(b.rows), len(b.cols)) > narrow {
+		if min(len(b.rows), len(b.cols)) > narrow || slices.Contains(b.rowSign, -1) {
 			return nil
 		}
 	}

@@ -87,7 +87,7 @@ type ranges struct {
 	n      int
 
 	edges []edge
-	known map[[2]int32]int
+	known map[edgeKey]int
 	// into and from list the collected edges of each vertex.
 	into, from [][]end
 	// in and out are the logarithms of the largest |weight| of each vertex at z,
@@ -96,15 +96,24 @@ type ranges struct {
 	largest float64
 }
 
-// edge runs between active groups, -1 for pinned ones; ln is ln |weight|.
+// edge runs between active groups, -1 for pinned ones; ln is ln |weight|, sign -1 where
+// the row's factor is 1 over that of its active group.
 type edge struct {
 	row, col int32
+	sign     float64
 	ln       float64
 }
 
-// end is an edge as one of its vertices sees it.
+type edgeKey struct {
+	row, col int32
+	sign     float64
+}
+
+// end is an edge as one of its vertices sees it: of weight ln + sign y, y that of the
+// other end.
 type end struct {
 	other int32
+	sign  float64
 	ln    float64
 }
 
@@ -112,7 +121,7 @@ func newRanges(v *view, threads int) *ranges {
 	n := len(v.active)
 	b := &ranges{
 		v: v, threads: threads, tied: !v.alone(), vertex: make([]int32, n), offset: make([]float64, n), n: n,
-		known: map[[2]int32]int{},
+		known: map[edgeKey]int{},
 	}
 	for g := range b.vertex {
 		b.vertex[g] = int32(g)
@@ -238,29 +247,30 @@ func (b *ranges) solve(y []float64, tol float64) {
 	}
 }
 
-// middle returns the y of a vertex that makes its largest edges equal, and the
-// vertices at their other ends; y itself where it has edges on one side only.
-func (b *ranges) middle(y []float64, v int) (next float64, into, from int32) {
-	at := func(v int32) float64 {
-		if v < 0 {
-			return 0
+// middle returns the y of a vertex that makes its largest edges equal, and these edges;
+// y itself and edges of pinned units where it has edges on one side only.
+func (b *ranges) middle(y []float64, v int) (next float64, into, from end) {
+	at := func(e end) float64 {
+		if e.other < 0 {
+			return e.ln
 		}
-		return y[v]
+		return e.ln + e.sign*y[e.other]
 	}
 	in, out := math.Inf(-1), math.Inf(-1)
-	into, from = -1, -1
+	none := end{other: -1}
+	into, from = none, none
 	for _, e := range b.into[v] {
-		if x := e.ln - at(e.other); x > in {
-			in, into = x, e.other
+		if x := at(e); x > in {
+			in, into = x, e
 		}
 	}
 	for _, e := range b.from[v] {
-		if x := e.ln + at(e.other); x > out {
-			out, from = x, e.other
+		if x := at(e); x > out {
+			out, from = x, e
 		}
 	}
 	if next = (out - in) / 2; math.IsInf(next, 0) || math.IsNaN(next) {
-		return y[v], -1, -1
+		return y[v], none, none
 	}
 	return next, into, from
 }
@@ -289,10 +299,11 @@ func (b *ranges) linear(y []float64) []float64 {
 	for v := range y {
 		next, into, from := b.middle(y, v)
 		row := map[int32]float64{}
-		for _, u := range []int32{into, from} {
-			if u >= 0 {
-				next -= y[u] / 2
-				row[u] += 0.5
+		into.sign = -into.sign
+		for _, e := range []end{into, from} {
+			if u := e.other; u >= 0 {
+				next -= e.sign * y[u] / 2
+				row[u] += e.sign / 2
 			}
 		}
 		for {
@@ -389,7 +400,11 @@ func (b *ranges) maxima(y *layer, k *links) {
 		x := k.rowSum[i] * k.r[i]
 		b.largest = math.Max(b.largest, x)
 		if v := b.vertexOf(g); v >= 0 {
-			b.in[v] = math.Max(b.in[v], math.Log(x))
+			side := b.in
+			if k.rowSign[i] < 0 {
+				side = b.out
+			}
+			side[v] = math.Max(side[v], math.Log(x))
 		}
 	}
 	for j, g := range k.cols {
@@ -401,28 +416,34 @@ func (b *ranges) maxima(y *layer, k *links) {
 
 // gather collects a layer's edges near the largest of a vertex of theirs.
 func (b *ranges) gather(y *layer, k *links) {
-	floor := func(groups []int32, ln []float64) []float64 {
+	floor := func(groups []int32, ln func(i int) []float64) []float64 {
 		out := make([]float64, len(groups))
 		for i, g := range groups {
 			out[i] = math.Inf(1)
 			if v := b.vertexOf(g); v >= 0 {
 				// Zero weights reach no floor.
-				out[i] = math.Max(math.Exp(ln[v])*near, math.SmallestNonzeroFloat64)
+				out[i] = math.Max(math.Exp(ln(i)[v])*near, math.SmallestNonzeroFloat64)
 			}
 		}
 		return out
 	}
-	rowFloor, colFloor := floor(k.rows, b.in), floor(k.cols, b.out)
+	rowFloor := floor(k.rows, func(i int) []float64 {
+		if k.rowSign[i] < 0 {
+			return b.out
+		}
+		return b.in
+	})
+	colFloor := floor(k.cols, func(int) []float64 { return b.out })
 	for i := range y.parts {
 		y.parts[i].above(k.r, k.c, rowFloor, colFloor, b.threads, func(row, col int, w float64) {
-			e := edge{k.rows[row], k.cols[col], math.Log(w)}
+			e := edge{k.rows[row], k.cols[col], k.rowSign[row], math.Log(w)}
 			if b.inside(e.row, e.col) {
 				return
 			}
 			if y.scale != nil {
 				e.ln += math.Log(y.scale[row])
 			}
-			key := [2]int32{e.row, e.col}
+			key := edgeKey{e.row, e.col, e.sign}
 			at, ok := b.known[key]
 			if !ok {
 				b.known[key] = len(b.edges)
@@ -443,10 +464,14 @@ func (b *ranges) list() {
 		}
 		row, col, ln := b.vertexOf(e.row), b.vertexOf(e.col), b.shifted(e)
 		if row >= 0 {
-			b.into[row] = append(b.into[row], end{col, ln})
+			to := b.into
+			if e.sign < 0 {
+				to = b.from
+			}
+			to[row] = append(to[row], end{col, -1, ln})
 		}
 		if col >= 0 {
-			b.from[col] = append(b.from[col], end{row, ln})
+			b.from[col] = append(b.from[col], end{row, e.sign, ln})
 		}
 	}
 }
@@ -455,7 +480,7 @@ func (b *ranges) list() {
 func (b *ranges) shifted(e edge) float64 {
 	ln := e.ln
 	if e.row >= 0 {
-		ln += b.offset[e.row]
+		ln += e.sign * b.offset[e.row]
 	}
 	if e.col >= 0 {
 		ln -= b.offset[e.col]

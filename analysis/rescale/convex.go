@@ -46,8 +46,10 @@ type links struct {
 	// row and col hold the logarithms of factors of a, NoGroup's are -Inf; bias
 	// that of the bias, -Inf for none.
 	row, col, bias []float64
-	// rows and cols hold the variable of each row and column, -1 for none.
+	// rows and cols hold the variable of each row and column, -1 for none. rowSign is -1
+	// for rows whose factor is 1 over the variable's, else 1; no weights read such units.
 	rows, cols []int32
+	rowSign    []float64
 
 	// At the point of the last eval: multipliers and sums.
 	r, c, b, rowSum, colSum []float64
@@ -63,17 +65,17 @@ func (b *links) fill(s float64, z []float64) {
 		b.x, b.aty = make([]float64, len(b.col)), make([]float64, len(b.col))
 		b.y, b.ax = make([]float64, len(b.row)), make([]float64, len(b.row))
 	}
-	at := func(v int32) float64 {
+	at := func(v int32, sign float64) float64 {
 		if v < 0 {
 			return 0
 		}
-		return s * z[v]
+		return sign * s * z[v]
 	}
 	// The largest column factor is 1, so that no product leaves the range before
 	// its row's factor brings it back.
 	top := math.Inf(-1)
 	for j, l := range b.col {
-		b.c[j] = l - at(b.cols[j])
+		b.c[j] = l - at(b.cols[j], 1)
 		top = math.Max(top, b.c[j])
 	}
 	if math.IsInf(top, -1) {
@@ -83,10 +85,10 @@ func (b *links) fill(s float64, z []float64) {
 		b.c[j] = math.Exp(l - top)
 	}
 	for i, l := range b.row {
-		b.r[i] = math.Exp(l + at(b.rows[i]) + top)
+		b.r[i] = math.Exp(l + at(b.rows[i], b.rowSign[i]) + top)
 		b.b[i] = 0
 		if b.bias != nil {
-			b.b[i] = math.Exp(b.bias[i] + at(b.rows[i]))
+			b.b[i] = math.Exp(b.bias[i] + at(b.rows[i], b.rowSign[i]))
 		}
 	}
 }
@@ -106,7 +108,7 @@ func (p *problem) eval(z []float64) float64 {
 			b.rowSum[i] = b.rowSum[i]*b.r[i] + b.b[i]
 			total += b.rowSum[i]
 			if v := b.rows[i]; v >= 0 {
-				p.in[v] += b.rowSum[i]
+				*p.side(v, b.rowSign[i]) += b.rowSum[i]
 			}
 		}
 		for j := range b.colSum {
@@ -117,6 +119,14 @@ func (p *problem) eval(z []float64) float64 {
 		}
 	}
 	return total
+}
+
+// side is the sum of the edges that grow with a variable, or of those that shrink.
+func (p *problem) side(v int32, sign float64) *float64 {
+	if sign < 0 {
+		return &p.out[v]
+	}
+	return &p.in[v]
 }
 
 // lost reports whether some group's edges left no normal number behind.
@@ -180,26 +190,26 @@ func (p *problem) hessian(sum float64, d, hd []float64) {
 	p.sweeps++
 	clear(hd)
 	k := p.weight(sum) * p.s * p.s
-	at := func(v int32) float64 {
+	at := func(v int32, sign float64) float64 {
 		if v < 0 {
 			return 0
 		}
-		return d[v]
+		return sign * d[v]
 	}
 	for _, b := range p.links {
 		x, y, ax, aty := b.x, b.y, b.ax, b.aty
 		for j := range x {
-			x[j] = b.c[j] * at(b.cols[j])
+			x[j] = b.c[j] * at(b.cols[j], 1)
 		}
 		for i := range y {
-			y[i] = b.r[i] * at(b.rows[i])
+			y[i] = b.r[i] * at(b.rows[i], b.rowSign[i])
 		}
 		clear(ax)
 		clear(aty)
 		b.mul(x, y, ax, aty)
 		for i, v := range b.rows {
 			if v >= 0 {
-				hd[v] += k * (b.rowSum[i]*d[v] - b.r[i]*ax[i])
+				hd[v] += k * (b.rowSum[i]*d[v] - b.rowSign[i]*b.r[i]*ax[i])
 			}
 		}
 		for j, v := range b.cols {
@@ -406,6 +416,7 @@ func (v *view) newLinks(y *layer, s float64) *links {
 	b := &links{
 		row: make([]float64, len(y.rows)), col: make([]float64, len(y.cols)),
 		rows: make([]int32, len(y.rows)), cols: make([]int32, len(y.cols)),
+		rowSign: make([]float64, len(y.rows)),
 	}
 	side := func(ids []int32, ln []float64, vars []int32, s float64) {
 		for i, id := range ids {
@@ -420,5 +431,11 @@ func (v *view) newLinks(y *layer, s float64) *links {
 	}
 	side(y.rows, b.row, b.rows, s)
 	side(y.cols, b.col, b.cols, -s)
+	for i, id := range y.rows {
+		b.rowSign[i] = 1
+		if id != dag.NoGroup {
+			b.rowSign[i] = v.sign[id]
+		}
+	}
 	return b
 }

@@ -13,7 +13,8 @@ import (
 // deep finds what view.graded does, for networks with paths of many lengths: the b
 // of a given c take one read of the weights, and c* is the root of
 //
-//	f(ln c) = the largest ln b_v of a pinned unit, were its b free.
+//	f(ln c) = the largest ln b_v of a pinned unit, were its b free, and of groups that
+//	meet in a product the mean of both sides' (see pathEnd).
 //
 // f is convex, and falls at least as fast as -ln c and at most as fast as -d ln c, d
 // the largest number of layers on a path: one value of it encloses the root.
@@ -22,7 +23,9 @@ type deep struct {
 	p       float64
 	threads int
 	sweeps  int
-	b       []scaled.Num // of the active groups, from the last value of f
+	// b of the active groups, from the last value of f; of two groups that meet in a
+	// product, the first's here and the other's in inverse.
+	b, inverse []scaled.Num
 }
 
 // maxRoot bounds the values of f: a third of them halve the interval, which takes
@@ -32,7 +35,7 @@ const maxRoot = 300
 // solve returns ln c* and the logarithms of the active groups' factors, of networks
 // whose largest norm as they are has the logarithm hi.
 func (d *deep) solve(ctx context.Context, hi float64) (lnC float64, z []float64, err error) {
-	d.b = make([]scaled.Num, len(d.active))
+	d.b, d.inverse = make([]scaled.Num, len(d.active)), make([]scaled.Num, len(d.active))
 	before, _ := d.depths()
 	var depth float64
 	for _, x := range before {
@@ -74,7 +77,9 @@ func (d *deep) solve(ctx context.Context, hi float64) (lnC float64, z []float64,
 	d.value(hi)
 	z = make([]float64, len(d.b))
 	for k, x := range d.b {
-		z[k] = -x.Ln()
+		if z[k] = -x.Ln(); d.paired(int32(k)) {
+			z[k] = (d.inverse[k].Ln() - x.Ln()) / 2 // the same norm on both sides
+		}
 	}
 	return hi, z, nil
 }
@@ -84,6 +89,9 @@ func (d *deep) value(lnC float64) float64 {
 	d.sweeps++
 	inv := scaled.FromLog2(-lnC / math.Ln2)
 	var top scaled.Num
+	for k := range d.b {
+		d.b[k], d.inverse[k] = scaled.Num{}, scaled.Num{}
+	}
 	for _, y := range d.layers {
 		h := make([]scaled.Num, len(y.cols))
 		for j, id := range y.cols {
@@ -104,12 +112,21 @@ func (d *deep) value(lnC float64) float64 {
 				x = scaled.Plus(x, scaled.New(y.bias[i]), d.p)
 			}
 			x = x.Mul(inv)
-			if k := d.index[id]; k >= 0 {
-				d.b[k] = x
-			} else {
+			switch k := d.index[id]; {
+			case k < 0:
 				top = scaled.Max(top, x)
+			case d.sign[id] < 0:
+				d.inverse[k] = scaled.Max(d.inverse[k], x)
+			default:
+				d.b[k] = scaled.Max(d.b[k], x)
 			}
 		}
 	}
-	return top.Ln()
+	f := top.Ln()
+	for k := range d.b {
+		if d.paired(int32(k)) {
+			f = math.Max(f, (d.b[k].Ln()+d.inverse[k].Ln())/2)
+		}
+	}
+	return f
 }

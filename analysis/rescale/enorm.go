@@ -75,7 +75,11 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 		for i, x := range y.rowNorms(p, c, threads) {
 			all.Add(x)
 			if id := y.rows[i]; id != dag.NoGroup && v.index[id] >= 0 {
-				in[v.index[id]] = scaled.Plus(in[v.index[id]], x, p)
+				side := in
+				if v.sign[id] < 0 {
+					side = out
+				}
+				side[v.index[id]] = scaled.Plus(side[v.index[id]], x, p)
 			}
 		}
 		h := make([]scaled.Num, len(y.rows))

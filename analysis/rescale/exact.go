@@ -19,6 +19,7 @@ func (r *search) exact() {
 		for _, id := range r.view.active {
 			c[id] = math.Ldexp(1, int(math.Floor(math.Log2(r.Factors[id])+(float64(t)+0.5)/steps)))
 		}
+		r.Groups.Invert(c)
 		f := r.objective(c)
 		if best == nil || f.Cmp(r.Objective.After) < 0 {
 			best, r.Objective.After = c, f
@@ -60,12 +61,25 @@ func (r *search) keepBits(c []float64) int {
 		if len(bad) == 0 {
 			return len(changed)
 		}
-		for id := range bad {
+		for id := range r.chosen(bad) {
 			changed[id] = true
 			_, e := math.Frexp(c[id])
 			c[id] = math.Ldexp(1, (e-1)/2)
 		}
+		r.Groups.Invert(c)
 	}
+}
+
+// chosen returns the groups whose factors decide those of others.
+func (r *search) chosen(groups map[int32]bool) map[int32]bool {
+	out := map[int32]bool{}
+	for id := range groups {
+		if r.Groups.Follows(int(id)) {
+			id = r.Groups.Inverse[id]
+		}
+		out[id] = true
+	}
+	return out
 }
 
 // stored calls f for every stored number that the factors c change, before and

@@ -38,12 +38,13 @@ func (r *search) guard() {
 			}
 			break
 		}
-		for id := range bad {
+		for id := range r.chosen(bad) {
 			changed[id] = true
 			if r.Factors[id] = math.Sqrt(r.Factors[id]); math.Abs(r.Factors[id]-1) < 1e-9 {
 				r.Factors[id] = 1
 			}
 		}
+		r.Groups.Invert(r.Factors)
 	}
 	if len(changed) > 0 {
 		r.Objective.After = r.objective(r.Factors)

@@ -90,12 +90,13 @@ func (v *view) mu(p float64, c []float64, threads int) scaled.Num {
 	return top
 }
 
-// alone reports whether every active group has one row with incoming edges.
+// alone reports whether every active group has one row with incoming edges, those that
+// meet others in a product, which no edges leave, left out.
 func (v *view) alone() bool {
 	rows := make([]int, len(v.active))
 	for _, y := range v.layers {
 		for _, id := range y.rows {
-			if id != dag.NoGroup && v.index[id] >= 0 {
+			if id != dag.NoGroup && v.index[id] >= 0 && !v.paired(v.index[id]) {
 				if rows[v.index[id]]++; rows[v.index[id]] > 1 {
 					return false
 				}
@@ -129,7 +130,8 @@ const maxLengths = 64
 // not ok, and has mu alone, where paths to some unit have too many lengths.
 func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before scaled.Num, ok bool) {
 	phi := make([]lengths, len(v.active))
-	var ends []lengths
+	var ends []pathEnd
+	pairs := make([]pathEnd, len(v.active))
 	for _, y := range v.layers {
 		terms, norms, ok := v.terms(y, phi, p, threads)
 		if !ok {
@@ -140,24 +142,100 @@ func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before 
 				continue
 			}
 			before = scaled.Max(before, norms[i])
-			if k := v.index[id]; k >= 0 {
+			switch k := v.index[id]; {
+			case k < 0:
+				ends = append(ends, pathEnd{a: []lengths{terms[i]}})
+			case !v.paired(k):
 				phi[k] = terms[i]
-			} else {
-				ends = append(ends, terms[i])
+			case v.sign[id] > 0:
+				pairs[k].a = append(pairs[k].a, terms[i])
+			default:
+				pairs[k].b = append(pairs[k].b, terms[i])
 			}
 		}
 	}
+	for _, e := range pairs {
+		if e.a != nil {
+			ends = append(ends, e)
+		}
+	}
 	lnC = math.Inf(-1)
-	for _, t := range ends {
-		if t.sum(p, lnC) > 0 {
-			lnC = t.root(p)
+	for _, e := range ends {
+		if e.sum(p, lnC) > 0 {
+			lnC = e.root(p)
 		}
 	}
 	z = make([]float64, len(phi))
 	for k, t := range phi {
-		z[k] = -t.sum(p, lnC)
+		switch e := &pairs[k]; {
+		case e.a != nil: // both sides the same norm
+			a, _ := longest(e.a, p, lnC)
+			b, _ := longest(e.b, p, lnC)
+			z[k] = (b - a) / 2
+		default:
+			z[k] = -t.sum(p, lnC)
+		}
 	}
 	return lnC, z, before, true
+}
+
+// pathEnd is where paths end: a pinned unit, with b = 1, or the rows of two groups that
+// meet in a product, whose b are inverse: some b satisfies both sides iff the product of
+// the norms is at most c^2.
+type pathEnd struct{ a, b []lengths }
+
+// longest is the largest sum of rows, and which has it.
+func longest(rows []lengths, p, lnC float64) (top float64, at int) {
+	top = math.Inf(-1)
+	for k, t := range rows {
+		if x := t.sum(p, lnC); x > top {
+			top, at = x, k
+		}
+	}
+	return top, at
+}
+
+// sum is at most 0 where ln c is feasible for the end: the mean of both sides'
+// logarithms.
+func (e *pathEnd) sum(p, lnC float64) float64 {
+	a, _ := longest(e.a, p, lnC)
+	if e.b == nil {
+		return a
+	}
+	b, _ := longest(e.b, p, lnC)
+	return (a + b) / 2
+}
+
+// root returns the least feasible ln c. The sum is convex and falls with ln c, so that
+// Newton's method rises to it from the left, after the first step from anywhere.
+func (e *pathEnd) root(p float64) float64 {
+	if e.b == nil && len(e.a) == 1 {
+		return e.a[0].root(p)
+	}
+	// Left of the root: where one side alone is 1, the larger; there the other's sum
+	// may be below 0, so that the smaller of the two starts.
+	x := math.Inf(1)
+	for _, rows := range [][]lengths{e.a, e.b} {
+		top := math.Inf(-1)
+		for _, t := range rows {
+			top = math.Max(top, t.root(p))
+		}
+		x = math.Min(x, top)
+	}
+	for range 200 {
+		f, slope := 0.0, 0.0
+		for _, rows := range [][]lengths{e.a, e.b} {
+			v, at := longest(rows, p, x)
+			f += v / 2
+			slope += rows[at].fall(p, x, v) / 2
+		}
+		next := x + f/slope
+		if !(next > x) {
+			break
+		}
+		x = next
+	}
+	return x
 }
 
 // terms returns, for each row of a layer, phi by the number of edges, and its
@@ -254,18 +332,27 @@ func (t lengths) root(p float64) float64 {
 	}
 	for range 100 {
 		f := t.sum(p, x)
-		var slope float64
-		for k, s := range t.phi {
-			if !s.IsZero() {
-				edges := float64(t.first + k)
-				slope += edges * math.Exp(p*(s.Ln()-edges*x-f))
-			}
-		}
-		next := x + f/slope
+		next := x + f/t.fall(p, x, f)
 		if !(next > x) {
 			break
 		}
 		x = next
 	}
 	return x
+}
+
+// fall is how fast the sum, f at ln c = x, falls.
+func (t lengths) fall(p, x, f float64) (slope float64) {
+	for k, s := range t.phi {
+		if s.IsZero() {
+			continue
+		}
+		edges := float64(t.first + k)
+		if l := s.Ln() - edges*x; !math.IsInf(p, 1) {
+			slope += edges * math.Exp(p*(l-f))
+		} else if l >= f-1e-13*math.Max(1, math.Abs(f)) {
+			slope = math.Max(slope, edges) // of several, the steepest does not pass the root
+		}
+	}
+	return slope
 }

@@ -297,7 +297,7 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64, to 
 		for i, x := range v.kappa.Bias(y.node) {
 			if y.rows[i] != dag.NoGroup {
 				edge(x.Ln())
-				count(b.rows[i], -q.s)
+				count(b.rows[i], -b.rowSign[i]*q.s)
 			}
 		}
 	}
@@ -326,7 +326,7 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64, to 
 		q.lnSum.add(sumOut.ln() + sumIn.ln())
 		for i, id := range y.rows {
 			if id != dag.NoGroup {
-				count(b.rows[i], -q.s*nc)
+				count(b.rows[i], -b.rowSign[i]*q.s*nc)
 			}
 		}
 		for j, id := range y.cols {
@@ -349,7 +349,7 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64, to 
 			// A tap that meets padding alone joins no units.
 			if x := kappa[at]; y.rows[row] != dag.NoGroup && y.cols[col] != dag.NoGroup && !x.IsZero() {
 				edge(x.Ln())
-				count(b.rows[row], -q.s)
+				count(b.rows[row], -b.rowSign[row]*q.s)
 				count(b.cols[col], q.s)
 				to.add(row, col, x.Ln())
 			}

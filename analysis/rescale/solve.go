@@ -45,6 +45,15 @@ func (c *comparison) tells(p *pair, a, b float64) bool {
 // isOpen reports whether a group's factor is still to be found.
 func (c *comparison) isOpen(id int32) bool { return id != dag.NoGroup && !c.known[id] }
 
+// learn notes the logarithm of a group's factor, and with it that of the group whose
+// factor is 1 over it.
+func (c *comparison) learn(id int32, z float64) {
+	c.z[id], c.known[id] = z, true
+	if of := c.g.Inverse[id]; of >= 0 {
+		c.z[of], c.known[of] = -z, true
+	}
+}
+
 // openRows lists the rows of a pair whose factors are still to be found.
 func (c *comparison) openRows(p *pair) []int32 {
 	var out []int32
@@ -110,7 +119,8 @@ func (c *comparison) free() bool {
 	any := false
 	for id, k := range c.known {
 		if !k && root[id] == int32(id) {
-			c.known[id], c.z[id], any = true, 0, true
+			c.learn(int32(id), 0)
+			any = true
 		}
 	}
 	return any
@@ -168,7 +178,8 @@ func (c *comparison) forward(p *pair) (progress bool) {
 	}
 	for q, i := range open {
 		if id := p.rows[i]; !c.known[id] && !math.IsNaN(found[q]) {
-			c.z[id], c.known[id], progress = found[q], true, true
+			c.learn(id, found[q])
+			progress = true
 		}
 	}
 	return progress
@@ -289,7 +300,8 @@ func (c *comparison) backward(p *pair) (progress bool) {
 		}
 	}
 	for g := range best {
-		c.known[g], progress = true, true
+		c.learn(g, c.z[g])
+		progress = true
 	}
 	return progress
 }

@@ -3,7 +3,9 @@ package rescale
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"gonum.org/v1/gonum/mat"
@@ -26,9 +28,11 @@ type tied struct {
 	v    *view
 	p    float64
 	rows []tiedRow
-	// free has the rows of each active group, pinned those of pinned groups.
+	// free has the rows of each active group, pinned those of pinned groups; pairs the
+	// rows on either side of groups that meet in a product, which no weights read.
 	free   [][]int
 	pinned []int
+	pairs  map[int32]*[2][]int
 	// x is counted from the view's start; choice is the chosen row of a group.
 	x      []float64
 	choice []int
@@ -51,7 +55,7 @@ type tiedRow struct {
 func newTied(v *view, p float64) *tied {
 	t := &tied{
 		v: v, p: p, free: make([][]int, len(v.active)), x: make([]float64, len(v.active)),
-		choice: make([]int, len(v.active)),
+		choice: make([]int, len(v.active)), pairs: map[int32]*[2][]int{},
 	}
 	for _, y := range v.layers {
 		t.addLayer(y)
@@ -84,10 +88,20 @@ func (t *tied) addLayer(y *layer) {
 		if id == dag.NoGroup {
 			continue
 		}
-		if k := v.index[id]; k >= 0 {
-			t.free[k] = append(t.free[k], base+i)
-		} else {
+		switch k := v.index[id]; {
+		case k < 0:
 			t.pinned = append(t.pinned, base+i)
+		case !v.paired(k):
+			t.free[k] = append(t.free[k], base+i)
+		default:
+			if t.pairs[k] == nil {
+				t.pairs[k] = &[2][]int{}
+			}
+			side := &t.pairs[k][0]
+			if v.sign[id] < 0 {
+				side = &t.pairs[k][1]
+			}
+			*side = append(*side, base+i)
 		}
 		scale[i] = v.start[id]
 		if y.bias != nil {
@@ -170,12 +184,47 @@ func (t *tied) slopes(row int, value float64, f func(j int32, d float64)) {
 	}
 }
 
+// ends calls f for each constraint l <= ln c that has no x of its own, with l and its
+// derivative: a row of a pinned group, or the mean of the largest rows on the two sides of
+// groups that meet in a product, as some inverse factors satisfy both iff that is so.
+func (t *tied) ends(f func(l float64, slopes func(func(j int32, d float64)))) {
+	for _, row := range t.pinned {
+		l := t.value(row)
+		f(l, func(g func(int32, float64)) { t.slopes(row, l, g) })
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.pairs)) {
+		a, la := t.top(t.pairs[k][0])
+		b, lb := t.top(t.pairs[k][1])
+		half := func(g func(int32, float64)) func(int32, float64) {
+			return func(j int32, d float64) { g(j, d/2) }
+		}
+		f((la+lb)/2, func(g func(int32, float64)) {
+			t.slopes(a, la, half(g))
+			t.slopes(b, lb, half(g))
+		})
+	}
+}
+
+// top is the largest of rows, and its value.
+func (t *tied) top(rows []int) (row int, value float64) {
+	value = math.Inf(-1)
+	for _, r := range rows {
+		if l := t.value(r); l > value {
+			row, value = r, l
+		}
+	}
+	return row, value
+}
+
 // choose takes the largest row of each group, the one before unless another is
 // larger beyond rounding, and returns its value less x and ln c.
 func (t *tied) choose(mu float64) []float64 {
 	t.sweeps++
 	res := make([]float64, len(t.x))
 	for g, rows := range t.free {
+		if len(rows) == 0 {
+			continue
+		}
 		best := t.value(rows[t.choice[g]])
 		for k, row := range rows {
 			if l := t.value(row); l > best+1e-13*math.Max(1, math.Abs(best)) {
@@ -197,6 +246,9 @@ type system struct {
 func (t *tied) system() *system {
 	s := &system{cols: make([][]int32, len(t.x)), vals: make([][]float64, len(t.x))}
 	for g, rows := range t.free {
+		if len(rows) == 0 {
+			continue
+		}
 		row := rows[t.choice[g]]
 		t.slopes(row, t.value(row), func(j int32, d float64) {
 			s.cols[g], s.vals[g] = append(s.cols[g], j), append(s.vals[g], d*(1-leak))
@@ -272,12 +324,11 @@ func (t *tied) solve(ctx context.Context) error {
 		s := t.system()
 		u, w := s.solve(res), s.solve(ones)
 		next := math.Inf(-1)
-		for _, row := range t.pinned {
-			l := t.value(row)
+		t.ends(func(l float64, slopes func(func(int32, float64))) {
 			pu, pw := 0.0, 1.0
-			t.slopes(row, l, func(j int32, d float64) { pu += d * u[j]; pw += d * w[j] })
+			slopes(func(j int32, d float64) { pu += d * u[j]; pw += d * w[j] })
 			next = math.Max(next, t.mu+(l-t.mu+pu)/pw)
-		}
+		})
 		far := math.Abs(next - t.mu)
 		for g := range u {
 			u[g] -= w[g] * (next - t.mu)
@@ -362,6 +413,9 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 func (t *tied) least(mu float64) (ok bool) {
 	for g := range t.x {
 		t.x[g] = math.Inf(-1)
+		if len(t.free[g]) == 0 {
+			t.x[g] = 0
+		}
 		t.choice[g] = 0
 	}
 	// Values that rise from nothing: as many sweeps as the longest chain.
@@ -385,10 +439,12 @@ func (t *tied) least(mu float64) (ok bool) {
 	}
 	for range 100 {
 		res := t.choose(mu)
-		for _, row := range t.pinned {
-			if t.value(row)-mu > 1e-13*math.Max(1, math.Abs(mu)) {
-				return false
-			}
+		over := false
+		t.ends(func(l float64, _ func(func(int32, float64))) {
+			over = over || l-mu > 1e-13*math.Max(1, math.Abs(mu))
+		})
+		if over {
+			return false
 		}
 		if worst := largest(res); worst <= 1e-14*math.Max(1, math.Abs(mu)) {
 			return true
@@ -416,6 +472,12 @@ func largest(x []float64) float64 {
 func (t *tied) logs() []float64 {
 	z := t.v.logs()
 	for g := range z {
+		if pair := t.pairs[int32(g)]; pair != nil { // the same norm on both sides
+			_, a := t.top(pair[0])
+			_, b := t.top(pair[1])
+			z[g] += (b - a) / 2
+			continue
+		}
 		z[g] -= t.x[g]
 	}
 	return z

@@ -20,17 +20,18 @@ func (r *search) unbalance(context.Context) error {
 	rng := rand.New(rand.NewPCG(r.opt.Seed, 0x756e62616c616e63))
 	z := make([]float64, len(v.active))
 	for _, y := range v.layers {
-		var units []int32
+		var units []int32 // groups
 		for _, id := range y.rows {
 			if id != dag.NoGroup && v.index[id] >= 0 {
-				units = append(units, v.index[id])
+				units = append(units, id)
 			}
 		}
 		if len(units) == 0 {
 			continue
 		}
 		for range max(1, len(units)/4) {
-			z[units[rng.IntN(len(units))]] += math.Ln10 + rng.NormFloat64()
+			id := units[rng.IntN(len(units))]
+			z[v.index[id]] += v.sign[id] * (math.Ln10 + rng.NormFloat64())
 		}
 	}
 	r.Factors = v.factors(z)

@@ -15,10 +15,13 @@ type view struct {
 	net    *dag.Network
 	g      *dag.Groups
 	layers []*layer
-	// active lists the groups whose factor is free: not pinned, with a live
-	// unit. index is each group's place in it, -1 for the others.
+	// active lists the groups whose factor is to be chosen: not pinned, with a live
+	// unit. index is each group's place in it, -1 for the others. The logarithm of a
+	// group's factor is sign times that of the active group's: -1 for groups with an
+	// inverse factor, which have the index of the other.
 	active []int32
 	index  []int32
+	sign   []float64
 	// start has a logarithm of a factor for each group that depends on the class
 	// of equivalent networks only and keeps rescaled weights near unit scale.
 	start []float64
@@ -65,7 +68,7 @@ func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
 
 // fill lists the layers and the active groups.
 func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bool) {
-	v.start, v.index = make([]float64, v.g.Count), make([]int32, v.g.Count)
+	v.start, v.index, v.sign = make([]float64, v.g.Count), make([]int32, v.g.Count), make([]float64, v.g.Count)
 	active := make([]bool, v.g.Count)
 	for i, weighted := range v.net.Weighted() {
 		if !weighted {
@@ -82,13 +85,20 @@ func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bo
 		}
 	}
 	for id, a := range active {
-		v.index[id] = -1
-		if a {
+		v.index[id], v.sign[id] = -1, 1
+		of := v.g.Inverse[id]
+		switch {
+		case v.g.Follows(id):
+			v.index[id], v.sign[id] = v.index[of], -1
+		case a && (of < 0 || active[of]): // without either side nothing holds the other
 			v.index[id] = int32(len(v.active))
 			v.active = append(v.active, int32(id))
 		}
 	}
 }
+
+// paired reports whether an active group has another with inverse factors.
+func (v *view) paired(k int32) bool { return v.g.Inverse[v.active[k]] >= 0 }
 
 // finite looks for NaN and infinities where path norms have met them.
 func (v *view) finite() error {
@@ -180,8 +190,18 @@ func (v *view) begin() {
 		})
 	}
 	for id, c := range count {
-		if c > 0 {
+		if of := v.g.Inverse[id]; of > int32(id) { // both sides, turned one way
+			v.start[id] -= v.start[of]
+			c += count[of]
+			v.start[of] = 0
+		}
+		if c > 0 && !v.g.Follows(id) {
 			v.start[id] /= c
+		}
+	}
+	for id := range v.start {
+		if v.g.Follows(id) {
+			v.start[id] = -v.start[v.g.Inverse[id]]
 		}
 	}
 }
@@ -224,6 +244,7 @@ func (v *view) factors(z []float64) []float64 {
 	for k, id := range v.active {
 		c[id] = bounded(z[k])
 	}
+	v.g.Invert(c)
 	return c
 }
 

@@ -65,7 +65,7 @@ func Run(ctx context.Context, n *dag.Network, what analysis.Options, opt Options
 	g := n.Groups()
 	var free []int
 	for id := range g.Count {
-		if g.Pin[id] == "" && g.Size[id] > 0 {
+		if g.Pin[id] == "" && g.Size[id] > 0 && !g.Follows(id) {
 			free = append(free, id)
 		}
 	}

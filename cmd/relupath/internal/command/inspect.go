@@ -240,13 +240,16 @@ func ports(ps []onnxio.PortInfo) []port {
 
 // countGroups counts groups by the reason for which they are pinned, in
 // order of appearance; one without units, as that of the inputs mostly, does not
-// count.
+// count, and two with inverse factors are one.
 func countGroups(g *dag.Groups) inspectedGroups {
 	r := inspectedGroups{Pinned: []pinned{}}
 	at := map[string]int{}
 	for id, size := range g.Size {
-		if size == 0 {
+		if size == 0 || g.Follows(id) {
 			continue
+		}
+		if of := g.Inverse[id]; of >= 0 {
+			size += g.Size[of]
 		}
 		r.Count++
 		if size > 1 {
