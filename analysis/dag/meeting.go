@@ -10,7 +10,11 @@ func (s *grouper) Func(nd *Node, f *Func, xs []UnitMap) UnitMap {
 	if nd.Zone != Between {
 		return s.Input(nd)
 	}
-	carry := func(k int) { s.carried[operand{nd.ID, k}] = true }
+	carry := func(k int) {
+		if !s.inputs(&xs[k]) {
+			s.carries[nd.ID] = append(s.carries[nd.ID], k)
+		}
+	}
 	switch m := f.Form.(type) {
 	case Times:
 		k := 0
@@ -37,9 +41,6 @@ func (s *grouper) Func(nd *Node, f *Func, xs []UnitMap) UnitMap {
 	}
 	return s.Input(nd)
 }
-
-// operand is an operand of a node.
-type operand struct{ node, k int }
 
 // inputs reports whether every element of a value is as it is.
 func (s *grouper) inputs(m *UnitMap) bool {

@@ -145,6 +145,22 @@ type Reverse[T any] interface {
 	Pool(nd *Node, p *Pool, h T) T
 }
 
+// Through is a Reverse of paths that go through products of two values.
+type Through[T any] interface {
+	// Carries is Groups.Carries; nil where paths end at every function.
+	Carries() [][]int
+	// Product is the T of operand k of a product; that of its value, h, plays no part
+	// where both operands go through.
+	Product(nd *Node, k int, h T) T
+}
+
+// SkipThrough returns what a pass over paths through products leaves out, as Unmeasured
+// does for paths that end there: see Groups.Carries.
+func (n *Network) SkipThrough(carries [][]int) func(*Node) bool {
+	_, skip := n.through(carries)
+	return skip
+}
+
 // Taken is the T of the value of a Select with an index.
 type Taken[T any] struct {
 	// By is the node.
@@ -159,6 +175,9 @@ type Taken[T any] struct {
 // segment, and
 // for the preamble's values that such nodes read, in reverse order; of other
 // nodes ok is false. After visits each as soon as all its readers have run.
+//
+// Of a reading that is a Through too, functions are nodes like others along the operands
+// that go through.
 func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool)) {
 	vals, ok := make([]T, len(n.Nodes)), make([]bool, len(n.Nodes))
 	give := func(j int, h T) {
@@ -170,8 +189,15 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 	// What reads parts of a value is kept until all have run, so that thousands of
 	// readers of an element each cost no pass over the value each.
 	taken := make([][]Taken[T], len(n.Nodes))
-	skip := n.Unmeasured()
-	for _, i := range n.Ends() {
+	ends, skip := n.Ends(), n.Unmeasured()
+	var carries [][]int
+	t, through := m.(Through[T])
+	if through {
+		if carries = t.Carries(); carries != nil {
+			ends, skip = n.through(carries)
+		}
+	}
+	for _, i := range ends {
 		if !skip(&n.Nodes[i]) {
 			give(i, m.Output(&n.Nodes[i]))
 		}
@@ -188,6 +214,11 @@ func Backward[T any](n *Network, m Reverse[T], after func(nd *Node, h T, ok bool
 				taken[nd.In[0]] = append(taken[nd.In[0]], Taken[T]{nd, op.Index, vals[i]})
 			} else {
 				reverse(n, m, nd, vals[i], give)
+			}
+		}
+		if carries != nil && (ok[i] || len(carries[i]) > 1) {
+			for _, k := range carries[i] {
+				give(nd.In[k], t.Product(nd, k, vals[i]))
 			}
 		}
 		if nd.Zone != Head {

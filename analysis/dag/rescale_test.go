@@ -60,6 +60,7 @@ func TestRescaleKeepsTheFunction(t *testing.T) {
 				c[i] = math.Exp2(8*rng.Float64() - 4)
 			}
 		}
+		g.Invert(c)
 		scaled, err := net.Rescale(g, c)
 		if err != nil {
 			t.Fatal(err)
@@ -119,10 +120,10 @@ func (u unionFind) find(a int) int {
 }
 
 // Groups equals the union of single elements: identity edges tie, a layer with
-// weights starts anew, its positions are one unit.
+// weights starts anew, its positions are one unit. Products: TestProductsCarryFactors.
 func TestGroupsAgainstElements(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		net := dagtest.Random(t, dagtest.Options{Features: dagtest.Partly &^ dagtest.Fixed, Type: dag.Float64})
+		net := dagtest.Random(t, dagtest.Options{Features: dagtest.Partly &^ (dagtest.Fixed | dagtest.Product), Type: dag.Float64})
 		g := net.Groups()
 		r := dagtest.Unroll(net)
 		sets := unionFind{}

@@ -195,6 +195,42 @@ func (n *Network) Unmeasured() func(*Node) bool {
 	return func(nd *Node) bool { return nd.Zone == Head || skip[nd.ID] }
 }
 
+// through is Ends and Unmeasured where paths go through products, along the operands
+// that carries lists (see Groups.Carries): such products are no ends, and their values no
+// starts.
+func (n *Network) through(carries [][]int) (ends []int, skip func(*Node) bool) {
+	inner := func(i int) bool { return n.Nodes[i].Zone == Body || len(carries[i]) == 1 }
+	last := make([]bool, len(n.Nodes))
+	for _, p := range n.Outputs {
+		last[p.Node] = inner(p.Node)
+	}
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		if nd.Zone != Head && nd.Zone != Between {
+			continue
+		}
+		for k, j := range nd.Operands() {
+			last[j] = last[j] || inner(j) && !slices.Contains(carries[i], k)
+		}
+	}
+	for _, i := range n.Boundary() {
+		last[i] = true
+	}
+	for i, end := range last {
+		if end {
+			ends = append(ends, i)
+		}
+	}
+	unmeasured, left := n.Unmeasured(), make([]bool, len(n.Nodes))
+	for _, s := range n.parts() {
+		reached := slices.ContainsFunc(s.Starts, func(i int) bool { return len(carries[i]) == 1 })
+		for _, i := range s.Nodes {
+			left[i] = !reached && unmeasured(&n.Nodes[i])
+		}
+	}
+	return ends, func(nd *Node) bool { return nd.Zone == Head || left[nd.ID] }
+}
+
 // parts returns the parts of the body that no function separates, in the order of
 // their first nodes.
 func (n *Network) parts() []*Segment {

@@ -52,6 +52,10 @@ type Groups struct {
 	// units meet in a product, as queries meet keys; -1 where there is none. Of the two
 	// the first has a factor to choose.
 	Inverse []int32
+	// Carries lists for each product of two values the operands whose factors go through
+	// it: one whose factors the value has, or both where they are inverse to each other,
+	// so that the value has none. Nil for other nodes.
+	Carries [][]int
 }
 
 // Follows reports whether a group's factor is 1 over that of an earlier one.
@@ -96,8 +100,8 @@ type grouper struct {
 	units []UnitMap
 	rows  [][]int32
 	cols  [][]int32
-	// carried are the operands of functions whose factors the value has.
-	carried map[operand]bool
+	// carries is Groups.Carries, of operands that have factors.
+	carries [][]int
 }
 
 // Groups derives the groups of tied units. Cost: near linear in the number of
@@ -106,7 +110,7 @@ type grouper struct {
 func (n *Network) Groups() *Groups {
 	s := &grouper{
 		net: n, units: make([]UnitMap, len(n.Nodes)),
-		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)), carried: map[operand]bool{},
+		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)), carries: make([][]int, len(n.Nodes)),
 	}
 	units := 1
 	for i := range n.Nodes {
@@ -128,7 +132,7 @@ func (n *Network) Groups() *Groups {
 			continue
 		}
 		for k, j := range nd.In {
-			if z := n.Nodes[j].Zone; (z == Body || z == Between) && !s.carried[operand{i, k}] {
+			if z := n.Nodes[j].Zone; (z == Body || z == Between) && !slices.Contains(s.carries[i], k) {
 				s.pinAll(&s.units[j], fmt.Sprintf("enters %s, which is not homogeneous", nd.Label()))
 			}
 		}
@@ -448,7 +452,7 @@ func gcd(a, b int) int {
 }
 
 func (s *grouper) result() *Groups {
-	g := &Groups{Units: s.units, Rows: s.rows, Cols: s.cols}
+	g := &Groups{Units: s.units, Rows: s.rows, Cols: s.cols, Carries: s.carries}
 	s.pinRead()
 	num, inverse := make([]int32, len(s.parent)), map[int32]int32{}
 	add := func(pin string, of int32) int32 {

@@ -13,13 +13,19 @@ import (
 // an output itself. It reads each weight tensor once for all orders, in reverse
 // order of the nodes. Biases play no part. Errors and cost are Forward's.
 func Backward(n *dag.Network, p []float64, opt Options) *Values {
+	opt.Carries = nil // units that meet need what Forward gives them: see Kappa
+	return reversed(n, p, opt, nil)
+}
+
+// reversed is Backward, in is what Forward gave where paths go through products.
+func reversed(n *dag.Network, p []float64, opt Options, in []*value) *Values {
 	checkOrders(p)
 	v := &Values{P: p, net: n, of: make([]*value, len(n.Nodes))}
 	kept := make([]bool, len(n.Nodes))
 	for _, i := range append(n.Ends(), opt.Keep...) {
 		kept[i] = true
 	}
-	dag.Backward(n, &backward{p, opt}, func(nd *dag.Node, h *value, ok bool) {
+	dag.Backward(n, &backward{p, opt, n.Nodes, in}, func(nd *dag.Node, h *value, ok bool) {
 		switch {
 		case opt.Keep != nil && !kept[nd.ID]:
 		case ok:
@@ -33,8 +39,10 @@ func Backward(n *dag.Network, p []float64, opt Options) *Values {
 
 // backward is the reading of a network in which a value is h_out of its elements.
 type backward struct {
-	p   []float64
-	opt Options
+	p     []float64
+	opt   Options
+	nodes []dag.Node
+	in    []*value // what Forward gave where paths go through products
 }
 
 // Output implements dag.Reverse.

@@ -31,13 +31,13 @@ type Kappa struct {
 // NewKappa runs one forward and one backward programme of order p. Options.Rows,
 // Columns and Keep play no part. It panics on an order outside [1, Inf].
 func NewKappa(n *dag.Network, p float64, opt Options) *Kappa {
-	o := Options{Bias: opt.Bias, Threads: opt.Threads}
+	o := Options{Bias: opt.Bias, Threads: opt.Threads, Carries: opt.Carries}
 	return Forward(n, []float64{p}, o).Kappa(0, opt)
 }
 
 // Kappa runs the backward programme that goes with order k of v, which Forward
-// made with all values kept and the same bias policy. Of opt, Threads alone plays
-// a part.
+// made with all values kept and the same bias policy. Of opt, Threads and Carries alone
+// play a part; Carries must be that of Forward.
 func (v *Values) Kappa(k int, opt Options) *Kappa {
 	p := v.P[k]
 	in := make([]*value, len(v.of))
@@ -46,7 +46,8 @@ func (v *Values) Kappa(k int, opt Options) *Kappa {
 			in[i] = &value{x.grid, x.h[k : k+1]}
 		}
 	}
-	return &Kappa{P: p, net: v.net, in: in, out: Backward(v.net, []float64{p}, Options{Threads: opt.Threads}).of}
+	out := reversed(v.net, []float64{p}, Options{Threads: opt.Threads, Carries: opt.Carries}, in)
+	return &Kappa{P: p, net: v.net, in: in, out: out.of}
 }
 
 // In returns h_in of each element of a node's value, as Forward gives it.

@@ -42,6 +42,12 @@ type Options struct {
 	// Keep lists the nodes whose values are kept, besides the body's outputs;
 	// the others are dropped as soon as they were used. Default (nil): all.
 	Keep []int
+	// Carries makes paths go through products of two values, along the operands that it
+	// lists: see dag.Groups.Carries. The other operand is 1 for a path; where both go
+	// through, paths end at the product, and what leaves a unit are the paths to the units
+	// that it meets. In this way h_in grows as a unit's factor, and h_out shrinks, at every
+	// unit that rescaling may change. Default: segments end at products.
+	Carries [][]int
 }
 
 // Values holds the result of path programmes, one for each order.
@@ -156,7 +162,11 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 	if keep != nil {
 		keep = append(n.Ends(), keep...)
 	}
-	v.of = dag.Forward(n, &forward{v, opt}, n.Unmeasured(), keep)
+	skip := n.Unmeasured()
+	if opt.Carries != nil {
+		skip = n.SkipThrough(opt.Carries)
+	}
+	v.of = dag.Forward(n, &forward{v, opt}, skip, keep)
 	return v
 }
 
@@ -256,7 +266,19 @@ func (f *forward) Pool(_ *dag.Node, op *dag.Pool, x *value) *value {
 func (f *forward) Cap(_ *dag.Node, _ *dag.Cap, x *value) *value { return x }
 
 // Func implements dag.Meaning: segments begin with ones, as inputs do.
-func (f *forward) Func(nd *dag.Node, _ *dag.Func, _ []*value) *value { return f.Input(nd) }
+func (f *forward) Func(nd *dag.Node, op *dag.Func, xs []*value) *value {
+	if f.opt.Carries == nil || len(f.opt.Carries[nd.ID]) != 1 {
+		return f.Input(nd)
+	}
+	k := f.opt.Carries[nd.ID][0]
+	if xs[k] == nil {
+		return f.Input(nd)
+	}
+	if m, ok := op.Form.(*dag.Matrices); ok {
+		return product(m, k, nd.Shape, xs[k], f.P)
+	}
+	return xs[k]
+}
 
 // PerOutput returns phi_j = g_in(out_j)^(1/p) for each element of the body's outputs in order, order k,
 // after Forward: the p-norm of the path vector over paths that end in it.

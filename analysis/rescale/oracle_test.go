@@ -2,6 +2,7 @@ package rescale_test
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -18,8 +19,10 @@ type oracle struct {
 	g     *dag.Groups
 	edges []oracleEdge
 	rows  int
-	// vars numbers the free groups with a live unit, -1 elsewhere.
+	// vars numbers the free groups with a live unit, -1 elsewhere; sign is -1 for those
+	// with 1 over the factor of another, whose number they have.
 	vars []int
+	sign []float64
 	n    int
 }
 
@@ -43,7 +46,7 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 		}
 		u.Edges = kept
 	}
-	in, out := programmes(n, u)
+	in, out := programmes(n, u, o.g)
 	live := func(node, e int) bool { k := u.Offset[node] + e; return in[k] > 0 && out[k] > 0 }
 	o.vars = make([]int, o.g.Count)
 	for i := range o.vars {
@@ -62,6 +65,7 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 			}
 		}
 	}
+	o.pair()
 	for i := range n.Nodes {
 		l, ok := n.Nodes[i].Op.(*dag.Linear)
 		if !ok || !weighted[i] {
@@ -170,39 +174,147 @@ func weights(l *dag.Linear, f func(row, col, tap int, w float64)) {
 }
 
 // programmes are g_in and g_out of p = 2 on the graph of units.
-func programmes(n *dag.Network, u *dagtest.Unrolled) (in, out []float64) {
+//
+// Paths go through products, along the operands whose factors do.
+func programmes(n *dag.Network, u *dagtest.Unrolled, g *dag.Groups) (in, out []float64) {
 	units := u.Offset[len(n.Nodes)]
 	in, out = make([]float64, units), make([]float64, units)
+	pre := func(k int) bool { return n.Nodes[k].Zone == dag.Preamble }
+	edges := make([][]dagtest.Edge, len(n.Nodes))
+	for _, e := range u.Edges {
+		edges[e.Node] = append(edges[e.Node], e)
+	}
+	end := make([]bool, len(n.Nodes))
+	for _, p := range n.Outputs {
+		end[p.Node] = true
+	}
 	for i := range n.Nodes {
-		switch n.Nodes[i].Op.(type) {
-		case dag.Input, *dag.Func: // the starts of segments
-			for e := range n.Nodes[i].Len() {
+		nd := &n.Nodes[i]
+		_, isFunc := nd.Op.(*dag.Func)
+		_, isInput := nd.Op.(dag.Input)
+		if isFunc || nd.Zone == dag.Head {
+			for k, j := range nd.Operands() {
+				end[j] = end[j] || !slices.Contains(g.Carries[i], k)
+			}
+		}
+		switch {
+		case isFunc && len(g.Carries[i]) == 1:
+			terms(n, u, i, g.Carries[i][0], func(to, from int) { in[to] += in[from] })
+		case isFunc || isInput: // the starts of segments
+			for e := range nd.Len() {
 				in[u.Offset[i]+e] = 1
 			}
 		}
-	}
-	pre := func(k int) bool { return n.Nodes[k].Zone == dag.Preamble }
-	for _, e := range u.Edges {
-		switch {
-		case e.From == dagtest.One:
-			in[e.To] += e.W * e.W
-		case pre(e.Node):
-			in[e.To] = math.Max(in[e.To], in[e.From])
-		default:
-			in[e.To] += e.W * e.W * in[e.From]
+		for _, e := range edges[i] {
+			switch {
+			case e.From == dagtest.One:
+				in[e.To] += e.W * e.W
+			case pre(e.Node):
+				in[e.To] = math.Max(in[e.To], in[e.From])
+			default:
+				in[e.To] += e.W * e.W * in[e.From]
+			}
 		}
 	}
-	for _, i := range n.Ends() {
-		for e := range n.Nodes[i].Len() {
-			out[u.Offset[i]+e]++
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		if end[i] {
+			for e := range n.Nodes[i].Len() {
+				out[u.Offset[i]+e]++
+			}
 		}
-	}
-	for k := len(u.Edges) - 1; k >= 0; k-- {
-		if e := u.Edges[k]; e.From != dagtest.One && !pre(e.Node) {
-			out[e.From] += e.W * e.W * out[e.To]
+		if f, ok := n.Nodes[i].Op.(*dag.Func); ok {
+			switch c := g.Carries[i]; len(c) {
+			case 1:
+				terms(n, u, i, c[0], func(to, from int) { out[from] += out[to] })
+			case 2:
+				meetings(f.Form.(*dag.Matrices), func(a, b int) {
+					a, b = a+u.Offset[n.Nodes[i].In[0]], b+u.Offset[n.Nodes[i].In[1]]
+					out[a] += in[b]
+					out[b] += in[a]
+				})
+			}
+			continue
+		}
+		for _, e := range edges[i] {
+			if e.From != dagtest.One && !pre(e.Node) {
+				out[e.From] += e.W * e.W * out[e.To]
+			}
 		}
 	}
 	return in, out
+}
+
+// terms lists the elements of a product's value with those of operand k that they are
+// sums of.
+func terms(n *dag.Network, u *dagtest.Unrolled, node, k int, f func(to, from int)) {
+	nd := &n.Nodes[node]
+	to, from := u.Offset[node], u.Offset[nd.In[k]]
+	m, ok := nd.Op.(*dag.Func).Form.(*dag.Matrices)
+	if !ok {
+		for e := range nd.Len() {
+			f(to+e, from+e)
+		}
+		return
+	}
+	for s := range m.Left {
+		for i := range m.M {
+			for j := range m.N {
+				for q := range m.K {
+					x := (int(m.Left[s])*m.M+i)*m.K + q
+					if k == 1 {
+						x = (int(m.Right[s])*m.K+q)*m.N + j
+					}
+					f(to+(s*m.M+i)*m.N+j, from+x)
+				}
+			}
+		}
+	}
+}
+
+// meetings lists the elements of both operands that are multiplied.
+func meetings(m *dag.Matrices, f func(a, b int)) {
+	for s := range m.Left {
+		for i := range m.M {
+			for j := range m.N {
+				for q := range m.K {
+					f((int(m.Left[s])*m.M+i)*m.K+q, (int(m.Right[s])*m.K+q)*m.N+j)
+				}
+			}
+		}
+	}
+}
+
+// pair gives groups with inverse factors one variable, if both have live units.
+func (o *oracle) pair() {
+	o.sign = make([]float64, len(o.vars))
+	used := make([]bool, o.n)
+	for id, of := range o.g.Inverse {
+		o.sign[id] = 1
+		switch {
+		case of < 0:
+		case o.vars[id] < 0 || o.vars[of] < 0:
+			o.vars[id], o.vars[of] = -1, -1
+		case o.g.Follows(id):
+			o.vars[id], o.sign[id] = o.vars[of], -1
+		}
+	}
+	for _, v := range o.vars {
+		if v >= 0 {
+			used[v] = true
+		}
+	}
+	number, n := make([]int, o.n), 0
+	for v, yes := range used {
+		if number[v] = n; yes {
+			n++
+		}
+	}
+	for id, v := range o.vars {
+		if v >= 0 {
+			o.vars[id] = number[v]
+		}
+	}
+	o.n = n
 }
 
 // z is the logarithm of a group's factor.
@@ -210,7 +322,7 @@ func (o *oracle) z(x []float64, group int) float64 {
 	if group < 0 || o.vars[group] < 0 {
 		return 0
 	}
-	return x[o.vars[group]]
+	return o.sign[group] * x[o.vars[group]]
 }
 
 // logs returns the logarithms of the free factors.
@@ -218,7 +330,7 @@ func (o *oracle) logs(c []float64) []float64 {
 	x := make([]float64, o.n)
 	for id, v := range o.vars {
 		if v >= 0 {
-			x[v] = math.Log(c[id])
+			x[v] = o.sign[id] * math.Log(c[id])
 		}
 	}
 	return x
@@ -264,10 +376,11 @@ func (o *oracle) exps(x []float64, s float64, grad, hess []float64, a func(e *or
 		if to == from {
 			continue
 		}
+		up := o.sign[e.to]
 		for _, q := range []struct {
 			v    int
 			sign float64
-		}{{to, 1}, {from, -1}} {
+		}{{to, up}, {from, -1}} {
 			if q.v >= 0 && grad != nil {
 				grad[q.v] += q.sign * s * t
 			}
@@ -276,8 +389,8 @@ func (o *oracle) exps(x []float64, s float64, grad, hess []float64, a func(e *or
 			}
 		}
 		if to >= 0 && from >= 0 && hess != nil {
-			hess[to*o.n+from] -= s * s * t
-			hess[from*o.n+to] -= s * s * t
+			hess[to*o.n+from] -= up * s * s * t
+			hess[from*o.n+to] -= up * s * s * t
 		}
 	}
 	return total
@@ -297,7 +410,7 @@ func (o *oracle) condition(x []float64, grad, hess []float64) float64 {
 		n++
 		ln += math.Log(e.kappa) + s*(o.z(x, e.to)-o.z(x, e.from))
 		if v := o.vars[e.to]; v >= 0 {
-			lin[v] += s
+			lin[v] += o.sign[e.to] * s
 		}
 		if e.from >= 0 && o.vars[e.from] >= 0 {
 			lin[o.vars[e.from]] -= s
@@ -318,8 +431,10 @@ func (o *oracle) ranges(x []float64) (in, out []float64, top float64) {
 	for _, e := range o.edges {
 		w := e.w * math.Exp(o.z(x, e.to)-o.z(x, e.from))
 		top = math.Max(top, w)
-		if v := o.vars[e.to]; v >= 0 {
+		if v := o.vars[e.to]; v >= 0 && o.sign[e.to] > 0 {
 			in[v] = math.Max(in[v], w)
+		} else if v >= 0 {
+			out[v] = math.Max(out[v], w)
 		}
 		if e.from >= 0 && o.vars[e.from] >= 0 {
 			out[o.vars[e.from]] = math.Max(out[o.vars[e.from]], w)
@@ -337,8 +452,16 @@ func (o *oracle) least(p, lo, hi float64) (c float64, ok bool) {
 	for _, e := range o.edges {
 		group[e.row] = e.to
 	}
+	meets := make([]bool, o.n) // whose units meet others: the sides are in b and inverse
+	for id, s := range o.sign {
+		if s < 0 {
+			meets[o.vars[id]] = true
+		}
+	}
+	inverse := make([]float64, o.n)
 	feasible := func(c float64) (yes, settled bool) {
 		clear(b)
+		clear(inverse)
 		for range 200000 {
 			clear(sums)
 			for _, e := range o.edges {
@@ -365,7 +488,13 @@ func (o *oracle) least(p, lo, hi float64) (c float64, ok bool) {
 				if s > 0 && v < 0 && s > 1 {
 					return false, true
 				}
-				if v >= 0 && s > b[v]*(1+1e-14) {
+				if v >= 0 && o.sign[group[r]] < 0 {
+					inverse[v] = math.Max(inverse[v], s)
+				}
+				if v >= 0 && meets[v] && b[v]*inverse[v] > 1 {
+					return false, true
+				}
+				if v >= 0 && o.sign[group[r]] > 0 && s > b[v]*(1+1e-14) {
 					change = math.Max(change, s/b[v]-1)
 					b[v] = s
 				}

@@ -280,6 +280,9 @@ func maxBalanced(t *rapid.T, n *dag.Network) {
 	if o.n > 12 {
 		t.Skip("too many sets")
 	}
+	if slices.Contains(o.sign, -1) {
+		t.Skip("units that meet in products have no in and out")
+	}
 	r := find(t, rescale.CrossLayer, n, rescale.Options{})
 	x := o.logs(r.Factors)
 	vertex := func(group int) int {

@@ -3,6 +3,7 @@ package rescale
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
@@ -45,7 +46,7 @@ type layer struct {
 // newView reads the weights forward and backward.
 func newView(n *dag.Network, g *dag.Groups, p float64, opt Options) (*view, error) {
 	v := &view{net: n, g: g}
-	v.kappa = paths.NewKappa(n, p, paths.Options{Bias: opt.Bias, Threads: opt.Threads})
+	v.kappa = paths.NewKappa(n, p, paths.Options{Bias: opt.Bias, Threads: opt.Threads, Carries: g.Carries})
 	if err := v.finite(); err != nil {
 		return nil, err
 	}
@@ -57,6 +58,9 @@ func newView(n *dag.Network, g *dag.Groups, p float64, opt Options) (*view, erro
 // newLightView is newView without kappa and start, for networks whose liveness
 // needs no path programmes; nil for others.
 func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
+	if slices.ContainsFunc(g.Carries, func(k []int) bool { return k != nil }) {
+		return nil
+	}
 	l, ok := newLiveness(n, opt.Bias)
 	if !ok {
 		return nil
@@ -153,7 +157,8 @@ func absolute(x []float64) []float64 {
 // layer. h_in grows by c under rescaling and h_out shrinks by it, so the
 // rescaled network is the same for all members of a class.
 //
-// Each segment has its own ||pi|| and its own depths.
+// Each segment has its own ||pi|| and its own depths. Paths go through products, so
+// that this holds there too; where one ends a segment, h_in h_out stands for h_in.
 func (v *view) begin() {
 	tops := make([]float64, len(v.net.Nodes)) // by node, NaN without paths
 	for i := range tops {
@@ -162,7 +167,11 @@ func (v *view) begin() {
 	for _, s := range v.net.Segments() {
 		var top scaled.Num
 		for _, i := range s.Ends {
-			for _, h := range v.kappa.In(i) {
+			out := v.kappa.Out(i)
+			for e, h := range v.kappa.In(i) {
+				if id := v.g.Units[i].At(e); id != dag.NoGroup && v.g.Pin[id] == "" {
+					h = h.Mul(out[e])
+				}
 				top = scaled.Max(top, h)
 			}
 		}

@@ -94,7 +94,7 @@ func (m *maker) product(in int) {
 	other := m.nodes[m.pick("other", len(m.nodes))]
 	a, b := m.b.Shape(in), m.b.Shape(other)
 	if dag.Size(a) == dag.Size(b) {
-		m.function("Mul", a, &dag.Func{Kind: dag.Product, Apply: func(dst []float64, in ...[]float64) {
+		m.function("Mul", a, &dag.Func{Kind: dag.Product, Form: m.form(dag.Times{}), Apply: func(dst []float64, in ...[]float64) {
 			for i, x := range in[0] {
 				dst[i] = x * in[1][i]
 			}
@@ -102,13 +102,75 @@ func (m *maker) product(in int) {
 		return
 	}
 	n := min(dag.Size(b), 4)
-	m.function("MatMul", []int{dag.Size(a) * n}, &dag.Func{Kind: dag.Product, Apply: func(dst []float64, in ...[]float64) {
+	m.function("MatMul", []int{dag.Size(a) * n}, &dag.Func{Kind: dag.Product, Form: m.form(&dag.Matrices{
+		M: dag.Size(a), K: 1, N: n, Left: []int32{0}, Right: []int32{0},
+	}), Apply: func(dst []float64, in ...[]float64) {
 		for i, x := range in[0] {
 			for j, y := range in[1][:n] {
 				dst[i*n+j] = x * y
 			}
 		}
 	}}, in, other)
+}
+
+// form is what is known of a product, mostly all.
+func (m *maker) form(f dag.Form) dag.Form {
+	if m.pick("form", 4) == 0 {
+		return nil
+	}
+	return f
+}
+
+// attention is softmax(Q K) V of queries Q, keys K and values V of some heads, two of
+// queries for each of keys and values; at times without the softmax, without the keys'
+// layer, or with a gate.
+func (m *maker) attention(in int) {
+	other := m.nodes[m.pick("other", len(m.nodes))]
+	rows, k, cols, size := m.size("rows"), 1+m.pick("head", 2), m.size("columns"), 1+m.pick("values", 2)
+	heads := 1 + m.pick("heads", 2)
+	left, right := []int32{0, 1}, []int32{0, 0}
+	if heads == 2 {
+		left, right = []int32{0, 1, 2, 3}, []int32{0, 0, 1, 1}
+	}
+	q := m.positions(in, len(left)*rows*k)
+	key, value := m.positions(other, heads*k*cols), m.affine(other, heads*cols*size)
+	scores := m.matrices(&dag.Matrices{M: rows, K: k, N: cols, Left: left, Right: right}, q, key)
+	if m.pick("softmax", 3) > 0 {
+		scores = m.function("Sigmoid", m.b.Shape(scores), &dag.Func{Kind: dag.Curve, Lipschitz: 0.25, Apply: eachOf(sigmoid)}, scores)
+	}
+	own := []int32{0, 1, 2, 3}[:len(left)]
+	m.matrices(&dag.Matrices{M: rows, K: cols, N: size, Left: own, Right: right}, scores, value)
+}
+
+// positions is a layer, at times with another behind it, or tied by a skip.
+func (m *maker) positions(in, n int) int {
+	id := m.affine(in, n)
+	switch m.pick("positions", 4) {
+	case 0:
+		id = m.affine(in, n)
+		m.relu(id)
+		id = m.nodes[len(m.nodes)-1]
+	case 1:
+		id = m.add(dag.Node{Name: m.name("tied"), Source: "Add", In: []int{id, m.affine(in, n)}, Shape: []int{n}, Op: &dag.Add{}})
+	}
+	return id
+}
+
+func (m *maker) matrices(f *dag.Matrices, a, b int) int {
+	return m.function("MatMul", []int{len(f.Left) * f.M * f.N}, &dag.Func{Kind: dag.Product, Form: f, Apply: func(dst []float64, in ...[]float64) {
+		for s := range f.Left {
+			x, y := in[0][int(f.Left[s])*f.M*f.K:], in[1][int(f.Right[s])*f.K*f.N:]
+			for i := range f.M {
+				for j := range f.N {
+					sum := 0.0
+					for k := range f.K {
+						sum += x[i*f.K+k] * y[k*f.N+j]
+					}
+					dst[(s*f.M+i)*f.N+j] = sum
+				}
+			}
+		}
+	}}, a, b)
 }
 
 // cell is a function with a layer inside, which nothing else reads.

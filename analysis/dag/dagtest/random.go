@@ -182,6 +182,7 @@ func (m *maker) step() {
 		{Curve, m.curve},
 		{Normalizer, m.normalizer},
 		{Product, m.product},
+		{Product, m.attention},
 		{Cell, m.cell},
 		{Jump, m.threshold},
 		{Jump, m.embed},
