@@ -109,6 +109,15 @@ func pbInitializer(name string, dims []int64, v ...float32) field {
 	return pbMessage(5, tensorFields(name, dims, v...)...)
 }
 
+// pbIntegers is a vector of int64.
+func pbIntegers(name string, v ...int64) field {
+	f := tensorHeader(name, 7, []int64{int64(len(v))})
+	for _, x := range v {
+		f = append(f, pbInt(7, x))
+	}
+	return pbMessage(5, f...)
+}
+
 // pbValue is a value of a type and shape; a dimension of -1 is open.
 func pbValue(num protowire.Number, name string, typ int64, dims ...int64) field {
 	var shape []field
