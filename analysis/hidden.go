@@ -46,7 +46,9 @@ func (h *hidden) Linear(nd *dag.Node, l *dag.Linear, x names) names {
 		for i := range of {
 			of[i] = h.rng.Uint64()
 		}
-		return names{lay, of}
+		// Under the shape that readers ask for, once for all of them.
+		shaped, from := lay.As(nd.Shape...)
+		return names{lay, of}.at(shaped, from)
 	}
 	if v, ok := l.Map.(*dag.Average); ok {
 		return windowed(&v.Window, v.Channels, x)

@@ -290,13 +290,12 @@ func (r *run) pass(chosen []*entry) {
 	o.Rows, orders = unique(o.Rows), unique(orders)
 	r.forward = paths.Forward(r.net, orders, o)
 	r.orders, r.kept = o.Rows, o.Keep == nil
+	outputs := map[int]string{}
+	for _, p := range r.net.Outputs {
+		outputs[p.Node] = p.Name
+	}
 	for _, i := range r.net.Boundary() {
-		name := ""
-		for _, p := range r.net.Outputs {
-			if p.Node == i {
-				name = p.Name
-			}
-		}
+		name := outputs[i]
 		if name == "" {
 			name = r.net.Nodes[i].Ref()
 		}

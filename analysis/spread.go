@@ -78,28 +78,30 @@ func (s *extremes) log() float64 {
 
 // balanceSpread needs no further read where every unit is live: where no row and
 // no column is zero, each unit has an edge on each side, and so on to the inputs
-// and the outputs. Else the live units are found first.
+// and the outputs. A row of zeros before no other layer has no edge that is dead, nor
+// has such a column behind none. Else the live units are found first.
 func (r *run) balanceSpread() []Measure {
 	g := r.net.Groups()
 	in, out := make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
 	// A fresh page that is read before it is written is faulted in twice.
 	clear(in)
 	clear(out)
-	live := lossless(r.net)
+	behind, ahead := between(r.net)
+	live := lossless(r.net, behind)
 	for nd := range body(r.net) {
 		l, ok := nd.Op.(*dag.Linear)
 		if !ok {
 			continue
 		}
 		for i, x := range r.incoming(nd.ID, l, 2) {
-			live = live && (!l.Free() || !x.IsZero())
+			live = live && (!l.Free() || !x.IsZero() || !ahead[nd.ID])
 			square(in, g.Rows[nd.ID][i], x)
 		}
 		if l.Map == nil || !l.Free() {
 			continue
 		}
 		for j, x := range r.forward.Layers[nd.ID].Columns {
-			live = live && (!x.IsZero() || r.net.Nodes[nd.In[0]].Zone == dag.Preamble)
+			live = live && (!x.IsZero() || !behind[nd.In[0]])
 			square(out, g.Cols[nd.ID][j], x)
 		}
 	}
@@ -119,34 +121,71 @@ func (r *run) balanceSpread() []Measure {
 }
 
 // lossless reports whether the network's shape alone kills no unit: every value
-// is used, and a Select neither drops elements nor pads.
-func lossless(n *dag.Network) bool {
+// is used, no Select pads, and what those that read a value leave out has no weights
+// before it, such as the ends of a signal that are cut off.
+func lossless(n *dag.Network, behind []bool) bool {
 	used := make([]bool, len(n.Nodes))
 	for _, i := range n.Boundary() {
 		used[i] = true
 	}
+	whole := slices.Clone(used)
+	taken := make([][]bool, len(n.Nodes)) // by those that read parts
 	for i := len(n.Nodes) - 1; i >= 0; i-- {
 		nd := &n.Nodes[i]
 		if nd.Zone != dag.Head && !used[i] {
 			return false
 		}
+		s, part := nd.Op.(*dag.Select)
+		part = part && s.Index != nil
 		for _, j := range nd.In {
 			used[j] = true
+			whole[j] = whole[j] || !part
 		}
-		if s, ok := nd.Op.(*dag.Select); ok && s.Index != nil {
-			taken := make([]bool, n.Nodes[nd.In[0]].Len())
-			for _, j := range s.Index {
-				if j < 0 {
-					return false
-				}
-				taken[j] = true
-			}
-			if slices.Contains(taken, false) {
+		if !part {
+			continue
+		}
+		j := nd.In[0]
+		if taken[j] == nil {
+			taken[j] = make([]bool, n.Nodes[j].Len())
+		}
+		for _, e := range s.Index {
+			if e < 0 {
 				return false
 			}
+			taken[j][e] = true
+		}
+	}
+	for i, t := range taken {
+		if behind[i] && !whole[i] && slices.Contains(t, false) {
+			return false
 		}
 	}
 	return true
+}
+
+// between tells which values have a layer before them in their segment, their own
+// included, and which have one after them.
+func between(n *dag.Network) (behind, ahead []bool) {
+	behind, ahead = make([]bool, len(n.Nodes)), make([]bool, len(n.Nodes))
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		switch nd.Op.(type) {
+		case *dag.Linear:
+			behind[i] = nd.Zone != dag.Preamble
+		case *dag.Func:
+		default:
+			behind[i] = slices.ContainsFunc(nd.In, func(j int) bool { return behind[j] })
+		}
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		nd := &n.Nodes[i]
+		_, layer := nd.Op.(*dag.Linear)
+		_, function := nd.Op.(*dag.Func)
+		for _, j := range nd.In {
+			ahead[j] = ahead[j] || layer || ahead[i] && !function
+		}
+	}
+	return behind, ahead
 }
 
 // square adds x^2 to a group's sum.

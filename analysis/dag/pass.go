@@ -86,9 +86,10 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 		if last[i] == i {
 			drop(i)
 		}
-		for k, j := range nd.In {
-			if last[j] == i && !slices.Contains(nd.In[:k], j) {
+		for _, j := range nd.In {
+			if last[j] == i {
 				drop(j)
+				last[j] = -1 // an operand twice
 			}
 		}
 	}

@@ -182,9 +182,12 @@ func (n *Network) Counted() []*Param {
 func (n *Network) Unmeasured() func(*Node) bool {
 	skip := make([]bool, len(n.Nodes))
 	if len(n.Functions()) > 0 {
-		boundary := n.Boundary()
+		boundary := make([]bool, len(n.Nodes))
+		for _, i := range n.Boundary() {
+			boundary[i] = true
+		}
+		last := func(i int) bool { return boundary[i] }
 		for _, s := range n.parts() {
-			last := func(i int) bool { return slices.Contains(boundary, i) }
 			if len(s.Layers) == 0 && !slices.ContainsFunc(s.Ends, last) {
 				for _, i := range s.Nodes {
 					skip[i] = true
