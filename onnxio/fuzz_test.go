@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio"
 )
 
-// seed adds small shared models, the forms of storage and the malformed files.
+// seed adds small shared models, the forms of storage, the malformed files, and the cases
+// of operators in the folder RELUPATH_OPERATORS, if that is set: see TestOperators.
 func seed(f *testing.F) {
 	for _, x := range forms() {
 		f.Add(x.model)
@@ -18,6 +20,14 @@ func seed(f *testing.F) {
 	for _, x := range malformedModels() {
 		if len(x.model) < 1<<14 {
 			f.Add(x.model)
+		}
+	}
+	if dir := os.Getenv("RELUPATH_OPERATORS"); dir != "" {
+		cases, _ := filepath.Glob(filepath.Join(dir, "*", "model.onnx"))
+		for _, path := range cases {
+			if b, err := os.ReadFile(path); err == nil && len(b) < 1<<13 {
+				f.Add(b)
+			}
 		}
 	}
 	if _, err := os.Stat("../../shared"); err != nil && os.Getenv("RELUPATH_SHARED") == "" {

@@ -79,6 +79,39 @@ def weights(model):
     return {k: v for k, v in out.items() if v.dtype.kind == "f" and v.size > 0}
 
 
+CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv", "ConvInteger", "QLinearConv")
+
+
+def convolutions(model):
+    """The convolutions that read a stored tensor, by its name, through Identity nodes."""
+    alias, out = {}, {}
+    for n in model.graph.node:
+        if n.op_type == "Identity":
+            alias[n.output[0]] = alias.get(n.input[0], n.input[0])
+        if n.op_type in CONVOLUTIONS and len(n.input) > 1:
+            out[alias.get(n.input[1], n.input[1])] = n
+    return out
+
+
+def matrices(w, conv):
+    """A layer's weight matrix as docs/measures.md defines it, as its diagonal blocks: a row for
+    each output channel, a column for each input channel and kernel position."""
+    if conv is None:
+        return w.reshape(1, len(w), -1)
+    groups = next((a.i for a in conv.attribute if a.name == "group"), 1)
+    if conv.op_type != "ConvTranspose":
+        return w.reshape(groups, len(w) // groups, -1)
+    w = w.reshape(groups, len(w) // groups, w.shape[1], -1)
+    return w.transpose(0, 2, 1, 3).reshape(groups, w.shape[2], -1)
+
+
+def spectral_norm(blocks):
+    """The largest singular value of a block diagonal matrix."""
+    if blocks.shape[1] > blocks.shape[2]:
+        blocks = blocks.transpose(0, 2, 1)
+    return np.sqrt(np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1)).max())
+
+
 def unaccounted(path, audit, tensors, compare):
     """What inspect and audit say wrong about the stored tensors: of two or more axes each
     belongs to a layer or is listed with the reason, and where compare says so a layer's
@@ -91,7 +124,9 @@ def unaccounted(path, audit, tensors, compare):
         for m in layer["measures"]:
             norms.setdefault((layer["name"], m["name"]), []).append(m["value"])
     out = []
-    for name, w in weights(onnx.load(path)).items():
+    model = onnx.load(path)
+    convs = convolutions(model)
+    for name, w in weights(model).items():
         t = listed.get(name)
         if t is None or not t["layers"] and not t.get("reason"):
             out.append(f"{name}{list(w.shape)} is in no list")
@@ -99,17 +134,15 @@ def unaccounted(path, audit, tensors, compare):
         uses = [u["name"] for u in t["layers"] if u["role"] == "weight"]
         if not compare or t.get("computed") or not uses or not np.isfinite(w).all() or not w.any():
             continue
-        matrix, w = w.ndim == 2, w.astype(np.float64).reshape(len(w), -1)
-        frobenius = [v / np.linalg.norm(w) for u in uses for v in norms.get((u, "frobenius"), []) if v]
+        blocks = matrices(w.astype(np.float64), convs.get(name))
+        frobenius = [v / np.linalg.norm(blocks) for u in uses for v in norms.get((u, "frobenius"), []) if v]
         spectral = []
-        if min(w.shape) <= 2048:
-            gram = w @ w.T if len(w) <= w.shape[1] else w.T @ w
-            top = np.sqrt(np.linalg.eigvalsh(gram)[-1])
-            tops = [top] if matrix else [top, np.linalg.norm(w, axis=1).max()]  # the rows of a depthwise convolution
-            spectral = [v / x for u in uses for v in norms.get((u, "spectral"), []) if v for x in tops]
+        if min(blocks.shape[1:]) <= 2048:
+            top = spectral_norm(blocks)
+            spectral = [v / top for u in uses for v in norms.get((u, "spectral"), []) if v]
         # A scale behind a matrix is part of its layer: both norms have the same factor.
         both = any(abs(g / f - 1) <= 10 * EXACT for f in frobenius for g in spectral)
-        if not (both or any(abs(f - 1) <= EXACT for f in frobenius) and not (matrix and spectral)):
+        if not (both or not spectral and any(abs(f - 1) <= EXACT for f in frobenius)):
             out.append(f"{name}{list(w.shape)}: norms are {frobenius} and {spectral} times NumPy's")
     return out
 

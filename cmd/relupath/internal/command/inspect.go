@@ -310,7 +310,7 @@ func inspectDocument(r *inspectJSON) *render.Document {
 			if more := len(p.Layers) - shownLayers; more > 0 {
 				layers += fmt.Sprintf(" and %d more", more)
 			}
-			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Code(layers), render.Text(p.Reason))
+			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Text(layers), render.Text(p.Reason))
 		}
 		d.Tables = append(d.Tables, t)
 	}

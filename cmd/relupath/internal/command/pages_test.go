@@ -50,6 +50,10 @@ type sawPage struct {
 // every plot is drawn, nothing is asked of any host, no page is wider than its
 // window, and the console stays empty. RELUPATH_KEEP keeps the pages in a folder.
 func TestPagesInABrowser(t *testing.T) {
+	attention, err := filepath.Abs("testdata/shapes/attention.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
 	inTestmodels(t)
 	for _, c := range []struct {
 		name, line, flag string
@@ -63,6 +67,12 @@ func TestPagesInABrowser(t *testing.T) {
 		{"compare", "audit . --p 1,2 --group 2:inf --measures path_norm,group_norm", "--window-size=1200,900", 8, 2},
 		// 4 of before and after, 8 of layers, 5 of outputs; incoming norms.
 		{"balance", "balance usps_conv.onnx --exact --dry-run", "--blink-settings=preferredColorScheme=0", 17, 1},
+		// 7 of measures, 8 of segments, 12 of layers.
+		{"segments", "audit " + attention + " --input-shape x=1x5x4 --per-layer", "--window-size=500,900", 27, 3},
+		// The same without a shape: no segments.
+		{"open", "audit " + attention + " --per-layer", "--window-size=500,900", 19, 3},
+		// 10 of nodes, 4 of segments, 5 of functions, 4 of what is pinned.
+		{"functions", "inspect " + attention + " --input-shape x=1x5x4", "--window-size=700,900", 23, 1},
 		{"study", "audit mnist_mlp.onnx --rescalings 3", "--window-size=500,900", 8, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
