@@ -85,8 +85,8 @@ func compare(x, y int64, unsigned bool) int {
 }
 
 // larger and smaller propagate NaN, as ONNX Runtime and NumPy do.
-func larger(x, y float64) float64  { return math.Max(x, y) }
-func smaller(x, y float64) float64 { return math.Min(x, y) }
+func larger(x, y float64) float64  { return max(x, y) }
+func smaller(x, y float64) float64 { return min(x, y) }
 
 func largest(x, y int64, unsigned bool) int64 {
 	if compare(x, y, unsigned) < 0 {
