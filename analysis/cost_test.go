@@ -28,10 +28,13 @@ func TestCostIsLinearInReaders(t *testing.T) {
 		net := split(n)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		r := measure(t, net, analysis.Options{Names: []string{"path_norm"}})
+		r := measure(t, net, analysis.Options{Names: []string{"path_norm"}, Uncounted: true})
 		runtime.ReadMemStats(&after)
 		if r.HiddenUnits != n {
 			t.Errorf("%d hidden units, want %d", r.HiddenUnits, n)
+		}
+		if r.Paths != nil {
+			t.Errorf("%v paths are counted", r.Paths)
 		}
 		return after.TotalAlloc - before.TotalAlloc
 	}

@@ -61,6 +61,9 @@ type Options struct {
 	// the rest of the work. The weights must stay readable, for a network with dead
 	// units or NaN is read again. Default: nothing.
 	WeightsRead func()
+	// Uncounted leaves out Report.Paths, a number with as many digits as the network
+	// has layers.
+	Uncounted bool
 }
 
 // Labelled is a set of examples with their classes.
@@ -88,7 +91,8 @@ type Report struct {
 	HiddenUnits int
 	// Depth is the largest number of layers on a path.
 	Depth int
-	// Paths is the exact number of paths: see paths.Count.
+	// Paths is the exact number of paths: see paths.Count. Nil where there are several
+	// segments, and under Uncounted.
 	Paths *big.Int
 	// Measures has the whole network's, in the order of the registry.
 	Measures []Measure

@@ -129,7 +129,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 		opt.WeightsRead()
 	}
 	rep := &Report{Segments: r.segments(chosen), Apart: r.apart}
-	if r.apart == "" {
+	if r.apart == "" && !opt.Uncounted {
 		rep.Paths = paths.Count(r.net, r.opt.Bias)
 	}
 	r.capped()

@@ -162,7 +162,7 @@ func factorsOf(g *dag.Groups, c []float64) factors {
 func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Network) error {
 	opt := analysis.Options{
 		P: []float64{1, 2, math.Inf(1)}, Threads: a.threads, Bias: a.biasPolicy(),
-		Names: []string{"path_norm", "balance_spread", "kappa_spread"},
+		Names: []string{"path_norm", "balance_spread", "kappa_spread"}, Uncounted: true,
 	}
 	var rs [2]*analysis.Report
 	for i, n := range []*dag.Network{before, after} {
