@@ -70,7 +70,7 @@ func (b *backward) Product(nd *dag.Node, k int, h *value) *value {
 	if both && b.in[nd.In[1-k]] == nil {
 		return b.Output(&b.nodes[operand])
 	}
-	return listed([]int{size}, b.p, func(order int) []scaled.Num {
+	return listed(b.nodes[operand].Shape, b.p, func(order int) []scaled.Num {
 		p := b.p[order]
 		out := make([]scaled.Num, size)
 		var from []scaled.Num

@@ -194,7 +194,8 @@ func programmes(n *dag.Network, u *dagtest.Unrolled, g *dag.Groups) (in, out []f
 		_, isInput := nd.Op.(dag.Input)
 		if isFunc || nd.Zone == dag.Head {
 			for k, j := range nd.Operands() {
-				end[j] = end[j] || !slices.Contains(g.Carries[i], k)
+				read := n.Nodes[j].Zone != dag.Preamble || nd.Zone == dag.Head
+				end[j] = end[j] || read && !slices.Contains(g.Carries[i], k)
 			}
 		}
 		switch {
