@@ -376,7 +376,7 @@ func values(y, z []float64, largest, diff *float64) (same bool) {
 		if math.Float64bits(v) != math.Float64bits(z[i]) {
 			same = false
 		}
-		if !math.IsNaN(v) {
+		if v-v == 0 { // an infinite one would make every difference small
 			*largest = max(*largest, math.Abs(v))
 		}
 		switch {

@@ -176,3 +176,15 @@ func TestInputsWithinABudget(t *testing.T) {
 		t.Errorf("progress %v of %d inputs, %d of them random", seen, r.Inputs, r.Samples)
 	}
 }
+
+// TestInfiniteValueHidesNothing: beside an element that is infinite in both networks, a
+// difference of another one is as large as it is.
+func TestInfiniteValueHidesNothing(t *testing.T) {
+	var largest, diff float64
+	if values([]float64{math.Inf(1), 1, math.Inf(-1)}, []float64{math.Inf(1), 3, math.Inf(-1)}, &largest, &diff) {
+		t.Error("the same bits")
+	}
+	if largest != 1 || diff != 2 {
+		t.Errorf("largest value %v and difference %v, want 1 and 2", largest, diff)
+	}
+}
