@@ -181,7 +181,7 @@ func (o *op) carriesBatch() error {
 		}
 		list, err := v.con.int64s()
 		if err != nil {
-			return err
+			continue // strings
 		}
 		if slices.ContainsFunc(list, func(x int64) bool { return batchFactor(x) > 1 }) &&
 			(domain(o.node.Domain) != "" || !carriers[o.node.OpType] || o.node.OpType == "Slice" && k > 0) {

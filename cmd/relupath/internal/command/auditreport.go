@@ -247,7 +247,7 @@ func (m *measured) cell() render.Cell {
 	if m.StandardError == nil {
 		return render.Number(m.num)
 	}
-	return render.Text(render.Plain(m.num) + " ± " + render.Plain(m.err))
+	return render.WithError(m.num, m.err)
 }
 
 func (m *measured) log(unit string) render.Cell {

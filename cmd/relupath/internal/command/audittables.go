@@ -35,6 +35,23 @@ func listed(ms []measured) (show []measured, left int) {
 	return show, left
 }
 
+// tally lists words once, in the order of their first uses, with how often they are there.
+func tally(words []string) string {
+	count := map[string]int{}
+	var order []string
+	for _, w := range words {
+		if count[w]++; count[w] == 1 {
+			order = append(order, w)
+		}
+	}
+	for i, w := range order {
+		if n := count[w]; n > 1 {
+			order[i] = fmt.Sprintf("%s (%d)", w, n)
+		}
+	}
+	return strings.Join(order, ", ")
+}
+
 func factTable(m *auditedModel) render.Table {
 	t := render.Table{Title: m.Path, Columns: []string{"", ""}}
 	t.Add(render.Text("producer"), render.Text(m.origin.String()))
@@ -47,7 +64,7 @@ func factTable(m *auditedModel) render.Table {
 		}
 	}
 	if len(m.Scope.Preamble)+len(m.Scope.Head) > 0 {
-		t.Add(render.Text("left out"), render.Text(strings.Join(append(append([]string(nil), m.Scope.Preamble...), m.Scope.Head...), ", ")))
+		t.Add(render.Text("left out"), render.Text(tally(slices.Concat(m.Scope.Preamble, m.Scope.Head))))
 	}
 	switch {
 	case m.open != "":

@@ -54,3 +54,10 @@ func TestMergedBatch(t *testing.T) {
 		}
 	}
 }
+
+// TestTally: what is left out of the measures is named once.
+func TestTally(t *testing.T) {
+	if got := tally([]string{"Shape", "Softmax", "Shape", "Shape"}); got != "Shape (3), Softmax" {
+		t.Error(got)
+	}
+}

@@ -172,6 +172,13 @@ func Fixed(x float64, decimals int) Cell {
 	return Cell{kind: numCell, num: scaled.New(x), text: strconv.FormatFloat(x, 'f', decimals, 64)}
 }
 
+// WithError is a number with its standard error.
+func WithError(x, err scaled.Num) Cell {
+	return Cell{kind: numCell, num: x, text: Plain(x) + plusMinus + Plain(err)}
+}
+
+const plusMinus = " ± "
+
 // Ratio is a multiple of something, shown with an x behind it.
 func Ratio(x scaled.Num) Cell { return Cell{kind: numCell, num: x, times: true} }
 

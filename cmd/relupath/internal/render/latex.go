@@ -204,6 +204,12 @@ func latexCell(c Cell, s, format string) string {
 		return "$" + c.tex + "$"
 	case s == "":
 		return ""
+	case c.numeric() && strings.Contains(s, plusMinus):
+		value, deviation, _ := strings.Cut(s, plusMinus)
+		s = `\num{` + value + `} $\pm$ \num{` + deviation + "}"
+		if number {
+			s = "{" + s + "}"
+		}
 	case number && !isNumber:
 		s = "{" + strings.Replace(s, "+inf", `$\infty$`, 1) + "}"
 	case !number && isNumber:
@@ -222,7 +228,9 @@ func latexCell(c Cell, s, format string) string {
 	return s
 }
 
-func latexNumber(s string) bool { return s != undefined && !strings.Contains(s, "inf") }
+func latexNumber(s string) bool {
+	return s != undefined && !strings.Contains(s, "inf") && !strings.Contains(s, plusMinus)
+}
 
 // tableFormat returns siunitx's description of a column: the most digits before
 // and after the marker and in the exponent, with signs where there are any.

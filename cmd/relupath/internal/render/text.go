@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
@@ -75,7 +76,7 @@ func (g grid) alignPoints(t *Table) {
 			c := t.cell(r, i)
 			row[i] += c.sign() + plainMarks[c.mark]
 			if at := strings.IndexAny(row[i], ".ex*!"); at >= 0 && c.numeric() {
-				tails[r] = len(row[i]) - at
+				tails[r] = utf8.RuneCountInString(row[i][at:])
 			}
 			longest = max(longest, tails[r])
 		}
