@@ -221,8 +221,7 @@ func (b *ranges) residual() float64 {
 
 // solve balances the collected edges by Gauss-Seidel sweeps, up and down the
 // order of vertices in turn. Where they are slow, as in deep networks, the linear
-// equations of the edges that are largest now are solved at once, and the result
-// taken when it is nearer to the fixed point.
+// equations of the edges that are largest now are solved at once, and y goes their way.
 func (b *ranges) solve(y []float64, tol float64) {
 	const sweeps, rounds = 30, 200
 	for range rounds {
@@ -241,8 +240,23 @@ func (b *ranges) solve(y []float64, tol float64) {
 				return
 			}
 		}
-		if x := b.linear(y); b.distance(x) < b.distance(y) {
-			copy(y, x)
+		b.approach(y, b.linear(y))
+	}
+}
+
+// approach moves y towards x, the whole way or 1/2, 1/4, ... of it, where that brings it
+// nearer to the fixed point. Other edges are the largest further on: the solution of the
+// equations that hold at y can lie far from all.
+func (b *ranges) approach(y, x []float64) {
+	const shortest = 0x1p-10
+	d, z := b.distance(y), make([]float64, len(y))
+	for t := 1.0; t >= shortest; t /= 2 {
+		for v := range z {
+			z[v] = y[v] + t*(x[v]-y[v])
+		}
+		if b.distance(z) < d {
+			copy(y, z)
+			return
 		}
 	}
 }

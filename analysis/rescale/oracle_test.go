@@ -184,9 +184,12 @@ func programmes(n *dag.Network, u *dagtest.Unrolled, g *dag.Groups) (in, out []f
 	for _, e := range u.Edges {
 		edges[e.Node] = append(edges[e.Node], e)
 	}
+	// The value of a function between layers is a start. It is an end too only where paths
+	// go through it.
+	start := func(j int) bool { return n.Nodes[j].Zone == dag.Between && len(g.Carries[j]) != 1 }
 	end := make([]bool, len(n.Nodes))
 	for _, p := range n.Outputs {
-		end[p.Node] = true
+		end[p.Node] = !start(p.Node)
 	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
@@ -195,7 +198,7 @@ func programmes(n *dag.Network, u *dagtest.Unrolled, g *dag.Groups) (in, out []f
 		if isFunc || nd.Zone == dag.Head {
 			for k, j := range nd.Operands() {
 				read := n.Nodes[j].Zone != dag.Preamble || nd.Zone == dag.Head
-				end[j] = end[j] || read && !slices.Contains(g.Carries[i], k)
+				end[j] = end[j] || read && !start(j) && !slices.Contains(g.Carries[i], k)
 			}
 		}
 		switch {
