@@ -18,7 +18,7 @@ func (m *maker) capped(in int) {
 	default:
 		c.Lo = []float64{-1}
 		for range dag.Size(shape) {
-			c.Hi = append(c.Hi, 2*m.rng.Float64())
+			c.Hi = append(c.Hi, float64(m.rng.IntN(512))/256) // a number of every type
 		}
 	}
 	m.add(dag.Node{Name: m.name("cap"), Source: "Clip", In: []int{in}, Shape: shape, Op: c})
