@@ -85,8 +85,8 @@ func (o *op) mergedReshape(v *value, target []int64, allowZero bool) ([]int, mer
 		default:
 			continue
 		}
-		lead, outer, ok1 := around1(t[:i], before)
-		trail, inner, ok2 := around1(t[i+1:], behind)
+		lead, outer, ok1 := side(t[:i], before)
+		trail, inner, ok2 := side(t[i+1:], behind)
 		if !ok1 || !ok2 {
 			continue
 		}
@@ -127,9 +127,9 @@ func (o *op) mergedReshape(v *value, target []int64, allowZero bool) ([]int, mer
 	return nil, merge{}, fail
 }
 
-// around1 returns the dimensions on one side of the batch, and the share of size elements
+// side returns the dimensions on one side of the batch, and the share of size elements
 // that they leave: 0 where one of them is -1.
-func around1(t []int64, size int) (dims []int, share int, ok bool) {
+func side(t []int64, size int) (dims []int, share int, ok bool) {
 	n, open := 1, false
 	for _, d := range t {
 		switch {

@@ -125,11 +125,8 @@ func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 }
 
 func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 {
-	if _, done := ev.fused[nd.In[0]]; done {
-		return x
-	}
-	if b, ok := boundsOf(nd); ok {
-		return ev.bound(nd, b, x)
+	if y, ok := ev.bounded(nd, x); ok {
+		return y
 	}
 	size := nd.Len()
 	dst := ev.place(nd, 0, x)
@@ -152,13 +149,21 @@ func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 
 	return dst
 }
 
-// bound puts one pair of bounds on all elements.
-func (ev *evaluator) bound(nd *Node, b bounds, x []float64) []float64 {
-	dst := ev.place(nd, 0, x)
+// bounded is the value of a node that only puts one pair of bounds on all elements: they
+// may be there already.
+func (ev *evaluator) bounded(nd *Node, x []float64) (y []float64, ok bool) {
+	if _, done := ev.fused[nd.In[0]]; done {
+		return x, true
+	}
+	b, ok := boundsOf(nd)
+	if !ok {
+		return nil, false
+	}
+	y = ev.place(nd, 0, x)
 	ev.rows(len(x), 1, func(lo, hi int) {
-		kernel.Affine(dst[lo:hi], x[lo:hi], 1, 0, b.lo, b.hi)
+		kernel.Affine(y[lo:hi], x[lo:hi], 1, 0, b.lo, b.hi)
 	})
-	return dst
+	return y, true
 }
 
 func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
@@ -246,11 +251,8 @@ func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
 }
 
 func (ev *evaluator) Cap(nd *Node, c *Cap, x []float64) []float64 {
-	if _, done := ev.fused[nd.In[0]]; done {
-		return x
-	}
-	if b, ok := boundsOf(nd); ok {
-		return ev.bound(nd, b, x)
+	if y, ok := ev.bounded(nd, x); ok {
+		return y
 	}
 	size := nd.Len()
 	dst := ev.place(nd, 0, x)
