@@ -108,7 +108,19 @@ func (c *Cap) At(i int, x float64) float64 {
 	return x
 }
 
-func (c *Cap) kind() string { return "Cap" }
+func (c *Cap) bounds() (b bounds, ok bool) {
+	if len(c.Lo) != 1 || len(c.Hi) != 1 || c.Jump {
+		return unbounded, false
+	}
+	return bounds{c.Lo[0], c.Hi[0]}, true
+}
+
+func (c *Cap) steep() string {
+	if c.Jump {
+		return "it jumps"
+	}
+	return ""
+}
 
 func (c *Cap) check(n *Node, in []*Node) error {
 	if err := operands(in, 1, n.Len()); err != nil {

@@ -44,6 +44,14 @@ func (c *Conv) In() Axis {
 // Weight implements Map.
 func (c *Conv) Weight() *Use { return &c.W }
 
+func (c *Conv) describe() string {
+	s := fmt.Sprintf("Conv %dx%d %s", c.OutChannels, c.InChannels/c.Groups, times(c.Window.Kernel))
+	if c.Transposed {
+		return "Transposed" + s
+	}
+	return s
+}
+
 func (c *Conv) check() error {
 	if c.W.Param == nil {
 		return fmt.Errorf("a convolution without a weight")

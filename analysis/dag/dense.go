@@ -28,6 +28,8 @@ func (d *Dense) In() Axis { return Axis{d.outer(), d.Cols, d.inner()} }
 // Weight implements Map.
 func (d *Dense) Weight() *Use { return &d.W }
 
+func (d *Dense) describe() string { return fmt.Sprintf("Linear %dx%d", d.Rows, d.Cols) }
+
 func (d *Dense) check() error {
 	if d.W.Param == nil {
 		return fmt.Errorf("a dense map without a weight")

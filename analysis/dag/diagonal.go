@@ -24,9 +24,10 @@ func (d *Diagonal) In() Axis { return d.Axis }
 // Weight implements Map: none.
 func (d *Diagonal) Weight() *Use { return nil }
 
+func (d *Diagonal) describe() string { return fmt.Sprintf("Diagonal %d", d.Axis.N) }
+
 func (d *Diagonal) check() error { return d.Axis.check() }
 
-// WithWeight implements Map: the same.
 // WithWeight implements Map: the same.
 func (d *Diagonal) WithWeight(Use) Map { return d }
 
@@ -65,6 +66,8 @@ func (v *Average) In() Axis { return Axis{1, v.Channels, Size(v.Window.In)} }
 // Weight implements Map: none.
 func (v *Average) Weight() *Use { return nil }
 
+func (v *Average) describe() string { return "AveragePool " + times(v.Window.Kernel) }
+
 func (v *Average) check() error {
 	if err := v.Window.check(); err != nil {
 		return err
@@ -78,7 +81,6 @@ func (v *Average) check() error {
 	return nil
 }
 
-// WithWeight implements Map: the same.
 // WithWeight implements Map: the same.
 func (v *Average) WithWeight(Use) Map { return v }
 

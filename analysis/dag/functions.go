@@ -75,7 +75,14 @@ func (Times) form()     {}
 func (Over) form()      {}
 func (*Matrices) form() {}
 
-func (*Func) kind() string { return "Func" }
+func (*Func) describe() string { return "Func" }
+
+func (f *Func) steep() string {
+	if f.Kind == Curve && f.Lipschitz != 0 {
+		return ""
+	}
+	return "that is known: " + f.Why
+}
 
 func (f *Func) check(n *Node, in []*Node) error {
 	switch {

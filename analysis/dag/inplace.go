@@ -11,16 +11,10 @@ type bounds struct{ lo, hi float64 }
 
 var unbounded = bounds{math.Inf(-1), math.Inf(1)}
 
-// boundsOf returns what a node does to each element, where that is to bound it; a ReLU
-// bounds from below.
+// boundsOf returns what a node does to each element, where that is to bound it.
 func boundsOf(nd *Node) (bounds, bool) {
-	switch op := nd.Op.(type) {
-	case *Activation:
-		return bounds{0, math.Inf(1)}, len(op.Slope) == 1 && op.Slope[0] == 0
-	case *Cap:
-		if len(op.Lo) == 1 && len(op.Hi) == 1 && !op.Jump {
-			return bounds{op.Lo[0], op.Hi[0]}, true
-		}
+	if op, ok := nd.Op.(interface{ bounds() (bounds, bool) }); ok {
+		return op.bounds()
 	}
 	return unbounded, false
 }
@@ -48,9 +42,9 @@ func (ev *evaluator) plan(needed []bool, want []int) {
 		if !ok || !needed[i] || !ev.alone[nodes[i].In[0]] {
 			continue
 		}
-		switch nodes[nodes[i].In[0]].Op.(type) {
-		case *Linear, *Add:
-			ev.fused[nodes[i].In[0]] = b
+		before := &nodes[nodes[i].In[0]]
+		if _, layer := before.Op.(*Linear); layer || before.Joins() {
+			ev.fused[before.ID] = b
 		}
 	}
 }

@@ -68,6 +68,7 @@ type Map interface {
 	// itself for fixed weights.
 	WithWeight(u Use) Map
 
+	describe() string
 	check() error
 	// eval sets all of dst, which may hold any numbers, and finishes it.
 	eval(ev *evaluator, dst, src []float64, fin *finish)
@@ -262,11 +263,29 @@ func (l *Linear) fold() {
 	l.scale = nil
 }
 
-func (l *Linear) kind() string {
-	if l.Map == nil {
-		return "Constant"
+func (l *Linear) describe() string {
+	s := "Constant"
+	if l.Map != nil {
+		s = l.Map.describe()
 	}
-	return "Linear"
+	for _, st := range l.Stages {
+		if st.Norm != nil {
+			s += " +norm"
+		}
+		if st.Mul != nil {
+			s += " *scale"
+		}
+		if st.Add != nil {
+			s += " +bias"
+		}
+	}
+	return s
+}
+
+func (l *Linear) edges(_ *Network, _ *Node, f func(operand, from, to int)) {
+	if l.Map != nil && !l.Free() {
+		l.Map.elements(func(_, _, out, in int, _ float64) { f(0, in, out) })
+	}
 }
 
 func (l *Linear) check(n *Node, in []*Node) error {

@@ -99,216 +99,33 @@ func (n *Network) Find(name string) []int {
 	return nil
 }
 
-// Op is what a node computes. The set is closed: Input, *Linear, *Activation,
-// *Cap, *Add, *Concat, *Select, *Pool, *Func.
-type Op interface {
-	kind() string
-	check(n *Node, in []*Node) error
+// Joins reports whether the node joins operands of one size element by element, in any
+// order: a sum with signs, or a maximum.
+func (n *Node) Joins() bool {
+	op, ok := n.Op.(interface{ joins() bool })
+	return ok && op.joins()
 }
 
-// Input is a value given by the caller.
-type Input struct{}
-
-func (Input) kind() string { return "Input" }
-func (Input) check(n *Node, in []*Node) error {
-	if len(in) != 0 {
-		return fmt.Errorf("an input with %d operands", len(in))
-	}
-	return nil
+// Moves reports whether every element of the node's value is one of an operand's, or zero.
+func (n *Node) Moves() bool {
+	op, ok := n.Op.(interface{ moves() bool })
+	return ok && op.moves()
 }
 
-// Activation is a positively homogeneous function of each element: z for
-// z >= 0 and Slope*z below. Slope 0 is ReLU, a small one LeakyReLU, -1 the
-// absolute value, 1 the identity.
-type Activation struct {
-	// Slope has one value, or one per element.
-	Slope []float64
-	// Param is the stored slope of a PReLU, nil otherwise; Index maps each
-	// element to its stored slope (nil: the same index, or 0 for a scalar).
-	Param *Use
-	Index []int32
+// constant reports whether the node moves elements, or maps them one by one with
+// constants.
+func (n *Node) constant() bool {
+	op, ok := n.Op.(interface{ constant() bool })
+	return ok && op.constant()
 }
 
-// At returns the slope of element i.
-func (a *Activation) At(i int) float64 {
-	if len(a.Slope) == 1 {
-		return a.Slope[0]
+// Steep says why the node's value has no Lipschitz constant in its operands, or none
+// "that is known"; it is empty where there is one.
+func (n *Node) Steep() string {
+	if op, ok := n.Op.(interface{ steep() string }); ok {
+		return op.steep()
 	}
-	return a.Slope[i]
-}
-
-// Gain returns max(1, |slope|) of element i, by which the activation can
-// multiply a path.
-func (a *Activation) Gain(i int) float64 { return math.Max(1, math.Abs(a.At(i))) }
-
-// Identity reports whether every slope is 1.
-func (a *Activation) Identity() bool {
-	for _, s := range a.Slope {
-		if s != 1 {
-			return false
-		}
-	}
-	return true
-}
-
-func (a *Activation) uses(yield func(Role, *Use) bool) bool {
-	return a.Param == nil || yield(Slope, a.Param)
-}
-
-func (a *Activation) kind() string { return "Activation" }
-func (a *Activation) check(n *Node, in []*Node) error {
-	if err := operands(in, 1, n.Len()); err != nil {
-		return err
-	}
-	if len(a.Slope) != 1 && len(a.Slope) != n.Len() {
-		return fmt.Errorf("%d slopes for %d elements", len(a.Slope), n.Len())
-	}
-	for i, s := range a.Slope {
-		if s-s != 0 {
-			return fmt.Errorf("slope %d is %v", i, s)
-		}
-	}
-	if a.Param == nil {
-		return nil
-	}
-	switch stored := a.Param.Param; {
-	case stored == nil:
-		return fmt.Errorf("a PReLU without slopes")
-	case a.Index == nil && stored.Len() != 1 && stored.Len() != n.Len():
-		return fmt.Errorf("%d stored slopes for %d elements", stored.Len(), n.Len())
-	case a.Index != nil && len(a.Index) != n.Len():
-		return fmt.Errorf("index of %d for %d elements", len(a.Index), n.Len())
-	default:
-		for i, j := range a.Index {
-			if j < 0 || int(j) >= stored.Len() {
-				return fmt.Errorf("index[%d] = %d is outside %d slopes", i, j, stored.Len())
-			}
-		}
-	}
-	return nil
-}
-
-// Add sums its operands element by element, each with weight +1 or -1: skip
-// connections. Its edges are identity edges: they carry no weight of their own
-// and tie the units at their ends to one factor.
-type Add struct {
-	// Sign is nil for all +1, else +1 or -1 for each operand.
-	Sign []float64
-}
-
-// Weight returns the weight of operand k, +1 or -1.
-func (a *Add) Weight(k int) float64 {
-	if a.Sign == nil {
-		return 1
-	}
-	return a.Sign[k]
-}
-
-func (a *Add) kind() string { return "Add" }
-func (a *Add) check(n *Node, in []*Node) error {
-	if len(in) == 0 {
-		return fmt.Errorf("no operands")
-	}
-	if a.Sign != nil && len(a.Sign) != len(in) {
-		return fmt.Errorf("%d signs for %d operands", len(a.Sign), len(in))
-	}
-	for _, s := range a.Sign {
-		if s != 1 && s != -1 {
-			return fmt.Errorf("sign %v is neither 1 nor -1", s)
-		}
-	}
-	return operands(in, len(in), n.Len())
-}
-
-// Concat strings its operands' elements together, in order.
-type Concat struct{}
-
-func (*Concat) kind() string { return "Concat" }
-func (*Concat) check(n *Node, in []*Node) error {
-	s := 0
-	for _, m := range in {
-		s += m.Len()
-	}
-	if s != n.Len() {
-		return fmt.Errorf("operands of %d elements make %d", s, n.Len())
-	}
-	return nil
-}
-
-// Select takes element Index[i] of its operand as element i; -1 gives zero
-// (padding). A nil Index only changes the shape. Reshape, transpose, slice,
-// split, gather, expand and pad are Selects.
-type Select struct {
-	Index []int32
-}
-
-func (s *Select) kind() string { return "Select" }
-func (s *Select) check(n *Node, in []*Node) error {
-	if len(in) != 1 {
-		return fmt.Errorf("%d operands, want 1", len(in))
-	}
-	if s.Index == nil {
-		return operands(in, 1, n.Len())
-	}
-	if len(s.Index) != n.Len() {
-		return fmt.Errorf("index of %d for %d elements", len(s.Index), n.Len())
-	}
-	for i, j := range s.Index {
-		if j < -1 || int(j) >= in[0].Len() {
-			return fmt.Errorf("index[%d] = %d is outside %d elements", i, j, in[0].Len())
-		}
-	}
-	return nil
-}
-
-// Pool takes the largest of a window of elements, over one operand or over
-// several of equal shape (the maximum of activations). Average pooling is a
-// Linear with fixed weights.
-type Pool struct {
-	// Window describes a sliding window over one operand of shape
-	// (channels, spatial...), padding left out (a window of padding alone has
-	// the maximum -Inf); nil is the element-wise maximum over all operands.
-	Window *Window
-	// Channels is the number of leading channels when Window is set.
-	Channels int
-}
-
-func (p *Pool) kind() string { return "Pool" }
-func (p *Pool) check(n *Node, in []*Node) error {
-	if p.Window == nil {
-		if len(in) == 0 {
-			return fmt.Errorf("no operands")
-		}
-		return operands(in, len(in), n.Len())
-	}
-	if len(in) != 1 {
-		return fmt.Errorf("%d operands, want 1", len(in))
-	}
-	if err := p.Window.check(); err != nil {
-		return err
-	}
-	if p.Channels < 1 || p.Channels > maxElements {
-		return fmt.Errorf("pooling of %d channels", p.Channels)
-	}
-	if got, want := in[0].Len(), p.Channels*Size(p.Window.In); got != want {
-		return fmt.Errorf("operand of %d elements, window wants %d", got, want)
-	}
-	if got, want := n.Len(), p.Channels*Size(p.Window.Out()); got != want {
-		return fmt.Errorf("%d elements, window makes %d", got, want)
-	}
-	return nil
-}
-
-func operands(in []*Node, want, size int) error {
-	if len(in) != want {
-		return fmt.Errorf("%d operands, want %d", len(in), want)
-	}
-	for _, m := range in {
-		if m.Len() != size {
-			return fmt.Errorf("operand %s of %d elements, want %d", m.Label(), m.Len(), size)
-		}
-	}
-	return nil
+	return ""
 }
 
 // Port names a graph input or output and the node it is.
@@ -473,4 +290,17 @@ func (n *Network) Consumers() [][]int {
 		}
 	}
 	return out
+}
+
+// Each yields the nodes of one kind in order, with what they compute:
+//
+//	for nd, l := range dag.Each[*dag.Linear](net)
+func Each[O Op](n *Network) iter.Seq2[*Node, O] {
+	return func(yield func(*Node, O) bool) {
+		for i := range n.Nodes {
+			if op, ok := n.Nodes[i].Op.(O); ok && !yield(&n.Nodes[i], op) {
+				return
+			}
+		}
+	}
 }

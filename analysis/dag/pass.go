@@ -262,48 +262,20 @@ func reverse[T any](n *Network, m Reverse[T], nd *Node, h T, give func(int, T)) 
 // of an operand to one of its own. A layer with stored weights and an input have
 // none.
 func (n *Network) Edges(nd *Node, f func(operand, from, to int)) {
-	switch op := nd.Op.(type) {
-	case *Linear:
-		if op.Map != nil && !op.Free() {
-			op.Map.elements(func(_, _, out, in int, _ float64) { f(0, in, out) })
-		}
-	case *Concat:
-		at := 0
-		for k, j := range nd.In {
-			size := n.Nodes[j].Len()
-			for e := range size {
-				f(k, e, at+e)
-			}
-			at += size
-		}
-	case *Select:
-		for e := range nd.Len() {
-			if op.Index == nil {
-				f(0, e, e)
-			} else if op.Index[e] >= 0 {
-				f(0, int(op.Index[e]), e)
-			}
-		}
-	default:
-		if p, ok := op.(*Pool); ok && p.Window != nil {
-			windows(p.Window, p.Channels, func(in, out int) { f(0, in, out) })
-			return
-		}
-		for k := range nd.In {
-			for e := range nd.Len() {
-				f(k, e, e)
-			}
-		}
+	if op, ok := nd.Op.(interface {
+		edges(n *Network, nd *Node, f func(operand, from, to int))
+	}); ok {
+		op.edges(n, nd, f)
+		return
 	}
+	straight(nd, f)
 }
 
-// windows calls f for every element of every channel with each element of the
-// result whose window it is in.
-func windows(w *Window, channels int, f func(in, out int)) {
-	nOut, nIn := Size(w.Out()), Size(w.In)
-	w.Taps(func(o, i, _ int) {
-		for c := range channels {
-			f(c*nIn+i, c*nOut+o)
+// straight calls f for each element of operands that lie element by element on the value.
+func straight(nd *Node, f func(operand, from, to int)) {
+	for k := range nd.In {
+		for e := range nd.Len() {
+			f(k, e, e)
 		}
-	})
+	}
 }

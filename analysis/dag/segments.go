@@ -15,36 +15,21 @@ func zones(nodes []Node) []Zone {
 	}
 	for i := range nodes {
 		nd := &nodes[i]
-		pre := len(nd.In) > 0
+		pre := true
 		for _, j := range nd.In {
 			pre = pre && out[j] == Preamble
 			if out[j] == Head {
 				out[i] = Head
 			}
 		}
-		if out[i] == Head {
-			continue
-		}
-		switch op := nd.Op.(type) {
-		case Input:
+		switch f, function := nd.Op.(*Func); {
+		case out[i] == Head:
+		case function && !weights[i]:
+			out[i] = Head
+		case function && (!pre || len(nd.In) == 0 || f.Inside > 0):
+			out[i] = Between
+		case function || pre && nd.constant():
 			out[i] = Preamble
-		case *Func:
-			switch {
-			case !weights[i]:
-				out[i] = Head
-			case pre && op.Inside == 0:
-				out[i] = Preamble
-			default:
-				out[i] = Between
-			}
-		case *Select, *Concat:
-			if pre {
-				out[i] = Preamble
-			}
-		case *Linear:
-			if pre && op.constant() {
-				out[i] = Preamble
-			}
 		}
 	}
 	return out
@@ -62,22 +47,12 @@ func weighs(nodes []Node, i int) bool {
 	if !l.constant() {
 		return true
 	}
-	j := nd.In[0]
-	for {
-		switch op := nodes[j].Op.(type) {
-		case *Select:
-			j = nodes[j].In[0]
-			continue
-		case *Linear:
-			if op.constant() {
-				j = nodes[j].In[0]
-				continue
-			}
-		case *Func:
-			return op.Kind == Normalizer
-		}
-		return true
+	before := &nodes[nd.In[0]]
+	for len(before.In) == 1 && before.constant() {
+		before = &nodes[before.In[0]]
 	}
+	f, ok := before.Op.(*Func)
+	return !ok || f.Kind == Normalizer
 }
 
 // Boundary returns the outputs of the whole in order: the nodes of body (or
