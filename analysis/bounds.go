@@ -149,11 +149,7 @@ func (r *run) pathBound() []Measure {
 		b := r.largestInput()
 		sizes := map[int]bool{}
 		k := 1
-		for nd := range body(r.net) {
-			op, ok := nd.Op.(*dag.Pool)
-			if !ok {
-				continue
-			}
+		for nd, op := range body[*dag.Pool](r.net) {
 			size := len(nd.In)
 			if op.Window != nil {
 				size = dag.Size(op.Window.Kernel)
@@ -174,7 +170,7 @@ func (r *run) pathBound() []Measure {
 // behind the preamble, on the data; at least 1, the value of the constant unit.
 func (r *run) largestInput() float64 {
 	read := map[int]bool{}
-	for nd := range body(r.net) {
+	for nd := range body[dag.Op](r.net) {
 		for _, j := range nd.In {
 			read[j] = r.net.Nodes[j].Zone == dag.Preamble
 		}

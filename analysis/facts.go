@@ -1,15 +1,17 @@
 package analysis
 
 import (
+	"iter"
+
 	"github.com/relupath/relupath/analysis/dag"
 )
 
 // body yields the nodes of the body, of its parts with weights.
-func body(n *dag.Network) func(yield func(*dag.Node) bool) {
+func body[O dag.Op](n *dag.Network) iter.Seq2[*dag.Node, O] {
 	weighted := n.Weighted()
-	return func(yield func(*dag.Node) bool) {
-		for i := range n.Nodes {
-			if weighted[i] && !yield(&n.Nodes[i]) {
+	return func(yield func(*dag.Node, O) bool) {
+		for nd, op := range dag.Each[O](n) {
+			if weighted[nd.ID] && !yield(nd, op) {
 				return
 			}
 		}
@@ -22,7 +24,7 @@ func body(n *dag.Network) func(yield func(*dag.Node) bool) {
 func learned(n *dag.Network) []*dag.Param {
 	var out []*dag.Param
 	seen := map[*dag.Param]bool{}
-	for nd := range body(n) {
+	for nd := range body[dag.Op](n) {
 		for role, u := range nd.Uses() {
 			if role.Learned() && !seen[u.Param] {
 				seen[u.Param] = true
@@ -49,18 +51,18 @@ func Parameters(n *dag.Network) int {
 // slopes.
 func effective(n *dag.Network) int {
 	total := 0
-	for nd := range body(n) {
+	for nd := range body[dag.Op](n) {
 		for role, u := range nd.Uses() {
 			if role == dag.Weight || role == dag.Slope {
 				total += u.Param.Len()
 			}
 		}
-		if l, ok := nd.Op.(*dag.Linear); ok {
-			if l.Map != nil && l.Map.Weight() == nil && l.Free() {
-				total += l.Rows()
-			}
-			total += len(l.Bias())
+	}
+	for _, l := range body[*dag.Linear](n) {
+		if l.Map != nil && l.Map.Weight() == nil && l.Free() {
+			total += l.Rows()
 		}
+		total += len(l.Bias())
 	}
 	return total
 }

@@ -224,7 +224,7 @@ func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
 	out := &dag.Network{Nodes: slices.Clone(r.net.Nodes), Inputs: r.net.Inputs, Outputs: r.net.Outputs}
 	slopes := map[*dag.Use]*dag.Param{}
 	layer := uint64(0)
-	for nd := range body(r.net) {
+	for nd := range body[dag.Op](r.net) {
 		layer++
 		rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)<<32|layer))
 		noisy := func(x []float64) *dag.Param {
@@ -239,8 +239,12 @@ func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
 			// In float64, so that small noise is not rounded away.
 			return dag.NewParam64(nd.Name, []int{len(v)}, v)
 		}
-		switch op := nd.Op.(type) {
-		case *dag.Linear:
+		for role, u := range nd.Uses() {
+			if role == dag.Slope {
+				slopes[u] = noisy(u.Param.Values())
+			}
+		}
+		if op, ok := nd.Op.(*dag.Linear); ok {
 			l, st := &dag.Linear{Map: op.Map, Units: op.Units}, dag.Stage{}
 			switch {
 			case op.Map == nil:
@@ -260,10 +264,6 @@ func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
 			}
 			l.Stages = []dag.Stage{st}
 			out.Nodes[nd.ID].Op = l
-		case *dag.Activation:
-			if op.Param != nil {
-				slopes[op.Param] = noisy(op.Param.Param.Values())
-			}
 		}
 	}
 	return out.Replace(func(u *dag.Use) *dag.Param {

@@ -22,9 +22,9 @@ func normal(n *dag.Network) *dag.Network {
 		f.open[i] = true
 	}
 	maps := false
-	for nd := range body(n) {
+	for nd, l := range body[*dag.Linear](n) {
 		// What maps inputs by constants is the first layer, if it is one.
-		if l, ok := nd.Op.(*dag.Linear); ok && !(elementwise(l) && n.Nodes[nd.In[0]].Zone == dag.Preamble) {
+		if !(elementwise(l) && n.Nodes[nd.In[0]].Zone == dag.Preamble) {
 			f.layers[nd.ID] = newFolded(nd, l)
 			maps = maps || f.layers[nd.ID].constant
 		}
@@ -126,13 +126,10 @@ func (f *folder) moves(nd *dag.Node) bool {
 	if nd.Zone != dag.Body {
 		return false
 	}
-	switch op := nd.Op.(type) {
-	case *dag.Select, *dag.Concat:
-		return true
-	case *dag.Activation:
-		return op.Param == nil && op.Identity()
+	if a, ok := nd.Op.(*dag.Activation); ok {
+		return a.Param == nil && a.Identity()
 	}
-	return f.layers[nd.ID] != nil && f.layers[nd.ID].gone
+	return nd.Moves() || f.layers[nd.ID] != nil && f.layers[nd.ID].gone
 }
 
 // element is one of a node's; padding has node -1.

@@ -427,11 +427,9 @@ func (r *run) warnings() []string {
 	for k := range r.forward.P {
 		suspect = suspect || !r.forward.PathNorm(k).IsFinite()
 	}
-	for i := range r.net.Nodes {
-		if l, ok := r.net.Nodes[i].Op.(*dag.Linear); ok {
-			for _, b := range l.Bias() {
-				suspect = suspect || b-b != 0
-			}
+	for _, l := range dag.Each[*dag.Linear](r.net) {
+		for _, b := range l.Bias() {
+			suspect = suspect || b-b != 0
 		}
 	}
 	var out []string

@@ -71,11 +71,9 @@ func (r *run) segments(chosen []*entry) []Segment {
 // bounds.
 func (r *run) capped() {
 	caps, first := 0, ""
-	for nd := range body(r.net) {
-		if _, ok := nd.Op.(*dag.Cap); ok {
-			if caps++; first == "" {
-				first = nd.Label()
-			}
+	for nd := range body[*dag.Cap](r.net) {
+		if caps++; first == "" {
+			first = nd.Label()
 		}
 	}
 	if caps > 0 {

@@ -88,11 +88,7 @@ func (r *run) balanceSpread() []Measure {
 	clear(out)
 	behind, ahead := between(r.net)
 	live := lossless(r.net, behind)
-	for nd := range body(r.net) {
-		l, ok := nd.Op.(*dag.Linear)
-		if !ok {
-			continue
-		}
+	for nd, l := range body[*dag.Linear](r.net) {
 		for i, x := range r.incoming(nd.ID, l, 2) {
 			live = live && (!l.Free() || !x.IsZero() || !ahead[nd.ID])
 			square(in, g.Rows[nd.ID][i], x)
@@ -167,22 +163,24 @@ func lossless(n *dag.Network, behind []bool) bool {
 // included, and which have one after them.
 func between(n *dag.Network) (behind, ahead []bool) {
 	behind, ahead = make([]bool, len(n.Nodes)), make([]bool, len(n.Nodes))
+	layer, function := make([]bool, len(n.Nodes)), make([]bool, len(n.Nodes))
+	for nd := range dag.Each[*dag.Linear](n) {
+		layer[nd.ID] = true
+	}
+	for nd := range dag.Each[*dag.Func](n) {
+		function[nd.ID] = true
+	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
-		switch nd.Op.(type) {
-		case *dag.Linear:
+		if layer[i] {
 			behind[i] = nd.Zone != dag.Preamble
-		case *dag.Func:
-		default:
+		} else if !function[i] {
 			behind[i] = slices.ContainsFunc(nd.In, func(j int) bool { return behind[j] })
 		}
 	}
 	for i := len(n.Nodes) - 1; i >= 0; i-- {
-		nd := &n.Nodes[i]
-		_, layer := nd.Op.(*dag.Linear)
-		_, function := nd.Op.(*dag.Func)
-		for _, j := range nd.In {
-			ahead[j] = ahead[j] || layer || ahead[i] && !function
+		for _, j := range n.Nodes[i].In {
+			ahead[j] = ahead[j] || layer[i] || ahead[i] && !function[i]
 		}
 	}
 	return behind, ahead
@@ -199,11 +197,7 @@ func square(sum []scaled.Num, id int32, x scaled.Num) {
 // edges between live ends.
 func (r *run) liveNorms(g *dag.Groups) (in, out []scaled.Num) {
 	in, out = make([]scaled.Num, g.Count), make([]scaled.Num, g.Count)
-	for nd := range body(r.net) {
-		l, ok := nd.Op.(*dag.Linear)
-		if !ok {
-			continue
-		}
+	for nd, l := range body[*dag.Linear](r.net) {
 		rows, cols := r.live(nd, l)
 		if r.opt.Bias == IncludeBias {
 			for i, b := range l.Bias() {
@@ -272,11 +266,7 @@ func weights(l *dag.Linear, f func(row, col int, w float64)) {
 func (r *run) kappaSpread() scaled.Num {
 	k := r.kappa()
 	var s extremes
-	for nd := range body(r.net) {
-		l, ok := nd.Op.(*dag.Linear)
-		if !ok {
-			continue
-		}
+	for nd, l := range body[*dag.Linear](r.net) {
 		rows, cols := r.live(nd, l)
 		if r.opt.Bias == IncludeBias && l.Bias() != nil {
 			for i, x := range k.Bias(nd.ID) {

@@ -145,10 +145,8 @@ func share(part, whole int) scaled.Num {
 func (r *run) groupNorm(k int) scaled.Num {
 	var acc scaled.Accumulator
 	acc.Reset(r.opt.Groups[k].Q)
-	for nd := range body(r.net) {
-		if l, ok := nd.Op.(*dag.Linear); ok {
-			acc.Add(r.groupNorms(nd.ID, l)[k])
-		}
+	for nd, l := range body[*dag.Linear](r.net) {
+		acc.Add(r.groupNorms(nd.ID, l)[k])
 	}
 	return acc.Norm()
 }

@@ -11,15 +11,17 @@ type Builder struct {
 
 // Input adds a network input and returns its node.
 func (b *Builder) Input(name string, shape ...int) int {
-	id := b.Node(Node{Name: name, Source: "Input", Shape: shape, Op: Input{}})
-	b.net.Inputs = append(b.net.Inputs, Port{name, id})
-	return id
+	return b.Node(Node{Name: name, Source: "Input", Shape: shape, Op: Input{}})
 }
 
-// Node adds a node and returns its ID, which is set here; Zone is set by Build. A
-// Linear must not be changed after.
+// Node adds a node and returns its ID, which is set here; Zone is set by Build. An Input
+// becomes an input of the network under the node's name. A Linear must not be changed
+// after.
 func (b *Builder) Node(nd Node) int {
 	nd.ID = len(b.net.Nodes)
+	if nd.Op == (Input{}) {
+		b.net.Inputs = append(b.net.Inputs, Port{nd.Name, nd.ID})
+	}
 	in := make([]*Node, 0, len(nd.In))
 	for k, j := range nd.In {
 		if j < 0 || j >= nd.ID {

@@ -117,7 +117,7 @@ func (c *Cap) bounds() (b bounds, ok bool) {
 
 func (c *Cap) steep() string {
 	if c.Jump {
-		return "it jumps"
+		return ": it jumps"
 	}
 	return ""
 }

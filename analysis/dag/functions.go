@@ -81,7 +81,7 @@ func (f *Func) steep() string {
 	if f.Kind == Curve && f.Lipschitz != 0 {
 		return ""
 	}
-	return "that is known: " + f.Why
+	return " that is known: " + f.Why
 }
 
 func (f *Func) check(n *Node, in []*Node) error {

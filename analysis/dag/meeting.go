@@ -116,14 +116,13 @@ func (s *grouper) pinRead() {
 	if len(flipped) == 0 {
 		return
 	}
-	for i := range s.net.Nodes {
-		l, ok := s.net.Nodes[i].Op.(*Linear)
-		if !ok || !l.Free() {
+	for nd, l := range Each[*Linear](s.net) {
+		if !l.Free() {
 			continue
 		}
-		for _, id := range s.cols[i] {
+		for _, id := range s.cols[nd.ID] {
 			if id != NoGroup && flipped[s.find(id)] {
-				s.pinIDs([]int32{id}, fmt.Sprintf("it meets others in a product, and %s reads it", s.net.Nodes[i].Label()))
+				s.pinIDs([]int32{id}, fmt.Sprintf("it meets others in a product, and %s reads it", nd.Label()))
 			}
 		}
 	}

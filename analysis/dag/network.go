@@ -119,8 +119,8 @@ func (n *Node) constant() bool {
 	return ok && op.constant()
 }
 
-// Steep says why the node's value has no Lipschitz constant in its operands, or none
-// "that is known"; it is empty where there is one.
+// Steep is empty where the node has a Lipschitz constant that is known or follows from its
+// weights; else it says why not, to stand behind "no Lipschitz constant": ": it jumps".
 func (n *Node) Steep() string {
 	if op, ok := n.Op.(interface{ steep() string }); ok {
 		return op.steep()
@@ -272,9 +272,9 @@ func (n *Network) Feeds(node int) []int {
 // weights or a constant value. A bias alone, on no map, is no layer.
 func (n *Network) Layers() []int {
 	var out []int
-	for i := range n.Nodes {
-		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body && l.Free() {
-			out = append(out, i)
+	for nd, l := range Each[*Linear](n) {
+		if nd.Zone == Body && l.Free() {
+			out = append(out, nd.ID)
 		}
 	}
 	return out

@@ -31,9 +31,9 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 	c = slices.Clone(c)
 	g.Invert(c)
 	e := &editor{params: map[*Use]*Param{}, whole: map[*Use]bool{}, made: map[*Param][]*scaling{}, done: map[*scaling]*Param{}}
-	for i := range n.Nodes {
-		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body {
-			e.linear(l, expand(g.Rows[i], c), expand(g.Cols[i], c))
+	for nd, l := range Each[*Linear](n) {
+		if nd.Zone == Body {
+			e.linear(l, expand(g.Rows[nd.ID], c), expand(g.Cols[nd.ID], c))
 		}
 	}
 	out := n.replace(func(u *Use) *Param {
@@ -42,11 +42,9 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 		}
 		return u.Param
 	}, e.whole)
-	for i := range out.Nodes {
-		if nd := &out.Nodes[i]; nd.Zone == Body {
-			if bounds, ok := nd.Op.(*Cap); ok {
-				nd.Op = bounds.rescaled(nd.Len(), &g.Units[i], c)
-			}
+	for nd, bounds := range Each[*Cap](out) {
+		if nd.Zone == Body {
+			nd.Op = bounds.rescaled(nd.Len(), &g.Units[nd.ID], c)
 		}
 	}
 	return out, nil

@@ -113,8 +113,8 @@ func (n *Network) Groups() *Groups {
 		rows: make([][]int32, len(n.Nodes)), cols: make([][]int32, len(n.Nodes)), carries: make([][]int, len(n.Nodes)),
 	}
 	units := 1
-	for i := range n.Nodes {
-		if l, ok := n.Nodes[i].Op.(*Linear); ok && n.Nodes[i].Zone == Body && l.Free() {
+	for nd, l := range Each[*Linear](n) {
+		if nd.Zone == Body && l.Free() {
 			units += l.Rows()
 		}
 	}

@@ -49,15 +49,8 @@ func steep(n *dag.Network) string {
 		if !need[i] || nd.Zone == dag.Preamble {
 			continue
 		}
-		switch op := nd.Op.(type) {
-		case *dag.Func:
-			if op.Kind != dag.Curve || op.Lipschitz == 0 {
-				return fmt.Sprintf("%s has no Lipschitz constant that is known: %s", nd.Label(), op.Why)
-			}
-		case *dag.Cap:
-			if op.Jump {
-				return fmt.Sprintf("%s has no Lipschitz constant: it jumps", nd.Label())
-			}
+		if why := nd.Steep(); why != "" {
+			return fmt.Sprintf("%s has no Lipschitz constant%s", nd.Label(), why)
 		}
 	}
 	return ""

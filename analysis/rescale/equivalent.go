@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -153,10 +152,12 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 // multiplies reports whether units of two layers meet in products: the order of those of
 // one layer is then tied to that of the other's, which matching does not see.
 func multiplies(n *dag.Network) bool {
-	return slices.ContainsFunc(n.Nodes, func(nd dag.Node) bool {
-		f, ok := nd.Op.(*dag.Func)
-		return ok && f.Form != nil
-	})
+	for _, f := range dag.Each[*dag.Func](n) {
+		if f.Form != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // ordered withdraws a yes where units in another order meet others in products

@@ -90,23 +90,24 @@ func (r *search) stored(c []float64, f func(old, now float64, groups ...int32)) 
 	if err != nil {
 		panic("rescale: " + err.Error()) // factors of our own
 	}
-	for i := range r.net.Nodes {
-		if before, ok := r.net.Nodes[i].Op.(*dag.Cap); ok && before != out.Nodes[i].Op {
-			after, m := out.Nodes[i].Op.(*dag.Cap), &r.Groups.Units[i]
-			for e := range r.net.Nodes[i].Len() {
-				lo, hi := before.Bounds(e)
-				to, top := after.Bounds(e)
-				f(lo, to, m.At(e))
-				f(hi, top, m.At(e))
-			}
+	for nd, before := range dag.Each[*dag.Cap](r.net) {
+		after, m := out.Nodes[nd.ID].Op.(*dag.Cap), &r.Groups.Units[nd.ID]
+		if after == before {
 			continue
 		}
-		a, ok := r.net.Nodes[i].Op.(*dag.Linear)
-		if !ok || r.net.Nodes[i].Zone != dag.Body {
+		for e := range nd.Len() {
+			lo, hi := before.Bounds(e)
+			to, top := after.Bounds(e)
+			f(lo, to, m.At(e))
+			f(hi, top, m.At(e))
+		}
+	}
+	for nd, a := range dag.Each[*dag.Linear](r.net) {
+		if nd.Zone != dag.Body {
 			continue
 		}
-		rows, cols := r.Groups.Rows[i], r.Groups.Cols[i]
-		b := out.Nodes[i].Op.(*dag.Linear)
+		rows, cols := r.Groups.Rows[nd.ID], r.Groups.Cols[nd.ID]
+		b := out.Nodes[nd.ID].Op.(*dag.Linear)
 		if a.Map != nil && a.Map.Weight() != nil && a.Map.Weight().Param != b.Map.Weight().Param {
 			after := b.Matrices()
 			for k, before := range a.Matrices() {

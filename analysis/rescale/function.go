@@ -128,10 +128,6 @@ func disturbed(n *dag.Network, tol float64, rng *rand.Rand) (*dag.Network, error
 			c.Stages = append(c.Stages, dag.Stage{Mul: noise(l.Rows())})
 			nd.Op = c
 		}
-		if _, ok := nd.Op.(dag.Input); ok {
-			id[i] = b.Input(nd.Name, nd.Shape...)
-			continue
-		}
 		id[i] = b.Node(nd)
 	}
 	for _, p := range n.Outputs {

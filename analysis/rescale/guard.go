@@ -56,22 +56,17 @@ func (r *search) guard() {
 // largest times the widest ratio of factors is finite, and the ratio is too small
 // to bring numbers that matter to zero.
 func (r *search) safe() bool {
-	for i := range r.net.Nodes {
-		nd := &r.net.Nodes[i]
+	for nd, c := range dag.Each[*dag.Cap](r.net) {
+		if nd.Zone == dag.Body && !r.safeBounds(c, r.Groups.Units[nd.ID].IDs) {
+			return false
+		}
+	}
+	for nd := range dag.Each[*dag.Linear](r.net) {
 		if nd.Zone != dag.Body {
 			continue
 		}
-		if c, ok := nd.Op.(*dag.Cap); ok {
-			if !r.safeBounds(c, r.Groups.Units[i].IDs) {
-				return false
-			}
-			continue
-		}
-		if _, ok := nd.Op.(*dag.Linear); !ok {
-			continue
-		}
 		lo, hi := 1.0, 1.0
-		for _, ids := range [][]int32{r.Groups.Rows[i], r.Groups.Cols[i]} {
+		for _, ids := range [][]int32{r.Groups.Rows[nd.ID], r.Groups.Cols[nd.ID]} {
 			for _, id := range ids {
 				if id != dag.NoGroup {
 					lo, hi = math.Min(lo, r.Factors[id]), math.Max(hi, r.Factors[id])

@@ -358,14 +358,14 @@ func (m *matching) inverse(p *pair) []int32 {
 func (m *matching) slopeFeatures(open []int32) [2]map[int32]float64 {
 	out := [2]map[int32]float64{{}, {}}
 	for k, n := range []*dag.Network{m.a, m.b} {
-		for i := range n.Nodes {
-			x, ok := n.Nodes[i].Op.(*dag.Activation)
-			if !ok || len(x.Slope) == 1 || m.g.Units[i].IDs == nil {
+		for nd, x := range dag.Each[*dag.Activation](n) {
+			units := &m.g.Units[nd.ID]
+			if len(x.Slope) == 1 || units.IDs == nil {
 				continue
 			}
-			r := random(i)[0]
-			for e := range n.Nodes[i].Len() {
-				out[k][m.g.Units[i].At(e)] += r * x.At(e)
+			r := random(nd.ID)[0]
+			for e := range nd.Len() {
+				out[k][units.At(e)] += r * x.At(e)
 			}
 		}
 	}

@@ -29,10 +29,6 @@ func (z *normalizer) number(outs []int) (*Normal, error) {
 			in[k] = id[j]
 		}
 		nd.In = in
-		if _, ok := nd.Op.(dag.Input); ok {
-			id[i] = b.Input(nd.Name, nd.Shape...)
-			return
-		}
 		id[i] = b.Node(nd)
 	}
 	for _, p := range z.src.Inputs {
@@ -77,7 +73,7 @@ const prints = 4
 func (z *normalizer) tell() error {
 	var sums []int
 	for i := range z.nodes {
-		if !commutes(z.nodes[i].Op) {
+		if !z.nodes[i].Joins() {
 			continue
 		}
 		in := z.nodes[i].In
@@ -93,11 +89,7 @@ func (z *normalizer) tell() error {
 	}
 	var b dag.Builder
 	for i := range z.nodes {
-		if nd := z.nodes[i]; nd.Op == (dag.Input{}) {
-			b.Input(nd.Name, nd.Shape...)
-		} else {
-			b.Node(nd)
-		}
+		b.Node(z.nodes[i])
 	}
 	net, err := b.Build()
 	if err != nil {
@@ -170,14 +162,6 @@ func (z *normalizer) tell() error {
 		}
 	}
 	return nil
-}
-
-func commutes(op dag.Op) bool {
-	if p, ok := op.(*dag.Pool); ok {
-		return p.Window == nil
-	}
-	_, ok := op.(*dag.Add)
-	return ok
 }
 
 // samples are random inputs, the same for networks of the same inputs: half of
