@@ -132,41 +132,56 @@ func (f *folder) moves(nd *dag.Node) bool {
 	return nd.Moves() || f.layers[nd.ID] != nil && f.layers[nd.ID].gone
 }
 
-// element is one of a node's; padding has node -1.
-type element struct{ node, at int32 }
+// stretch is n neighbouring elements of a node's, from one on; padding has node -1.
+type stretch struct{ node, at, n int }
 
-// sources returns where each element of a node's value comes from, behind the
-// nodes that only move elements. Known holds what was found before.
-func (f *folder) sources(i int, known map[int][]element) []element {
+// sources returns where the elements of a node's value come from, in order, behind
+// the nodes that only move elements. Known holds what was found before.
+func (f *folder) sources(i int, known map[int][]stretch) []stretch {
 	if out, ok := known[i]; ok {
 		return out
 	}
 	nd := &f.net.Nodes[i]
-	var out []element
+	var out []stretch
 	switch {
 	case !f.moves(nd):
-		out = make([]element, nd.Len())
-		for e := range out {
-			out[e] = element{int32(i), int32(e)}
-		}
+		out = []stretch{{i, 0, nd.Len()}}
 	case f.layers[i] != nil:
 		out = f.sources(nd.In[0], known)
 	default:
-		from := make([][]element, len(nd.In))
-		for k, j := range nd.In {
-			from[k] = f.sources(j, known)
+		var from []stretch
+		for _, j := range nd.In {
+			from = append(from, f.sources(j, known)...)
 		}
-		if _, ok := nd.Op.(*dag.Concat); ok {
-			out = slices.Concat(from...)
-			break
+		s, ok := nd.Op.(*dag.Select)
+		if out = from; ok && s.Index != nil {
+			out = selected(from, s.Index)
 		}
-		out = make([]element, nd.Len())
-		for e := range out {
-			out[e].node = -1
-		}
-		f.net.Edges(nd, func(k, e, to int) { out[to] = from[k][e] })
 	}
 	known[i] = out
+	return out
+}
+
+// selected has for each of index that element of from; -1 is padding.
+func selected(from []stretch, index []int32) []stretch {
+	var flat []stretch
+	for _, s := range from {
+		for e := range s.n {
+			flat = append(flat, stretch{s.node, s.at + e, 1})
+		}
+	}
+	var out []stretch
+	for _, e := range index {
+		x := stretch{-1, 0, 1}
+		if e >= 0 {
+			x = flat[e]
+		}
+		if k := len(out) - 1; k >= 0 && out[k].node == x.node && (x.node < 0 || out[k].at+out[k].n == x.at) {
+			out[k].n++
+			continue
+		}
+		out = append(out, x)
+	}
 	return out
 }
 
@@ -198,7 +213,7 @@ func (f *folder) leaves(i int, seen map[int]bool) (maps []int, ok bool) {
 // chain is the constant maps that read some layers, with the source of each
 // element, and these layers.
 type chain struct {
-	maps map[int][]element
+	maps map[int][]stretch
 	// layers tells of each source whether nothing but the maps reads it.
 	layers map[int]bool
 	// whole says that this is so of all, and that they are layers that can take
@@ -208,8 +223,8 @@ type chain struct {
 
 // chain finds what belongs together with a constant map.
 func (f *folder) chain(i int) chain {
-	c := chain{map[int][]element{}, map[int]bool{}, true}
-	known := map[int][]element{}
+	c := chain{map[int][]stretch{}, map[int]bool{}, true}
+	known := map[int][]stretch{}
 	for todo := []int{i}; len(todo) > 0; {
 		m := todo[0]
 		todo = todo[1:]
@@ -217,25 +232,20 @@ func (f *folder) chain(i int) chain {
 			continue
 		}
 		c.maps[m] = f.sources(f.net.Nodes[m].In[0], known)
-		last := -1 // neighbours mostly come from one node
 		for _, x := range c.maps[m] {
-			if int(x.node) == last {
-				continue
-			}
-			last = int(x.node)
-			if _, seen := c.layers[last]; seen || last < 0 {
+			if _, seen := c.layers[x.node]; seen || x.node < 0 {
 				continue
 			}
 			var to []int
-			ok := f.layers[last] != nil
+			ok := f.layers[x.node] != nil
 			if ok {
-				to, ok = f.leaves(last, map[int]bool{})
+				to, ok = f.leaves(x.node, map[int]bool{})
 			}
-			if ok && f.layers[last].constant {
-				f.layers[last].spread()
+			if ok && f.layers[x.node].constant {
+				f.layers[x.node].spread()
 			}
-			c.layers[last] = ok
-			c.whole = c.whole && ok && f.takes(last)
+			c.layers[x.node] = ok
+			c.whole = c.whole && ok && f.takes(x.node)
 			todo = append(todo, to...)
 		}
 	}
@@ -267,28 +277,26 @@ func (f *folder) fold(i int, done map[int]bool) (changed bool) {
 			break
 		}
 		y := f.layers[m]
-		var from *foldedLayer
-		var scales, shifts []*float64
-		last := -1 // neighbours mostly come from one node
-		for e, x := range src {
-			by := y.axis.At(e)
-			if x.node < 0 {
-				sameShift = sameShift && y.c[by] == 0
-				continue
+		at := 0
+		for _, x := range src {
+			if x.node >= 0 && scale[x.node] == nil {
+				n := f.layers[x.node].axis.N
+				scale[x.node], shift[x.node] = make([]*float64, n), make([]*float64, n)
 			}
-			if int(x.node) != last {
-				last, from = int(x.node), f.layers[x.node]
-				if scale[last] == nil {
-					scale[last], shift[last] = make([]*float64, from.axis.N), make([]*float64, from.axis.N)
+			for e := range x.n {
+				by := y.axis.At(at + e)
+				if x.node < 0 {
+					sameShift = sameShift && y.c[by] == 0
+					continue
 				}
-				scales, shifts = scale[last], shift[last]
+				u := f.layers[x.node].axis.At(x.at + e)
+				sameScale = agree(&scale[x.node][u], &y.s[by]) && sameScale
+				sameShift = agree(&shift[x.node][u], &y.c[by]) && sameShift
+				if !sameScale {
+					break
+				}
 			}
-			u := from.axis.At(int(x.at))
-			sameScale = agree(&scales[u], &y.s[by]) && sameScale
-			sameShift = agree(&shifts[u], &y.c[by]) && sameShift
-			if !sameScale {
-				break
-			}
+			at += x.n
 		}
 	}
 	if sameScale {
@@ -338,26 +346,18 @@ func (f *folder) dissolve(c chain, shift map[int][]*float64) {
 func (f *folder) shift(c chain) (changed bool) {
 	for m, src := range c.maps {
 		y := f.layers[m]
-		var from *foldedLayer // nil where nothing moves
-		last := -1
-		for e, x := range src {
-			if x.node < 0 {
-				continue
-			}
-			if int(x.node) != last {
-				last, from = int(x.node), nil
-				if l := f.layers[last]; c.layers[last] && l.l.Map != nil && l.biased {
-					from = l
+		at := 0
+		for _, x := range src {
+			if from := f.layers[max(x.node, 0)]; x.node >= 0 && c.layers[x.node] && from.l.Map != nil && from.biased {
+				if y.axis.N != y.axis.Len() {
+					y.spread()
 				}
+				for e := range x.n {
+					y.c[at+e] += y.s[at+e] * from.c[from.axis.At(x.at+e)]
+				}
+				y.biased, y.changed = true, true
 			}
-			if from == nil {
-				continue
-			}
-			if y.axis.N != len(src) {
-				y.spread()
-			}
-			y.c[e] += y.s[e] * from.c[from.axis.At(int(x.at))]
-			y.biased, y.changed = true, true
+			at += x.n
 		}
 	}
 	for k, alone := range c.layers {

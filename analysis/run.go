@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 )
@@ -124,16 +125,25 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	if err != nil {
 		return nil, fmt.Errorf("analysis: %w", err)
 	}
-	r.pass(chosen)
+	rep := &Report{Apart: r.apart}
+	// What reads no weights goes along, where the pass leaves a thread idle.
+	kernel.Parallel(2, r.opt.Threads, 1, func(lo, hi int) {
+		if lo == 0 {
+			r.pass(chosen)
+		}
+		if hi < 2 {
+			return
+		}
+		if r.apart == "" && !opt.Uncounted {
+			rep.Paths = paths.Count(r.net, r.opt.Bias)
+		}
+		rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(r.net), depth(r.net)
+	})
 	if opt.WeightsRead != nil && !slices.ContainsFunc(chosen, (*entry).readsAgain) {
 		opt.WeightsRead()
 	}
-	rep := &Report{Segments: r.segments(chosen), Apart: r.apart}
-	if r.apart == "" && !opt.Uncounted {
-		rep.Paths = paths.Count(r.net, r.opt.Bias)
-	}
+	rep.Segments = r.segments(chosen)
 	r.capped()
-	rep.Parameters, rep.HiddenUnits, rep.Depth = Parameters(n), hiddenUnits(r.net), depth(r.net)
 	for _, e := range chosen {
 		switch {
 		case e.net == nil:

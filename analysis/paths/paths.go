@@ -118,9 +118,7 @@ func plus(x, y *value, threads int) *value {
 	l, from := grid.Join(x.grid, y.grid)
 	x, y = x.at(l, from[0]), y.at(l, from[1])
 	out := &value{l, make([]sums.Path, len(x.h))}
-	for k := range x.h {
-		out.h[k] = sums.Plus(x.h[k], y.h[k], threads)
-	}
+	sums.Each(len(x.h), l.Cells(), threads, func(k, threads int) { out.h[k] = sums.Plus(x.h[k], y.h[k], threads) })
 	return out
 }
 
@@ -239,14 +237,14 @@ func (f *forward) Concat(_ *dag.Node, xs []*value) *value {
 		ls = append(ls, x.grid)
 	}
 	l, from := grid.Concat(ls...)
-	out := &value{grid: l}
-	for k := range f.P {
+	out := &value{l, make([]sums.Path, len(f.P))}
+	sums.Each(len(f.P), l.Cells(), f.opt.Threads, func(k, _ int) {
 		hs := make([]sums.Path, len(xs))
 		for i, x := range xs {
 			hs[i] = x.h[k]
 		}
-		out.h = append(out.h, sums.Concat(hs, from))
-	}
+		out.h[k] = sums.Concat(hs, from)
+	})
 	return out
 }
 

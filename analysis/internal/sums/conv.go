@@ -292,8 +292,9 @@ func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) Pat
 	return Pack(r.P, out)
 }
 
-// small is the largest product that is not worth a call of the library.
-const small = 1 << 12
+// small is the largest product that is not worth a call of the library, enough the
+// number of blocks that keep all threads busy without splitting one.
+const small, enough = 1 << 12, 8
 
 // toRows gathers what each tap reads into a matrix of stored columns x places and
 // multiplies, block by block: some rows of one group by some places, for one order.
@@ -312,6 +313,10 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 	grain := 1 + 1<<14/(step*m.cols*width+1)
 	if n >= 4*m.threads {
 		grain = max(grain, perGroup)
+	}
+	engine := blas.Find()
+	if n*perGroup >= enough {
+		engine = engine.Serial()
 	}
 	inTurn(n*perGroup, m.threads, grain, func(take func() (int, int)) {
 		tile, cols := room(step*m.cols), room(m.cols*width)
@@ -334,7 +339,7 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 				switch direct := win.Direct(); {
 				case direct && !inf && len(w)*b.n > small:
 					r.weights(tile, w)
-					blas.Find().Dgemm(false, false, rows, b.n, m.cols, 1, tile, m.cols, h[first:], places, 0, dst, places)
+					engine.Dgemm(false, false, rows, b.n, m.cols, 1, tile, m.cols, h[first:], places, 0, dst, places)
 				case m.outer <= few:
 					r.weights(tile, w)
 					r.weighted(dst, tile, h, b, rows)
@@ -343,7 +348,7 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 						r.unfold(*cols, h, b)
 						last = part
 					}
-					r.multiply(dst, w, tile, *cols, b, rows)
+					r.multiply(engine, dst, w, tile, *cols, b, rows)
 				}
 			}
 		}
@@ -453,7 +458,7 @@ func (r *programme[T]) unfold(dst, h []float64, blk block) {
 }
 
 // multiply gives n rows of weights their products with the columns.
-func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, b block, n int) {
+func (r *programme[T]) multiply(engine *blas.Engine, dst []float64, w []T, tile, cols []float64, b block, n int) {
 	places := r.win.Places
 	if math.IsInf(r.P, 1) {
 		if top := kernel.MaxAbs(w); r.g != nil && top-top == 0 {
@@ -471,7 +476,7 @@ func (r *programme[T]) multiply(dst []float64, w []T, tile, cols []float64, b bl
 	}
 	r.weights(tile, w)
 	if len(tile)*b.n > small {
-		blas.Find().Dgemm(false, false, n, b.n, r.cols, 1, tile, r.cols, cols, b.n, 0, dst, places)
+		engine.Dgemm(false, false, n, b.n, r.cols, 1, tile, r.cols, cols, b.n, 0, dst, places)
 		return
 	}
 	for i := range n {

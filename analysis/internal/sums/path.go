@@ -23,11 +23,11 @@ type Path struct {
 	// leave it nil: see Nums.
 	H []scaled.Num
 
-	// g has (h 2^-exp)^P, and h 2^-exp for P = Inf. Each is zero or in [least,
-	// 2^wide], and least at least 2^-(wide+spread).
-	g     []float64
-	exp   int64
-	least float64
+	// g has (h 2^-exp)^P, and h 2^-exp for P = Inf. Each is zero or in [least, most];
+	// most is at most 2^wide and least at least 2^-(wide+spread).
+	g           []float64
+	exp         int64
+	least, most float64
 }
 
 // The range of g: the largest is brought to within 2^wide of 1, and none is below
@@ -122,7 +122,7 @@ func Pack(p float64, h []scaled.Num) Path {
 func packed(p float64, exp int64, g []float64, threads int) Path {
 	least, most := bounds(g, threads)
 	if most == 0 {
-		return Path{P: p, g: g, least: 1}
+		return Path{P: p, g: g, least: 1, most: most}
 	}
 	if !(most < 0x1p1000 && most > 0x1p-1000 && least >= math.Ldexp(most, -spread)) {
 		return Path{P: p, H: Path{P: p, g: g, exp: exp}.Nums()}
@@ -135,13 +135,35 @@ func packed(p float64, exp int64, g []float64, threads int) Path {
 				g[c] *= f
 			}
 		})
-		least *= f
+		least, most = least*f, most*f
 		if p == 2 {
 			e /= 2
 		}
 		exp += int64(e)
 	}
-	return Path{P: p, g: g, exp: exp, least: least}
+	return Path{P: p, g: g, exp: exp, least: least, most: most}
+}
+
+// within is packed of g each of which is zero or in [least, most]: it reads g only
+// where these bounds, which get wider with each step, say too little.
+func within(p float64, exp int64, g []float64, least, most float64, threads int) Path {
+	if least >= 1.0/(1<<wide) && most <= 1<<wide {
+		return Path{P: p, g: g, exp: exp, least: least, most: most}
+	}
+	return packed(p, exp, g, threads)
+}
+
+// Each calls f for each of n orders, on several threads where there is work for them,
+// with the threads that each has.
+func Each(n, cells, threads int, f func(k, threads int)) {
+	if cells < 1<<12 {
+		threads = 1
+	}
+	kernel.Parallel(n, threads, 1, func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			f(k, max(1, threads/n))
+		}
+	})
 }
 
 // bounds returns the smallest of g that is not zero and the largest; the largest
@@ -202,7 +224,9 @@ func Concat(xs []Path, from []grid.Run) Path {
 		out.exp = max(out.exp, x.exp)
 	}
 	for _, x := range xs {
-		alike = alike && x.least*factor(x.P, x.exp-out.exp) > 0x1p-1000
+		f := factor(x.P, x.exp-out.exp)
+		alike = alike && x.least*f > 0x1p-1000
+		out.least, out.most = min(out.least, x.least*f), max(out.most, x.most*f)
 	}
 	if !alike {
 		h := make([]scaled.Num, 0, n)
@@ -222,7 +246,7 @@ func Concat(xs []Path, from []grid.Run) Path {
 			}
 		}
 	}
-	return packed(out.P, out.exp, out.g, 1)
+	return within(out.P, out.exp, out.g, out.least, out.most, 1)
 }
 
 // Plus returns the p-norm of two values, cell by cell.
@@ -240,6 +264,7 @@ func Plus(x, y Path, threads int) Path {
 		return Pack(x.P, h)
 	}
 	g := make([]float64, len(x.g))
+	least, most := min(x.least, f*y.least), x.most+f*y.most
 	kernel.Parallel(len(g), threads, 1<<14, func(lo, hi int) {
 		a, b, g := x.g[lo:hi], y.g[lo:hi], g[lo:hi]
 		if inf {
@@ -252,7 +277,7 @@ func Plus(x, y Path, threads int) Path {
 			g[c] = a[c] + f*b[c]
 		}
 	})
-	return packed(x.P, x.exp, g, threads)
+	return within(x.P, x.exp, g, least, most, threads)
 }
 
 // Affine multiplies the cells of each unit by the magnitude of its factor and adds
@@ -268,9 +293,10 @@ func Affine(l *grid.Layout, ps []Path, a dag.Axis, scale, shift []float64, threa
 		inner *= out.Classes(q)
 	}
 	next := make([]Path, len(ps))
-	for q, p := range ps {
-		next[q] = affine(p.Gather(from), a.N, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads)
-	}
+	Each(len(ps), out.Cells(), threads, func(k, threads int) {
+		p := ps[k]
+		next[k] = affine(p.Gather(from), a.N, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads)
+	})
 	return out, next
 }
 
@@ -296,13 +322,13 @@ func affine(p Path, n, inner int, scale, shift Path, threads int) Path {
 	}
 	// Powers of two that bring both to 2^top.
 	fs, fb := factor(p.P, exp-top), 0.0
-	least := p.least * fs
+	least, most := p.least*fs, p.most*fs
 	if times {
-		least *= scale.least
+		least, most = least*scale.least, most*scale.most
 	}
 	if plus {
 		fb = factor(p.P, shift.exp-top)
-		least = min(least, shift.least*fb)
+		least, most = min(least, shift.least*fb), most+shift.most*fb
 	}
 	if p.g == nil || times && scale.g == nil || plus && shift.g == nil || least < 0x1p-1000 {
 		return affineSlow(p, n, inner, scale.Nums(), shift.Nums())
@@ -329,7 +355,7 @@ func affine(p Path, n, inner int, scale, shift Path, threads int) Path {
 			}
 		}
 	})
-	return packed(p.P, top, g, threads)
+	return within(p.P, top, g, least, most, threads)
 }
 
 func affineSlow(p Path, n, inner int, scale, shift []scaled.Num) Path {
@@ -384,9 +410,9 @@ func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num) (*grid.La
 func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths []Path, threads int) (*grid.Layout, []Path) {
 	r := l.Window(w, channels, backward)
 	out := make([]Path, len(paths))
-	for k, p := range gather(paths, r.From) {
-		out[k] = windows(r, p, threads)
-	}
+	Each(len(paths), r.Layout.Cells(), threads, func(k, threads int) {
+		out[k] = windows(r, paths[k].Gather(r.From), threads)
+	})
 	return r.Layout, out
 }
 
