@@ -60,7 +60,7 @@ class Net:
                 s = w[1].double() / (w[4].double() + at.get("epsilon", 1e-5)).sqrt()
                 b = w[2].double() - w[3].double() * s
                 y = x * power(s)[:, None, None] + power(b)[:, None, None]
-            elif op in ("Relu", "Dropout", "Identity"):
+            elif op in ("Relu", "Clip", "Dropout", "Identity"):
                 y = x
             elif op == "MaxPool":
                 y = F.avg_pool2d(x, **pool)
