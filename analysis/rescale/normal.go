@@ -59,6 +59,9 @@ func readers(n *dag.Network) []int {
 			for _, j := range n.Nodes[i].In {
 				out[j]++
 			}
+			if s, ok := n.Nodes[i].Op.(*dag.Select); ok && s.Index == nil {
+				out[n.Nodes[i].In[0]] += out[i] - 1
+			}
 		}
 	}
 	return out

@@ -352,8 +352,8 @@ func TestEquivalentForms(t *testing.T) {
 			}
 		}
 	}
-	// Columns that read the same value, or none, have an order that nothing tells.
-	if undecided > 2*pairs()/10 {
+	// Weights that multiply zeros, and parts that look alike, are told by nothing.
+	if undecided > 2*pairs()/100 {
 		t.Errorf("%d of %d pairs in two forms are undecided", undecided, 2*pairs())
 	}
 }

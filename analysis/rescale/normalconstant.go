@@ -1,6 +1,8 @@
 package rescale
 
 import (
+	"cmp"
+	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -22,38 +24,65 @@ func (v value) affine(s, t func(e int) float64) value {
 	return v
 }
 
-// plain makes a layer of v's scale and shift, and returns v without.
+// unit is an element of a value's parts, times a number, plus another.
+type unit struct {
+	elem         int32
+	scale, shift float64
+}
+
+// compare orders units in a way that factors do not change: they change neither signs
+// nor the order of quotients.
+func (u unit) compare(w unit) int {
+	sign := func(x float64) int { return cmp.Compare(x, 0) }
+	quotient := func(u unit) float64 {
+		if u.scale == 0 {
+			return float64(sign(u.shift))
+		}
+		return u.shift / math.Abs(u.scale)
+	}
+	return cmp.Or(cmp.Compare(u.elem, w.elem), cmp.Compare(sign(u.scale), sign(w.scale)), cmp.Compare(quotient(u), quotient(w)))
+}
+
+// plain makes a layer of v's scale and shift, and returns v without: a unit for each
+// element with each of the numbers that it has, in the order of what they refer to.
 func (z *normalizer) plain(v value) value {
 	v = z.tidy(v)
 	if v.scale == nil && v.shift == nil || len(v.parts) == 0 {
 		return v
 	}
-	if scale, shift, ok := z.pulled(v); ok {
-		id := z.diagonal(z.base(v), len(scale), scale, shift)
-		return z.tidy(value{parts: []int{id}, n: v.n, index: v.index})
+	at := func(e int) unit {
+		u := unit{v.elem(e), of(v.scale, e, 1), of(v.shift, e, 0)}
+		if u.elem < 0 {
+			u.scale = 0
+		}
+		return u
 	}
-	return one(z.diagonal(z.gather(v), v.n, v.scale, v.shift), v.n)
-}
-
-// pulled returns v's scale and shift as numbers of the base's elements; ok is
-// false where one has several, or none, or where something is added to a zero.
-func (z *normalizer) pulled(v value) (scale, shift []float64, ok bool) {
-	n := z.total(v.parts)
-	scale, shift = make([]float64, n), make([]float64, n)
-	seen := make([]bool, n)
-	left := n
+	place := map[unit]int32{{elem: -1}: -1}
+	var units []unit
 	for e := range v.n {
-		s, t := of(v.scale, e, 1), of(v.shift, e, 0)
-		j := v.elem(e)
-		switch {
-		case j < 0 && t != 0, j >= 0 && seen[j] && (scale[j] != s || shift[j] != t):
-			return nil, nil, false
-		case j >= 0 && !seen[j]:
-			seen[j], scale[j], shift[j] = true, s, t
-			left--
+		u := at(e)
+		if _, ok := place[u]; !ok {
+			place[u] = 0
+			units = append(units, u)
 		}
 	}
-	return scale, shift, left == 0
+	if len(units) == 0 {
+		return constant(v.n, nil)
+	}
+	slices.SortStableFunc(units, unit.compare)
+	base := value{parts: v.parts, n: len(units), index: make([]int32, len(units))}
+	scale, shift := make([]float64, len(units)), make([]float64, len(units))
+	for k, u := range units {
+		place[u] = int32(k)
+		base.index[k], scale[k], shift[k] = u.elem, u.scale, u.shift
+		z.ambiguous = z.ambiguous || k > 0 && u.compare(units[k-1]) == 0
+	}
+	out := value{n: v.n, index: make([]int32, v.n)}
+	for e := range v.n {
+		out.index[e] = place[at(e)]
+	}
+	out.parts = []int{z.diagonal(z.gather(z.tidy(base)), len(units), scale, shift)}
+	return z.tidy(out)
 }
 
 // diagonal adds scale and shift to a node, one number a unit where the numbers
@@ -124,9 +153,38 @@ func vector(v []float64) *dag.Vector {
 	return &dag.Vector{Use: dag.Use{Param: dag.NewParam64("folded", []int{len(v)}, v)}, Coef: 1}
 }
 
-// absorb puts v's scale and shift into the layer that made v, where v is its
-// whole value, nothing else reads it and the numbers of each unit are the same.
-// Else v keeps them.
+// pulled returns v's scale and shift as numbers of each run of n elements of the parts,
+// one everywhere in v; ok is false where there are several, and where something is added
+// to a zero.
+func (z *normalizer) pulled(v value, n int) (scale, shift []float64, ok bool) {
+	total := z.total(v.parts)
+	scale, shift = slices.Repeat([]float64{1}, total), make([]float64, total)
+	seen := make([]bool, total/n)
+	for e := range v.n {
+		s, t := of(v.scale, e, 1), of(v.shift, e, 0)
+		j := v.elem(e)
+		if j < 0 {
+			if t != 0 {
+				return nil, nil, false
+			}
+			continue
+		}
+		lo := int(j) / n * n
+		switch {
+		case !seen[lo/n]:
+			seen[lo/n] = true
+			for k := lo; k < lo+n; k++ {
+				scale[k], shift[k] = s, t
+			}
+		case scale[lo] != s || shift[lo] != t:
+			return nil, nil, false
+		}
+	}
+	return scale, shift, true
+}
+
+// absorb puts v's scale and shift into the layer that made v, where nothing else reads
+// it and the numbers of each unit are the same. Else v keeps them.
 func (z *normalizer) absorb(v value) value {
 	v = z.tidy(v)
 	if len(v.parts) != 1 || v.shared || v.scale == nil && v.shift == nil {
@@ -140,14 +198,16 @@ func (z *normalizer) absorb(v value) value {
 	if _, ok := l.Map.(*dag.Average); ok {
 		return v
 	}
-	inv := z.inverse(v)
 	inner := l.Out().Inner
-	if inv == nil || l.Out().Outer != 1 {
+	if l.Out().Outer != 1 {
 		return v
 	}
-	scale, shift := taken(v.scale, inv), taken(v.shift, inv)
-	if !runs(scale, inner) || !runs(shift, inner) {
+	scale, shift, ok := z.pulled(v, inner)
+	if !ok {
 		return v
+	}
+	if v.scale == nil {
+		scale = nil
 	}
 	st := stage(scale, shift, inner)
 	id := z.add(nd.In, nd.Len(), &dag.Linear{Map: l.Map, Stages: append(slices.Clip(l.Stages), st)})
@@ -177,16 +237,6 @@ func (z *normalizer) rows(l *dag.Linear, a dag.Axis, v value) value {
 		}
 	}
 	return z.absorb(v.affine(get(scale, 1), get(bias, 0)))
-}
-
-// separate makes the scale and shift of channels a layer before.
-func (z *normalizer) separate(c *columns) {
-	if c.scale == nil && c.shift == nil {
-		return
-	}
-	w := c.v.affine(func(e int) float64 { return of(c.scale, e/c.positions, 1) }, func(e int) float64 { return of(c.shift, e/c.positions, 0) })
-	c.v = z.tidy(z.plain(w))
-	c.scale, c.shift = nil, nil
 }
 
 func of(x []float64, i int, none float64) float64 {

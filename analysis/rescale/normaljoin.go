@@ -85,6 +85,7 @@ func (z *normalizer) sum(op *dag.Add, in []value, n int) value {
 	shift := make([]float64, n)
 	for k, v := range in {
 		s := op.Weight(k)
+		v = z.tidy(v)
 		if v.shift != nil {
 			for e, x := range v.shift {
 				shift[e] += s * x

@@ -1,10 +1,16 @@
 package rescale
 
-import "github.com/relupath/relupath/analysis/dag"
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
 
 func (z *normalizer) linear(l *dag.Linear, v value) value {
-	if len(v.parts) == 0 {
-		v = one(z.materialize(v), v.n)
+	if v = z.tidy(v); len(v.parts) == 0 {
+		return folded(l, v)
 	}
 	switch m := l.Map.(type) {
 	case *dag.Diagonal:
@@ -17,6 +23,26 @@ func (z *normalizer) linear(l *dag.Linear, v value) value {
 		return z.conv(l, m, v)
 	}
 	panic("rescale: a map of another kind")
+}
+
+// folded is the value of a layer of constants.
+func folded(l *dag.Linear, v value) value {
+	x := v.shift
+	if x == nil {
+		x = make([]float64, v.n)
+	}
+	var b dag.Builder
+	n := l.Out().Len()
+	b.Output("y", b.Node(dag.Node{In: []int{b.Input("x", v.n)}, Shape: []int{n}, Op: l}))
+	net, err := b.Build()
+	if err != nil {
+		panic("rescale: a layer of constants: " + err.Error())
+	}
+	y, err := net.Eval(context.Background(), [][]float64{x}, 1, dag.EvalOptions{})
+	if err != nil {
+		panic("rescale: a layer of constants: " + err.Error())
+	}
+	return constant(n, y[0])
 }
 
 // dense brings a Dense map to one outer position; a table stays as it is.
@@ -45,36 +71,18 @@ func (z *normalizer) dense(l *dag.Linear, d *dag.Dense, v value) value {
 // position.
 func (z *normalizer) pointwise(l *dag.Linear, d *dag.Dense, v value) value {
 	c := z.columns(v, d.Cols, true)
-	p := c.positions
-	// Positions come in the order of what they refer to.
-	var place []int32
-	if c.v.index != nil && p > 1 {
-		order, first := make([]int, p), make([]int, p)
-		for q := range order {
-			order[q], first[q] = q, least(&c.v, q, p, d.Cols)
-		}
-		z.order(order, first)
-		idx := make([]int32, 0, c.v.n)
-		for j := range d.Cols {
-			for _, q := range order {
-				idx = append(idx, int32(j*p+q))
-			}
-		}
-		c.v = z.tidy(c.v.pick(idx))
-		place = make([]int32, p)
-		for q, from := range order {
-			place[from] = int32(q)
-		}
-	}
 	outer, inner := d.Rows, 1
 	if d.InOut {
 		outer, inner = 1, d.Rows
 	}
+	z.weigh(&c, d.W.Param, outer, inner)
+	place := z.sortPositions(&c)
+	p := c.positions
 	bias := shifted(d.W.Param, outer, d.Cols, inner, &c)
 	m := &dag.Dense{W: dag.Use{Param: reorder(d.W.Param, outer, d.Cols, inner, c.order, c.scale)}, Rows: d.Rows, Cols: d.Cols, InOut: d.InOut, Inner: p}
 	res := z.layer(l, m, bias, c.v)
 	if place != nil {
-		idx := make([]int32, 0, res.n)
+		idx := make([]int32, 0, d.Rows*len(place))
 		for i := range d.Rows {
 			for _, q := range place {
 				idx = append(idx, int32(i*p)+q)
@@ -156,12 +164,16 @@ func moved[T float32 | float64](w []T, outer, cols, inner int, order []int) []T 
 // conv makes a convolution, or the dense map that it is.
 func (z *normalizer) conv(l *dag.Linear, m *dag.Conv, v value) value {
 	w := squeezed(&m.Window)
+	if !m.Transposed {
+		w, v = thinned(&w, m.InChannels, v)
+	}
 	taps, positions := dag.Size(w.Kernel), dag.Size(w.Out())
 	inside := contained(&w)
 	d := &dag.Dense{W: m.W, Rows: m.OutChannels, Cols: m.InChannels}
 	switch {
-	case m.Groups == m.InChannels && m.Groups == m.OutChannels && taps == 1 && positions == dag.Size(w.In) && inside && m.Groups > 1:
+	case m.Groups == m.InChannels && m.Groups == m.OutChannels && taps == 1 && m.Groups > 1 && (!m.Transposed || positions == dag.Size(w.In) && inside):
 		// One number a channel.
+		v = v.pick(subsampled(&w, m.InChannels))
 		return z.rows(l, m.Out(), v.affine(func(e int) float64 { return m.W.Param.At(e / positions) }, func(int) float64 { return 0 }))
 	case m.Groups > 1:
 	case m.Transposed && taps == 1 && positions == dag.Size(w.In) && inside:
@@ -171,32 +183,18 @@ func (z *normalizer) conv(l *dag.Linear, m *dag.Conv, v value) value {
 	case taps == 1:
 		return z.pointwise(l, d, v.pick(subsampled(&w, m.InChannels)))
 	case positions == 1:
-		// The taps inside are columns.
-		var idx []int32
-		var order []int
-		n := dag.Size(w.In)
-		for j := range m.InChannels {
-			w.Taps(func(_, in, k int) {
-				idx = append(idx, int32(j*n+in))
-				order = append(order, j*taps+k)
-			})
-		}
-		d.Cols = len(order)
-		d.W.Param = reorder(m.W.Param, m.OutChannels, m.InChannels*taps, 1, order, nil)
-		return z.pointwise(l, d, v.pick(idx))
+		return z.taps(l, d, &w, v)
+	}
+	if v = z.tidy(v); v.shift != nil && (m.Transposed || !inside) || m.Groups > 1 && (v.shift != nil || v.scale != nil) {
+		v = z.plain(v)
 	}
 	c := z.columns(v, m.InChannels, m.Groups == 1)
-	if c.shift != nil && (m.Transposed || !inside) {
-		z.separate(&c)
-	}
 	outer, inner := m.OutChannels, taps
 	cols := m.InChannels / m.Groups
 	if m.Transposed {
 		outer, cols, inner = 1, m.InChannels, m.OutChannels/m.Groups*taps
 	}
-	if m.Groups > 1 && (c.scale != nil || c.shift != nil) {
-		z.separate(&c)
-	}
+	z.weigh(&c, m.W.Param, outer, inner)
 	var bias []float64
 	if b := shifted(m.W.Param, outer, cols, inner, &c); b != nil {
 		bias = make([]float64, m.OutChannels)
@@ -215,4 +213,31 @@ func (z *normalizer) conv(l *dag.Linear, m *dag.Conv, v value) value {
 	n.Window = w
 	n.W.Param = reorder(m.W.Param, outer, cols, inner, order, c.scale)
 	return z.layer(l, &n, bias, c.v)
+}
+
+// taps makes the matrix of a convolution d of one position. Its columns are the taps of
+// each channel, without those at which all channels have padding.
+func (z *normalizer) taps(l *dag.Linear, d *dag.Dense, w *dag.Window, v value) value {
+	v = z.tidy(v)
+	channels, taps, n := d.Cols, dag.Size(w.Kernel), dag.Size(w.In)
+	at := map[int]int{} // the place that a tap reads
+	w.Taps(func(_, in, k int) {
+		for e := in; e < v.n; e += n {
+			if v.elem(e) >= 0 || of(v.shift, e, 0) != 0 {
+				at[k] = in
+			}
+		}
+	})
+	var idx []int32
+	var order []int
+	for j := range channels {
+		for _, k := range slices.Sorted(maps.Keys(at)) {
+			idx = append(idx, int32(j*n+at[k]))
+			order = append(order, j*taps+k)
+		}
+	}
+	m := *d
+	m.Cols = len(order)
+	m.W.Param = reorder(d.W.Param, d.Rows, channels*taps, 1, order, nil)
+	return z.pointwise(l, &m, v.pick(idx))
 }

@@ -181,12 +181,3 @@ func samples(n *dag.Network, batch int) [][]float64 {
 	}
 	return out
 }
-
-// order sorts by key; equal keys, as of a value that is read twice, stay in the
-// order of the file.
-func (z *normalizer) order(x, key []int) {
-	slices.SortStableFunc(x, func(a, b int) int { return cmp.Compare(key[a], key[b]) })
-	for k := 1; k < len(x); k++ {
-		z.ambiguous = z.ambiguous || key[x[k]] == key[x[k-1]]
-	}
-}

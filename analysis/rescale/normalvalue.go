@@ -1,7 +1,6 @@
 package rescale
 
 import (
-	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -174,11 +173,11 @@ func (z *normalizer) inverse(v value) []int32 {
 }
 
 // taken returns x in the order of idx; nil stays nil.
-func taken[I int | int32](x []float64, idx []I) []float64 {
+func taken[T any, I int | int32](x []T, idx []I) []T {
 	if x == nil {
 		return nil
 	}
-	out := make([]float64, len(idx))
+	out := make([]T, len(idx))
 	for i, j := range idx {
 		out[i] = x[j]
 	}
@@ -276,85 +275,6 @@ func (z *normalizer) concat(in []value, n int) value {
 	return z.tidy(out)
 }
 
-// columns is the operand of a layer as channels x positions, ready to be read:
-// order has, for each channel of the operand, the channel of the source's layer.
-type columns struct {
-	v            value
-	n, positions int
-	order        []int
-	scale, shift []float64 // of each channel, in order; nil as in value
-}
-
-// columns brings a value of n channels and so many positions each in order. What
-// the channels' scale and shift leave over becomes a layer of its own; sorted
-// tells whether channels may move.
-func (z *normalizer) columns(v value, n int, sorted bool) columns {
-	v = z.tidy(v)
-	c := columns{n: n, positions: v.n / max(n, 1)}
-	if v.scale != nil && v.index != nil {
-		v.scale = slices.Clone(v.scale)
-		for lo := 0; lo < v.n; lo += c.positions {
-			// The scale of a zero is any: that of its channel.
-			s := 1.0
-			for e := lo; e < lo+c.positions; e++ {
-				if v.index[e] >= 0 {
-					s = v.scale[e]
-					break
-				}
-			}
-			for e := lo; e < lo+c.positions; e++ {
-				if v.index[e] < 0 {
-					v.scale[e] = s
-				}
-			}
-		}
-	}
-	if !runs(v.scale, c.positions) || !runs(v.shift, c.positions) {
-		v = z.plain(v)
-	}
-	if v.scale != nil {
-		c.scale = every(v.scale, c.positions)
-	}
-	if v.shift != nil {
-		c.shift = every(v.shift, c.positions)
-	}
-	v.scale, v.shift = nil, nil
-	c.v = v
-	c.order = make([]int, n)
-	for j := range c.order {
-		c.order[j] = j
-	}
-	if !sorted || v.index == nil {
-		return c
-	}
-	first := make([]int, n)
-	for j := range first {
-		first[j] = least(&v, j*c.positions, 1, c.positions)
-	}
-	z.order(c.order, first)
-	c.scale, c.shift = taken(c.scale, c.order), taken(c.shift, c.order)
-	idx := make([]int32, 0, v.n)
-	for _, j := range c.order {
-		for p := range c.positions {
-			idx = append(idx, int32(j*c.positions+p))
-		}
-	}
-	c.v = z.tidy(v.pick(idx))
-	return c
-}
-
-// least is the smallest element that n elements of v from e on refer to.
-func least(v *value, e, step, n int) int {
-	m := math.MaxInt
-	for range n {
-		if j := v.elem(e); j >= 0 {
-			m = min(m, int(j))
-		}
-		e += step
-	}
-	return m
-}
-
 // channelsFirst lists the elements of an axis channel by channel.
 func channelsFirst(a dag.Axis) []int32 {
 	idx := make([]int32, 0, a.Len())
@@ -366,24 +286,4 @@ func channelsFirst(a dag.Axis) []int32 {
 		}
 	}
 	return idx
-}
-
-// channelwise brings the result of an operation on ordered channels back.
-func (z *normalizer) channelwise(id int, c *columns, positions int) value {
-	v := one(id, c.n*positions)
-	inv := make([]int, c.n)
-	for k, j := range c.order {
-		inv[j] = k
-	}
-	idx := make([]int32, 0, v.n)
-	for j := range c.n {
-		for p := range positions {
-			idx = append(idx, int32(inv[j]*positions+p))
-		}
-	}
-	v = v.pick(idx)
-	if c.scale != nil || c.shift != nil {
-		v = v.affine(func(e int) float64 { return of(c.scale, inv[e/positions], 1) }, func(e int) float64 { return of(c.shift, inv[e/positions], 0) })
-	}
-	return z.tidy(v)
 }

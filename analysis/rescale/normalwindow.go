@@ -57,6 +57,30 @@ func squeezed(m *dag.Window) dag.Window {
 	return w
 }
 
+// thinned returns the window and the operand without places that nothing reads: along
+// dimensions with one tap a position there is one place for each.
+func thinned(w *dag.Window, channels int, v value) (dag.Window, value) {
+	out := w.Out()
+	at, thin := *w, *w
+	at.Kernel, at.Stride, at.Dilation, at.Before, at.After = ones(w.In), ones(w.In), ones(w.In), make([]int, len(w.In)), make([]int, len(w.In))
+	thin.In, thin.Stride, thin.Before, thin.After = slices.Clone(w.In), slices.Clone(w.Stride), slices.Clone(w.Before), slices.Clone(w.After)
+	same := true
+	for i := range w.In {
+		if w.Kernel[i] > 1 || w.In[i] == out[i] && w.Before[i] == 0 && (w.Stride[i] == 1 || out[i] == 1) {
+			continue
+		}
+		same = false
+		at.Stride[i], at.Before[i], at.After[i] = w.Stride[i], w.Before[i], w.After[i]
+		thin.In[i], thin.Stride[i], thin.Before[i], thin.After[i] = out[i], 1, 0, 0
+	}
+	if same {
+		return *w, v
+	}
+	return squeezed(&thin), v.pick(subsampled(&at, channels))
+}
+
+func ones(x []int) []int { return slices.Repeat([]int{1}, len(x)) }
+
 // contained reports whether every tap lies inside the operand.
 func contained(w *dag.Window) bool {
 	for i := range w.In {
@@ -121,21 +145,27 @@ func (z *normalizer) average(m *dag.Average, v value) value {
 	if positions == 1 {
 		return z.mean(m, &w, v)
 	}
-	c := z.columns(v, m.Channels, true)
-	if c.shift != nil {
-		z.separate(&c)
+	if v.shift != nil {
+		v = z.plain(v)
 	}
+	c := z.columns(v, m.Channels, true)
+	n, place := z.once(&c)
 	z.crop(&c, &w)
-	id := z.add([]int{z.gather(c.v)}, m.Channels*positions, &dag.Linear{Map: &dag.Average{Channels: m.Channels, Window: w, Weights: m.Weights}})
-	return z.channelwise(id, &c, positions)
+	id := z.add([]int{z.gather(c.v)}, n*positions, &dag.Linear{Map: &dag.Average{Channels: n, Window: w, Weights: m.Weights}})
+	return z.channelwise(id, &c, place, positions)
 }
 
 func (z *normalizer) mean(m *dag.Average, w *dag.Window, v value) value {
 	idx := listed(w, m.Channels)
 	n := len(idx) / max(m.Channels, 1)
 	total := m.Weights[0] * float64(n)
-	v = v.pick(idx)
+	v = z.tidy(v.pick(idx))
+	if !runs(v.scale, n) || !runs(v.shift, n) {
+		v = z.plain(v)
+	}
+	v = z.tidy(unordered(v, n))
 	c := z.columns(v, m.Channels, true)
+	channels, place := z.once(&c)
 	// A mean of means is a mean.
 	if len(c.v.parts) == 1 {
 		if inner, ok := z.averaged[c.v.parts[0]]; ok && !slices.Contains(c.v.index, -1) {
@@ -150,26 +180,33 @@ func (z *normalizer) mean(m *dag.Average, w *dag.Window, v value) value {
 			n *= k
 		}
 	}
-	if c.v.index != nil {
-		// The order within a mean is no matter.
-		for lo := 0; lo < c.v.n; lo += n {
-			slices.Sort(c.v.index[lo : lo+n])
-		}
-		c.v = z.tidy(c.v)
-	}
+	c.v = z.tidy(unordered(c.v, n))
 	var id int
 	if n == 1 {
 		id = z.gather(c.v)
 	} else {
 		list := dag.Window{In: []int{n}, Kernel: []int{n}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
-		id = z.add([]int{z.gather(c.v)}, m.Channels, &dag.Linear{Map: &dag.Average{Channels: m.Channels, Window: list, Weights: []float64{1 / float64(n)}}})
+		id = z.add([]int{z.gather(c.v)}, channels, &dag.Linear{Map: &dag.Average{Channels: channels, Window: list, Weights: []float64{1 / float64(n)}}})
 		z.averaged[id] = c.v
 	}
-	res := z.channelwise(id, &c, 1)
+	res := z.channelwise(id, &c, place, 1)
 	if math.Abs(total-1) > 1e-6 {
 		res = res.affine(func(int) float64 { return total }, func(int) float64 { return 0 })
 	}
 	return z.tidy(res)
+}
+
+// unordered puts each run of n elements in the order of what they refer to: within a
+// mean it is no matter.
+func unordered(v value, n int) value {
+	if v.index == nil {
+		return v
+	}
+	v.index = slices.Clone(v.index)
+	for lo := 0; lo < v.n; lo += n {
+		slices.Sort(v.index[lo : lo+n])
+	}
+	return v
 }
 
 // pool makes a maximum over windows.
@@ -183,6 +220,7 @@ func (z *normalizer) pool(m *dag.Pool, v value) value {
 	c := z.columns(v, m.Channels, true)
 	w := squeezed(m.Window)
 	positions := dag.Size(w.Out())
-	id := z.add([]int{z.gather(c.v)}, m.Channels*positions, &dag.Pool{Window: &w, Channels: m.Channels})
-	return z.channelwise(id, &c, positions)
+	n, place := z.once(&c)
+	id := z.add([]int{z.gather(c.v)}, n*positions, &dag.Pool{Window: &w, Channels: n})
+	return z.channelwise(id, &c, place, positions)
 }
