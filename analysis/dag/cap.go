@@ -75,6 +75,13 @@ func (c *Cap) rescaled(n int, m *UnitMap, factors []float64) *Cap {
 	return &out
 }
 
+// as returns c with bounds of another stored type.
+func (c *Cap) as(t DType) *Cap {
+	out := *c
+	out.Type = t
+	return &out
+}
+
 func (c *Cap) round(x float64) float64 {
 	if c.Type == Float64 {
 		return x

@@ -177,15 +177,21 @@ func (p *Param) WithValues(shape []int, v []float64) *Param {
 	if shape == nil {
 		shape = p.Shape
 	}
+	return p.withValues(p.Type, shape, v)
+}
+
+// withValues is WithValues, rounded to a type that is given.
+func (p *Param) withValues(typ DType, shape []int, v []float64) *Param {
 	checkShape(p.Name, shape, len(v))
 	q := p.derive(shape)
-	if p.Type == Float64 {
+	q.Type = typ
+	if typ == Float64 {
 		q.f64 = slices.Clone(v)
 		return q
 	}
 	q.f32 = make([]float32, len(v))
 	for i, x := range v {
-		q.f32[i] = round(p.Type, x)
+		q.f32[i] = round(typ, x)
 	}
 	return q
 }
@@ -241,8 +247,8 @@ func (p *Param) materialize() {
 	}
 	p.once.Do(func() {
 		if p.Type == Float64 {
-			p.f64 = make([]float64, p.n)
-			scaleInto(p.f64, p.scale, p.scale.base.Float64s(), 0)
+			p.f64 = p.scale.base.Values() // which may be of another type
+			scaleInto(p.f64, p.scale, p.f64, 0)
 			return
 		}
 		p.f32 = make([]float32, p.n)

@@ -19,6 +19,11 @@ import (
 // and finite, a pinned group with a factor other than 1. It panics when len(c) is not
 // g.Count.
 func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
+	return n.rescale(g, c, &editor{})
+}
+
+// rescale is Rescale by the given editor, whose maps it makes.
+func (n *Network) rescale(g *Groups, c []float64, e *editor) (*Network, error) {
 	mustLen("factors", len(c), g.Count)
 	for i, f := range c {
 		if !(f > 0) || math.IsInf(f, 1) {
@@ -30,7 +35,8 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 	}
 	c = slices.Clone(c)
 	g.Invert(c)
-	e := &editor{params: map[*Use]*Param{}, whole: map[*Use]bool{}, made: map[*Param][]*scaling{}, done: map[*scaling]*Param{}}
+	e.params, e.whole = map[*Use]*Param{}, map[*Use]bool{}
+	e.made, e.done = map[*Param][]*scaling{}, map[*scaling]*Param{}
 	for nd, l := range Each[*Linear](n) {
 		if nd.Zone == Body {
 			e.linear(l, expand(g.Rows[nd.ID], c), expand(g.Cols[nd.ID], c))
@@ -44,6 +50,9 @@ func (n *Network) Rescale(g *Groups, c []float64) (*Network, error) {
 	}, e.whole)
 	for nd, bounds := range Each[*Cap](out) {
 		if nd.Zone == Body {
+			if e.unrounded {
+				bounds = bounds.as(Float64)
+			}
 			nd.Op = bounds.rescaled(nd.Len(), &g.Units[nd.ID], c)
 		}
 	}
@@ -75,6 +84,8 @@ type editor struct {
 	whole  map[*Use]bool // vectors that now have one value a unit
 	made   map[*Param][]*scaling
 	done   map[*scaling]*Param
+	// unrounded says that edited numbers are float64, whatever is stored.
+	unrounded bool
 }
 
 // linear edits one layer for row factors r and column factors c (of the
@@ -160,6 +171,9 @@ func (e *editor) scale(u *Use, s *scaling) {
 		}
 	}
 	p := s.param()
+	if e.unrounded {
+		p.Type = Float64
+	}
 	e.made[s.base] = append(e.made[s.base], s)
 	e.done[s] = p
 	e.params[u] = p
@@ -207,7 +221,11 @@ func (e *editor) vector(v *Vector, rows int, m []float64) {
 	if shape == nil {
 		shape = []int{rows}
 	}
-	e.params[&v.Use] = v.Param.WithValues(shape, values)
+	typ := v.Param.Type
+	if e.unrounded {
+		typ = Float64
+	}
+	e.params[&v.Use] = v.Param.withValues(typ, shape, values)
 	e.whole[&v.Use] = true
 }
 

@@ -79,6 +79,7 @@ Methods:` + methods.String(),
 
 // clock takes the seconds of each part of the work.
 type clock struct {
+	model string // the source
 	last  time.Time
 	parts seconds
 }
@@ -124,7 +125,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	if err := o.check(a); err != nil {
 		return err
 	}
-	c := &clock{last: time.Now()}
+	c := &clock{model: path, last: time.Now()}
 	var r *balanceJSON
 	err := a.withFinite(ctx, path, &o.modelFlags, "balance", func(m *onnxio.Model) error {
 		c.lap(&c.parts.Read)
@@ -188,7 +189,7 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 	defer again.Close()
 	var r *balanceJSON
 	if err := again.Guard(func() error {
-		r, err = o.prove(ctx, a, m, again.Net, res, c)
+		r, err = o.prove(ctx, a, m.Net, again.Net, res, c)
 		return err
 	}); err != nil {
 		return nil, err
@@ -209,25 +210,31 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 }
 
 // prove compares the model with what was written.
-func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, written *dag.Network, res *rescale.Result, c *clock) (*balanceJSON, error) {
-	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads}
+func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag.Network, res *rescale.Result, c *clock) (*balanceJSON, error) {
+	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: o.tolerance}
 	if o.within {
 		opt.Samples = 0
 	}
+	if o.tolerance == 0 { // one that is given is strict
+		opt.Tolerance = proof.Tolerance(source)
+		opt.Unrounded = func() (*dag.Network, error) { return unrounded(source, written, res) }
+	}
 	if len(o.inputs) > 0 {
 		var err error
-		if opt.Inputs, opt.Batch, err = a.readInputs(ctx, m.Net, o.inputs); err != nil {
+		if opt.Inputs, opt.Batch, err = a.readInputs(ctx, source, o.inputs); err != nil {
 			return nil, err
 		}
 	}
 	var bar *progressbar.ProgressBar
+	last := 0
 	opt.Progress = func(done, all int) {
-		if bar == nil {
-			bar = a.progress(all, "verifying "+filepath.Base(m.Path()))
+		if bar == nil || done <= last {
+			bar = a.progress(all, "verifying "+filepath.Base(c.model))
 		}
+		last = done
 		_ = bar.Set(done) // a failure to draw does not matter
 	}
-	v, err := proof.Compare(ctx, m.Net, written, opt)
+	v, err := proof.Compare(ctx, source, written, opt)
 	if bar != nil {
 		_ = bar.Finish()
 	}
@@ -237,27 +244,37 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, m *onnxio.Model, wri
 	c.lap(&c.parts.Verify)
 	r := newBalanceJSON(o, res)
 	r.Bias = a.bias
-	r.Verification = newVerification(v, o.tolerance)
-	if o.tolerance == 0 {
-		r.Verification.Tolerance = proof.Tolerance(m.Net)
-	}
-	if err := r.measure(ctx, a, m.Net, written); err != nil {
+	r.Verification = newVerification(v, opt.Tolerance)
+	r.Warnings = append(r.Warnings, r.Verification.notes()...)
+	if err := r.measure(ctx, a, source, written); err != nil {
 		return nil, err
 	}
 	c.lap(&c.parts.Measure)
 	return r, nil
 }
 
+// unrounded is what was written, with the numbers before they were rounded.
+func unrounded(source, written *dag.Network, res *rescale.Result) (*dag.Network, error) {
+	exact, err := source.RescaleUnrounded(res.Groups, res.Factors)
+	if err != nil {
+		return nil, err
+	}
+	return written.Unround(exact)
+}
+
 // verdict returns the error of a failed proof.
 func (o *balanceOptions) verdict(r *balanceJSON) error {
-	v := &r.Verification
+	v := r.Verification.proof
 	switch {
 	case o.exact && !v.BitIdentical:
 		return fmt.Errorf("nothing was written: --exact wants bit-identical outputs, they differ by up to %.3g relative to the largest (%s)",
-			v.rel, v.Where)
-	case !(v.rel <= v.Tolerance):
+			v.MaxRel, v.Where)
+	case v.Unexplained > 0:
 		return fmt.Errorf("nothing was written: outputs differ by %.3g relative to the largest (%s), more than the tolerance %.3g",
-			v.rel, v.Where, v.Tolerance)
+			v.Unexplained, v.UnexplainedAt, r.Verification.Tolerance)
+	case len(v.Undecided) > 0:
+		return fmt.Errorf("nothing was written: on every kind of input the rounding of the new weights alone changes %s by more than a tenth: give --exact, which rounds nothing",
+			strings.Join(v.Undecided, ", "))
 	}
 	return nil
 }

@@ -2,8 +2,10 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
@@ -97,33 +99,67 @@ type factors struct {
 }
 
 type verification struct {
-	Samples      int        `json:"samples"`
-	Inputs       int        `json:"inputs"`
-	MaxAbs       *float64   `json:"max_abs_diff"`
-	MaxRel       *float64   `json:"max_rel_diff"`
-	BitIdentical bool       `json:"bit_identical"`
-	Tolerance    float64    `json:"tolerance"`
-	Where        string     `json:"where,omitempty"`
-	Kinds        []kindDiff `json:"kinds"`
-	rel          float64
+	Samples      int      `json:"samples"`
+	Inputs       int      `json:"inputs"`
+	MaxAbs       *float64 `json:"max_abs_diff"`
+	MaxRel       *float64 `json:"max_rel_diff"`
+	BitIdentical bool     `json:"bit_identical"`
+	Tolerance    float64  `json:"tolerance"`
+	Where        string   `json:"where,omitempty"`
+	// Undecided are the outputs that no kind of input but zeros decides.
+	Undecided []string `json:"undecided,omitempty"`
+	proof     *proof.Result
+	Kinds     []kindDiff `json:"kinds"`
 }
 
 // kindDiff is the same for one kind of input: random, zero, large or given.
 type kindDiff struct {
-	Kind         string   `json:"kind"`
-	Inputs       int      `json:"inputs"`
-	MaxAbs       *float64 `json:"max_abs_diff"`
-	MaxRel       *float64 `json:"max_rel_diff"`
+	Kind   string   `json:"kind"`
+	Inputs int      `json:"inputs"`
+	MaxAbs *float64 `json:"max_abs_diff"`
+	MaxRel *float64 `json:"max_rel_diff"`
+	// Rounding is the largest relative difference beyond the tolerance that is the
+	// rounding of the stored weights, null where there is none; Decides says whether this
+	// kind tells anything of all outputs.
+	Rounding     *float64 `json:"rounding"`
+	Decides      bool     `json:"decides"`
 	BitIdentical bool     `json:"bit_identical"`
 }
 
 func newVerification(v *proof.Result, tolerance float64) verification {
 	out := verification{
 		Samples: v.Samples, Inputs: v.Inputs, MaxAbs: render.Real(v.MaxAbs), MaxRel: render.Real(v.MaxRel),
-		BitIdentical: v.BitIdentical, Tolerance: tolerance, Where: v.Where, rel: v.MaxRel,
+		BitIdentical: v.BitIdentical, Tolerance: tolerance, Where: v.Where,
+		Undecided: slices.Concat(v.Undecided, v.Infinite), proof: v,
 	}
 	for _, k := range v.Kinds {
-		out.Kinds = append(out.Kinds, kindDiff{k.Name, k.Inputs, render.Real(k.MaxAbs), render.Real(k.MaxRel), k.BitIdentical})
+		d := kindDiff{
+			Kind: k.Name, Inputs: k.Inputs, MaxAbs: render.Real(k.MaxAbs), MaxRel: render.Real(k.MaxRel),
+			Decides: k.Decides, BitIdentical: k.BitIdentical,
+		}
+		if k.Rounding > 0 {
+			d.Rounding = render.Real(k.Rounding)
+		}
+		out.Kinds = append(out.Kinds, d)
+	}
+	return out
+}
+
+// notes says in sentences what rounding does to the outputs, and where nothing was
+// compared.
+func (v *verification) notes() []string {
+	var kinds, out []string
+	for _, k := range v.proof.Kinds {
+		if k.Rounding > 0 {
+			kinds = append(kinds, fmt.Sprintf("%.3g on %s inputs", k.Rounding, k.Name))
+		}
+	}
+	if len(kinds) > 0 {
+		out = append(out, fmt.Sprintf("outputs differ by %s, relative to the largest: the model amplifies the rounding of the new weights to their stored type, and without that they agree; --exact rounds nothing",
+			strings.Join(kinds, ", ")))
+	}
+	if len(v.proof.Infinite) > 0 {
+		out = append(out, fmt.Sprintf("nothing was compared at %s: no value there is finite but on inputs of zeros", strings.Join(v.proof.Infinite, ", ")))
 	}
 	return out
 }

@@ -3,7 +3,6 @@ package proof
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -32,8 +31,17 @@ type Options struct {
 	Batch  int
 	// Threads is the number of goroutines; 0 is one.
 	Threads int
+	// Tolerance is the largest difference relative to the largest value that asks
+	// for no explanation; 0 is Tolerance of the first network.
+	Tolerance float64
+	// Unrounded, if not nil, makes the second network with the numbers that its stored
+	// ones are the roundings of (dag.Network.Unround). Where a difference exceeds the
+	// tolerance, that one is compared as well, on the same inputs: what remains of the
+	// difference is not the rounding's.
+	Unrounded func() (*dag.Network, error)
 	// Progress, if not nil, is called after each evaluation of both networks with
-	// the number of inputs so far and of all.
+	// the number of inputs so far and of all; again from the first where a difference
+	// is looked into.
 	Progress func(done, all int)
 }
 
@@ -49,6 +57,15 @@ type Result struct {
 	Kinds []Kind
 	// Where says at which output and on which kind of input MaxRel occurred.
 	Where string
+	// Unexplained is the largest relative difference that is neither within the
+	// tolerance nor the rounding of the stored numbers; 0 for none. UnexplainedAt says
+	// where it occurred.
+	Unexplained   float64
+	UnexplainedAt string
+	// Undecided lists the outputs that no kind of input but zeros decides, since rounding
+	// changes them by more than Decisive, and Infinite those without a finite value on
+	// any of these kinds.
+	Undecided, Infinite []string
 	// BitIdentical says that no value differed in any bit.
 	BitIdentical bool
 }
@@ -60,8 +77,31 @@ type Kind struct {
 	Name           string
 	Inputs         int
 	MaxAbs, MaxRel float64
-	BitIdentical   bool
+	// Rounding is the largest relative difference that exceeds the tolerance and is the
+	// rounding of the stored numbers; 0 for none.
+	Rounding float64
+	// Decides says that each output has finite values here, which rounding changes by
+	// no more than Decisive.
+	Decides      bool
+	BitIdentical bool
 }
+
+// Decisive is the largest relative difference by rounding with which an input still
+// tells whether two networks compute the same.
+const Decisive = 0.1
+
+// A difference is the rounding's where what remains of it without rounding is at most
+// exactly of the largest value, or residue of the difference: then what else is wrong is
+// that much less than the rounding of the stored numbers. Or where it is at most what the
+// last digits of float64 make of the first network's own outputs: the largest difference
+// of jitters evaluations in which each stored number moves by up to jitter of it, 32
+// times the largest rounding.
+const (
+	exactly = 1e-10
+	residue = 0x1p-10
+	jitter  = 0x1p-48
+	jitters = 2
+)
 
 // largeScale is how far beyond unit scale the large inputs lie.
 const largeScale = 1e3
@@ -101,8 +141,11 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	if opt.Samples <= 0 {
 		opt.Samples, unit, larges = within(MultiplyAdds/(cost(a)+cost(b)), unit, larges)
 	}
+	if opt.Tolerance <= 0 {
+		opt.Tolerance = Tolerance(a)
+	}
 	c := &comparison{
-		a: a, b: b, threads: opt.Threads, sizes: sizes, progress: opt.Progress,
+		a: a, opt: &opt, sizes: sizes, outputs: a.Boundary(),
 		res: &Result{Samples: opt.Samples, BitIdentical: true},
 	}
 	rng := rand.New(rand.NewPCG(opt.Seed, 0))
@@ -124,52 +167,18 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	c.add("zero", zero).floor = random
 	c.add("large", large)
 	c.add("given", user)
-	if err := c.run(ctx); err != nil {
+	if err := c.run(ctx, b, c.kinds); err != nil {
+		return nil, err
+	}
+	if err := c.explain(ctx, b); err != nil {
 		return nil, err
 	}
 	for _, k := range c.kinds {
 		c.finish(k)
 	}
+	c.decide()
 	return c.res, nil
 }
-
-// within returns how many random inputs, which of the given ones and how many large
-// ones are so many altogether, with one of zeros: all of them if they may be, else
-// a quarter given, an eighth large and the rest random.
-func within(inputs float64, given []sample, large int) (random int, of []sample, larges int) {
-	n := int(min(inputs, float64(DefaultSamples+len(given)+large+1)))
-	if n == DefaultSamples+len(given)+large+1 {
-		return DefaultSamples, given, large
-	}
-	given = given[:min(len(given), n/4)]
-	large = max(1, min(large, n/8))
-	return min(DefaultSamples, max(LeastSamples, n-len(given)-large-1)), given, large
-}
-
-// cost returns the number of multiplications with weights of one evaluation, and
-// one an element.
-func cost(n *dag.Network) float64 {
-	c := 0.0
-	for i := range n.Nodes {
-		nd := &n.Nodes[i]
-		c += float64(nd.Len())
-		l, ok := nd.Op.(*dag.Linear)
-		if !ok {
-			continue
-		}
-		switch m := l.Map.(type) {
-		case *dag.Dense:
-			a := m.Out()
-			c += float64(m.Rows) * float64(m.Cols) * float64(a.Outer*a.Inner)
-		case *dag.Conv:
-			c += float64(m.W.Param.Len()) * float64(dag.Size(m.Window.Out()))
-		}
-	}
-	return c
-}
-
-// sample is one value for each of a network's inputs.
-type sample [][]float64
 
 // sameEnds checks that two networks take and give values of the same sizes and
 // returns those of the inputs.
@@ -195,197 +204,4 @@ func sameEnds(a, b *dag.Network) ([]int, error) {
 		}
 	}
 	return sizes, nil
-}
-
-func normal(rng *rand.Rand, sizes []int, scale float64) sample {
-	return fill(sizes, func(int, int) float64 { return scale * rng.NormFloat64() })
-}
-
-func fill(sizes []int, f func(input, i int) float64) sample {
-	s := make(sample, len(sizes))
-	for k, n := range sizes {
-		s[k] = make([]float64, n)
-		for i := range s[k] {
-			s[k][i] = f(k, i)
-		}
-	}
-	return s
-}
-
-// edges returns ones, minus ones and one-hot inputs spread over the elements of
-// oneHots inputs at most, which are spread over all: a sample has a value for every
-// input, so one for each would be quadratic in their number.
-func edges(sizes []int) []sample {
-	var out []sample
-	for _, x := range []float64{1, -1} {
-		out = append(out, fill(sizes, func(int, int) float64 { return x }))
-	}
-	hotInputs := min(len(sizes), oneHots)
-	for j := range hotInputs {
-		k := j * len(sizes) / hotInputs
-		n := sizes[k]
-		for h := range min(n, oneHots) {
-			hot := h * n / min(n, oneHots)
-			out = append(out, fill(sizes, func(input, i int) float64 {
-				if input == k && i == hot {
-					return 1
-				}
-				return 0
-			}))
-		}
-	}
-	return out
-}
-
-// split cuts the user's batches into samples.
-func split(inputs [][]float64, batch int, sizes []int) ([]sample, error) {
-	if inputs == nil {
-		return nil, nil
-	}
-	if len(inputs) != len(sizes) {
-		return nil, fmt.Errorf("proof: %d inputs given, the network has %d", len(inputs), len(sizes))
-	}
-	out := make([]sample, batch)
-	for k, n := range sizes {
-		if len(inputs[k]) != batch*n {
-			return nil, fmt.Errorf("proof: input %d has %d values, want %d samples of %d", k, len(inputs[k]), batch, n)
-		}
-		for i := range out {
-			out[i] = append(out[i], inputs[k][i*n:(i+1)*n])
-		}
-	}
-	return out, nil
-}
-
-type comparison struct {
-	a, b     *dag.Network
-	threads  int
-	progress func(done, all int)
-	sizes    []int
-	kinds    []*kind
-	res      *Result
-}
-
-// kind gathers what the samples of one kind show.
-type kind struct {
-	Kind
-	samples []sample
-	// largest and diff have the largest value and difference of each output.
-	largest, diff []float64
-	// floor is a kind whose largest values count here too; nil is none.
-	floor *kind
-}
-
-// add takes samples of a kind; without any it will not be in the result.
-func (c *comparison) add(name string, samples []sample) *kind {
-	n := len(c.a.Boundary())
-	k := &kind{
-		Kind: Kind{Name: name, Inputs: len(samples), BitIdentical: true}, samples: samples,
-		largest: make([]float64, n), diff: make([]float64, n),
-	}
-	if len(samples) > 0 {
-		c.kinds = append(c.kinds, k)
-	}
-	return k
-}
-
-// run evaluates the samples of all kinds together: a batch costs one read of the
-// weights.
-func (c *comparison) run(ctx context.Context) error {
-	var samples []sample
-	var of []*kind
-	for _, k := range c.kinds {
-		for _, s := range k.samples {
-			samples, of = append(samples, s), append(of, k)
-		}
-	}
-	step := c.step()
-	for at := 0; at < len(samples); at += step {
-		part := samples[at:min(at+step, len(samples))]
-		in := make([][]float64, len(c.sizes))
-		for _, s := range part {
-			for k := range in {
-				in[k] = append(in[k], s[k]...)
-			}
-		}
-		y, err := c.a.Eval(ctx, in, len(part), dag.EvalOptions{Threads: c.threads, Values: c.a.Boundary()})
-		if err != nil {
-			return err
-		}
-		z, err := c.b.Eval(ctx, in, len(part), dag.EvalOptions{Threads: c.threads, Values: c.b.Boundary()})
-		if err != nil {
-			return err
-		}
-		for j := range y {
-			n := len(y[j]) / len(part)
-			for i := range part {
-				k := of[at+i]
-				same := values(y[j][i*n:(i+1)*n], z[j][i*n:(i+1)*n], &k.largest[j], &k.diff[j])
-				k.BitIdentical = k.BitIdentical && same
-			}
-		}
-		if c.progress != nil {
-			c.progress(at+len(part), len(samples))
-		}
-	}
-	return nil
-}
-
-// finish adds a kind to the result.
-func (c *comparison) finish(k *kind) {
-	for j, d := range k.diff {
-		largest := k.largest[j]
-		if k.floor != nil {
-			largest = max(largest, k.floor.largest[j])
-		}
-		k.MaxAbs = max(k.MaxAbs, d)
-		rel := 0.0
-		if d > 0 {
-			rel = d / largest
-		}
-		if math.IsNaN(rel) {
-			rel = math.Inf(1)
-		}
-		k.MaxRel = max(k.MaxRel, rel)
-		if rel > c.res.MaxRel {
-			c.res.MaxRel = rel
-			c.res.Where = fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.a.Boundary()[j]].Label(), k.Name)
-		}
-	}
-	c.res.Kinds = append(c.res.Kinds, k.Kind)
-	c.res.Inputs += k.Inputs
-	c.res.MaxAbs = max(c.res.MaxAbs, k.MaxAbs)
-	c.res.BitIdentical = c.res.BitIdentical && k.BitIdentical
-}
-
-// step returns how many samples are evaluated at a time.
-func (c *comparison) step() int {
-	widest := 1
-	for i := range c.a.Nodes {
-		widest = max(widest, c.a.Nodes[i].Len())
-	}
-	return max(1, maxValues/widest)
-}
-
-// values compares the values of one output and reports whether they have the
-// same bits. Two NaN, and two equal infinities, are equal; NaN beside a number
-// is infinitely far.
-func values(y, z []float64, largest, diff *float64) (same bool) {
-	same = true
-	for i, v := range y {
-		if math.Float64bits(v) != math.Float64bits(z[i]) {
-			same = false
-		}
-		if v-v == 0 { // an infinite one would make every difference small
-			*largest = max(*largest, math.Abs(v))
-		}
-		switch {
-		case v == z[i] || math.IsNaN(v) && math.IsNaN(z[i]):
-		case math.IsNaN(v - z[i]):
-			*diff = math.Inf(1)
-		default:
-			*diff = max(*diff, math.Abs(v-z[i]))
-		}
-	}
-	return same
 }

@@ -55,7 +55,7 @@ func TestEveryKindIsReported(t *testing.T) {
 	worst := 0.0
 	for _, k := range r.Kinds {
 		worst = max(worst, k.MaxRel)
-		k.MaxAbs, k.MaxRel, k.BitIdentical = 0, 0, false
+		k.MaxAbs, k.MaxRel, k.Decides, k.BitIdentical = 0, 0, false, false
 		got = append(got, k)
 	}
 	want := []Kind{{Name: "random", Inputs: 9}, {Name: "zero", Inputs: 1}, {Name: "large", Inputs: 4}, {Name: "given", Inputs: 1}}
@@ -181,7 +181,7 @@ func TestInputsWithinABudget(t *testing.T) {
 // difference of another one is as large as it is.
 func TestInfiniteValueHidesNothing(t *testing.T) {
 	var largest, diff float64
-	if values([]float64{math.Inf(1), 1, math.Inf(-1)}, []float64{math.Inf(1), 3, math.Inf(-1)}, &largest, &diff) {
+	if _, same := values([]float64{math.Inf(1), 1, math.Inf(-1)}, []float64{math.Inf(1), 3, math.Inf(-1)}, &largest, &diff); same {
 		t.Error("the same bits")
 	}
 	if largest != 1 || diff != 2 {

@@ -1,0 +1,106 @@
+package proof
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
+
+// sample is one value for each of a network's inputs.
+type sample [][]float64
+
+// within returns how many random inputs, which of the given ones and how many large
+// ones are so many altogether, with one of zeros: all of them if they may be, else
+// a quarter given, an eighth large and the rest random.
+func within(inputs float64, given []sample, large int) (random int, of []sample, larges int) {
+	n := int(min(inputs, float64(DefaultSamples+len(given)+large+1)))
+	if n == DefaultSamples+len(given)+large+1 {
+		return DefaultSamples, given, large
+	}
+	given = given[:min(len(given), n/4)]
+	large = max(1, min(large, n/8))
+	return min(DefaultSamples, max(LeastSamples, n-len(given)-large-1)), given, large
+}
+
+// cost returns the number of multiplications with weights of one evaluation, and
+// one an element.
+func cost(n *dag.Network) float64 {
+	c := 0.0
+	for i := range n.Nodes {
+		nd := &n.Nodes[i]
+		c += float64(nd.Len())
+		l, ok := nd.Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		switch m := l.Map.(type) {
+		case *dag.Dense:
+			a := m.Out()
+			c += float64(m.Rows) * float64(m.Cols) * float64(a.Outer*a.Inner)
+		case *dag.Conv:
+			c += float64(m.W.Param.Len()) * float64(dag.Size(m.Window.Out()))
+		}
+	}
+	return c
+}
+
+func normal(rng *rand.Rand, sizes []int, scale float64) sample {
+	return fill(sizes, func(int, int) float64 { return scale * rng.NormFloat64() })
+}
+
+func fill(sizes []int, f func(input, i int) float64) sample {
+	s := make(sample, len(sizes))
+	for k, n := range sizes {
+		s[k] = make([]float64, n)
+		for i := range s[k] {
+			s[k][i] = f(k, i)
+		}
+	}
+	return s
+}
+
+// edges returns ones, minus ones and one-hot inputs spread over the elements of
+// oneHots inputs at most, which are spread over all: a sample has a value for every
+// input, so one for each would be quadratic in their number.
+func edges(sizes []int) []sample {
+	var out []sample
+	for _, x := range []float64{1, -1} {
+		out = append(out, fill(sizes, func(int, int) float64 { return x }))
+	}
+	hotInputs := min(len(sizes), oneHots)
+	for j := range hotInputs {
+		k := j * len(sizes) / hotInputs
+		n := sizes[k]
+		for h := range min(n, oneHots) {
+			hot := h * n / min(n, oneHots)
+			out = append(out, fill(sizes, func(input, i int) float64 {
+				if input == k && i == hot {
+					return 1
+				}
+				return 0
+			}))
+		}
+	}
+	return out
+}
+
+// split cuts the user's batches into samples.
+func split(inputs [][]float64, batch int, sizes []int) ([]sample, error) {
+	if inputs == nil {
+		return nil, nil
+	}
+	if len(inputs) != len(sizes) {
+		return nil, fmt.Errorf("proof: %d inputs given, the network has %d", len(inputs), len(sizes))
+	}
+	out := make([]sample, batch)
+	for k, n := range sizes {
+		if len(inputs[k]) != batch*n {
+			return nil, fmt.Errorf("proof: input %d has %d values, want %d samples of %d", k, len(inputs[k]), batch, n)
+		}
+		for i := range out {
+			out[i] = append(out[i], inputs[k][i*n:(i+1)*n])
+		}
+	}
+	return out, nil
+}
