@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -77,7 +78,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.BoolVar(&o.sha256, "sha256", false, "add the SHA-256 of each file")
 	f.IntVar(&o.jobs, "jobs", 0, "models to measure at a time (default: the number of threads)")
 	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
-	f.StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	addReportFile(cmd, &o.output)
 	must(cmd.RegisterFlagCompletionFunc("measures", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append([]string{"fast", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
 	}))
@@ -211,7 +212,7 @@ func (o *auditOptions) known() error {
 		need, ok := needs[n]
 		switch {
 		case !ok:
-			return fmt.Errorf("--measures: there is no measure %q; relupath audit --list has every name", n)
+			return fmt.Errorf("--measures: there is no measure %q%s; relupath audit --list has every name", n, meant(n, slices.Sorted(maps.Keys(needs))))
 		case need&analysis.NeedsData != 0 && o.data == "":
 			return fmt.Errorf("--measures %s needs labelled data: give --data", n)
 		case need&analysis.NeedsReference != 0 && o.reference == "":

@@ -62,7 +62,7 @@ Methods:` + methods.String(),
 	}
 	o.add(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "the model to write; - is standard output")
+	addModelFile(cmd, &o.output)
 	addChoice(cmd, &o.method, "method", "how to choose the factors", names...)
 	f.Var(&o.p, "p", "order of the norms that path and enorm balance")
 	f.BoolVar(&o.exact, "exact", false, "powers of two as factors, and bit-identical outputs")

@@ -62,7 +62,7 @@ func sortable(by string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("--sort %s: there is no such measure; relupath audit --list has every name", by)
+	return fmt.Errorf("--sort %s: there is no such measure%s; relupath audit --list has every name", by, meant(name, measureNames()))
 }
 
 // sortModels orders models by a fact or a measure, the smallest first, or the

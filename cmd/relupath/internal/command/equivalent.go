@@ -53,7 +53,7 @@ answered, as of forms that cannot be compared though the functions agree.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.permute, "permute", false, "also up to the order of hidden units")
 	f.Float64Var(&o.tolerance, "tolerance", 0, "largest relative difference of a weight (default: 1e-10, 1e-5 or 1e-2 by the stored type)")
-	f.StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	addReportFile(cmd, &o.output)
 	return cmd
 }
 

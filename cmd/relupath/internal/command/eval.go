@@ -45,7 +45,7 @@ mean squared error over examples and targets is printed too.`,
 	f.StringVar(&o.data, "data", "", dataUsage)
 	f.StringVar(&o.scores, "scores", "", scoresUsage)
 	f.StringSliceVar(&o.percentiles, "percentile", []string{"0", "1", "5", "10", "50"}, "percentiles of the margins")
-	f.StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	addReportFile(cmd, &o.output)
 	return cmd
 }
 

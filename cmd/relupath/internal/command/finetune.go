@@ -96,7 +96,7 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f, opt := cmd.Flags(), &o.opt
 	f.StringVar(&o.data, "data", "", "examples to train on, such as mnist:DIR or csv:FILE,header; see docs/cli.md")
 	f.StringVar(&o.test, "test", "", "examples to evaluate on after each epoch; of the test split unless it names one")
-	f.StringVarP(&o.output, "output", "o", "", "the model to write; - is standard output")
+	addModelFile(cmd, &o.output)
 	addChoice(cmd, &o.optimizer, "optimizer", "the method", names(finetune.Optimizers())...)
 	f.Float64Var(&opt.P, "p", 2, "order of the path geometry, finite and at least 1")
 	f.Float64Var(&opt.Rate, "lr", 0, "step size (default by optimizer)")

@@ -26,7 +26,7 @@ func (c choice) String() string {
 
 func (c choice) Set(s string) error {
 	if !slices.Contains(c.words, s) {
-		return fmt.Errorf("want one of %s", strings.Join(c.words, ", "))
+		return fmt.Errorf("want one of %s%s", strings.Join(c.words, ", "), meant(s, c.words))
 	}
 	*c.value = s
 	return nil

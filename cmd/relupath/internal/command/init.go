@@ -38,7 +38,7 @@ N(0,1)/sqrt(fan-in) and biases 0, as an ONNX model.`,
 	}
 	f := cmd.Flags()
 	f.IntSliceVar(&o.widths, "widths", nil, "number of inputs, of the units of each layer, of outputs")
-	f.StringVarP(&o.output, "output", "o", "", "the model to write; - is standard output")
+	addModelFile(cmd, &o.output)
 	addChoice(cmd, &o.dtype, "dtype", "type of the stored weights", "float32", "float64")
 	f.BoolVar(&o.noBias, "no-bias", false, "layers without biases")
 	return cmd

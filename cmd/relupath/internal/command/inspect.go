@@ -38,7 +38,7 @@ why. JSON lists all tensors with their layers.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args[0]) },
 	}
 	o.add(cmd)
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write the result to a file")
+	addReportFile(cmd, &o.output)
 	cmd.Flags().StringVar(&o.plots, "plots", "", "a folder for a drawing of the network as SVG, PNG and PDF files")
 	return cmd
 }

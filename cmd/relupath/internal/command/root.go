@@ -131,7 +131,6 @@ capacities, balances them by rescaling without changing their function, and
 writes ONNX back.`,
 		Version: version(),
 
-		SuggestionsMinimumDistance: 2,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		Args:                       noSuchCommand,
@@ -148,13 +147,15 @@ writes ONNX back.`,
 	f.BoolVar(&a.force, "force", false, "overwrite files that exist")
 	f.Uint64Var(&a.seed, "seed", 1, "seed of everything random")
 	f.IntVar(&a.threads, "threads", 0, "threads to compute with (default: the number of CPUs)")
-	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion())
+	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion(), a.version())
 	cmd.SetHelpCommand(help())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)
 		c.Flags().SortFlags = false
+		nameValues(c.Flags())
 	}
 	f.SortFlags = false
+	nameValues(f)
 	return cmd
 }
 
@@ -166,7 +167,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 			return none
 		}
 	}
-	return &usageError{plainly(err)}
+	return usagef("%w%s", plainly(err), meantFlag(cmd, err))
 }
 
 // check completes the common flags.
@@ -176,6 +177,9 @@ func (a *app) check(cmd *cobra.Command) error {
 		if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() == "/dev/stdout" {
 			must(f.Value.Set(stdStream))
 		}
+	}
+	if err := a.followEndings(cmd); err != nil {
+		return err
 	}
 	if a.threads < 0 {
 		return usagef("--threads %d: want a positive number", a.threads)
@@ -231,11 +235,24 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := ""
-	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
-		hint = fmt.Sprintf("; did you mean %q?", s[0])
+	var known []string
+	for _, c := range cmd.Commands() {
+		known = append(known, c.Name())
 	}
-	return usagef("there is no command %q%s", args[0], hint)
+	return usagef("there is no command %q%s", args[0], meant(args[0], known))
+}
+
+// version is the command that prints what --version prints.
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version; doctor shows more",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(a.out, root, version())
+			return err
+		},
+	}
 }
 
 // version returns the module's version as the toolchain recorded it.
