@@ -21,18 +21,22 @@ import (
 type auditOptions struct {
 	modelFlags
 	p, group, measures []string
-	perLayer, sha256   bool
-	segments           bool
-	list               bool
-	reference          string
-	data, scores       string
-	percentile         float64
-	sort, baseline     string
-	rescalings         int
-	filesFrom          string
-	jobs               int
-	plots              string
-	output             string
+	// columns are the facts and measures that tables show, nil for a usual choice.
+	columns          []string
+	perLayer, sha256 bool
+	segments         bool
+	list             bool
+	reference        string
+	data, scores     string
+	// chosen says that --measures or --group are given, ordered that --p is.
+	chosen, ordered bool
+	percentile      float64
+	sort, baseline  string
+	rescalings      int
+	filesFrom       string
+	jobs            int
+	plots           string
+	output          string
 }
 
 func (a *app) audit() *cobra.Command {
@@ -55,15 +59,21 @@ model on a line of its own as soon as it and those before it are measured.`,
   relupath audit mlp.onnx --per-layer --measures all --format html -o mlp.html
   relupath audit iris.onnx --data csv:iris.csv,header --measures all
   relupath audit mlp.onnx --rescalings 10
+  relupath audit . --columns 'parameters,depth,path_norm(1),path_norm(2)' -o norms.tex
   relupath audit --list`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), a, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.chosen = cmd.Flags().Changed("measures") || cmd.Flags().Changed("group")
+			o.ordered = cmd.Flags().Changed("p")
+			return o.run(cmd.Context(), a, args)
+		},
 	}
 	o.add(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path norms")
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
 	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values")
+	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
 	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
 	f.BoolVar(&o.segments, "segments", false, "show the parts between functions, each with its path norms, of networks that have several")
@@ -199,6 +209,9 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	if err := sortable(o.sort); err != nil {
 		return opt, err
 	}
+	if err := o.columnsWanted(&opt); err != nil {
+		return opt, err
+	}
 	return opt, o.known()
 }
 
@@ -208,7 +221,7 @@ func (o *auditOptions) known() error {
 	for _, i := range analysis.Registry() {
 		needs[i.Name] = i.Needs
 	}
-	for _, n := range o.measures {
+	for _, n := range slices.Concat(o.measures, o.columnMeasures()) {
 		need, ok := needs[n]
 		switch {
 		case !ok:
@@ -365,8 +378,13 @@ func (w *auditWork) table(ctx context.Context) error {
 		return err
 	}
 	d := auditDocument(result)
-	if w.format == string(render.CSV) {
+	switch {
+	case w.format != string(render.CSV):
+	case w.options.columns == nil:
 		d.Records = auditRecords(result)
+	default:
+		records := columnRecords(result)
+		d.Records = &records
 	}
 	if w.format == string(render.HTML) || w.options.plots != "" {
 		d.Figures = auditFigures(result)
@@ -389,6 +407,7 @@ func (w *auditWork) result() *auditJSON {
 	return &auditJSON{
 		Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer,
 		segments: w.options.segments || w.format == string(render.HTML),
+		columns:  w.options.shown(w.format), usual: w.options.columns == nil,
 	}
 }
 
@@ -404,7 +423,7 @@ func (w *auditWork) streams() bool {
 	case render.JSONLines:
 		return true
 	case render.JSON, render.CSV:
-		return w.options.sort == "" && w.options.baseline == "" && w.options.plots == ""
+		return w.options.sort == "" && w.options.baseline == "" && w.options.plots == "" && (w.options.columns == nil || w.format == string(render.JSON))
 	}
 	return false
 }
@@ -436,7 +455,7 @@ func (w *auditWork) stream(ctx context.Context) error {
 		}
 		switch render.Format(w.format) {
 		case render.JSON:
-			return render.WriteList(to, result, "models", func(add func(any) error) error {
+			return render.WriteList(to, result, "models", w.provenance, func(add func(any) error) error {
 				err := each(func(m *auditedModel) error { return add(m) }, func(failure) error { return nil })
 				result.Errors = append(result.Errors, failed...)
 				return err
@@ -452,9 +471,17 @@ func (w *auditWork) stream(ctx context.Context) error {
 				return put(&render.Document{Records: rows})
 			}, func(failure) error { return nil })
 		}
-		return each(func(m *auditedModel) error {
+		err := each(func(m *auditedModel) error {
 			return put(&render.Document{Data: auditLine{Schema: auditSchema, Bias: w.bias, auditedModel: m}})
 		}, func(f failure) error { return put(&render.Document{Data: failedLine{auditSchema, f}}) })
+		if p, failed := w.provenance(); p != nil || failed != nil {
+			line := struct {
+				Schema string `json:"schema"`
+				*render.Provenance
+			}{"relupath.provenance/1", p}
+			err = errors.Join(err, failed, put(&render.Document{Data: line}))
+		}
+		return err
 	}
 	path := w.options.output
 	if path == "" {

@@ -27,6 +27,9 @@ type auditJSON struct {
 	Errors   []failure      `json:"errors"`
 	// perLayer shows the layers too, segments the parts between functions.
 	perLayer, segments bool
+	// columns are what tables show, nil for everything; usual says that nobody asked for them.
+	columns []string
+	usual   bool
 }
 
 // auditLine is one model of --format jsonl, failedLine one that could not be
@@ -274,12 +277,14 @@ func (m *measured) label() string {
 	return m.Name + "(" + strings.Join(args, ",") + ")"
 }
 
-// facts are the counts of a model.
-var facts = []struct {
+// fact is a count of a model.
+type fact struct {
 	name, key string
 	cell      func(*auditedModel) render.Cell
 	num       func(*auditedModel) scaled.Num
-}{
+}
+
+var facts = []fact{
 	{
 		"parameters", "parameters", func(m *auditedModel) render.Cell { return render.Int(m.Parameters) },
 		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Parameters)) },
@@ -313,11 +318,11 @@ var facts = []struct {
 func auditDocument(r *auditJSON) *render.Document {
 	d := &render.Document{Title: "relupath audit", Label: "relupath-audit", Data: r}
 	switch {
-	case len(r.Models) == 1:
+	case len(r.Models) == 1 && r.columns == nil:
 		m := &r.Models[0]
 		d.Tables = append(d.Tables, factTable(m), measureTable(m.Measures))
 		d.Tables = append(d.Tables, symbolTables(m.Measures)...)
-	case len(r.Models) > 1:
+	case len(r.Models) > 0:
 		d.Tables = append(d.Tables, comparison(r))
 	}
 	left := 0
@@ -333,12 +338,16 @@ func auditDocument(r *auditJSON) *render.Document {
 		left = max(left, n)
 	}
 	d.Notes = append(dataNotes(r.Models), warnings(r.Models)...)
-	if len(r.Models) > 1 {
-		_, alone := columnsOf(r)
-		left += alone
-	}
-	if left > 0 {
-		d.Notes = append(d.Notes, fmt.Sprintf("%d measures of single outputs are left out here; --format csv and json have them.", left))
+	if r.columns == nil {
+		if len(r.Models) > 1 {
+			_, alone := columnsOf(r)
+			left += alone
+		}
+		if left > 0 {
+			d.Notes = append(d.Notes, fmt.Sprintf("%d measures of single outputs are left out here; --format csv and json have them.", left))
+		}
+	} else if n := r.unshown(); n > 0 && r.usual {
+		d.Notes = append(d.Notes, fmt.Sprintf("%d more measures: --measures fast shows all of these, --columns some; --list says what there are.", n))
 	}
 	if len(r.Models) > 1 {
 		d.Marks = marksOfComparison

@@ -57,10 +57,8 @@ func sortable(by string) error {
 	if by == "" || slices.Contains(measureNames(), name) {
 		return nil
 	}
-	for _, f := range facts {
-		if name == f.key || name == f.name {
-			return nil
-		}
+	if isFact(name) {
+		return nil
 	}
 	return fmt.Errorf("--sort %s: there is no such measure%s; relupath audit --list has every name", by, meant(name, measureNames()))
 }
@@ -118,16 +116,20 @@ func modelNames(models []auditedModel) []string {
 	return shortNames(paths)
 }
 
-// maxSideBySide is the number of models up to which each has a column; more
-// have a row each.
-const maxSideBySide = 4
+// Models have a row each; maxSideBySide is the number of them up to which each has a
+// column where there are more than maxColumns measures.
+const (
+	maxSideBySide = 4
+	maxColumns    = 6
+)
 
 // column is one fact or measure of every model.
 type column struct {
 	label string
-	name  string
-	cells []render.Cell
-	nums  []scaled.Num
+	// name is a measure's, key a fact's.
+	name, key string
+	cells     []render.Cell
+	nums      []scaled.Num
 	// output says that it is a measure of a single output.
 	output bool
 }
@@ -148,12 +150,12 @@ func (c *column) defined() int {
 // models alone has, since outputs are named as each model likes.
 func columnsOf(r *auditJSON) (out []column, alone int) {
 	at := map[string]int{}
-	add := func(i int, label, name string, c render.Cell, x scaled.Num) {
+	add := func(i int, label, name, key string, c render.Cell, x scaled.Num) {
 		k, ok := at[label]
 		if !ok {
 			k = len(out)
 			at[label] = k
-			out = append(out, column{label: label, name: name, cells: make([]render.Cell, len(r.Models)), nums: make([]scaled.Num, len(r.Models))})
+			out = append(out, column{label: label, name: name, key: key, cells: make([]render.Cell, len(r.Models)), nums: make([]scaled.Num, len(r.Models))})
 			for j := range out[k].nums {
 				out[k].nums[j] = scaled.New(math.NaN())
 			}
@@ -162,7 +164,7 @@ func columnsOf(r *auditJSON) (out []column, alone int) {
 	}
 	for i := range r.Models {
 		for _, f := range facts {
-			add(i, f.name, "", f.cell(&r.Models[i]), f.num(&r.Models[i]))
+			add(i, f.name, "", f.key, f.cell(&r.Models[i]), f.num(&r.Models[i]))
 		}
 		show, _ := listed(r.Models[i].Measures)
 		for k := range show {
@@ -171,7 +173,7 @@ func columnsOf(r *auditJSON) (out []column, alone int) {
 			if m.Ratio != nil && r.Models[i].Path != r.Baseline {
 				c = render.Ratio(m.ratio)
 			}
-			add(i, m.label(), m.Name, c, m.num)
+			add(i, m.label(), m.Name, "", c, m.num)
 			out[at[m.label()]].output = m.Output != ""
 		}
 	}
@@ -184,21 +186,26 @@ func columnsOf(r *auditJSON) (out []column, alone int) {
 // each measure marked.
 func comparison(r *auditJSON) render.Table {
 	names := modelNames(r.Models)
-	cols, _ := columnsOf(r)
+	all, _ := columnsOf(r)
+	cols := r.selected(all)
 	for k := range cols {
 		cols[k].mark()
 	}
 	title := fmt.Sprintf("%d models", len(names))
-	if len(names) <= maxSideBySide {
+	if len(names) == 1 {
+		title = "1 model"
+	}
+	if len(names) <= maxSideBySide && len(cols) > maxColumns {
 		t := render.Table{Title: title, Columns: append([]string{"measure"}, names...)}
 		for _, c := range cols {
-			t.Add(append([]render.Cell{render.Code(c.label)}, c.cells...)...)
+			t.Add(append([]render.Cell{render.Code(c.label).WithTeX(c.tex())}, c.cells...)...)
 		}
 		return t
 	}
-	t := render.Table{Title: title, Columns: []string{"model"}}
+	t := render.Table{Title: title, Columns: []string{"model"}, TeX: []string{""}}
 	for _, c := range cols {
 		t.Columns = append(t.Columns, c.label)
+		t.TeX = append(t.TeX, c.tex())
 	}
 	for i, n := range names {
 		row := []render.Cell{render.Code(n)}

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +35,13 @@ type app struct {
 	force   bool
 	seed    uint64
 	threads int
+	// digits are the significant digits of numbers in tables, 0 for the format's own;
+	// caption and label are of LaTeX tables; provenanced says that reports tell where they are from.
+	digits         int
+	caption, label string
+	provenanced    bool
+	// args is the command line.
+	args []string
 
 	// interrupted is the context's error after a signal; nil in tests of parts.
 	interrupted func() error
@@ -56,7 +64,7 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	a := &app{streams: newStreams(stdin, stdout, stderr)}
+	a := &app{streams: newStreams(stdin, stdout, stderr), args: args}
 	out, errs := &gate{w: stdout}, &gate{w: stderr}
 	a.out, a.err, a.bars, a.interrupted = out, visible{errs}, errs, ctx.Err
 	done := make(chan int, 1)
@@ -131,12 +139,12 @@ capacities, balances them by rescaling without changing their function, and
 writes ONNX back.`,
 		Version: version(),
 
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		Args:                       noSuchCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return a.check(cmd) },
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              noSuchCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.check(cmd) },
 	}
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	cmd.SetFlagErrorFunc(wrongFlag)
@@ -146,6 +154,10 @@ writes ONNX back.`,
 	f.BoolVar(&a.quiet, "quiet", false, "no progress and no warnings")
 	f.BoolVar(&a.force, "force", false, "overwrite files that exist")
 	f.Uint64Var(&a.seed, "seed", 1, "seed of everything random")
+	f.IntVar(&a.digits, "digits", 0, "significant digits of numbers in tables (default: 5, and 3 in LaTeX)")
+	f.StringVar(&a.caption, "caption", "", "caption of the LaTeX table")
+	f.StringVar(&a.label, "label", "", "label of the LaTeX table, such as tab:norms")
+	f.BoolVar(&a.provenanced, "provenance", false, "end the result with version, command, date and the SHA-256 of the files read")
 	f.IntVar(&a.threads, "threads", 0, "threads to compute with (default: the number of CPUs)")
 	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion(), a.version())
 	cmd.SetHelpCommand(help())
@@ -158,6 +170,9 @@ writes ONNX back.`,
 	nameValues(f)
 	return cmd
 }
+
+// maxDigits is the number of digits that a float64 has.
+const maxDigits = 17
 
 // wrongFlag tells of a flag that cannot be read; of a command that does not
 // exist, rather than of its flags.
@@ -180,6 +195,12 @@ func (a *app) check(cmd *cobra.Command) error {
 	}
 	if err := a.followEndings(cmd); err != nil {
 		return err
+	}
+	if a.digits < 0 || a.digits > maxDigits || cmd.Flags().Changed("digits") && a.digits == 0 {
+		return usagef("--digits %d: want a number from 1 to %d", a.digits, maxDigits)
+	}
+	if strings.ContainsAny(a.label, " \\{}%#$&~^_\"'") {
+		return usagef("--label %q: want letters, digits and signs such as : and -", a.label)
 	}
 	if a.threads < 0 {
 		return usagef("--threads %d: want a positive number", a.threads)

@@ -149,9 +149,7 @@ func (a *app) report(d *render.Document, path string, old existing) error {
 	if path == "" || path == stdStream {
 		return a.reportBeside("", d)
 	}
-	return a.save(path, old, func(w io.Writer) error {
-		return render.Write(w, d, render.Options{Format: render.Format(a.format)})
-	})
+	return a.save(path, old, func(w io.Writer) error { return a.write(w, d, 0) })
 }
 
 // reportBeside writes a result to standard output, or to standard error where that
@@ -162,5 +160,16 @@ func (a *app) reportBeside(output string, d *render.Document) error {
 	if output == stdStream {
 		w = a.err
 	}
-	return render.Write(w, d, render.Options{Format: render.Format(a.format), Width: a.width})
+	return a.write(w, d, a.width)
+}
+
+// write writes a result in the format and the form that the common flags say.
+func (a *app) write(w io.Writer, d *render.Document, width int) error {
+	p, err := a.provenance()
+	if err != nil {
+		return err
+	}
+	return render.Write(w, d.Named(a.caption, a.label), render.Options{
+		Format: render.Format(a.format), Width: width, Digits: a.digits, Provenance: p,
+	})
 }

@@ -17,6 +17,10 @@ type Document struct {
 	Title string
 	// Label is the stem of the labels of LaTeX tables: tab:relupath-audit.
 	Label string
+	// ownLabel says that Label stands as it is.
+	ownLabel bool
+	// Caption stands in place of the title of the first LaTeX table, and of its notes.
+	Caption string
 	// Data is what JSON shows.
 	Data any
 	// Records is what CSV shows: one observation a row, all of one shape. Nil
@@ -34,14 +38,32 @@ type Document struct {
 	Notes []string
 }
 
+// Named returns the document with a caption and a label of its own for LaTeX, where they
+// are not empty.
+func (d *Document) Named(caption, label string) *Document {
+	out := *d
+	out.Caption = caption
+	if label != "" {
+		out.Label, out.ownLabel = label, true
+	}
+	return &out
+}
+
 // notes returns the sentences below the tables, for a format that shows the
 // marks in the given ways.
 func (d *Document) notes(best, worst string) []string {
-	if d.Marks == "" || !slices.ContainsFunc(d.Tables, Table.marked) {
-		return d.Notes
+	if legend := d.legend(best, worst); legend != "" {
+		return append([]string{legend}, d.Notes...)
 	}
-	legend := fmt.Sprintf("Marked as best (%s) and worst (%s): %s", best, worst, d.Marks)
-	return append([]string{legend}, d.Notes...)
+	return d.Notes
+}
+
+// legend says what the marks mean; empty where no cell has one.
+func (d *Document) legend(best, worst string) string {
+	if d.Marks == "" || !slices.ContainsFunc(d.Tables, Table.marked) {
+		return ""
+	}
+	return fmt.Sprintf("Marked as best (%s) and worst (%s): %s", best, worst, d.Marks)
 }
 
 // Table is a grid of cells under column heads.
@@ -51,6 +73,9 @@ type Table struct {
 	// Columns has the heads; all empty leaves the head row out where the
 	// format can.
 	Columns []string
+	// TeX has the heads as mathematics of LaTeX without dollars, where they are
+	// some; nil for none.
+	TeX []string
 	// Keys is the number of leading columns that name a row: they are repeated
 	// when a wide table is cut. Zero is one.
 	Keys int
@@ -104,6 +129,7 @@ type Cell struct {
 	text string
 	int  *big.Int
 	num  scaled.Num
+	err  scaled.Num // its standard error, zero for none
 	// bar is a share in [0, 1] of the cell that HTML fills.
 	bar  float64
 	mark Mark
@@ -140,6 +166,13 @@ func Code(s string) Cell { return Cell{kind: codeCell, text: s} }
 // Formula is a cell of mathematics, in plain text and in LaTeX without dollars.
 func Formula(plain, latex string) Cell { return Cell{text: plain, tex: latex} }
 
+// WithTeX gives a cell of words a form in LaTeX: mathematics without dollars,
+// unless it is empty.
+func (c Cell) WithTeX(latex string) Cell {
+	c.tex = latex
+	return c
+}
+
 // Int is a whole number, shown with all its digits.
 func Int(n int) Cell { return Big(big.NewInt(int64(n))) }
 
@@ -174,8 +207,11 @@ func Fixed(x float64, decimals int) Cell {
 
 // WithError is a number with its standard error.
 func WithError(x, err scaled.Num) Cell {
-	return Cell{kind: numCell, num: x, text: Plain(x) + plusMinus + Plain(err)}
+	return Cell{kind: numCell, num: x, err: err}
 }
+
+// uncertain reports whether the cell has a standard error.
+func (c Cell) uncertain() bool { return !c.err.IsZero() }
 
 const plusMinus = " ± "
 

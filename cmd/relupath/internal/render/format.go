@@ -35,6 +35,12 @@ type Options struct {
 	// Width is the number of columns that a plain table may take; 0 is
 	// DefaultWidth.
 	Width int
+	// Digits is the number of significant digits that readers see; 0 is 5, and 3
+	// in LaTeX. CSV and JSON have all.
+	Digits int
+	// Provenance says where the result is from, nil for nothing: in comments of LaTeX, at
+	// the end of a page, in a field of JSON, below other tables. CSV has no place for it.
+	Provenance *Provenance
 }
 
 // Write writes d with all its words made visible, in one piece, so that a failure
@@ -43,6 +49,12 @@ func Write(w io.Writer, d *Document, opt Options) error {
 	if opt.Width <= 0 {
 		opt.Width = DefaultWidth
 	}
+	if opt.Digits <= 0 {
+		opt.Digits = digits
+		if opt.Format == LaTeX {
+			opt.Digits = paperDigits
+		}
+	}
 	if opt.Format != JSON && opt.Format != JSONLines {
 		d = d.visible()
 	}
@@ -50,19 +62,19 @@ func Write(w io.Writer, d *Document, opt Options) error {
 	var err error
 	switch opt.Format {
 	case TableFormat, "":
-		err = writeText(&b, d, opt.Width)
+		err = writeText(&b, d, opt)
 	case Markdown:
-		err = writeMarkdown(&b, d)
+		err = writeMarkdown(&b, d, opt)
 	case LaTeX:
-		err = writeLaTeX(&b, d)
+		err = writeLaTeX(&b, d, opt)
 	case CSV:
 		err = writeCSV(&b, d)
 	case JSON:
-		err = writeJSON(&b, d, "  ")
+		err = writeJSON(&b, d, "  ", opt.Provenance)
 	case JSONLines:
-		err = writeJSON(&b, d, "")
+		err = writeJSON(&b, d, "", opt.Provenance)
 	case HTML:
-		err = writeHTML(&b, d)
+		err = writeHTML(&b, d, opt)
 	default:
 		panic(fmt.Sprintf("render: format %q", opt.Format))
 	}

@@ -23,6 +23,8 @@ type htmlPage struct {
 	Tables  []htmlTable
 	Notes   []string
 	Figures []htmlFigure
+	// Provenance stands at the end of the page.
+	Provenance []string
 }
 
 type htmlFigure struct {
@@ -61,10 +63,10 @@ var superscript = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "�
 // writeHTML writes one page that needs nothing else: no style sheet, script,
 // font or picture from elsewhere. Tables sort by a click, or a key, on a column's
 // head.
-func writeHTML(w io.Writer, d *Document) error {
-	p := htmlPage{Title: d.Title, Notes: d.notes("▾", "▴")}
+func writeHTML(w io.Writer, d *Document, opt Options) error {
+	p := htmlPage{Title: d.Title, Notes: d.notes("▾", "▴"), Provenance: opt.Provenance.lines()}
 	for i := range d.Tables {
-		p.Tables = append(p.Tables, htmlTableOf(&d.Tables[i]))
+		p.Tables = append(p.Tables, htmlTableOf(&d.Tables[i], opt.Digits))
 	}
 	for i := range d.Figures {
 		f := &d.Figures[i]
@@ -77,7 +79,7 @@ func writeHTML(w io.Writer, d *Document) error {
 	return page().Execute(w, p)
 }
 
-func htmlTableOf(t *Table) htmlTable {
+func htmlTableOf(t *Table, digits int) htmlTable {
 	out := htmlTable{Title: t.Title, Rows: make([][]htmlCell, len(t.Rows))}
 	for r := range t.Rows {
 		out.Rows[r] = make([]htmlCell, len(t.Columns))
@@ -89,7 +91,7 @@ func htmlTableOf(t *Table) htmlTable {
 		}
 		for r, rank := range t.ranks(k) {
 			c := t.cell(r, k)
-			v := htmlCell{Text: c.plain(htmlDecimal) + c.sign(), Rank: rank}
+			v := htmlCell{Text: c.plain(numerals{digits, htmlDecimal}) + c.sign(), Rank: rank}
 			var class []string
 			if right {
 				class = append(class, "n")

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -80,8 +81,19 @@ func jsonValue(x scaled.Num) (f float64, rng string, ok bool) {
 }
 
 // writeJSON writes the document's data, on one line when indent is empty.
-func writeJSON(w io.Writer, d *Document, indent string) error {
-	return encodeJSON(w, d.Data, "", indent)
+func writeJSON(w io.Writer, d *Document, indent string, p *Provenance) error {
+	var b bytes.Buffer
+	if err := encodeJSON(&b, d.Data, "", indent); err != nil {
+		return err
+	}
+	if p == nil {
+		_, err := w.Write(b.Bytes())
+		return err
+	}
+	if _, err := io.WriteString(w, unclosed(b.String())); err != nil {
+		return err
+	}
+	return p.closing(w, "", indent)
 }
 
 // encodeJSON writes a value as JSON. What is hidden is escaped beyond what JSON
@@ -117,8 +129,8 @@ func encodeJSON(w io.Writer, v any, prefix, indent string) error {
 // WriteList writes an object as indented JSON whose list under a key, empty in the
 // object, is filled by what elements adds: they need not be there together. The
 // fields before the list are written before elements is called, those after it
-// then.
-func WriteList(w io.Writer, object any, key string, elements func(add func(any) error) error) error {
+// then, and the provenance that is asked for in the end.
+func WriteList(w io.Writer, object any, key string, provenance func() (*Provenance, error), elements func(add func(any) error) error) error {
 	around := func() (before, after string, err error) {
 		var b bytes.Buffer
 		err = encodeJSON(&b, object, "", "  ")
@@ -160,6 +172,13 @@ func WriteList(w io.Writer, object any, key string, elements func(add func(any) 
 	if n > 0 {
 		after = "\n  " + after
 	}
-	_, err = io.WriteString(w, after)
-	return err
+	p, err := provenance()
+	if err != nil || p == nil {
+		_, failed := io.WriteString(w, after)
+		return errors.Join(err, failed)
+	}
+	if _, err = io.WriteString(w, unclosed(after)); err != nil {
+		return err
+	}
+	return p.closing(w, "", "  ")
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -31,55 +32,74 @@ func escapeLaTeX(s string) string {
 	return latexSpecial.Replace(s)
 }
 
-// latexWidth is the number of characters, and latexRows the number of rows, up
-// to which a table stays in one piece: about a page of the class article.
+// The number of characters up to which a LaTeX table stays in one piece, and the
+// number from which it has a smaller type; the number of rows up to which it is a
+// float: about a page of the class article.
 const (
-	latexWidth = 80
-	latexRows  = 42
+	latexWidth  = 96
+	latexNormal = 76
+	latexRows   = 42
 )
 
-const latexHead = `% needs \usepackage{amsmath,amssymb,booktabs,siunitx}
+// latexHead names the packages. A table that is too wide for its line is made
+// smaller by \fitline.
+const latexHead = `%% needs \usepackage{amsmath,amssymb,booktabs,graphicx,%ssiunitx}
+\providecommand{\fitline}[1]{\sbox0{#1}\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi}
 `
 
-// writeLaTeX writes each table as a table environment with caption and label,
-// to be \input into a document: rules of booktabs, numbers in columns of siunitx
-// that are aligned at their decimal markers. A table that is larger than a page
-// is cut into several. Notes follow the last caption.
-func writeLaTeX(w io.Writer, d *Document) error {
-	fmt.Fprint(w, latexHead)
+// writeLaTeX writes each table with caption and label, to be \input into a document:
+// rules of booktabs, numbers in columns of siunitx that are aligned at their decimal
+// markers. A table is one float as wide as the page, also in two columns, or a longtable
+// where it is longer than a page; only what is wider than latexWidth is cut into several.
+// The meaning of marks follows the first caption, notes are comments.
+func writeLaTeX(w io.Writer, d *Document, opt Options) error {
+	long := ""
+	if slices.ContainsFunc(d.Tables, func(t Table) bool { return len(t.Rows) > latexRows }) {
+		long = "longtable,"
+	}
+	fmt.Fprintf(w, latexHead, long)
+	for _, line := range slices.Concat(d.Notes, opt.Provenance.lines()) {
+		fmt.Fprintf(w, "%% %s\n", line)
+	}
 	for i := range d.Tables {
-		t := newTexTable(&d.Tables[i])
-		caption := t.Title
-		if caption == "" {
-			caption = d.Title
-		}
-		piece := 0
-		for _, cols := range t.cut(t.widths, latexWidth) {
-			// A table without rows has one piece too.
-			for from, more := 0, true; more; {
-				to := t.fitting(cols, from)
-				fmt.Fprint(w, "\n\\begin{table}[htbp]\n\\centering\\small\n\\sisetup{detect-all, mode = text}\n")
-				t.tabular(w, cols, from, to)
-				words := caption
-				if piece > 0 {
-					words += " (continued)"
-				}
-				if i == len(d.Tables)-1 && piece == 0 {
-					words = sentences(append([]string{words}, d.notes("bold", "italic")...))
-				}
-				fmt.Fprintf(w, "\\caption{%s}\n", escapeLaTeX(words))
-				if piece == 0 {
-					fmt.Fprintf(w, "\\label{tab:%s}\n", d.label(i))
-				}
-				if _, err := fmt.Fprint(w, "\\end{table}\n"); err != nil {
-					return err
-				}
-				piece++
-				from, more = to, to < len(t.rows)
+		t := newTexTable(&d.Tables[i], opt.Digits)
+		caption := escapeLaTeX(t.caption(d, i))
+		for piece, cols := range t.cut(t.widths, latexWidth) {
+			label := fmt.Sprintf("\\label{tab:%s}", d.label(i))
+			if d.ownLabel {
+				label = fmt.Sprintf("\\label{%s}", d.label(i))
+			}
+			if piece > 0 {
+				caption, label = escapeLaTeX(cmp.Or(t.Title, d.Title))+" (continued)", ""
+			}
+			var err error
+			if len(t.rows) > latexRows {
+				err = t.longtable(w, cols, "\\caption{"+caption+"}"+label)
+			} else {
+				err = t.float(w, cols, "\\caption{"+caption+"}"+label)
+			}
+			if err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+// caption returns the words over table i: its title, or the document's for one, and what
+// marks mean with the first.
+func (t *texTable) caption(d *Document, i int) string {
+	words := cmp.Or(t.Title, d.Title)
+	switch {
+	case i > 0:
+		return words
+	case d.Caption != "":
+		return d.Caption
+	}
+	if legend := d.legend("bold", "italic"); legend != "" {
+		words += ". " + legend
+	}
+	return words
 }
 
 // texTable is a table with what every piece of it needs to know of the whole.
@@ -88,37 +108,60 @@ type texTable struct {
 	grid
 	widths []int
 	// formats has siunitx's description of each column of numbers, empty for
-	// columns of words.
+	// columns of words and of numbers of all sizes.
 	formats []string
 	// wide is the column that is squeezed where room is short, -1 for none, and
 	// least its smallest width.
 	wide, least int
 }
 
-func newTexTable(t *Table) *texTable {
-	g := t.strings(decimal.String, escapeLaTeX)
-	x := &texTable{Table: t, grid: g, widths: g.widths(), formats: make([]string, len(t.Columns)), wide: squeezable(t)}
-	if x.wide >= 0 {
-		x.least = t.least(x.wide)
-	}
+func newTexTable(t *Table, digits int) *texTable {
+	g := t.strings(numerals{digits, decimal.String}, escapeLaTeX)
+	x := &texTable{Table: t, grid: g, formats: make([]string, len(t.Columns)), wide: squeezable(t)}
 	for i := range t.Columns {
-		if t.rightAligned(i) {
+		if t.rightAligned(i) && t.oneNotation(g, i, digits) {
 			x.formats[i] = tableFormat(t, g, i)
 		}
+	}
+	x.widths = g.widths()
+	for i, tex := range t.TeX {
+		if tex != "" {
+			g.heads[i] = "$" + tex + "$"
+		}
+	}
+	if x.wide >= 0 {
+		x.least = t.least(x.wide)
 	}
 	return x
 }
 
-// sentences joins words into a caption: one full stop after each of several.
-func sentences(words []string) string {
-	if len(words) == 1 {
-		return words[0]
+// oneNotation writes all numbers of a column with exponents where one has an
+// exponent, so that siunitx keeps no room for what most lack. It reports false where
+// the column has whole numbers too, which stay as they are.
+func (t *Table) oneNotation(g grid, i, digits int) bool {
+	some, whole, real := false, false, false
+	for r := range g.rows {
+		switch c := t.cell(r, i); {
+		case c.kind == intCell:
+			whole = true
+		case c.kind == numCell:
+			real = true
+		}
+		some = some || t.cell(r, i).numeric() && latexNumber(g.rows[r][i]) && strings.Contains(g.rows[r][i], "e")
 	}
-	var b strings.Builder
-	for _, w := range words {
-		b.WriteString(strings.TrimSuffix(w, ".") + ". ")
+	if !some {
+		return true
 	}
-	return strings.TrimSuffix(b.String(), " ")
+	if whole && real {
+		return false
+	}
+	for r := range g.rows {
+		c := t.cell(r, i)
+		if x := c.number(); c.numeric() && latexNumber(g.rows[r][i]) && !x.IsZero() {
+			g.rows[r][i] = scientific(x, digits).String()
+		}
+	}
+	return true
 }
 
 // narrowed returns the width of the squeezed column among some, 0 where there
@@ -131,22 +174,6 @@ func (t *texTable) narrowed(cols []int) int {
 	return max(t.widths[t.wide]-over, t.least)
 }
 
-// fitting returns the row after the last that fits on a page with row from.
-func (t *texTable) fitting(cols []int, from int) int {
-	lines, narrow := 0, t.narrowed(cols)
-	for r := from; r < len(t.rows); r++ {
-		lines++
-		if narrow > 0 {
-			// Words leave the ends of lines empty: a fifth more.
-			lines += len(t.rows[r][t.wide]) * 6 / 5 / narrow
-		}
-		if lines > latexRows && r > from {
-			return r
-		}
-	}
-	return len(t.rows)
-}
-
 // label names table i: the document's label, with a number when there are more
 // tables than one.
 func (d *Document) label(i int) string {
@@ -154,15 +181,58 @@ func (d *Document) label(i int) string {
 	if s == "" {
 		s = "relupath"
 	}
-	if len(d.Tables) > 1 {
+	if len(d.Tables) > 1 && (i > 0 || !d.ownLabel) {
 		s += "-" + strconv.Itoa(i+1)
 	}
 	return s
 }
 
-// tabular writes rows [from, to) of some columns. A column of many words takes
-// the width that the others leave.
-func (t *texTable) tabular(w io.Writer, cols []int, from, to int) {
+// float writes some columns as one table.
+func (t *texTable) float(w io.Writer, cols []int, caption string) error {
+	fmt.Fprintf(w, "\n\\begin{table*}[htbp]\n\\centering%s\n\\sisetup{detect-all, mode = text}\n%s\n", t.size(cols), caption)
+	fmt.Fprintf(w, "\\fitline{\\begin{tabular}{@{}%s@{}}\n\\toprule\n", t.spec(cols))
+	if head := t.head(cols); head != "" {
+		fmt.Fprintf(w, "%s\\midrule\n", head)
+	}
+	t.body(w, cols)
+	_, err := fmt.Fprint(w, "\\bottomrule\n\\end{tabular}}\n\\end{table*}\n")
+	return err
+}
+
+// longtable writes some columns as a table of several pages, each under the heads.
+func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
+	fmt.Fprintf(w, "\n{%s\\sisetup{detect-all, mode = text}\\setlength{\\tabcolsep}{%s}\n", t.size(cols), t.gap(cols))
+	fmt.Fprintf(w, "\\begin{longtable}{@{}%s@{}}\n%s\\\\\n", t.spec(cols), caption)
+	rule, head := "\\toprule\n", t.head(cols)
+	if head != "" {
+		rule += head + "\\midrule\n"
+	}
+	fmt.Fprintf(w, "%s\\endfirsthead\n%s\\endhead\n\\bottomrule\n\\endlastfoot\n", rule, rule)
+	t.body(w, cols)
+	_, err := fmt.Fprint(w, "\\end{longtable}}\n")
+	return err
+}
+
+// size returns the type in which some columns fit a line of article.
+func (t *texTable) size(cols []int) string {
+	if total(t.widths, cols) > latexNormal {
+		return `\footnotesize`
+	}
+	return `\small`
+}
+
+// gap returns the space beside each column of a longtable, which cannot be made smaller
+// as a whole.
+func (t *texTable) gap(cols []int) string {
+	if total(t.widths, cols) > latexNormal {
+		return "2pt"
+	}
+	return "6pt"
+}
+
+// spec returns the kinds of some columns. A column of many words takes the width that
+// the others leave.
+func (t *texTable) spec(cols []int) string {
 	narrow := t.narrowed(cols)
 	var spec strings.Builder
 	for _, i := range cols {
@@ -171,28 +241,39 @@ func (t *texTable) tabular(w io.Writer, cols []int, from, to int) {
 			spec.WriteString("S[table-format=" + t.formats[i] + "]")
 		case i == t.wide && narrow > 0:
 			fmt.Fprintf(&spec, "p{%.2f\\linewidth}", float64(narrow)/latexWidth)
+		case t.rightAligned(i):
+			spec.WriteByte('r')
 		default:
 			spec.WriteByte('l')
 		}
 	}
-	fmt.Fprintf(w, "\\begin{tabular}{@{}%s@{}}\n\\toprule\n", spec.String())
-	row := make([]string, len(cols))
-	if !t.headless() {
-		for k, i := range cols {
-			row[k] = t.heads[i]
-			if t.formats[i] != "" {
-				row[k] = "{" + row[k] + "}"
-			}
-		}
-		fmt.Fprintf(w, "%s \\\\\n\\midrule\n", strings.Join(row, " & "))
+	return spec.String()
+}
+
+// head returns the line of heads, empty without heads.
+func (t *texTable) head(cols []int) string {
+	if t.headless() {
+		return ""
 	}
-	for r := from; r < to; r++ {
+	row := make([]string, len(cols))
+	for k, i := range cols {
+		row[k] = t.heads[i]
+		if t.formats[i] != "" {
+			row[k] = "{" + row[k] + "}"
+		}
+	}
+	return strings.Join(row, " & ") + " \\\\\n"
+}
+
+// body writes the rows of some columns.
+func (t *texTable) body(w io.Writer, cols []int) {
+	row := make([]string, len(cols))
+	for r := range t.rows {
 		for k, i := range cols {
 			row[k] = latexCell(t.cell(r, i), t.rows[r][i], t.formats[i])
 		}
 		fmt.Fprintf(w, "%s \\\\\n", strings.Join(row, " & "))
 	}
-	fmt.Fprint(w, "\\bottomrule\n\\end{tabular}\n")
 }
 
 // latexCell sets a cell: in a column of numbers, which has a format, what is none

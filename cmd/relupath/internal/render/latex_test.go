@@ -1,10 +1,18 @@
 package render
 
 import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/relupath/relupath/analysis/scaled"
 )
 
 func TestLaTeXCompiles(t *testing.T) {
@@ -19,15 +27,70 @@ func TestLaTeXCompiles(t *testing.T) {
 	if keep := os.Getenv("RELUPATH_KEEP"); keep != "" {
 		dir = keep
 	}
-	doc := "\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,siunitx}\\begin{document}\n" +
-		rendered(t, sample(), Options{Format: LaTeX}) + "\\end{document}\n"
-	if err := os.WriteFile(filepath.Join(dir, "a.tex"), []byte(doc), 0o644); err != nil {
-		t.Fatal(err)
+	long := Table{Title: "more than a page", Columns: []string{"name", "x", "y"}}
+	for i := range latexRows * 2 {
+		long.Add(Code(fmt.Sprintf("a_longer_name_%d", i)), Float(math.Exp(float64(i)*3)), Int(i))
 	}
-	cmd := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "a.tex")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	wide := Table{Title: "wider than a line", Columns: []string{"name"}, TeX: []string{""}}
+	var row []Cell
+	for range 9 {
+		wide.Columns, wide.TeX = append(wide.Columns, "path norm"), append(wide.TeX, `\|\pi\|_1`)
+		row = append(row, Float(-1234.5678))
+	}
+	wide.Add(append([]Cell{Code("model_name")}, row...)...)
+	float, longer := *sample(), *sample()
+	float.Tables = append(slices.Clone(float.Tables), wide)
+	longer.Tables = []Table{long}
+	for class, doc := range map[string]*Document{
+		"\\documentclass{article}":            &float,
+		"\\documentclass[twocolumn]{article}": &float,
+		"\\documentclass[11pt]{article}":      &longer,
+	} {
+		text := class + "\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,siunitx}\\begin{document}\n" +
+			rendered(t, doc, Options{Format: LaTeX, Provenance: &Provenance{Version: "1", Command: "relupath audit 100%", Date: "now"}}) +
+			"\\end{document}\n"
+		if err := os.WriteFile(filepath.Join(dir, "a.tex"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "a.tex")
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", class, err, out)
+		}
+		if bytes.Contains(out, []byte("Overfull")) {
+			t.Errorf("%s: a table is wider than its line\n%s", class, out)
+		}
+	}
+}
+
+// TestOneNotation: a column that needs exponents has them throughout, whole numbers
+// beside others stay.
+func TestOneNotation(t *testing.T) {
+	for _, c := range []struct {
+		cells []Cell
+		want  string
+		same  bool
+	}{
+		{[]Cell{Float(26425), Float(2.58e29), Float(0), Float(7)}, "2.64e4 2.58e29 0 7.00e0", true},
+		{[]Cell{Float(26425), Float(0.25)}, "26425 0.250", true},
+		{[]Cell{Int(2650), Float(2.58e29)}, "2650 2.58e29", false},
+		{[]Cell{Int(2650), Big(new(big.Int).Exp(big.NewInt(10), big.NewInt(98), nil))}, "2.65e3 1.00e98", true},
+		{[]Cell{Number(scaled.New(3).Scale(5000)), Float(1)}, "4.24e1505 1.00e0", true},
+	} {
+		tab := Table{Columns: []string{"x"}}
+		for _, cell := range c.cells {
+			tab.Add(cell)
+		}
+		g := tab.strings(numerals{paperDigits, decimal.String}, escapeLaTeX)
+		same := tab.oneNotation(g, 0, paperDigits)
+		var got []string
+		for _, row := range g.rows {
+			got = append(got, row[0])
+		}
+		if s := strings.Join(got, " "); s != c.want || same != c.same {
+			t.Errorf("%s, %v; want %s, %v", s, same, c.want, c.same)
+		}
 	}
 }
 
@@ -36,7 +99,7 @@ func TestTableFormat(t *testing.T) {
 	for _, x := range []float64{-12.5, 3, 1e9, 1.5e-11, 0.001} {
 		tab.Add(Float(x))
 	}
-	if got := tableFormat(&tab, tab.strings(decimal.String, escapeLaTeX), 0); got != "-2.7e-2" {
-		t.Errorf("%s for %v", got, tab.strings(decimal.String, escapeLaTeX).rows)
+	if got := tableFormat(&tab, tab.strings(numerals{digits, decimal.String}, escapeLaTeX), 0); got != "-2.7e-2" {
+		t.Errorf("%s for %v", got, tab.strings(numerals{digits, decimal.String}, escapeLaTeX).rows)
 	}
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -11,7 +12,7 @@ func escapeMarkdown(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(s)
 }
 
-func writeMarkdown(w io.Writer, d *Document) error {
+func writeMarkdown(w io.Writer, d *Document, opt Options) error {
 	for i := range d.Tables {
 		t := &d.Tables[i]
 		if i > 0 {
@@ -20,7 +21,7 @@ func writeMarkdown(w io.Writer, d *Document) error {
 		if t.Title != "" {
 			fmt.Fprintf(w, "**%s**\n\n", escapeMarkdown(t.Title))
 		}
-		g := t.strings(decimal.String, escapeMarkdown)
+		g := t.strings(numerals{opt.Digits, decimal.String}, escapeMarkdown)
 		for r, row := range g.rows {
 			for i := range row {
 				row[i] += t.cell(r, i).sign()
@@ -59,5 +60,5 @@ func writeMarkdown(w io.Writer, d *Document) error {
 			}
 		}
 	}
-	return writeNotes(w, d, d.notes("bold", "italic"), escapeMarkdown)
+	return writeNotes(w, d, slices.Concat(d.notes("bold", "italic"), opt.Provenance.lines()), escapeMarkdown)
 }

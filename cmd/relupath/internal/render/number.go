@@ -16,8 +16,11 @@ const undefined = "undefined"
 // reader: some roundings of float64.
 const whole = 1e-13
 
-// digits is how many significant digits a reader sees.
-const digits = 5
+// How many significant digits a reader sees, and how many of a table in a paper.
+const (
+	digits      = 5
+	paperDigits = 3
+)
 
 // decimal is a number as sign, digits and a power of ten: a mantissa such as
 // 6.0123 times 10^exp.
@@ -29,9 +32,9 @@ type decimal struct {
 // fixed reports whether a number of decimal exponent e reads well without one.
 func fixed(e int64) bool { return e >= -4 && e < 6 }
 
-// reader formats x with a few significant digits: plain where the magnitude
+// reader formats x with n significant digits: plain where the magnitude
 // allows, else as a mantissa and an exponent (plain is then empty).
-func reader(x scaled.Num) (plain string, sci decimal) {
+func reader(x scaled.Num, n int) (plain string, sci decimal) {
 	f := x.Float64()
 	switch {
 	case math.IsNaN(f):
@@ -41,19 +44,35 @@ func reader(x scaled.Num) (plain string, sci decimal) {
 	case x.IsZero():
 		return "0", sci
 	}
-	if f != 0 && !math.IsInf(f, 0) && math.Abs(f) >= 0x1p-1022 {
-		m, e, _ := strings.Cut(strconv.FormatFloat(f, 'e', digits-1, 64), "e")
-		exp, _ := strconv.ParseInt(e, 10, 64)
-		sci = decimal{trimZeros(m), exp}
+	if normal(f) {
+		sci = scientific(x, n)
+		exp := sci.exp
+		sci.mantissa = trimZeros(sci.mantissa)
 		if math.Abs(f-math.Round(f)) <= whole*math.Abs(f) && math.Abs(f) < 1e6 {
 			return strconv.FormatFloat(f, 'f', 0, 64), sci
 		}
 		if fixed(exp) {
-			return strconv.FormatFloat(f, 'f', max(0, digits-1-int(exp)), 64), sci
+			return strconv.FormatFloat(f, 'f', max(0, n-1-int(exp)), 64), sci
 		}
 		return "", sci
 	}
-	return "", beyond(x, digits)
+	sci = scientific(x, n)
+	sci.mantissa = trimZeros(sci.mantissa)
+	return "", sci
+}
+
+// normal reports whether float64 holds a number with all its digits.
+func normal(f float64) bool { return !math.IsInf(f, 0) && math.Abs(f) >= 0x1p-1022 }
+
+// scientific returns a number other than zero with n significant digits.
+func scientific(x scaled.Num, n int) decimal {
+	f := x.Float64()
+	if !normal(f) {
+		return beyond(x, n)
+	}
+	m, e, _ := strings.Cut(strconv.FormatFloat(f, 'e', n-1, 64), "e")
+	exp, _ := strconv.ParseInt(e, 10, 64)
+	return decimal{m, exp}
 }
 
 // beyond formats a number outside float64 with n significant digits; the
@@ -68,7 +87,7 @@ func beyond(x scaled.Num, n int) decimal {
 	if x.Frac < 0 {
 		m = "-" + m
 	}
-	return decimal{trimZeros(m), int64(e)}
+	return decimal{m, int64(e)}
 }
 
 // trimZeros turns 1.0000 into 1.
@@ -83,13 +102,13 @@ func trimZeros(m string) string {
 // in full.
 const maxPlainInt = 15
 
-func readerInt(n *big.Int) (plain string, sci decimal) {
-	s := n.String()
+func readerInt(x *big.Int, n int) (plain string, sci decimal) {
+	s := x.String()
 	if len(s) <= maxPlainInt {
 		return s, sci
 	}
-	f := new(big.Float).SetInt(n)
-	m, e, _ := strings.Cut(f.Text('e', digits-1), "e")
+	f := new(big.Float).SetInt(x)
+	m, e, _ := strings.Cut(f.Text('e', n-1), "e")
 	exp, _ := strconv.ParseInt(e, 10, 64)
 	return "", decimal{trimZeros(m), exp}
 }
@@ -98,24 +117,42 @@ func readerInt(n *big.Int) (plain string, sci decimal) {
 func (d decimal) String() string { return d.mantissa + "e" + strconv.FormatInt(d.exp, 10) }
 
 // Plain writes a number as a plain table does.
-func Plain(x scaled.Num) string { return Number(x).plain(decimal.String) }
+func Plain(x scaled.Num) string { return Number(x).plain(numerals{digits, decimal.String}) }
 
-// plain returns the characters of a cell for readers; sci formats an exponent.
-func (c Cell) plain(sci func(decimal) string) string {
+// numerals is a way of writing numbers for readers: how many significant digits,
+// and how an exponent looks.
+type numerals struct {
+	n   int
+	sci func(decimal) string
+}
+
+// plain returns the characters of a cell for readers.
+func (c Cell) plain(f numerals) string {
 	var s string
 	var d decimal
 	switch {
 	case c.kind == intCell:
-		s, d = readerInt(c.int)
+		s, d = readerInt(c.int, f.n)
+	case c.kind == numCell && c.uncertain():
+		return Number(c.num).plain(f) + plusMinus + Number(c.err).plain(f)
 	case c.kind == numCell && c.text == "":
-		s, d = reader(c.num)
+		s, d = reader(c.num, f.n)
 	default:
 		return c.text
 	}
 	if s == "" {
-		return sci(d)
+		return f.sci(d)
 	}
 	return s
+}
+
+// Exact is the cell for a file that has one column a number: one beyond float64 as
+// digits and a power of ten, which most programs read.
+func (c Cell) Exact() Cell {
+	if _, rng, _ := jsonValue(c.num); c.kind == numCell && rng != "" {
+		return Cell{text: scientific(c.num, 12).String()}
+	}
+	return c
 }
 
 // full returns the characters of a cell at full precision: float64 numbers in

@@ -172,7 +172,7 @@ func TestReaderNumbers(t *testing.T) {
 		{scaled.FromLog2(-4000), "7.5861e-1205"},
 		{scaled.New(0x1p-1074), "4.9407e-324"},
 	} {
-		if got := Number(c.x).plain(decimal.String); got != c.want {
+		if got := Number(c.x).plain(numerals{digits, decimal.String}); got != c.want {
 			t.Errorf("%v: %s, want %s", c.x, got, c.want)
 		}
 	}

@@ -20,7 +20,8 @@ const (
 	minFormula = 50
 )
 
-func writeText(w io.Writer, d *Document, width int) error {
+func writeText(w io.Writer, d *Document, opt Options) error {
+	width := opt.Width
 	for i := range d.Tables {
 		t := &d.Tables[i]
 		if i > 0 {
@@ -29,7 +30,7 @@ func writeText(w io.Writer, d *Document, width int) error {
 		if t.Title != "" {
 			fmt.Fprintln(w, t.Title)
 		}
-		grid := t.strings(decimal.String, func(s string) string { return s })
+		grid := t.strings(numerals{opt.Digits, decimal.String}, func(s string) string { return s })
 		grid.alignPoints(t)
 		widths := grid.widths()
 		for i := range widths {
@@ -45,7 +46,7 @@ func writeText(w io.Writer, d *Document, width int) error {
 			}
 		}
 	}
-	return writeNotes(w, d, d.notes("*", "!"), func(s string) string { return s })
+	return writeNotes(w, d, slices.Concat(d.notes("*", "!"), opt.Provenance.lines()), func(s string) string { return s })
 }
 
 func writeNotes(w io.Writer, d *Document, notes []string, escape func(string) string) error {
@@ -95,7 +96,7 @@ type grid struct {
 }
 
 // strings formats every cell; escape protects words from the format's syntax.
-func (t *Table) strings(sci func(decimal) string, escape func(string) string) grid {
+func (t *Table) strings(f numerals, escape func(string) string) grid {
 	g := grid{heads: make([]string, len(t.Columns)), rows: make([][]string, len(t.Rows))}
 	for i, c := range t.Columns {
 		g.heads[i] = escape(c)
@@ -103,7 +104,7 @@ func (t *Table) strings(sci func(decimal) string, escape func(string) string) gr
 	for r, row := range t.Rows {
 		g.rows[r] = make([]string, len(t.Columns))
 		for i, c := range row {
-			s := c.plain(sci)
+			s := c.plain(f)
 			if !c.numeric() {
 				s = escape(s)
 			}

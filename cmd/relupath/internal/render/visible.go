@@ -57,7 +57,7 @@ func hidden(r rune) bool {
 // their words visible where they are drawn.
 func (d *Document) visible() *Document {
 	out := *d
-	out.Title, out.Label, out.Marks = Visible(d.Title), Visible(d.Label), Visible(d.Marks)
+	out.Title, out.Label, out.Caption, out.Marks = Visible(d.Title), Visible(d.Label), Visible(d.Caption), Visible(d.Marks)
 	out.Notes = allVisible(d.Notes)
 	out.Tables = slices.Clone(d.Tables)
 	for i := range out.Tables {

@@ -118,7 +118,7 @@ func TestWriteList(t *testing.T) {
 	for _, models := range [][]map[string]any{{}, {{"a": []int{1, 2}}}, {{"a": 1}, {"b": map[string]string{"c": "\x1b<"}}}} {
 		o := &object{Schema: `"models": []`, Models: []map[string]any{}}
 		var parts, whole bytes.Buffer
-		err := WriteList(&parts, o, "models", func(add func(any) error) error {
+		err := WriteList(&parts, o, "models", func() (*Provenance, error) { return nil, nil }, func(add func(any) error) error {
 			for _, m := range models {
 				if err := add(m); err != nil {
 					return err

@@ -1,0 +1,224 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// usualColumns are what a table of several models shows where nothing is asked for: they
+// fit 80 columns with names of up to 29 letters. Measures of the data come with the data.
+var usualColumns = []string{"parameters", "path_norm(1)", "path_norm(2)", "frobenius"}
+
+// shown returns what tables show, nil for everything: what --columns says, else everything
+// that is asked for, else the usual columns, with the orders of --p and what --sort sorts
+// by. Pages, CSV and JSON have everything.
+func (o *auditOptions) shown(format string) []string {
+	switch {
+	case o.columns != nil:
+		return o.columns
+	case o.chosen || !o.several:
+		return nil
+	}
+	switch render.Format(format) {
+	case render.TableFormat, render.Markdown, render.LaTeX:
+	default:
+		return nil
+	}
+	out := slices.Clone(usualColumns)
+	if o.ordered {
+		out = slices.DeleteFunc(out, func(c string) bool { return strings.HasPrefix(c, "path_norm") })
+		out = slices.Insert(out, 1, "path_norm")
+	}
+	if by := strings.TrimPrefix(o.sort, "-"); by != "" && !slices.Contains(out, by) {
+		out = append(out, by)
+	}
+	for _, i := range analysis.Registry() {
+		if i.Needs&analysis.NeedsData != 0 && o.data != "" || i.Needs&analysis.NeedsReference != 0 && o.reference != "" {
+			out = append(out, i.Name)
+		}
+	}
+	return out
+}
+
+// columnList is a list of columns, whose commas in parentheses are parts of a name.
+type columnList []string
+
+func (l *columnList) String() string { return strings.Join(*l, ",") }
+
+func (l *columnList) Set(s string) error {
+	depth := 0
+	*l = append(*l, strings.FieldsFunc(s, func(r rune) bool {
+		switch r {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		return r == ',' && depth == 0
+	})...)
+	if len(*l) == 0 {
+		return errors.New("want a list of counts and measures")
+	}
+	for i := range *l {
+		(*l)[i] = strings.TrimSpace((*l)[i])
+	}
+	return nil
+}
+
+func (*columnList) Type() string { return "names" }
+
+// columnMeasures returns the names of measures in --columns.
+func (o *auditOptions) columnMeasures() []string {
+	var out []string
+	for _, c := range o.columns {
+		if name, _, _ := strings.Cut(c, "("); !isFact(c) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func isFact(name string) bool {
+	return slices.ContainsFunc(facts, func(f fact) bool { return name == f.key || name == f.name })
+}
+
+// columnsWanted adds to what is measured what --columns shows: a measure that is not fast,
+// orders of path norms and group norms. Errors: an order that is none.
+func (o *auditOptions) columnsWanted(opt *analysis.Options) error {
+	params := map[string][]string{}
+	for _, i := range analysis.Registry() {
+		params[i.Name] = i.Params
+	}
+	for _, c := range o.columns {
+		name, rest, has := strings.Cut(c, "(")
+		inner, closed := strings.CutSuffix(rest, ")")
+		if isFact(c) || params[name] == nil && !has {
+			continue
+		}
+		if has && !closed {
+			return fmt.Errorf("--columns: %q: want a name, such as frobenius, or one with its orders, such as path_norm(2)", c)
+		}
+		args := strings.Split(inner, ",")
+		switch want := params[name]; {
+		case !has:
+		case slices.Equal(want, []string{"p"}):
+			p, err := parseOrder(inner)
+			if err != nil {
+				return fmt.Errorf("--columns: %s: %w", c, err)
+			}
+			if !slices.Contains(opt.P, p) && name != "kappa_spread" {
+				opt.P = append(opt.P, p)
+			}
+		case slices.Equal(want, []string{"p", "q"}):
+			pair, err := parsePairs([]string{strings.Join(args, ":")})
+			if err != nil {
+				return fmt.Errorf("--columns: %s: %w", c, err)
+			}
+			opt.Groups = append(opt.Groups, analysis.PQ{P: pair[0][0], Q: pair[0][1]})
+		}
+	}
+	if !o.chosen {
+		opt.Names = append(slices.Clone(opt.Names), o.columnMeasures()...)
+	}
+	return nil
+}
+
+// matches reports whether a column of the models is one that is asked for: by its label, or
+// by its name for all its orders.
+func (c *column) matches(asked string) bool {
+	return c.label == asked || c.name == asked || c.key == asked
+}
+
+// selected returns the columns that tables show, in the order asked for.
+func (r *auditJSON) selected(all []column) []column {
+	if r.columns == nil {
+		return all
+	}
+	var out []column
+	for _, asked := range r.columns {
+		for _, c := range all {
+			if c.matches(asked) && !slices.ContainsFunc(out, func(o column) bool { return o.label == c.label }) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// unshown counts the measures that the tables leave out.
+func (r *auditJSON) unshown() int {
+	all, _ := columnsOf(r)
+	return len(all) - len(r.selected(all))
+}
+
+// columnRecords is what CSV shows of chosen columns: a model a row.
+func columnRecords(r *auditJSON) render.Table {
+	all, _ := columnsOf(r)
+	t := render.Table{Columns: []string{"path"}}
+	cols := r.selected(all)
+	for _, c := range cols {
+		t.Columns = append(t.Columns, c.label)
+	}
+	for i := range r.Models {
+		row := []render.Cell{render.Text(r.Models[i].Path)}
+		for _, c := range cols {
+			row = append(row, c.cells[i].Exact())
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// symbols has the short forms of measures in the mathematics of papers; %p, %q and %k stand for
+// orders and percentiles.
+var symbols = map[string]string{
+	"path_norm":                    `\|\pi\|_{%p}`,
+	"path_norm_max_output":         `\max_j\|\pi_j\|_{%p}`,
+	"path_2":                       `\|\pi\|_2^2`,
+	"lipschitz_path":               `\textstyle\sum|\pi|L`,
+	"group_norm":                   `\mu_{%p,%q}`,
+	"product_group_norm":           `\gamma_{%p,%q}`,
+	"frobenius":                    `\|W\|_F`,
+	"product_frobenius":            `\textstyle\prod\|W\|_F`,
+	"sum_frobenius_squared":        `\textstyle\sum\|W\|_F^2`,
+	"sum_log_frobenius_squared":    `\textstyle\sum\ln\|W\|_F^2`,
+	"sum_of_frobenius":             `d(\textstyle\prod\|W\|_F^2)^{1/d}`,
+	"max_abs":                      `\max|w|`,
+	"spectral":                     `\sigma_1`,
+	"stable_rank":                  `\|W\|_F^2/\sigma_1^2`,
+	"nuclear":                      `\|W\|_*`,
+	"product_spectral":             `\textstyle\prod\sigma_1`,
+	"sum_log_spectral_squared":     `\textstyle\sum\ln\sigma_1^2`,
+	"sum_of_spectral":              `d(\textstyle\prod\sigma_1^2)^{1/d}`,
+	"fro_over_spec":                `\textstyle\sum\|W\|_F^2/\sigma_1^2`,
+	"distance_frobenius":           `\|W-W_0\|_F`,
+	"distance_spectral":            `\sigma_1(W-W_0)`,
+	"margin":                       `\gamma_{%k}`,
+	"inverse_margin_squared":       `\gamma_{%k}^{-2}`,
+	"parameter_count":              ``,
+	"pac_bayes_flatness":           `1/\sigma^2`,
+	"pac_bayes_magnitude_flatness": `1/\sigma_{\mathrm{mag}}^2`,
+}
+
+// tex returns the column's head as mathematics, empty where it is words.
+func (c *column) tex() string {
+	s := symbols[c.name]
+	if s == "" {
+		return ""
+	}
+	_, rest, _ := strings.Cut(c.label, "(")
+	args := strings.Split(strings.TrimSuffix(rest, ")"), ",")
+	for i, a := range args {
+		if a == "inf" {
+			args[i] = `\infty`
+		}
+		args[i] = strings.ReplaceAll(args[i], "%", `\%`)
+	}
+	first, last := args[0], args[len(args)-1]
+	return strings.NewReplacer("%p", first, "%q", last, "%k", last).Replace(s)
+}
