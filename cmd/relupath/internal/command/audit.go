@@ -30,6 +30,7 @@ type auditOptions struct {
 	data, scores     string
 	// chosen says that --measures or --group are given, ordered that --p is.
 	chosen, ordered bool
+	verbose         bool
 	percentile      float64
 	sort, baseline  string
 	rescalings      int
@@ -59,7 +60,7 @@ model on a line of its own as soon as it and those before it are measured.`,
   relupath audit mlp.onnx --per-layer --measures all --format html -o mlp.html
   relupath audit iris.onnx --data csv:iris.csv,header --measures all
   relupath audit mlp.onnx --rescalings 10
-  relupath audit . --columns 'parameters,depth,path_norm(1),path_norm(2)' -o norms.tex
+  relupath audit . --columns parameters,depth,path_norm,frobenius -o norms.tex
   relupath audit --list`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -74,6 +75,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
 	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values")
 	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
+	f.BoolVar(&o.verbose, "verbose", false, "show each node that keeps a model from being measured, and what helps")
 	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
 	f.BoolVar(&o.segments, "segments", false, "show the parts between functions, each with its path norms, of networks that have several")
@@ -407,7 +409,7 @@ func (w *auditWork) result() *auditJSON {
 	return &auditJSON{
 		Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer,
 		segments: w.options.segments || w.format == string(render.HTML),
-		columns:  w.options.shown(w.format), usual: w.options.columns == nil,
+		columns:  w.options.shown(w.format), usual: w.options.columns == nil, verbose: w.options.verbose,
 	}
 }
 

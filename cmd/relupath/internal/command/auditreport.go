@@ -30,6 +30,8 @@ type auditJSON struct {
 	// columns are what tables show, nil for everything; usual says that nobody asked for them.
 	columns []string
 	usual   bool
+	// verbose shows every reason of what is not measured.
+	verbose bool
 }
 
 // auditLine is one model of --format jsonl, failedLine one that could not be
@@ -356,7 +358,10 @@ func auditDocument(r *auditJSON) *render.Document {
 		d.Notes = append(d.Notes, "Values followed by x are multiples of those of "+r.Baseline+".")
 	}
 	if len(r.Errors) > 0 {
-		d.Tables = append(d.Tables, failureTable(r.Errors))
+		d.Tables = append(d.Tables, failureTable(r.Errors, r.verbose))
+		if !r.verbose && slices.ContainsFunc(r.Errors, more) {
+			d.Notes = append(d.Notes, "What stands in the way, node by node, and what helps: --verbose, or --format json.")
+		}
 	}
 	return d
 }

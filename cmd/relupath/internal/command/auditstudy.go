@@ -18,6 +18,8 @@ type studyJSON struct {
 	Bias   string         `json:"bias"`
 	Models []studiedModel `json:"models"`
 	Errors []failure      `json:"errors"`
+	// verbose shows every reason of what is not studied.
+	verbose bool
 }
 
 type studiedModel struct {
@@ -101,6 +103,7 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 	if interrupted != nil && len(r.Models)+len(r.Errors) == 0 {
 		return interrupted
 	}
+	r.verbose = o.verbose
 	d := studyDocument(r)
 	if interrupted != nil {
 		d.Notes = append(d.Notes, w.cutShort(len(r.Models)+len(r.Errors)))
@@ -157,7 +160,7 @@ func studyDocument(r *studyJSON) *render.Document {
 		})
 	}
 	if len(r.Errors) > 0 {
-		d.Tables = append(d.Tables, failureTable(r.Errors))
+		d.Tables = append(d.Tables, failureTable(r.Errors, r.verbose))
 	}
 	return d
 }

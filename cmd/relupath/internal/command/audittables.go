@@ -187,8 +187,9 @@ func layerTable(m *auditedModel, models int) render.Table {
 // longPath is the length from which paths are shortened beside the reasons.
 const longPath = 40
 
-func failureTable(fs []failure) render.Table {
-	t := render.Table{Title: "not measured", Columns: []string{"model", "node", "op", "reason"}}
+// failureTable shows the models that could not be measured: in a line each, or with every
+// node and what helps.
+func failureTable(fs []failure, verbose bool) render.Table {
 	paths := make([]string, len(fs))
 	for i := range fs {
 		paths[i] = fs[i].Path
@@ -197,6 +198,14 @@ func failureTable(fs []failure) render.Table {
 	if slices.ContainsFunc(paths, func(p string) bool { return len(p) > longPath }) {
 		names = shortNames(paths)
 	}
+	if !verbose {
+		t := render.Table{Title: "not measured", Columns: []string{"model", "reason"}}
+		for i, f := range fs {
+			t.Add(render.Code(names[i]), render.Text(f.summary()))
+		}
+		return t
+	}
+	t := render.Table{Title: "not measured", Columns: []string{"model", "node", "op", "reason"}}
 	for i, f := range fs {
 		for _, o := range f.Obstacles {
 			reason := o.Reason
@@ -207,6 +216,38 @@ func failureTable(fs []failure) render.Table {
 		}
 	}
 	return t
+}
+
+// more reports whether there is more to say than summary does.
+func more(f failure) bool {
+	return len(f.Obstacles) > 1 || slices.ContainsFunc(f.Obstacles, func(o obstacle) bool { return o.Remedy != "" })
+}
+
+// summary says in a line why a model is not measured: the kind of obstacle that most of its
+// nodes have, and how many others there are.
+func (f *failure) summary() string {
+	type kind struct{ op, reason string }
+	count := map[kind]int{}
+	most := f.Obstacles[0]
+	of := func(o obstacle) kind { return kind{o.Op, o.Reason} }
+	for _, o := range f.Obstacles {
+		count[of(o)]++
+	}
+	for _, o := range f.Obstacles {
+		if count[of(o)] > count[of(most)] {
+			most = o
+		}
+	}
+	s := most.Reason
+	if n := count[of(most)]; most.Op != "" && n > 1 {
+		s = fmt.Sprintf("%s, %d nodes, first %s: %s", most.Op, n, most.Node, s)
+	} else if most.Op != "" {
+		s = fmt.Sprintf("%s %s: %s", most.Op, most.Node, s)
+	}
+	if n := len(f.Obstacles) - count[of(most)]; n > 0 {
+		s += fmt.Sprintf(" (and %d other obstacles)", n)
+	}
+	return s
 }
 
 // auditRecords is the tidy table: one measure of one model or layer a row.

@@ -266,9 +266,11 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 // version is the command that prints what --version prints.
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Show the version; doctor shows more",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Show the version",
+		Long:    "version prints the program's version, as --version does; doctor shows more.",
+		Example: "  relupath version",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.out, root, version())
 			return err

@@ -95,7 +95,7 @@ func TestReportsCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var doc strings.Builder
-	doc.WriteString("\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,siunitx}\\begin{document}\n")
+	doc.WriteString("\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,siunitx}\\begin{document}\n")
 	for i, line := range []string{
 		"audit digits_residual.onnx --per-layer --measures all", "audit .", "audit --list",
 		"balance digits_residual.onnx --dry-run", "inspect usps_conv.onnx",

@@ -15,10 +15,13 @@ import (
 
 // meant returns a hint at the word of a list that was probably meant, such as
 // `; did you mean "path_norm"?`, empty where none is near: up to a third of the letters
-// differ, or the word is the beginning of one word alone.
+// differ, two of more than three, or the word is the beginning of one word alone.
 func meant(word string, known []string) string {
 	lower := strings.ToLower(word)
 	best, least := "", len(word)/3+1
+	if len(word) > 3 {
+		least = max(least, 3)
+	}
 	var begun []string
 	for _, k := range known {
 		if d := levenshtein.ComputeDistance(lower, strings.ToLower(k)); d < least {

@@ -189,7 +189,7 @@ func (d *Document) label(i int) string {
 
 // float writes some columns as one table.
 func (t *texTable) float(w io.Writer, cols []int, caption string) error {
-	fmt.Fprintf(w, "\n\\begin{table*}[htbp]\n\\centering%s\n\\sisetup{detect-all, mode = text}\n%s\n", t.size(cols), caption)
+	fmt.Fprintf(w, "\n\\begin{table*}[htbp]\n\\centering%s\n\\sisetup{detect-all, mode = text}\\setlength{\\belowcaptionskip}{6pt}\n%s\n", t.size(cols), caption)
 	fmt.Fprintf(w, "\\fitline{\\begin{tabular}{@{}%s@{}}\n\\toprule\n", t.spec(cols))
 	if head := t.head(cols); head != "" {
 		fmt.Fprintf(w, "%s\\midrule\n", head)

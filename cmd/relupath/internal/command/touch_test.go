@@ -1,0 +1,175 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/testmodels"
+)
+
+// TestFormatFollowsEnding: the ending of -o says the format, --format is above it, and
+// a model is not written under the name of a report.
+func TestFormatFollowsEnding(t *testing.T) {
+	t.Chdir(t.TempDir())
+	output(t, "init --widths 2,2 -o m.onnx")
+	for name, first := range map[string]string{
+		"a.html": "<!DOCTYPE html>", "a.csv": "path,", "a.json": "{\n", "a.jsonl": `{"schema"`, "a.TEX": "% needs", "a.md": "**", "a.txt": "m.onnx\n",
+		"a.out": "m.onnx\n",
+	} {
+		output(t, "audit m.onnx -o "+name)
+		got, err := os.ReadFile(name)
+		if err != nil || !strings.HasPrefix(string(got), first) {
+			t.Errorf("%s begins with %.20q, want %q (%v)", name, got, first, err)
+		}
+	}
+	output(t, "audit m.onnx -o b.html --format csv")
+	if got, _ := os.ReadFile("b.html"); !strings.HasPrefix(string(got), "path,") {
+		t.Errorf("--format csv gave %.20q", got)
+	}
+	output(t, "balance m.onnx -o o.onnx --report r.json")
+	if got, _ := os.ReadFile("r.json"); !json.Valid(got) {
+		t.Errorf("a report of .json is %.40q", got)
+	}
+	refused(t, codeUsage, []string{"ONNX", "--report x.csv"}, "balance", "m.onnx", "-o", "x.csv")
+	refused(t, codeUsage, []string{"ONNX", "--report x.json"}, "finetune", "m.onnx", "--data", "csv:x", "-o", "x.json")
+	refused(t, codeUsage, []string{"ONNX"}, "init", "--widths", "2,2", "-o", "x.html")
+}
+
+// TestMeant: what is misspelt is answered with what was meant, where that is near.
+func TestMeant(t *testing.T) {
+	for _, c := range []struct{ want, line string }{
+		{`"--measures"`, "audit m.onnx --mesures all"},
+		{`"path_norm"`, "audit m.onnx --measures path_nrom"},
+		{`"path_norm"`, "audit m.onnx --sort path_nrom"},
+		{`"frobenius"`, "audit m.onnx --columns frobenious"},
+		{`"enorm"`, "balance m.onnx --method enrom --dry-run"},
+		{`"markdown"`, "audit m.onnx --format mardown"},
+		{`"audit"`, "audti m.onnx"},
+		{`"equivalent"`, "equiv a b"},
+		{`"exclude"`, "audit m.onnx --bias exlude"},
+	} {
+		refused(t, codeUsage, []string{"did you mean " + c.want}, strings.Fields(c.line)...)
+	}
+	for _, word := range []string{"", "zzzzzzzzzzzz", "q"} {
+		if got := meant(word, measureNames()); got != "" {
+			t.Errorf("%q: %s", word, got)
+		}
+	}
+}
+
+// TestColumns: tables show the chosen columns in their order, csv as well and with all digits.
+func TestColumns(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"toy", "mnist_mlp", "usps_conv", "letter_tied", "iris_own"} {
+		if err := os.WriteFile(name+".onnx", testmodels.Bytes(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The toy's numbers are known: docs/measures.md.
+	csv := output(t, "audit toy.onnx --columns depth,path_norm(2),path_norm(3),parameters,product_spectral,group_norm(1,inf) --format csv")
+	lines := strings.Split(strings.TrimSpace(csv), "\n")
+	if len(lines) != 2 || lines[0] != `path,depth,path_norm(2),path_norm(3),parameters,product_spectral,"group_norm(1,inf)"` ||
+		!strings.HasPrefix(lines[1], "toy.onnx,2,12.6095202129") || strings.Count(lines[1], ",") != 6 || strings.Contains(lines[1], ",,") {
+		t.Errorf("%s", csv)
+	}
+	for _, n := range []int{2, 3, 5} {
+		models := strings.Join([]string{"iris_own.onnx", "toy.onnx", "mnist_mlp.onnx", "usps_conv.onnx", "letter_tied.onnx"}[:n], " ")
+		head := strings.Fields(strings.Split(output(t, "audit "+models), "\n")[1])
+		if want := append([]string{"model"}, usualColumns...); !slices.Equal(head, want) {
+			t.Errorf("%d models: columns %v, want %v", n, head, want)
+		}
+	}
+	if wide := output(t, "audit toy.onnx iris_own.onnx --measures fast"); !strings.Contains(wide, "\nmeasure ") || !strings.Contains(wide, "balance_spread") {
+		t.Errorf("many measures of two models:\n%s", wide)
+	}
+	refused(t, codeUsage, []string{"path_norm(2"}, "audit", "toy.onnx", "--columns", "path_norm(2")
+	refused(t, codeUsage, []string{"order"}, "audit", "toy.onnx", "--columns", "path_norm(zero)")
+	refused(t, codeUsage, []string{"--data"}, "audit", "toy.onnx", "--columns", "margin")
+}
+
+// TestDigits: tables have as many digits as are asked for.
+func TestDigits(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("toy.onnx", testmodels.Bytes("toy"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for digits, want := range map[int]string{1: " 8 ", 3: " 7.81 ", 7: " 7.810250 "} {
+		if got := output(t, fmt.Sprintf("audit toy.onnx --measures frobenius --digits %d", digits)); !strings.Contains(got, want) {
+			t.Errorf("%d digits: no %q in\n%s", digits, want, got)
+		}
+	}
+	refused(t, codeUsage, []string{"--digits"}, "audit", "toy.onnx", "--digits", "0")
+	refused(t, codeUsage, []string{"--digits"}, "audit", "toy.onnx", "--digits", "18")
+	tex := output(t, "audit toy.onnx --columns frobenius --format latex --caption Norms&more --label tab:n")
+	if !strings.Contains(tex, `\caption{Norms\&more}\label{tab:n}`) || !strings.Contains(tex, `$\|W\|_F$`) || !strings.Contains(tex, "7.81") {
+		t.Error(tex)
+	}
+	refused(t, codeUsage, []string{"--label"}, "audit", "toy.onnx", "--label", "a b")
+}
+
+// TestProvenance: on request a result ends with what made it of which files.
+func TestProvenance(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("SOURCE_DATE_EPOCH", "1000000000")
+	if err := os.WriteFile("a toy.onnx", testmodels.Bytes("toy"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := hash("a toy.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"table", "markdown", "latex", "html", "json", "jsonl"} {
+		args := []string{"audit", "a toy.onnx", "--provenance", "--format", format, "-o", "r." + format}
+		refused(t, 0, nil, args...)
+		raw, err := os.ReadFile("r." + format)
+		got := string(raw)
+		if format == "html" {
+			got = strings.ReplaceAll(got, "&#39;", "'")
+		}
+		for _, want := range []string{sum, "a toy.onnx", "2001-09-09T01:46:40Z", "relupath audit 'a toy.onnx' --provenance", version()} {
+			if err != nil || !strings.Contains(got, want) {
+				t.Errorf("%s: %q is not in %s (%v)", format, want, got, err)
+			}
+		}
+		if format == "json" && !json.Valid(raw) {
+			t.Errorf("no JSON: %s", raw)
+		}
+	}
+	refused(t, 0, nil, "inspect", "a toy.onnx", "--provenance", "-o", "i.json")
+	var inspected struct {
+		Provenance struct {
+			Files []struct{ Path, SHA256 string }
+		}
+	}
+	raw, _ := os.ReadFile("i.json")
+	if err := json.Unmarshal(raw, &inspected); err != nil || len(inspected.Provenance.Files) != 1 || inspected.Provenance.Files[0].SHA256 != sum {
+		t.Errorf("%v: %s", err, raw)
+	}
+}
+
+// TestFailuresInALine: several models that cannot be measured take a line each, and
+// --verbose tells the rest.
+func TestFailuresInALine(t *testing.T) {
+	f := failure{Path: "m.onnx", Obstacles: []obstacle{
+		{"a", "Conv", "no weights", "give some"}, {"b", "Clip", "bounds are computed", ""}, {"c", "Clip", "bounds are computed", ""},
+	}}
+	if got, want := f.summary(), "Clip, 2 nodes, first b: bounds are computed (and 1 other obstacles)"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	short, long := failureTable([]failure{f, f}, false), failureTable([]failure{f, f}, true)
+	if len(short.Rows) != 2 || len(long.Rows) != 6 {
+		t.Errorf("%d and %d rows, want 2 and 6", len(short.Rows), len(long.Rows))
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"a.onnx", "b.onnx"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("<html>"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, codeInvalid, []string{"2 of 2"}, "audit", dir)
+}
