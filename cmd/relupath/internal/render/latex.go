@@ -141,10 +141,10 @@ func newTexTable(t *Table, digits int) *texTable {
 func (t *Table) oneNotation(g grid, i, digits int) bool {
 	some, whole, real := false, false, false
 	for r := range g.rows {
-		switch c := t.cell(r, i); {
-		case c.kind == intCell:
+		switch t.cell(r, i).kind {
+		case intCell:
 			whole = true
-		case c.kind == numCell:
+		case numCell:
 			real = true
 		}
 		some = some || t.cell(r, i).numeric() && latexNumber(g.rows[r][i]) && strings.Contains(g.rows[r][i], "e")
