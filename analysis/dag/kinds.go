@@ -9,6 +9,7 @@ import (
 // *Cap, *Add, *Concat, *Select, *Pool, *Func.
 type Op interface {
 	describe() string
+	traits(n *Node) []Trait
 	check(n *Node, in []*Node) error
 }
 

@@ -69,6 +69,7 @@ type Map interface {
 	WithWeight(u Use) Map
 
 	describe() string
+	traits() []Trait
 	check() error
 	// eval sets all of dst, which may hold any numbers, and finishes it.
 	eval(ev *evaluator, dst, src []float64, fin *finish)

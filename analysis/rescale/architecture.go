@@ -44,35 +44,14 @@ func sameNode(a, b *dag.Node, tol float64) string {
 	if a.Len() != b.Len() {
 		return fmt.Sprintf("%d values and %d", a.Len(), b.Len())
 	}
-	switch x := a.Op.(type) {
-	case *dag.Linear:
-		return sameLinear(x, b.Op.(*dag.Linear), tol)
-	case *dag.Add:
-		for k := range a.In {
-			if x.Weight(k) != b.Op.(*dag.Add).Weight(k) {
-				return fmt.Sprintf("other signs of operand %d", k)
-			}
+	of := b.Traits()
+	for k, t := range a.Traits() {
+		if !reflect.DeepEqual(t.Value, of[k].Value) {
+			return "another " + t.Name
 		}
-	case *dag.Select:
-		y := b.Op.(*dag.Select)
-		for e := range a.Len() {
-			if at(x.Index, e) != at(y.Index, e) {
-				return fmt.Sprintf("element %d is another one of the operand", e)
-			}
-		}
-	case *dag.Pool:
-		y := b.Op.(*dag.Pool)
-		if x.Channels != y.Channels || !reflect.DeepEqual(x.Window, y.Window) {
-			return "another window"
-		}
-	case *dag.Cap:
-		if x.Jump != b.Op.(*dag.Cap).Jump {
-			return "other bounds"
-		}
-	case *dag.Func:
-		if a.Source != b.Source {
-			return fmt.Sprintf("%s and %s", a.Source, b.Source)
-		}
+	}
+	if l, ok := a.Op.(*dag.Linear); ok {
+		return sameAverage(l, b.Op.(*dag.Linear), tol)
 	}
 	return ""
 }
@@ -118,13 +97,6 @@ func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 	return true
 }
 
-func at(index []int32, e int) int32 {
-	if index == nil {
-		return int32(e)
-	}
-	return index[e]
-}
-
 func kindOf(op dag.Op) string {
 	s := fmt.Sprintf("%T", op)
 	if l, ok := op.(*dag.Linear); ok {
@@ -138,68 +110,34 @@ func kindOf(op dag.Op) string {
 	return "Constant"
 }
 
-func sameLinear(a, b *dag.Linear, tol float64) string {
-	switch {
-	case a.Rows() != b.Rows():
-		return fmt.Sprintf("%d units and %d", a.Rows(), b.Rows())
-	case a.Out() != b.Out():
-		return "units lie otherwise in the value"
-	case a.Free() != b.Free():
-		return "stored weights in one only"
-	}
-	if a.Map == nil {
+// sameAverage compares the fixed weights of average pooling.
+func sameAverage(a, b *dag.Linear, tol float64) string {
+	x, ok := a.Map.(*dag.Average)
+	if !ok {
 		return ""
 	}
-	if x, y := a.Map.In(), b.Map.In(); x != y {
-		if x.N != y.N {
-			return fmt.Sprintf("%d inputs and %d", x.N, y.N)
-		}
-		return "inputs lie otherwise in the operand"
-	}
-	switch x := a.Map.(type) {
-	case *dag.Conv:
-		y := b.Map.(*dag.Conv)
-		if x.Groups != y.Groups || x.Transposed != y.Transposed || !sameWindow(&x.Window, &y.Window) {
-			return "another window or number of groups"
-		}
-	case *dag.Average:
-		y := b.Map.(*dag.Average)
-		if !sameWindow(&x.Window, &y.Window) {
-			return "another window"
-		}
-		for k, w := range x.Weights {
-			if math.Abs(w-y.Weights[k]) > tol*math.Abs(w) {
-				return "another average"
-			}
+	for k, w := range b.Map.(*dag.Average).Weights {
+		if math.Abs(w-x.Weights[k]) > tol*math.Abs(x.Weights[k]) {
+			return "another average"
 		}
 	}
 	return ""
 }
 
-// sameWindow compares windows; no extra positions are as good as zero ones.
-func sameWindow(a, b *dag.Window) bool {
-	return slices.Equal(a.In, b.In) && slices.Equal(a.Out(), b.Out()) && slices.Equal(a.Kernel, b.Kernel) &&
-		slices.Equal(a.Stride, b.Stride) && slices.Equal(a.Dilation, b.Dilation) && slices.Equal(a.Before, b.Before)
-}
-
 // slopes compares the slopes of activations under the order of units.
 func (c *comparison) slopes() (worst float64, where string) {
-	for i := range c.a.Nodes {
-		x, ok := c.a.Nodes[i].Op.(*dag.Activation)
-		if !ok {
-			continue
-		}
-		y := c.b.Nodes[i].Op.(*dag.Activation)
+	for nd, x := range dag.Each[*dag.Activation](c.a) {
+		y := c.b.Nodes[nd.ID].Op.(*dag.Activation)
 		if len(x.Slope) == 1 && len(y.Slope) == 1 {
 			if d := slopeError(x.At(0), y.At(0)); d > worst {
-				worst, where = d, c.a.Nodes[i].Label()+", slope"
+				worst, where = d, nd.Label()+", slope"
 			}
 			continue
 		}
-		to := c.elements(i)
-		for e := range c.a.Nodes[i].Len() {
+		to := c.elements(nd.ID)
+		for e := range nd.Len() {
 			if d := slopeError(x.At(e), y.At(to[e])); d > worst {
-				worst, where = d, fmt.Sprintf("%s, slope of element %d", c.a.Nodes[i].Label(), e)
+				worst, where = d, fmt.Sprintf("%s, slope of element %d", nd.Label(), e)
 			}
 		}
 	}
@@ -230,22 +168,18 @@ func (c *comparison) bounds() (worst float64, where string) {
 // eachBound calls f for each bound of each element of a cap of a, with its group and
 // b's bound.
 func (c *comparison) eachBound(f func(node, e int, id int32, a, b float64)) {
-	for i := range c.a.Nodes {
-		x, ok := c.a.Nodes[i].Op.(*dag.Cap)
-		if !ok {
-			continue
-		}
-		y := c.b.Nodes[i].Op.(*dag.Cap)
-		m := &c.g.Units[i]
-		for e, to := range c.elements(i) {
+	for nd, x := range dag.Each[*dag.Cap](c.a) {
+		y := c.b.Nodes[nd.ID].Op.(*dag.Cap)
+		m := &c.g.Units[nd.ID]
+		for e, to := range c.elements(nd.ID) {
 			id := dag.NoGroup
 			if m.IDs != nil {
 				id = m.At(e)
 			}
 			lo, hi := x.Bounds(e)
 			lob, hib := y.Bounds(to)
-			f(i, e, id, lo, lob)
-			f(i, e, id, hi, hib)
+			f(nd.ID, e, id, lo, lob)
+			f(nd.ID, e, id, hi, hib)
 		}
 	}
 }

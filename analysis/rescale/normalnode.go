@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"reflect"
 	"slices"
 
@@ -41,23 +40,19 @@ func (z *normalizer) add(in []int, n int, op dag.Op) int {
 // equalOps reports whether two operations are the same, weights included. A
 // function and another that is not the same in memory count as two.
 func equalOps(a, b dag.Op) bool {
-	x, ok := a.(*dag.Linear)
-	y, also := b.(*dag.Linear)
-	switch {
-	case ok && also:
+	switch x := a.(type) {
+	case *dag.Linear:
+		y, ok := b.(*dag.Linear)
 		same := func(p, q dag.Map) bool {
 			if _, ok := p.(*dag.Diagonal); !ok && p != nil {
 				return p == q
 			}
 			return reflect.DeepEqual(p, q)
 		}
-		return same(x.Map, y.Map) && x.Units == y.Units && slices.EqualFunc(x.Stages, y.Stages, func(s, t dag.Stage) bool {
+		return ok && same(x.Map, y.Map) && x.Units == y.Units && slices.EqualFunc(x.Stages, y.Stages, func(s, t dag.Stage) bool {
 			return equalNorms(s.Norm, t.Norm) && equalVectors(s.Mul, t.Mul) && equalVectors(s.Add, t.Add)
 		})
-	case ok || also:
-		return false
-	}
-	if x, ok := a.(*dag.Cap); ok {
+	case *dag.Cap:
 		y, ok := b.(*dag.Cap)
 		return ok && x.Jump == y.Jump && slices.Equal(x.Lo, y.Lo) && slices.Equal(x.Hi, y.Hi)
 	}
@@ -89,52 +84,24 @@ func equalVectors(a, b *dag.Vector) bool {
 // two networks that compute the same in one form.
 func (z *normalizer) digest(nd *dag.Node) uint64 {
 	h := fnv.New64a()
-	kind := kindOf(nd.Op)
-	fmt.Fprint(h, kind, nd.Shape)
-	switch op := nd.Op.(type) {
-	case dag.Input:
+	fmt.Fprint(h, kindOf(nd.Op), nd.Shape)
+	if nd.Op == (dag.Input{}) {
 		fmt.Fprint(h, len(z.nodes)) // inputs come first
-	case *dag.Linear:
-		describeMap(h, op.Map)
-	case *dag.Activation:
-		for _, s := range op.Slope {
+	}
+	if a, ok := nd.Op.(*dag.Activation); ok {
+		for _, s := range a.Slope {
 			fmt.Fprintf(h, " %.3g", s)
 		}
-	case *dag.Select:
-		var b [4]byte
-		for _, j := range op.Index {
-			binary.LittleEndian.PutUint32(b[:], uint32(j))
-			h.Write(b[:])
+	}
+	for _, t := range nd.Traits() {
+		if index, ok := t.Value.([]int32); ok {
+			_ = binary.Write(h, binary.LittleEndian, index) // a hash takes all
+		} else {
+			fmt.Fprint(h, " ", t.Value)
 		}
-	case *dag.Pool:
-		fmt.Fprint(h, op.Channels)
-		if op.Window != nil {
-			fmt.Fprint(h, *op.Window)
-		}
-	case *dag.Cap:
-		fmt.Fprint(h, op.Jump) // factors change the bounds
-	case *dag.Func:
-		fmt.Fprint(h, nd.Source)
-	case *dag.Add:
-		fmt.Fprint(h, op.Sign)
 	}
 	for _, j := range nd.In {
 		fmt.Fprint(h, " ", z.hash[j])
 	}
 	return h.Sum64()
 }
-
-func describeMap(w io.Writer, m dag.Map) {
-	if m == nil {
-		return
-	}
-	fmt.Fprint(w, m.Out(), m.In())
-	switch x := m.(type) {
-	case *dag.Conv:
-		fmt.Fprint(w, x.Groups, x.Transposed, x.Window)
-	case *dag.Average:
-		fmt.Fprint(w, x.Window)
-	}
-}
-
-// The methods of a dag.Meaning: what a node's value is in terms of new nodes.

@@ -287,3 +287,10 @@ func channelsFirst(a dag.Axis) []int32 {
 	}
 	return idx
 }
+
+func at(index []int32, e int) int32 {
+	if index == nil {
+		return int32(e)
+	}
+	return index[e]
+}
