@@ -98,19 +98,13 @@ func (r *run) attach(ref *dag.Network) error {
 // shapeOf describes what two layers must agree in for their difference to be
 // taken.
 func shapeOf(l *dag.Linear) string {
-	switch m := l.Map.(type) {
-	case *dag.Dense:
-		return fmt.Sprintf("dense %d x %d", m.Rows, m.Cols)
-	case *dag.Conv:
-		kind := "convolution"
-		if m.Transposed {
-			kind = "transposed convolution"
-		}
-		return fmt.Sprintf("%s %d x %d, %d groups, kernel %v", kind, m.OutChannels, m.InChannels, m.Groups, m.Window.Kernel)
-	case *dag.Diagonal:
-		return fmt.Sprintf("diagonal %d", m.Axis.N)
+	switch {
+	case l.Map == nil:
+		return fmt.Sprintf("Constant %d", l.Rows())
+	case l.Map.Weight() != nil && len(l.Matrices()) > 1:
+		return fmt.Sprintf("%v, %d groups", l.Map, len(l.Matrices()))
 	}
-	return fmt.Sprintf("constant %d", l.Rows())
+	return l.Map.String()
 }
 
 // differences returns W - W0 of a layer block by block, rows being units. A

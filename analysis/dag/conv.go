@@ -44,7 +44,16 @@ func (c *Conv) In() Axis {
 // Weight implements Map.
 func (c *Conv) Weight() *Use { return &c.W }
 
-func (c *Conv) describe() string {
+// Positions implements Map.
+func (c *Conv) Positions() int { return Size(c.Window.Out()) }
+
+func (c *Conv) matrix() (Matrix, int) {
+	k := Size(c.Window.Kernel)
+	return Matrix{Rows: c.OutChannels / c.Groups, Cols: c.InChannels / c.Groups * k, Kernel: k, Turned: c.Transposed}, c.Groups
+}
+
+// String implements Map.
+func (c *Conv) String() string {
 	s := fmt.Sprintf("Conv %dx%d %s", c.OutChannels, c.InChannels/c.Groups, times(c.Window.Kernel))
 	if c.Transposed {
 		return "Transposed" + s

@@ -28,7 +28,15 @@ func (d *Dense) In() Axis { return Axis{d.outer(), d.Cols, d.inner()} }
 // Weight implements Map.
 func (d *Dense) Weight() *Use { return &d.W }
 
-func (d *Dense) describe() string { return fmt.Sprintf("Linear %dx%d", d.Rows, d.Cols) }
+// Positions implements Map.
+func (d *Dense) Positions() int { return d.outer() * d.inner() }
+
+func (d *Dense) matrix() (Matrix, int) {
+	return Matrix{Rows: d.Rows, Cols: d.Cols, Kernel: 1, Turned: d.InOut}, 1
+}
+
+// String implements Map.
+func (d *Dense) String() string { return fmt.Sprintf("Linear %dx%d", d.Rows, d.Cols) }
 
 func (d *Dense) check() error {
 	if d.W.Param == nil {

@@ -24,7 +24,13 @@ func (d *Diagonal) In() Axis { return d.Axis }
 // Weight implements Map: none.
 func (d *Diagonal) Weight() *Use { return nil }
 
-func (d *Diagonal) describe() string { return fmt.Sprintf("Diagonal %d", d.Axis.N) }
+// Positions implements Map: none.
+func (d *Diagonal) Positions() int { return 0 }
+
+func (d *Diagonal) matrix() (Matrix, int) { return Matrix{}, 0 }
+
+// String implements Map.
+func (d *Diagonal) String() string { return fmt.Sprintf("Diagonal %d", d.Axis.N) }
 
 func (d *Diagonal) check() error { return d.Axis.check() }
 
@@ -66,7 +72,13 @@ func (v *Average) In() Axis { return Axis{1, v.Channels, Size(v.Window.In)} }
 // Weight implements Map: none.
 func (v *Average) Weight() *Use { return nil }
 
-func (v *Average) describe() string { return "AveragePool " + times(v.Window.Kernel) }
+// Positions implements Map: none.
+func (v *Average) Positions() int { return 0 }
+
+func (v *Average) matrix() (Matrix, int) { return Matrix{}, 0 }
+
+// String implements Map.
+func (v *Average) String() string { return "AveragePool " + times(v.Window.Kernel) }
 
 func (v *Average) check() error {
 	if err := v.Window.check(); err != nil {

@@ -107,19 +107,15 @@ func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 	} else {
 		dst = ev.buffer(ev.batch * nd.Len())
 	}
-	switch m := l.Map.(type) {
-	case nil:
+	switch {
+	case l.Map == nil:
 		clear(dst)
 		ev.finish(fin, dst)
-	case *Dense:
-		if f, ok := ev.net.Nodes[nd.In[0]].Op.(*Func); ok && f.Kind == OneHot {
-			ev.lookup(m, dst, x)
-			ev.finish(fin, dst)
-			break
-		}
-		m.eval(ev, dst, x, fin)
+	case ev.net.oneHot(nd.In[0]):
+		ev.lookup(l.Map.(*Dense), dst, x)
+		ev.finish(fin, dst)
 	default:
-		m.eval(ev, dst, x, fin)
+		l.Map.eval(ev, dst, x, fin)
 	}
 	return dst
 }

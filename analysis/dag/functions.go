@@ -122,6 +122,12 @@ func (n *Node) looksUp(f *Func) bool {
 	return ok && d.Cols == f.Extent && d.inner() == 1
 }
 
+// oneHot reports whether a node makes one-hot vectors.
+func (n *Network) oneHot(node int) bool {
+	f, ok := n.Nodes[node].Op.(*Func)
+	return ok && f.Kind == OneHot
+}
+
 // evaluable reports whether the evaluator can compute the function.
 func (f *Func) evaluable() bool { return f.Apply != nil || f.Kind == OneHot }
 

@@ -68,7 +68,14 @@ type Map interface {
 	// itself for fixed weights.
 	WithWeight(u Use) Map
 
-	describe() string
+	// Positions returns at how many positions each stored weight is used; 0 for fixed
+	// weights.
+	Positions() int
+	// String says what the map is in a few words: "Conv 16x3 3x3".
+	String() string
+
+	// matrix is the first block of Linear.Matrices without weights, and how many there are.
+	matrix() (m Matrix, blocks int)
 	traits() []Trait
 	check() error
 	// eval sets all of dst, which may hold any numbers, and finishes it.
@@ -267,7 +274,7 @@ func (l *Linear) fold() {
 func (l *Linear) describe() string {
 	s := "Constant"
 	if l.Map != nil {
-		s = l.Map.describe()
+		s = l.Map.String()
 	}
 	for _, st := range l.Stages {
 		if st.Norm != nil {

@@ -28,21 +28,13 @@ type Matrix struct {
 // is nil for a constant, for fixed weights and for a Diagonal, whose matrix is
 // diag(Scale).
 func (l *Linear) Matrices() []Matrix {
-	var m Matrix
-	groups := 1
-	switch x := l.Map.(type) {
-	case *Dense:
-		m = Matrix{Rows: x.Rows, Cols: x.Cols, Kernel: 1, Turned: x.InOut}
-	case *Conv:
-		k := Size(x.Window.Kernel)
-		m = Matrix{Rows: x.OutChannels / x.Groups, Cols: x.InChannels / x.Groups * k, Kernel: k, Turned: x.Transposed}
-		groups = x.Groups
-	default:
+	if l.Map == nil || l.Map.Weight() == nil {
 		return nil
 	}
+	m, blocks := l.Map.matrix()
 	w, scale := l.Map.Weight().Param, l.Scale()
 	f32, f64 := w.Float32s(), w.Float64s()
-	out := make([]Matrix, groups)
+	out := make([]Matrix, blocks)
 	for g := range out {
 		m.Row, m.Col = g*m.Rows, g*m.Cols/m.Kernel
 		if f64 != nil {

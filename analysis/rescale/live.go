@@ -1,6 +1,8 @@
 package rescale
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 )
@@ -19,14 +21,20 @@ func newLiveness(n *dag.Network, bias paths.Bias) (l *liveness, ok bool) {
 	l = &liveness{n, make([][]bool, len(n.Nodes)), make([][]bool, len(n.Nodes))}
 	for i := range n.Nodes {
 		l.in[i], l.out[i] = make([]bool, n.Nodes[i].Len()), make([]bool, n.Nodes[i].Len())
-		switch n.Nodes[i].Zone {
-		case dag.Head:
-			continue
-		case dag.Between:
+	}
+	given := make([]bool, len(n.Nodes))
+	for _, p := range n.Inputs {
+		given[p.Node] = true
+	}
+	for nd := range dag.Each[*dag.Func](n) {
+		given[nd.ID] = true
+	}
+	for i := range n.Nodes {
+		switch nd := &n.Nodes[i]; {
+		case nd.Zone == dag.Head:
+		case given[i]:
 			fill(l.in[i])
-			continue
-		}
-		if !l.forward(&n.Nodes[i], bias) {
+		case !l.forward(nd, bias):
 			return nil, false
 		}
 	}
@@ -60,43 +68,38 @@ func (l *liveness) units(node int, a dag.Axis) []bool {
 
 func (l *liveness) forward(nd *dag.Node, bias paths.Bias) (ok bool) {
 	to := l.in[nd.ID]
-	switch op := nd.Op.(type) {
-	case dag.Input, *dag.Func:
-		fill(to)
-	case *dag.Linear:
-		switch m := op.Map.(type) {
-		case nil:
-		case *dag.Diagonal:
-			s := op.Scale()
-			for e, x := range l.in[nd.In[0]] {
-				to[e] = x && (nd.Zone == dag.Preamble || s == nil || s[m.Axis.At(e)] != 0)
-			}
-		case *dag.Dense:
-			if m.Out().Outer*m.Out().Inner != 1 {
-				return false
-			}
-			rows, cols := indices(m.Rows, func(i int) bool { return op.Scale() == nil || op.Scale()[i] != 0 }),
-				indices(m.Cols, func(j int) bool { return l.in[nd.In[0]][j] })
-			for _, i := range rows {
-				for _, j := range cols {
-					if m.At(i, j) != 0 {
-						to[i] = true
-						break
-					}
-				}
-			}
-		default:
-			return false
-		}
-		if b := op.Bias(); b != nil && bias == paths.Include {
-			for e := range to {
-				to[e] = to[e] || b[op.Out().At(e)] != 0
-			}
-		}
-	default:
+	op, layer := nd.Op.(*dag.Linear)
+	if !layer {
 		l.net.Edges(nd, func(k, from, e int) { to[e] = to[e] || l.in[nd.In[k]][from] })
+		return true
+	}
+	factor := func(i int) bool { return op.Scale() == nil || op.Scale()[i] != 0 }
+	if m := full(op); m != nil {
+		cols := indices(m.Cols, func(j int) bool { return l.in[nd.In[0]][j] })
+		for _, i := range indices(m.Rows, factor) {
+			to[i] = slices.ContainsFunc(cols, func(j int) bool { return m.At(i, j) != 0 })
+		}
+	} else if d, ok := op.Map.(*dag.Diagonal); ok {
+		for e, x := range l.in[nd.In[0]] {
+			to[e] = x && (nd.Zone == dag.Preamble || factor(d.Axis.At(e)))
+		}
+	} else if op.Map != nil {
+		return false
+	}
+	if b := op.Bias(); b != nil && bias == paths.Include {
+		for e := range to {
+			to[e] = to[e] || b[op.Out().At(e)] != 0
+		}
 	}
 	return true
+}
+
+// full returns the matrix of a fully connected layer at one position; nil for others.
+func full(l *dag.Linear) *dag.Dense {
+	if d, ok := l.Map.(*dag.Dense); ok && d.Positions() == 1 {
+		return d
+	}
+	return nil
 }
 
 func indices(n int, f func(i int) bool) []int {
@@ -120,24 +123,19 @@ func (l *liveness) backward(nd *dag.Node) {
 		})
 		return
 	}
-	switch m := op.Map.(type) {
-	case *dag.Diagonal:
-		s := op.Scale()
-		for e, x := range of {
-			if x && (s == nil || s[m.Axis.At(e)] != 0) {
-				l.out[nd.In[0]][e] = true
-			}
-		}
-	case *dag.Dense:
-		rows := indices(m.Rows, func(i int) bool { return of[i] && (op.Scale() == nil || op.Scale()[i] != 0) })
-		to := l.out[nd.In[0]]
+	if op.Map == nil {
+		return
+	}
+	factor := func(i int) bool { return op.Scale() == nil || op.Scale()[i] != 0 }
+	to := l.out[nd.In[0]]
+	if m := full(op); m != nil {
+		rows := indices(m.Rows, func(i int) bool { return of[i] && factor(i) })
 		for j := range to {
-			for _, i := range rows {
-				if to[j] {
-					break
-				}
-				to[j] = m.At(i, j) != 0
-			}
+			to[j] = to[j] || slices.ContainsFunc(rows, func(i int) bool { return m.At(i, j) != 0 })
 		}
+		return
+	}
+	for e, x := range of { // a Diagonal
+		to[e] = to[e] || x && factor(op.Out().At(e))
 	}
 }
