@@ -167,33 +167,8 @@ func (g *Geometry[T]) total(t int, dst []float64, q float64, which edges) int {
 		exp = max(exp, g.useExponent(g.prog.Ops[i], q))
 	}
 	for _, i := range g.uses[t] {
-		op := g.prog.Ops[i]
-		f := math.Ldexp(1, g.useExponent(op, q)-exp)
-		switch op := op.(type) {
-		case *program.Shift:
-			if which == counted && g.opt.ExcludeBias {
-				continue
-			}
-			h := g.lift(0, &g.out[op.Y], q)
-			for e, v := range h {
-				g.addUse(dst, &op.V, e, v*f, q)
-			}
-		case *program.Scale:
-			g.products(dst, &op.V, op.X, op.Y, f, q)
-		case *program.Activate:
-			g.products(dst, &op.V, op.X, op.Y, f, q)
-			if which == counted {
-				for e, s := range g.prog.Tensors[t].Data {
-					if math.Abs(float64(s)) <= 1 {
-						dst[e] = 0
-					}
-				}
-			}
-		case *program.Dense:
-			g.denseTotal(dst, op, f, q)
-		case *program.Conv:
-			g.convTotal(dst, op, f, q)
-		}
+		f := math.Ldexp(1, g.useExponent(g.prog.Ops[i], q)-exp)
+		g.ops[i].(stored).total(dst, f, q, which)
 	}
 	return exp
 }
@@ -217,60 +192,9 @@ func (g *Geometry[T]) useExponent(op program.Op, q float64) int {
 	}
 	e := of(&g.out[op.Result()])
 	if _, bias := op.(*program.Shift); !bias {
-		e += of(&g.in[op.(interface{ Operand() int }).Operand()])
+		e += of(&g.in[op.Operands()[0]])
 	}
 	return e
-}
-
-func (g *Geometry[T]) addUse(dst []float64, v *program.Vector, e int, h, q float64) {
-	i := v.Axis.At(e)
-	c := v.CoefAt(i)
-	if q == 2 {
-		c *= c
-	} else {
-		c = math.Pow(math.Abs(c), q)
-	}
-	dst[v.Element(i, len(dst))] += c * h
-}
-
-// products adds h_in h_out of every element of a unit-wise operation.
-func (g *Geometry[T]) products(dst []float64, v *program.Vector, x, y int, f, q float64) {
-	in, out := g.lift(0, &g.in[x], q), g.lift(1, &g.out[y], q)
-	for e := range in {
-		g.addUse(dst, v, e, f*in[e]*out[e], q)
-	}
-}
-
-// denseTotal adds the products over the positions of a dense layer.
-func (g *Geometry[T]) denseTotal(dst []float64, op *program.Dense, f, q float64) {
-	in, out := g.lift(0, &g.in[op.X], q), g.lift(1, &g.out[op.Y], q)
-	for a := range op.Outer {
-		for b := range op.Inner {
-			for i := range op.Rows {
-				o := f * out[(a*op.Rows+i)*op.Inner+b]
-				for j := range op.Cols {
-					at := i*op.Cols + j
-					if op.InOut {
-						at = j*op.Rows + i
-					}
-					dst[at] += o * in[(a*op.Cols+j)*op.Inner+b]
-				}
-			}
-		}
-	}
-}
-
-// convTotal adds the products over the positions of a convolution: a matrix
-// product.
-func (g *Geometry[T]) convTotal(dst []float64, op *program.Conv, f, q float64) {
-	in, out := g.lift(0, &g.in[op.X], q), g.lift(1, &g.out[op.Y], q)
-	m := op.In * op.Kernel
-	cols := g.conv.cols[:m*op.OutLen]
-	for group := range op.Groups {
-		unfold(op, cols, in, group)
-		g.opt.BLAS.Dgemm(false, true, op.Out, m, op.OutLen, f, out[group*op.Out*op.OutLen:], op.OutLen,
-			cols, op.OutLen, 1, dst[group*op.Out*m:], m)
-	}
 }
 
 // Log10Norm returns log10 ||pi||_p of the program at the tensors' present

@@ -23,7 +23,6 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/blas"
-	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -47,6 +46,22 @@ type vec struct {
 	set bool
 }
 
+// pass is an operation as the path programmes see it.
+type pass interface {
+	// forward makes y, the sums of the result, from those of the operands.
+	forward(y *vec)
+	// backward hands y, the sums of the result, on to the operands.
+	backward(y *vec)
+}
+
+// stored is a pass whose weights are a stored tensor.
+type stored interface {
+	pass
+	// total adds f times the sum over edges of coef^q (h_in h_out)^q, for each element of
+	// the tensor.
+	total(dst []float64, f, q float64, which edges)
+}
+
 // Geometry holds the programmes of one program; Update refreshes them.
 type Geometry[T program.Float] struct {
 	prog    *program.Program[T]
@@ -61,9 +76,12 @@ type Geometry[T program.Float] struct {
 	needOut []bool
 	// back marks the operations that hand sums on to an operand.
 	back []bool
+	// folded says that a layer has stages after a bias.
+	folded bool
+	// ops are the operations as the programmes see them.
+	ops []pass
 	// meet is the operation whose weights are read once for both directions.
 	meet   int
-	dense  map[int]*matrix[T]
 	tmp    []float64
 	lifted [2][]float64
 	conv   convScratch
@@ -76,7 +94,8 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 	g := &Geometry[T]{
 		prog: prog, opt: opt, in: make([]vec, len(prog.Values)), out: make([]vec, len(prog.Values)),
 		needIn: make([]bool, len(prog.Values)), needOut: make([]bool, len(prog.Values)), meet: -1,
-		dense: map[int]*matrix[T]{}, uses: make([][]int, len(prog.Tensors)), facts: make([]factors, len(prog.Tensors)),
+		bias: make([][]float64, len(prog.Values)), pure: make([]*vec, len(prog.Values)),
+		uses: make([][]int, len(prog.Tensors)), facts: make([]factors, len(prog.Tensors)),
 	}
 	g.plan()
 	longest := 0
@@ -89,77 +108,66 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 	g.lifted = [2][]float64{make([]float64, longest), make([]float64, longest)}
 	most := 0
 	for i, op := range prog.Ops {
-		switch op := op.(type) {
-		case *program.Dense:
-			rows, cols := op.Rows, op.Cols
-			if op.InOut {
-				rows, cols = cols, rows
-			}
-			g.dense[i] = newMatrix(prog.Tensors[op.W].Data, rows, cols, opt.P, opt.Pool)
-			if op.Plain() && g.needIn[op.Y] && g.needOut[op.X] && rows*cols > most {
-				most, g.meet = rows*cols, i
-			}
-		case *program.Conv:
-			g.conv.reserve(op)
-		}
-		if t := program.TensorOf(op); t >= 0 {
+		g.ops = append(g.ops, g.pass(op))
+		if t := op.Tensor(); t >= 0 {
 			g.uses[t] = append(g.uses[t], i)
 		}
+		if d, ok := g.ops[i].(*dense[T]); ok && d.Plain() && g.needIn[d.Y] && g.needOut[d.X] && d.Rows*d.Cols > most {
+			most, g.meet = d.Rows*d.Cols, i
+		}
 	}
-	g.fold()
 	g.reserveFactors()
 	return g
 }
 
-// fold finds the stages of each layer.
-func (g *Geometry[T]) fold() {
-	values := g.prog.Values
-	g.bias, g.pure = make([][]float64, len(values)), make([]*vec, len(values))
-	for _, op := range g.prog.Ops {
-		switch op := op.(type) {
-		case *program.Shift:
-			g.bias[op.Y] = make([]float64, values[op.Y].Len)
-			g.pure[op.Y] = &g.in[op.X]
-			if g.follows(op.X, op.Y) {
-				g.pure[op.Y] = g.pure[op.X]
-			}
-		case *program.Scale:
-			if g.follows(op.X, op.Y) {
-				g.bias[op.Y] = make([]float64, values[op.Y].Len)
-				g.pure[op.Y] = &vec{v: make([]float64, values[op.Y].Len)}
-			}
+// pass is an operation with what it needs of g.
+func (g *Geometry[T]) pass(op program.Op) pass {
+	switch op := op.(type) {
+	case *program.Dense:
+		rows, cols := op.Rows, op.Cols
+		if op.InOut {
+			rows, cols = cols, rows
+		}
+		return &dense[T]{g, op, newMatrix(g.prog.Tensors[op.W].Data, rows, cols, g.opt.P, g.opt.Pool)}
+	case *program.Conv:
+		g.conv.reserve(op)
+		return &conv[T]{g, op}
+	case *program.Average:
+		return &window[T]{g, op.X, op.Taps, op.Weight}
+	case *program.Shift:
+		return g.shift(op)
+	case *program.Scale:
+		return g.scale(op)
+	case *program.Activate:
+		return &activate[T]{g, op}
+	case *program.Concat:
+		return &concat[T]{g, op.X}
+	case *program.Select:
+		return &pick[T]{g, op}
+	case *program.Pool:
+		if op.Start != nil {
+			return &window[T]{g, op.X[0], op.Taps, nil}
 		}
 	}
+	return &join[T]{g, op.Operands()} // a sum, a maximum, or a constant: no operands
 }
 
 // follows tells whether y is made from a biased value x of the same layer.
 func (g *Geometry[T]) follows(x, y int) bool {
-	return g.bias[x] != nil && g.prog.Values[x].Node == g.prog.Values[y].Node
+	follows := g.bias[x] != nil && g.prog.Values[x].Node == g.prog.Values[y].Node
+	g.folded = g.folded || follows
+	return follows
 }
 
 // Folded tells whether a layer has stages after a bias, so that a stored number
 // is not the weight of one kind of edge. Slope does not serve such networks.
-func (g *Geometry[T]) Folded() bool {
-	for _, op := range g.prog.Ops {
-		switch op := op.(type) {
-		case *program.Shift:
-			if g.follows(op.X, op.Y) {
-				return true
-			}
-		case *program.Scale:
-			if g.follows(op.X, op.Y) {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (g *Geometry[T]) Folded() bool { return g.folded }
 
 // plan finds which sums the trained tensors need.
 func (g *Geometry[T]) plan() {
 	ops := g.prog.Ops
 	for _, op := range ops {
-		t := program.TensorOf(op)
+		t := op.Tensor()
 		if t < 0 || g.prog.Tensors[t].Frozen {
 			continue
 		}
@@ -210,7 +218,7 @@ func (g *Geometry[T]) Update() {
 	}
 	g.forwardRange(0, g.meet-1)
 	g.backwardRange(last, g.meet+1)
-	g.both(g.meet)
+	g.ops[g.meet].(*dense[T]).both()
 	g.forwardRange(g.meet+1, last)
 	g.backwardRange(g.meet-1, 0)
 }
@@ -310,190 +318,33 @@ func (x *vec) meetAt(y *vec) float64 {
 func (g *Geometry[T]) forward(i int) {
 	y := &g.in[g.prog.Ops[i].Result()]
 	y.set = true
-	if g.preamble(g.prog.Ops[i], y) {
-		return
-	}
-	switch op := g.prog.Ops[i].(type) {
-	case *program.Dense:
-		g.denseForward(i, op, y)
-	case *program.Conv:
-		x := &g.in[op.X]
-		y.e = x.e
-		g.convForward(op, y.v, x.v)
-	case *program.Average:
-		g.averageForward(op, y)
-	case *program.Shift:
-		g.shiftForward(op, y)
-	case *program.Scale:
-		g.scaleForward(op, y)
-	case *program.Activate:
-		x := &g.in[op.X]
-		y.e = x.e
-		for e, v := range x.v {
-			y.v[e] = v * g.gain(op, e)
-		}
-	case *program.Sum:
-		y.start(g.in[op.X[0]].e)
-		for _, j := range op.X {
-			f := y.meetAt(&g.in[j])
-			for e, v := range g.in[j].v {
-				y.v[e] = g.plus(y.v[e], v*f)
-			}
-		}
-	case *program.Concat:
-		y.start(g.highest(op.X))
-		at := 0
-		for _, j := range op.X {
-			f := y.meetAt(&g.in[j])
-			for e, v := range g.in[j].v {
-				y.v[at+e] = v * f
-			}
-			at += len(g.in[j].v)
-		}
-	case *program.Select:
-		x := &g.in[op.X]
-		y.start(x.e)
-		for e, j := range op.Index {
-			if j >= 0 {
-				y.v[e] = x.v[j]
-			}
-		}
-	case *program.Pool:
-		g.poolForward(op, y)
-	case *program.Constant:
-		y.start(0)
-	}
+	g.ops[i].forward(y)
 	y.settle()
 }
 
-// preamble treats the constants of the preamble: its values count as inputs,
-// whatever they are multiplied by; padding is zero until something is added.
-func (g *Geometry[T]) preamble(op program.Op, y *vec) bool {
-	p := g.prog
-	if p.Net.Nodes[p.Values[op.Result()].Node].Zone != dag.Preamble {
-		return false
+// backward hands the sums of an operation's result on to its operands.
+func (g *Geometry[T]) backward(i int) {
+	y := &g.out[g.prog.Ops[i].Result()]
+	if !y.set {
+		// The result reaches no logit.
+		y.start(0)
 	}
-	switch op := op.(type) {
-	case *program.Shift:
-		ones(y)
-		return true
-	case *program.Scale:
-		copy(y.v, g.in[op.X].v)
-		y.e = g.in[op.X].e
-		return true
-	}
-	return false
+	g.ops[i].backward(y)
 }
 
-func (g *Geometry[T]) highest(values []int) int {
-	e := g.in[values[0]].e
-	for _, j := range values[1:] {
-		e = max(e, g.in[j].e)
-	}
-	return e
-}
-
-// at returns a vector's number for unit i.
-func (g *Geometry[T]) at(v *program.Vector, i int) float64 {
-	if v.Tensor < 0 {
-		return v.CoefAt(i)
-	}
-	d := g.prog.Tensors[v.Tensor].Data
-	return v.CoefAt(i) * float64(d[v.Element(i, len(d))])
-}
-
-// gain is the largest |slope| of an activation's element, as an edge.
-func (g *Geometry[T]) gain(op *program.Activate, e int) float64 {
-	return g.edge(math.Max(1, math.Abs(g.at(&op.V, op.V.Axis.At(e)))))
-}
-
-// scaleForward multiplies the sums, and the bias of the layer so far.
-func (g *Geometry[T]) scaleForward(op *program.Scale, y *vec) {
-	x, dst := &g.in[op.X], y
-	folded := g.follows(op.X, op.Y)
-	if folded {
-		x, dst = g.pure[op.X], g.pure[op.Y]
-	}
-	dst.e, dst.set = x.e, true
-	for e, v := range x.v {
-		dst.v[e] = v * g.edge(g.at(&op.V, op.V.Axis.At(e)))
-	}
-	if !folded {
+// give adds the sums src*2^e to those of value x, from element at on.
+func (g *Geometry[T]) give(x, at int, src []float64, e int) {
+	dst := &g.out[x]
+	if !g.needOut[x] {
 		return
 	}
-	bias := g.bias[op.Y]
-	for e, b := range g.bias[op.X] {
-		bias[e] = b * g.at(&op.V, op.V.Axis.At(e))
+	if !dst.set {
+		dst.start(e)
 	}
-	g.addBias(y, dst, bias)
-}
-
-// shiftForward adds to the layer's bias.
-func (g *Geometry[T]) shiftForward(op *program.Shift, y *vec) {
-	bias, folded := g.bias[op.Y], g.follows(op.X, op.Y)
-	for e := range bias {
-		bias[e] = g.at(&op.V, op.V.Axis.At(e))
-		if folded {
-			bias[e] += g.bias[op.X][e]
-		}
+	y := vec{e: e}
+	f := dst.meetAt(&y)
+	for k, v := range src {
+		dst.v[at+k] = g.plus(dst.v[at+k], v*f)
 	}
-	g.addBias(y, g.pure[op.Y], bias)
-}
-
-// addBias makes y the sums x and the edges from the constant unit.
-func (g *Geometry[T]) addBias(y, x *vec, bias []float64) {
-	copy(y.v, x.v)
-	y.e = x.e
-	if g.opt.ExcludeBias {
-		return
-	}
-	if y.e < -400 {
-		// The constant unit's 1 would leave the range.
-		y.shift(0)
-	}
-	one := math.Ldexp(1, -y.e)
-	if g.opt.P == 1 || g.opt.P == 2 {
-		for e, b := range bias {
-			y.v[e] += g.edge(b) * one
-		}
-		return
-	}
-	for e, b := range bias {
-		y.v[e] = g.plus(y.v[e], g.edge(b)*one)
-	}
-}
-
-func (g *Geometry[T]) averageForward(op *program.Average, y *vec) {
-	x := &g.in[op.X]
-	y.start(x.e)
-	for c := range op.Channels {
-		for o := range op.OutLen {
-			s, w := 0.0, g.edge(op.Weight[o])
-			for _, j := range op.At[op.Start[o]:op.Start[o+1]] {
-				s = g.plus(s, w*x.v[c*op.InLen+int(j)])
-			}
-			y.v[c*op.OutLen+o] = s
-		}
-	}
-}
-
-func (g *Geometry[T]) poolForward(op *program.Pool, y *vec) {
-	y.start(g.highest(op.X))
-	for _, j := range op.X {
-		x := &g.in[j]
-		f := y.meetAt(x)
-		if op.Start == nil {
-			for e, v := range x.v {
-				y.v[e] = g.plus(y.v[e], v*f)
-			}
-			continue
-		}
-		for c := range op.Channels {
-			for o := range op.OutLen {
-				for _, k := range op.At[op.Start[o]:op.Start[o+1]] {
-					y.v[c*op.OutLen+o] = g.plus(y.v[c*op.OutLen+o], x.v[c*op.InLen+int(k)]*f)
-				}
-			}
-		}
-	}
+	dst.settle()
 }

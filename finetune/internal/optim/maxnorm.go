@@ -15,7 +15,7 @@ func (o *Optimizer[T]) End() {
 		return
 	}
 	for _, op := range o.prog.Ops {
-		t := program.TensorOf(op)
+		t := op.Tensor()
 		if t < 0 || o.prog.Tensors[t].Frozen {
 			continue
 		}

@@ -37,16 +37,11 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 		logits = ends[0]
 	}
 	c := &compiler[T]{
-		opt: opt, value: make([]int, len(net.Nodes)), index: map[*dag.Param]int{},
+		opt: opt, index: map[*dag.Param]int{},
 		p: &Program[T]{Net: net, LogitNode: logits},
 	}
 	needed := ancestors(net, logits)
-	for i := range net.Nodes {
-		c.value[i] = -1
-		if needed[i] {
-			c.node(&net.Nodes[i])
-		}
-	}
+	values := dag.Forward(net, c, func(nd *dag.Node) bool { return !needed[nd.ID] }, nil)
 	if len(c.early) > 0 {
 		c.obstacles = append(c.obstacles, "functions of the inputs are not computed in training: "+listed(c.early)+
 			": export the network without them, and give data that went through them")
@@ -64,7 +59,7 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	}
 	c.freeze()
 	c.unwritable()
-	c.p.Logits = c.value[logits]
+	c.p.Logits = values[logits]
 	if !c.trains() {
 		return nil, fmt.Errorf("nothing is left to train: no tensor between the input and the logits may change")
 	}
@@ -98,10 +93,10 @@ func ancestors(net *dag.Network, of int) []bool {
 	return need
 }
 
+// compiler is the reading of a network in which a node's value is a value of the program.
 type compiler[T Float] struct {
 	opt       Options
 	p         *Program[T]
-	value     []int // of each node
 	index     map[*dag.Param]int
 	obstacles []string
 	early     []*dag.Node // functions of the inputs
@@ -113,7 +108,11 @@ func (c *compiler[T]) newValue(nd *dag.Node) int {
 	return len(c.p.Values) - 1
 }
 
-func (c *compiler[T]) add(op Op) { c.p.Ops = append(c.p.Ops, op) }
+// add adds an operation and returns its result.
+func (c *compiler[T]) add(op Op) int {
+	c.p.Ops = append(c.p.Ops, op)
+	return op.Result()
+}
 
 // tensor returns the number of a stored tensor, read at its first use.
 func (c *compiler[T]) tensor(p *dag.Param) int {
@@ -154,90 +153,77 @@ func (c *compiler[T]) refuse(nd *dag.Node, format string, args ...any) {
 	c.obstacles = append(c.obstacles, nd.Label()+": "+fmt.Sprintf(format, args...))
 }
 
-func (c *compiler[T]) node(nd *dag.Node) {
-	in := make([]int, len(nd.In))
-	for k, j := range nd.In {
-		in[k] = c.value[j]
-	}
-	same := func() { c.value[nd.ID] = in[0] }
-	switch op := nd.Op.(type) {
-	case dag.Input:
-		c.value[nd.ID] = c.newValue(nd)
-		c.p.Input = c.value[nd.ID]
-		return
-	case *dag.Linear:
-		c.linear(nd, op, in)
-		if nd.Zone == dag.Preamble {
-			for _, u := range nd.Uses() {
-				c.p.Tensors[c.tensor(u.Param)].Frozen = true
-			}
-		}
-		return
-	case *dag.Activation:
-		if op.Identity() && op.Param == nil {
-			same()
-			return
-		}
-		c.activation(nd, op, in[0])
-		return
-	case *dag.Select:
-		if op.Index == nil {
-			same()
-			return
-		}
-		c.add(&Select{unary{in[0], c.newValue(nd)}, op.Index})
-	case *dag.Add:
-		sign := op.Sign
-		if sign == nil {
-			sign = make([]float64, len(in))
-			for k := range sign {
-				sign[k] = 1
-			}
-		}
-		c.add(&Sum{in, sign, c.newValue(nd)})
-	case *dag.Concat:
-		c.add(&Concat{in, c.newValue(nd)})
-	case *dag.Pool:
-		o := &Pool{X: in, Y: c.newValue(nd)}
-		if w := op.Window; w != nil {
-			o.Channels, o.OutLen, o.InLen = op.Channels, dag.Size(w.Out()), dag.Size(w.In)
-			o.Start, o.At = windows(w)
-		}
-		c.add(o)
-	case *dag.Cap:
-		c.refuse(nd, "training through a bounded activation is not supported: a ReLU in its place can be trained")
-		c.value[nd.ID] = c.newValue(nd)
-		return
-	case *dag.Func:
-		if nd.Zone == dag.Preamble {
-			c.early = append(c.early, nd)
-		}
-		c.value[nd.ID] = c.newValue(nd)
-		return
-	default:
-		panic(fmt.Sprintf("program: %s is of an unknown kind", nd.Label()))
-	}
-	c.value[nd.ID] = len(c.p.Values) - 1
+// Input implements dag.Meaning.
+func (c *compiler[T]) Input(nd *dag.Node) int {
+	c.p.Input = c.newValue(nd)
+	return c.p.Input
 }
 
-// windows lists the operand's positions that each output position reads: those
-// of output o are at[start[o]:start[o+1]].
-func windows(w *dag.Window) (start, at []int32) {
+// Select implements dag.Meaning.
+func (c *compiler[T]) Select(nd, _ *dag.Node, index []int32, x int) int {
+	return c.add(&Select{unary{x, c.newValue(nd)}, index})
+}
+
+// Concat implements dag.Meaning.
+func (c *compiler[T]) Concat(nd *dag.Node, xs []int) int {
+	return c.add(&Concat{nary{xs, c.newValue(nd)}})
+}
+
+// Join implements dag.Meaning.
+func (c *compiler[T]) Join(nd *dag.Node, xs []int) int {
+	o := nary{xs, c.newValue(nd)}
+	a, sum := nd.Op.(*dag.Add)
+	if !sum {
+		return c.add(&Pool{nary: o})
+	}
+	sign := make([]float64, len(xs))
+	for k := range sign {
+		sign[k] = a.Weight(k)
+	}
+	return c.add(&Sum{o, sign})
+}
+
+// Pool implements dag.Meaning.
+func (c *compiler[T]) Pool(nd *dag.Node, p *dag.Pool, x int) int {
+	o := &Pool{nary: nary{[]int{x}, c.newValue(nd)}, Taps: tapsOf(p.Window, p.Channels)}
+	return c.add(o)
+}
+
+// Cap implements dag.Meaning.
+func (c *compiler[T]) Cap(nd *dag.Node, _ *dag.Cap, _ int) int {
+	c.refuse(nd, "training through a bounded activation is not supported: a ReLU in its place can be trained")
+	return c.newValue(nd)
+}
+
+// Func implements dag.Meaning.
+func (c *compiler[T]) Func(nd *dag.Node, _ *dag.Func, _ []int) int {
+	if nd.Zone == dag.Preamble {
+		c.early = append(c.early, nd)
+	}
+	return c.newValue(nd)
+}
+
+// tapsOf lists the taps of a window.
+func tapsOf(w *dag.Window, channels int) Taps {
 	next := make([]int32, dag.Size(w.Out())+1)
 	w.Taps(func(out, _, _ int) { next[out+1]++ })
 	for o := 1; o < len(next); o++ {
 		next[o] += next[o-1]
 	}
-	start = slices.Clone(next)
-	at = make([]int32, start[len(start)-1])
+	start := slices.Clone(next)
+	at := make([]int32, start[len(start)-1])
 	w.Taps(func(out, in, _ int) {
 		at[next[out]] = int32(in)
 		next[out]++
 	})
-	return start, at
+	return Taps{channels, dag.Size(w.Out()), dag.Size(w.In), start, at}
 }
 
-func (c *compiler[T]) activation(nd *dag.Node, op *dag.Activation, in int) {
+// Activation implements dag.Meaning.
+func (c *compiler[T]) Activation(nd *dag.Node, op *dag.Activation, in int) int {
+	if op.Identity() && op.Param == nil {
+		return in
+	}
 	v := Vector{Tensor: -1, Coef: op.Slope, Axis: dag.Axis{Outer: 1, N: nd.Len(), Inner: 1}}
 	if len(op.Slope) == 1 {
 		v.Axis = dag.Axis{Outer: 1, N: 1, Inner: nd.Len()}
@@ -247,29 +233,20 @@ func (c *compiler[T]) activation(nd *dag.Node, op *dag.Activation, in int) {
 		v.Coef, v.Index = []float64{1}, op.Index
 		c.p.Tensors[v.Tensor].Slope = true
 	}
-	c.value[nd.ID] = c.newValue(nd)
-	c.add(&Activate{unary: unary{in, c.value[nd.ID]}, V: v, Drop: c.opt.Dropout && nd.ID != c.p.LogitNode})
+	return c.add(&Activate{unary: unary{in, c.newValue(nd)}, V: v, Drop: c.opt.Dropout && nd.ID != c.p.LogitNode})
 }
 
-func (c *compiler[T]) linear(nd *dag.Node, l *dag.Linear, in []int) {
-	var v int
+// Linear implements dag.Meaning.
+func (c *compiler[T]) Linear(nd *dag.Node, l *dag.Linear, x int) int {
+	v := x
 	if l.Map == nil {
-		v = c.newValue(nd)
-		c.add(&Constant{v})
+		v = c.add(&Constant{nary{nil, c.newValue(nd)}})
 	} else {
-		v = c.mapped(nd, l.Map, in[0])
+		v = c.mapped(nd, l.Map, x)
 	}
 	axis := l.Out()
-	shift := func(vec Vector) {
-		y := c.newValue(nd)
-		c.add(&Shift{unary{v, y}, vec})
-		v = y
-	}
-	scale := func(vec Vector) {
-		y := c.newValue(nd)
-		c.add(&Scale{unary{v, y}, vec})
-		v = y
-	}
+	shift := func(vec Vector) { v = c.add(&Shift{unary{v, c.newValue(nd)}, vec}) }
+	scale := func(vec Vector) { v = c.add(&Scale{unary{v, c.newValue(nd)}, vec}) }
 	for _, s := range l.Stages {
 		if b := s.Norm; b != nil {
 			mean, rate := make([]float64, axis.N), make([]float64, axis.N)
@@ -291,7 +268,12 @@ func (c *compiler[T]) linear(nd *dag.Node, l *dag.Linear, in []int) {
 			shift(c.vector(nd, s.Add, axis))
 		}
 	}
-	c.value[nd.ID] = v
+	if nd.Zone == dag.Preamble {
+		for _, u := range nd.Uses() {
+			c.p.Tensors[c.tensor(u.Param)].Frozen = true
+		}
+	}
+	return v
 }
 
 // vector converts a stage's vector; one that is divided by is a constant.
@@ -319,18 +301,9 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 	case *dag.Diagonal:
 		return x
 	case *dag.Dense:
-		y := c.newValue(nd)
-		c.add(&Dense{unary{x, y}, c.tensor(m.W.Param), m.Rows, m.Cols, m.Out().Outer, m.Out().Inner, m.InOut})
-		return y
+		return c.add(&Dense{unary{x, c.newValue(nd)}, c.tensor(m.W.Param), m.Rows, m.Cols, m.Out().Outer, m.Out().Inner, m.InOut})
 	case *dag.Average:
-		y := c.newValue(nd)
-		o := &Average{
-			unary: unary{x, y}, Channels: m.Channels, OutLen: dag.Size(m.Window.Out()),
-			InLen: dag.Size(m.Window.In), Weight: m.Weights,
-		}
-		o.Start, o.At = windows(&m.Window)
-		c.add(o)
-		return y
+		return c.add(&Average{unary{x, c.newValue(nd)}, tapsOf(&m.Window, m.Channels), m.Weights})
 	case *dag.Conv:
 		y := c.newValue(nd)
 		if m.Transposed {
@@ -347,8 +320,7 @@ func (c *compiler[T]) mapped(nd *dag.Node, m dag.Map, x int) int {
 			o.Table[i] = -1
 		}
 		m.Window.Taps(func(out, in, k int) { o.Table[k*o.OutLen+out] = int32(in) })
-		c.add(o)
-		return y
+		return c.add(o)
 	}
 	c.refuse(nd, "its map cannot be differentiated")
 	return c.newValue(nd)

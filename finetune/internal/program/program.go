@@ -53,6 +53,8 @@ type Op interface {
 	// Operands are the values it reads, Result the one it makes.
 	Operands() []int
 	Result() int
+	// Tensor is the stored tensor that it reads; -1 for none.
+	Tensor() int
 }
 
 // unary is an operation on one value.
@@ -60,11 +62,33 @@ type unary struct{ X, Y int }
 
 func (o *unary) Operands() []int { return []int{o.X} }
 
-// Operand is the only one of Operands.
-func (o *unary) Operand() int { return o.X }
-
 // Result implements Op.
 func (o *unary) Result() int { return o.Y }
+
+// Tensor implements Op.
+func (*unary) Tensor() int { return -1 }
+
+// nary is an operation on any number of values.
+type nary struct {
+	X []int
+	Y int
+}
+
+// Operands implements Op.
+func (o *nary) Operands() []int { return o.X }
+
+// Result implements Op.
+func (o *nary) Result() int { return o.Y }
+
+// Tensor implements Op.
+func (*nary) Tensor() int { return -1 }
+
+// Taps lists, for output position o of each channel, the operand's positions that it
+// reads: At[Start[o]:Start[o+1]].
+type Taps struct {
+	Channels, OutLen, InLen int
+	Start, At               []int32
+}
 
 // Dense multiplies by a matrix at each of Outer*Inner positions: X has the
 // shape (Outer, Cols, Inner), Y (Outer, Rows, Inner).
@@ -78,6 +102,9 @@ type Dense struct {
 
 // Plain reports whether each weight is one edge: there is one position.
 func (o *Dense) Plain() bool { return o.Outer == 1 && o.Inner == 1 }
+
+// Tensor implements Op.
+func (o *Dense) Tensor() int { return o.W }
 
 // Conv is a convolution. The weights of group g are a matrix of Out x In*Kernel
 // (channels of one group), and Table[k*OutLen+o] is the input position that
@@ -93,13 +120,15 @@ type Conv struct {
 	Window *dag.Window
 }
 
-// Average sums windows with fixed weights: for output position o of each
-// channel, taps Start[o]..Start[o+1] of At, times Weight[o].
+// Tensor implements Op.
+func (o *Conv) Tensor() int { return o.W }
+
+// Average sums windows with fixed weights: output position o of each channel is the sum
+// of its taps times Weight[o].
 type Average struct {
 	unary
-	Channels, OutLen, InLen int
-	Start, At               []int32
-	Weight                  []float64
+	Taps
+	Weight []float64
 }
 
 // Vector is one number a unit: Coef*theta[element], or Coef where Tensor is -1.
@@ -157,11 +186,17 @@ type Shift struct {
 	V Vector
 }
 
+// Tensor implements Op.
+func (o *Shift) Tensor() int { return o.V.Tensor }
+
 // Scale multiplies each unit by one number.
 type Scale struct {
 	unary
 	V Vector
 }
+
+// Tensor implements Op.
+func (o *Scale) Tensor() int { return o.V.Tensor }
 
 // Activate is z for z > 0 and slope*z otherwise. V has one unit an element, or
 // one for all.
@@ -172,30 +207,17 @@ type Activate struct {
 	Drop bool
 }
 
+// Tensor implements Op.
+func (o *Activate) Tensor() int { return o.V.Tensor }
+
 // Sum adds values, each times +1 or -1.
 type Sum struct {
-	X    []int
+	nary
 	Sign []float64
-	Y    int
 }
-
-// Operands implements Op.
-func (o *Sum) Operands() []int { return o.X }
-
-// Result implements Op.
-func (o *Sum) Result() int { return o.Y }
 
 // Concat strings values together.
-type Concat struct {
-	X []int
-	Y int
-}
-
-// Operands implements Op.
-func (o *Concat) Operands() []int { return o.X }
-
-// Result implements Op.
-func (o *Concat) Result() int { return o.Y }
+type Concat struct{ nary }
 
 // Select takes element Index[i] as element i, zero for -1.
 type Select struct {
@@ -204,42 +226,11 @@ type Select struct {
 }
 
 // Pool takes the largest element of each window, or of all operands where Start
-// is nil. Windows are as in Average.
+// is nil.
 type Pool struct {
-	X                       []int
-	Y                       int
-	Channels, OutLen, InLen int
-	Start, At               []int32
+	nary
+	Taps
 }
-
-// Operands implements Op.
-func (o *Pool) Operands() []int { return o.X }
-
-// Result implements Op.
-func (o *Pool) Result() int { return o.Y }
 
 // Constant is zero: a bias follows.
-type Constant struct{ Y int }
-
-// Operands implements Op.
-func (o *Constant) Operands() []int { return nil }
-
-// Result implements Op.
-func (o *Constant) Result() int { return o.Y }
-
-// TensorOf returns the tensor that an operation reads; -1 for none.
-func TensorOf(op Op) int {
-	switch op := op.(type) {
-	case *Dense:
-		return op.W
-	case *Conv:
-		return op.W
-	case *Shift:
-		return op.V.Tensor
-	case *Scale:
-		return op.V.Tensor
-	case *Activate:
-		return op.V.Tensor
-	}
-	return -1
-}
+type Constant struct{ nary }
