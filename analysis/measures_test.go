@@ -346,10 +346,10 @@ func TestErrors(t *testing.T) {
 		"order 0.5":           {P: []float64{0.5}},
 		"group norm (1, 0)":   {Groups: []analysis.PQ{{P: 1}}},
 		"Linear 1x2, the network's \"fc2\" (Gemm) is Linear 2x2": {Reference: other},
-		"has 1 layers, the network 2":                              {Reference: shallow},
-		"3 values for 1 examples, want 2":                          {Data: data([]float64{1, 2, 3}, 0)},
-		"label 2 of example 0":                                     {Data: data([]float64{1, 2}, 2)},
-		"percentile 101":                                           {Percentile: 101},
+		"has 1 layers, the network 2":                            {Reference: shallow},
+		"3 values for 1 examples, want 2":                        {Data: data([]float64{1, 2, 3}, 0)},
+		"label 2 of example 0":                                   {Data: data([]float64{1, 2}, 2)},
+		"percentile 101":                                         {Percentile: 101},
 	} {
 		if _, err := analysis.Measures(context.Background(), n, opt); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)

@@ -28,18 +28,11 @@ func within(inputs float64, given []sample, large int) (random int, of []sample,
 func cost(n *dag.Network) float64 {
 	c := 0.0
 	for i := range n.Nodes {
-		nd := &n.Nodes[i]
-		c += float64(nd.Len())
-		l, ok := nd.Op.(*dag.Linear)
-		if !ok {
-			continue
-		}
-		switch m := l.Map.(type) {
-		case *dag.Dense:
-			a := m.Out()
-			c += float64(m.Rows) * float64(m.Cols) * float64(a.Outer*a.Inner)
-		case *dag.Conv:
-			c += float64(m.W.Param.Len()) * float64(dag.Size(m.Window.Out()))
+		c += float64(n.Nodes[i].Len())
+	}
+	for _, l := range dag.Each[*dag.Linear](n) {
+		if l.Map != nil && l.Map.Weight() != nil {
+			c += float64(l.Map.Weight().Param.Len()) * float64(l.Map.Positions())
 		}
 	}
 	return c
