@@ -32,7 +32,7 @@ type Options struct {
 	// (2,2).
 	Groups []PQ
 	// Names lists measures of Registry, or "fast": those that one pass over the
-	// weights gives, and "all". Either leaves out what needs a reference or data
+	// weights gives, "tails": those of the tails of spectra, and "all". Either leaves out what needs a reference or data
 	// that are not given. Default: fast.
 	Names []string
 	// Bias is the bias policy. Default: IncludeBias.

@@ -281,6 +281,9 @@ func TestRange(t *testing.T) {
 		}
 		r := measure(t, mlp(t, 3, w, b), analysis.Options{P: []float64{1, 16, math.Inf(1)}, Names: []string{"all"}})
 		for _, m := range r.Measures {
+			if m.Reason == "no layer has it" { // a spectrum, of matrices as small as these
+				continue
+			}
 			if v := m.Value; !m.Defined || (v.IsZero() && m.Name != "zero_share") {
 				t.Errorf("scale %g: %s %s %s = %v", scale, m.Name, m.P, m.Q, v)
 			}

@@ -80,14 +80,17 @@ type Info struct {
 
 // The sources.
 const (
-	n15a = "Neyshabur, Tomioka, Srebro, Norm-based capacity control in neural networks, COLT 2015"
-	n15b = "Neyshabur, Salakhutdinov, Srebro, Path-SGD, NeurIPS 2015"
-	n17  = "Neyshabur, Bhojanapalli, McAllester, Srebro, Exploring generalization in deep learning, NeurIPS 2017"
-	n18  = "Neyshabur, Bhojanapalli, Srebro, PAC-Bayesian spectrally-normalized margin bounds, ICLR 2018"
-	b17  = "Bartlett, Foster, Telgarsky, Spectrally-normalized margin bounds, NeurIPS 2017"
-	j20  = "Jiang et al., Fantastic generalization measures, ICLR 2020"
-	g24  = "Gonon et al., A path-norm toolkit for modern networks, ICLR 2024"
-	s19  = "Stock et al., Equi-normalization of neural networks, ICLR 2019"
-	la   = "Golub, Van Loan, Matrix computations, 4th edition, section 2.3"
-	rv07 = "Rudelson, Vershynin, Sampling from large matrices, JACM 2007"
+	n15a  = "Neyshabur, Tomioka, Srebro, Norm-based capacity control in neural networks, COLT 2015"
+	n15b  = "Neyshabur, Salakhutdinov, Srebro, Path-SGD, NeurIPS 2015"
+	n17   = "Neyshabur, Bhojanapalli, McAllester, Srebro, Exploring generalization in deep learning, NeurIPS 2017"
+	n18   = "Neyshabur, Bhojanapalli, Srebro, PAC-Bayesian spectrally-normalized margin bounds, ICLR 2018"
+	b17   = "Bartlett, Foster, Telgarsky, Spectrally-normalized margin bounds, NeurIPS 2017"
+	j20   = "Jiang et al., Fantastic generalization measures, ICLR 2020"
+	g24   = "Gonon et al., A path-norm toolkit for modern networks, ICLR 2024"
+	s19   = "Stock et al., Equi-normalization of neural networks, ICLR 2019"
+	la    = "Golub, Van Loan, Matrix computations, 4th edition, section 2.3"
+	mm21  = "Martin, Mahoney, Implicit self-regularization in deep neural networks, JMLR 2021 (weightwatcher 0.7.7)"
+	mpm21 = "Martin, Peng, Mahoney, Predicting trends in the quality of state-of-the-art neural networks, Nature Communications 2021 (weightwatcher 0.7.7)"
+	csn09 = "Clauset, Shalizi, Newman, Power-law distributions in empirical data, SIAM Review 2009 (weightwatcher 0.7.7)"
+	rv07  = "Rudelson, Vershynin, Sampling from large matrices, JACM 2007"
 )

@@ -36,6 +36,8 @@ type entry struct {
 	overMargin overMargin
 	// biased says that biases count under either policy.
 	biased bool
+	// tail says that it is of the tails of spectra, as convolutions are read by default.
+	tail bool
 	// margin says that the value depends on the margin's percentile.
 	margin bool
 }
@@ -78,6 +80,8 @@ type memo struct {
 	notes     []string
 	norms     map[normKey]scaled.Num
 	groups    map[int][]scaled.Num
+	// spectra are those of all layers, in each reading; nil until they are asked for.
+	spectra [readings][]spectrum
 }
 
 // normKey names the norm of the rows of one node.
@@ -248,10 +252,10 @@ func choose(opt Options) ([]*entry, error) {
 	want := map[string]bool{}
 	var unknown []string
 	for _, name := range opt.Names {
-		known := name == "fast" || name == "all"
+		known := name == "fast" || name == "all" || name == "tails"
 		for _, e := range all {
 			switch {
-			case name == "all", name == "fast" && e.Cost == OnePass:
+			case name == "all", name == "fast" && e.Cost == OnePass, name == "tails" && e.tail:
 				if e.Needs&^have == 0 {
 					want[e.Name] = true
 				}

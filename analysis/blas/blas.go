@@ -29,9 +29,10 @@ type Engine struct {
 	// svd gives singular values of a column-major matrix; nil where the library
 	// has no LAPACK.
 	svd func(m, n int, a []float64) ([]float64, error)
-	// eigen gives eigenvalues, in increasing order, and in place of a symmetric
-	// matrix the eigenvectors as rows; nil where the library has no LAPACK.
-	eigen func(n int, a []float64) ([]float64, error)
+	// eigen gives eigenvalues, in increasing order, and with the job 'V' in place of a
+	// symmetric matrix the eigenvectors as rows, with 'N' nothing of use; nil where the
+	// library has no LAPACK.
+	eigen func(job byte, n int, a []float64) ([]float64, error)
 }
 
 // gemm is a matrix product in the precision T.

@@ -45,9 +45,9 @@ func svdOf(lib uintptr) func(m, n int, a []float64) ([]float64, error) {
 	}
 }
 
-// eigenOf returns dsyevd of a library, with vectors, which are rows where the
-// library has columns; nil where the library has no LAPACK.
-func eigenOf(lib uintptr) func(n int, a []float64) ([]float64, error) {
+// eigenOf returns dsyevd of a library, whose vectors are rows where the library has
+// columns; nil where the library has no LAPACK.
+func eigenOf(lib uintptr) func(job byte, n int, a []float64) ([]float64, error) {
 	p, err := purego.Dlsym(lib, "dsyevd_")
 	if err != nil {
 		return nil
@@ -56,9 +56,9 @@ func eigenOf(lib uintptr) func(n int, a []float64) ([]float64, error) {
 	var dsyevd func(jobz, uplo *byte, n *int32, a unsafe.Pointer, lda *int32, w, work unsafe.Pointer, lwork *int32,
 		iwork unsafe.Pointer, liwork, info *int32, length1, length2 uintptr)
 	purego.RegisterFunc(&dsyevd, p)
-	return func(n int, a []float64) ([]float64, error) {
+	return func(job byte, n int, a []float64) ([]float64, error) {
 		w := make([]float64, n)
-		job, half, size, info := byte('V'), byte('U'), int32(n), int32(0)
+		half, size, info := byte('U'), int32(n), int32(0)
 		call := func(work []float64, lwork int32, iwork []int32, liwork int32) {
 			dsyevd(&job, &half, &size, unsafe.Pointer(unsafe.SliceData(a)), &size, unsafe.Pointer(unsafe.SliceData(w)),
 				unsafe.Pointer(unsafe.SliceData(work)), &lwork, unsafe.Pointer(unsafe.SliceData(iwork)), &liwork, &info, 1, 1)

@@ -65,6 +65,16 @@ func TestEigen(t *testing.T) {
 			if err != nil || len(values) != n {
 				t.Fatalf("%s %d: %d values, %v", e.Name(), n, len(values), err)
 			}
+			alone, err := e.Eigenvalues(n, slices.Clone(a))
+			if err != nil || len(alone) != n {
+				t.Fatalf("%s %d: %d values without vectors, %v", e.Name(), n, len(alone), err)
+			}
+			for k, x := range values {
+				// The norm is some 2 sqrt(n).
+				if !(math.Abs(x-alone[k]) <= 1e-12) {
+					t.Errorf("%s %d: value %d is %v with vectors, %v without", e.Name(), n, k, x, alone[k])
+				}
+			}
 			if !slices.IsSortedFunc(values, func(x, y float64) int { return cmp.Compare(y, x) }) {
 				t.Errorf("%s %d: values rise", e.Name(), n)
 			}

@@ -5,6 +5,7 @@ package spectral
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/blas"
 )
@@ -125,24 +126,7 @@ func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
 // gram takes the largest eigenvalue of the smaller of A A^T and A^T A: squaring
 // costs the small singular values their digits, but not the largest.
 func gram(m Matrix, e *blas.Engine) Result {
-	k := min(m.Rows, m.Cols)
-	g := make([]float64, k*k)
-	step := m.Rows
-	if m.Cols == k {
-		step = min(m.Rows, max(k, (1<<16)/k))
-	}
-	tile := make([]float64, step*m.Cols)
-	for lo := 0; lo < m.Rows; lo += step {
-		hi := min(lo+step, m.Rows)
-		t := tile[:(hi-lo)*m.Cols]
-		m.Read(t, lo, hi)
-		if m.Cols == k {
-			e.Dgemm(true, false, k, k, hi-lo, 1, t, k, t, k, 1, g, k)
-		} else {
-			e.Dgemm(false, true, k, k, m.Cols, 1, t, m.Cols, t, m.Cols, 0, g, k)
-		}
-	}
-	values, err := e.Eigen(k, g)
+	values, err := e.Eigenvalues(min(m.Rows, m.Cols), squared(m, e))
 	if err != nil { // NaN or Inf
 		return Result{Sigma: math.NaN(), Bound: math.NaN(), Reads: 1}
 	}
@@ -166,6 +150,80 @@ func Values(m Matrix, e *blas.Engine) []float64 {
 		return nans(k)
 	}
 	return s
+}
+
+// Squares returns the squares of all singular values, in increasing order. Where all
+// that lie above floor are right to 1e-8 so, they are eigenvalues of the smaller of A A^T
+// and A^T A, in less than half the time that singular values take; those below floor are
+// some numbers below it then. NaN or Inf in the matrix, and an iteration that does not
+// converge, give NaN in every place.
+func Squares(m Matrix, floor float64, e *blas.Engine) []float64 {
+	k := min(m.Rows, m.Cols)
+	if k == 0 {
+		return nil
+	}
+	s, err := e.Eigenvalues(k, squared(m, e))
+	if err != nil {
+		return nans(k)
+	}
+	slices.Reverse(s)
+	i, _ := slices.BinarySearch(s, floor)
+	// LAPACK's error is some units of the last place of the largest value; the bound in
+	// its documentation, n times that, is never seen.
+	const units = 16
+	if off := units * epsilon * s[k-1]; i < k && off > 1e-8*s[i] || i > 0 && s[i-1]+off > floor {
+		s = Values(m, e)
+		slices.Reverse(s)
+		for i, x := range s {
+			s[i] = x * x
+		}
+		return s
+	}
+	for i, x := range s {
+		s[i] = max(x, 0)
+	}
+	return s
+}
+
+// squared is the smaller of A A^T and A^T A, row-major.
+func squared(m Matrix, e *blas.Engine) []float64 {
+	k := min(m.Rows, m.Cols)
+	g := make([]float64, k*k)
+	// Only blocks on and below the diagonal are computed, from tiles of some MB.
+	const side, most = 128, 1 << 22
+	if m.Cols == k {
+		step := min(m.Rows, max(side, most/k))
+		tile := make([]float64, step*k)
+		for lo := 0; lo < m.Rows; lo += step {
+			hi := min(lo+step, m.Rows)
+			m.Read(tile[:(hi-lo)*k], lo, hi)
+			for i := 0; i < k; i += side {
+				h := min(side, k-i)
+				e.Dgemm(true, false, h, i+h, hi-lo, 1, tile[i:], k, tile, k, 1, g[i*k:], k)
+			}
+		}
+	} else {
+		step := min(m.Rows, max(side, most/m.Cols))
+		a, b := make([]float64, step*m.Cols), make([]float64, step*m.Cols)
+		for i := 0; i < k; i += step {
+			h := min(step, k-i)
+			m.Read(a[:h*m.Cols], i, i+h)
+			for j := 0; j < i; j += step {
+				m.Read(b, j, j+step)
+				e.Dgemm(false, true, h, step, m.Cols, 1, a, m.Cols, b, m.Cols, 0, g[i*k+j:], k)
+			}
+			for j := 0; j < h; j += side {
+				w := min(side, h-j)
+				e.Dgemm(false, true, w, j+w, m.Cols, 1, a[j*m.Cols:], m.Cols, a, m.Cols, 0, g[(i+j)*k+i:], k)
+			}
+		}
+	}
+	for i := range k {
+		for j := range i {
+			g[j*k+i] = g[i*k+j]
+		}
+	}
+	return g
 }
 
 func nans(n int) []float64 {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/floats"
@@ -289,5 +290,34 @@ func BenchmarkNorm(b *testing.B) {
 			}
 			b.ReportMetric(float64(r.Reads), "reads")
 		})
+	}
+}
+
+// Squares are those of the singular values, above the floor to 1e-8: of matrices of both
+// shapes, in one tile and in several, of low rank, and where A^T A is not accurate enough.
+func TestSquares(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	const floor = 1e-5
+	for _, d := range [][2]int{{1, 1}, {30, 9}, {9, 30}, {300, 140}, {140, 300}, {150, 30000}, {3000, 20}} {
+		for _, scale := range []float64{1e-3, 1, 1e5} {
+			a := gaussian(d[0], d[1], rng)
+			if d[0] == 300 {
+				for i := range 100 { // equal rows
+					copy(a[i*d[1]:][:d[1]], a[:d[1]])
+				}
+			}
+			floats.Scale(scale, a)
+			m := dense(d[0], d[1], a)
+			got, want := Squares(m, floor, blas.Find()), Values(m, blas.Find())
+			slices.Reverse(want)
+			for i, s := range want {
+				if w := s * s; !(math.Abs(got[i]-w) <= 1e-8*w) && (w > floor || got[i] > floor) {
+					t.Errorf("%v times %v: square %d is %v, want %v", d, scale, i, got[i], w)
+				}
+			}
+		}
+	}
+	if got := Squares(dense(1, 2, []float64{1, math.NaN()}), floor, blas.Find()); !math.IsNaN(got[0]) {
+		t.Errorf("of NaN %v", got)
 	}
 }

@@ -73,7 +73,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f := cmd.Flags()
 	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path norms")
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
-	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values")
+	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values, or tails: those of weightwatcher")
 	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
 	f.BoolVar(&o.verbose, "verbose", false, "show each node that keeps a model from being measured, and what helps")
 	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
@@ -92,7 +92,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
 	addReportFile(cmd, &o.output)
 	must(cmd.RegisterFlagCompletionFunc("measures", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return append([]string{"fast", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
+		return append([]string{"fast", "tails", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
 	}))
 	return cmd
 }
@@ -219,7 +219,7 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 
 // known checks the names of measures, and that they have what they need.
 func (o *auditOptions) known() error {
-	needs := map[string]analysis.Need{"fast": 0, "all": 0}
+	needs := map[string]analysis.Need{"fast": 0, "tails": 0, "all": 0}
 	for _, i := range analysis.Registry() {
 		needs[i.Name] = i.Needs
 	}
