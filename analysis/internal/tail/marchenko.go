@@ -68,7 +68,7 @@ func MarchenkoPastur(values []float64, rows, cols int) (Bulk, bool) {
 		return Bulk{}, false
 	}
 	b := Bulk{Sigma: law.fit(math.Sqrt(top) / (1 + root))}
-	edge := math.Pow(b.Sigma*(1+root), 2)
+	edge := b.Sigma * b.Sigma * (1 + root) * (1 + root)
 	limit := edge + math.Sqrt(root*math.Pow(edge, 2./3)*math.Pow(float64(cols), -2./3))
 	for i := len(values) - 1; i >= 0 && values[i]/mean > limit; i-- {
 		b.Spikes++
@@ -124,7 +124,7 @@ func (d *density) residual(sigma float64) float64 {
 		return sum
 	}
 	r := math.Sqrt(1 / d.q)
-	a, b := math.Pow(sigma*(1-r), 2), math.Pow(sigma*(1+r), 2)
+	a, b := sigma*sigma*(1-r)*(1-r), sigma*sigma*(1+r)*(1+r)
 	if b < d.mode || b > d.x[len(d.x)-1] || a > d.mode {
 		return penalty * penalty * float64(len(d.x))
 	}
