@@ -97,6 +97,9 @@ func (ev *evaluator) buffer(n int) []float64 {
 	return make([]float64, n)
 }
 
+// give returns a buffer that is no value.
+func (ev *evaluator) give(v []float64) { ev.free = append(ev.free, v) }
+
 // zeros returns n zeros.
 func (ev *evaluator) zeros(n int) []float64 {
 	v := ev.buffer(n)
@@ -129,15 +132,22 @@ func (f *finish) rows(dst []float64, first int) {
 		return
 	}
 	for n := f.out.Inner; len(dst) >= max(n, 1); first++ {
-		s, b := 1.0, 0.0
-		if f.scale != nil {
-			s = f.scale[first%f.out.N]
-		}
-		if f.bias != nil {
-			b = f.bias[first%f.out.N]
-		}
-		kernel.Affine(dst[:n], dst[:n], s, b, f.bounds.lo, f.bounds.hi)
+		f.unit(dst[:n], first)
 		dst = dst[n:]
+	}
+}
+
+// unit finishes elements of one unit, of the given line.
+func (f *finish) unit(dst []float64, line int) {
+	s, b := 1.0, 0.0
+	if f.scale != nil {
+		s = f.scale[line%f.out.N]
+	}
+	if f.bias != nil {
+		b = f.bias[line%f.out.N]
+	}
+	if s != 1 || b != 0 || f.bounds != unbounded {
+		kernel.Affine(dst, dst, s, b, f.bounds.lo, f.bounds.hi)
 	}
 }
 
