@@ -159,28 +159,8 @@ func (c *Conv) runs(b band, f func(out, in, kernel, n int)) {
 	c.Window.runs(c.Window.Out(), b.lo, b.hi, func(out, in, k, n int) { f(out-b.at, in, k, n) })
 }
 
-// unfold writes the (channels * kernel) x (positions of b) matrix of the
-// values, channels [lo, hi) of x, that each output position reads. Padding is
-// left as it is.
-func (c *Conv) unfold(dst, x []float64, b band, lo, hi int) {
-	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
-	c.runs(b, func(o, p, k, n int) {
-		for j := lo; j < hi; j++ {
-			d := dst[(j*kernel+k)*b.n+o:][:n]
-			s := x[j*nIn+p:]
-			if step == 1 {
-				copy(d, s)
-				continue
-			}
-			for i := range d {
-				d[i] = s[i*step]
-			}
-		}
-	})
-}
-
-// fold is unfold's transpose: it adds the matrix to the elements of x that it
-// stands for, or joins them as told.
+// fold adds a (channels * kernel) x (positions of b) matrix of products, channels [lo, hi),
+// to the elements of x that each output position reads, or joins them as told.
 func (c *Conv) fold(x, src []float64, b band, lo, hi int, join func(dst *float64, v float64)) {
 	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
 	c.runs(b, func(o, p, k, n int) {
