@@ -159,19 +159,16 @@ func (c *Conv) runs(b band, f func(out, in, kernel, n int)) {
 	c.Window.runs(c.Window.Out(), b.lo, b.hi, func(out, in, k, n int) { f(out-b.at, in, k, n) })
 }
 
-// fold adds a (channels * kernel) x (positions of b) matrix of products, channels [lo, hi),
-// to the elements of x that each output position reads, or joins them as told.
-func (c *Conv) fold(x, src []float64, b band, lo, hi int, join func(dst *float64, v float64)) {
+// fold adds a (channels * kernel) x (positions of b) matrix of products to the elements
+// of x that each output position reads.
+func (c *Conv) fold(x, src []float64, b band) {
 	kernel, nIn, step := Size(c.Window.Kernel), Size(c.Window.In), c.Window.step()
+	_, inner, _ := c.Matrix()
 	c.runs(b, func(o, p, k, n int) {
-		for j := lo; j < hi; j++ {
+		for j := range inner {
 			d := x[j*nIn+p:]
 			for i, v := range src[(j*kernel+k)*b.n+o:][:n] {
-				if join != nil {
-					join(&d[i*step], v)
-				} else {
-					d[i*step] += v
-				}
+				d[i*step] += v
 			}
 		}
 	})

@@ -106,7 +106,7 @@ func (c *Conv) transposed(ev *evaluator, dst, src []float64) {
 				for _, b := range bands {
 					cols := cols[:rows*b.n]
 					ev.blas.Dgemm(true, false, rows, b.n, outer, 1, m, rows, x[b.at:], nOut, 0, cols, b.n)
-					c.fold(y, cols, b, 0, inner, nil)
+					c.fold(y, cols, b)
 				}
 			}
 		})
