@@ -189,6 +189,9 @@ func (t *loop[T]) save() error {
 	if t.opt.Checkpoint == "" {
 		return nil
 	}
+	if err := t.eng.Sync(); err != nil {
+		return err
+	}
 	if err := outfile.Write(t.checkpoint(), t.write); err != nil {
 		return fmt.Errorf("finetune: the checkpoint could not be written, the one before it is whole: %w", err)
 	}

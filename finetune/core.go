@@ -15,15 +15,6 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// stepper does the steps: an engine.Engine, or what computes on the GPU.
-type stepper[T program.Float] interface {
-	Name() string
-	Step(b *engine.Batch[T]) (engine.Stats, error)
-	Gradient(b *engine.Batch[T], grads [][]T) (engine.Stats, error)
-	Evaluate(b *engine.Batch[T]) (engine.Stats, error)
-	Close() error
-}
-
 // core is the part of a Trainer that depends on the type of the numbers.
 type core[T program.Float] struct {
 	opt   Options
@@ -31,7 +22,7 @@ type core[T program.Float] struct {
 	prog  *program.Program[T]
 	geo   *geometry.Geometry[T]
 	rule  *optim.Optimizer[T]
-	eng   stepper[T]
+	eng   *engine.Engine[T]
 	pool  *pool.Pool
 	batch engine.Batch[T]
 	x, t  []T
@@ -59,7 +50,7 @@ func newCore[T program.Float](net *dag.Network, opt Options, what program.Option
 	how := engine.Options{Batch: opt.Batch, Loss: opt.loss(), Dropout: opt.Dropout, BLAS: opt.BLAS, Pool: c.pool}
 	if opt.Device != GPU {
 		c.eng = engine.New(prog, c.rule, how)
-	} else if c.eng, err = onGPU(prog, c.rule, how); err != nil {
+	} else if c.eng, err = engine.OnDevice(prog, c.rule, how); err != nil {
 		c.pool.Close()
 		return nil, fmt.Errorf("finetune: %w", err)
 	}

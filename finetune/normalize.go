@@ -53,7 +53,7 @@ func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.
 }
 
 // gradient returns the gradient of the batch's mean loss without dropout.
-func gradient[T program.Float](eng stepper[T], prog *program.Program[T], b *engine.Batch[T]) ([][]T, error) {
+func gradient[T program.Float](eng *engine.Engine[T], prog *program.Program[T], b *engine.Batch[T]) ([][]T, error) {
 	grads := make([][]T, len(prog.Tensors))
 	for t, x := range prog.Tensors {
 		if !x.Frozen {

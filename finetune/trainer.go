@@ -259,8 +259,12 @@ func (t *loop[T]) run(ctx context.Context) (*Result, error) {
 		Rate: math.Ldexp(t.opt.Rate*t.state.Factor, t.state.Exp), Engine: t.eng.Name(), Loss: t.opt.Loss,
 	}
 	var diverged *DivergedError
+	lost := t.eng.Sync()
+	if lost != nil {
+		err = errors.Join(err, lost)
+	}
 	switch {
-	case !errors.As(err, &diverged) && t.finite():
+	case !errors.As(err, &diverged) && lost == nil && t.finite():
 		res.Net = t.prog.Network(nil)
 	case t.good == nil:
 		res.Net = t.net
@@ -276,7 +280,7 @@ func (t *loop[T]) run(ctx context.Context) (*Result, error) {
 // begin resumes, or prepares the first step.
 func (t *loop[T]) begin(ctx context.Context) error {
 	if t.opt.Resume {
-		if err := t.restore(); err != nil {
+		if err := cmp.Or(t.restore(), t.eng.Load()); err != nil {
 			return err
 		}
 		for _, e := range t.state.History {
@@ -388,6 +392,9 @@ func (t *loop[T]) progress(stats engine.Stats) Progress {
 // finish evaluates after an epoch, logs it, and keeps what must be kept.
 func (t *loop[T]) finish(ctx context.Context) error {
 	s := &t.state
+	if err := t.eng.Sync(); err != nil {
+		return err
+	}
 	if !t.finite() {
 		return &DivergedError{
 			Epoch: s.Epoch + 1, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Loss: math.NaN(),

@@ -85,6 +85,17 @@ func stored(net *dag.Network) []byte {
 // TestResume: a run that is interrupted at every few steps and resumed ends with
 // the same bytes and the same log as one that is not.
 func TestResume(t *testing.T) {
+	for _, device := range finetune.Devices() {
+		t.Run(string(device), func(t *testing.T) {
+			if device == finetune.GPU {
+				needGPU(t)
+			}
+			resumes(t, device)
+		})
+	}
+}
+
+func resumes(t *testing.T, device finetune.Device) {
 	set, test := blobs(t, 95, 1), blobs(t, 50, 2)
 	for _, typ := range []dag.DType{dag.Float32, dag.Float64} {
 		for name, opt := range map[string]finetune.Options{
@@ -93,7 +104,7 @@ func TestResume(t *testing.T) {
 			"path-adagrad": {Optimizer: finetune.PathAdaGrad},
 			"patience":     {Patience: 2},
 		} {
-			opt.Test, opt.Batch, opt.Epochs, opt.Threads, opt.Seed = test, 10, 4, 1, 3
+			opt.Test, opt.Batch, opt.Epochs, opt.Threads, opt.Seed, opt.Device = test, 10, 4, 1, 3, device
 			want := mustTrain(t, small(typ), set, opt)
 			dir := t.TempDir()
 			var got *finetune.Result

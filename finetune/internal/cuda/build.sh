@@ -27,8 +27,6 @@ newer() {
 	return 1
 }
 
-gorgonia() { (cd "$root" && go list -m -f '{{.Dir}}' gorgonia.org/gorgonia); }
-
 fetch() {
 	newer "$unpacked/fetched" "$here/requirements.txt" || return 0
 	mkdir -p "$out"
@@ -67,12 +65,11 @@ prepare() {
 		functions cublas_v2.h cublasStatus_t cublas | archive cublas 1
 		{ functions cudnn.h cudnnStatus_t cudnn; functions cudnn.h size_t cudnn; echo cudnnGetErrorString; } | archive cudnn 2
 	fi
-	local sources
-	mapfile -t sources < <(ls "$(gorgonia)/cuda modules/src/"*.cu "$here"/kernels/*.cu)
-	if newer "$here/ptx/made" "$unpacked/fetched" "${sources[@]}" "$here/nvrtc/main.go"; then
+	local source=$here/kernels/relupath.cu
+	if newer "$here/ptx/made" "$unpacked/fetched" "$source" "$here/nvrtc/main.go"; then
 		rm -rf "$here/ptx"
 		mkdir "$here/ptx"
-		(cd "$root" && go run ./finetune/internal/cuda/nvrtc -lib "$nvidia/cuda_nvrtc/lib/libnvrtc.so.12" -o "$here/ptx" "${sources[@]}")
+		(cd "$root" && go run ./finetune/internal/cuda/nvrtc -lib "$nvidia/cuda_nvrtc/lib/libnvrtc.so.12" -o "$here/ptx" "$source")
 		# The oldest and the newest kind of device that this version knows.
 		for ptx in "$here"/ptx/*.ptx; do
 			for arch in sm_60 sm_90; do
@@ -86,7 +83,7 @@ prepare() {
 with_go() {
 	prepare
 	export CGO_ENABLED=1 CGO_CFLAGS="-O2 -w$includes"
-	export CGO_LDFLAGS="-L$out/lib -Wl,-rpath,$nvidia/cublas/lib -Wl,-rpath,$nvidia/cudnn/lib"
+	export CGO_LDFLAGS="-L$out/lib -Wl,-rpath,$nvidia/cublas/lib"
 	cd "$root"
 	go "$@"
 }
@@ -94,7 +91,7 @@ with_go() {
 case ${1:-} in
 fetch) fetch ;;
 prepare) prepare ;;
-emulator) prepare && "$here/emulator/build.sh" "$(gorgonia)" "$here" "$nvidia" "$out" ;;
+emulator) prepare && "$here/emulator/build.sh" "$here" "$nvidia" "$out" ;;
 go) shift && with_go "$@" ;;
 *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac

@@ -2,11 +2,10 @@
 
 package cuda
 
-// #cgo LDFLAGS: -lcuda -lcublas -lcudnn -ldl
+// #cgo LDFLAGS: -lcuda -lcublas -ldl
 // #include <stddef.h>
 // #include <cuda.h>
 // #include <cublas_v2.h>
-// #include <cudnn.h>
 // // Of loader.c.
 // const char *relupath_cuda_open(int library);
 // int relupath_cuda_started(void);
@@ -24,7 +23,6 @@ const Built = true
 var libraries = []struct{ name, remedy string }{
 	{"CUDA driver", "install NVIDIA's driver for the card"},
 	{"cuBLAS", "install cuBLAS 12, or name its folder in LD_LIBRARY_PATH"},
-	{"cuDNN", "install cuDNN 8, or name its folder in LD_LIBRARY_PATH"},
 }
 
 // sentences are what the driver's refusals mean.
@@ -105,12 +103,10 @@ func describe() (*GPU, error) {
 	}
 	C.cublasGetProperty(C.MAJOR_VERSION, &cublasMajor)
 	C.cublasGetProperty(C.MINOR_VERSION, &cublasMinor)
-	cudnn := int(C.cudnnGetVersion())
 	return &GPU{
 		Name:       C.GoString(&name[0]),
 		Driver:     fmt.Sprintf("%d.%d", version/1000, version%1000/10),
 		CUBLAS:     fmt.Sprintf("%d.%d", cublasMajor, cublasMinor),
-		CUDNN:      fmt.Sprintf("%d.%d.%d", cudnn/1000, cudnn%1000/100, cudnn%100),
 		Capability: fmt.Sprintf("%d.%d", major, minor),
 		Memory:     int64(total),
 	}, nil

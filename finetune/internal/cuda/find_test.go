@@ -18,7 +18,7 @@ func TestFind(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	if gpu.Name == "" || gpu.Memory <= 0 || !strings.HasPrefix(gpu.CUBLAS, "12.") || !strings.HasPrefix(gpu.CUDNN, "8.") {
+	if gpu.Name == "" || gpu.Memory <= 0 || !strings.HasPrefix(gpu.CUBLAS, "12.") {
 		t.Errorf("found %+v", *gpu)
 	}
 	t.Logf("%+v", *gpu)

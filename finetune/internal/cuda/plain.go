@@ -9,3 +9,9 @@ const Built = false
 func Find() (*GPU, error) {
 	return nil, &Error{"this program was built without CUDA: see docs/gpu.md for how to build the one that has it"}
 }
+
+// Open returns an error: this build has no CUDA.
+func Open(int) (Device, error) {
+	_, err := Find()
+	return nil, err
+}

@@ -58,8 +58,12 @@ func (e *Engine[T]) build() {
 		panic("engine: " + err.Error()) // the graph is ours
 	}
 	given := map[*G.Node]*[]T{}
+	e.slopes = make([]*G.Node, len(p.Tensors))
 	for k, t := range which {
-		given[grads[k]] = &e.grads[t]
+		e.slopes[t] = grads[k]
+		if e.far == nil {
+			given[grads[k]] = &e.grads[t]
+		}
 		roots = append(roots, grads[k])
 		if e.rule != nil {
 			updates = append(updates, b.update(t, grads[k]))
@@ -136,6 +140,7 @@ func (b *builder[T]) op(i int) {
 		b.nodes[o.Y] = b.pool(o)
 	case *program.Constant:
 		zero := make([]T, b.opt.Batch*b.prog.Values[o.Y].Len)
+		b.machine.reside(&zero)
 		b.nodes[o.Y] = b.input(fmt.Sprintf("zero %d", o.Y), b.rows(b.prog.Values[o.Y].Len), &zero)
 	}
 }
@@ -161,6 +166,7 @@ func (b *builder[T]) loss() *G.Node {
 			}
 			e.stats = Of(e.opt.Loss, e.batch, c.in[0], dst)
 		},
+		far: b.farLoss,
 	}, e.logits)
 }
 
@@ -174,6 +180,7 @@ func (b *builder[T]) update(t int, grad *G.Node) *G.Node {
 		d := g.dense
 		scaled := [2][]T{make([]T, b.opt.Batch*d.Outer*d.Rows), make([]T, b.opt.Batch*d.Outer*d.Cols)}
 		weights := b.prog.Tensors[t].Data
+		o.far = b.farUpdate(t, d)
 		var s *optim.Scaling[T]
 		o.before = func(c *call[T]) {
 			s = rule.Scaling(t)
@@ -184,9 +191,10 @@ func (b *builder[T]) update(t int, grad *G.Node) *G.Node {
 				}
 			}
 		}
-		o.run = func(c *call[T], _, _ int) { b.outer(d, c, s.Alpha, s.Beta, weights) }
+		o.run = func(c *call[T], _, _ int) { outer(&b.here, d, c, s.Alpha, s.Beta, weights) }
 		return b.apply(o, b.machine.operands(grad)...)
 	}
+	o.far = b.farUpdate(t, nil)
 	o.run = func(c *call[T], _, _ int) { rule.Apply(t, c.in[0]) }
 	return b.apply(o, grad)
 }

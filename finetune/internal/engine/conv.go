@@ -372,25 +372,26 @@ func (b *builder[T]) examples(name string, shape tensor.Shape, unit int, do func
 func (b *builder[T]) convolution(o *program.Conv) *G.Node {
 	f := newUnfold(o.Groups, o.Out, o.In, o.Window).gather(b.opt.Batch)
 	b.reserve(f)
-	e := b.Engine
+	e, there := b.Engine, b.farConv(o)
 	y := b.examples("conv", b.rows(f.groups*f.out*f.outLen), f.group, func(c *call[T], m *workspace[T], lo, hi int) {
 		e.correlate(f, c.dst, c.in[0], c.in[1], m, lo, hi, false)
 	})
+	y.far = there.forward
 	y.diff = func(x G.Nodes, _, dy *G.Node) G.Nodes {
-		return G.Nodes{b.convInput(o, f, dy, x[1]), b.convWeights(f, dy, x[0])}
+		return G.Nodes{b.convInput(o, f, there, dy, x[1]), b.convWeights(f, there, dy, x[0])}
 	}
 	return b.apply(y, b.nodes[o.X], b.tensor(o.W))
 }
 
 // convInput adds the derivative by the input of a convolution.
-func (b *builder[T]) convInput(o *program.Conv, f *unfold, dy, w *G.Node) *G.Node {
+func (b *builder[T]) convInput(o *program.Conv, f *unfold, there *farConv[T], dy, w *G.Node) *G.Node {
 	e, nx := b.Engine, f.groups*f.in*f.inLen
 	back := f.back(o.Window)
 	if back == nil {
 		dx := b.examples("conv dx", b.rows(nx), f.group, func(c *call[T], m *workspace[T], lo, hi int) {
 			e.input(f, c.dst, c.in[0], c.in[1], m, lo, hi, c.add)
 		})
-		dx.adds = true
+		dx.adds, dx.far = true, there.byInput
 		return b.apply(dx, dy, w)
 	}
 	b.reserve(back.gather(b.opt.Batch))
@@ -398,7 +399,7 @@ func (b *builder[T]) convInput(o *program.Conv, f *unfold, dy, w *G.Node) *G.Nod
 	dx := b.examples("conv dx", b.rows(nx), back.group, func(c *call[T], m *workspace[T], lo, hi int) {
 		e.correlate(back, c.dst, c.in[0], turned, m, lo, hi, c.add)
 	})
-	dx.adds = true
+	dx.adds, dx.far = true, there.byInput
 	dx.before = func(c *call[T]) { turn(f, turned, c.in[1]) }
 	return b.apply(dx, dy, w)
 }
@@ -421,12 +422,12 @@ func turn[T program.Float](f *unfold, dst, w []T) {
 // convWeights adds the derivative by the weights of a convolution. The batch is
 // cut into parts, whose number does not depend on that of the threads, and the
 // parts' derivatives are added up in order.
-func (b *builder[T]) convWeights(f *unfold, dy, x *G.Node) *G.Node {
+func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G.Node {
 	e := b.Engine
 	size := f.groups * f.out * f.in * f.kernel
 	parts := min(b.opt.Batch, max(2, min(8, 1<<22/size)))
 	e.conv.sums = longer(e.conv.sums, parts*size)
-	dw := op[T]{name: "conv dw", shape: b.row(size), over: -1, grain: 1, span: parts, adds: true}
+	dw := op[T]{name: "conv dw", shape: b.row(size), over: -1, grain: 1, span: parts, adds: true, far: there.byWeights}
 	dw.run = func(c *call[T], lo, hi int) {
 		m := <-e.conv.free
 		for k := lo; k < hi; k++ {

@@ -6,11 +6,20 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
+// products are matrix products in memory M, here or on a device. What follows is
+// the same in both.
+type products[T program.Float, M any] struct {
+	gemm func(transA, transB bool, m, n, k int, alpha T, a M, lda int, b M, ldb int, beta T, c M, ldc int)
+	// skip is memory so many numbers later.
+	skip func(x M, n int) M
+}
+
 // dense adds a product by a matrix.
 func (b *builder[T]) dense(d *program.Dense) *G.Node {
 	o := op[T]{
 		name: "dense", shape: b.rows(d.Outer * d.Rows * d.Inner), over: -1,
-		run: func(c *call[T], _, _ int) { b.forward(d, c.dst, c.in[0], c.in[1], c.n*d.Outer) },
+		run: func(c *call[T], _, _ int) { forward(&b.here, d, c) },
+		far: func(c *remote) { forward(&b.there, d, c) },
 		diff: func(x G.Nodes, _, dy *G.Node) G.Nodes {
 			return G.Nodes{b.denseInput(d, dy, x[1]), b.denseWeights(d, dy, x[0])}
 		},
@@ -26,33 +35,37 @@ func ld(d *program.Dense) int {
 	return d.Cols
 }
 
-// forward computes m rows: Y = X W^T, or W X for each where there are positions
-// to the right of the columns.
-func (e *Engine[T]) forward(d *program.Dense, y, x, w []T, m int) {
+// forward computes Y = X W^T, or W X for each row where there are positions to
+// the right of the columns.
+func forward[T program.Float, M any](e *products[T, M], d *program.Dense, c *operands[M]) {
+	x, w, m := c.in[0], c.in[1], c.n*d.Outer
 	if p := d.Inner; p > 1 {
-		for b := range m {
-			e.gemm(d.InOut, false, d.Rows, p, d.Cols, 1, w, ld(d), x[b*d.Cols*p:], p, 0, y[b*d.Rows*p:], p)
+		for i := range m {
+			e.gemm(d.InOut, false, d.Rows, p, d.Cols, 1, w, ld(d), e.skip(x, i*d.Cols*p), p, 0, e.skip(c.dst, i*d.Rows*p), p)
 		}
 		return
 	}
-	e.gemm(false, !d.InOut, m, d.Rows, d.Cols, 1, x, d.Cols, w, ld(d), 0, y, d.Rows)
+	e.gemm(false, !d.InOut, m, d.Rows, d.Cols, 1, x, d.Cols, w, ld(d), 0, c.dst, d.Rows)
 }
 
 // denseInput adds the derivative by the input.
 func (b *builder[T]) denseInput(d *program.Dense, dy, w *G.Node) *G.Node {
 	return b.apply(op[T]{
 		name: "dense dx", shape: b.rows(d.Outer * d.Cols * d.Inner), over: -1, adds: true,
-		run: func(c *call[T], _, _ int) {
-			dy, w, m, beta := c.in[0], c.in[1], c.n*d.Outer, weight[T](c.add)
-			if p := d.Inner; p > 1 {
-				for i := range m {
-					b.gemm(!d.InOut, false, d.Cols, p, d.Rows, 1, w, ld(d), dy[i*d.Rows*p:], p, beta, c.dst[i*d.Cols*p:], p)
-				}
-				return
-			}
-			b.gemm(false, d.InOut, m, d.Cols, d.Rows, 1, dy, d.Rows, w, ld(d), beta, c.dst, d.Cols)
-		},
+		run: func(c *call[T], _, _ int) { byInput(&b.here, d, c) },
+		far: func(c *remote) { byInput(&b.there, d, c) },
 	}, dy, w)
+}
+
+func byInput[T program.Float, M any](e *products[T, M], d *program.Dense, c *operands[M]) {
+	dy, w, m, beta := c.in[0], c.in[1], c.n*d.Outer, weight[T](c.add)
+	if p := d.Inner; p > 1 {
+		for i := range m {
+			e.gemm(!d.InOut, false, d.Cols, p, d.Rows, 1, w, ld(d), e.skip(dy, i*d.Rows*p), p, beta, e.skip(c.dst, i*d.Cols*p), p)
+		}
+		return
+	}
+	e.gemm(false, d.InOut, m, d.Cols, d.Rows, 1, dy, d.Rows, w, ld(d), beta, c.dst, d.Cols)
 }
 
 // weight is the beta of a product that is added or not.
@@ -65,31 +78,36 @@ func weight[T program.Float](add bool) T {
 
 // denseWeights adds the derivative by the weights.
 func (b *builder[T]) denseWeights(d *program.Dense, dy, x *G.Node) *G.Node {
-	o := op[T]{name: "dense dw", shape: b.row(d.Rows * d.Cols), over: -1, adds: true}
-	if p := d.Inner; p > 1 {
-		o.run = func(c *call[T], _, _ int) {
-			if !c.add {
-				clear(c.dst)
-			}
-			for i := range c.n * d.Outer {
-				dy, x := c.in[0][i*d.Rows*p:], c.in[1][i*d.Cols*p:]
-				if d.InOut {
-					b.gemm(false, true, d.Cols, d.Rows, p, 1, x, p, dy, p, 1, c.dst, d.Rows)
-				} else {
-					b.gemm(false, true, d.Rows, d.Cols, p, 1, dy, p, x, p, 1, c.dst, d.Cols)
-				}
-			}
-		}
-		return b.apply(o, dy, x)
+	o := op[T]{
+		name: "dense dw", shape: b.row(d.Rows * d.Cols), over: -1, adds: true,
+		run: func(c *call[T], _, _ int) { byWeights(&b.here, d, c) },
+		far: func(c *remote) { byWeights(&b.there, d, c) },
 	}
-	o.dense = d
-	o.run = func(c *call[T], _, _ int) { b.outer(d, c, 1, weight[T](c.add), c.dst) }
+	if d.Inner == 1 {
+		o.dense = d
+	}
 	return b.apply(o, dy, x)
+}
+
+func byWeights[T program.Float, M any](e *products[T, M], d *program.Dense, c *operands[M]) {
+	p := d.Inner
+	if p == 1 {
+		outer(e, d, c, 1, weight[T](c.add), c.dst)
+		return
+	}
+	for i := range c.n * d.Outer {
+		dy, x, beta := e.skip(c.in[0], i*d.Rows*p), e.skip(c.in[1], i*d.Cols*p), weight[T](c.add || i > 0)
+		if d.InOut {
+			e.gemm(false, true, d.Cols, d.Rows, p, 1, x, p, dy, p, beta, c.dst, d.Rows)
+		} else {
+			e.gemm(false, true, d.Rows, d.Cols, p, 1, dy, p, x, p, beta, c.dst, d.Cols)
+		}
+	}
 }
 
 // outer makes w = beta w + alpha D^T X of a layer with the derivatives D and the
 // inputs X of a call.
-func (e *Engine[T]) outer(d *program.Dense, c *call[T], alpha, beta T, w []T) {
+func outer[T program.Float, M any](e *products[T, M], d *program.Dense, c *operands[M], alpha, beta T, w M) {
 	dy, x, m := c.in[0], c.in[1], c.n*d.Outer
 	if d.InOut {
 		e.gemm(true, false, d.Cols, d.Rows, m, alpha, x, d.Cols, dy, d.Rows, beta, w, d.Rows)

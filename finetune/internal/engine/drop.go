@@ -12,8 +12,8 @@ import (
 // 2014, section 10). The bits are those of PCG-DXSM with state (seed, step and
 // operation), sixteen a number.
 func Drop[T program.Float](mask []T, rate float64, seed, step uint64, op int) {
-	limit := uint64(rate*0x1p16 + 0.5)
-	keep := T(0x1p16 / float64(1<<16-limit))
+	limit, kept := threshold(rate)
+	keep := T(kept)
 	var pcg rand.PCG
 	pcg.Seed(seed, step<<16|uint64(op))
 	var bits uint64
@@ -27,4 +27,11 @@ func Drop[T program.Float](mask []T, rate float64, seed, step uint64, op int) {
 		}
 		bits >>= 16
 	}
+}
+
+// threshold returns below which of 2^16 numbers a unit is left out, and what the
+// others are multiplied by.
+func threshold(rate float64) (limit uint64, keep float64) {
+	limit = uint64(rate*0x1p16 + 0.5)
+	return limit, 0x1p16 / float64(1<<16-limit)
 }

@@ -11,6 +11,7 @@ import (
 	G "gorgonia.org/gorgonia"
 
 	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -64,12 +65,17 @@ type Engine[T program.Float] struct {
 	prog *program.Program[T]
 	opt  Options
 	rule *optim.Optimizer[T]
-	// gemm is a product with all threads, serial one with the caller's.
-	gemm, serial func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
-	conv         convMemory[T]
+	here products[T, []T]
+	// serial is a product with the caller's thread alone.
+	serial func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
+	conv   convMemory[T]
+	// On a device.
+	far   *far[T]
+	there products[T, cuda.Ptr]
 
 	graph                   *G.ExprGraph
 	logits                  *G.Node
+	slopes                  []*G.Node // the derivatives by each tensor; nil where it is not trained
 	machine                 machine[T]
 	evaluate, derive, train *plan[T]
 
@@ -85,29 +91,50 @@ type Engine[T program.Float] struct {
 // New prepares an engine for a program and the optimizer of its steps, nil where
 // none are done. Memory: the values that are alive at a time.
 func New[T program.Float](prog *program.Program[T], rule *optim.Optimizer[T], opt Options) *Engine[T] {
-	e := &Engine[T]{prog: prog, opt: opt, rule: rule, graph: G.NewGraph(), grads: make([][]T, len(prog.Tensors))}
-	switch e := any(e).(type) {
-	case *Engine[float32]:
-		e.gemm, e.serial = opt.BLAS.Sgemm, opt.BLAS.Serial().Sgemm
-	case *Engine[float64]:
-		e.gemm, e.serial = opt.BLAS.Dgemm, opt.BLAS.Serial().Dgemm
-	}
-	e.machine = machine[T]{graph: e.graph, given: map[*G.Node]*[]T{}, pool: opt.Pool, stop: func() bool { return !e.stats.Finite() }}
+	e := prepare(prog, rule, opt)
 	e.build()
 	return e
 }
 
-// Name says what the engine is, for reports.
-func (e *Engine[T]) Name() string { return "gorgonia, " + e.opt.BLAS.Name() }
+// prepare makes an engine without its graph.
+func prepare[T program.Float](prog *program.Program[T], rule *optim.Optimizer[T], opt Options) *Engine[T] {
+	e := &Engine[T]{prog: prog, opt: opt, rule: rule, graph: G.NewGraph(), grads: make([][]T, len(prog.Tensors))}
+	switch e := any(e).(type) {
+	case *Engine[float32]:
+		e.here.gemm, e.serial = opt.BLAS.Sgemm, opt.BLAS.Serial().Sgemm
+	case *Engine[float64]:
+		e.here.gemm, e.serial = opt.BLAS.Dgemm, opt.BLAS.Serial().Dgemm
+	}
+	e.here.skip = func(x []T, n int) []T { return x[n:] }
+	e.machine = machine[T]{graph: e.graph, given: map[*G.Node]*[]T{}, pool: opt.Pool, stop: func() bool { return !e.stats.Finite() }}
+	return e
+}
 
-// Sync makes the host's slices current: they always are.
-func (e *Engine[T]) Sync() error { return nil }
+// Name says what the engine is, for reports.
+func (e *Engine[T]) Name() string {
+	if e.far != nil {
+		return "gorgonia, " + e.far.Name()
+	}
+	return "gorgonia, " + e.opt.BLAS.Name()
+}
 
 // Close frees what the garbage collector does not.
-func (e *Engine[T]) Close() error { return e.machine.Close() }
+func (e *Engine[T]) Close() error {
+	if e.far != nil {
+		return e.far.Close()
+	}
+	return nil
+}
 
 // Logits returns the logits of the last batch, valid until the next call.
 func (e *Engine[T]) Logits() []T {
+	if e.far != nil {
+		e.far.Enter()
+		defer e.far.Leave()
+		f := make([]T, e.machine.n*e.prog.Values[e.prog.Logits].Len)
+		e.fetch(f, e.logits)
+		return f
+	}
 	p := e.machine.plan.at[e.logits]
 	return e.machine.slice(&p)
 }
@@ -123,13 +150,20 @@ func (e *Engine[T]) Evaluate(b *Batch[T]) (Stats, error) {
 func (e *Engine[T]) Gradient(b *Batch[T], grads [][]T) (Stats, error) {
 	e.drop, e.slope = false, true
 	copy(e.grads, grads)
-	return e.run(e.derive, b)
+	s, err := e.run(e.derive, b)
+	if e.far != nil && err == nil {
+		err = e.fetchGradients()
+	}
+	return s, err
 }
 
 // Step does one step of the optimizer on a batch. When the loss is not finite
 // the weights are left as they were, and Stats says so.
 func (e *Engine[T]) Step(b *Batch[T]) (Stats, error) {
 	e.drop, e.slope = true, true
+	if e.far != nil {
+		return e.farStep(b)
+	}
 	e.rule.Begin()
 	s, err := e.run(e.train, b)
 	if err == nil && s.Finite() {
@@ -141,6 +175,11 @@ func (e *Engine[T]) Step(b *Batch[T]) (Stats, error) {
 func (e *Engine[T]) run(p *plan[T], b *Batch[T]) (Stats, error) {
 	e.batch, e.x = b, b.X
 	e.machine.plan, e.machine.n = p, b.N
+	if e.far != nil {
+		e.far.Enter()
+		defer e.far.Leave()
+		e.upload(b)
+	}
 	if err := e.machine.RunAll(); err != nil {
 		return e.stats, fmt.Errorf("engine: %w", err)
 	}

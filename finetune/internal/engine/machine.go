@@ -7,6 +7,7 @@ import (
 
 	G "gorgonia.org/gorgonia"
 
+	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -27,6 +28,12 @@ type machine[T program.Float] struct {
 	stop func() bool
 
 	arena []T
+	// dev is where plans run; nil is here. There, resident has given memory, base
+	// the arena of size numbers.
+	dev      cuda.Device
+	resident map[*[]T]cuda.Ptr
+	base     cuda.Ptr
+	size     int
 	// Of the next run: what, and for how many examples.
 	plan *plan[T]
 	n    int
@@ -43,6 +50,7 @@ type plan[T program.Float] struct {
 // place is where a value lies: at given memory, or in the arena.
 type place[T program.Float] struct {
 	given   *[]T
+	there   cuda.Ptr // given memory on the device
 	at      int
 	width   int
 	batched bool
@@ -56,10 +64,15 @@ type instruction[T program.Float] struct {
 	to   place[T]
 	src  []place[T]
 	part func(lo, hi int)
+	far  remote // on a device
 }
 
 // RunAll implements gorgonia.VM.
 func (m *machine[T]) RunAll() error {
+	if m.dev != nil {
+		m.remote()
+		return m.dev.Err()
+	}
 	for _, i := range m.plan.list {
 		i.n, i.dst = m.n, m.slice(&i.to)
 		for k := range i.src {
@@ -125,6 +138,7 @@ func (m *machine[T]) compile(batch int, roots, keep []*G.Node, given map[*G.Node
 		if at.given == nil {
 			at.given = given[n]
 		}
+		at.there = m.resident[at.given]
 		p.at[n] = at
 		return at
 	}
@@ -155,11 +169,12 @@ func (m *machine[T]) compile(batch int, roots, keep []*G.Node, given map[*G.Node
 		if _, read := end[i.node]; !read {
 			a.free(i.node)
 		}
-		i.in = make([][]T, len(i.src))
+		i.in, i.far.in = make([][]T, len(i.src)), make([]cuda.Ptr, len(i.src))
 		i.part = func(lo, hi int) { i.op.run(&i.call, lo, hi) }
 	}
-	if len(m.arena) < a.size {
-		m.arena = make([]T, a.size)
+	m.size = max(m.size, a.size)
+	if m.dev == nil {
+		m.arena = longer(m.arena, a.size)
 	}
 	return p
 }
@@ -200,7 +215,7 @@ func (m *machine[T]) order(roots []*G.Node) (list []*instruction[T]) {
 			if !strings.HasPrefix(n.Op().String(), "+") {
 				panic("engine: a node of Gorgonia's: " + n.Op().String())
 			}
-			i.op = plus[T](n)
+			i.op = m.plus(n)
 		}
 		list = append(list, i)
 		stack = append(stack, i.from...)
@@ -210,7 +225,7 @@ func (m *machine[T]) order(roots []*G.Node) (list []*instruction[T]) {
 }
 
 // plus is the sum of two values.
-func plus[T program.Float](n *G.Node) *op[T] {
+func (m *machine[T]) plus(n *G.Node) *op[T] {
 	o, width := even[T]("plus", n)
 	o.arity = 2
 	o.run = func(c *call[T], lo, hi int) {
@@ -219,13 +234,15 @@ func plus[T program.Float](n *G.Node) *op[T] {
 			dst[j] = v + y[j]
 		}
 	}
+	o.far = func(c *remote) { m.combine(c.dst, c.in[0], c.in[1], 1, 1, m.numbers(n, c.n)) }
 	return o
 }
 
 // same is a copy, which needs no work in place.
-func same[T program.Float](n *G.Node) *op[T] {
+func (m *machine[T]) same(n *G.Node) *op[T] {
 	o, width := even[T]("same", n)
 	o.run = func(c *call[T], lo, hi int) { copy(c.dst[lo*width:hi*width], c.in[0][lo*width:hi*width]) }
+	o.far = func(c *remote) { m.combine(c.dst, c.in[0], 0, 1, 0, m.numbers(n, c.n)) }
 	return o
 }
 
@@ -265,8 +282,8 @@ func (m *machine[T]) fuse(list []*instruction[T]) []*instruction[T] {
 			}
 			gone[b] = true
 			a := i.from[1-k]
-			i.from, i.op = []*G.Node{a}, same[T](i.node)
-			out = append(out, &instruction[T]{node: i.node, op: b.op, from: b.from, call: call[T]{add: true}})
+			i.from, i.op = []*G.Node{a}, m.same(i.node)
+			out = append(out, &instruction[T]{node: i.node, op: b.op, from: b.from, call: call[T]{add: true}, far: remote{add: true}})
 			break
 		}
 	}

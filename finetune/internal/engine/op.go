@@ -8,19 +8,26 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// call is what a kernel works on: its result and its operands, cut to the rows
-// of the examples at hand.
-type call[T program.Float] struct {
-	dst []T
-	in  [][]T
+// operands is what a kernel works on: its result and its operands, in memory M.
+type operands[M any] struct {
+	dst M
+	in  []M
 	n   int
 	// add asks for the result to be added to what dst holds.
 	add bool
 }
+
+// call is work here, on slices cut to the rows of the examples at hand; remote
+// on a device, on addresses.
+type (
+	call[T program.Float] = operands[[]T]
+	remote                = operands[cuda.Ptr]
+)
 
 // op is the only kind of operation: a kernel, and how to differentiate it. All
 // operands and results are matrices: one row an example, or one row for what
@@ -40,6 +47,8 @@ type op[T program.Float] struct {
 	over int
 	// adds says that the kernel heeds call.add.
 	adds bool
+	// far is before, run and after on a device; nil where there are no kernels.
+	far func(c *remote)
 	// diff gives the derivatives by the operands, nil for none.
 	diff func(x G.Nodes, y, dy *G.Node) G.Nodes
 	// dense is the layer of whose weights this is the derivative.

@@ -43,6 +43,8 @@ func (b *builder[T]) units(i int) {
 	k := &chain[T]{tensors: b.prog.Tensors}
 	operands := []*G.Node{b.nodes[b.prog.Ops[i].Operands()[0]]}
 	draw, y := func(int) {}, 0
+	var act *program.Activate
+	var last int
 	for next := true; next && i >= 0; i = b.next(y) {
 		next = false
 		var s stage
@@ -57,6 +59,7 @@ func (b *builder[T]) units(i int) {
 			}
 			k.act, k.slope = true, T(o.V.Coef[0])
 			k.mask, draw = b.dropout(i, o)
+			act, last = o, i
 			if k.stages == nil {
 				k.axis = dag.Axis{Outer: 1, N: 1, Inner: b.prog.Values[o.Y].Len}
 			}
@@ -72,8 +75,9 @@ func (b *builder[T]) units(i int) {
 	}
 	k.a, k.c = make([]T, k.axis.N), make([]T, k.axis.N)
 	width := b.prog.Values[y].Len
+	there := b.farChain(k, act, last, width)
 	b.nodes[y] = b.apply(op[T]{
-		name: "units", shape: b.rows(width), grain: grain(width),
+		name: "units", shape: b.rows(width), grain: grain(width), far: there.forward,
 		before: func(c *call[T]) {
 			k.fold()
 			draw(c.n)
@@ -88,7 +92,7 @@ func (b *builder[T]) units(i int) {
 				}
 			}
 		},
-		diff: func(x G.Nodes, y, dy *G.Node) G.Nodes { return b.unitsBack(k, x, y, dy, width) },
+		diff: func(x G.Nodes, y, dy *G.Node) G.Nodes { return b.unitsBack(k, there, x, y, dy, width) },
 	}, operands...)
 }
 
@@ -199,12 +203,13 @@ func (k *chain[T]) unit(dst, src []T, a, c T) {
 
 // unitsBack adds the derivatives of a chain: through the activation, by its
 // input, and by the tensors of its stages, which need two sums a unit.
-func (b *builder[T]) unitsBack(k *chain[T], x G.Nodes, y, dy *G.Node, width int) G.Nodes {
+func (b *builder[T]) unitsBack(k *chain[T], there *farUnits[T], x G.Nodes, y, dy *G.Node, width int) G.Nodes {
 	all := op[T]{shape: b.rows(width), grain: grain(width)}
 	dz := dy
 	if k.act {
 		gate := all
 		gate.name = "gate"
+		gate.far = there.gate
 		gate.run = func(c *call[T], lo, hi int) {
 			lo, hi = lo*width, hi*width
 			k.gate(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], lo, b.drop)
@@ -215,6 +220,7 @@ func (b *builder[T]) unitsBack(k *chain[T], x G.Nodes, y, dy *G.Node, width int)
 	if k.scales {
 		times := all
 		times.name = "units dx"
+		times.far = there.times
 		times.run = func(c *call[T], lo, hi int) {
 			n := k.axis.Inner
 			for r := lo * width / n; r < hi*width/n; r++ {
@@ -230,10 +236,10 @@ func (b *builder[T]) unitsBack(k *chain[T], x G.Nodes, y, dy *G.Node, width int)
 	if len(x) == 1 {
 		return out
 	}
-	sums := b.unitSums(k, dz, x[0], width)
+	sums := b.unitSums(k, there, dz, x[0], width)
 	for j, s := range k.stages {
 		if s.v.Tensor >= 0 {
-			out = append(out, b.stageGrad(k, j, sums, len(x) == 2))
+			out = append(out, b.stageGrad(k, there, j, sums, len(x) == 2))
 		}
 	}
 	return out
@@ -288,7 +294,7 @@ func bits[B uint32 | uint64, T program.Float](x []T) []B {
 
 // unitSums adds the sums over the elements of each unit of dz and, where a stage
 // multiplies, of dz x.
-func (b *builder[T]) unitSums(k *chain[T], dz, x *G.Node, width int) *G.Node {
+func (b *builder[T]) unitSums(k *chain[T], there *farUnits[T], dz, x *G.Node, width int) *G.Node {
 	n := k.axis.N
 	o := op[T]{name: "unit sums", shape: b.row(n), over: -1, span: n, grain: max(1, 1<<14/(b.opt.Batch*width/n))}
 	from := []*G.Node{dz}
@@ -296,6 +302,7 @@ func (b *builder[T]) unitSums(k *chain[T], dz, x *G.Node, width int) *G.Node {
 		o.shape = b.row(2 * n)
 		from = append(from, x)
 	}
+	o.far = there.sums
 	o.run = func(c *call[T], lo, hi int) {
 		if k.axis.Inner == 1 {
 			clear(c.dst[lo:hi])
@@ -367,7 +374,7 @@ func dot[T program.Float](x, y []T) T {
 // stageGrad adds the derivative by the tensor of stage j: with z = a x + c before
 // it and m what multiplies after it, m sum dz of an added number and m sum dz z =
 // m (a sum dz x + c sum dz) of a factor.
-func (b *builder[T]) stageGrad(k *chain[T], j int, sums *G.Node, only bool) *G.Node {
+func (b *builder[T]) stageGrad(k *chain[T], there *farUnits[T], j int, sums *G.Node, only bool) *G.Node {
 	s, n := k.stages[j], k.axis.N
 	length := len(k.tensors[s.v.Tensor].Data)
 	if only && !k.scales && s.v.Index == nil && length == n && len(s.v.Coef) == 1 && s.v.Coef[0] == 1 {
@@ -375,7 +382,7 @@ func (b *builder[T]) stageGrad(k *chain[T], j int, sums *G.Node, only bool) *G.N
 	}
 	after := chain[T]{tensors: k.tensors, stages: k.stages[j+1:]}
 	return b.apply(op[T]{
-		name: "stage", shape: b.row(length), over: -1, adds: true,
+		name: "stage", shape: b.row(length), over: -1, adds: true, far: there.stage(s.v, j, length),
 		run: func(c *call[T], _, _ int) {
 			if !c.add {
 				clear(c.dst)
@@ -399,6 +406,7 @@ func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 	width := b.prog.Values[o.Y].Len
 	slopes := make([]T, o.V.Axis.N)
 	mask, draw := b.dropout(i, o)
+	there := b.farActivation(i, o)
 	all := op[T]{name: "activate", shape: b.rows(width), grain: grain(width)}
 	// apply writes src where z > 0, and src times the slope elsewhere.
 	apply := func(dst, src, z []T, at int) {
@@ -415,6 +423,7 @@ func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 	}
 	y, dx := all, all
 	y.over = -1
+	y.far = there.activate
 	y.before = func(c *call[T]) {
 		program.Fill(slopes, &o.V, b.prog.Tensors)
 		draw(c.n)
@@ -424,6 +433,7 @@ func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 		apply(c.dst[lo:hi], c.in[0][lo:hi], c.in[0][lo:hi], lo)
 	}
 	dx.name = "activate dx"
+	dx.far = there.activateBack
 	dx.run = func(c *call[T], lo, hi int) {
 		lo, hi = lo*width, hi*width
 		apply(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], lo)
@@ -435,7 +445,7 @@ func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 		}
 		n := len(b.prog.Tensors[o.V.Tensor].Data)
 		return append(out, b.apply(op[T]{
-			name: "slopes", shape: b.row(n), over: -1, adds: true,
+			name: "slopes", shape: b.row(n), over: -1, adds: true, far: there.slopes(&o.V, n),
 			run: func(c *call[T], _, _ int) {
 				if !c.add {
 					clear(c.dst)

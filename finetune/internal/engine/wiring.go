@@ -3,6 +3,7 @@ package engine
 import (
 	G "gorgonia.org/gorgonia"
 
+	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -24,6 +25,15 @@ func (b *builder[T]) list(values []int) (out G.Nodes) {
 func (b *builder[T]) sum(s *program.Sum) *G.Node {
 	o, width := b.value("sum", s.Y)
 	o.over = 0
+	o.far = func(c *remote) {
+		for k := range c.in {
+			if k == 0 {
+				b.combine(c.dst, c.in[0], 0, s.Sign[0], 0, c.n*width)
+				continue
+			}
+			b.combine(c.dst, c.dst, c.in[k], 1, s.Sign[k], c.n*width)
+		}
+	}
 	o.run = func(c *call[T], lo, hi int) {
 		lo, hi = lo*width, hi*width
 		dst := c.dst[lo:hi]
@@ -52,6 +62,7 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 			d := dy
 			if s.Sign[k] < 0 {
 				minus, _ := b.value("minus", s.Y)
+				minus.far = func(c *remote) { b.combine(c.dst, c.in[0], 0, -1, 0, c.n*width) }
 				minus.run = func(c *call[T], lo, hi int) {
 					dst := c.dst[lo*width : hi*width]
 					for j, v := range c.in[0][lo*width : hi*width] {
@@ -70,6 +81,14 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 // concat adds values strung together.
 func (b *builder[T]) concat(s *program.Concat) *G.Node {
 	o, width := b.value("concat", s.Y)
+	o.far = func(c *remote) {
+		at := 0
+		for k, v := range s.X {
+			m := b.prog.Values[v].Len
+			b.strip(c.dst, c.in[k], width, at, m, 0, m, c.n)
+			at += m
+		}
+	}
 	o.run = func(c *call[T], lo, hi int) {
 		at := 0
 		for _, x := range c.in {
@@ -85,6 +104,7 @@ func (b *builder[T]) concat(s *program.Concat) *G.Node {
 		for _, v := range s.X {
 			part, m := b.value("part", v)
 			from := at
+			part.far = func(c *remote) { b.strip(c.dst, c.in[0], m, 0, width, from, m, c.n) }
 			part.run = func(c *call[T], lo, hi int) {
 				for i := lo; i < hi; i++ {
 					copy(c.dst[i*m:][:m], c.in[0][i*width+from:])
@@ -100,8 +120,9 @@ func (b *builder[T]) concat(s *program.Concat) *G.Node {
 
 // scatter adds the transpose of an operation that reads elements of the value
 // v: for each example, add adds what comes of it to dst, which begins as zeros.
-func (b *builder[T]) scatter(name string, v int, dy *G.Node, add func(dst, dy []T, example int)) *G.Node {
+func (b *builder[T]) scatter(name string, v int, dy *G.Node, far func(c *remote), add func(dst, dy []T, example int)) *G.Node {
 	o, m := b.value(name, v)
+	o.far = far
 	k := dy.Shape()[1]
 	o.adds = true
 	o.run = func(c *call[T], lo, hi int) {
@@ -120,6 +141,8 @@ func (b *builder[T]) scatter(name string, v int, dy *G.Node, add func(dst, dy []
 func (b *builder[T]) pick(s *program.Select) *G.Node {
 	o, k := b.value("select", s.Y)
 	m := b.prog.Values[s.X].Len
+	taps := cuda.Picked(s.Index)
+	o.far = b.gathers(taps, 1, k, m)
 	o.run = func(c *call[T], lo, hi int) {
 		for i := lo; i < hi; i++ {
 			src, dst := c.in[0][i*m:][:m], c.dst[i*k:][:k]
@@ -132,7 +155,7 @@ func (b *builder[T]) pick(s *program.Select) *G.Node {
 		}
 	}
 	o.diff = func(_ G.Nodes, _, dy *G.Node) G.Nodes {
-		return G.Nodes{b.scatter("select dx", s.X, dy, func(dst, dy []T, _ int) {
+		return G.Nodes{b.scatter("select dx", s.X, dy, b.gathers(taps.Transposed(m), 1, m, k), func(dst, dy []T, _ int) {
 			for j, at := range s.Index {
 				if at >= 0 {
 					dst[at] += dy[j]
@@ -147,6 +170,8 @@ func (b *builder[T]) pick(s *program.Select) *G.Node {
 func (b *builder[T]) average(s *program.Average) *G.Node {
 	o, k := b.value("average", s.Y)
 	m := b.prog.Values[s.X].Len
+	taps := cuda.Windows(s.Start, s.At, s.Weight)
+	o.far = b.gathers(taps, s.Channels, s.OutLen, s.InLen)
 	o.run = func(c *call[T], lo, hi int) {
 		for r := lo * s.Channels; r < hi*s.Channels; r++ {
 			src, dst := c.in[0][r*s.InLen:][:s.InLen], c.dst[r*s.OutLen:][:s.OutLen]
@@ -161,7 +186,7 @@ func (b *builder[T]) average(s *program.Average) *G.Node {
 	}
 	o.grain = grain(max(m, k))
 	o.diff = func(_ G.Nodes, _, dy *G.Node) G.Nodes {
-		return G.Nodes{b.scatter("average dx", s.X, dy, func(dst, dy []T, _ int) {
+		return G.Nodes{b.scatter("average dx", s.X, dy, b.gathers(taps.Transposed(s.InLen), s.Channels, s.InLen, s.OutLen), func(dst, dy []T, _ int) {
 			for r := range s.Channels {
 				dst := dst[r*s.InLen:][:s.InLen]
 				for i, d := range dy[r*s.OutLen:][:s.OutLen] {
@@ -181,6 +206,8 @@ func (b *builder[T]) average(s *program.Average) *G.Node {
 func (b *builder[T]) pool(s *program.Pool) *G.Node {
 	o, k := b.value("pool", s.Y)
 	which := make([]int32, b.opt.Batch*k)
+	var farBack func(i int) func(c *remote)
+	o.far, farBack = b.farPool(s)
 	if s.Start == nil {
 		o.run = func(c *call[T], lo, hi int) {
 			lo, hi = lo*k, hi*k
@@ -205,7 +232,7 @@ func (b *builder[T]) pool(s *program.Pool) *G.Node {
 	}
 	o.diff = func(x G.Nodes, _, dy *G.Node) (out G.Nodes) {
 		for i, v := range s.X {
-			out = append(out, b.scatter("pool dx", v, dy, func(dst, dy []T, example int) {
+			out = append(out, b.scatter("pool dx", v, dy, farBack(i), func(dst, dy []T, example int) {
 				which := which[example*k:][:k]
 				if s.Start == nil {
 					for j, d := range dy {

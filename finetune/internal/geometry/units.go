@@ -50,14 +50,7 @@ func (o *activate[T]) backward(y *vec) {
 }
 
 func (o *activate[T]) total(dst []float64, f, q float64, which edges) {
-	o.g.products(dst, &o.V, o.X, o.Y, f, q)
-	if which == counted {
-		for e, s := range o.g.prog.Tensors[o.V.Tensor].Data {
-			if math.Abs(float64(s)) <= 1 {
-				dst[e] = 0
-			}
-		}
-	}
+	o.g.products(dst, &o.V, o.X, o.Y, f, q, which)
 }
 
 // scale multiplies the paths of each unit, and the bias of the layer so far.
@@ -110,7 +103,7 @@ func (o *scale[T]) backward(y *vec) {
 }
 
 func (o *scale[T]) total(dst []float64, f, q float64, _ edges) {
-	o.g.products(dst, &o.V, o.X, o.Y, f, q)
+	o.g.products(dst, &o.V, o.X, o.Y, f, q, every)
 }
 
 // shift adds edges from the constant unit.
@@ -191,10 +184,14 @@ func (g *Geometry[T]) addUse(dst []float64, v *program.Vector, e int, h, q float
 	dst[v.Element(i, len(dst))] += c * h
 }
 
-// products adds h_in h_out of every element of a unit-wise operation.
-func (g *Geometry[T]) products(dst []float64, v *program.Vector, x, y int, f, q float64) {
+// products adds h_in h_out of every element of a unit-wise operation; of slopes,
+// those that paths see as 1 are not counted.
+func (g *Geometry[T]) products(dst []float64, v *program.Vector, x, y int, f, q float64, which edges) {
 	in, out := g.lift(0, &g.in[x], q), g.lift(1, &g.out[y], q)
 	for e := range in {
+		if which == counted && math.Abs(g.at(v, v.Axis.At(e))) <= 1 {
+			continue
+		}
 		g.addUse(dst, v, e, f*in[e]*out[e], q)
 	}
 }

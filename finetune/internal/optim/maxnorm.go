@@ -11,9 +11,14 @@ import (
 // Srivastava et al., Dropout, JMLR 2014, section 5.1). Call it once a step, after
 // all tensors changed.
 func (o *Optimizer[T]) End() {
-	if o.MaxNorm == 0 {
-		return
+	if o.MaxNorm != 0 {
+		o.bounded(func(t, units int, columns bool) { o.project(o.prog.Tensors[t].Data, units, columns) })
 	}
+}
+
+// bounded calls do for each trained matrix whose units are bounded: their number,
+// and whether they are columns.
+func (o *Optimizer[T]) bounded(do func(t, units int, columns bool)) {
 	for _, op := range o.prog.Ops {
 		t := op.Tensor()
 		if t < 0 || o.prog.Tensors[t].Frozen {
@@ -21,9 +26,9 @@ func (o *Optimizer[T]) End() {
 		}
 		switch op := op.(type) {
 		case *program.Dense:
-			o.project(o.prog.Tensors[t].Data, op.Rows, op.InOut)
+			do(t, op.Rows, op.InOut)
 		case *program.Conv:
-			o.project(o.prog.Tensors[t].Data, op.Out*op.Groups, false)
+			do(t, op.Out*op.Groups, false)
 		}
 	}
 }

@@ -141,7 +141,7 @@ func (o *Optimizer[T]) Linear(t int) bool {
 // Scaling returns the update of a tensor that is Linear, after Begin.
 func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 	s := &o.fused[t]
-	s.Beta = T(1 - o.Eta0*o.Decay)
+	s.Beta = o.keep()
 	if o.Kind == SGD {
 		s.Alpha = T(-math.Ldexp(o.Eta, o.EtaExp))
 		return s
@@ -150,16 +150,8 @@ func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 	if s.Out == nil {
 		s.Out, s.In = make([]T, len(f.Out)), make([]T, len(f.In))
 	}
-	m, k := math.Frexp(-o.Eta)
-	k += o.EtaExp + f.Exp
-	// What does not fit the range of alpha goes into the units' factors.
-	limit := 1000
-	if _, single := any(s.Alpha).(float32); single {
-		limit = 100
-	}
-	in := max(-limit, min(limit, k))
-	s.Alpha = T(math.Ldexp(m, in))
-	rest := math.Ldexp(1, k-in)
+	var rest float64
+	s.Alpha, rest = o.alpha(f.Exp)
 	for i, v := range f.Out {
 		s.Out[i] = T(v * rest)
 	}
@@ -168,6 +160,21 @@ func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 		s.In[j] = T(v)
 	}
 	return s
+}
+
+// keep is the share of a weight that decay leaves.
+func (o *Optimizer[T]) keep() T { return T(1 - o.Eta0*o.Decay) }
+
+// alpha is the step size times 2^exp; what does not fit its range is in rest.
+func (o *Optimizer[T]) alpha(exp int) (a T, rest float64) {
+	m, k := math.Frexp(-o.Eta)
+	k += o.EtaExp + exp
+	limit := 1000
+	if _, single := any(a).(float32); single {
+		limit = 100
+	}
+	in := max(-limit, min(limit, k))
+	return T(math.Ldexp(m, in)), math.Ldexp(1, k-in)
 }
 
 // update is the pass in progress over one tensor.
@@ -236,9 +243,11 @@ func (o *Optimizer[T]) range4(exp int) (k int, ok bool) {
 		return 0, false
 	}
 	_, k = math.Frexp(most)
-	k += exp
-	return (k - k&1) / 2, true
+	return halved(k + exp), true
 }
+
+// halved is half of the next even number below.
+func halved(k int) int { return (k - k&1) / 2 }
 
 // at returns the gradient, penalty included, and 1/kappa of element e.
 func (u *update[T]) at(o *Optimizer[T], e int) (g, q float64) {

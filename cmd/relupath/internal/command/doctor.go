@@ -67,8 +67,8 @@ func gpu() string {
 		if err != nil {
 			return "none: " + err.Error()
 		}
-		return fmt.Sprintf("%s, %d MB, compute capability %s, driver for CUDA %s, cuBLAS %s, cuDNN %s",
-			g.Name, g.Memory>>20, g.Capability, g.Driver, g.CUBLAS, g.CUDNN)
+		return fmt.Sprintf("%s, %d MB, compute capability %s, driver for CUDA %s, cuBLAS %s",
+			g.Name, g.Memory>>20, g.Capability, g.Driver, g.CUBLAS)
 	}
 	driver := "no NVIDIA driver is loaded"
 	if raw, err := os.ReadFile(nvidiaDriver); err == nil {

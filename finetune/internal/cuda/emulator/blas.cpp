@@ -1,4 +1,4 @@
-// An emulation of the part of cuBLAS that Gorgonia calls: libcublas.so.12 on the
+// An emulation of the part of cuBLAS that we call: libcublas.so.12 on the
 // Fortran interface of OpenBLAS, which is column-major as cuBLAS is.
 #include <cublas_v2.h>
 

@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
-# Builds the emulated libraries: build.sh GORGONIA CUDA NVIDIA OUT, the folders of
-# Gorgonia's sources, of package cuda, of NVIDIA's wheels and of the build.
+# Builds the emulated libraries: build.sh CUDA NVIDIA OUT, the folders of package
+# cuda, of NVIDIA's wheels and of the build.
 set -euo pipefail
-gorgonia=$1 cuda=$2 nvidia=$3 out=$4
+cuda=$1 nvidia=$2 out=$3
 here=$cuda/emulator
 to=$out/emulator
 mkdir -p "$to/obj"
 flags=(-std=c++17 -O2 -ffp-contract=off -fPIC -Wall -I"$here")
-for part in cuda_runtime cuda_nvcc cuda_cccl cublas cudnn; do
+for part in cuda_runtime cuda_nvcc cuda_cccl cublas; do
 	flags+=(-isystem "$nvidia/$part/include")
 done
 objects=()
-for ptx in "$cuda"/ptx/*.ptx; do
-	name=$(basename "$ptx" .ptx)
-	source="$gorgonia/cuda modules/src/$name.cu"
-	[ -e "$source" ] || source="$cuda/kernels/$name.cu"
+rm -f "$to"/obj/*
+for suffix in f32 f64; do
+	name=relupath_$suffix ptx=$cuda/ptx/relupath_$suffix.ptx
 	{
 		echo "#include \"kernel.h\""
-		echo "#include \"$source\""
+		echo "#define real $([ $suffix = f32 ] && echo float || echo double)"
+		echo "#define K(name) name##_$suffix"
 		echo "namespace {"
+		echo "#include \"$cuda/kernels/relupath.cu\""
 		grep -oE '\.entry +[A-Za-z0-9_]+' "$ptx" | awk '{ printf "Registered r%d(\"%s\", %s);\n", NR, $2, $2 }'
 		echo "}"
 	} >"$to/obj/$name.cpp"
@@ -27,4 +28,3 @@ for ptx in "$cuda"/ptx/*.ptx; do
 done
 g++ "${flags[@]}" -shared -Wl,-soname,libcuda.so.1 -o "$to/libcuda.so.1" "$here/driver.cpp" "${objects[@]}"
 g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.12 '-Wl,-rpath,$ORIGIN' -o "$to/libcublas.so.12" "$here/blas.cpp" "$to/libcuda.so.1" -l:libopenblas.so.0
-g++ "${flags[@]}" -shared -Wl,-soname,libcudnn.so.8 -o "$to/libcudnn.so.8" "$here/dnn.cpp"

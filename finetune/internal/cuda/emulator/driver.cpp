@@ -1,4 +1,4 @@
-// An emulation of the part of the CUDA driver that Gorgonia calls, for tests on
+// An emulation of the part of the CUDA driver that we call, for tests on
 // machines without a GPU: libcuda.so.1 with host memory in place of device
 // memory. A module is recognised by the names of its kernels, which were
 // compiled as C++ from the sources that its PTX is made of. Kernels and products
@@ -120,12 +120,6 @@ CUresult cuDeviceTotalMem_v2(size_t *n, CUdevice) { return *n = memory(), CUDA_S
 
 CUresult cuDeviceGetAttribute(int *v, CUdevice_attribute a, CUdevice) {
 	switch (a) {
-	case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *v = 32; break;
-	case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *v = 1024; break;
-	case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X: case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y: *v = 1024; break;
-	case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z: *v = 64; break;
-	case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X: *v = 2147483647; break;
-	case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y: case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z: *v = 65535; break;
 	case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *v = 6; break;
 	case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *v = 0; break;
 	default: return CUDA_ERROR_INVALID_VALUE;
@@ -149,7 +143,6 @@ CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
 	return CUDA_SUCCESS;
 }
 CUresult cuMemAlloc_v2(CUdeviceptr *p, size_t n) { return allocate(p, n); }
-CUresult cuMemAllocManaged(CUdeviceptr *p, size_t n, unsigned) { return allocate(p, n); }
 CUresult cuMemFree_v2(CUdeviceptr p) {
 	std::lock_guard<std::recursive_mutex> lock(mutex);
 	flush();
@@ -160,7 +153,6 @@ CUresult cuMemFree_v2(CUdeviceptr p) {
 	free(reinterpret_cast<void *>(p));
 	return CUDA_SUCCESS;
 }
-CUresult cuMemcpy(CUdeviceptr dst, CUdeviceptr src, size_t n) { return copy(dst, src, n); }
 CUresult cuMemcpyHtoD_v2(CUdeviceptr dst, const void *src, size_t n) { return copy(dst, reinterpret_cast<uintptr_t>(src), n); }
 CUresult cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t n) { return copy(reinterpret_cast<uintptr_t>(dst), src, n); }
 

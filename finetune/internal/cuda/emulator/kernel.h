@@ -13,6 +13,13 @@
 struct Index { unsigned x, y, z; };
 inline thread_local Index gridDim, blockDim, blockIdx, threadIdx;
 
+// Threads run one after the other.
+inline int atomicMax(int *p, int v) {
+	int old = *p;
+	if (v > old) *p = v;
+	return old;
+}
+
 // Kernel runs one thread with arguments in the form of cuLaunchKernel: a pointer
 // to each.
 struct Kernel {

@@ -5,8 +5,10 @@
 //
 //	go run ./finetune/internal/cuda/nvrtc -lib libnvrtc.so.12 -o DIR FILE.cu...
 //
-// The PTX is for compute capability 6.0 and newer: the driver compiles it for
-// the device that it finds.
+// Each file is compiled twice, with real as float and as double, and K(name) as
+// the name with _f32 and _f64, into files with the same endings. The PTX is for
+// compute capability 6.0 and newer: the driver compiles it for the device that it
+// finds.
 package main
 
 import (
@@ -21,12 +23,11 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// flags are those with which Gorgonia compiles its kernels: IEEE arithmetic,
-// and no contraction to fused multiply-adds, so that device and host round
-// alike. NVRTC has no C headers, hence M_E and the empty math.h below.
+// flags ask for IEEE arithmetic and no contraction to fused multiply-adds, so
+// that device and host round alike. NVRTC has no C headers, hence INFINITY.
 var flags = []string{
 	"--gpu-architecture=compute_60", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true",
-	"-DM_E=2.7182818284590452354",
+	"--device-int128", "-DINFINITY=__longlong_as_double(0x7ff0000000000000LL)",
 }
 
 // nvrtc is the part of the library's interface that is used here (NVRTC 12.4
@@ -72,16 +73,15 @@ func text(prog uintptr, size func(uintptr, *uintptr) int32, get func(uintptr, *b
 	return string(bytes.TrimRight(buf, "\x00"))
 }
 
-// translate compiles the text of one file.
-func (n *nvrtc) translate(name, src string) (string, error) {
+// translate compiles the text of one file for one type of numbers.
+func (n *nvrtc) translate(name, src, real, suffix string) (string, error) {
 	var prog uintptr
-	texts, names := []*byte{cstring("")}, []*byte{cstring("math.h")}
-	if r := n.create(&prog, cstring(src), cstring(name), 1, &texts[0], &names[0]); r != 0 {
+	if r := n.create(&prog, cstring(src), cstring(name), 0, nil, nil); r != 0 {
 		return "", fmt.Errorf("nvrtcCreateProgram: result %d", r)
 	}
 	defer n.destroy(&prog)
 	var options []*byte
-	for _, f := range flags {
+	for _, f := range append(flags[:len(flags):len(flags)], "-Dreal="+real, "-DK(name)=name##"+suffix) {
 		options = append(options, cstring(f))
 	}
 	if r := n.compile(prog, int32(len(options)), &options[0]); r != 0 {
@@ -105,12 +105,14 @@ func run(lib, dir string, files []string) error {
 			return err
 		}
 		base := filepath.Base(f)
-		ptx, err := n.translate(base, string(src))
-		if err != nil {
-			return fmt.Errorf("%s: %w", f, err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, strings.TrimSuffix(base, ".cu")+".ptx"), []byte(ptx), 0o666); err != nil {
-			return err
+		for suffix, real := range map[string]string{"_f32": "float", "_f64": "double"} {
+			ptx, err := n.translate(base, string(src), real, suffix)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f, err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, strings.TrimSuffix(base, ".cu")+suffix+".ptx"), []byte(ptx), 0o666); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
