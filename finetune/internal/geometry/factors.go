@@ -164,10 +164,10 @@ func (g *Geometry[T]) total(t int, dst []float64, q float64, which edges) int {
 	clear(dst)
 	exp := math.MinInt
 	for _, i := range g.uses[t] {
-		exp = max(exp, g.useExponent(g.prog.Ops[i], q))
+		exp = max(exp, g.useExponent(i, q))
 	}
 	for _, i := range g.uses[t] {
-		f := math.Ldexp(1, g.useExponent(g.prog.Ops[i], q)-exp)
+		f := math.Ldexp(1, g.useExponent(i, q)-exp)
 		g.ops[i].(stored).total(dst, f, q, which)
 	}
 	return exp
@@ -180,7 +180,7 @@ func (g *Geometry[T]) lift(slot int, x *vec, q float64) []float64 {
 	return h
 }
 
-func (g *Geometry[T]) useExponent(op program.Op, q float64) int {
+func (g *Geometry[T]) useExponent(i int, q float64) int {
 	of := func(x *vec) int {
 		switch {
 		case !x.set:
@@ -190,9 +190,9 @@ func (g *Geometry[T]) useExponent(op program.Op, q float64) int {
 		}
 		return int(math.Floor(q * float64(x.e)))
 	}
-	e := of(&g.out[op.Result()])
-	if _, bias := op.(*program.Shift); !bias {
-		e += of(&g.in[op.Operands()[0]])
+	e := of(&g.out[g.prog.Ops[i].Result()])
+	if x := g.begins[i]; x >= 0 {
+		e += of(&g.in[x])
 	}
 	return e
 }

@@ -80,6 +80,9 @@ type Geometry[T program.Float] struct {
 	folded bool
 	// ops are the operations as the programmes see them.
 	ops []pass
+	// begins is the value at which the edges of each operation with a stored tensor
+	// begin; -1 for the constant unit.
+	begins []int
 	// meet is the operation whose weights are read once for both directions.
 	meet   int
 	tmp    []float64
@@ -109,9 +112,14 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 	most := 0
 	for i, op := range prog.Ops {
 		g.ops = append(g.ops, g.pass(op))
+		x := -1
 		if t := op.Tensor(); t >= 0 {
 			g.uses[t] = append(g.uses[t], i)
+			if _, bias := op.(*program.Shift); !bias {
+				x = op.Operands()[0]
+			}
 		}
+		g.begins = append(g.begins, x)
 		if d, ok := g.ops[i].(*dense[T]); ok && d.Plain() && g.needIn[d.Y] && g.needOut[d.X] && d.Rows*d.Cols > most {
 			most, g.meet = d.Rows*d.Cols, i
 		}

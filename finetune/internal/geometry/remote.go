@@ -345,8 +345,8 @@ func (m *Remote[T]) total(t int, square bool, which edges) *Path {
 			continue
 		}
 		var x *Path
-		if _, bias := op.(*program.Shift); !bias {
-			x = m.in[op.Operands()[0]]
+		if from := m.geo.begins[i]; from >= 0 {
+			x = m.in[from]
 		}
 		var one *Path
 		unit := func(v *program.Vector, counted bool) {
