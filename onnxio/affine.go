@@ -275,22 +275,18 @@ func (o *op) unitsOf(v *value, axis dag.Axis, axes []int) (dag.Axis, []int) {
 		if !slices.Equal(nd.Shape, shape) {
 			break
 		}
-		switch op := nd.Op.(type) {
-		case *dag.Linear:
+		if l, ok := nd.Op.(*dag.Linear); ok {
 			known := o.unitAxes[at]
-			if op.Map == nil || len(known) == 0 {
+			if l.Map == nil || len(known) == 0 {
 				return axis, axes
 			}
 			a := unitsAlong(v.shape, known[0], known[len(known)-1])
-			if a != op.Out() {
+			if a != l.Out() {
 				return axis, axes
 			}
 			return a, known
-		case *dag.Activation, *dag.Add, *dag.Cap, *dag.Func:
-		default:
-			return axis, axes
 		}
-		if len(nd.In) == 0 {
+		if nd.Moves() || len(nd.In) == 0 {
 			break
 		}
 		at = nd.In[0]

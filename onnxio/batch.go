@@ -27,7 +27,7 @@ func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
 // left out, with what reads it: what is measured is before it. Elsewhere, and where the
 // extents are known and no output would be left or the batch is of one sample, all axes are
 // parts of one sample.
-func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering { //nolint:revive // the two ways of lowerOnce
+func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering {
 	l := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks}
 	l.run(order)
 	if l.batch == nil {

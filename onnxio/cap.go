@@ -51,16 +51,13 @@ func (o *op) cap(v *value, lo, hi []float64, at *capSite, jumps jumping) *value 
 	before := &o.nodes[v.node]
 	if len(before.In) == 1 {
 		whole := &value{node: before.In[0], shape: v.shape, elem: v.elem}
-		switch b := before.Op.(type) {
-		case *dag.Activation:
-			if none(c.Lo) && b.Param == nil && b.At(0) == 0 && len(b.Slope) == 1 {
-				c.Lo, at.lo = []float64{0}, nowhere
-				return o.emit(c, v.shape, whole)
-			}
-		case *dag.Cap:
+		if b, ok := before.Op.(*dag.Cap); ok {
 			if !b.Jump && joinCaps(c, at, b) {
 				return o.emit(c, v.shape, whole)
 			}
+		} else if lo, _, relu := before.Bounds(); relu && none(c.Lo) {
+			c.Lo, at.lo = []float64{lo}, nowhere
+			return o.emit(c, v.shape, whole)
 		}
 	}
 	return o.emit(c, v.shape, v)

@@ -84,9 +84,9 @@ func (o *op) gates(v *value) []gate {
 			f: func(z float64) float64 { return s.add + s.mul*f(x.mul*z+x.add) },
 		})
 	}
-	if c, ok := nd.Op.(*dag.Cap); ok && none && len(c.Lo) == 1 && len(c.Hi) == 1 && c.Lo[0] == 0 && !c.Jump && c.Hi[0] > 0 && !math.IsInf(c.Hi[0], 0) {
+	if lo, h, ok := nd.Bounds(); ok && none && lo == 0 && h > 0 && !math.IsInf(h, 0) {
 		for _, x := range inner {
-			if h := c.Hi[0]; x.mul == 1 && x.add >= 0 && x.add <= h {
+			if x.mul == 1 && x.add >= 0 && x.add <= h {
 				add(x, h*(2-x.add/h), func(u float64) float64 { return smaller(h, larger(0, u)) })
 			}
 		}
@@ -153,15 +153,13 @@ func (o *op) cubic(v linearIn) (x linearIn, ok bool) {
 			all := o.peeled(&value{node: in[1]})
 			p := all[len(all)-1]
 			consts := slices.Concat(v.consts, a.consts, p.consts)
-			switch op := nd.Op.(type) {
-			case *dag.Add:
-				if op.Sign == nil && a.add == 0 && p.add == 0 && o.power(p.node, a.node) == 3 && near(v.mul*a.mul, c) && near(p.mul/a.mul, geluCubic) {
-					return linearIn{node: a.node, mul: v.mul * a.mul, consts: consts}, true
-				}
-			case *dag.Func:
-				if _, times := op.Form.(dag.Times); times && a.add == 0 && o.power(p.node, a.node) == 2 && near(v.mul*a.mul*p.add, c) && near(p.mul/p.add, geluCubic) {
-					return linearIn{node: a.node, mul: v.mul * a.mul * p.add, consts: consts}, true
-				}
+			sum, ok := nd.Op.(*dag.Add)
+			switch {
+			case a.add != 0:
+			case ok && sum.Sign == nil && p.add == 0 && o.power(p.node, a.node) == 3 && near(v.mul*a.mul, c) && near(p.mul/a.mul, geluCubic):
+				return linearIn{node: a.node, mul: v.mul * a.mul, consts: consts}, true
+			case multiplies(nd) && o.power(p.node, a.node) == 2 && near(v.mul*a.mul*p.add, c) && near(p.mul/p.add, geluCubic):
+				return linearIn{node: a.node, mul: v.mul * a.mul * p.add, consts: consts}, true
 			}
 		}
 	}
@@ -177,18 +175,18 @@ func (o *op) power(node, x int) int {
 		return 3
 	}
 	nd := &o.nodes[node]
-	f, ok := nd.Op.(*dag.Func)
-	if !ok {
-		return 0
-	}
-	if _, times := f.Form.(dag.Times); times {
-		for k, in := range nd.In {
-			if in == x && o.power(nd.In[1-k], x) == 2 {
-				return 3
-			}
+	for k, in := range nd.In {
+		if in == x && multiplies(nd) && o.power(nd.In[1-k], x) == 2 {
+			return 3
 		}
 	}
 	return 0
+}
+
+// multiplies reports whether a node multiplies two values element by element.
+func multiplies(nd *dag.Node) bool {
+	f, ok := nd.Op.(*dag.Func)
+	return ok && f.Form == (dag.Times{})
 }
 
 // gated returns a product of x, or a multiple of it, and a gate of x as one curve, nil

@@ -66,7 +66,7 @@ func reflected(x, lo, hi float64) float64 {
 }
 
 // place maps a coordinate of -1 to 1 to an element, as padding has it.
-func (g *grid) place(x float64, n int, cubic bool) float64 { //nolint:revive // cubic is a mode
+func (g *grid) place(x float64, n int, cubic bool) float64 {
 	if g.corners {
 		x = (x + 1) / 2 * float64(n-1)
 	} else {
@@ -88,7 +88,7 @@ func (g *grid) place(x float64, n int, cubic bool) float64 { //nolint:revive // 
 }
 
 // sample reads the channels of one sample.
-func (g *grid) sample(dst, x, at []float64, cubic bool) { //nolint:revive // cubic is a mode
+func (g *grid) sample(dst, x, at []float64, cubic bool) {
 	n, all, places := len(g.from), dag.Size(g.from), dag.Size(g.to)
 	taps := make([][]tap, n)
 	for p := range places {

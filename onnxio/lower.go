@@ -418,19 +418,14 @@ func (o *op) constant(k int, what string) (*tensor, error) {
 
 // inputOf names the graph input that a node only rearranges, if it is such a node.
 func (l *lowering) inputOf(node int) string {
-	for {
-		nd := &l.nodes[node]
-		switch nd.Op.(type) {
-		case dag.Input:
-			return nd.Name
-		case *dag.Select:
-			if len(nd.In) == 1 {
-				node = nd.In[0]
-				continue
-			}
-		}
+	nd := &l.nodes[node]
+	for nd.Moves() && len(nd.In) == 1 {
+		nd = &l.nodes[nd.In[0]]
+	}
+	if nd.Op != (dag.Input{}) {
 		return ""
 	}
+	return nd.Name
 }
 
 func (o *op) attr(name string) *wire.Attribute {

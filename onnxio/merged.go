@@ -332,7 +332,7 @@ func (o *op) mergedAxis(m merge, def int64, rank int) error {
 }
 
 // mergedSqueeze takes axes of extent 1 out of what the graph sees, or puts them in.
-func (o *op) mergedSqueeze(out bool) error { //nolint:revive // the two operators
+func (o *op) mergedSqueeze(out bool) error {
 	v := o.in[0]
 	axes, ok, err := o.intsArg("axes", 13, 1)
 	if err != nil {

@@ -241,7 +241,7 @@ func (o *op) chosen(cond, yes, no *value) (*value, error) {
 			shape, err = broadcastDims(f.x.shape, alignBatch(v.con, f.x.shape))
 		}
 		if err != nil || !slices.Equal(shape, f.x.shape) {
-			return nil, nil //nolint:nilerr // another form of Where tells
+			return nil, nil
 		}
 	}
 	above, up := o.multiple(yes, f.x)

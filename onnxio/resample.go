@@ -292,7 +292,7 @@ func cubicTaps(t, a float64) [4]float64 {
 }
 
 // interpolate resizes each axis in turn by the weights of its neighbours.
-func (o *op) interpolate(v *value, cubic bool, scales []float64, sizes []int) error { //nolint:revive // the two modes
+func (o *op) interpolate(v *value, cubic bool, scales []float64, sizes []int) error {
 	to, err := o.coordinates()
 	if err != nil {
 		return err

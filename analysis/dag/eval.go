@@ -112,7 +112,7 @@ func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 		clear(dst)
 		ev.finish(fin, dst)
 	case ev.net.oneHot(nd.In[0]):
-		ev.lookup(l.Map.(*Dense), dst, x)
+		ev.lookup(l, dst, x)
 		ev.finish(fin, dst)
 	default:
 		l.Map.eval(ev, dst, x, fin)
@@ -283,7 +283,8 @@ func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
 
 // lookup writes the columns of a table that places name; a negative one counts from
 // the end, and one outside gives NaN.
-func (ev *evaluator) lookup(d *Dense, dst, places []float64) {
+func (ev *evaluator) lookup(l *Linear, dst, places []float64) {
+	d := l.Map.(*Dense)
 	for k, at := range places {
 		row := dst[k*d.Rows:][:d.Rows]
 		j := int(at)

@@ -11,6 +11,13 @@ type bounds struct{ lo, hi float64 }
 
 var unbounded = bounds{math.Inf(-1), math.Inf(1)}
 
+// Bounds returns the bounds that a node puts on each element, where it does nothing else
+// and they are the same for all: a ReLU bounds from below.
+func (n *Node) Bounds() (lo, hi float64, ok bool) {
+	b, ok := boundsOf(n)
+	return b.lo, b.hi, ok
+}
+
 // boundsOf returns what a node does to each element, where that is to bound it.
 func boundsOf(nd *Node) (bounds, bool) {
 	if op, ok := nd.Op.(interface{ bounds() (bounds, bool) }); ok {

@@ -65,7 +65,7 @@ func (a *Activation) uses(yield func(Role, *Use) bool) bool {
 
 // bounds are those of a ReLU, which bounds from below.
 func (a *Activation) bounds() (bounds, bool) {
-	return bounds{0, math.Inf(1)}, len(a.Slope) == 1 && a.Slope[0] == 0
+	return bounds{0, math.Inf(1)}, a.Param == nil && len(a.Slope) == 1 && a.Slope[0] == 0
 }
 
 func (a *Activation) describe() string {

@@ -55,7 +55,7 @@ func (s *grouper) inputs(m *UnitMap) bool {
 // product is the value of matrix products of which one factor is as it is. x is the
 // other, the left or the right one: its elements are tied along the sum, and each row
 // or column of the value has their factor.
-func (s *grouper) product(m *Matrices, x *UnitMap, left bool) UnitMap { //nolint:revive // the two sides
+func (s *grouper) product(m *Matrices, x *UnitMap, left bool) UnitMap {
 	which, size, lines := m.Right, m.K*m.N, m.N
 	if left {
 		which, size, lines = m.Left, m.M*m.K, m.M

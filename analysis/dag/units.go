@@ -188,7 +188,7 @@ func (s *grouper) union(a, b int32) int32 {
 }
 
 // tie makes the factor of b that of a, or 1 over it.
-func (s *grouper) tie(a, b int32, inverse bool) { //nolint:revive // the two relations
+func (s *grouper) tie(a, b int32, inverse bool) {
 	x, p := s.root(a)
 	y, q := s.root(b)
 	flip := (p != q) != inverse

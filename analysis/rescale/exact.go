@@ -90,18 +90,7 @@ func (r *search) stored(c []float64, f func(old, now float64, groups ...int32)) 
 	if err != nil {
 		panic("rescale: " + err.Error()) // factors of our own
 	}
-	for nd, before := range dag.Each[*dag.Cap](r.net) {
-		after, m := out.Nodes[nd.ID].Op.(*dag.Cap), &r.Groups.Units[nd.ID]
-		if after == before {
-			continue
-		}
-		for e := range nd.Len() {
-			lo, hi := before.Bounds(e)
-			to, top := after.Bounds(e)
-			f(lo, to, m.At(e))
-			f(hi, top, m.At(e))
-		}
-	}
+	r.bounds(out, f)
 	for nd, a := range dag.Each[*dag.Linear](r.net) {
 		if nd.Zone != dag.Body {
 			continue
@@ -124,6 +113,22 @@ func (r *search) stored(c []float64, f func(old, now float64, groups ...int32)) 
 					f(u(row), w(row), rows[row])
 				}
 			}
+		}
+	}
+}
+
+// bounds is stored for the bounds of caps, of which out has those after.
+func (r *search) bounds(out *dag.Network, f func(old, now float64, groups ...int32)) {
+	for nd, before := range dag.Each[*dag.Cap](r.net) {
+		after, m := out.Nodes[nd.ID].Op.(*dag.Cap), &r.Groups.Units[nd.ID]
+		if after == before {
+			continue
+		}
+		for e := range nd.Len() {
+			lo, hi := before.Bounds(e)
+			to, top := after.Bounds(e)
+			f(lo, to, m.At(e))
+			f(hi, top, m.At(e))
 		}
 	}
 }

@@ -42,21 +42,25 @@ func (z *normalizer) add(in []int, n int, op dag.Op) int {
 func equalOps(a, b dag.Op) bool {
 	switch x := a.(type) {
 	case *dag.Linear:
-		y, ok := b.(*dag.Linear)
-		same := func(p, q dag.Map) bool {
-			if _, ok := p.(*dag.Diagonal); !ok && p != nil {
-				return p == q
-			}
-			return reflect.DeepEqual(p, q)
-		}
-		return ok && same(x.Map, y.Map) && x.Units == y.Units && slices.EqualFunc(x.Stages, y.Stages, func(s, t dag.Stage) bool {
-			return equalNorms(s.Norm, t.Norm) && equalVectors(s.Mul, t.Mul) && equalVectors(s.Add, t.Add)
-		})
+		return equalLayers(x, b)
 	case *dag.Cap:
 		y, ok := b.(*dag.Cap)
 		return ok && x.Jump == y.Jump && slices.Equal(x.Lo, y.Lo) && slices.Equal(x.Hi, y.Hi)
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+func equalLayers(x *dag.Linear, b dag.Op) bool {
+	y, ok := b.(*dag.Linear)
+	same := func(p, q dag.Map) bool {
+		if _, ok := p.(*dag.Diagonal); !ok && p != nil {
+			return p == q
+		}
+		return reflect.DeepEqual(p, q)
+	}
+	return ok && same(x.Map, y.Map) && x.Units == y.Units && slices.EqualFunc(x.Stages, y.Stages, func(s, t dag.Stage) bool {
+		return equalNorms(s.Norm, t.Norm) && equalVectors(s.Mul, t.Mul) && equalVectors(s.Add, t.Add)
+	})
 }
 
 func equalNorms(a, b *dag.BatchNorm) bool {

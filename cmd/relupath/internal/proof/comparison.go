@@ -110,7 +110,7 @@ func (c *comparison) explain(ctx context.Context, b *dag.Network) error {
 		_, err = sameEnds(b, exact)
 	}
 	if err != nil {
-		return nil //nolint:nilerr // unexplained
+		return nil // unexplained
 	}
 	var kinds []*kind
 	for _, k := range again {
