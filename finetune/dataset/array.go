@@ -49,6 +49,43 @@ type array struct {
 	data  []byte
 	// all is the number of examples in the file: shape[0] of them are here.
 	all int
+	// rest is what class labels beyond them were.
+	rest labels
+}
+
+// labels are class labels that are not kept.
+type labels struct {
+	largest float64
+	// odd is the first that is no whole number from 0 on, oddAt its place.
+	odd   float64
+	oddAt int
+}
+
+// isClass says whether a number can be a class label.
+func isClass(v float64) bool { return v == math.Trunc(v) && v >= 0 && v <= math.MaxInt32 }
+
+// labelPiece is how many labels that are not kept are read at once.
+const labelPiece = 1 << 16
+
+// pass reads n labels, of which nothing is kept.
+func (a *array) pass(s *source, n int, what string) error {
+	for done := 0; done < n; {
+		part := array{kind: a.kind, order: a.order}
+		var err error
+		if part.data, err = s.read(int64(min(n-done, labelPiece)*a.kind.size()), what); err != nil {
+			return err
+		}
+		get := part.at()
+		for i := range part.len() {
+			v := get(i)
+			if !isClass(v) && a.rest.oddAt == 0 {
+				a.rest.odd, a.rest.oddAt = v, a.shape[0]+done+i
+			}
+			a.rest.largest = max(a.rest.largest, v)
+		}
+		done += part.len()
+	}
+	return nil
 }
 
 // load reads the elements of an array of known kind and shape, row-major or, where
@@ -81,6 +118,12 @@ func (a *array) load(s *source, fortran bool, what string) error {
 	kept, err := byteCount(s.name, a.kind, a.shape)
 	if err != nil {
 		return err
+	}
+	if width, _ := product(a.shape[1:]); s.labels && width == 1 {
+		if a.data, err = s.read(kept, what); err != nil {
+			return err
+		}
+		return errors.Join(a.pass(s, a.all-s.limit, what), s.end(what))
 	}
 	if !fortran {
 		a.data, err = s.read(kept, what)
@@ -317,13 +360,21 @@ func (t *table) classify(y *array, classes int) error {
 	t.labels = make([]int, 0, t.n)
 	for i := range y.len() {
 		v := get(i)
-		if v != math.Trunc(v) || v < 0 || v >= float64(limit) {
+		if !isClass(v) || v >= float64(limit) {
 			return labelRange(y.file, record(i), fmt.Sprint(v), limit, remedy)
 		}
 		if i < t.n {
 			t.labels = append(t.labels, int(v))
 		}
 		t.classes = max(t.classes, int(v)+1)
+	}
+	switch rest := y.rest; {
+	case rest.oddAt > 0:
+		return labelRange(y.file, record(rest.oddAt), fmt.Sprint(rest.odd), limit, remedy)
+	case rest.largest >= float64(limit):
+		return labelRange(y.file, "beyond the first examples", fmt.Sprint(rest.largest), limit, remedy)
+	default:
+		t.classes = max(t.classes, int(rest.largest)+1)
 	}
 	t.classes = max(t.classes, classes)
 	return nil

@@ -41,16 +41,20 @@ func (c cifar) load(ctx context.Context, dir string, split Split, limit int) (*t
 		file: dir, shape: []int{3, 32, 32}, layout: LayoutCHW, pixels: true,
 		classes: c.labels[len(c.labels)-1],
 	}
-	var total int64
+	var total, disk int64
 	for _, path := range files {
-		n, err := c.size(path)
+		n, there, err := c.size(path)
 		if err != nil {
 			return nil, err
 		}
 		total += n
+		disk += there
 	}
 	if limit > 0 {
 		total = min(total, int64(limit))
+	}
+	if err := room(dir, "all images together", total*cifarPixels, disk, disk < total*cifarPixels/2); err != nil {
+		return nil, err
 	}
 	t.x.u8 = make([]uint8, 0, total*cifarPixels)
 	t.labels = make([]int, 0, total)
@@ -100,18 +104,20 @@ func (c cifar) find(dir string, split Split) ([]string, error) {
 	return files, nil
 }
 
-// size checks that a file is whole records and returns how many.
-func (c cifar) size(path string) (int64, error) {
-	f, size, err := openFile(path)
+// size checks that a file is whole records and returns how many, and the bytes that it
+// takes on the disk.
+func (c cifar) size(path string) (records, disk int64, err error) {
+	f, info, err := openFile(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	size := info.Size()
 	n, over := size/int64(c.record()), size%int64(c.record())
 	if err := f.Close(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if over == 0 && n > 0 {
-		return n, nil
+		return n, onDisk(info), nil
 	}
 	remedy := "the file is truncated or has something appended: fetch it again"
 	for _, other := range []cifar{cifar10, cifar100} {
@@ -119,7 +125,7 @@ func (c cifar) size(path string) (int64, error) {
 			remedy = "its size is that of " + other.name
 		}
 	}
-	return 0, &DataError{
+	return 0, 0, &DataError{
 		File: path, Problem: fmt.Sprintf("%d bytes are %d records of %d bytes and %d bytes over", size, n, c.record(), over),
 		Remedy: remedy,
 	}
@@ -128,13 +134,13 @@ func (c cifar) size(path string) (int64, error) {
 // read appends the records of a file, until there are so many. The file's size has been checked, so an
 // early end means that it has changed meanwhile.
 func (c cifar) read(ctx context.Context, path string, t *table, total int) error {
-	f, size, err := openFile(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	// A first record may begin like a gzip file, which newSource would unpack.
 	defer f.Close()
-	s := plainSource(ctx, path, f, size)
+	s := plainSource(ctx, path, f, info.Size())
 	for i := 0; s.left > 0 && len(t.labels) < total; i++ {
 		if err := c.readRecord(s, i, t); err != nil {
 			return err

@@ -68,7 +68,7 @@ func (m *matElements) matrix(tag matTag, names []string, found map[string]*array
 	}
 	body := &io.LimitedReader{R: m.s.r, N: tag.size}
 	inner := matElements{s: plainSource(m.s.ctx, m.s.name, body, tag.size), order: m.order}
-	inner.s.packed, inner.s.limit = m.s.packed, m.s.limit
+	inner.s.packed, inner.s.limit, inner.s.size = m.s.packed, m.s.limit, min(m.s.size, tag.size)
 	if tag.kind == miCompressed {
 		if err := inner.inflate(); err != nil {
 			return err

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// shareOfMemory is what the numbers of a packed file, or of a csv file, may take: a
-// quarter of the memory, since they may be there a second time while they are
+// shareOfMemory is what the numbers of a packed or sparse file, or of a csv file, may
+// take: a quarter of the memory, since they may be there a second time while they are
 // converted.
 const shareOfMemory = 4
 
@@ -20,7 +20,11 @@ const unknownMemory = 8 << 30
 
 // memoryShare is how many bytes one array, or the kept part of a csv file, may
 // take. Tests set it.
-var memoryShare = sync.OnceValue(func() int64 {
+var memoryShare = sync.OnceValue(func() int64 { return Memory() / shareOfMemory })
+
+// Memory is the bytes of memory that this process may take: those of the machine, or
+// of the control group, the limit on addresses or GOMEMLIMIT where they are less.
+func Memory() int64 {
 	least := int64(unknownMemory)
 	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
 		if _, rest, ok := strings.Cut(string(b), "MemTotal:"); ok {
@@ -38,8 +42,25 @@ var memoryShare = sync.OnceValue(func() int64 {
 	if v := debug.SetMemoryLimit(-1); v < math.MaxInt64 {
 		least = min(least, v)
 	}
-	return least / shareOfMemory
-})
+	return min(least, addresses())
+}
+
+// room says whether memory has room for n bytes of a file of so many bytes on the disk.
+func room(file, what string, n, onDisk int64, packed bool) error {
+	const remedy = "take the first N examples with limit=N, or split the file"
+	share := memoryShare()
+	switch {
+	case packed && n > max(share, onDisk):
+		return tooMuch(file, fmt.Sprintf("%s unpacks to %d bytes", what, n), share, remedy)
+	case n > shareOfMemory*share:
+		return &DataError{
+			File:    file,
+			Problem: fmt.Sprintf("%s takes %d bytes, more than the memory (%d MiB)", what, n, shareOfMemory*share>>20),
+			Remedy:  remedy,
+		}
+	}
+	return nil
+}
 
 // tooMuch is the error for data that memory has no room for.
 func tooMuch(file, what string, share int64, remedy string) error {

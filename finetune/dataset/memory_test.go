@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -166,4 +167,70 @@ func TestLimit(t *testing.T) {
 			diff(t, spec, whole.Labels()[:k], part.Labels())
 		}
 	}
+}
+
+// TestSparse reads files whose data were never written: like packed ones they are
+// refused where they promise too much, and with a limit cost what is asked for, the
+// labels of the others included.
+func TestSparse(t *testing.T) {
+	const share = 2 << 20
+	withMemory(t, share)
+	dir := t.TempDir()
+	hole := func(name string, head []byte, size int64) string {
+		path := write(t, dir, name, head)
+		if err := os.Truncate(path, int64(len(head))+size); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if onDisk(info) > share {
+			t.Skip("the file system writes holes")
+		}
+		return path
+	}
+	const n = 1 << 24
+	npy := hole("x.npy", npyFile("<f4", "False", fmt.Sprintf("(%d, 64)", n)), n*256) + "," +
+		hole("y.npy", npyFile("<i8", "False", fmt.Sprintf("(%d,)", n)), n*8)
+	idxs := hole("x", idx(8, []int{n, 8, 8}), n*64) + "," + hole("y", idx(8, []int{n}), n)
+	hole("train.bin", nil, (1+cifarPixels)*n)
+	for _, test := range []struct{ spec, want string }{
+		{"npy:" + npy, "more than a quarter of the memory (2 MiB)"},
+		{"npy:" + npy + ",limit=7", ""},
+		{"npy:" + npy + ",limit=7,task=regression", ""},
+		{"idx:" + idxs, "more than a quarter of the memory (2 MiB)"},
+		{"idx:" + idxs + ",limit=7", ""},
+		{"cifar10:" + dir, "more than a quarter of the memory (2 MiB)"},
+		{"cifar10:" + dir + ",limit=7", ""},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := load(test.spec, Options{})
+		runtime.ReadMemStats(&after)
+		if test.want != "" {
+			wantDataError(t, err, test.want)
+		} else if err != nil {
+			t.Errorf("%s: %v", test.spec, err)
+		}
+		// Buffers, and the labels piece by piece.
+		if n := after.HeapSys - before.HeapSys; after.HeapSys > before.HeapSys && n > 64<<20 {
+			t.Errorf("%s: the heap grew by %d MiB", test.spec, n>>20)
+		}
+	}
+}
+
+// TestLabelsBeyondTheLimit: they tell the classes, and one that is none is an error.
+func TestLabelsBeyondTheLimit(t *testing.T) {
+	dir := t.TempDir()
+	const n = 3*labelPiece + 5
+	y := make([]byte, n)
+	y[n-2] = 6
+	x := write(t, dir, "x.npy", npyFile("|u1", "False", fmt.Sprintf("(%d, 1)", n), make([]byte, n)...))
+	spec := "npy:" + x + "," + write(t, dir, "y.npy", npyFile("|i1", "False", fmt.Sprintf("(%d,)", n), y...)) + ",limit=3"
+	diff(t, "classes", 7, mustLoad(t, spec, Options{}).Classes())
+	y[n-1] = 0xff
+	write(t, dir, "y.npy", npyFile("|i1", "False", fmt.Sprintf("(%d,)", n), y...))
+	_, err := load(spec, Options{})
+	wantDataError(t, err, fmt.Sprintf("record %d", n-1))
 }

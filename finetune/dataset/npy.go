@@ -91,25 +91,19 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 
 // loadNPY reads a file of examples and one of labels.
 func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
-	xs, err := openArray(ctx, x, spec.Limit, readNPY)
+	xs, err := openArray(ctx, x, spec.Limit, false, readNPY)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := openArray(ctx, y, targetLimit(spec), readNPY)
+	ys, err := openArray(ctx, y, spec.Limit, labelled(spec), readNPY)
 	if err != nil {
 		return nil, err
 	}
 	return pair(xs, ys, spec)
 }
 
-// targetLimit is how many targets are read. Labels are read to the end: they say
-// which classes there are.
-func targetLimit(spec Spec) int {
-	if spec.Task == Regression || spec.Classes != nil {
-		return spec.Limit
-	}
-	return 0
-}
+// labelled says whether targets may be class labels that tell which classes there are.
+func labelled(spec Spec) bool { return spec.Task != Regression && spec.Classes == nil }
 
 // pair makes a table of examples and labels. Labels that a list of classes names may be
 // any numbers.
@@ -127,12 +121,12 @@ func pair(x, y *array, spec Spec) (*table, error) {
 
 // loadNPZ reads the arrays x and y of an archive, or those of a split.
 func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, error) {
-	f, size, err := openFile(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	z, err := zip.NewReader(f, size)
+	z, err := zip.NewReader(f, info.Size())
 	if err != nil {
 		return nil, &DataError{File: path, Problem: "is not a NumPy archive", Err: err, Remedy: "write it with numpy.savez"}
 	}
@@ -158,11 +152,11 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 			Remedy: "write it with numpy.savez(file, x=..., y=...)",
 		}
 	}
-	xs, err := readMember(ctx, path, x, spec.Limit)
+	xs, err := readMember(ctx, path, x, spec.Limit, false)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := readMember(ctx, path, y, targetLimit(spec))
+	ys, err := readMember(ctx, path, y, spec.Limit, labelled(spec))
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +181,7 @@ func list(names []string) string {
 
 // readMember reads one array of an archive, of the first limit examples unless that
 // is 0.
-func readMember(ctx context.Context, path string, m *zip.File, limit int) (*array, error) {
+func readMember(ctx context.Context, path string, m *zip.File, limit int, labels bool) (*array, error) {
 	name := path + " (" + m.Name + ")"
 	r, err := m.Open()
 	if err != nil {
@@ -198,6 +192,6 @@ func readMember(ctx context.Context, path string, m *zip.File, limit int) (*arra
 	// the largest possible ratio of compression bounds the unpacked one.
 	size := inflated(int64(min(m.CompressedSize64, 1<<62)))
 	s := plainSource(ctx, name, r, int64(min(m.UncompressedSize64, uint64(size))))
-	s.limit, s.packed, s.size = limit, true, int64(min(m.CompressedSize64, 1<<62))
+	s.limit, s.labels, s.packed, s.size = limit, labels, true, int64(min(m.CompressedSize64, 1<<62))
 	return readNPY(s)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/bits"
 	"os"
 )
@@ -30,7 +31,10 @@ type source struct {
 	size int64
 	// limit is how many examples of an array are read, 0 for all.
 	limit int
-	close func() error
+	// labels says that they are class labels: those beyond are read too, and tell
+	// the classes.
+	labels bool
+	close  func() error
 }
 
 // plainSource reads the size bytes of r as they are.
@@ -75,32 +79,35 @@ func inflated(n int64) int64 {
 
 // openSource opens a file.
 func openSource(ctx context.Context, path string) (*source, error) {
-	f, size, err := openFile(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSource(ctx, path, f, size)
+	s, err := newSource(ctx, path, f, info.Size())
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	if n := onDisk(info); n < s.size/2 {
+		s.packed, s.size = true, n // sparse: it takes as little to make as a packed one
 	}
 	s.close = f.Close
 	return s, nil
 }
 
-// openFile opens a regular file and returns its size.
-func openFile(path string) (*os.File, int64, error) {
+// openFile opens a regular file.
+func openFile(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, &DataError{File: path, Problem: "cannot be opened", Err: unwrapPath(err)}
+		return nil, nil, &DataError{File: path, Problem: "cannot be opened", Err: unwrapPath(err)}
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = &DataError{File: path, Problem: "is not a regular file", Remedy: "give the file itself"}
 	}
 	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
+		return nil, nil, errors.Join(err, f.Close())
 	}
-	return f, info.Size(), nil
+	return f, info, nil
 }
 
 // unwrapPath drops the path that os repeats in its errors.
@@ -185,13 +192,9 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 	}
 }
 
-// room says whether memory has room for n bytes of a packed stream.
+// room says whether memory has room for n bytes of the stream.
 func (s *source) room(n int64, what string) error {
-	if share := memoryShare(); s.packed && n > max(share, s.size) {
-		return tooMuch(s.name, fmt.Sprintf("%s unpacks to %d bytes", what, n), share,
-			"take the first N examples with limit=N, or split the file")
-	}
-	return nil
+	return room(s.name, what, n, s.size, s.packed)
 }
 
 // skip passes over the next n bytes.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/dataset"
 )
 
 // readInputs reads [NAME=]X.npy for every input of a network and returns the
@@ -83,7 +84,15 @@ func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
 	if file == stdStream {
 		return a.readIn(ctx)
 	}
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Size() > dataset.Memory()/2 {
+		return nil, tooLarge(file, info.Size())
+	}
 	return os.ReadFile(file)
+}
+
+// tooLarge is the error for an array of so many bytes that memory has no room for.
+func tooLarge(file string, n int64) error {
+	return invalidf("%s: the array takes %d bytes, and there are %d MiB of memory: split it", file, n, dataset.Memory()>>20)
 }
 
 // batchOf returns the number of samples in an array: its first axis, or 1 when

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/dataset"
 )
 
 // array is the content of a NumPy file, widened to float64, row-major.
@@ -57,6 +58,9 @@ func readNPY(name string, raw []byte) (*array, error) {
 	}
 	if n*size != len(body) {
 		return nil, invalidf("%s: %d bytes of data, want %d for shape %v", name, len(body), n*size, a.shape)
+	}
+	if need := int64(len(raw)) + 8*int64(n); need > dataset.Memory() {
+		return nil, tooLarge(name, need)
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if string(m[1]) == ">" {
