@@ -286,6 +286,8 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 		return usagef("experiment %s: give the examples with --data", e.name)
 	case e.test == "" && e.name != "invariance":
 		return usagef("experiment %s: give the examples to test on with --test", e.name)
+	case e.output == stdStream:
+		return usagef("-o: the output is a folder: give its name")
 	case e.output == "":
 		return usagef("experiment %s: give the folder to write with -o", e.name)
 	}

@@ -38,6 +38,7 @@ type finetuneOptions struct {
 	continues bool
 	logFile   *os.File
 	logged    map[string]bool // the lines that it has
+	unheard   bool            // nobody reads it
 }
 
 func (a *app) finetune() *cobra.Command {
@@ -339,8 +340,12 @@ func (o *finetuneOptions) logLine(a *app, e finetune.Epoch) error {
 		if o.logFile == nil {
 			err = o.openLog(a)
 		}
-		if err == nil && !o.logged[string(line)] {
-			_, err = o.logFile.Write(append(line, '\n'))
+		if err == nil && !o.logged[string(line)] && !o.unheard {
+			var taken bool
+			if taken, err = a.offer(o.logFile, append(line, '\n')); !taken {
+				o.unheard = true
+				a.warn("--log: nobody reads %s: the lines from epoch %d on are left out", o.log, e.Epoch)
+			}
 		}
 	}
 	if err != nil {

@@ -5,20 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/cmd/relupath/internal/interrupt"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/outfile"
 )
@@ -45,8 +43,11 @@ type app struct {
 
 	// interrupted is the context's error after a signal; nil in tests of parts.
 	interrupted func() error
+	// ended is closed by a signal.
+	ended <-chan struct{}
 	// keeping says that a signal does not end what the command does.
 	keeping atomic.Bool
+	waits   waits
 
 	mu sync.Mutex
 	// sources are the files that models are read from, drafts those of outputs
@@ -61,12 +62,15 @@ type app struct {
 // program, 130 interrupted. A signal to interrupt or to terminate, which batch
 // systems send, cancels the work; a second one ends the process.
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupt.Context()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	a := &app{streams: newStreams(stdin, stdout, stderr), args: args}
-	out, errs := &gate{w: stdout}, &gate{w: stderr}
-	a.out, a.err, a.bars, a.interrupted = out, visible{errs}, errs, ctx.Err
+	out, errs := &gate{w: stdout, waits: &a.waits}, &gate{w: stderr, waits: &a.waits}
+	a.out, a.err, a.bars, a.interrupted, a.ended = out, visible{errs}, errs, ctx.Err, ctx.Done()
+	if ctx.Err() != nil {
+		fmt.Fprint(stderr, message(ctx.Err(), ""))
+		return codeInterrupted
+	}
 	done := make(chan int, 1)
 	go func() { done <- a.execute(ctx, args, out) }()
 	select {
@@ -79,8 +83,12 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return code
 	case <-time.After(patience):
 	}
-	if a.keeping.Load() {
-		return <-done
+	for a.keeping.Load() && !a.waits.long() {
+		select {
+		case code := <-done:
+			return code
+		case <-time.After(patience / 10):
+		}
 	}
 	// What goes on does not look at the context, as the opening of a pipe.
 	a.mu.Lock()
@@ -90,12 +98,20 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	out.close()
 	errs.close()
-	fmt.Fprint(stderr, message(ctx.Err(), ""))
+	told := make(chan struct{})
+	go func() {
+		fmt.Fprint(stderr, message(ctx.Err(), ""))
+		close(told)
+	}()
+	select {
+	case <-told:
+	case <-time.After(patience):
+	}
 	return codeInterrupted
 }
 
 // patience is how long a command may take to end after a signal, unless it keeps
-// what is done.
+// what is done, and how long it then waits for whoever reads it.
 const patience = 600 * time.Millisecond
 
 // keep says that what the command does now is to be finished after a signal: the

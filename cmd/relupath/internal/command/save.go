@@ -156,11 +156,7 @@ func (a *app) save(path string, old existing, write func(io.Writer) error) error
 		return err
 	}
 	if isDevice(path) {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(write(f), f.Close())
+		return a.toDevice(path, write)
 	}
 	target, err := resolve(path)
 	if err != nil {
@@ -178,6 +174,19 @@ func (a *app) save(path string, old existing, write func(io.Writer) error) error
 		a.keepRest()
 		return a.vacant(path, old)
 	})
+}
+
+// toDevice writes to a device or a pipe.
+func (a *app) toDevice(path string, write func(io.Writer) error) error {
+	var f *os.File
+	err := a.waits.during(func() (err error) {
+		f, err = os.OpenFile(path, os.O_WRONLY, 0)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(waitWriter{&a.waits, f}), f.Close())
 }
 
 // draft makes a draft beside target, which goes when the process is ended by a

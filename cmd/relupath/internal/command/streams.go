@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -46,10 +48,11 @@ func (v visible) Write(p []byte) (int, error) {
 // look, as the printing of help, and that can be closed before work is left alone
 // that still writes.
 type gate struct {
-	w   io.Writer
-	err error
-	mu  sync.Mutex
-	end bool
+	w     io.Writer
+	waits *waits
+	err   error
+	mu    sync.Mutex
+	end   bool
 }
 
 func (g *gate) Write(p []byte) (int, error) {
@@ -58,12 +61,74 @@ func (g *gate) Write(p []byte) (int, error) {
 	if g.end {
 		return 0, context.Canceled
 	}
-	n, err := g.w.Write(p)
+	n, err := g.waits.write(g.w, p)
 	if g.err == nil {
 		g.err = err
 	}
 	return n, err
 }
+
+// waits knows since when a command waits for other programs: until one reads what it
+// writes. The zero value works.
+type waits struct{ since atomic.Int64 }
+
+// long reports whether a wait exceeds patience.
+func (w *waits) long() bool {
+	t := w.since.Load()
+	return t != 0 && time.Since(time.Unix(0, t)) > patience
+}
+
+// during calls f, which may wait.
+func (w *waits) during(f func() error) error {
+	w.since.Store(time.Now().UnixNano())
+	defer w.since.Store(0)
+	return f()
+}
+
+// waitPiece is how much is written at once: a reader who takes it is no wait.
+const waitPiece = 1 << 16
+
+// write writes all of p to out.
+func (w *waits) write(out io.Writer, p []byte) (n int, err error) {
+	for {
+		k := 0
+		err = w.during(func() (err error) {
+			k, err = out.Write(p[n:min(n+waitPiece, len(p))])
+			return err
+		})
+		if n += k; err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// offer writes p to out, which somebody may read, and leaves it after a signal.
+func (a *app) offer(out io.Writer, p []byte) (taken bool, err error) {
+	done := make(chan error, 1)
+	go func() {
+		_, err := out.Write(p)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return true, err
+	case <-a.ended:
+	}
+	select {
+	case err := <-done:
+		return true, err
+	case <-time.After(patience):
+		return false, nil
+	}
+}
+
+// waitWriter is write as an io.Writer.
+type waitWriter struct {
+	waits *waits
+	out   io.Writer
+}
+
+func (w waitWriter) Write(p []byte) (int, error) { return w.waits.write(w.out, p) }
 
 // close ends all writing, but for a write that the receiver holds up.
 func (g *gate) close() {
