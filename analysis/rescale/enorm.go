@@ -91,11 +91,7 @@ func (v *view) norms(p float64, c []float64, threads int) (in, out []scaled.Num,
 				}
 			}
 		}
-		t := &layer{rows: y.cols}
-		for _, s := range y.parts {
-			t.parts = append(t.parts, s.transposed())
-		}
-		for j, x := range t.incoming([]sums.Path{{P: p, H: h}}, threads)[0] {
+		for j, x := range y.outgoing(sums.Path{P: p, H: h}, threads) {
 			if id := y.cols[j]; id != dag.NoGroup && v.index[id] >= 0 {
 				out[v.index[id]] = scaled.Plus(out[v.index[id]], x.Div(scaled.New(c[id])), p)
 			}

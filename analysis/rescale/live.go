@@ -8,134 +8,473 @@ import (
 )
 
 // liveness tells which elements are reached from an input or a bias, and which
-// reach an output, by weights that are not zero. A fully connected layer is read
-// only as far as the first weight that answers for a unit, so that all of it
-// costs next to nothing; ok is false for networks with windows, for which the
-// path programmes answer.
+// reach an end of their segment, by weights that are not zero; where paths go through
+// products, so do these (see paths.Options.Carries). A layer is read only as far as
+// the first weight that answers for a unit, so that all of it costs next to nothing.
 type liveness struct {
 	net     *dag.Network
-	in, out [][]bool
+	bias    paths.Bias
+	carries [][]int
+	in, out []*set // by node; nil is no element
 }
 
-func newLiveness(n *dag.Network, bias paths.Bias) (l *liveness, ok bool) {
-	l = &liveness{n, make([][]bool, len(n.Nodes)), make([][]bool, len(n.Nodes))}
-	for i := range n.Nodes {
-		l.in[i], l.out[i] = make([]bool, n.Nodes[i].Len()), make([]bool, n.Nodes[i].Len())
-	}
-	given := make([]bool, len(n.Nodes))
-	for _, p := range n.Inputs {
-		given[p.Node] = true
-	}
-	for nd := range dag.Each[*dag.Func](n) {
-		given[nd.ID] = true
-	}
-	for i := range n.Nodes {
-		switch nd := &n.Nodes[i]; {
-		case nd.Zone == dag.Head:
-		case given[i]:
-			fill(l.in[i])
-		case !l.forward(nd, bias):
-			return nil, false
-		}
-	}
-	for _, i := range n.Ends() {
-		fill(l.out[i])
-	}
-	for i := len(n.Nodes) - 1; i >= 0; i-- {
-		if n.Nodes[i].Zone == dag.Body {
-			l.backward(&n.Nodes[i])
-		}
-	}
-	return l, true
+// set is a set of elements: all where has is nil.
+type set struct {
+	n   int
+	has []bool
 }
 
-func fill(x []bool) {
-	for i := range x {
-		x[i] = true
+func whole(n int) *set { return &set{n: n} }
+
+func none(n int) *set { return &set{n, make([]bool, n)} }
+
+func (s *set) at(e int) bool { return s.has == nil || s.has[e] }
+
+// packed is the set, which must not change any more, in few bytes if it is all.
+func (s *set) packed() *set {
+	if s.has != nil && !slices.Contains(s.has, false) {
+		s.has = nil
 	}
+	return s
+}
+
+func newLiveness(n *dag.Network, bias paths.Bias, carries [][]int) *liveness {
+	l := &liveness{net: n, bias: bias, carries: carries, out: make([]*set, len(n.Nodes))}
+	l.in = dag.Forward(n, l, n.SkipThrough(carries), nil)
+	dag.Backward(n, ahead{l}, func(nd *dag.Node, s *set, _ bool) { l.out[nd.ID] = s })
+	return l
 }
 
 // units reports which units of an axis have a live element.
 func (l *liveness) units(node int, a dag.Axis) []bool {
 	live := make([]bool, a.N)
+	in, out := l.in[node], l.out[node]
+	if in == nil || out == nil {
+		return live
+	}
+	if in.has == nil && out.has == nil && a.Len() > 0 {
+		return slices.Repeat([]bool{true}, a.N)
+	}
 	for e := range a.Len() {
-		if l.in[node][e] && l.out[node][e] {
+		if in.at(e) && out.at(e) {
 			live[a.At(e)] = true
 		}
 	}
 	return live
 }
 
-func (l *liveness) forward(nd *dag.Node, bias paths.Bias) (ok bool) {
-	to := l.in[nd.ID]
-	op, layer := nd.Op.(*dag.Linear)
-	if !layer {
-		l.net.Edges(nd, func(k, from, e int) { to[e] = to[e] || l.in[nd.In[k]][from] })
-		return true
-	}
-	factor := func(i int) bool { return op.Scale() == nil || op.Scale()[i] != 0 }
-	if m := full(op); m != nil {
-		cols := indices(m.Cols, func(j int) bool { return l.in[nd.In[0]][j] })
-		for _, i := range indices(m.Rows, factor) {
-			to[i] = slices.ContainsFunc(cols, func(j int) bool { return m.At(i, j) != 0 })
+// Input implements dag.Meaning.
+func (l *liveness) Input(nd *dag.Node) *set { return whole(nd.Len()) }
+
+// Linear implements dag.Meaning.
+func (l *liveness) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
+	b := op.Bias()
+	if nd.Zone == dag.Preamble {
+		if b == nil {
+			return x
 		}
-	} else if d, ok := op.Map.(*dag.Diagonal); ok {
-		for e, x := range l.in[nd.In[0]] {
-			to[e] = x && (nd.Zone == dag.Preamble || factor(d.Axis.At(e)))
-		}
-	} else if op.Map != nil {
-		return false
+		return l.Input(nd)
 	}
-	if b := op.Bias(); b != nil && bias == paths.Include {
-		for e := range to {
-			to[e] = to[e] || b[op.Out().At(e)] != 0
+	to := none(nd.Len())
+	if op.Map != nil && x != nil {
+		to = reach(op, x, op.Map.In(), op.Out(), false)
+	}
+	if b != nil && l.bias == paths.Include && to.has != nil {
+		for e := range to.has {
+			to.has[e] = to.has[e] || b[op.Out().At(e)] != 0
 		}
 	}
-	return true
+	return to.packed()
 }
 
-// full returns the matrix of a fully connected layer at one position; nil for others.
-func full(l *dag.Linear) *dag.Dense {
-	if d, ok := l.Map.(*dag.Dense); ok && d.Positions() == 1 {
-		return d
+// Activation implements dag.Meaning.
+func (l *liveness) Activation(_ *dag.Node, _ *dag.Activation, x *set) *set { return x }
+
+// Join implements dag.Meaning.
+func (l *liveness) Join(_ *dag.Node, xs []*set) *set {
+	out := xs[0]
+	for _, x := range xs[1:] {
+		out = either(out, x)
 	}
-	return nil
+	return out
 }
 
-func indices(n int, f func(i int) bool) []int {
-	var out []int
-	for i := range n {
-		if f(i) {
-			out = append(out, i)
+func either(x, y *set) *set {
+	switch {
+	case x == nil || y != nil && y.has == nil:
+		return y
+	case y == nil || x.has == nil || x == y:
+		return x
+	}
+	out := none(x.n)
+	for e := range out.has {
+		out.has[e] = x.has[e] || y.has[e]
+	}
+	return out.packed()
+}
+
+// Concat implements dag.Meaning.
+func (l *liveness) Concat(nd *dag.Node, xs []*set) *set {
+	out, at := none(nd.Len()), 0
+	for k, x := range xs {
+		size := l.net.Nodes[nd.In[k]].Len()
+		for e := range size {
+			out.has[at+e] = x != nil && x.at(e)
+		}
+		at += size
+	}
+	return out.packed()
+}
+
+// Select implements dag.Meaning.
+func (l *liveness) Select(nd, _ *dag.Node, index []int32, x *set) *set {
+	if x == nil {
+		return nil
+	}
+	if x.has == nil && !slices.Contains(index, -1) {
+		return whole(nd.Len())
+	}
+	out := none(nd.Len())
+	for e, j := range index {
+		out.has[e] = j >= 0 && x.at(int(j))
+	}
+	return out.packed()
+}
+
+// Pool implements dag.Meaning.
+func (l *liveness) Pool(_ *dag.Node, p *dag.Pool, x *set) *set {
+	return windowed(p.Window, p.Channels, x, false)
+}
+
+// Cap implements dag.Meaning.
+func (l *liveness) Cap(_ *dag.Node, _ *dag.Cap, x *set) *set { return x }
+
+// Func implements dag.Meaning.
+func (l *liveness) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
+	if len(l.carries[nd.ID]) != 1 {
+		return l.Input(nd)
+	}
+	k := l.carries[nd.ID][0]
+	m, ok := op.Form.(*dag.Matrices)
+	switch {
+	case xs[k] == nil:
+		return l.Input(nd)
+	case !ok:
+		return xs[k]
+	case xs[k].has == nil && m.K > 0:
+		return whole(nd.Len())
+	}
+	out := none(nd.Len())
+	for s, w := range [][]int32{m.Left, m.Right}[k] {
+		lines := joint(m, k, xs[k], w, 1-k)
+		for e := range m.M * m.N {
+			out.has[s*m.M*m.N+e] = lines[[]int{e / m.N, e % m.N}[k]]
+		}
+	}
+	return out.packed()
+}
+
+// joint tells which rows (axis 1) or columns (axis 0) of a matrix of operand k have an
+// element.
+func joint(m *dag.Matrices, k int, x *set, matrix int32, axis int) []bool {
+	rows, cols := operand(m, k)
+	return lines(x, int(matrix)*rows*cols, rows, cols, axis)
+}
+
+// operand is the size of the matrices of operand k.
+func operand(m *dag.Matrices, k int) (rows, cols int) {
+	if k == 0 {
+		return m.M, m.K
+	}
+	return m.K, m.N
+}
+
+func lines(x *set, first, rows, cols, axis int) []bool {
+	out := make([]bool, []int{cols, rows}[axis])
+	for i := range rows {
+		for j := range cols {
+			if x.at(first + i*cols + j) {
+				out[[]int{j, i}[axis]] = true
+			}
 		}
 	}
 	return out
 }
 
-func (l *liveness) backward(nd *dag.Node) {
-	of := l.out[nd.ID]
-	op, ok := nd.Op.(*dag.Linear)
-	if !ok {
-		l.net.Edges(nd, func(k, from, e int) {
-			if of[e] {
-				l.out[nd.In[k]][from] = true
+// ahead is the reading from the ends to the starts.
+type ahead struct{ *liveness }
+
+// Output implements dag.Reverse.
+func (l ahead) Output(nd *dag.Node) *set { return whole(nd.Len()) }
+
+// Merge implements dag.Reverse.
+func (l ahead) Merge(_ *dag.Node, x, y *set) *set { return either(x, y) }
+
+// Linear implements dag.Reverse.
+func (l ahead) Linear(_ *dag.Node, op *dag.Linear, h *set) *set {
+	return reach(op, h, op.Out(), op.Map.In(), true).packed()
+}
+
+// Activation implements dag.Reverse.
+func (l ahead) Activation(_ *dag.Node, _ *dag.Activation, h *set) *set { return h }
+
+// Part implements dag.Reverse.
+func (l ahead) Part(h *set, lo, hi int) *set {
+	if h.has == nil {
+		return whole(hi - lo)
+	}
+	return &set{hi - lo, h.has[lo:hi]}
+}
+
+// Select implements dag.Reverse.
+func (l ahead) Select(operand *dag.Node, taken []dag.Taken[*set]) *set {
+	out := none(operand.Len())
+	for _, t := range taken {
+		for e, j := range t.Index {
+			if j >= 0 && t.H.at(e) {
+				out.has[j] = true
 			}
-		})
-		return
-	}
-	if op.Map == nil {
-		return
-	}
-	factor := func(i int) bool { return op.Scale() == nil || op.Scale()[i] != 0 }
-	to := l.out[nd.In[0]]
-	if m := full(op); m != nil {
-		rows := indices(m.Rows, func(i int) bool { return of[i] && factor(i) })
-		for j := range to {
-			to[j] = to[j] || slices.ContainsFunc(rows, func(i int) bool { return m.At(i, j) != 0 })
 		}
+	}
+	return out.packed()
+}
+
+// Pool implements dag.Reverse.
+func (l ahead) Pool(_ *dag.Node, p *dag.Pool, h *set) *set {
+	return windowed(p.Window, p.Channels, h, true)
+}
+
+// Carries implements dag.Through.
+func (l ahead) Carries() [][]int { return l.carries }
+
+// Product implements dag.Through.
+func (l ahead) Product(nd *dag.Node, k int, h *set) *set {
+	m, ok := nd.Op.(*dag.Func).Form.(*dag.Matrices)
+	if !ok {
+		return h
+	}
+	out := none(l.net.Nodes[nd.In[k]].Len())
+	met := l.in[nd.In[1-k]]
+	both := len(l.carries[nd.ID]) > 1
+	if both && met == nil {
+		return whole(out.n)
+	}
+	which, other := m.Left, m.Right
+	if k == 1 {
+		which, other = other, which
+	}
+	rows, cols := operand(m, k)
+	for s, w := range which {
+		var leaves []bool
+		axis := k
+		if both { // to the units that it meets along the sum
+			leaves, axis = joint(m, 1-k, met, other[s], 1-k), 1-k
+		} else {
+			leaves = lines(h, s*m.M*m.N, m.M, m.N, 1-k)
+		}
+		for i := range rows {
+			for j := range cols {
+				if leaves[[]int{i, j}[axis]] {
+					out.has[(int(w)*rows+i)*cols+j] = true
+				}
+			}
+		}
+	}
+	return out.packed()
+}
+
+// windowed passes a set through windows, channel by channel, from their elements to their
+// values or back.
+func windowed(w *dag.Window, channels int, x *set, back bool) *set {
+	nTo, nFrom := dag.Size(w.Out()), dag.Size(w.In)
+	if back {
+		nTo, nFrom = nFrom, nTo
+	}
+	to := none(channels * nTo)
+	if x == nil {
+		return to
+	}
+	many := channels
+	if x.has == nil {
+		many = 1 // all channels alike
+	}
+	w.Taps(func(o, p, _ int) {
+		if back {
+			o, p = p, o
+		}
+		for c := range many {
+			if x.at(c*nFrom + p) {
+				to.has[c*nTo+o] = true
+			}
+		}
+	})
+	for c := many; c < channels; c++ {
+		copy(to.has[c*nTo:], to.has[:nTo])
+	}
+	return to.packed()
+}
+
+// reach passes a set through a layer, from its operand (axis from) to its value (axis to), or
+// back.
+func reach(op *dag.Linear, x *set, from, to dag.Axis, back bool) *set {
+	dead := func(row int) bool { return op.Scale() != nil && op.Scale()[row] == 0 }
+	rows := to
+	if back {
+		rows = from
+	}
+	out := none(to.Len())
+	switch m := op.Map.(type) {
+	case *dag.Diagonal:
+		for e := range out.has {
+			out.has[e] = x.at(e) && !dead(rows.At(e))
+		}
+		return out
+	case *dag.Average:
+		if back {
+			x = without(x, rows, dead)
+		}
+		out = windowed(&m.Window, m.Channels, x, back)
+		if !back {
+			out = without(out, rows, dead)
+		}
+		return out
+	}
+	r := &reading{op: op, back: back, dead: dead, x: x, from: from, to: to, out: out}
+	r.geometry()
+	for _, m := range op.Matrices() {
+		r.block(&m)
+	}
+	return out
+}
+
+// without is a set less the elements of some rows.
+func without(x *set, rows dag.Axis, dead func(row int) bool) *set {
+	out := none(rows.Len())
+	for e := range out.has {
+		out.has[e] = x.at(e) && !dead(rows.At(e))
+	}
+	return out
+}
+
+// reading reads a layer's matrices for reach.
+type reading struct {
+	op        *dag.Linear
+	back      bool
+	dead      func(row int) bool
+	x, out    *set
+	from, to  dag.Axis
+	positions func(f func(to, from, tap int))
+	// whole lists the taps that join every position of the result to one of the operand.
+	whole []int
+}
+
+// geometry says which positions the taps join: of a fully connected layer each with itself.
+func (r *reading) geometry() {
+	conv, ok := r.op.Map.(*dag.Conv)
+	n := r.to.Outer * r.to.Inner
+	if !ok {
+		r.positions = func(f func(to, from, tap int)) {
+			for p := range n {
+				f(p, p, 0)
+			}
+		}
+		r.whole = []int{0}
 		return
 	}
-	for e, x := range of { // a Diagonal
-		to[e] = to[e] || x && factor(op.Out().At(e))
+	r.positions = func(f func(to, from, tap int)) {
+		conv.Window.Taps(func(o, p, tap int) {
+			if r.back != conv.Transposed {
+				o, p = p, o
+			}
+			f(o, p, tap)
+		})
 	}
+	if r.x.has != nil {
+		return
+	}
+	joined := make([]int, dag.Size(conv.Window.Kernel))
+	r.positions(func(_, _, tap int) { joined[tap]++ })
+	for tap, k := range joined {
+		if k == n {
+			r.whole = append(r.whole, tap)
+		}
+	}
+}
+
+// block reads one matrix: see dag.Matrix.
+func (r *reading) block(m *dag.Matrix) {
+	_, n := m.Stored()
+	toFirst, toCount, toStep, fromFirst, fromCount, fromStep := m.Row, m.Rows, n, m.Col, m.Cols/m.Kernel, m.Kernel
+	if m.Turned {
+		toStep, fromStep = m.Kernel, n
+	}
+	if r.back {
+		toFirst, toCount, toStep, fromFirst, fromCount, fromStep = fromFirst, fromCount, fromStep, toFirst, toCount, toStep
+	}
+	everyone := make([]int, 0, fromCount)
+	for j := range fromCount {
+		if !r.back || !r.dead(fromFirst+j) {
+			everyone = append(everyone, j)
+		}
+	}
+	joined := func(i, tap int, js []int) bool {
+		if !r.back && r.dead(toFirst+i) {
+			return false
+		}
+		for _, j := range js {
+			if m.At(i*toStep+j*fromStep+tap) != 0 {
+				return true
+			}
+		}
+		return false
+	}
+	done := make([]bool, toCount)
+	if r.x.has == nil {
+		for i := range done {
+			for _, tap := range r.whole {
+				if done[i] = joined(i, tap, everyone); done[i] {
+					r.fill(toFirst + i)
+					break
+				}
+			}
+		}
+	}
+	if !slices.Contains(done, false) {
+		return
+	}
+	js := make([]int, 0, fromCount)
+	r.positions(func(to, from, tap int) {
+		live := everyone
+		if r.x.has != nil {
+			live = js[:0]
+			for _, j := range everyone {
+				if r.x.has[element(r.from, from, fromFirst+j)] {
+					live = append(live, j)
+				}
+			}
+		}
+		if len(live) == 0 {
+			return
+		}
+		for i, d := range done {
+			if d {
+				continue
+			}
+			if e := element(r.to, to, toFirst+i); !r.out.has[e] {
+				r.out.has[e] = joined(i, tap, live)
+			}
+		}
+	})
+}
+
+// fill puts all elements of a unit into the result.
+func (r *reading) fill(unit int) {
+	for p := range r.to.Outer * r.to.Inner {
+		r.out.has[element(r.to, p, unit)] = true
+	}
+}
+
+// element is the element of a unit at a position.
+func element(a dag.Axis, position, unit int) int {
+	return (position/a.Inner*a.N+unit)*a.Inner + position%a.Inner
 }

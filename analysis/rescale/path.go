@@ -28,15 +28,14 @@ import (
 // The minimum is attained: along the path that makes a unit live, b is bounded
 // from below by the inputs and from above by the outputs.
 func (r *search) path(ctx context.Context) error {
-	if r.view = newLightView(r.net, r.Groups, r.opt.P, r.opt); r.view == nil || !r.view.alone() {
-		v, err := newView(r.net, r.Groups, r.opt.P, r.opt)
-		if err != nil {
+	r.view = newLightView(r.net, r.Groups, r.opt.P, r.opt)
+	v := r.view
+	if !v.alone() {
+		if err := v.begin(r.opt.P, r.opt.Threads); err != nil {
 			return err
 		}
-		r.view = v
 		r.Sweeps = 2
 	}
-	v := r.view
 	var lnC float64
 	var z []float64
 	if v.alone() {
@@ -62,7 +61,7 @@ func (r *search) path(ctx context.Context) error {
 		r.Infimum, r.Delta = t.infimum, t.delta
 	}
 	if !r.Objective.Before.IsFinite() {
-		if _, err := newView(r.net, r.Groups, r.opt.P, r.opt); err != nil {
+		if err := v.begin(r.opt.P, r.opt.Threads); err != nil {
 			return err // names the layer
 		}
 		return fmt.Errorf("rescale: NaN or infinite weights")

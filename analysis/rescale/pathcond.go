@@ -25,6 +25,7 @@ func (r *search) pathConditioned(ctx context.Context) error {
 		return err
 	}
 	r.view = v
+	v.kappa = paths.NewKappa(r.net, 2, paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads, Carries: r.Groups.Carries})
 	q := v.kappaProblem()
 	r.problem = q
 	if q.n > 0 {

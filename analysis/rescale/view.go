@@ -1,13 +1,10 @@
 package rescale
 
 import (
-	"fmt"
 	"math"
-	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
-	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // view is a network as the balancing methods see it: its weight tensors as
@@ -26,7 +23,7 @@ type view struct {
 	// start has a logarithm of a factor for each group that depends on the class
 	// of equivalent networks only and keeps rescaled weights near unit scale.
 	start []float64
-	kappa *paths.Kappa
+	kappa *paths.Kappa // PathConditioned's
 }
 
 // layer is one linear layer of the body whose weights or bias a factor can
@@ -43,30 +40,16 @@ type layer struct {
 	scale, bias []float64
 }
 
-// newView reads the weights forward and backward.
+// newView finds what is live, and where to begin.
 func newView(n *dag.Network, g *dag.Groups, p float64, opt Options) (*view, error) {
-	v := &view{net: n, g: g}
-	v.kappa = paths.NewKappa(n, p, paths.Options{Bias: opt.Bias, Threads: opt.Threads, Carries: g.Carries})
-	if err := v.finite(); err != nil {
-		return nil, err
-	}
-	v.fill(p, opt, v.kappa.Live)
-	v.begin()
-	return v, nil
+	v := newLightView(n, g, p, opt)
+	return v, v.begin(p, opt.Threads)
 }
 
-// newLightView is newView without kappa and start, for networks whose liveness
-// needs no path programmes; nil for others.
+// newLightView is newView without a start.
 func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
-	if slices.ContainsFunc(g.Carries, func(k []int) bool { return k != nil }) {
-		return nil
-	}
-	l, ok := newLiveness(n, opt.Bias)
-	if !ok {
-		return nil
-	}
 	v := &view{net: n, g: g}
-	v.fill(p, opt, l.units)
+	v.fill(p, opt, newLiveness(n, opt.Bias, g.Carries).units)
 	return v
 }
 
@@ -104,14 +87,6 @@ func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bo
 // paired reports whether an active group has another with inverse factors.
 func (v *view) paired(k int32) bool { return v.g.Inverse[v.active[k]] >= 0 }
 
-// finite looks for NaN and infinities where path norms have met them.
-func (v *view) finite() error {
-	if i, ok := v.kappa.NotFinite(); ok {
-		return fmt.Errorf("rescale: %s: NaN or infinite weights", v.net.Nodes[i].Label())
-	}
-	return nil
-}
-
 func (v *view) layer(i int, l *dag.Linear, p float64, opt Options, live func(node int, a dag.Axis) []bool) *layer {
 	y := &layer{node: i, l: l, rows: liveOf(v.g.Rows[i], live(i, l.Out()))}
 	if s := l.Scale(); s != nil && l.Free() {
@@ -145,74 +120,6 @@ func absolute(x []float64) []float64 {
 		out[i] = math.Abs(v)
 	}
 	return out
-}
-
-// begin finds the active groups' starting factors. With the h of the
-// path programmes,
-//
-//	ln c_v = (ln h_out - ln h_in)/2 + ln ||pi|| (d_in/(d_in + d_out) - 1/2),
-//
-// the mean over the group's elements, d counting the layers before and after:
-// the incoming path norm of every rescaled unit then grows evenly from layer to
-// layer. h_in grows by c under rescaling and h_out shrinks by it, so the
-// rescaled network is the same for all members of a class.
-//
-// Each segment has its own ||pi|| and its own depths. Paths go through products, so
-// that this holds there too; where one ends a segment, h_in h_out stands for h_in.
-func (v *view) begin() {
-	tops := make([]float64, len(v.net.Nodes)) // by node, NaN without paths
-	for i := range tops {
-		tops[i] = math.NaN()
-	}
-	for _, s := range v.net.Segments() {
-		var top scaled.Num
-		for _, i := range s.Ends {
-			out := v.kappa.Out(i)
-			for e, h := range v.kappa.In(i) {
-				if id := v.g.Units[i].At(e); id != dag.NoGroup && v.g.Pin[id] == "" {
-					h = h.Mul(out[e])
-				}
-				top = scaled.Max(top, h)
-			}
-		}
-		for _, i := range s.Nodes {
-			if !top.IsZero() {
-				tops[i] = top.Ln()
-			}
-		}
-	}
-	before, after := v.depths()
-	count := make([]float64, v.g.Count)
-	for i, top := range tops {
-		if math.IsNaN(top) {
-			continue
-		}
-		at := before[i]/math.Max(before[i]+after[i], 1) - 0.5
-		m := &v.g.Units[i]
-		v.kappa.Units(i, m.Axis(v.net.Nodes[i].Len()), func(unit int, n int64, in, out scaled.Num) {
-			id := m.IDs[unit]
-			if id == dag.NoGroup || v.g.Pin[id] != "" || in.IsZero() || out.IsZero() {
-				return
-			}
-			count[id] += float64(n)
-			v.start[id] += float64(n) * ((out.Ln()-in.Ln())/2 + top*at)
-		})
-	}
-	for id, c := range count {
-		if of := v.g.Inverse[id]; of > int32(id) { // both sides, turned one way
-			v.start[id] -= v.start[of]
-			c += count[of]
-			v.start[of] = 0
-		}
-		if c > 0 && !v.g.Follows(id) {
-			v.start[id] /= c
-		}
-	}
-	for id := range v.start {
-		if v.g.Follows(id) {
-			v.start[id] = -v.start[v.g.Inverse[id]]
-		}
-	}
 }
 
 // depths returns the largest number of layers on a path to and from each node,
