@@ -62,7 +62,7 @@ type Options struct {
 	// units or NaN is read again. Default: nothing.
 	WeightsRead func()
 	// Uncounted leaves out Report.Paths, a number with as many digits as the network
-	// has layers.
+	// has layers, and Report.Segments.
 	Uncounted bool
 }
 
@@ -99,7 +99,7 @@ type Report struct {
 	// Layers has each layer's.
 	Layers []Layer
 	// Segments has the parts of the network between functions, where there are
-	// several: see dag.Network.Segments. Path norms are of each of them then, and of
+	// several, but not under Uncounted: see dag.Network.Segments. Path norms are of each of them then, and of
 	// the whole there are none: Apart says why.
 	Segments []Segment
 	Apart    string

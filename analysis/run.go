@@ -74,6 +74,7 @@ type run struct {
 type memo struct {
 	gamma *scaled.Num
 	kappa *paths.Kappa
+	live  *paths.Live
 	// lipschitz is paths.Lipschitz, steep why there is none.
 	lipschitz *paths.Values
 	steep     string
@@ -289,7 +290,7 @@ func (r *run) pass(chosen []*entry) {
 				o.Rows = append(o.Rows, g.P)
 			}
 		}
-		if r.opt.Open != "" && e.ofPaths() {
+		if (r.opt.Open != "" || r.apart != "" && r.opt.Uncounted && !e.paths) && e.ofPaths() {
 			continue
 		}
 		if e.orders {

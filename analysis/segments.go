@@ -31,7 +31,7 @@ func apart(n *dag.Network) string {
 
 // segments measures the parts of a network that is not homogeneous as a whole.
 func (r *run) segments(chosen []*entry) []Segment {
-	if r.apart == "" || r.opt.Open != "" {
+	if r.apart == "" || r.opt.Open != "" || r.opt.Uncounted {
 		return nil
 	}
 	var orders []float64

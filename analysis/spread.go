@@ -231,9 +231,12 @@ func (r *run) liveNorms(g *dag.Groups) (in, out []scaled.Num) {
 
 // live tells which rows and columns of a layer have a live element.
 func (r *run) live(nd *dag.Node, l *dag.Linear) (rows, cols []bool) {
-	rows = r.kappa().Live(nd.ID, l.Out())
+	if r.memo.live == nil {
+		r.memo.live = paths.FindLive(r.net, paths.Options{Bias: r.opt.Bias})
+	}
+	rows = r.memo.live.Units(nd.ID, l.Out())
 	if l.Map != nil {
-		cols = r.kappa().Live(nd.In[0], l.Map.In())
+		cols = r.memo.live.Units(nd.In[0], l.Map.In())
 	}
 	return rows, cols
 }

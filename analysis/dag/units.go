@@ -469,12 +469,13 @@ func (s *grouper) result() *Groups {
 			g.Inverse[num[root]] = inverse[root]
 		}
 	}
-	number := func(id int32) int32 {
-		root, flip := s.root(id)
+	number := make([]int32, len(num))
+	for i := range number {
+		root, flip := s.root(int32(i))
+		number[i] = num[root]
 		if to, ok := inverse[root]; flip && ok {
-			return to
+			number[i] = to
 		}
-		return num[root]
 	}
 	// Slices are shared between nodes: renumber each once.
 	seen := map[*int32][]int32{}
@@ -489,7 +490,7 @@ func (s *grouper) result() *Groups {
 		for i, id := range ids {
 			out[i] = NoGroup
 			if id != NoGroup {
-				out[i] = number(id)
+				out[i] = number[id]
 			}
 		}
 		seen[&ids[0]] = out

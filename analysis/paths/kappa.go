@@ -56,61 +56,6 @@ func (k *Kappa) In(node int) []scaled.Num { return k.in[node].elements(0) }
 // Out returns h_out of each element of a node's value, as Backward gives it.
 func (k *Kappa) Out(node int) []scaled.Num { return k.out[node].elements(0) }
 
-// NotFinite returns the node where NaN or infinities come from: the first whose h_in is not
-// finite, else the last whose h_out is not; false if there is none.
-func (k *Kappa) NotFinite() (node int, ok bool) {
-	bad := func(v *value) bool { return v != nil && !v.h[0].Finite() }
-	if i := slices.IndexFunc(k.in, bad); i >= 0 {
-		return i, true
-	}
-	for i, v := range slices.Backward(k.out) {
-		if bad(v) {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-// Units calls f for the elements of a node's value, those of a unit of the axis
-// that agree together: n elements with these h_in and h_out. It does nothing for
-// nodes that Backward has no h_out of.
-func (k *Kappa) Units(node int, a dag.Axis, f func(unit int, n int64, in, out scaled.Num)) {
-	x, y := k.in[node], k.out[node]
-	if x == nil || y == nil || a.Len() == 0 {
-		return
-	}
-	l, from := grid.Join(x.grid, y.grid)
-	l, axis, again := l.Units(a.Outer, a.N, a.Inner)
-	in, out := grid.Gather(x.h[0].Nums(), grid.Then(from[0], again)), grid.Gather(y.h[0].Nums(), grid.Then(from[1], again))
-	inner := 1
-	for q := axis + 1; q < len(l.Dims); q++ {
-		inner *= l.Classes(q)
-	}
-	for c, n := range l.Counts() {
-		f(c/inner%a.N, n, in[c], out[c])
-	}
-}
-
-// Live reports for each unit of an axis of a node's value whether paths of
-// non-zero product pass through one of its elements: g_in > 0 and g_out > 0. Only
-// edges between live ends have a kappa that matters; elsewhere it is 0.
-func (k *Kappa) Live(node int, a dag.Axis) []bool {
-	live := make([]bool, a.N)
-	if x, y := k.in[node], k.out[node]; x != nil && y != nil && a.Len() > 0 && x.nowhereZero() && y.nowhereZero() {
-		for i := range live {
-			live[i] = true
-		}
-		return live
-	}
-	k.Units(node, a, func(unit int, _ int64, in, out scaled.Num) {
-		live[unit] = live[unit] || !in.IsZero() && !out.IsZero()
-	})
-	return live
-}
-
-// nowhereZero reports whether no cell of a value of one order is zero.
-func (x *value) nowhereZero() bool { return !x.h[0].HasZero() }
-
 // cells are numbers, one a cell.
 type cells struct {
 	grid *grid.Layout

@@ -26,8 +26,9 @@ type problem struct {
 	lnSum          lnSum
 	links          []*links
 	vars           int
-	// fixed is the sum of edges within a group, which no factor changes. They
-	// are left out of the links, where they would drown the others.
+	// fixed is the sum of edges that no factor changes, such as those within a group. They
+	// are left out of the links, where they would drown the others, and of S unless it
+	// enters by its logarithm.
 	fixed  float64
 	sweeps int
 	// direct solves the linear systems of deep, narrow networks; nil for others.
@@ -98,19 +99,24 @@ func (p *problem) eval(z []float64) float64 {
 	p.sweeps++
 	clear(p.in)
 	clear(p.out)
-	total := p.fixed
+	total := 0.0
+	if p.n != 0 {
+		total = p.fixed
+	}
 	for _, b := range p.links {
 		b.fill(p.s, z)
+		sum := 0.0 // of each layer by itself: fewer terms round at the size of the total
 		clear(b.rowSum)
 		clear(b.colSum)
 		b.mul(b.c, b.r, b.rowSum, b.colSum)
 		for i := range b.rowSum {
 			b.rowSum[i] = b.rowSum[i]*b.r[i] + b.b[i]
-			total += b.rowSum[i]
+			sum += b.rowSum[i]
 			if v := b.rows[i]; v >= 0 {
 				*p.side(v, b.rowSign[i]) += b.rowSum[i]
 			}
 		}
+		total += sum
 		for j := range b.colSum {
 			b.colSum[j] *= b.c[j]
 			if v := b.cols[j]; v >= 0 {
@@ -364,13 +370,13 @@ func (p *problem) newton(ctx context.Context, sum float64, g, d []float64, resid
 // search moves m along d by the largest of 1, 1/2, 1/4, ... that lowers the
 // objective as the derivative promises (Armijo's rule), and evaluates there.
 // Where the promise drowns in the rounding of the objective, the whole step is
-// taken unless the objective rises beyond rounding.
+// taken unless the objective rises beyond rounding and the residual does not fall.
 func (p *problem) search(m *minimum, f float64, g, d []float64) (next float64, ok bool) {
 	slope := floats.Dot(g, d)
 	if !(slope < 0) {
 		return f, false
 	}
-	z := make([]float64, len(d))
+	z, slopes := make([]float64, len(d)), make([]float64, len(d))
 	// exp(s z) of a longer step says nothing about the neighbourhood.
 	t := math.Min(1, 30/(math.Abs(p.s)*floats.Norm(d, math.Inf(1))))
 	for range 60 {
@@ -379,7 +385,7 @@ func (p *problem) search(m *minimum, f float64, g, d []float64) (next float64, o
 		next = p.value(sum, z)
 		size := p.size(sum, z)
 		small := -t*slope <= 1e-11*size
-		if next <= f+1e-4*t*slope || small && next <= f+4e-16*rounding*size {
+		if next <= f+1e-4*t*slope || small && (next <= f+4e-16*rounding*size || p.gradient(sum, slopes) < m.residual) {
 			copy(m.z, z)
 			m.sum = sum
 			return next, true

@@ -29,9 +29,9 @@ func (r *search) equalNorm(ctx context.Context) error {
 	}
 	r.finish(v, q, m)
 	for _, f := range m.trace {
-		r.Trace = append(r.Trace, scaled.New(f))
+		r.Trace = append(r.Trace, scaled.New(f+q.fixed))
 	}
-	r.Objective.After = scaled.New(m.sum)
+	r.Objective.After = scaled.New(m.sum + q.fixed)
 	return nil
 }
 
@@ -136,12 +136,9 @@ func (v *view) powerProblem(p float64, threads int) *problem {
 				q.fixed += parts[k].cut(func(row, col int) bool { return b.rows[row] >= 0 && b.rows[row] == b.cols[col] })
 			}
 		}
-		b.mul = func(x, y, ax, aty []float64) {
-			for k := range parts {
-				parts[k].products(kind, x, y, ax, aty, threads)
-			}
+		if b = q.reduced(b, parts, kind, threads); b != nil {
+			q.links = append(q.links, b)
 		}
-		q.links = append(q.links, b)
 	}
 	return q
 }

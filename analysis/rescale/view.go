@@ -49,7 +49,7 @@ func newView(n *dag.Network, g *dag.Groups, p float64, opt Options) (*view, erro
 // newLightView is newView without a start.
 func newLightView(n *dag.Network, g *dag.Groups, p float64, opt Options) *view {
 	v := &view{net: n, g: g}
-	v.fill(p, opt, newLiveness(n, opt.Bias, g.Carries).units)
+	v.fill(p, opt, paths.FindLive(n, paths.Options{Bias: opt.Bias, Carries: g.Carries}).Units)
 	return v
 }
 

@@ -62,16 +62,6 @@ func (p Path) Zero() bool {
 		!slices.ContainsFunc(p.g, func(x float64) bool { return x != 0 })
 }
 
-// HasZero reports whether some of h is zero.
-func (p Path) HasZero() bool {
-	return slices.ContainsFunc(p.H, scaled.Num.IsZero) || slices.Contains(p.g, 0)
-}
-
-// Finite reports whether all of h is finite.
-func (p Path) Finite() bool {
-	return !slices.ContainsFunc(p.H, func(x scaled.Num) bool { return !x.IsFinite() })
-}
-
 // Constant is a programme whose n cells all have x.
 func Constant(p float64, n int, x scaled.Num) Path {
 	h := make([]scaled.Num, n)

@@ -27,7 +27,8 @@ type balanceJSON struct {
 	Factors    factors  `json:"factors"`
 	Invariants []change `json:"invariants"`
 	// Spreads are max minus min of natural logarithms: see the measures
-	// balance_spread and kappa_spread.
+	// balance_spread and kappa_spread. The second is left out where only pathcond
+	// would have it made: see costly.
 	Spreads []change `json:"spreads"`
 	// Ranges are what number formats ask of the weights: see newRanges.
 	Ranges       []change      `json:"ranges"`
@@ -200,6 +201,9 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 		P: []float64{1, 2, math.Inf(1)}, Threads: a.threads, Bias: a.biasPolicy(),
 		Names: []string{"path_norm", "balance_spread", "kappa_spread"}, Uncounted: true,
 	}
+	if rescale.Method(r.Method) != rescale.PathConditioned && costly(before) {
+		opt.Names = opt.Names[:2]
+	}
 	var rs [2]*analysis.Report
 	for i, n := range []*dag.Network{before, after} {
 		var err error
@@ -234,6 +238,23 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 		})
 	}
 	return nil
+}
+
+// costly reports whether kappa takes longer than all else: it sums over the positions of
+// every weight that has several.
+func costly(n *dag.Network) bool {
+	const most = 1 << 20
+	weights := 0
+	for i := range n.Nodes {
+		l, ok := n.Nodes[i].Op.(*dag.Linear)
+		if !ok || l.Map == nil || l.Map.Weight() == nil {
+			continue
+		}
+		if a := l.Out(); a.Outer*a.Inner > 1 {
+			weights += l.Map.Weight().Param.Len()
+		}
+	}
+	return weights > most
 }
 
 // ranges say what a format of few bits makes of the weights: one scale for a tensor leaves a

@@ -1,21 +1,53 @@
-package rescale
+package paths
 
 import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/analysis/paths"
 )
 
-// liveness tells which elements are reached from an input or a bias, and which
-// reach an end of their segment, by weights that are not zero; where paths go through
-// products, so do these (see paths.Options.Carries). A layer is read only as far as
-// the first weight that answers for a unit, so that all of it costs next to nothing.
-type liveness struct {
+// Live tells which elements are reached from an input or a bias, and which reach an end of
+// their segment, by weights that are not zero; where paths go through products, so do
+// these.
+type Live struct {
 	net     *dag.Network
-	bias    paths.Bias
+	bias    Bias
 	carries [][]int
 	in, out []*set // by node; nil is no element
+}
+
+// FindLive finds the live elements of a network; Bias and Carries of the options play a part.
+// A layer is read only as far as the first weight that answers for a unit, and values all of
+// whose elements are live are not listed: with none that are dead it costs next to nothing.
+func FindLive(n *dag.Network, opt Options) *Live {
+	l := &Live{net: n, bias: opt.Bias, carries: opt.Carries, out: make([]*set, len(n.Nodes))}
+	skip := n.Unmeasured()
+	if opt.Carries != nil {
+		skip = n.SkipThrough(opt.Carries)
+	}
+	l.in = dag.Forward(n, l, skip, nil)
+	dag.Backward(n, ahead{l}, func(nd *dag.Node, s *set, _ bool) { l.out[nd.ID] = s })
+	return l
+}
+
+// Units reports which units of an axis of a node's value have a live element: paths of
+// non-zero product pass through it, g_in > 0 and g_out > 0. Only edges between live ends have
+// a kappa that matters; elsewhere it is 0.
+func (l *Live) Units(node int, a dag.Axis) []bool {
+	live := make([]bool, a.N)
+	in, out := l.in[node], l.out[node]
+	if in == nil || out == nil {
+		return live
+	}
+	if in.has == nil && out.has == nil && a.Len() > 0 {
+		return slices.Repeat([]bool{true}, a.N)
+	}
+	for e := range a.Len() {
+		if in.at(e) && out.at(e) {
+			live[a.At(e)] = true
+		}
+	}
+	return live
 }
 
 // set is a set of elements: all where has is nil.
@@ -38,36 +70,11 @@ func (s *set) packed() *set {
 	return s
 }
 
-func newLiveness(n *dag.Network, bias paths.Bias, carries [][]int) *liveness {
-	l := &liveness{net: n, bias: bias, carries: carries, out: make([]*set, len(n.Nodes))}
-	l.in = dag.Forward(n, l, n.SkipThrough(carries), nil)
-	dag.Backward(n, ahead{l}, func(nd *dag.Node, s *set, _ bool) { l.out[nd.ID] = s })
-	return l
-}
-
-// units reports which units of an axis have a live element.
-func (l *liveness) units(node int, a dag.Axis) []bool {
-	live := make([]bool, a.N)
-	in, out := l.in[node], l.out[node]
-	if in == nil || out == nil {
-		return live
-	}
-	if in.has == nil && out.has == nil && a.Len() > 0 {
-		return slices.Repeat([]bool{true}, a.N)
-	}
-	for e := range a.Len() {
-		if in.at(e) && out.at(e) {
-			live[a.At(e)] = true
-		}
-	}
-	return live
-}
-
 // Input implements dag.Meaning.
-func (l *liveness) Input(nd *dag.Node) *set { return whole(nd.Len()) }
+func (l *Live) Input(nd *dag.Node) *set { return whole(nd.Len()) }
 
 // Linear implements dag.Meaning.
-func (l *liveness) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
+func (l *Live) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 	b := op.Bias()
 	if nd.Zone == dag.Preamble {
 		if b == nil {
@@ -79,7 +86,7 @@ func (l *liveness) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 	if op.Map != nil && x != nil {
 		to = reach(op, x, op.Map.In(), op.Out(), false)
 	}
-	if b != nil && l.bias == paths.Include && to.has != nil {
+	if b != nil && l.bias == Include && to.has != nil {
 		for e := range to.has {
 			to.has[e] = to.has[e] || b[op.Out().At(e)] != 0
 		}
@@ -88,10 +95,10 @@ func (l *liveness) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 }
 
 // Activation implements dag.Meaning.
-func (l *liveness) Activation(_ *dag.Node, _ *dag.Activation, x *set) *set { return x }
+func (l *Live) Activation(_ *dag.Node, _ *dag.Activation, x *set) *set { return x }
 
 // Join implements dag.Meaning.
-func (l *liveness) Join(_ *dag.Node, xs []*set) *set {
+func (l *Live) Join(_ *dag.Node, xs []*set) *set {
 	out := xs[0]
 	for _, x := range xs[1:] {
 		out = either(out, x)
@@ -114,7 +121,7 @@ func either(x, y *set) *set {
 }
 
 // Concat implements dag.Meaning.
-func (l *liveness) Concat(nd *dag.Node, xs []*set) *set {
+func (l *Live) Concat(nd *dag.Node, xs []*set) *set {
 	out, at := none(nd.Len()), 0
 	for k, x := range xs {
 		size := l.net.Nodes[nd.In[k]].Len()
@@ -127,7 +134,7 @@ func (l *liveness) Concat(nd *dag.Node, xs []*set) *set {
 }
 
 // Select implements dag.Meaning.
-func (l *liveness) Select(nd, _ *dag.Node, index []int32, x *set) *set {
+func (l *Live) Select(nd, _ *dag.Node, index []int32, x *set) *set {
 	if x == nil {
 		return nil
 	}
@@ -142,16 +149,16 @@ func (l *liveness) Select(nd, _ *dag.Node, index []int32, x *set) *set {
 }
 
 // Pool implements dag.Meaning.
-func (l *liveness) Pool(_ *dag.Node, p *dag.Pool, x *set) *set {
+func (l *Live) Pool(_ *dag.Node, p *dag.Pool, x *set) *set {
 	return windowed(p.Window, p.Channels, x, false)
 }
 
 // Cap implements dag.Meaning.
-func (l *liveness) Cap(_ *dag.Node, _ *dag.Cap, x *set) *set { return x }
+func (l *Live) Cap(_ *dag.Node, _ *dag.Cap, x *set) *set { return x }
 
 // Func implements dag.Meaning.
-func (l *liveness) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
-	if len(l.carries[nd.ID]) != 1 {
+func (l *Live) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
+	if l.carries == nil || len(l.carries[nd.ID]) != 1 {
 		return l.Input(nd)
 	}
 	k := l.carries[nd.ID][0]
@@ -178,7 +185,7 @@ func (l *liveness) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
 // element.
 func joint(m *dag.Matrices, k int, x *set, matrix int32, axis int) []bool {
 	rows, cols := operand(m, k)
-	return lines(x, int(matrix)*rows*cols, rows, cols, axis)
+	return across(x, int(matrix)*rows*cols, rows, cols, axis)
 }
 
 // operand is the size of the matrices of operand k.
@@ -189,7 +196,7 @@ func operand(m *dag.Matrices, k int) (rows, cols int) {
 	return m.K, m.N
 }
 
-func lines(x *set, first, rows, cols, axis int) []bool {
+func across(x *set, first, rows, cols, axis int) []bool {
 	out := make([]bool, []int{cols, rows}[axis])
 	for i := range rows {
 		for j := range cols {
@@ -202,7 +209,7 @@ func lines(x *set, first, rows, cols, axis int) []bool {
 }
 
 // ahead is the reading from the ends to the starts.
-type ahead struct{ *liveness }
+type ahead struct{ *Live }
 
 // Output implements dag.Reverse.
 func (l ahead) Output(nd *dag.Node) *set { return whole(nd.Len()) }
@@ -270,7 +277,7 @@ func (l ahead) Product(nd *dag.Node, k int, h *set) *set {
 		if both { // to the units that it meets along the sum
 			leaves, axis = joint(m, 1-k, met, other[s], 1-k), 1-k
 		} else {
-			leaves = lines(h, s*m.M*m.N, m.M, m.N, 1-k)
+			leaves = across(h, s*m.M*m.N, m.M, m.N, 1-k)
 		}
 		for i := range rows {
 			for j := range cols {
@@ -344,6 +351,14 @@ func reach(op *dag.Linear, x *set, from, to dag.Axis, back bool) *set {
 	for _, m := range op.Matrices() {
 		r.block(&m)
 	}
+	if len(r.full) == to.N {
+		return whole(out.n)
+	}
+	for _, unit := range r.full {
+		for p := range to.Outer * to.Inner {
+			out.has[element(to, p, unit)] = true
+		}
+	}
 	return out
 }
 
@@ -366,6 +381,8 @@ type reading struct {
 	positions func(f func(to, from, tap int))
 	// whole lists the taps that join every position of the result to one of the operand.
 	whole []int
+	// full lists the units all of whose elements are reached.
+	full []int
 }
 
 // geometry says which positions the taps join: of a fully connected layer each with itself.
@@ -433,7 +450,7 @@ func (r *reading) block(m *dag.Matrix) {
 		for i := range done {
 			for _, tap := range r.whole {
 				if done[i] = joined(i, tap, everyone); done[i] {
-					r.fill(toFirst + i)
+					r.full = append(r.full, toFirst+i)
 					break
 				}
 			}
@@ -465,13 +482,6 @@ func (r *reading) block(m *dag.Matrix) {
 			}
 		}
 	})
-}
-
-// fill puts all elements of a unit into the result.
-func (r *reading) fill(unit int) {
-	for p := range r.to.Outer * r.to.Inner {
-		r.out.has[element(r.to, p, unit)] = true
-	}
 }
 
 // element is the element of a unit at a position.

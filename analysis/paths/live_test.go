@@ -1,4 +1,4 @@
-package rescale
+package paths
 
 import (
 	"testing"
@@ -7,17 +7,16 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
-	"github.com/relupath/relupath/analysis/paths"
 )
 
 // Live elements are those that edges of non-zero weight join to a start of their
 // segment and to an end, found edge by edge.
-func TestLiveness(t *testing.T) {
+func TestLive(t *testing.T) {
 	for seed := range uint64(500) {
 		opt := dagtest.Options{Features: dagtest.Partly &^ dagtest.Jump, Zeros: 0.4}
 		n := dagtest.FromSeed(seed, opt)
-		bias := paths.Bias(seed % 2)
-		got := newLiveness(n, bias, make([][]int, len(n.Nodes)))
+		bias := Bias(seed % 2)
+		got := FindLive(n, Options{Bias: bias})
 		u := dagtest.Unroll(n)
 		in, out := make([]bool, u.Offset[len(n.Nodes)]), make([]bool, u.Offset[len(n.Nodes)])
 		for i := range n.Nodes {
@@ -30,7 +29,7 @@ func TestLiveness(t *testing.T) {
 			preamble := n.Nodes[e.Node].Zone == dag.Preamble
 			switch {
 			case e.Kind == dagtest.FromOne:
-				in[e.To] = in[e.To] || bias == paths.Include && e.W != 0
+				in[e.To] = in[e.To] || bias == Include && e.W != 0
 			case e.W != 0 || preamble:
 				in[e.To] = in[e.To] || in[e.From]
 			}
@@ -66,18 +65,23 @@ func fill(x []bool) {
 }
 
 // Where paths go through products, live units are those with a kappa.
-func TestLivenessIsOfKappa(t *testing.T) {
+func TestLiveIsOfKappa(t *testing.T) {
 	for seed := range uint64(1000) {
 		n := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Partly &^ dagtest.Jump, Zeros: 0.4})
-		g, bias := n.Groups(), paths.Bias(seed%2)
-		got := newLiveness(n, bias, g.Carries)
-		k := paths.NewKappa(n, 2, paths.Options{Bias: bias, Carries: g.Carries})
+		g, bias := n.Groups(), Bias(seed%2)
+		got := FindLive(n, Options{Bias: bias, Carries: g.Carries})
+		k := NewKappa(n, 2, Options{Bias: bias, Carries: g.Carries})
 		for i, nd := range n.Nodes {
 			if nd.Zone != dag.Body {
 				continue
 			}
 			a := g.Units[i].Axis(nd.Len())
-			if d := cmp.Diff(k.Live(i, a), got.units(i, a)); d != "" {
+			want := make([]bool, a.N)
+			in, out := k.In(i), k.Out(i)
+			for e := range in {
+				want[a.At(e)] = want[a.At(e)] || !in[e].IsZero() && !out[e].IsZero()
+			}
+			if d := cmp.Diff(want, got.Units(i, a)); d != "" {
 				t.Fatalf("seed %d, node %d (-kappa +liveness)\n%s%s", seed, i, d, n)
 			}
 		}
