@@ -150,6 +150,19 @@ func (p *Param) At(i int) float64 {
 	return float64(p.f32[i])
 }
 
+// zero reports whether all values are zero; it reads as far as the first that is not.
+func (p *Param) zero() bool {
+	if p.scale != nil { // by factors, which are positive
+		return p.scale.base.zero()
+	}
+	for i := range p.n {
+		if p.At(i) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Values returns a new float64 slice of all values.
 func (p *Param) Values() []float64 {
 	p.materialize()

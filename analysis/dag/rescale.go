@@ -13,7 +13,7 @@ import (
 // its last multiplying stage (BatchNormalization's scale, a Mul) where it has
 // one, else into its weights; the column factor into its weights. A shared
 // tensor whose uses need different values is split; a broadcast scalar that
-// does becomes a vector. The bounds of caps take the factors of their elements. Weights
+// does becomes a vector; zeros stay as they are. The bounds of caps take the factors of their elements. Weights
 // are scaled lazily: nothing is computed here for the matrices. Factors that follow from
 // others (see Groups.Invert) are taken from those. Errors: a factor that is not positive
 // and finite, a pinned group with a factor other than 1. It panics when len(c) is not
@@ -162,8 +162,12 @@ func ratio(r, c []float64) []float64 {
 	return out
 }
 
-// scale records a scaling of a use's Param, sharing equal ones.
+// scale records a scaling of a use's Param, sharing equal ones. Zeros take any factors as
+// they are: a tensor of zeros that layers share stays one.
 func (e *editor) scale(u *Use, s *scaling) {
+	if s.base.zero() {
+		return
+	}
 	for _, t := range e.made[s.base] {
 		if t.equal(s) {
 			e.params[u] = e.done[t]
@@ -187,7 +191,7 @@ func (e *editor) elementwise(u *Use, m []float64) {
 
 // vector multiplies a vector by m, one factor a unit.
 func (e *editor) vector(v *Vector, rows int, m []float64) {
-	if m == nil || v.Param == nil {
+	if m == nil || v.Param == nil || v.Param.zero() {
 		return
 	}
 	if v.Inverse {

@@ -311,10 +311,10 @@ func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal, m UnitMap) UnitMap
 func nowhere(nd *Node) string { return nd.Label() + " adds a number that is stored nowhere" }
 
 // pinStored pins the units whose factor would have to be written where it
-// cannot: it follows editor.linear use by use.
+// cannot: it follows editor.linear use by use, zeros too.
 func (s *grouper) pinStored(nd *Node, l *Linear, rows, cols []int32) {
 	pin := func(u *Use, ids ...[]int32) {
-		if u.Param.Storage != Unwritable {
+		if u.Param.Storage != Unwritable || u.Param.zero() {
 			return
 		}
 		for _, x := range ids {
