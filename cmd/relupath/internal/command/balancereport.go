@@ -245,12 +245,8 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 func costly(n *dag.Network) bool {
 	const most = 1 << 20
 	weights := 0
-	for i := range n.Nodes {
-		l, ok := n.Nodes[i].Op.(*dag.Linear)
-		if !ok || l.Map == nil || l.Map.Weight() == nil {
-			continue
-		}
-		if a := l.Out(); a.Outer*a.Inner > 1 {
+	for _, l := range dag.Each[*dag.Linear](n) {
+		if l.Map != nil && l.Map.Positions() > 1 {
 			weights += l.Map.Weight().Param.Len()
 		}
 	}
