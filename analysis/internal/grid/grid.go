@@ -54,15 +54,6 @@ func Uniform(dims ...int) *Layout {
 	return l
 }
 
-// Full returns the layout of a value each of whose elements is a cell.
-func Full(dims ...int) *Layout {
-	l := &Layout{Dims: dims}
-	for _, d := range dims {
-		l.axes = append(l.axes, identity(d))
-	}
-	return l
-}
-
 // Cells returns the number of cells.
 func (l *Layout) Cells() int {
 	n := 1

@@ -49,7 +49,7 @@ func TestPathsOfAnyRange(t *testing.T) {
 			scale[u] = math.Ldexp(rng.NormFloat64(), rng.IntN(1+2*rapid.SampledFrom([]int{0, 20, 400}).Draw(t, "scale"))-20)
 			shift[u] = math.Ldexp(rng.NormFloat64(), -rng.IntN(1+rapid.SampledFrom([]int{0, 20, 900}).Draw(t, "shift")))
 		}
-		_, out := sums.Affine(grid.Full(units, inner), []sums.Path{x}, dag.Axis{Outer: 1, N: units, Inner: inner}, scale, shift, 2)
+		_, out := sums.Affine(full(units, inner), []sums.Path{x}, dag.Axis{Outer: 1, N: units, Inner: inner}, scale, shift, 2)
 		check("affine", out[0], func(c int) scaled.Num {
 			u := c / inner
 			return scaled.Plus(a[c].MulFloat(math.Abs(scale[u])), scaled.New(math.Abs(shift[u])), p)

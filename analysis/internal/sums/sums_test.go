@@ -166,7 +166,7 @@ func TestSumsAgainstElements(t *testing.T) {
 			kinds[fmt.Sprintf("%T", l.Map)]++
 			in, out := l.Map.In(), l.Out()
 			q := sums.Request{
-				From: grid.Full(in.Len()), To: grid.Full(out.Len()),
+				From: full(in.Len()), To: full(out.Len()),
 				Powers: orders, Columns: orders, Zeros: rapid.Bool().Draw(t, "zeros"),
 				Threads: rapid.IntRange(0, 3).Draw(t, "threads"),
 			}
@@ -221,7 +221,7 @@ func TestSumsAgainstElements(t *testing.T) {
 func TestSumsKeepUnderflowedFactors(t *testing.T) {
 	l := &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: dag.NewParam64("w", []int{1, 2}, []float64{1e-80, 1e100})}, Rows: 1, Cols: 2}}
 	h := []scaled.Num{scaled.One, scaled.One.Scale(-390)}
-	got := sums.Of(l, sums.Request{From: grid.Full(2), Forward: []sums.Path{{P: 3, H: h}}}).Forward[0].Nums()[0].Float64()
+	got := sums.Of(l, sums.Request{From: full(2), Forward: []sums.Path{{P: 3, H: h}}}).Forward[0].Nums()[0].Float64()
 	// The first term's cube is 1e-187 of the second's; a few roundings remain.
 	if want := math.Ldexp(1e100, -390); !(math.Abs(got-want) <= 1e-15*want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -259,7 +259,7 @@ func TestSumsOfManyRows(t *testing.T) {
 		if inOut {
 			d.Rows, d.Cols = cols, rows
 		}
-		q := sums.Request{Columns: orders, Zeros: true, From: grid.Full(d.Cols), To: grid.Full(d.Rows)}
+		q := sums.Request{Columns: orders, Zeros: true, From: full(d.Cols), To: full(d.Rows)}
 		for _, p := range orders {
 			q.Forward = append(q.Forward, sums.Path{P: p, H: factors(d.Cols)})
 			q.Backward = append(q.Backward, sums.Path{P: p, H: factors(d.Rows)})
@@ -296,4 +296,13 @@ func TestSumsOfManyRows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// full is the layout of a value each of whose elements is a cell.
+func full(dims ...int) *grid.Layout {
+	l := grid.Uniform(dims...)
+	for k := range dims {
+		l, _ = l.Spread(k)
+	}
+	return l
 }

@@ -54,12 +54,6 @@ type Value struct {
 // Port is input or output Index of node Node.
 type Port struct{ Node, Index int }
 
-// ID returns the value of the given name; false when there is none.
-func (g *Graph) ID(name string) (int, bool) {
-	id, ok := g.ids[name]
-	return id, ok
-}
-
 // maxEdges bounds what onnx-go is fed: it makes an edge from each output of a
 // node to each of its inputs, so that a small file could ask for any number.
 const maxEdges = 1 << 19

@@ -90,11 +90,8 @@ func TestDecode(t *testing.T) {
 	if d := cmp.Diff(want, got, unexported); d != "" {
 		t.Errorf("graph (-want +got):\n%s", d)
 	}
-	if id, ok := got.ID("b"); id != 4 || !ok {
-		t.Errorf(`ID("b") is %d, %t, want 4`, id, ok)
-	}
-	if _, ok := got.ID("nothing"); ok {
-		t.Error(`ID("nothing") is found`)
+	if id := got.ids["b"]; id != 4 {
+		t.Errorf(`"b" is value %d, want 4`, id)
 	}
 }
 
@@ -175,7 +172,7 @@ func TestCapturesCount(t *testing.T) {
 	if d := cmp.Diff([]int{1, 0}, got.Order); d != "" {
 		t.Errorf("order (-want +got):\n%s", d)
 	}
-	a, _ := got.ID("a")
+	a := got.ids["a"]
 	if d := cmp.Diff([]Port{{0, Absent}}, got.Values[a].Consumers); d != "" {
 		t.Errorf("consumers (-want +got):\n%s", d)
 	}
