@@ -54,16 +54,16 @@ func (r *Resident[T]) Stages(stages ...Stage) Ptr {
 // StageBytes is the size of one stage in its table.
 const StageBytes = 6 * int(unsafe.Sizeof(Ptr(0)))
 
-// Taps lists what each element of a result is the sum of: elements
+// Links lists what each element of a result is the sum of: elements
 // List[Start[o]:Start[o+1]] of an operand, each times its weight; nil is ones.
-type Taps struct {
+type Links struct {
 	Start, List []int32
 	Weight      []float64
 }
 
-// Picked are the taps of a reindexing: element index[o], nothing for -1.
-func Picked(index []int32) Taps {
-	t := Taps{Start: []int32{0}}
+// Picked are the links of a reindexing: element index[o], nothing for -1.
+func Picked(index []int32) Links {
+	t := Links{Start: []int32{0}}
 	for _, at := range index {
 		if at >= 0 {
 			t.List = append(t.List, at)
@@ -75,7 +75,7 @@ func Picked(index []int32) Taps {
 
 // Serves lists, for each of the numbers of a tensor, the units of a vector that
 // it serves, or where each is at, the elements of a value of so many.
-func Serves(v *program.Vector, length, elements int) Taps {
+func Serves(v *program.Vector, length, elements int) Links {
 	index := make([]int32, elements)
 	for e := range index {
 		index[e] = int32(v.Element(v.Axis.At(e), length))
@@ -85,7 +85,7 @@ func Serves(v *program.Vector, length, elements int) Taps {
 
 // Transposed lists, for each of n elements of the operand, the results that have
 // it, in order.
-func (t Taps) Transposed(n int) Taps {
+func (t Links) Transposed(n int) Links {
 	next := make([]int32, n+1)
 	for _, at := range t.List {
 		next[at+1]++
@@ -93,7 +93,7 @@ func (t Taps) Transposed(n int) Taps {
 	for k := range n {
 		next[k+1] += next[k]
 	}
-	out := Taps{Start: append([]int32(nil), next...), List: make([]int32, len(t.List))}
+	out := Links{Start: append([]int32(nil), next...), List: make([]int32, len(t.List))}
 	if t.Weight != nil {
 		out.Weight = make([]float64, len(t.List))
 	}
@@ -110,17 +110,17 @@ func (t Taps) Transposed(n int) Taps {
 	return out
 }
 
-// Table is taps on a device.
+// Table is links on a device.
 type Table struct{ Start, List, Weight Ptr }
 
-// Table uploads taps.
-func (r *Resident[T]) Table(t Taps) Table {
+// Table uploads links.
+func (r *Resident[T]) Table(t Links) Table {
 	return Table{Upload(r, t.Start), Upload(r, t.List), Upload(r, t.Weight)}
 }
 
-// Windows are the taps of windows, with a weight for each result; nil is ones.
-func Windows(start, at []int32, weight []float64) Taps {
-	t := Taps{Start: start, List: at}
+// Windows are the links of windows, with a weight for each result; nil is ones.
+func Windows(start, at []int32, weight []float64) Links {
+	t := Links{Start: start, List: at}
 	for o, w := range weight {
 		for range start[o+1] - start[o] {
 			t.Weight = append(t.Weight, w)
@@ -129,6 +129,6 @@ func Windows(start, at []int32, weight []float64) Taps {
 	return t
 }
 
-// Reads are the taps of a convolution's operand: of each position, the pairs of
+// Reads are the links of a convolution's operand: of each position, the pairs of
 // kernel and output position, numbered as in its table, that read it.
-func Reads(c *program.Conv) Taps { return Picked(c.Table).Transposed(c.InLen) }
+func Reads(c *program.Conv) Links { return Picked(c.Table).Transposed(c.InLen) }

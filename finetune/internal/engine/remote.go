@@ -225,9 +225,9 @@ func (b *builder[T]) strip(dst, src cuda.Ptr, dstWidth, dstAt, srcWidth, srcAt, 
 	b.Engine.far.Launch("strip", m*rows, dst, src, dstWidth, dstAt, srcWidth, srcAt, m)
 }
 
-// gathers is the kernel of taps: k results of m numbers in each of so many
+// gathers is the kernel of links: k results of m numbers in each of so many
 // channels of an example.
-func (b *builder[T]) gathers(t cuda.Taps, channels, k, m int) func(c *remote) {
+func (b *builder[T]) gathers(t cuda.Links, channels, k, m int) func(c *remote) {
 	f := b.Engine.far
 	if f == nil {
 		return nil

@@ -135,8 +135,8 @@ func (m *Remote[T]) add(x, y *Path) *Path {
 	return m.make("path_add", x.Len, x.V, x.Head, y.V, y.Head)
 }
 
-// gather sums taps in each of so many channels of m numbers.
-func (m *Remote[T]) gather(x *Path, t cuda.Taps, channels, length int) *Path {
+// gather sums links in each of so many channels of m numbers.
+func (m *Remote[T]) gather(x *Path, t cuda.Links, channels, length int) *Path {
 	for k, w := range t.Weight {
 		t.Weight[k] = m.geo.edge(w)
 	}
@@ -144,8 +144,8 @@ func (m *Remote[T]) gather(x *Path, t cuda.Taps, channels, length int) *Path {
 	return m.make("path_gather", channels*k, x.V, x.Head, table.Start, table.List, table.Weight, k, length)
 }
 
-// shifted are the taps of a vector of so many that has n numbers from from on.
-func shifted(n, from, length int) cuda.Taps {
+// shifted are the links of a vector of so many that has n numbers from from on.
+func shifted(n, from, length int) cuda.Links {
 	index := make([]int32, length)
 	for e := range index {
 		index[e] = -1
