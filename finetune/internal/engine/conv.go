@@ -149,9 +149,12 @@ type workspace[T program.Float] struct {
 	owner *unfold
 }
 
-// reserve makes the memory long enough.
+// reserve makes the memory long enough; a device has its own.
 func (e *Engine[T]) reserve(f *unfold) {
 	m := &e.conv
+	if e.far != nil {
+		return
+	}
 	if m.free == nil {
 		m.free = make(chan *workspace[T], e.opt.Pool.Threads())
 		for range cap(m.free) {
@@ -426,7 +429,9 @@ func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G
 	e := b.Engine
 	size := f.groups * f.out * f.in * f.kernel
 	parts := min(b.opt.Batch, max(2, min(8, 1<<22/size)))
-	e.conv.sums = longer(e.conv.sums, parts*size)
+	if e.far == nil {
+		e.conv.sums = longer(e.conv.sums, parts*size)
+	}
 	dw := op[T]{name: "conv dw", shape: b.row(size), over: -1, grain: 1, span: parts, adds: true, far: there.byWeights}
 	dw.run = func(c *call[T], lo, hi int) {
 		m := <-e.conv.free
