@@ -31,6 +31,8 @@ type auditOptions struct {
 	// chosen says that --measures or --group are given, ordered that --p is.
 	chosen, ordered bool
 	verbose         bool
+	failIf          []string
+	conditions      []condition
 	percentile      float64
 	sort, baseline  string
 	rescalings      int
@@ -70,31 +72,38 @@ model on a line of its own as soon as it and those before it are measured.`,
 		},
 	}
 	o.add(cmd)
+	o.measureFlags(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path norms")
-	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
-	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values, or tails: those of weightwatcher")
-	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
-	f.BoolVar(&o.verbose, "verbose", false, "show each node that keeps a model from being measured, and what helps")
 	f.BoolVar(&o.list, "list", false, "print the measures: formula, source, unit, cost, invariance")
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
 	f.BoolVar(&o.segments, "segments", false, "show the parts between functions, each with its path norms, of networks that have several")
-	f.StringVar(&o.reference, "reference", "", "the model at initialisation, for distances")
-	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds, which are of the training split unless it names one")
-	f.StringVar(&o.scores, "scores", "", scoresUsage)
-	f.Float64Var(&o.percentile, "percentile", 5, "percentile of the margins in bounds")
 	f.StringVar(&o.sort, "sort", "", "order of the models: a measure, such as path_norm(2); -NAME for the largest first")
 	f.StringVar(&o.baseline, "baseline", "", "one of the models, to whose values the others' are divided")
 	f.IntVar(&o.rescalings, "rescalings", 0, "how far each measure moves over so many rescaling-equivalent networks")
 	f.StringVar(&o.filesFrom, "files-from", "", "a file with one path a line; - is standard input")
 	f.BoolVar(&o.sha256, "sha256", false, "add the SHA-256 of each file")
-	f.IntVar(&o.jobs, "jobs", 0, "models to measure at a time (default: the number of threads)")
 	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
 	addReportFile(cmd, &o.output)
+	return cmd
+}
+
+// measureFlags adds the flags that say what is measured, and what of it is shown.
+func (o *auditOptions) measureFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path norms")
+	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
+	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values, or tails: those of weightwatcher")
+	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
+	f.StringArrayVar(&o.failIf, "fail-if", nil, "exit with code 1 where a condition holds, such as 'path_norm(2) > 1.1x' or 'max_abs > 10'; x and % are against the baseline")
+	f.BoolVar(&o.verbose, "verbose", false, "show each node that keeps a model from being measured, and what helps")
+	f.StringVar(&o.reference, "reference", "", "the model at initialisation, for distances")
+	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds, which are of the training split unless it names one")
+	f.StringVar(&o.scores, "scores", "", scoresUsage)
+	f.Float64Var(&o.percentile, "percentile", 5, "percentile of the margins in bounds")
+	f.IntVar(&o.jobs, "jobs", 0, "models to measure at a time (default: the number of threads)")
 	must(cmd.RegisterFlagCompletionFunc("measures", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append([]string{"fast", "tails", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
 	}))
-	return cmd
 }
 
 func measureNames() []string {
@@ -125,24 +134,36 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	if _, err := parseShapes(o.shapes); err != nil {
 		return &usageError{fmt.Errorf("--input-shape: %w", err)}
 	}
+	if slices.ContainsFunc(o.conditions, relative) && o.baseline == "" {
+		return usagef("--fail-if with x or %% is against another model: give --baseline, or use relupath diff A B")
+	}
+	if a.format == string(render.JSONLines) && (o.sort != "" || o.baseline != "" || o.failIf != nil) {
+		return usagef("--format jsonl writes each model as it is measured: --sort, --baseline and --fail-if need all of them; use --format json")
+	}
 	if names := o.unseen(a.format); names != nil {
 		a.warn("measures of single layers, which --per-layer shows: %s", strings.Join(names, ", "))
 	}
 	o.several = len(paths) > 1
 	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
 	defer work.closing.Wait()
-	if o.data != "" {
-		if work.data, err = readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
+	return work.prepared(ctx, func() error { return work.run(ctx) })
+}
+
+// prepared calls f when the data and the reference are read, which stay open until it
+// returns.
+func (w *auditWork) prepared(ctx context.Context, f func() error) (err error) {
+	if w.options.data != "" {
+		if w.data, err = readSet(ctx, "data", w.options.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
 			return err
 		}
 	}
-	if o.reference != "" {
-		return a.withFinite(ctx, o.reference, &o.modelFlags, "compare with", func(ref *onnxio.Model) error {
-			work.measure.Reference, work.reference = ref.Net, ref
-			return work.run(ctx)
-		})
+	if w.options.reference == "" {
+		return f()
 	}
-	return work.run(ctx)
+	return w.withFinite(ctx, w.options.reference, &w.options.modelFlags, "compare with", func(ref *onnxio.Model) error {
+		w.measure.Reference, w.reference = ref.Net, ref
+		return f()
+	})
 }
 
 func (w *auditWork) run(ctx context.Context) error {
@@ -209,6 +230,9 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 		opt.Groups = append(opt.Groups, analysis.PQ{P: pq[0], Q: pq[1]})
 	}
 	if err := sortable(o.sort); err != nil {
+		return opt, err
+	}
+	if o.conditions, err = parseConditions(o.failIf); err != nil {
 		return opt, err
 	}
 	if err := o.columnsWanted(&opt); err != nil {
@@ -401,7 +425,16 @@ func (w *auditWork) table(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.failures(result.Errors, len(w.paths))
+	if err := w.failures(result.Errors, len(w.paths)); err != nil {
+		return err
+	}
+	return check(w.options.conditions, result.Models, func(i int) *auditedModel {
+		k := slices.IndexFunc(result.Models, func(m auditedModel) bool { return m.Path == result.Baseline })
+		if k < 0 || k == i {
+			return nil
+		}
+		return &result.Models[k]
+	})
 }
 
 // result is that of no model.
@@ -423,9 +456,10 @@ func (w *auditWork) cutShort(done int) string {
 func (w *auditWork) streams() bool {
 	switch render.Format(w.format) {
 	case render.JSONLines:
-		return true
+		return true // run refuses what needs all models
 	case render.JSON, render.CSV:
-		return w.options.sort == "" && w.options.baseline == "" && w.options.plots == "" && (w.options.columns == nil || w.format == string(render.JSON))
+		return w.options.sort == "" && w.options.baseline == "" && w.options.plots == "" && w.options.failIf == nil &&
+			(w.options.columns == nil || w.format == string(render.JSON))
 	}
 	return false
 }

@@ -72,10 +72,10 @@ func (l *columnList) Set(s string) error {
 
 func (*columnList) Type() string { return "names" }
 
-// columnMeasures returns the names of measures in --columns.
+// columnMeasures returns the names of measures in --columns and --fail-if.
 func (o *auditOptions) columnMeasures() []string {
 	var out []string
-	for _, c := range o.columns {
+	for _, c := range slices.Concat(o.columns, measuresOf(o.conditions)) {
 		if name, _, _ := strings.Cut(c, "("); !isFact(c) {
 			out = append(out, name)
 		}
@@ -94,7 +94,7 @@ func (o *auditOptions) columnsWanted(opt *analysis.Options) error {
 	for _, i := range analysis.Registry() {
 		params[i.Name] = i.Params
 	}
-	for _, c := range o.columns {
+	for _, c := range slices.Concat(o.columns, measuresOf(o.conditions)) {
 		name, rest, has := strings.Cut(c, "(")
 		inner, closed := strings.CutSuffix(rest, ")")
 		if isFact(c) || params[name] == nil && !has {

@@ -1,0 +1,357 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+func (a *app) diff() *cobra.Command {
+	o := &auditOptions{}
+	cmd := &cobra.Command{
+		Use:   "diff A B",
+		Short: "Show how the measures change from one model, or folder, to another",
+		Long: `diff measures two models, such as two checkpoints, and shows how each measure
+changes, and the layer in which it changes most. Of two folders the models of one
+name below them are compared. --fail-if ends with exit code 1 where a condition
+holds for a pair: 'path_norm(2) > 1.1x' is of the multiple of A's value,
+'frobenius > 10%' of the change, 'max_abs > 10' of the value of B.`,
+		Example: `  relupath diff mlp.onnx balanced.onnx
+  relupath diff mlp.onnx balanced.onnx --measures all --format json
+  relupath diff mlp.onnx balanced.onnx --fail-if path_norm(2)>1.1x -o change.html`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.chosen = cmd.Flags().Changed("measures") || cmd.Flags().Changed("group")
+			o.perLayer, o.several = true, true
+			return o.diff(cmd.Context(), a, args[0], args[1])
+		},
+	}
+	o.add(cmd)
+	o.measureFlags(cmd)
+	addReportFile(cmd, &o.output)
+	return cmd
+}
+
+// diffJSON is the result of diff, schema relupath.diff/1.
+type diffJSON struct {
+	Schema string `json:"schema"`
+	Bias   string `json:"bias"`
+	A      string `json:"a"`
+	B      string `json:"b"`
+	// Pairs are the models that are in both.
+	Pairs []pairOfModels `json:"pairs"`
+	OnlyA []string       `json:"only_a"`
+	OnlyB []string       `json:"only_b"`
+	// Errors are the models that could not be measured.
+	Errors []failure `json:"errors"`
+}
+
+type pairOfModels struct {
+	// Name is that of both below their folders.
+	Name     string          `json:"name"`
+	A        string          `json:"a"`
+	B        string          `json:"b"`
+	Measures []measureChange `json:"measures"`
+	// Layers has for each measure the layer in which it changes most.
+	Layers []measureChange `json:"layers"`
+}
+
+// measureChange is one measure of both models. Change is (B - A) / |A|, null where A is zero or a
+// logarithm; Difference is B - A.
+type measureChange struct {
+	Measure    string       `json:"measure"`
+	Layer      string       `json:"layer,omitempty"`
+	A          render.Value `json:"a"`
+	B          render.Value `json:"b"`
+	Change     *float64     `json:"change"`
+	Difference render.Value `json:"difference"`
+	a, b, rel  scaled.Num
+	// single says that it is of one output, which tables leave out.
+	single bool
+}
+
+func newMeasureChange(label, layer, unit string, a, b scaled.Num) measureChange {
+	d := b.Add(a.MulFloat(-1))
+	rel := d.Div(a.Abs())
+	if unit == "log" || a.IsZero() && !b.IsZero() {
+		rel = scaled.New(math.NaN())
+	} else if d.IsZero() {
+		rel = scaled.Num{}
+	}
+	return measureChange{
+		Measure: label, Layer: layer, A: render.NewValue(a), B: render.NewValue(b),
+		Change: render.RealNum(rel), Difference: render.NewValue(d), a: a, b: b, rel: rel,
+		single: strings.HasPrefix(label, singleOutput),
+	}
+}
+
+// diff compares A and B.
+func (o *auditOptions) diff(ctx context.Context, a *app, from, to string) error {
+	opt, err := o.analysis(a)
+	if err != nil {
+		return &usageError{err}
+	}
+	if o.output != "" {
+		if err := a.vacant(o.output, a.existing()); err != nil {
+			return err
+		}
+	}
+	r := &diffJSON{Schema: "relupath.diff/1", Bias: a.bias, A: from, B: to, Pairs: []pairOfModels{}, Errors: []failure{}}
+	if err := r.match(from, to); err != nil {
+		return err
+	}
+	work := &auditWork{app: a, options: o, measure: opt}
+	for _, p := range r.Pairs {
+		work.paths = append(work.paths, p.A, p.B)
+	}
+	return work.prepared(ctx, func() error { return work.diff(ctx, r) })
+}
+
+// diff measures the models of the pairs, and reports.
+func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
+	defer w.closing.Wait()
+	models := make([]*auditedModel, len(w.paths))
+	err := w.each(ctx, func(i int, m auditedModel, err error) error {
+		if err != nil {
+			r.Errors = append(r.Errors, newFailure(w.paths[i], err))
+		} else {
+			models[i] = &m
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var pairs []pairOfModels
+	var before, after []auditedModel
+	for i, p := range r.Pairs {
+		if m, n := models[2*i], models[2*i+1]; m != nil && n != nil {
+			p.compare(m, n)
+			pairs, before, after = append(pairs, p), append(before, *m), append(after, *n)
+		}
+	}
+	if r.OnlyA == nil && len(r.Errors) > 0 {
+		return w.failures(r.Errors[:1], 1) // two models, one sentence
+	}
+	r.Pairs = filled(pairs)
+	if err := w.report(w.options.diffDocument(r), w.options.output, w.existing()); err != nil {
+		return err
+	}
+	if err := w.failures(r.Errors, len(w.paths)); err != nil {
+		return err
+	}
+	return check(w.options.conditions, after, func(i int) *auditedModel { return &before[i] })
+}
+
+// match finds the models that are in both. Errors: a folder beside a file; folders that share no name.
+func (r *diffJSON) match(from, to string) error {
+	names := map[string]bool{}
+	list := func(root string) (map[string]string, bool, error) {
+		info, err := os.Stat(root)
+		if err != nil || !info.IsDir() {
+			return map[string]string{"": root}, false, nil
+		}
+		paths, err := expand([]string{root})
+		out := map[string]string{}
+		for _, p := range paths {
+			name, err := filepath.Rel(root, p)
+			if err != nil {
+				name = p
+			}
+			out[name], names[name] = p, true
+		}
+		return out, true, err
+	}
+	a, folder, err := list(from)
+	if err != nil {
+		return err
+	}
+	b, other, err := list(to)
+	if err != nil {
+		return err
+	}
+	if folder != other {
+		return usagef("diff: give two models or two folders: %s and %s are one of each", from, to)
+	}
+	if !folder {
+		r.Pairs = []pairOfModels{{Name: filepath.Base(to), A: from, B: to}}
+		return nil
+	}
+	r.OnlyA, r.OnlyB = []string{}, []string{}
+	for _, name := range slices.SortedFunc(maps.Keys(names), compareFiles) {
+		switch {
+		case b[name] == "":
+			r.OnlyA = append(r.OnlyA, name)
+		case a[name] == "":
+			r.OnlyB = append(r.OnlyB, name)
+		default:
+			r.Pairs = append(r.Pairs, pairOfModels{Name: name, A: a[name], B: b[name]})
+		}
+	}
+	if len(r.Pairs) == 0 {
+		return fmt.Errorf("diff: no model below %s has the name of one below %s", from, to)
+	}
+	return nil
+}
+
+// compare makes the changes from m to n.
+func (p *pairOfModels) compare(m, n *auditedModel) {
+	units := unitsOf()
+	before := map[string]scaled.Num{}
+	for _, q := range m.quantities() {
+		before[q.label] = q.num
+	}
+	p.Measures, p.Layers = []measureChange{}, []measureChange{}
+	for _, q := range n.quantities() {
+		if a, ok := before[q.label]; ok && (a.IsFinite() || q.num.IsFinite()) {
+			p.Measures = append(p.Measures, newMeasureChange(q.label, "", units[q.name], a, q.num))
+		}
+	}
+	type place struct{ layer, label string }
+	inLayer := map[place]scaled.Num{}
+	for i := range m.Layers {
+		for k := range m.Layers[i].Measures {
+			v := &m.Layers[i].Measures[k]
+			inLayer[place{m.Layers[i].Name, v.label()}] = v.num
+		}
+	}
+	at := map[string]int{}
+	for i := range n.Layers {
+		for k := range n.Layers[i].Measures {
+			v := &n.Layers[i].Measures[k]
+			a, ok := inLayer[place{n.Layers[i].Name, v.label()}]
+			if !ok {
+				continue
+			}
+			c := newMeasureChange(v.label(), n.Layers[i].Name, units[v.Name], a, v.num)
+			if k, seen := at[c.Measure]; !seen {
+				at[c.Measure] = len(p.Layers)
+				p.Layers = append(p.Layers, c)
+			} else if c.rel.IsFinite() && (!p.Layers[k].rel.IsFinite() || c.rel.Abs().Cmp(p.Layers[k].rel.Abs()) > 0) {
+				p.Layers[k] = c
+			}
+		}
+	}
+}
+
+// percent is the change in per cent, or the difference of logarithms.
+func (c *measureChange) percent() render.Cell {
+	switch {
+	case equalValues(c.a, c.b):
+		return render.Text("0%")
+	case c.rel.IsFinite():
+		return render.Text(signed(c.rel.MulFloat(100)) + "%")
+	case c.a.IsFinite() && c.b.IsFinite():
+		return render.Text(signed(c.b.Add(c.a.MulFloat(-1))))
+	}
+	return render.Text("undefined")
+}
+
+func signed(x scaled.Num) string {
+	s := render.Plain(x)
+	if x.Frac > 0 {
+		return "+" + s
+	}
+	return s
+}
+
+// singleOutput is the beginning of the labels of measures of one output.
+const singleOutput = "path_norm_output("
+
+// diffDocument describes the result. One pair has all its measures, several the usual ones.
+func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
+	d := &render.Document{Title: "relupath diff", Label: "relupath-diff", Data: r, Records: diffRecords(r)}
+	if len(r.Pairs) == 1 {
+		p := &r.Pairs[0]
+		t := render.Table{Title: p.A + " to " + p.B, Columns: []string{"measure", "before", "after", "change"}}
+		for i := range p.Measures {
+			c := &p.Measures[i]
+			if o.columns == nil && !c.single || slices.ContainsFunc(o.columns, c.is) {
+				t.Add(render.Code(c.Measure), render.Number(c.a), render.Number(c.b), c.percent())
+			}
+		}
+		layers := render.Table{Title: "the layer that changes most", Columns: []string{"measure", "layer", "before", "after", "change"}}
+		for i := range p.Layers {
+			c := &p.Layers[i]
+			if c.rel.IsFinite() && !equalValues(c.a, c.b) {
+				layers.Add(render.Code(c.Measure), render.Code(c.Layer), render.Number(c.a), render.Number(c.b), c.percent())
+			}
+		}
+		d.Tables = append(d.Tables, t)
+		if layers.Rows != nil {
+			d.Tables = append(d.Tables, layers)
+		}
+	} else if len(r.Pairs) > 1 {
+		d.Tables = append(d.Tables, o.changes(r))
+	}
+	for _, only := range []struct {
+		where string
+		names []string
+	}{{r.A, r.OnlyA}, {r.B, r.OnlyB}} {
+		if n := len(only.names); n > 0 {
+			d.Notes = append(d.Notes, fmt.Sprintf("Only below %s: %s", only.where, named(only.names)))
+		}
+	}
+	if len(r.Errors) > 0 {
+		d.Tables = append(d.Tables, failureTable(r.Errors, o.verbose))
+	}
+	return d
+}
+
+// is reports whether a column asked for is the change's.
+func (c *measureChange) is(asked string) bool {
+	name, _, _ := strings.Cut(c.Measure, "(")
+	return asked == c.Measure || asked == name
+}
+
+// changes is a pair a row, the change of a measure a column.
+func (o *auditOptions) changes(r *diffJSON) render.Table {
+	columns := o.columns
+	if columns == nil {
+		columns = usualColumns
+	}
+	t := render.Table{Title: fmt.Sprintf("changes of %d models", len(r.Pairs)), Columns: []string{"model"}}
+	for _, asked := range columns {
+		for i := range r.Pairs[0].Measures {
+			if c := &r.Pairs[0].Measures[i]; c.is(asked) {
+				t.Columns = append(t.Columns, c.Measure)
+			}
+		}
+	}
+	for i := range r.Pairs {
+		p := &r.Pairs[i]
+		row := []render.Cell{render.Code(p.Name)}
+		for _, label := range t.Columns[1:] {
+			cell := render.Cell{}
+			if k := slices.IndexFunc(p.Measures, func(c measureChange) bool { return c.Measure == label }); k >= 0 {
+				cell = p.Measures[k].percent()
+			}
+			row = append(row, cell)
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// diffRecords has one measure of one pair, or of its layer that changes most, a row.
+func diffRecords(r *diffJSON) *render.Table {
+	t := &render.Table{Columns: []string{"a", "b", "layer", "measure", "before", "after", "change"}}
+	for i := range r.Pairs {
+		p := &r.Pairs[i]
+		for _, c := range slices.Concat(p.Measures, p.Layers) {
+			t.Add(render.Text(p.A), render.Text(p.B), render.Text(c.Layer), render.Text(c.Measure),
+				render.Number(c.a).Exact(), render.Number(c.b).Exact(), optional(c.Change))
+		}
+	}
+	return t
+}

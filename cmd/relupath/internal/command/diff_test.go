@@ -1,0 +1,142 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/testmodels"
+)
+
+// toyPair writes a network and one that is equivalent to it, whose numbers are known: the
+// Frobenius norms are sqrt(61) and that of the weights of toy_unbalanced.
+func toyPair(t *testing.T, a, b string) {
+	t.Helper()
+	for path, name := range map[string]string{a: "toy", b: "toy_unbalanced"} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, testmodels.Bytes(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDiff: changes are those of the measures that audit gives, the layer is the one that changes
+// most, and models of folders meet by their names.
+func TestDiff(t *testing.T) {
+	t.Chdir(t.TempDir())
+	toyPair(t, "a/sub/m.onnx", "b/sub/m.onnx")
+	output(t, "init --widths 2,2 -o a/alone.onnx")
+	output(t, "init --widths 2,2 -o b/other.onnx")
+	var audited struct {
+		Models []struct {
+			Measures []struct {
+				Name  string
+				Value float64
+			}
+			Layers []struct {
+				Name     string
+				Measures []struct {
+					Name  string
+					Value float64
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(output(t, "audit a/sub/m.onnx b/sub/m.onnx --measures frobenius --per-layer --format json")), &audited); err != nil {
+		t.Fatal(err)
+	}
+	before, after := audited.Models[0].Measures[0].Value, audited.Models[1].Measures[0].Value
+	var layer string
+	var most float64
+	for i, l := range audited.Models[0].Layers {
+		if c := audited.Models[1].Layers[i].Measures[0].Value/l.Measures[0].Value - 1; math.Abs(c) > math.Abs(most) {
+			layer, most = l.Name, c
+		}
+	}
+	var r diffJSON
+	if err := json.Unmarshal([]byte(output(t, "diff a b --measures frobenius --format json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Pairs) != 1 || len(r.OnlyA) != 1 || r.OnlyA[0] != "alone.onnx" || len(r.OnlyB) != 1 || r.OnlyB[0] != "other.onnx" {
+		t.Fatalf("%+v", r)
+	}
+	p := r.Pairs[0]
+	for _, c := range p.Measures {
+		if c.Measure == "frobenius" && math.Abs(*c.Change-(after/before-1)) > 1e-12*after {
+			t.Errorf("change %v of %v to %v", *c.Change, before, after)
+		}
+		if c.Measure == "depth" && *c.Change != 0 {
+			t.Errorf("the depth changes by %v", *c.Change)
+		}
+	}
+	if len(p.Layers) != 1 || p.Layers[0].Layer != layer || math.Abs(*p.Layers[0].Change-most) > 1e-12*most {
+		t.Errorf("%+v, want %s with %v", p.Layers, layer, most)
+	}
+	if got := output(t, "diff a/sub/m.onnx b/sub/m.onnx"); !strings.Contains(got, "+681.13%") || strings.Contains(got, "path_norm_output") {
+		t.Error(got)
+	}
+	if got := output(t, "diff a b --columns frobenius,path_norm"); !strings.Contains(got, "+681.13%") || !strings.Contains(got, "0%") {
+		t.Error(got)
+	}
+	refused(t, codeUsage, []string{"two folders"}, "diff", "a", "b/sub/m.onnx")
+	refused(t, codeInvalid, []string{"nowhere.onnx"}, "diff", "a/sub/m.onnx", "nowhere.onnx")
+	output(t, "init --widths 2,2 -o alone.onnx")
+	if err := errors.Join(os.MkdirAll("apart", 0o755), os.Rename("alone.onnx", "apart/alone too.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, codeFailed, []string{"has the name"}, "diff", "a", "apart")
+}
+
+// TestFailIf: a condition that holds gives exit code 1 and a sentence, after the report.
+func TestFailIf(t *testing.T) {
+	t.Chdir(t.TempDir())
+	toyPair(t, "a.onnx", "b.onnx")
+	for _, c := range []struct {
+		code int
+		line string
+	}{
+		{codeFailed, "diff a.onnx b.onnx --fail-if frobenius>1.1x"},
+		{0, "diff a.onnx b.onnx --fail-if frobenius>8x"},
+		{codeFailed, "diff a.onnx b.onnx --fail-if frobenius>=680%"},
+		{0, "diff a.onnx b.onnx --fail-if frobenius>682%"},
+		{codeFailed, "diff b.onnx a.onnx --fail-if frobenius<-80%"},
+		{0, "diff a.onnx b.onnx --fail-if path_norm(2)>1e-6x+1"},
+		{codeFailed, "diff a.onnx b.onnx --fail-if max_abs>59"},
+		{0, "diff a.onnx b.onnx --fail-if max_abs>60"},
+		{codeFailed, "diff a.onnx b.onnx --fail-if max_abs>=60"},
+		{codeFailed, "audit a.onnx b.onnx --fail-if max_abs>59 --format json"},
+		{codeFailed, "audit a.onnx --fail-if path_norm(3)>10"},
+		{0, "audit a.onnx --fail-if path_norm(3)>11"},
+		{codeFailed, "audit a.onnx --fail-if product_spectral>16 --format csv"},
+		{codeFailed, "audit a.onnx --fail-if parameters>7"},
+		{codeFailed, "audit a.onnx b.onnx --baseline a.onnx --fail-if frobenius>1.1x"},
+		{0, "audit a.onnx b.onnx --baseline b.onnx --fail-if frobenius>1.1x"},
+		{codeUsage, "audit a.onnx --fail-if frobenius>1.1x"},
+		{codeUsage, "audit a.onnx --fail-if frobenios>1"},
+		{codeUsage, "audit a.onnx --fail-if frobenius"},
+		{codeUsage, "audit a.onnx --fail-if path_norm(zero)>1"},
+		{codeUsage, "audit a.onnx --fail-if frobenius>1 --format jsonl"},
+	} {
+		if strings.Contains(c.line, "x+1") {
+			c.code = codeUsage // no number
+		}
+		var words []string
+		if c.code == codeFailed {
+			words = []string{"fails by"}
+		}
+		refused(t, c.code, words, strings.Fields(c.line)...)
+	}
+	// What has no value is not passed over.
+	if s, found := (&condition{measure: "margin", op: ">"}).broken(&auditedModel{Measures: []measured{{Name: "margin", num: nan()}}}, nil); !found || len(s) != 1 {
+		t.Errorf("%v, %v", s, found)
+	}
+}
+
+func nan() scaled.Num { return scaled.New(math.NaN()) }
