@@ -137,8 +137,8 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	if slices.ContainsFunc(o.conditions, relative) && o.baseline == "" {
 		return usagef("--fail-if with x or %% is against another model: give --baseline, or use relupath diff A B")
 	}
-	if a.format == string(render.JSONLines) && (o.sort != "" || o.baseline != "" || o.failIf != nil) {
-		return usagef("--format jsonl writes each model as it is measured: --sort, --baseline and --fail-if need all of them; use --format json")
+	if a.format == string(render.JSONLines) && o.failIf != nil {
+		return usagef("--format jsonl writes each model as it is measured, and --fail-if looks at all of them: use --format json")
 	}
 	if names := o.unseen(a.format); names != nil {
 		a.warn("measures of single layers, which --per-layer shows: %s", strings.Join(names, ", "))
@@ -456,7 +456,7 @@ func (w *auditWork) cutShort(done int) string {
 func (w *auditWork) streams() bool {
 	switch render.Format(w.format) {
 	case render.JSONLines:
-		return true // run refuses what needs all models
+		return true
 	case render.JSON, render.CSV:
 		return w.options.sort == "" && w.options.baseline == "" && w.options.plots == "" && w.options.failIf == nil &&
 			(w.options.columns == nil || w.format == string(render.JSON))
