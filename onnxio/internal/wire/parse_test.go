@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -147,6 +149,19 @@ func nested(n int) []byte {
 	return modelOf(graph)
 }
 
+// zipOf is the beginning of an archive with one empty file.
+func zipOf(name string) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	if _, err := z.Create(name); err != nil {
+		panic(err)
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
 func TestParseRefuses(t *testing.T) {
 	group := protowire.AppendTag(nil, 50, protowire.StartGroupType)
 	whole := modelOf(bytesField(5, tensorOf(Float32, []int64{2}, bytesField(9, le([]float32{1, 2})))))
@@ -158,6 +173,15 @@ func TestParseRefuses(t *testing.T) {
 		"LFS pointer":    {[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"), "this is a Git LFS pointer, fetch the real file"},
 		"HTML":           {[]byte("\n<!DOCTYPE html><html>"), "HTML"},
 		"zip":            {[]byte("PK\x03\x04\x00\x00"), "zip archive"},
+		"PyTorch":        {zipOf("archive/data.pkl"), "torch.onnx.export"},
+		"Keras":          {zipOf("metadata.json"), "keras.saving.load_model"},
+		"npz":            {zipOf("x.npy"), "--data npz:"},
+		"safetensors":    {append([]byte{2, 0, 0, 0, 0, 0, 0, 0}, "{} "...), "safetensors"},
+		"GGUF":           {[]byte("GGUF\x03\x00\x00\x00"), "GGUF"},
+		"npy":            {[]byte("\x93NUMPY\x01\x00"), "--data npy:"},
+		"TFLite":         {[]byte("\x1c\x00\x00\x00TFL3"), "tf2onnx.convert --tflite"},
+		"CSV":            {[]byte("a,b\n1,2\n"), "--data csv:"},
+		"longer CSV":     {[]byte(strings.Repeat("é,b\n1,2\n", 100)), "--data csv:"},
 		"gzip":           {[]byte("\x1f\x8b\x08\x00"), "gzip"},
 		"pickle":         {[]byte("\x80\x02\x8a\x0a\x6c"), "pickle"},
 		"HDF5":           {[]byte("\x89HDF\r\n\x1a\n"), "HDF5"},

@@ -2,7 +2,19 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What helps, as a line to be typed.
+const (
+	fromTorch  = "export it with torch.onnx.export(model, (example_input,), \"model.onnx\", dynamo=True)"
+	fromKeras  = "export it with keras.saving.load_model(FILE).export(\"model.onnx\", format=\"onnx\")"
+	fromLite   = "convert it with python -m tf2onnx.convert --tflite FILE --output model.onnx"
+	fromPickle = "load it and export it, with torch.onnx.export(model, (example_input,), \"model.onnx\", dynamo=True) or onnx.save(skl2onnx.to_onnx(model, X[:1]), \"model.onnx\")"
+	fromStore  = "it has weights and no graph: load them into their module, then torch.onnx.export(model, (example_input,), \"model.onnx\", dynamo=True)"
 )
 
 // sniff says what a file is that failed to parse, or "".
@@ -19,12 +31,52 @@ func sniff(data []byte) string {
 	case bytes.HasPrefix(head, []byte("<\n")), bytes.HasPrefix(head, []byte("<ir_version")):
 		return "this is a model in ONNX's text syntax: convert it to the binary form (onnx.parser, then onnx.save)"
 	}
+	if bytes.HasPrefix(data, []byte("PK\x03\x04")) {
+		return archive(data)
+	}
 	for _, m := range magics {
 		if len(data) >= m.offset && strings.HasPrefix(string(data[m.offset:min(len(data), m.offset+16)]), m.magic) {
 			return m.sentence
 		}
 	}
+	if len(data) > 9 && data[8] == '{' && binary.LittleEndian.Uint64(data) < uint64(len(data)) {
+		return "this is a safetensors file: " + fromStore
+	}
+	if words(data) {
+		return "this is text, not an ONNX model; tables of data are given with --data csv:FILE"
+	}
 	return ""
+}
+
+// archive tells the kinds of zip archives by the name of the first file.
+func archive(data []byte) string {
+	const nameAt, lengthAt = 30, 26
+	name := ""
+	if len(data) > nameAt {
+		n := int(binary.LittleEndian.Uint16(data[lengthAt:]))
+		name = string(data[nameAt:min(nameAt+n, len(data))])
+	}
+	switch {
+	case strings.HasSuffix(name, ".npy"):
+		return "this is an archive of NumPy arrays, not an ONNX model; arrays are given with --data npz:FILE"
+	case strings.Contains(name, "data.pkl"), strings.HasSuffix(name, "/version"), strings.HasSuffix(name, "/byteorder"):
+		return "this is a PyTorch file: " + fromTorch
+	case name == "metadata.json", name == "config.json", strings.HasSuffix(name, ".weights.h5"):
+		return "this is a Keras file: " + fromKeras
+	}
+	return "this is a zip archive, not an ONNX model: unpack it; of a PyTorch or Keras file, export the model to ONNX"
+}
+
+// words reports whether a file begins with text.
+func words(data []byte) bool {
+	head := data[:min(len(data), 512)]
+	if len(data) > len(head) {
+		for len(head) > 0 && !utf8.RuneStart(head[len(head)-1]) {
+			head = head[:len(head)-1]
+		}
+		head = head[:len(head)-1]
+	}
+	return utf8.Valid(head) && !bytes.ContainsFunc(head, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.IsSpace(r) })
 }
 
 var magics = []struct {
@@ -32,12 +84,14 @@ var magics = []struct {
 	magic    string
 	sentence string
 }{
-	{0, "PK\x03\x04", "this is a zip archive (a PyTorch .pt or Keras .keras file?), not an ONNX model: export the model to ONNX"},
 	{0, "\x1f\x8b", "this is gzip-compressed: decompress it first"},
-	{0, "\x89HDF", "this is an HDF5 file (a Keras .h5 model?), not an ONNX model: export the model to ONNX"},
-	{0, "\x80\x02", "this is a Python pickle (a PyTorch file?), not an ONNX model: export the model to ONNX"},
-	{0, "\x80\x04", "this is a Python pickle, not an ONNX model: export the model to ONNX"},
-	{0, "\x80\x05", "this is a Python pickle, not an ONNX model: export the model to ONNX"},
+	{0, "\x89HDF", "this is an HDF5 file; of a Keras model, " + fromKeras},
+	{0, "\x80\x02", "this is a Python pickle (a PyTorch file?): " + fromPickle},
+	{0, "\x80\x03", "this is a Python pickle: " + fromPickle},
+	{0, "\x80\x04", "this is a Python pickle: " + fromPickle},
+	{0, "\x80\x05", "this is a Python pickle: " + fromPickle},
+	{0, "\x93NUMPY", "this is a NumPy array, not an ONNX model; arrays are given with --data npy:X,Y or --input"},
+	{0, "GGUF", "this is a GGUF file of llama.cpp: " + fromStore},
 	{4, "ORTM", "this is an ONNX Runtime .ort file: use the .onnx file that it was made from"},
-	{4, "TFL3", "this is a TensorFlow Lite model: export the model to ONNX"},
+	{4, "TFL3", "this is a TensorFlow Lite model: " + fromLite},
 }
