@@ -72,6 +72,16 @@ func unitIndex(dims, sample []int, a dag.Axis) (index []int32, ok bool) {
 	if dag.Size(dims) == 1 {
 		return index, true
 	}
+	if lo, hi, whole := axesOf(a, sample); whole && a.Len() > 0 {
+		// The axes of the units, where they are whole ones, say it without a list of all elements.
+		step := broadcastSteps(dims, sample)
+		for d, s := range step {
+			if (d < lo || d >= hi) && s != 0 && sample[d] > 1 {
+				return nil, false
+			}
+		}
+		return offsets(sample[lo:hi], step[lo:hi]), true
+	}
 	elem := broadcastIndex(dims, sample)
 	for i := range index {
 		index[i] = -1
@@ -84,6 +94,23 @@ func unitIndex(dims, sample []int, a dag.Axis) (index []int32, ok bool) {
 		index[i] = j
 	}
 	return index, true
+}
+
+// axesOf returns the axes [lo, hi) of a shape that an axis of units is; whole is false
+// where it is not one of several of them.
+func axesOf(a dag.Axis, shape []int) (lo, hi int, whole bool) {
+	n := 1
+	for ; lo < len(shape) && n < a.Outer; lo++ {
+		n *= shape[lo]
+	}
+	if n != a.Outer {
+		return 0, 0, false
+	}
+	n = 1
+	for hi = lo; hi < len(shape) && n < a.N; hi++ {
+		n *= shape[hi]
+	}
+	return lo, hi, n == a.N && dag.Size(shape[hi:]) == a.Inner
 }
 
 // foldable returns the linear layer that a stage can be added to, if v is its

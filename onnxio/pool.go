@@ -104,7 +104,9 @@ func placesOf(w *dag.Window, channels int, columnMajor bool) func(dst []float64,
 			s *= d
 		}
 	}
-	walk(w.In, step, func(i, j int) { place[i] = j })
+	for i, j := range offsets(w.In, step) {
+		place[i] = int(j)
+	}
 	return func(dst []float64, in ...[]float64) {
 		for c := range channels {
 			x, d := in[0][c*nIn:][:nIn], dst[c*nOut:][:nOut]

@@ -228,18 +228,12 @@ func permuted[T any](v []T, dims, perm []int) []T {
 // permutation lists, for each element of the permuted value, its place in the
 // original.
 func permutation(dims, perm []int) []int32 {
-	n := dag.Size(dims)
-	out := make([]int32, n)
-	if n == 0 {
-		return out
-	}
 	stride := strides(dims)
 	shape, step := make([]int, len(perm)), make([]int, len(perm))
 	for i, p := range perm {
 		shape[i], step[i] = dims[p], stride[p]
 	}
-	walk(shape, step, func(i, j int) { out[i] = int32(j) })
-	return out
+	return offsets(shape, step)
 }
 
 // strides returns the row-major strides of a shape.
@@ -253,15 +247,23 @@ func strides(dims []int) []int {
 	return out
 }
 
-// walk visits a shape in row-major order and gives each element's running
-// number and its offset under the given strides.
-func walk(shape, step []int, f func(i, offset int)) {
-	n := dag.Size(shape)
-	at := make([]int, len(shape))
+// offsets lists the offsets of a shape's elements, in row-major order, under the given
+// strides.
+func offsets(shape, step []int) []int32 {
+	out := make([]int32, dag.Size(shape))
+	if len(shape) == 0 {
+		return out
+	}
+	last := len(shape) - 1
+	at := make([]int, last)
 	offset := 0
-	for i := range n {
-		f(i, offset)
-		for d := len(shape) - 1; d >= 0; d-- {
+	for rest := out; len(rest) > 0; {
+		line := rest[:shape[last]]
+		rest = rest[len(line):]
+		for i, j := 0, offset; i < len(line); i, j = i+1, j+step[last] {
+			line[i] = int32(j)
+		}
+		for d := last - 1; d >= 0; d-- {
 			at[d]++
 			offset += step[d]
 			if at[d] < shape[d] {
@@ -271,6 +273,7 @@ func walk(shape, step []int, f func(i, offset int)) {
 			at[d] = 0
 		}
 	}
+	return out
 }
 
 // broadcastDims returns the shape of an elementwise operation, or an error; the
@@ -306,7 +309,10 @@ func broadcastDims(a, b []int) ([]int, error) {
 
 // broadcastIndex lists, for each element of shape, the element of a tensor of
 // dims that broadcasting pairs with it.
-func broadcastIndex(dims, shape []int) []int32 {
+func broadcastIndex(dims, shape []int) []int32 { return offsets(shape, broadcastSteps(dims, shape)) }
+
+// broadcastSteps returns the strides under which a tensor of dims broadcasts to shape.
+func broadcastSteps(dims, shape []int) []int {
 	step := make([]int, len(shape))
 	stride := strides(dims)
 	for i, d := range dims {
@@ -314,9 +320,7 @@ func broadcastIndex(dims, shape []int) []int32 {
 			step[len(shape)-len(dims)+i] = stride[i]
 		}
 	}
-	out := make([]int32, dag.Size(shape))
-	walk(shape, step, func(i, j int) { out[i] = int32(j) })
-	return out
+	return step
 }
 
 func dimString(dims []int) string {
