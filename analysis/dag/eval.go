@@ -202,27 +202,35 @@ func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
 const joined = 1 << 11
 
 func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
-	dst := ev.buffer(ev.batch * nd.Len())[:0]
-	for b := range ev.batch {
-		for _, x := range xs {
-			m := len(x) / ev.batch
-			dst = append(dst, x[b*m:(b+1)*m]...)
+	size := nd.Len()
+	dst := ev.buffer(ev.batch * size)
+	ev.rows(ev.batch, size, func(lo, hi int) {
+		for b := lo; b < hi; b++ {
+			d := dst[b*size:][:size]
+			for _, x := range xs {
+				m := len(x) / ev.batch
+				d = d[copy(d, x[b*m:(b+1)*m]):]
+			}
 		}
-	}
+	})
 	return dst
 }
 
 func (ev *evaluator) Select(nd, _ *Node, index []int32, x []float64) []float64 {
 	size, m := nd.Len(), len(x)/max(ev.batch, 1)
-	dst := ev.zeros(ev.batch * size)
-	for b := range ev.batch {
-		d, from := dst[b*size:][:size], x[b*m:][:m]
-		for i, j := range index {
-			if j >= 0 {
-				d[i] = from[j]
+	dst := ev.buffer(ev.batch * size)
+	ev.rows(ev.batch, size, func(lo, hi int) {
+		for b := lo; b < hi; b++ {
+			d, from := dst[b*size:][:size], x[b*m:][:m]
+			for i, j := range index {
+				if j >= 0 {
+					d[i] = from[j]
+				} else {
+					d[i] = 0
+				}
 			}
 		}
-	}
+	})
 	return dst
 }
 
@@ -267,8 +275,9 @@ func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
 	}
 	xs = xs[:len(xs)-f.Inside]
 	size := nd.Len()
-	dst := ev.zeros(ev.batch * size)
+	dst := ev.buffer(ev.batch * size)
 	ev.rows(ev.batch, max(size, 1<<10), func(lo, hi int) {
+		clear(dst[lo*size : hi*size])
 		args := make([][]float64, len(xs))
 		for b := lo; b < hi; b++ {
 			for k, x := range xs {

@@ -107,13 +107,6 @@ func (ev *evaluator) buffer(n int) []float64 {
 // give returns a buffer that is no value.
 func (ev *evaluator) give(v []float64) { ev.free = append(ev.free, v) }
 
-// zeros returns n zeros.
-func (ev *evaluator) zeros(n int) []float64 {
-	v := ev.buffer(n)
-	clear(v)
-	return v
-}
-
 // finish is what a layer does to the products of its weights: scale and bias of each
 // unit, then bounds.
 type finish struct {
