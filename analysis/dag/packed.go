@@ -61,14 +61,17 @@ func (p *packed) eval(ev *evaluator, dst []float64) {
 		return
 	}
 	pr, pc := panels()
+	if !kernel.Tiled() {
+		pr = min(pr, p.rows)
+	}
 	blocks := (p.rows + blockRows - 1) / blockRows
-	padded := blocks * blockRows
+	padded := (p.rows + pr - 1) / pr * pr
 	left := ev.buffer(p.groups * padded * p.k)
 	defer ev.give(left)
 	kernel.Parallel(p.groups*blocks, ev.threads, max(1, 1<<14/max(1, blockRows*p.k)), func(lo, hi int) {
 		for t := lo; t < hi; t++ {
 			g, row := t/blocks, t%blocks*blockRows
-			p.left(&pack{left[(g*padded+row)*p.k:][:blockRows*p.k], pr, p.k, 0, p.k}, g, row, min(blockRows, p.rows-row))
+			p.left(&pack{left[(g*padded+row)*p.k:], pr, p.k, 0, p.k}, g, row, min(blockRows, p.rows-row))
 		}
 	})
 	tiles := (p.cols + tileCols - 1) / tileCols
