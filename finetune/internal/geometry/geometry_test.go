@@ -146,6 +146,30 @@ func TestSlope(t *testing.T) {
 	})
 }
 
+// TestSlopeOfTied: ||pi||_1 of a weight w that is also the slope after it is |w|
+// max(1, |w|): its derivative by |w| is 1 below 1, and 2 |w| above.
+func TestSlopeOfTied(t *testing.T) {
+	for w, want := range map[float64]float64{-0.5: 1, 1.5: 3} {
+		use := dag.Use{Param: dag.NewParam64("w", []int{1, 1}, []float64{w})}
+		var b dag.Builder
+		h := b.Node(dag.Node{In: []int{b.Input("x", 1)}, Shape: []int{1}, Op: &dag.Linear{Map: &dag.Dense{W: use, Rows: 1, Cols: 1}}})
+		b.Output("y", b.Node(dag.Node{In: []int{h}, Shape: []int{1}, Op: &dag.Activation{Slope: []float64{w}, Param: &use}}))
+		net, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := program.Compile[float64](net, program.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := run(p, 1, paths.Include).Slope(0)
+		// A sum of two numbers.
+		if got := f.At(0) * math.Exp2(float64(f.Exp)); !(math.Abs(got-want) <= 1e-15) {
+			t.Errorf("w = %v: %v, want %v", w, got, want)
+		}
+	}
+}
+
 func TestLog10Norm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, p := draw(t)
