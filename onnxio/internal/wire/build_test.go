@@ -128,7 +128,7 @@ func TestSkeleton(t *testing.T) {
 		bytesField(1, stringField(1, "x"), stringField(2, "y"), stringField(4, "Op"),
 			bytesField(5, stringField(1, "i"), uintField(3, 1), uintField(20, 2)), stringField(7, "com.x")),
 		stringField(2, "g"), bytesField(5, stringField(8, "w")),
-		bytesField(11, stringField(1, "x")), bytesField(12, stringField(1, "y")))
+		bytesField(12, stringField(1, "y")), bytesField(13, stringField(1, "x")))
 	if d := cmp.Diff(want, Skeleton(f)); d != "" {
 		t.Errorf("skeleton (-want +got):\n%s", d)
 	}

@@ -3,15 +3,16 @@ package wire
 // Skeleton returns a model with the same nodes in the same order and nothing to
 // compute with: initializers, inputs and outputs are names without types, node
 // names are left out, of the attributes only single numbers and strings are
-// kept, and a node without inputs gets one absent input. It is what a decoder
+// kept, and a node without inputs gets one absent input. Inputs are among the other
+// values, since onnx-go compares each initializer with each input. It is what a decoder
 // of the topology needs.
 func Skeleton(f *File) []byte {
 	g := Graph{
 		Name:         f.Graph.Name,
 		Nodes:        make([]Node, len(f.Graph.Nodes)),
 		Initializers: make([]Tensor, len(f.Graph.Initializers)),
-		Inputs:       bare(f.Graph.Inputs),
 		Outputs:      bare(f.Graph.Outputs),
+		ValueInfo:    bare(f.Graph.Inputs),
 	}
 	for i := range g.Nodes {
 		g.Nodes[i] = skeletonNode(&f.Graph.Nodes[i])
