@@ -56,9 +56,25 @@ func (o *op) linearScores(rows int) (*value, error) {
 	return out, nil
 }
 
-// transformed applies the attribute post_transform.
-func (o *op) transformed(v *value) (*value, error) {
-	switch kind := o.str("post_transform", "NONE"); kind {
+// opposite reports whether the second of two rows is the first with other signs, as
+// exporters write a model of two classes.
+func (o *op) opposite() bool {
+	for _, name := range []string{"coefficients", "intercepts"} {
+		a := o.attr(name)
+		if a == nil {
+			continue
+		}
+		first, second := a.Floats[:len(a.Floats)/2], a.Floats[len(a.Floats)/2:]
+		if !slices.EqualFunc(first, second, func(x, y float32) bool { return x == -y }) {
+			return false
+		}
+	}
+	return true
+}
+
+// transformed applies what the attribute post_transform says.
+func (o *op) transformed(v *value, kind string) (*value, error) {
+	switch kind {
 	case "NONE":
 		return v, nil
 	case "LOGISTIC":
@@ -81,7 +97,7 @@ func lowerLinearRegressor(o *op) error {
 	if err != nil {
 		return err
 	}
-	if out, err = o.transformed(out); err != nil {
+	if out, err = o.transformed(out, o.str("post_transform", "NONE")); err != nil {
 		return err
 	}
 	o.give(0, out)
@@ -105,7 +121,15 @@ func lowerLinearClassifier(o *op) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.transformed(scores)
+	kind := o.str("post_transform", "NONE")
+	if n == 2 && kind == "LOGISTIC" && o.opposite() {
+		// The sigmoids of s and -s are the softmax of half of them: those are the logits.
+		if scores, err = o.affine(scores, affine{coef: 0.5, addCoef: 1}); err != nil {
+			return err
+		}
+		kind = "SOFTMAX"
+	}
+	out, err := o.transformed(scores, kind)
 	if err != nil {
 		return err
 	}
