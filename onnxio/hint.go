@@ -19,10 +19,19 @@ type unknownShape struct {
 // usualExtents are those that images and sequences have most.
 var usualExtents = []int{28, 32, 224, 64, 128, 256, 299, 1}
 
+// smallExtents are those that none of the usual ones fits.
+func smallExtents() []int {
+	var out []int
+	for d := 2; d <= 48; d++ {
+		out = append(out, d)
+	}
+	return out
+}
+
 // maxTries bounds how many shapes are tried for a hint, maxHintSpent what lowering
 // may compute for it.
 const (
-	maxTries     = 32
+	maxTries     = 64
 	maxHintSpent = maxSpent / 4
 )
 
@@ -133,7 +142,7 @@ func (l *lowering) extents() []int {
 		}
 	}
 	var out []int
-	for _, d := range slices.Concat(first, own, usualExtents) {
+	for _, d := range slices.Concat(first, own, usualExtents, smallExtents()) {
 		if !slices.Contains(out, d) && len(out) < maxTries {
 			out = append(out, d)
 		}

@@ -373,6 +373,11 @@ func TestShapeHint(t *testing.T) {
 				pbNode("Flatten", "", names("x"), names("f")), pbNode("MatMul", "", names("f", "W"), names("y"))),
 		},
 		{
+			"a small image behind a window", "x=1x1x9x9",
+			pbModel(8, 17, pbInput("x", -1, 1, -1, -1), pbOutput("y", -1, 2), pbInitializer("K", []int64{1, 1, 3, 3}, ramp(9)...), pbInitializer("W", []int64{49, 2}, ramp(98)...),
+				pbNode("Conv", "", names("x", "K"), names("c")), pbNode("Flatten", "", names("c"), names("f")), pbNode("MatMul", "", names("f", "W"), names("y"))),
+		},
+		{
 			"no shape", "x=1x5",
 			pbModel(8, 17, pbMessage(11, pbString(1, "x"), pbMessage(2, pbMessage(1, pbInt(1, 1)))), pbOutput("y", -1, 2), pbInitializer("W", []int64{5, 2}, ramp(10)...),
 				pbNode("MatMul", "", names("x", "W"), names("y"))),

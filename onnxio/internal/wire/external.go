@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -70,6 +71,9 @@ func (f *File) openExternal(path string, x *externalFile) error {
 	if strings.Contains(err.Error(), "escapes") { // the package os has no other sign
 		return fmt.Errorf("a link to it leads out of the model's folder: put the data file itself beside the model")
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no such file beside the model: put it there, under the name that the model gives it")
+	}
 	return err
 }
 
@@ -77,24 +81,38 @@ func (f *File) openExternal(path string, x *externalFile) error {
 // the cache of Hugging Face, where model and data are links to files of one other
 // folder: beside the file that the model's link leads to, under the name that the
 // data's link leads to or, without such a link, in that folder under the name that
-// the model gives. No other file is read, whatever links an archive may hold: the
-// model's own file would have to lie beside it.
+// the model gives. The data's link may lie beside any link on the way to the model. No
+// other file is read, whatever links an archive may hold: the model's own file would
+// have to lie beside it.
 func (f *File) real(path string) (dir, name string, ok bool) {
 	link := filepath.Join(f.dir, f.base)
-	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return "", "", false
-	}
 	model, err := filepath.EvalSymlinks(link)
 	if err != nil {
 		return "", "", false
 	}
 	dir = filepath.Dir(model)
-	data, err := filepath.EvalSymlinks(filepath.Join(f.dir, path))
-	if err != nil {
-		return dir, path, true
+	for range maxLinks {
+		to, err := os.Readlink(link)
+		if err != nil {
+			break
+		}
+		ok = true
+		if data, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(link), path)); err == nil {
+			if filepath.Dir(data) == dir {
+				return dir, filepath.Base(data), true
+			}
+			ok = false // there is such data, of another place
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(link), to)
+		}
+		link = to
 	}
-	return dir, filepath.Base(data), filepath.Dir(data) == dir
+	return dir, path, ok
 }
+
+// maxLinks bounds the links on the way to a model.
+const maxLinks = 40
 
 // openBelow opens a regular file in or below a folder.
 func openBelow(dir, path string, x *externalFile) error {

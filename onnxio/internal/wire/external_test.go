@@ -99,11 +99,17 @@ func TestExternalDataOfLinks(t *testing.T) {
 		check(t, os.Symlink(to, filepath.Join(dir, "snapshots/1", link)))
 	}
 	check(t, os.Symlink("../other/secret", filepath.Join(dir, "blobs/elsewhere")))
+	// A link to the link, in a folder without data.
+	check(t, os.Symlink("snapshots/1/m.onnx", filepath.Join(dir, "chain.onnx")))
 	refused := "a link to it leads out of the model's folder"
 	for name, wants := range map[string]map[string]any{
 		"m.onnx": {
 			"w": []float32{1}, "below": []float32{2}, "same name": []float32{3},
-			"elsewhere": refused, "loop": "too many levels", "gone": "no such file",
+			"elsewhere": refused, "loop": "too many levels", "gone": "no such file beside the model: put it there",
+		},
+		"../../chain.onnx": {
+			"w": []float32{1}, "below": []float32{2}, "same name": []float32{3},
+			"elsewhere": "no such file", "loop": "no such file", "gone": "no such file",
 		},
 		// It lies in the folder itself, so that no link out of that is followed.
 		"regular.onnx": {
