@@ -121,3 +121,38 @@ func TestCostIsLinear(t *testing.T) {
 		t.Logf("%s: %.1f and %.1f times the file", what, float64(a)/float64(len(small)), float64(b)/float64(len(large)))
 	}
 }
+
+// TestDoublingConstants: constants that double at each node are refused while they are
+// small, whatever doubles them.
+func TestDoublingConstants(t *testing.T) {
+	for op, second := range map[string]string{"Tile": "two", "Expand": "shape", "Concat": "c"} {
+		nodes := []field{
+			pbInput("x", -1, 2), pbInitializer("c", []int64{4}, 1, 2, 3, 4), pbIntegers("two", 2), pbIntegers("shape", 2, 1), pbIntegers("flat", -1),
+			pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4), pbOutput("y", -1, 2),
+		}
+		at := "c"
+		for k := range 30 {
+			next := fmt.Sprintf("c%d", k)
+			var attr []field
+			if op == "Concat" {
+				second, attr = at, []field{attrOfInt("axis", 0)}
+			}
+			nodes = append(nodes, pbNode(op, "", names(at, second), names(next+"r"), attr...), pbNode("Reshape", "", names(next+"r", "flat"), names(next)))
+			at = next
+		}
+		nodes = append(nodes, pbNode("ReduceSum", "", names(at), names("s"), attrOfInt("keepdims", 0)),
+			pbNode("MatMul", "", names("x", "w"), names("m")), pbNode("Add", "", names("m", "s"), names("y")))
+		model := pbModel(8, 17, nodes...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := onnxio.Decode(model, onnxio.Options{})
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: 16 GiB of constants are accepted", op)
+		}
+		// The budget of 256 MiB, and what was made on the way to it.
+		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 800 {
+			t.Errorf("%s: %d MiB were allocated before %v", op, n, err)
+		}
+	}
+}

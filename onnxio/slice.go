@@ -2,6 +2,8 @@ package onnxio
 
 import (
 	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
 )
 
 // take makes axis a of a value size long: its entry i is entry(i), -1 for zeros
@@ -13,6 +15,11 @@ func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) 
 		return nil, refuse("", "the result of shape %s has too many elements", dimString(shape))
 	}
 	x := around(v.dims(), a)
+	if n := x.Outer * size * x.Inner; v.constant() {
+		if err := o.afford(n + n/2); err != nil { // with the index
+			return nil, err
+		}
+	}
 	index := make([]int32, 0, x.Outer*size*x.Inner)
 	for q := range x.Outer {
 		for i := range size {
@@ -213,6 +220,11 @@ func lowerExpand(o *op) error {
 		}
 		o.give(0, out)
 		return nil
+	}
+	if n := dag.Size(shape); fits(shape) {
+		if err := o.afford(n + n/2); err != nil { // with the index
+			return err
+		}
 	}
 	out, err := foldExpand(v.con, shape)
 	if err != nil {
