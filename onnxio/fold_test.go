@@ -131,7 +131,7 @@ func TestFoldRearrangements(t *testing.T) {
 	if diff := cmp.Diff([]int64{1, 2, 5, 3, 4, 6}, cat.ints); diff != "" || cat.dataType() != wire.Int32 {
 		t.Errorf("concatenation of %v (-want +got)\n%s", cat.dataType(), diff)
 	}
-	some, err := (&op{lowering: &lowering{}}).take(&value{con: cat}, 1, 2, func(i int) int { return 2 - 2*i })
+	some, err := (&op{lowering: &lowering{budgets: budgets{budget: baseBudget}}}).take(&value{con: cat}, 1, 2, func(i int) int { return 2 - 2*i })
 	if err != nil {
 		t.Fatal(err)
 	}
