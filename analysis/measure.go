@@ -61,6 +61,9 @@ type Options struct {
 	// the rest of the work. The weights must stay readable, for a network with dead
 	// units or NaN is read again. Default: nothing.
 	WeightsRead func()
+	// Progress is called before each stage of what takes long, and as parts of it are
+	// done, of all; all is 0 where the stage has no parts. Default: nothing.
+	Progress func(stage string, done, all int)
 	// Uncounted leaves out Report.Paths, a number with as many digits as the network
 	// has layers, and Report.Segments.
 	Uncounted bool

@@ -167,7 +167,10 @@ func (r *run) spectralDistance(l *layer) scaled.Num {
 	// The largest row norm is as good a size as the largest entry.
 	x := scaled.Norm(rows, math.Inf(1))
 	if _, ok := l.op.Map.(*dag.Diagonal); !ok {
-		x = r.largest(r.differences(l), x)
+		var err error
+		if x, err = r.largest(r.differences(l), x, r.opt.Threads); err != nil {
+			r.err = err
+		}
 	}
 	l.diffSigma = &x
 	return x

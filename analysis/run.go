@@ -108,8 +108,9 @@ type layer struct {
 	// ref is the same layer of the reference network.
 	ref *dag.Linear
 
-	sigma   *scaled.Num
-	nuclear *scaled.Num
+	sigma *scaled.Num
+	// values has the sum of all singular values and the largest.
+	values *[2]scaled.Num
 	// diff has the 2-norms of the rows of W - W0, diffSigma its largest singular
 	// value.
 	diff      []scaled.Num
@@ -155,6 +156,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 		case opt.Open != "" && e.ofPaths(), r.apart != "" && e.ofPaths() && !e.paths:
 			rep.Measures = append(rep.Measures, r.finish(e, r.missing(e))...)
 		default:
+			r.tell(e.Name, 0, 0)
 			rep.Measures = append(rep.Measures, r.finish(e, e.net(r))...)
 		}
 		if err := r.failed(); err != nil {
@@ -178,6 +180,13 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	}
 	rep.Warnings = r.warnings()
 	return rep, nil
+}
+
+// tell tells how far the work is: see Options.Progress.
+func (r *run) tell(stage string, done, all int) {
+	if r.opt.Progress != nil {
+		r.opt.Progress(stage, done, all)
+	}
 }
 
 func (r *run) failed() error {
@@ -302,6 +311,7 @@ func (r *run) pass(chosen []*entry) {
 			o.Keep = nil
 		}
 	}
+	o.Progress = func(done, all int) { r.tell("reading the weights", done, all) }
 	o.Rows, orders = unique(o.Rows), unique(orders)
 	r.forward = paths.Forward(r.net, orders, o)
 	r.orders, r.kept = o.Rows, o.Keep == nil

@@ -1,7 +1,9 @@
 package analysis
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -95,24 +97,40 @@ func (r *run) froOverSpec(f func(*layer) scaled.Num) scaled.Num {
 }
 
 // spectral is sigma_1 of a layer's effective matrix: the largest over its
-// blocks.
+// blocks. The first call finds that of all layers.
 func (r *run) spectral(l *layer) scaled.Num {
 	if l.sigma == nil {
-		x := r.largest(blocks(l.op), r.maxAbs(l))
-		if _, ok := l.op.Map.(*dag.Diagonal); ok {
-			x = r.maxAbs(l)
-		}
-		l.sigma = &x
+		r.everyLayer("spectral norms", func(m dag.Matrix) int { return m.Rows * m.Cols }, func(l *layer, size scaled.Num, threads int) error {
+			x, err := r.largest(blocks(l.op), size, threads)
+			if _, ok := l.op.Map.(*dag.Diagonal); ok {
+				x = size
+			}
+			if l.sigma == nil {
+				l.sigma = &x
+			}
+			return err
+		})
 	}
 	return *l.sigma
 }
 
 // nuclearNorm is the sum of all singular values of a layer's matrix; sigma_1
-// comes with it.
+// comes with it. The first call finds those of all layers.
 func (r *run) nuclearNorm(l *layer) scaled.Num {
-	if l.nuclear != nil {
-		return *l.nuclear
+	if l.values == nil {
+		cost := func(m dag.Matrix) int { return m.Rows * m.Cols * min(m.Rows, m.Cols) }
+		r.everyLayer("singular values", cost, func(l *layer, size scaled.Num, _ int) error {
+			l.values = r.singularValues(l, size)
+			return nil
+		})
 	}
+	l.sigma = &l.values[1]
+	return l.values[0]
+}
+
+// singularValues returns the sum of all singular values of a layer's matrix whose
+// largest entry is size, and the largest.
+func (r *run) singularValues(l *layer, size scaled.Num) *[2]scaled.Num {
 	var sum, top scaled.Num
 	if _, ok := l.op.Map.(*dag.Diagonal); ok {
 		for _, x := range r.rows(l.index, math.Inf(1)) {
@@ -123,30 +141,69 @@ func (r *run) nuclearNorm(l *layer) scaled.Num {
 		if r.ctx.Err() != nil {
 			break
 		}
-		shrunk, exp := normalized(m, r.maxAbs(l))
+		shrunk, exp := normalized(m, size)
 		for _, s := range spectral.Values(shrunk, blas.Find()) {
 			x := scaled.New(s).Scale(exp)
 			sum, top = sum.Add(x), scaled.Max(top, x)
 		}
 	}
-	l.nuclear, l.sigma = &sum, &top
-	return sum
+	return &[2]scaled.Num{sum, top}
+}
+
+// everyLayer calls f for each layer, which computes from the layer's matrix, whose
+// largest entry is size, and changes the layer alone. Layers that are large beside the
+// others come first, with all threads each; the others share the threads, one each.
+func (r *run) everyLayer(stage string, cost func(m dag.Matrix) int, f func(l *layer, size scaled.Num, threads int) error) {
+	layers := slices.Clone(r.layers)
+	sizes, costs, total := map[*layer]scaled.Num{}, map[*layer]int{}, 0
+	for _, l := range layers {
+		sizes[l] = r.maxAbs(l)
+		for _, m := range l.op.Matrices() {
+			costs[l] += cost(m)
+		}
+		total += costs[l]
+	}
+	slices.SortStableFunc(layers, func(a, b *layer) int { return cmp.Compare(costs[b], costs[a]) })
+	large, rest := 0, total
+	for large < len(layers) && costs[layers[large]]*r.opt.Threads > rest {
+		rest -= costs[layers[large]]
+		large++
+	}
+	var mu sync.Mutex
+	done := 0
+	one := func(l *layer, threads int) {
+		err := f(l, sizes[l], threads)
+		mu.Lock()
+		defer mu.Unlock()
+		if r.err == nil {
+			r.err = err
+		}
+		done += costs[l]
+		r.tell(stage, done, total)
+	}
+	r.tell(stage, 0, total)
+	for _, l := range layers[:large] {
+		one(l, r.opt.Threads)
+	}
+	kernel.InTurn(len(layers)-large, r.opt.Threads, 1, func(take func() (int, int)) {
+		for lo, hi := take(); lo < hi; lo, hi = take() {
+			one(layers[large+lo], 1)
+		}
+	})
 }
 
 // largest is the largest singular value over blocks whose largest entry is
 // size.
-func (r *run) largest(ms []spectral.Matrix, size scaled.Num) scaled.Num {
-	var top scaled.Num
+func (r *run) largest(ms []spectral.Matrix, size scaled.Num, threads int) (top scaled.Num, err error) {
 	for _, m := range ms {
 		shrunk, exp := normalized(m, size)
-		res, err := spectral.Norm(r.ctx, shrunk, spectral.Options{Seed: r.opt.Seed, Threads: r.opt.Threads})
+		res, err := spectral.Norm(r.ctx, shrunk, spectral.Options{Seed: r.opt.Seed, Threads: threads})
 		if err != nil {
-			r.err = err
-			return top
+			return top, err
 		}
 		top = scaled.Max(top, scaled.New(res.Sigma).Scale(exp))
 	}
-	return top
+	return top, nil
 }
 
 // blocks returns a layer's matrix, each block in the order in which it is

@@ -310,7 +310,7 @@ func (o *op) dispatch() error {
 	if f := o.functions[function{d, o.node.OpType, o.node.Overload}]; f != nil {
 		return o.expandCall(f)
 	}
-	known := operators[d][o.node.OpType]
+	known := operators()[d][o.node.OpType]
 	if known == nil {
 		return refuse("export the model without it, or replace it by operators that are supported",
 			"the operator is not supported (opset %d)", v)

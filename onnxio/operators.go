@@ -1,11 +1,16 @@
 package onnxio
 
-import "math"
+import (
+	"math"
+	"strings"
+	"sync"
+)
 
 // operators holds what can be lowered: by domain, then by operator. Operators
 // that are known and refused stand here too, with the reason. Each has the forms
 // that its operator sets allow.
-var operators = table()
+// They are put together when they are first asked for.
+var operators = sync.OnceValue(table)
 
 func table() map[string]map[string]*operator {
 	all := map[string]map[string]*operator{"": {}, "ai.onnx.ml": {}, "com.microsoft": {}}
@@ -19,7 +24,13 @@ func table() map[string]map[string]*operator {
 	add("", homogeneousOperators, headOperators, signalOperators, normalizers, refusedOperators)
 	add("ai.onnx.ml", mlOperators)
 	add("com.microsoft", microsoftOperators)
-	parseSchemas(all)
+	for line := range strings.Lines(schemas) {
+		of, rest, _ := strings.Cut(line, " ")
+		name, rest, _ := strings.Cut(rest, " ")
+		if o := all[domain(of)][name]; o != nil {
+			o.lines = append(o.lines, rest)
+		}
+	}
 	return all
 }
 

@@ -3,8 +3,10 @@ package onnxio
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -18,8 +20,10 @@ var schemas string
 // operator is an operator that is known.
 type operator struct {
 	lower lowerer
-	// forms are what its nodes look like, by rising version.
-	forms []form
+	// lines are its lines of schemas, which parse turns into forms.
+	lines  []string
+	parse  sync.Once
+	parsed []form
 }
 
 // form is what nodes of an operator look like from version since of its domain on.
@@ -45,31 +49,37 @@ type arity struct {
 	letters string
 }
 
-// parseSchemas adds the forms to the table of operators.
-func parseSchemas(table map[string]map[string]*operator) {
-	for line := range strings.Lines(schemas) {
-		w := strings.Fields(line)
-		since, _ := strconv.ParseInt(w[2], 10, 64)
-		f := form{since: since, deprecated: w[3] == "deprecated", attributes: map[string]formAttribute{}}
-		if !f.deprecated {
-			for k, to := range []*arity{&f.inputs, &f.outputs} {
-				least, _ := strconv.ParseInt(w[3+k][:1], 16, 64)
-				*to = arity{int(least), w[3+k][1:]}
-			}
-			for _, a := range w[5:] {
-				if a == "*" {
-					f.open = true
-					continue
-				}
-				name, typ, _ := strings.Cut(a, "=")
-				typ, required := strings.CutSuffix(typ, "!")
-				f.attributes[name] = formAttribute{typ, required}
-			}
+// forms are what the operator's nodes look like, by rising version.
+func (o *operator) forms() []form {
+	o.parse.Do(func() {
+		for _, line := range o.lines {
+			o.parsed = append(o.parsed, parseForm(strings.Fields(line)))
 		}
-		if o := table[domain(w[0])][w[1]]; o != nil {
-			o.forms = append(o.forms, f)
-		}
+	})
+	return o.parsed
+}
+
+// parseForm reads the words of a line behind domain and operator.
+func parseForm(w []string) form {
+	since, _ := strconv.ParseInt(w[0], 10, 64)
+	f := form{since: since, deprecated: w[1] == "deprecated", attributes: map[string]formAttribute{}}
+	if f.deprecated {
+		return f
 	}
+	for k, to := range []*arity{&f.inputs, &f.outputs} {
+		least, _ := strconv.ParseInt(w[1+k][:1], 16, 64)
+		*to = arity{int(least), w[1+k][1:]}
+	}
+	for _, a := range w[3:] {
+		if a == "*" {
+			f.open = true
+			continue
+		}
+		name, typ, _ := strings.Cut(a, "=")
+		typ, required := strings.CutSuffix(typ, "!")
+		f.attributes[name] = formAttribute{typ, required}
+	}
+	return f
 }
 
 // checkForms refuses nodes of known operators that their operator set does not
@@ -78,7 +88,7 @@ func checkForms(m *wire.Model, g *wire.Graph) error {
 	functions := localFunctions(m)
 	all := versions(m.OpsetImports)
 	for d, v := range all {
-		if operators[d] != nil && v < 1 {
+		if operators()[d] != nil && v < 1 {
 			return fmt.Errorf("it imports version %d of the operators of domain %q: versions begin with 1", v, d)
 		}
 	}
@@ -129,8 +139,8 @@ func checkForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Nod
 
 func ownForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node, versions map[string]int64) error {
 	d := domain(n.Domain)
-	o := operators[d][n.OpType]
-	if o == nil || len(o.forms) == 0 || functions[function{d, n.OpType, n.Overload}] != nil {
+	o := operators()[d][n.OpType]
+	if o == nil || len(o.forms()) == 0 || functions[function{d, n.OpType, n.Overload}] != nil {
 		return nil
 	}
 	v, ok := versions[d]
@@ -140,7 +150,7 @@ func ownForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node,
 	f := o.form(v)
 	switch {
 	case f == nil:
-		return fmt.Errorf("opset %d has no such operator: it came with opset %d", v, o.forms[0].since)
+		return fmt.Errorf("opset %d has no such operator: it came with opset %d", v, o.forms()[0].since)
 	case f.deprecated:
 		return fmt.Errorf("the operator ended with opset %d, this is opset %d", f.since-1, v)
 	}
@@ -155,9 +165,9 @@ func ownForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node,
 
 // form returns the operator's form in a version of its domain, nil for none.
 func (o *operator) form(version int64) *form {
-	for i := len(o.forms) - 1; i >= 0; i-- {
-		if o.forms[i].since <= version {
-			return &o.forms[i]
+	for i, f := range slices.Backward(o.forms()) {
+		if f.since <= version {
+			return &o.parsed[i]
 		}
 	}
 	return nil

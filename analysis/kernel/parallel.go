@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 )
 
 // Parallel splits [0, n) into at most threads consecutive ranges of at least
@@ -50,6 +51,20 @@ func Parallel(n, threads, grain int, f func(lo, hi int)) {
 	if failed.value != nil {
 		panic(failed.value)
 	}
+}
+
+// InTurn runs a worker on each of at most threads goroutines. Take gives it the next
+// range of [0, n), at least grain of them, and an empty one at the end. Panics are as
+// with Parallel.
+func InTurn(n, threads, grain int, worker func(take func() (lo, hi int))) {
+	var next atomic.Int64
+	threads = max(1, min(threads, (n+grain-1)/grain))
+	Parallel(threads, threads, 1, func(_, _ int) {
+		worker(func() (int, int) {
+			hi := int(next.Add(int64(grain)))
+			return min(hi-grain, n), min(hi, n)
+		})
+	})
 }
 
 // Traced is the value of a panic that is to go on in another goroutine: with the

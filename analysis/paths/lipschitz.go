@@ -25,7 +25,7 @@ func Lipschitz(n *dag.Network, opt Options) (v *Values, why string) {
 		return nil, why
 	}
 	v = &Values{P: []float64{1}, Layers: make([]*Norms, len(n.Nodes)), net: n}
-	m := &lipschitz{&forward{v, Options{Bias: Exclude, Threads: opt.Threads}}}
+	m := &lipschitz{&forward{Values: v, opt: Options{Bias: Exclude, Threads: opt.Threads}}}
 	v.of = dag.Forward(n, m, nil, n.Boundary())
 	return v, ""
 }

@@ -42,6 +42,9 @@ type Options struct {
 	// Keep lists the nodes whose values are kept, besides the body's outputs;
 	// the others are dropped as soon as they were used. Default (nil): all.
 	Keep []int
+	// Progress is called when a layer is done, with the number of layers until then and
+	// of all. Forward only. Default: nothing.
+	Progress func(done, all int)
 	// Carries makes paths go through products of two values, along the operands that it
 	// lists: see dag.Groups.Carries. The other operand is 1 for a path; where both go
 	// through, paths end at the product, and what leaves a unit are the paths to the units
@@ -164,7 +167,13 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 	if opt.Carries != nil {
 		skip = n.SkipThrough(opt.Carries)
 	}
-	v.of = dag.Forward(n, &forward{v, opt}, skip, keep)
+	f := &forward{Values: v, opt: opt}
+	for i := range n.Nodes {
+		if f.measured(&n.Nodes[i]) && !skip(&n.Nodes[i]) {
+			f.all++
+		}
+	}
+	v.of = dag.Forward(n, f, skip, keep)
 	return v
 }
 
@@ -178,6 +187,14 @@ func (v *Values) H(k, node int) []scaled.Num { return v.of[node].elements(k) }
 type forward struct {
 	*Values
 	opt Options
+	// done and all are numbers of layers.
+	done, all int
+}
+
+// measured reports whether a node is a layer behind the preamble.
+func (*forward) measured(nd *dag.Node) bool {
+	_, ok := nd.Op.(*dag.Linear)
+	return ok && nd.Zone != dag.Preamble
 }
 
 // Input implements dag.Meaning.
@@ -209,6 +226,9 @@ func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 		norms.Columns = s.Columns[0]
 	}
 	f.Layers[nd.ID] = norms
+	if f.done++; f.opt.Progress != nil {
+		f.opt.Progress(f.done, f.all)
+	}
 	out := &value{s.Value, s.Forward}
 	if len(f.P) == 0 {
 		out.grid = grid.Uniform(nd.Shape...)

@@ -3,7 +3,6 @@ package sums
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
@@ -318,7 +317,7 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 	if n*perGroup >= enough {
 		engine = engine.Serial()
 	}
-	inTurn(n*perGroup, m.threads, grain, func(take func() (int, int)) {
+	kernel.InTurn(n*perGroup, m.threads, grain, func(take func() (int, int)) {
 		tile, cols := room(step*m.cols), room(m.cols*width)
 		defer scratch.Put(tile)
 		defer scratch.Put(cols)
@@ -389,19 +388,6 @@ const few = 4
 
 // block is n places from the first on.
 type block struct{ first, n int }
-
-// inTurn runs a worker on each goroutine. Take gives it the next range of [0, n), at
-// least grain of them, and an empty one at the end.
-func inTurn(n, threads, grain int, worker func(take func() (lo, hi int))) {
-	var next atomic.Int64
-	threads = max(1, min(threads, (n+grain-1)/grain))
-	kernel.Parallel(threads, threads, 1, func(_, _ int) {
-		worker(func() (int, int) {
-			hi := int(next.Add(int64(grain)))
-			return min(hi-grain, n), min(hi, n)
-		})
-	})
-}
 
 // weighted adds up what each tap reads, times its weight.
 func (r *programme[T]) weighted(dst, tile, h []float64, b block, rows int) {

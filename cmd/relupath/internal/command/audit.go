@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -324,6 +325,7 @@ func (w *auditWork) opened(ctx context.Context, path string, m *onnxio.Model, op
 		if !w.drawn() {
 			opt.WeightsRead = m.Release
 		}
+		opt.Progress = w.measuring(path)
 		r, err := analysis.Measures(ctx, m.Net, opt)
 		if err != nil {
 			return err
@@ -341,6 +343,21 @@ func (w *auditWork) opened(ctx context.Context, path string, m *onnxio.Model, op
 		return nil
 	})
 	return out, err
+}
+
+// measuring shows how far the measuring of a model is, if it is the only one.
+func (w *auditWork) measuring(path string) func(stage string, done, all int) {
+	if w.several || w.status == nil {
+		return nil
+	}
+	last := ""
+	return func(stage string, done, all int) {
+		if stage != last {
+			last = stage
+			w.stage(path, stage)
+		}
+		w.step(done, all)
+	}
 }
 
 // scoring finds the scores of a model for the data, and makes them data for the
@@ -372,17 +389,20 @@ func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err 
 	jobs = max(1, min(jobs, len(w.paths)))
 	opt := w.measure
 	opt.Threads = max(1, w.threads/jobs)
-	bar := w.progress(len(w.paths), "measuring")
-	err := inOrder(ctx, jobs, len(w.paths), func(i int) (m auditedModel, err error) {
+	if w.several = len(w.paths) > 1; w.several {
+		w.stage("", fmt.Sprintf("measuring %d models", len(w.paths)))
+	}
+	var done atomic.Int64
+	return inOrder(ctx, jobs, len(w.paths), func(i int) (m auditedModel, err error) {
 		err = w.guard(func() error {
 			m, err = w.one(ctx, w.paths[i], opt)
 			return err
 		})
-		step(bar)
+		if n := done.Add(1); w.several {
+			w.step(int(n), len(w.paths))
+		}
 		return m, err
 	}, f)
-	_ = bar.Finish()
-	return err
 }
 
 // table writes the whole result in one piece. After an interrupt it has what

@@ -190,7 +190,9 @@ func (a *app) plots(d *render.Document, dir string, old existing) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
+	a.stage("", "drawing figures")
 	for i := range d.Figures {
+		a.step(i, len(d.Figures))
 		for _, typ := range render.FigureTypes() {
 			path := filepath.Join(dir, d.Figures[i].Name+"."+typ)
 			if err := a.save(path, old, func(w io.Writer) error { return render.WriteFigure(w, &d.Figures[i], typ) }); err != nil {

@@ -54,11 +54,10 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 		if err != nil {
 			return err
 		}
-		bar := w.progress(w.options.rescalings, "drawing")
-		defer func() { _ = bar.Finish() }()
+		w.stage(path, "measuring equivalent networks")
 		r, err := study.Run(ctx, m.Net, opt, study.Options{
 			N: w.options.rescalings, Seed: w.seed,
-			Each: func(done, _ int) { _ = bar.Set(done) },
+			Each: w.step,
 		})
 		if err != nil {
 			return err

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -159,6 +157,7 @@ func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *c
 		return nil, invalidf("cannot balance: %s is not evaluated (%s), so nothing could compare the outputs of the result: cut the model before it",
 			nd.Label(), nd.Op.(*dag.Func).Why)
 	}
+	a.stage(m.Path(), "finding factors")
 	res, err := rescale.Run(ctx, rescale.Method(o.method), m.Net, rescale.Options{
 		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed, Exact: o.exact,
 	})
@@ -176,6 +175,7 @@ func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *c
 // finish writes the model into a draft, proves that what was written computes
 // the same, puts it in place and reports.
 func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, net *dag.Network, c *clock) (*balanceJSON, error) {
+	a.stage(m.Path(), "writing")
 	w, err := a.writeModel(m, net, o.output, a.existing())
 	if err != nil {
 		return nil, err
@@ -225,19 +225,9 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag
 			return nil, err
 		}
 	}
-	var bar *progressbar.ProgressBar
-	last := 0
-	opt.Progress = func(done, all int) {
-		if bar == nil || done <= last {
-			bar = a.progress(all, "verifying "+filepath.Base(c.model))
-		}
-		last = done
-		_ = bar.Set(done) // a failure to draw does not matter
-	}
+	a.stage(c.model, "verifying")
+	opt.Progress = a.step
 	v, err := proof.Compare(ctx, source, written, opt)
-	if bar != nil {
-		_ = bar.Finish()
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -246,6 +236,7 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag
 	r.Bias = a.bias
 	r.Verification = newVerification(v, opt.Tolerance)
 	r.Warnings = append(r.Warnings, r.Verification.notes()...)
+	a.stage(c.model, "measuring")
 	if err := r.measure(ctx, a, source, written); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -143,6 +144,7 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	var r *equivalentJSON
 	err := a.withFinite(ctx, pathA, &o.modelFlags, "compare", func(ma *onnxio.Model) error {
 		return a.withFinite(ctx, pathB, &o.modelFlags, "compare", func(mb *onnxio.Model) (err error) {
+			a.stage(pathA, "comparing with "+filepath.Base(pathB))
 			if e, err = rescale.Equivalent(ctx, ma.Net, mb.Net, opt); err == nil {
 				r = newEquivalentJSON(o, ma.Net, e)
 			}

@@ -117,13 +117,12 @@ func (o *evalOptions) work(ctx context.Context, a *app, m *onnxio.Model, path st
 		return nil, err
 	}
 	e := newEvaluation(at.set, at.width)
-	bar := a.progress(set.Len(), "evaluating")
+	a.stage(path, "evaluating")
 	err = scores(ctx, m.Net, at, a.threads, func(first int, y []float64) error {
 		e.add(first, y)
-		_ = bar.Set(first + len(y)/at.width)
+		a.step(first+len(y)/at.width, set.Len())
 		return nil
 	})
-	_ = bar.Finish()
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,7 @@ func (o *runOptions) work(ctx context.Context, a *app, m *onnxio.Model, path str
 	if err != nil {
 		return err
 	}
+	a.stage(path, "evaluating")
 	ys, err := a.evaluate(ctx, m.Net, in, batch)
 	if err != nil {
 		return err
@@ -132,8 +133,6 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 		return n.Eval(ctx, in, batch, dag.EvalOptions{Threads: a.threads})
 	}
 	out := make([][]float64, len(n.Outputs))
-	bar := a.progress(batch, "evaluating")
-	defer func() { _ = bar.Finish() }()
 	for first := 0; first < batch; first += step {
 		last := min(first+step, batch)
 		part := make([][]float64, len(in))
@@ -148,7 +147,7 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 		for k, y := range ys {
 			out[k] = append(out[k], y...)
 		}
-		_ = bar.Set(last)
+		a.step(last, batch)
 	}
 	return out, nil
 }

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -315,12 +314,11 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	}); err != nil {
 		return err
 	}
-	bar := a.experimentBar()
-	lab.Progress = bar.step
+	a.stage("", "trainings")
+	lab.Progress = func(p experiment.Progress) { a.step(p.Done, p.Total) }
 	// Trainings that are interrupted keep their checkpoints.
 	a.keep()
 	report, err := run(ctx, lab, *options)
-	bar.finish()
 	var wrong *finetune.OptionError
 	var unfit *experiment.FitError
 	switch {
@@ -344,18 +342,6 @@ func (e *experimentFlags) config(a *app, options any) *experimentConfig {
 	c.Machine.BLAS, c.Machine.Threads = blas.Find().Name(), a.threads
 	return c
 }
-
-// experimentBar draws how many trainings are done.
-type experimentBar struct{ bar *progressbar.ProgressBar }
-
-func (a *app) experimentBar() *experimentBar { return &experimentBar{a.progress(1, "trainings")} }
-
-func (b *experimentBar) step(p experiment.Progress) {
-	b.bar.ChangeMax(p.Total)
-	_ = b.bar.Set(p.Done)
-}
-
-func (b *experimentBar) finish() { _ = b.bar.Finish() }
 
 // writeExperiment writes what a report shows into the folder.
 func (a *app) writeExperiment(d *render.Document, r *experiment.Report, dir string) error {

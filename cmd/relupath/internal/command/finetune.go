@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/finetune"
@@ -273,10 +272,10 @@ func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model) err
 // work trains, writes the model and reports. A run that was interrupted or that
 // lost its loss still writes what it has.
 func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
-	bar := a.trainingBar()
+	a.stage(path, "training")
 	o.opt.Progress = func(p finetune.Progress) {
 		a.keep()
-		bar.step(p)
+		a.trained(path, p)
 	}
 	t, err := finetune.New(m.Net, o.train, o.opt)
 	var options *finetune.OptionError
@@ -301,7 +300,6 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	}
 	began := time.Now()
 	res, err := t.Run(ctx)
-	bar.finish()
 	if res == nil {
 		return err
 	}
@@ -387,27 +385,14 @@ func (o *finetuneOptions) openLog(a *app) error {
 	return err
 }
 
-// trainingBar draws the progress of a run.
-type trainingBar struct {
-	bar  *progressbar.ProgressBar
-	last time.Time
-	on   bool
-}
-
-func (a *app) trainingBar() *trainingBar {
-	return &trainingBar{bar: a.progress(1, "training"), on: !a.quiet && a.live}
-}
-
-// step shows loss, error, speed and remaining time, a few times a second.
-func (b *trainingBar) step(p finetune.Progress) {
-	if !b.on || time.Since(b.last) < 200*time.Millisecond {
+// trained shows how far the training is.
+func (a *app) trained(path string, p finetune.Progress) {
+	if a.status == nil || a.quiet {
 		return
 	}
-	b.last = time.Now()
-	b.bar.ChangeMax(p.Epochs * p.Steps)
-	b.bar.Describe(fmt.Sprintf("epoch %d/%d, loss %.4f, error %.2f%%, %.0f steps/s, %v left",
-		p.Epoch, p.Epochs, p.Loss, 100*p.Error, p.StepsPerSecond, p.Left.Round(time.Second)))
-	_ = b.bar.Set((p.Epoch-1)*p.Steps + p.Step)
+	a.status.say(func() string {
+		return fmt.Sprintf("%s: training, epoch %d of %d, loss %.4f, error %.2f %%, %.0f steps/s",
+			filepath.Base(path), p.Epoch, p.Epochs, p.Loss, 100*p.Error, p.StepsPerSecond)
+	})
+	a.step((p.Epoch-1)*p.Steps+p.Step, p.Epochs*p.Steps)
 }
-
-func (b *trainingBar) finish() { _ = b.bar.Finish() }

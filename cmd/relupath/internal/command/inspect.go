@@ -154,6 +154,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	defer m.Close()
+	a.stage(path, "finding groups of units")
 	if err := m.Guard(func() error {
 		r := inspected(path, m)
 		r.Warnings = append(r.Warnings, warnings...)

@@ -72,6 +72,9 @@ func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt 
 }
 
 func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxio.Model, error) {
+	if !a.several {
+		a.stage(path, "reading")
+	}
 	if path != stdStream {
 		m, err := onnxio.Read(path, opt)
 		if err == nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
 )
 
 // inOrder computes f for each of n indices from the given number of goroutines
@@ -77,6 +75,3 @@ func inOrder[T any](ctx context.Context, jobs, n int, f func(i int) (T, error), 
 	}
 	return failed
 }
-
-// step moves a progress bar, whose failures to draw do not matter.
-func step(bar *progressbar.ProgressBar) { _ = bar.Add(1) }

@@ -45,6 +45,8 @@ type app struct {
 	interrupted func() error
 	// ended is closed by a signal.
 	ended <-chan struct{}
+	// several says that models are read at the same time: the status is of all.
+	several bool
 	// keeping says that a signal does not end what the command does.
 	keeping atomic.Bool
 	waits   waits
@@ -64,9 +66,9 @@ type app struct {
 func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context()
 	defer stop()
-	a := &app{streams: newStreams(stdin, stdout, stderr), args: args}
-	out, errs := &gate{w: stdout, waits: &a.waits}, &gate{w: stderr, waits: &a.waits}
-	a.out, a.err, a.bars, a.interrupted, a.ended = out, visible{errs}, errs, ctx.Err, ctx.Done()
+	s, out, errs := newStreams(stdin, stdout, stderr)
+	a := &app{streams: s, args: args, interrupted: ctx.Err, ended: ctx.Done()}
+	out.waits, errs.waits = &a.waits, &a.waits
 	if ctx.Err() != nil {
 		fmt.Fprint(stderr, message(ctx.Err(), ""))
 		return codeInterrupted
@@ -95,6 +97,9 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer a.mu.Unlock()
 	for _, d := range a.drafts {
 		d.Remove()
+	}
+	if a.status != nil {
+		a.status.leave()
 	}
 	out.close()
 	errs.close()
@@ -137,6 +142,9 @@ func (a *app) execute(ctx context.Context, args []string, out *gate) int {
 		ran, err = cmd.ExecuteContextC(ctx)
 		return err
 	})
+	if a.status != nil {
+		a.status.end()
+	}
 	if err == nil {
 		err = out.err
 	}

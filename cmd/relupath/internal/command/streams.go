@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
@@ -21,14 +20,12 @@ type streams struct {
 	in  io.Reader
 	out io.Writer
 	// err makes what it is given visible: all that the program says goes
-	// through it, but for bars.
+	// through it, but for the status.
 	err io.Writer
-	// bars is where progress is drawn, with the terminal's own control characters.
-	bars io.Writer
+	// status says on a terminal what goes on; nil where err is none.
+	status *status
 	// width is the terminal's, 0 when out is none.
 	width int
-	// live says that err is a terminal, where progress may be drawn.
-	live bool
 	// drained says that in was read: it is there once.
 	drained bool
 	// piped is what was read from it: see rewind.
@@ -50,12 +47,23 @@ func (v visible) Write(p []byte) (int, error) {
 type gate struct {
 	w     io.Writer
 	waits *waits
-	err   error
-	mu    sync.Mutex
-	end   bool
+	// status makes room for what is written, if it is not nil.
+	status *status
+	err    error
+	mu     sync.Mutex
+	end    bool
 }
 
-func (g *gate) Write(p []byte) (int, error) {
+func (g *gate) Write(p []byte) (n int, err error) {
+	if g.status == nil {
+		return g.put(p)
+	}
+	g.status.aside(func() { n, err = g.put(p) })
+	return n, err
+}
+
+// put writes beside the status.
+func (g *gate) put(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.end {
@@ -138,17 +146,21 @@ func (g *gate) close() {
 	}
 }
 
-func newStreams(in io.Reader, out, err io.Writer) streams {
-	s := streams{in: in, out: out, err: visible{err}, bars: err}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+// newStreams returns the streams of a process, and the gates of its outputs.
+func newStreams(in io.Reader, stdout, stderr io.Writer) (s streams, out, errs *gate) {
+	out, errs = &gate{w: stdout}, &gate{w: stderr}
+	s = streams{in: in, out: out, err: visible{errs}}
+	if f, ok := stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if w, _, e := term.GetSize(int(f.Fd())); e == nil {
 			s.width = w
 		}
 	}
-	if f, ok := err.(*os.File); ok {
-		s.live = term.IsTerminal(int(f.Fd()))
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		w, _, _ := term.GetSize(int(f.Fd()))
+		s.status = newStatus(errs, w)
+		out.status, errs.status = s.status, s.status
 	}
-	return s
+	return s, out, errs
 }
 
 // warn says one line beside the result, unless --quiet.
@@ -191,22 +203,6 @@ func (a *app) rewind() {
 	if a.drained {
 		a.in, a.drained = bytes.NewReader(a.piped), false
 	}
-}
-
-// progress draws a bar of n steps on a terminal; elsewhere, and with --quiet,
-// it draws nothing. The bar appears after a moment, so that short work shows
-// none.
-func (a *app) progress(n int, what string) *progressbar.ProgressBar {
-	if a.quiet || !a.live {
-		return progressbar.DefaultSilent(int64(n))
-	}
-	return progressbar.NewOptions(n,
-		progressbar.OptionSetDescription(render.Visible(what)),
-		progressbar.OptionSetWriter(a.bars),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetRenderBlankState(false),
-	)
 }
 
 // report writes a result to a file, or to standard output for "" and "-".
