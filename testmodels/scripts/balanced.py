@@ -1,17 +1,19 @@
 """What balancing does to the outputs of networks, as ONNX Runtime computes them.
 
-    python balanced.py RELUPATH FOLDER [--seconds S] [--only NAME,...] [--lines FILE] [--markdown FILE]
+    python balanced.py RELUPATH FOLDER [--seconds S] [--only NAME,...] [--lines FILE] [--markdown FILE] [--strict]
 
 Each model is thrown out of balance, then balanced by each method, and by the first with
 --exact. Every file that is written passes the ONNX checker, and its outputs on random inputs
 are compared with the model's: the largest difference relative to the largest output. With
 --exact they are compared with those of the unbalanced file, and are the same in every bit.
 Prints one JSON object a line, the smallest files first; a run of relupath may take S seconds
-(60). --lines reads such lines: their models are not run again. --markdown writes a table of all.
+(60). --lines reads such lines: their models are not run again. --markdown writes a table of all. With
+--strict the exit code is 1 unless every file was written and keeps to 1e-5, or to the bits.
 """
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import onnx
 import onnxruntime as ort
 
 METHODS = ["enorm", "cle", "path", "pathcond"]
+COLUMNS = ["unbalance", *METHODS, "exact"]
 TOLERANCE = 1e-5
 ort.set_default_logger_severity(3)
 
@@ -98,12 +101,15 @@ def cell(x):
     return "time" if x == "time" else "refused"
 
 
+def kept(x):
+    return x is True or isinstance(x, float) and x <= TOLERANCE
+
+
 def table(rows):
-    columns = ["unbalance", *METHODS, "exact"]
-    yield "| network | " + " | ".join(columns) + " |"
-    yield "|---|" + "---:|" * len(columns)
+    yield "| network | " + " | ".join(COLUMNS) + " |"
+    yield "|---|" + "---:|" * len(COLUMNS)
     for r in sorted(rows, key=lambda r: r["model"]):
-        yield f"| {r['model']} | " + " | ".join(cell(r.get(c, r.get("error"))) for c in columns) + " |"
+        yield f"| {r['model']} | " + " | ".join(cell(r.get(c, r.get("error"))) for c in COLUMNS) + " |"
 
 
 def main():
@@ -114,6 +120,7 @@ def main():
     p.add_argument("--only", default="")
     p.add_argument("--markdown", type=Path)
     p.add_argument("--lines", type=Path)
+    p.add_argument("--strict", action="store_true")
     args = p.parse_args()
     rows = [json.loads(line) for line in args.lines.read_text().splitlines()] if args.lines else []
     done = {r["model"] for r in rows}
@@ -127,6 +134,8 @@ def main():
         print(json.dumps(rows[-1]), flush=True)
     if args.markdown:
         args.markdown.write_text("\n".join(table(rows)) + "\n")
+    if args.strict and (not rows or any("error" in r or not all(kept(r[c]) for c in COLUMNS) for r in rows)):
+        sys.exit(1)
 
 
 main()
