@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,37 +110,139 @@ func TestRescaleKeepsTheFunction(t *testing.T) {
 	})
 }
 
-// unionFind is the brute force of Groups: one set a unit of the unrolled graph.
+// unionFind is the brute force of Groups over the elements of the unrolled graph: each
+// has one member for its factor and one for 1 over it, so that inverse factors are ties
+// like others.
 type unionFind map[int]int
 
-func (u unionFind) find(a int) int {
+func (u unionFind) root(a int) int {
 	for u[a] != a {
 		a = u[a]
 	}
 	return a
 }
 
+func (u unionFind) find(v int) int    { return u.root(2 * v) }
+func (u unionFind) inverse(v int) int { return u.root(2*v + 1) }
+
+func (u unionFind) tie(a, b int) {
+	u[u.find(a)] = u.find(b)
+	u[u.inverse(a)] = u.inverse(b)
+}
+
+func (u unionFind) oppose(a, b int) {
+	u[u.find(a)] = u.inverse(b)
+	u[u.inverse(a)] = u.find(b)
+}
+
+// meets ties what a product ties, with the elements of its value and of its operands, of
+// which zero ones are -1; given says that a value has factors of 1 alone. It returns the
+// operands whose factors go through, and which elements of the value have none.
+func meets(sets unionFind, form dag.Form, value []int, xs [][]int, given func(x []int) bool) (carried []int, zero []bool) {
+	zero = make([]bool, len(value))
+	through := func(to, from int) {
+		zero[to] = from < 0
+		if from >= 0 {
+			sets.tie(value[to], from)
+		}
+	}
+	var k int
+	switch {
+	case !given(xs[0]):
+	case !given(xs[1]) && form != dag.Form(dag.Over{}):
+		k = 1
+	default:
+		return nil, nil
+	}
+	m, ok := form.(*dag.Matrices)
+	if !ok {
+		for e := range value {
+			through(e, xs[k][e])
+		}
+		return []int{k}, zero
+	}
+	left := func(w, i, s int) int { return xs[0][(int(m.Left[w])*m.M+i)*m.K+s] }
+	right := func(w, s, j int) int { return xs[1][(int(m.Right[w])*m.K+s)*m.N+j] }
+	// together ties n elements and returns one that is not zero, or -1.
+	together := func(n int, at func(int) int) int {
+		one := -1
+		for i := range n {
+			if v := at(i); v >= 0 {
+				if one >= 0 {
+					sets.tie(one, v)
+				}
+				one = v
+			}
+		}
+		return one
+	}
+	if !given(xs[0]) && !given(xs[1]) {
+		for w := range m.Left {
+			for s := range m.K {
+				a := together(m.M, func(i int) int { return left(w, i, s) })
+				b := together(m.N, func(j int) int { return right(w, s, j) })
+				if a >= 0 && b >= 0 {
+					sets.oppose(a, b)
+				}
+			}
+		}
+		return []int{0, 1}, nil
+	}
+	for e := range value {
+		w, i, j := e/(m.M*m.N), e/m.N%m.M, e%m.N
+		through(e, together(m.K, func(s int) int {
+			if k == 0 {
+				return left(w, i, s)
+			}
+			return right(w, s, j)
+		}))
+	}
+	return []int{k}, zero
+}
+
 // Groups equals the union of single elements: identity edges tie, a layer with
-// weights starts anew, its positions are one unit. Products: TestProductsCarryFactors.
+// weights starts anew, its positions are one unit, and products tie what they carry.
 func TestGroupsAgainstElements(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		net := dagtest.Random(t, dagtest.Options{Features: dagtest.Partly &^ (dagtest.Fixed | dagtest.Product), Type: dag.Float64})
+		net := dagtest.Random(t, dagtest.Options{Features: dagtest.Partly &^ dagtest.Fixed, Type: dag.Float64})
 		g := net.Groups()
 		r := dagtest.Unroll(net)
 		sets := unionFind{}
 		for v := range r.Offset[len(net.Nodes)] {
-			sets[v] = v
+			sets[2*v], sets[2*v+1] = 2*v, 2*v+1
 		}
-		tie := func(a, b int) { sets[sets.find(a)] = sets.find(b) }
+		tie := sets.tie
+		carried := make([][]int, len(net.Nodes))
 		zero := map[int]bool{} // elements that are padding
 		first := -1
 		pinned := map[int]bool{}
 		for i := range net.Nodes {
 			nd := &net.Nodes[i]
 			at := func(e int) int { return r.Offset[i] + e }
-			_, function := nd.Op.(*dag.Func)
+			op, function := nd.Op.(*dag.Func)
 			if nd.Zone == dag.Head {
 				continue
+			}
+			if function && nd.Zone == dag.Between && op.Form != nil {
+				elements := func(i int) []int {
+					out := make([]int, net.Nodes[i].Len())
+					for e := range out {
+						if out[e] = r.Offset[i] + e; zero[out[e]] {
+							out[e] = -1
+						}
+					}
+					return out
+				}
+				given := func(x []int) bool {
+					return !slices.ContainsFunc(x, func(v int) bool { return v >= 0 && (first < 0 || sets.find(v) != sets.find(first)) })
+				}
+				var none []bool
+				if carried[i], none = meets(sets, op.Form, elements(i), [][]int{elements(nd.In[0]), elements(nd.In[1])}, given); none != nil {
+					for e, x := range none {
+						zero[at(e)] = x
+					}
+					continue
+				}
 			}
 			if nd.Zone == dag.Preamble || function {
 				for e := range nd.Len() {
@@ -214,10 +317,11 @@ func TestGroupsAgainstElements(t *testing.T) {
 		}
 		// What functions, those of the head too, read.
 		for i := range net.Nodes {
-			switch net.Nodes[i].Op.(type) {
-			case *dag.Func:
-				for _, j := range net.Nodes[i].In {
-					pin(j)
+			if _, ok := net.Nodes[i].Op.(*dag.Func); ok {
+				for k, j := range net.Nodes[i].In {
+					if !slices.Contains(carried[i], k) {
+						pin(j)
+					}
 				}
 			}
 			if net.Nodes[i].Zone == dag.Head {
@@ -228,6 +332,30 @@ func TestGroupsAgainstElements(t *testing.T) {
 		}
 		if first >= 0 {
 			pinned[sets.find(first)] = true
+		}
+		// Units with inverse factors that weights read too, and those that meet themselves.
+		opposed := map[int]bool{} // sets with factors of both kinds
+		kinds := map[int][2]bool{}
+		for a := range 2 * r.Offset[len(net.Nodes)] {
+			k := kinds[sets.root(a)]
+			k[a%2] = true
+			kinds[sets.root(a)] = k
+			opposed[sets.root(a)] = k[0] && k[1]
+		}
+		for i := range net.Nodes {
+			if l, ok := net.Nodes[i].Op.(*dag.Linear); ok && l.Map != nil && l.Free() && net.Nodes[i].Zone == dag.Body {
+				for e := range net.Nodes[net.Nodes[i].In[0]].Len() {
+					if v := r.Offset[net.Nodes[i].In[0]] + e; !zero[v] && opposed[sets.find(v)] {
+						pinned[sets.find(v)] = true
+					}
+				}
+			}
+		}
+		for v := range r.Offset[len(net.Nodes)] {
+			if a, b := sets.find(v), sets.inverse(v); a == b || pinned[a] || pinned[b] {
+				sets[a] = b
+				pinned[b] = true
+			}
 		}
 		// The same partition: each set is one group and each group one set.
 		group, set := map[int]int32{}, map[int32]int{}
