@@ -13,7 +13,9 @@ import (
 // are free as the rule says, and change nothing; a free one that the columns behind forget,
 // and a pinned one that moves, change the output.
 func TestRulesOfRescaling(t *testing.T) {
-	node := func(op, out string, in []string, attr ...field) field { return pbNode(op, out, in, names(out), attr...) }
+	node := func(op, out string, in []string, attr ...field) field {
+		return pbNode(op, out, in, names(out), attr...)
+	}
 	weight := func(name string, dims ...int64) field {
 		n := 1
 		for _, d := range dims {
