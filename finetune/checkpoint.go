@@ -140,6 +140,7 @@ func (t *loop[T]) settings() []setting {
 	add("weight decay", o.WeightDecay)
 	add("path penalty", o.PathPenalty)
 	add("largest norm", o.MaxNorm)
+	add("zeros kept", o.KeepZeros)
 	add("dropout", o.Dropout)
 	add("loss", o.Loss)
 	add("margin", o.Margin)

@@ -117,6 +117,10 @@ type Options struct {
 	// MaxNorm bounds the p-norm of the incoming weights of each unit, biases left
 	// out, by projection after each step. Default: no bound.
 	MaxNorm float64
+	// KeepZeros keeps weights of layers at zero that are zero before training, as a pruned
+	// network's are. Default: they are trained like others. On the CPU
+	// only.
+	KeepZeros bool
 	// Dropout is the probability with which a step leaves a hidden unit out, in
 	// [0, 1), rounded to 1/65536; activations that stay are divided by its
 	// complement. kappa is that of the whole network. Default: 0.
@@ -221,6 +225,7 @@ func (o *Options) check(train *dataset.Set) error {
 	_, known = lossKinds[o.Loss]
 	want(known, "there is no loss %q", o.Loss)
 	want(o.Device == "" || o.Device == CPU || o.Device == GPU, "there is no device %q", o.Device)
+	want(!o.KeepZeros || o.Device != GPU, "zeros are kept by training on the CPU only")
 	want(o.P >= 1 && !math.IsInf(o.P, 1), "order p = %v, want a finite number of at least 1", o.P)
 	want(o.Rate > 0 && !math.IsInf(o.Rate, 1), "step size %v, want a positive number", o.Rate)
 	want(o.RateDecay > 0 && o.RateDecay <= 1, "decay of the step size %v, want a number in (0, 1]", o.RateDecay)
@@ -261,7 +266,7 @@ func (e *OptionError) Unwrap() error { return e.Err }
 func (o *Options) rule() optim.Rule {
 	return optim.Rule{
 		Kind: kinds[o.Optimizer], P: o.P, Epsilon: 1e-10, Momentum: o.MomentumMax > 0,
-		Decay: o.WeightDecay, PathPenalty: o.PathPenalty, MaxNorm: o.MaxNorm,
+		Decay: o.WeightDecay, PathPenalty: o.PathPenalty, MaxNorm: o.MaxNorm, KeepZeros: o.KeepZeros,
 	}
 }
 

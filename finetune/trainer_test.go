@@ -264,6 +264,48 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+// TestKeepZeros: weights at zero stay there under every optimizer, with momentum, decay and
+// a bound of norms; without the option they move. Biases at zero move.
+func TestKeepZeros(t *testing.T) {
+	var b dag.Builder
+	rng := rand.New(rand.NewPCG(1, 1))
+	w := func(n int) []float64 {
+		v := make([]float64, n)
+		for i := range v {
+			if i%3 > 0 {
+				v[i] = rng.NormFloat64()
+			}
+		}
+		return v
+	}
+	h := b.Activation("", b.Affine("fc1", b.Input("x", 4), 6, w(24), make([]float64, 6)), 0)
+	b.Output("y", b.Affine("fc2", h, 3, w(18), w(3)))
+	net := build(&b)
+	for _, keep := range []bool{false, true} {
+		for _, o := range finetune.Optimizers() {
+			for _, momentum := range []float64{0, 0.9} {
+				res := mustTrain(t, net, blobs(t, 60, 1), finetune.Options{
+					Optimizer: o, Momentum: momentum, WeightDecay: 1e-3, MaxNorm: 2, Rate: 0.01, Epochs: 2, KeepZeros: keep,
+				})
+				for i, p := range net.Params() {
+					moved, stayed := 0, 0
+					for e, x := range p.Values() {
+						if x == 0 && res.Net.Params()[i].At(e) == 0 {
+							stayed++
+						} else if x == 0 {
+							moved++
+						}
+					}
+					matrix := len(p.Shape) == 2
+					if keep && matrix && moved > 0 || (!keep || !matrix) && moved == 0 {
+						t.Errorf("%s, momentum %v, keep %v: of the zeros of %s %d moved and %d stayed", o, momentum, keep, p.Name, moved, stayed)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestFreezeUnnamed: a layer without a name goes by its place, with its operator or without.
 func TestFreezeUnnamed(t *testing.T) {
 	var b dag.Builder

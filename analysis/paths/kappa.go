@@ -63,10 +63,13 @@ type cells struct {
 }
 
 // squared is x with every number squared.
-func squared(x *value) cells {
+func squared(x *value) cells { return raised(x, 2) }
+
+// raised is x with every number raised to a power.
+func raised(x *value, power float64) cells {
 	n := make([]scaled.Num, x.h[0].Len())
 	for c, y := range x.h[0].Nums() {
-		n[c] = y.Mul(y)
+		n[c] = y.Pow(power)
 	}
 	return cells{x.grid, n}
 }
@@ -77,12 +80,21 @@ func squared(x *value) cells {
 //
 // Cost: the number of weights for a fully connected layer, a product of the
 // weights with the positions that differ for a convolution.
-func (k *Kappa) Edges(node int) []scaled.Num {
+func (k *Kappa) Edges(node int) []scaled.Num { return k.edges(node, 2) }
+
+// Derivatives returns d||pi||_p^p / d|w|^p of each effective weight of a layer's tensor, as
+// Edges does: the sum over the weight's positions of g_in g_out, g = h^p. The order must be
+// finite. For p = 2 it is kappa. |w|^p times it is the sum over the paths through w of
+// prod |w_e|^p, and the same for equivalent networks.
+func (k *Kappa) Derivatives(node int) []scaled.Num { return k.edges(node, k.P) }
+
+// edges is the sum over positions of (h_in h_out)^power.
+func (k *Kappa) edges(node int, power float64) []scaled.Num {
 	l, ok := k.net.Nodes[node].Op.(*dag.Linear)
-	if !ok || l.Map == nil || l.Map.Weight() == nil {
+	if !ok || l.Map == nil || l.Map.Weight() == nil || k.out[node] == nil {
 		return nil
 	}
-	in, out := squared(k.in[k.net.Nodes[node].In[0]]), squared(k.out[node])
+	in, out := raised(k.in[k.net.Nodes[node].In[0]], power), raised(k.out[node], power)
 	switch m := l.Map.(type) {
 	case *dag.Dense:
 		// The same position on both sides.

@@ -6,11 +6,17 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// End projects each unit whose incoming weights have a p-norm above MaxNorm
-// onto that norm, biases left out (Srebro, Rennie, Jaakkola, NeurIPS 2004;
-// Srivastava et al., Dropout, JMLR 2014, section 5.1). Call it once a step, after
-// all tensors changed.
+// End sets the weights to zero that KeepZeros keeps there, then projects each unit whose
+// incoming weights have a p-norm above MaxNorm onto that norm, biases left out (Srebro,
+// Rennie, Jaakkola, NeurIPS 2004; Srivastava et al., Dropout, JMLR 2014, section 5.1). Call
+// it once a step, after all tensors changed.
 func (o *Optimizer[T]) End() {
+	for t, zeros := range o.zeros {
+		w := o.prog.Tensors[t].Data
+		for _, e := range zeros {
+			w[e] = 0
+		}
+	}
 	if o.MaxNorm != 0 {
 		o.bounded(func(t, units int, columns bool) { o.project(o.prog.Tensors[t].Data, units, columns) })
 	}
@@ -29,6 +35,27 @@ func (o *Optimizer[T]) bounded(do func(t, units int, columns bool)) {
 			do(t, op.Rows, op.InOut)
 		case *program.Conv:
 			do(t, op.Out*op.Groups, false)
+		}
+	}
+}
+
+// findZeros notes the zeros among the weights of layers, those of biases and scales apart.
+func (o *Optimizer[T]) findZeros() {
+	o.zeros = make([][]int, len(o.prog.Tensors))
+	for _, op := range o.prog.Ops {
+		switch op.(type) {
+		case *program.Dense, *program.Conv:
+		default:
+			continue
+		}
+		t := op.Tensor()
+		if t < 0 || o.prog.Tensors[t].Frozen || o.zeros[t] != nil {
+			continue
+		}
+		for e, w := range o.prog.Tensors[t].Data {
+			if w == 0 {
+				o.zeros[t] = append(o.zeros[t], e)
+			}
 		}
 	}
 }

@@ -58,6 +58,8 @@ type Rule struct {
 	PathPenalty float64
 	// MaxNorm bounds the p-norm of each unit's incoming weights; 0 is no bound.
 	MaxNorm float64
+	// KeepZeros keeps weights at zero that are zero when New is called.
+	KeepZeros bool
 }
 
 // Optimizer applies one rule to the tensors of one program.
@@ -75,6 +77,8 @@ type Optimizer[T program.Float] struct {
 	state []State[T]
 	fused []Scaling[T]
 	norms []float64
+	// zeros are the weights of each tensor that stay zero.
+	zeros [][]int
 	pass  update[T]
 	run   func(lo, hi int)
 }
@@ -104,6 +108,9 @@ func New[T program.Float](prog *program.Program[T], rule Rule, geo *geometry.Geo
 		if rule.Kind.adaptive() {
 			o.state[t].Sum = make([]T, len(x.Data))
 		}
+	}
+	if rule.KeepZeros {
+		o.findZeros()
 	}
 	o.run = o.slice
 	return o

@@ -183,7 +183,7 @@ writes ONNX back.`,
 	f.StringVar(&a.label, "label", "", "label of the LaTeX table, such as tab:norms")
 	f.BoolVar(&a.provenanced, "provenance", false, "end the result with version, command, date and the SHA-256 of the files read")
 	f.IntVar(&a.threads, "threads", 0, "threads to compute with (default: the number of CPUs)")
-	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.equivalent(), a.diff(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion(), a.version())
+	cmd.AddCommand(a.inspect(), a.audit(), a.balance(), a.prune(), a.equivalent(), a.diff(), a.run(), a.eval(), a.finetune(), a.init(), a.experiment(), a.doctor(), a.completion(), a.version())
 	cmd.SetHelpCommand(help())
 	for _, c := range cmd.Commands() {
 		c.Args = usageArgs(c.Args)

@@ -1,0 +1,252 @@
+package prune
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
+)
+
+// Score says what a weight is worth.
+type Score string
+
+// The scores: see the package.
+const (
+	ByPath      Score = "path"
+	ByMagnitude Score = "magnitude"
+)
+
+// Scores lists them, the default first.
+func Scores() []Score { return []Score{ByPath, ByMagnitude} }
+
+// Scope says among which weights the smallest are looked for.
+type Scope string
+
+// The scopes.
+const (
+	// Global is all weights together: layers lose different shares.
+	Global Scope = "global"
+	// PerLayer is each layer for itself: each loses the same share.
+	PerLayer Scope = "layer"
+)
+
+// Scopes lists them, the default first.
+func Scopes() []Scope { return []Scope{Global, PerLayer} }
+
+// Options says what to prune. Sparsity must be given; the rest may be zero.
+type Options struct {
+	// Sparsity is the share of the weights that are zero afterwards, in [0, 1): the
+	// number is rounded down, and weights that are zero before count.
+	Sparsity float64
+	// By is the score. Default: ByPath.
+	By Score
+	// Scope is where the smallest are looked for. Default: Global.
+	Scope Scope
+	// Bias says whether paths begin at biases too. Default: paths.Include.
+	Bias paths.Bias
+	// Threads is the number of goroutines. Default: 1.
+	Threads int
+}
+
+// Layer is what happened to one layer.
+type Layer struct {
+	// Node is the layer's; Weights counts its weights.
+	Node, Weights int
+	// Before and After count its zeros.
+	Before, After int
+	// Kept says why its weights stay as they are; empty where they may go.
+	Kept string
+}
+
+// Result is a pruned network.
+type Result struct {
+	// Net is the network with zeros: its other numbers are those of the source.
+	Net    *dag.Network
+	Layers []Layer
+	// Before and After are ||pi||_1 of the networks, paths from biases included; over all
+	// segments, where there are several.
+	Before, After scaled.Num
+	// Metric is ||pi(w) - pi(w')||_1, which is Before - After here: every path has its
+	// product or none. See paths.Metric for what it says of the function.
+	Metric scaled.Num
+}
+
+// candidate is a weight that may go.
+type candidate struct {
+	score   scaled.Num
+	param   *dag.Param
+	element int
+	zero    bool
+}
+
+// Run prunes the weights of fully connected layers and convolutions; biases, normalisers
+// and constants stay. A tensor with several uses is pruned as one, its score is the sum over
+// them. Of equal scores those of earlier layers go first, and in a layer those of earlier
+// elements.
+//
+// A dead weight has the score 0 by paths, and goes first. Errors: a sparsity outside [0, 1),
+// NaN or infinite weights. Cost: two path programmes and a product a layer, and sorting the
+// scores.
+func Run(n *dag.Network, opt Options) (*Result, error) {
+	if !(opt.Sparsity >= 0 && opt.Sparsity < 1) {
+		return nil, fmt.Errorf("prune: sparsity %v: want a number in [0, 1)", opt.Sparsity)
+	}
+	if opt.By == "" {
+		opt.By = ByPath
+	}
+	if opt.Scope == "" {
+		opt.Scope = Global
+	}
+	po := paths.Options{Bias: opt.Bias, Threads: opt.Threads, Carries: n.Groups().Carries}
+	var kappa *paths.Kappa
+	if opt.By == ByPath {
+		kappa = paths.NewKappa(n, 1, po)
+		if i, bad := kappa.NotFinite(); bad {
+			return nil, fmt.Errorf("prune: path norms are NaN or infinite at %s", n.Nodes[i].Label())
+		}
+	}
+	res := &Result{}
+	var lists [][]candidate
+	at := map[*dag.Param]int{}
+	for nd, l := range dag.Each[*dag.Linear](n) {
+		if l.Map == nil || l.Map.Weight() == nil || l.Matrices() == nil {
+			continue
+		}
+		p := l.Map.Weight().Param
+		layer := Layer{Node: nd.ID, Weights: p.Len(), Before: zeros(p)}
+		var scores []scaled.Num
+		switch {
+		case p.Storage == dag.Unwritable:
+			layer.Kept = p.Reason
+		case kappa != nil:
+			if scores = kappa.Derivatives(nd.ID); scores == nil {
+				layer.Kept = "no path of the network's homogeneous part goes through it"
+			}
+		}
+		res.Layers = append(res.Layers, layer)
+		if layer.Kept != "" {
+			continue
+		}
+		w := magnitudes(l)
+		if w == nil {
+			return nil, fmt.Errorf("prune: %s has NaN or infinite weights", nd.Label())
+		}
+		k, again := at[p]
+		if !again {
+			k = len(lists)
+			at[p] = k
+			lists = append(lists, make([]candidate, p.Len()))
+			for e := range lists[k] {
+				lists[k][e] = candidate{param: p, element: e, zero: p.At(e) == 0}
+			}
+		}
+		for e, x := range w {
+			if s := scaled.New(x); kappa != nil {
+				lists[k][e].score = lists[k][e].score.Add(s.Mul(scores[e]))
+			} else {
+				lists[k][e].score = lists[k][e].score.Add(s)
+			}
+		}
+	}
+	if opt.Scope == Global {
+		lists = [][]candidate{slices.Concat(lists...)}
+	}
+	gone := map[*dag.Param][]int{}
+	for _, list := range lists {
+		for _, c := range smallest(list, opt.Sparsity) {
+			gone[c.param] = append(gone[c.param], c.element)
+		}
+	}
+	made := map[*dag.Param]*dag.Param{}
+	res.Net = n.Replace(func(u *dag.Use) *dag.Param {
+		p := u.Param
+		if len(gone[p]) == 0 {
+			return p
+		}
+		if made[p] == nil {
+			v := p.Values()
+			for _, e := range gone[p] {
+				v[e] = 0
+			}
+			made[p] = p.WithValues(nil, v)
+		}
+		return made[p]
+	})
+	for i := range res.Layers {
+		l := &res.Layers[i]
+		l.After = zeros(res.Net.Nodes[l.Node].Op.(*dag.Linear).Map.Weight().Param)
+	}
+	po = paths.Options{Threads: opt.Threads}
+	res.Before, res.After = norm(n, po), norm(res.Net, po)
+	res.Metric = difference(res.Before, res.After)
+	return res, nil
+}
+
+// smallest returns the candidates that are to become zero and are not.
+func smallest(list []candidate, sparsity float64) []candidate {
+	// Zeros first, then by score; the order of equal ones is that of the list.
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		if a.zero != b.zero {
+			if a.zero {
+				return -1
+			}
+			return 1
+		}
+		return a.score.Cmp(b.score)
+	})
+	n := int(math.Floor(sparsity * float64(len(list))))
+	from := slices.IndexFunc(list, func(c candidate) bool { return !c.zero })
+	if from < 0 || from >= n {
+		return nil
+	}
+	return list[from:n]
+}
+
+// magnitudes are |w| of the effective weights in the order of storage; nil where one is NaN
+// or infinite.
+func magnitudes(l *dag.Linear) []float64 {
+	var out []float64
+	scale := l.Scale()
+	for _, m := range l.Matrices() {
+		for e := range m.Len() {
+			w := math.Abs(m.At(e))
+			if scale != nil {
+				row, _ := m.Place(e)
+				w *= math.Abs(scale[row])
+			}
+			if w-w != 0 {
+				return nil
+			}
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func zeros(p *dag.Param) int {
+	n := 0
+	for i := range p.Len() {
+		if p.At(i) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// norm is ||pi||_1, over segments where there are several.
+func norm(n *dag.Network, opt paths.Options) scaled.Num {
+	opt.Keep = []int{}
+	return paths.Forward(n, []float64{1}, opt).PathNorm(0)
+}
+
+// difference is a - b, no less than zero.
+func difference(a, b scaled.Num) scaled.Num {
+	d := a.Add(b.MulFloat(-1))
+	if d.Frac < 0 {
+		return scaled.Num{}
+	}
+	return d
+}

@@ -1,0 +1,273 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/prune"
+	"github.com/relupath/relupath/cmd/relupath/internal/proof"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
+)
+
+type pruneOptions struct {
+	modelFlags
+	sparsity  float64
+	by, scope string
+	data      evalOptions
+	samples   int
+	report    string
+	output    string
+}
+
+func (a *app) prune() *cobra.Command {
+	o := &pruneOptions{}
+	cmd := &cobra.Command{
+		Use:   "prune MODEL --sparsity S -o OUT",
+		Short: "Set the weights of the smallest score to zero",
+		Long: `prune sets weights of fully connected layers and convolutions to zero, those of the
+smallest score, until the given share of them is zero. Biases, normalisers and
+everything else in the file stay.
+
+The score by path is |w| d||pi||_1/d|w|, the sum over the paths through w of the
+product of their weights. Rescaling does not change it: equivalent networks lose the
+same weights. The score by magnitude is |w|, with BatchNormalization folded in.
+
+The report has the path norm before and after, whose difference bounds what pruning
+changes: the values that the network ends in differ by at most max(1, max |x_i|) times
+as much in sum, for a network that is homogeneous as a whole. With --data it has loss
+and error before and after. finetune --keep-zeros trains what is left.`,
+		Example: `  relupath prune mlp.onnx --sparsity 0.8 -o sparse.onnx
+  relupath prune iris.onnx --sparsity 0.5 --by magnitude --scope layer --data csv:iris.csv,header -o sparse.onnx`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("sparsity") {
+				return usagef("prune: give the share of zeros with --sparsity")
+			}
+			return o.run(cmd.Context(), a, args[0])
+		},
+	}
+	o.add(cmd)
+	f := cmd.Flags()
+	addModelFile(cmd, &o.output)
+	f.Float64Var(&o.sparsity, "sparsity", 0, "share of the weights that are zero afterwards, in [0, 1)")
+	addChoice(cmd, &o.by, "by", "the score", namesOf(prune.Scores())...)
+	addChoice(cmd, &o.scope, "scope", "where the smallest are looked for: among all weights, or in each layer", namesOf(prune.Scopes())...)
+	f.StringVar(&o.data.data, "data", "", "labelled examples to evaluate both models on: "+dataUsage)
+	f.StringVar(&o.data.scores, "scores", "", scoresUsage)
+	f.IntVar(&o.samples, "samples", proof.DefaultSamples, "random inputs to compare outputs on")
+	f.StringVar(&o.report, "report", "", "write the report to a file instead of standard output")
+	return cmd
+}
+
+func namesOf[T ~string](list []T) []string {
+	var out []string
+	for _, x := range list {
+		out = append(out, string(x))
+	}
+	return out
+}
+
+// pruneJSON is the result of prune, schema relupath.prune/1.
+type pruneJSON struct {
+	Schema   string  `json:"schema"`
+	Model    string  `json:"model"`
+	Sparsity float64 `json:"sparsity"`
+	By       string  `json:"by"`
+	Scope    string  `json:"scope"`
+	// Weights are those of fully connected layers and convolutions; Zeros are counted
+	// before and after.
+	Weights int          `json:"weights"`
+	Zeros   [2]int       `json:"zeros"`
+	Layers  []prunedJSON `json:"layers"`
+	// PathNorm is ||pi||_1 with biases. Metric is the path metric of both models, and
+	// Bound says that it bounds the difference of the function.
+	PathNorm change   `json:"path_norm"`
+	Metric   *float64 `json:"path_metric"`
+	Log10    *float64 `json:"path_metric_log10"`
+	Bound    bool     `json:"bound"`
+	// MaxAbs and MaxRel are the largest differences of an output on random inputs of unit
+	// scale.
+	MaxAbs *float64 `json:"max_abs_diff"`
+	MaxRel *float64 `json:"max_rel_diff"`
+	// Before and After are what eval says of both models; nil without data.
+	Before   *evalJSON `json:"before,omitempty"`
+	After    *evalJSON `json:"after,omitempty"`
+	Warnings []string  `json:"warnings"`
+	Output   string    `json:"output"`
+	res      *prune.Result
+}
+
+// prunedJSON is one layer.
+type prunedJSON struct {
+	Layer   string `json:"layer"`
+	Weights int    `json:"weights"`
+	Zeros   [2]int `json:"zeros"`
+	// Kept says why its weights stay.
+	Kept string `json:"kept,omitempty"`
+}
+
+func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
+	switch {
+	case o.output == "":
+		return usagef("prune: give the model to write with -o")
+	case !(o.sparsity >= 0 && o.sparsity < 1):
+		return usagef("--sparsity %v: want a number in [0, 1)", o.sparsity)
+	case o.samples < 1:
+		return usagef("--samples %d: want at least 1", o.samples)
+	}
+	if err := distinct(o.output, o.report); err != nil {
+		return err
+	}
+	if o.report != "" {
+		if err := a.vacant(o.report, a.existing()); err != nil {
+			return err
+		}
+	}
+	var r *pruneJSON
+	err := a.withFinite(ctx, path, &o.modelFlags, "prune", func(m *onnxio.Model) error {
+		if err := a.vacantModel(m, o.output, a.existing()); err != nil {
+			return err
+		}
+		var err error
+		r, err = o.work(ctx, a, m, path)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	d := pruneDocument(r)
+	if o.report != "" {
+		return a.report(d, o.report, a.existing())
+	}
+	return a.reportBeside(o.output, d)
+}
+
+// work prunes into a draft, reads it again, compares, and puts it in place.
+func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) (*pruneJSON, error) {
+	if i, ok := m.Net.Unevaluated(m.Net.Boundary()); ok {
+		nd := &m.Net.Nodes[i]
+		return nil, invalidf("cannot prune: %s is not evaluated (%s), so nothing could compare the outputs: cut the model before it",
+			nd.Label(), nd.Op.(*dag.Func).Why)
+	}
+	res, err := prune.Run(m.Net, prune.Options{
+		Sparsity: o.sparsity, By: prune.Score(o.by), Scope: prune.Scope(o.scope), Bias: a.biasPolicy(), Threads: a.threads,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w, err := a.writeModel(m, res.Net, o.output, a.existing())
+	if err != nil {
+		return nil, err
+	}
+	defer w.draft.Remove()
+	again, err := a.open(ctx, w.path(), &o.modelFlags)
+	if err != nil {
+		return nil, fmt.Errorf("the pruned model cannot be read back: %w", err)
+	}
+	defer again.Close()
+	var r *pruneJSON
+	if err := again.Guard(func() error {
+		r, err = o.compare(ctx, a, m, again, res)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	r.Model = path
+	if err := w.sync(); err != nil {
+		return nil, err
+	}
+	if err := w.place(); err != nil {
+		return nil, err
+	}
+	r.Output = o.output
+	return r, nil
+}
+
+// compare says what pruning changed, and makes sure that the file holds the pruned network.
+func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *onnxio.Model, res *prune.Result) (*pruneJSON, error) {
+	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: math.Inf(1)}
+	same, err := proof.Compare(ctx, res.Net, again.Net, opt)
+	if err != nil {
+		return nil, err
+	}
+	if !same.BitIdentical {
+		return nil, fmt.Errorf("nothing was written: the file does not hold the pruned network: outputs differ by %.3g", same.MaxAbs)
+	}
+	v, err := proof.Compare(ctx, m.Net, again.Net, opt)
+	if err != nil {
+		return nil, err
+	}
+	r := &pruneJSON{
+		Schema: "relupath.prune/1", Sparsity: o.sparsity, By: o.by, Scope: o.scope, Layers: []prunedJSON{},
+		PathNorm: newChange("path_norm", "1", res.Before, res.After), Metric: render.RealNum(res.Metric), Log10: render.Log10(res.Metric),
+		Bound: len(m.Net.Functions()) == 0, Warnings: []string{}, res: res,
+	}
+	for _, k := range v.Kinds {
+		if k.Name == "random" {
+			r.MaxAbs, r.MaxRel = render.Real(k.MaxAbs), render.Real(k.MaxRel)
+		}
+	}
+	for _, l := range res.Layers {
+		r.Layers = append(r.Layers, prunedJSON{m.Net.Nodes[l.Node].Ref(), l.Weights, [2]int{l.Before, l.After}, l.Kept})
+		r.Weights += l.Weights
+		r.Zeros[0] += l.Before
+		r.Zeros[1] += l.After
+		if l.Kept != "" {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the weights of %s stay: %s", m.Net.Nodes[l.Node].Ref(), l.Kept))
+		}
+	}
+	if !r.Bound {
+		r.Warnings = append(r.Warnings, "functions stand between the layers: path norms are sums over segments, the score is that within a segment, and nothing bounds the change of the function")
+	}
+	if o.data.data == "" {
+		return r, nil
+	}
+	o.data.modelFlags = o.modelFlags
+	if r.Before, err = o.data.work(ctx, a, m, m.Path(), nil); err != nil {
+		return nil, err
+	}
+	if r.After, err = o.data.work(ctx, a, again, o.output, nil); err != nil {
+		return nil, err
+	}
+	r.Warnings = append(r.Warnings, slices.DeleteFunc(slices.Clone(r.Before.Warnings), func(s string) bool { return slices.Contains(m.Warnings, s) })...)
+	return r, nil
+}
+
+func pruneDocument(r *pruneJSON) *render.Document {
+	f := render.Table{Title: "prune", Columns: []string{"", ""}}
+	fact := func(name string, c render.Cell) { f.Add(render.Text(name), c) }
+	fact("model", render.Code(r.Model))
+	fact("score", render.Text(r.By+", "+r.Scope))
+	fact("zeros", render.Text(fmt.Sprintf("%d of %d weights, %d before", r.Zeros[1], r.Weights, r.Zeros[0])))
+	fact("path norm before", render.Number(r.PathNorm.before))
+	fact("path norm after", render.Number(r.PathNorm.after))
+	if r.Bound {
+		fact("outputs change by at most, times max(1, |x|)", render.Number(r.res.Metric))
+	}
+	fact("largest change on random inputs", render.Text(short(r.MaxAbs)))
+	for _, e := range []struct {
+		when string
+		eval *evalJSON
+	}{{"before", r.Before}, {"after", r.After}} {
+		if e.eval == nil {
+			continue
+		}
+		fact("loss "+e.when, render.Text(short(e.eval.Loss)))
+		if e.eval.Error != nil {
+			fact("error "+e.when, render.Text(short(e.eval.Error)))
+		}
+	}
+	fact("written", render.Code(r.Output))
+	t := render.Table{Title: "zeros of the layers", Columns: []string{"layer", "weights", "before", "after", "share"}}
+	for _, l := range r.Layers {
+		t.Add(render.Code(l.Layer), render.Int(l.Weights), render.Int(l.Zeros[0]), render.Int(l.Zeros[1]),
+			render.Float(float64(l.Zeros[1])/float64(max(l.Weights, 1))))
+	}
+	return &render.Document{Title: "relupath prune", Label: "relupath-prune", Data: r, Records: &t, Tables: []render.Table{f, t}, Notes: r.Warnings}
+}
