@@ -43,7 +43,7 @@ changes: the values that the network ends in differ by at most max(1, max |x_i|)
 as much in sum, for a network that is homogeneous as a whole. With --data it has loss
 and error before and after. finetune --keep-zeros trains what is left.`,
 		Example: `  relupath prune mlp.onnx --sparsity 0.8 -o sparse.onnx
-  relupath prune iris.onnx --sparsity 0.5 --by magnitude --scope layer --data csv:iris.csv,header -o sparse.onnx`,
+  relupath prune iris.onnx --sparsity 0.5 --by magnitude --scope layer --data csv:iris.csv,header -o small.onnx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("sparsity") {
