@@ -104,9 +104,6 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 	var kappa *paths.Kappa
 	if opt.By == ByPath {
 		kappa = paths.NewKappa(n, 1, po)
-		if i, bad := kappa.NotFinite(); bad {
-			return nil, fmt.Errorf("prune: path norms are NaN or infinite at %s", n.Nodes[i].Label())
-		}
 	}
 	res := &Result{}
 	var lists [][]candidate
@@ -145,6 +142,9 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 		}
 		for e, x := range w {
 			if s := scaled.New(x); kappa != nil {
+				if !scores[e].IsFinite() {
+					return nil, fmt.Errorf("prune: paths through %s are NaN or infinite", nd.Label())
+				}
 				lists[k][e].score = lists[k][e].score.Add(s.Mul(scores[e]))
 			} else {
 				lists[k][e].score = lists[k][e].score.Add(s)
