@@ -120,7 +120,7 @@ func modelNames(models []auditedModel) []string {
 // column where there are more than maxColumns measures.
 const (
 	maxSideBySide = 4
-	maxColumns    = 6
+	maxColumns    = 5
 )
 
 // column is one fact or measure of every model.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/clipperhouse/displaywidth"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
 // gap is the space between two columns of a plain table.
@@ -117,9 +117,9 @@ func (t *Table) strings(f numerals, escape func(string) string) grid {
 func (g grid) widths() []int {
 	w := make([]int, len(g.heads))
 	for i, h := range g.heads {
-		w[i] = displaywidth.String(h)
+		w[i] = twwidth.Width(h)
 		for _, row := range g.rows {
-			w[i] = max(w[i], displaywidth.String(row[i]))
+			w[i] = max(w[i], twwidth.Width(row[i]))
 		}
 	}
 	return w
@@ -203,13 +203,13 @@ func wrap(s string, width int) []string {
 		at += n
 	}
 	for word := range strings.FieldsSeq(s) {
-		if n := displaywidth.String(word); at > 0 && at+1+n <= width {
+		if n := twwidth.Width(word); at > 0 && at+1+n <= width {
 			add(" ", 1)
 		} else if at > 0 {
 			end()
 		}
 		for _, r := range word {
-			n := displaywidth.String(string(r))
+			n := twwidth.Width(string(r))
 			if at > 0 && at+n > width {
 				end()
 			}
@@ -286,7 +286,7 @@ const (
 
 // pad fills a cell up with spaces.
 func (a side) pad(s string, width int) string {
-	space := strings.Repeat(" ", max(0, width-displaywidth.String(s)))
+	space := strings.Repeat(" ", max(0, width-twwidth.Width(s)))
 	if a == right {
 		return space + s
 	}
