@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // loadCSV reads one example a line: numbers separated by commas, one of them,
@@ -32,6 +33,7 @@ type csvReader struct {
 	r      *csv.Reader
 	header []string // nil without one, or where its width is not that of the data
 	label  int      // column, -1 before the first line
+	drop   []int    // columns that are left out, in order
 	width  int      // fields a line
 	n      int
 	column column
@@ -53,16 +55,19 @@ func readCSV(s *source, spec Spec) (*table, error) {
 	if c.limit == 0 {
 		c.limit = math.MaxInt
 	}
+	if spec.Separator != 0 {
+		c.r.Comma = spec.Separator
+	}
 	c.r.FieldsPerRecord = -1
 	c.r.ReuseRecord = true
-	c.r.TrimLeadingSpace = true
+	c.r.TrimLeadingSpace = !unicode.IsSpace(c.r.Comma)
 	if err := c.readAll(spec); err != nil {
 		return nil, err
 	}
 	if c.n == 0 {
 		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
 	}
-	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), shape: []int{c.width - 1}}
+	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), shape: []int{c.width - 1 - len(c.drop)}}
 	return t, c.labels(t, spec.Task)
 }
 
@@ -89,7 +94,7 @@ func (c *csvReader) readAll(spec Spec) error {
 			return c.damaged(err)
 		}
 		if c.label < 0 {
-			if err := c.begin(fields, spec.Label); err != nil {
+			if err := c.begin(fields, spec); err != nil {
 				return err
 			}
 		}
@@ -101,41 +106,81 @@ func (c *csvReader) readAll(spec Spec) error {
 }
 
 // begin settles the columns with the first line of data.
-func (c *csvReader) begin(fields []string, label string) error {
+func (c *csvReader) begin(fields []string, spec Spec) error {
 	c.width = len(fields)
 	if c.width < 2 {
-		return c.wrong(c.where(), fmt.Sprintf("the line holds %d field, want features and a label", c.width), "separate the fields with commas")
+		return c.wrong(c.where(), fmt.Sprintf("the line holds %d field, want features and a label", c.width), separatorHint(fields, c.r.Comma))
 	}
 	if len(c.header) != c.width {
 		c.header = nil // such as the line "examples,features,class,class"
 	}
-	if label == "" {
-		c.label = c.width - 1
-		return nil
-	}
-	i := slices.Index(c.header, label)
-	if i >= 0 && slices.Contains(c.header[i+1:], label) {
-		return c.wrong("the header", fmt.Sprintf("several columns have the name %q", label), "give the label's column by its index from 0")
-	}
-	if i < 0 {
-		k, err := strconv.Atoi(label)
+	for _, name := range spec.Drop {
+		k, err := c.columnOf("drop", name)
 		if err != nil {
-			remedy := "add ,header or give the column's index from 0"
-			if c.header != nil {
-				remedy = "the names are " + list(c.header)
-			}
-			return c.wrong("", fmt.Sprintf("no column has the name %q", label), remedy)
+			return err
 		}
-		if k < 0 {
-			k += c.width
+		if !slices.Contains(c.drop, k) {
+			c.drop = append(c.drop, k)
 		}
-		i = k
 	}
-	if i < 0 || i >= c.width {
-		return c.wrong("", fmt.Sprintf("label=%s is not one of the columns 0..%d", label, c.width-1), "count the columns from 0")
+	if spec.Label != "" {
+		k, err := c.columnOf("label", spec.Label)
+		if err != nil {
+			return err
+		}
+		c.label = k
+	} else {
+		// The last column that is there.
+		for c.label = c.width - 1; slices.Contains(c.drop, c.label); c.label-- {
+		}
 	}
-	c.label = i
+	switch {
+	case slices.Contains(c.drop, c.label):
+		return c.wrong("", "the label's column is dropped", "leave it out of drop=, or name another with label=")
+	case c.width-len(c.drop) < 2:
+		return c.wrong("", "drop= leaves no feature", "drop fewer columns")
+	}
 	return nil
+}
+
+// columnOf returns the column that an option names, by its name in the header or its index,
+// a negative one from the end.
+func (c *csvReader) columnOf(option, name string) (int, error) {
+	i := slices.Index(c.header, name)
+	if i >= 0 && slices.Contains(c.header[i+1:], name) {
+		return 0, c.wrong("the header", fmt.Sprintf("several columns have the name %q", name), "give the column of "+option+"= by its index from 0")
+	}
+	if i >= 0 {
+		return i, nil
+	}
+	k, err := strconv.Atoi(name)
+	if err != nil {
+		remedy := "add ,header or give the column's index from 0"
+		if c.header != nil {
+			remedy = "the names are " + list(c.header)
+		}
+		return 0, c.wrong("", fmt.Sprintf("no column has the name %q", name), remedy)
+	}
+	if k < 0 {
+		k += c.width
+	}
+	if k < 0 || k >= c.width {
+		return 0, c.wrong("", fmt.Sprintf("%s=%s is not one of the columns 0..%d", option, name, c.width-1), "count the columns from 0")
+	}
+	return k, nil
+}
+
+// separatorHint guesses what stands between the fields of a line that has one field only.
+func separatorHint(fields []string, sep rune) string {
+	if len(fields) == 1 {
+		for _, guess := range []rune{';', '\t', '|', ',', ' '} {
+			if guess != sep && strings.ContainsRune(fields[0], guess) {
+				name := formatSeparator(guess)
+				return "add ,sep=" + name + " if that stands between the fields (the shell wants quotes)"
+			}
+		}
+	}
+	return "separate the fields with commas, or name what separates them with sep="
 }
 
 // line takes one line of data.
@@ -147,8 +192,8 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 	for j, field := range fields {
 		field = strings.TrimSpace(field)
 		if j != c.label {
-			if c.n >= c.limit {
-				continue // only labels are of use: they say which classes there are
+			if c.n >= c.limit || slices.Contains(c.drop, j) {
+				continue // a column left out; or only labels are of use: they say which classes there are
 			}
 			v, err := strconv.ParseFloat(field, 64)
 			if err != nil && !errors.Is(err, strconv.ErrRange) {

@@ -26,6 +26,8 @@
 //	                    height-width-channel; transpose=chw and transpose=hwc
 //	                    name the layout wanted where the shape does not tell
 //	label=COL           csv: the label's column, by name or by index from 0
+//	drop=A;B            csv: columns that are no features, by name or index
+//	sep=CHARACTER       csv: what stands between fields, or tab, space, comma
 //	                    (negative from the end); the last column by default
 //	header              csv: the first line is a header
 //	classes=A;B;C       the classes in the order of their numbers, by name or by

@@ -150,6 +150,7 @@ func FuzzSpec(f *testing.F) {
 	f.Add("mnist:data,split=test,limit=1000,scale=1/255")
 	f.Add("idx:a,,b,c,mean=1/2/3,std=4,transpose")
 	f.Add("csv:x.csv,header,label=a=b,task=regression")
+	f.Add("csv:x.csv,sep=;,drop=a;;b;c")
 	f.Fuzz(func(t *testing.T, text string) {
 		spec, err := Parse(text)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Split is the part of a data set: the training or the test examples.
@@ -67,6 +68,10 @@ type Spec struct {
 	Label string
 	// Header says that the first line of a csv file is a header.
 	Header bool
+	// Separator stands between the fields of a csv file; zero means a comma.
+	Separator rune
+	// Drop are the csv columns that are no features, by name or index.
+	Drop []string
 }
 
 // format describes what a spec of one format may hold.
@@ -83,7 +88,7 @@ var formats = map[string]format{
 	"svhn":     {[]string{"FILE.mat"}, ""},
 	"npz":      {[]string{"FILE"}, "split task"},
 	"npy":      {[]string{"X", "Y"}, "task"},
-	"csv":      {[]string{"FILE"}, "label header task"},
+	"csv":      {[]string{"FILE"}, "label header task sep drop"},
 }
 
 const commonOptions = "limit scale mean std transpose classes"
@@ -175,6 +180,12 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 	case "label":
 		s.Label = value
 		ok, want = value != "", "label=COL with a column's name or its index from 0"
+	case "sep":
+		s.Separator, ok = parseSeparator(value)
+		want = "sep=CHARACTER with one character, or sep=tab, space or comma"
+	case "drop":
+		s.Drop = splitOn(value, ';')
+		ok, want = !slices.Contains(s.Drop, ""), "drop=A;B with names of columns or their indices from 0"
 	case "header":
 		s.Header = true
 		ok, want = !hasValue, "header without a value"
@@ -216,6 +227,12 @@ func (s Spec) String() string {
 	}
 	add("classes", strings.Join(classes, ";"))
 	add("label", s.Label)
+	add("sep", formatSeparator(s.Separator))
+	var drop []string
+	for _, c := range s.Drop {
+		drop = append(drop, strings.ReplaceAll(c, ";", ";;"))
+	}
+	add("drop", strings.Join(drop, ";"))
 	if s.Header {
 		parts = append(parts, "header")
 	}
@@ -223,6 +240,29 @@ func (s Spec) String() string {
 		parts[i] = strings.ReplaceAll(p, ",", ",,")
 	}
 	return s.Format + ":" + strings.Join(parts, ",")
+}
+
+// separators are the words for characters that a shell or a spec takes for something else.
+var separators = map[string]rune{"tab": '\t', "space": ' ', "comma": ','}
+
+func parseSeparator(text string) (rune, bool) {
+	if r, ok := separators[text]; ok {
+		return r, true
+	}
+	r, n := utf8.DecodeRuneInString(text)
+	return r, n == len(text) && n > 0 && r != utf8.RuneError && r != '"' && r != '\r' && r != '\n'
+}
+
+func formatSeparator(sep rune) string {
+	for word, r := range separators {
+		if r == sep {
+			return word
+		}
+	}
+	if sep == 0 {
+		return ""
+	}
+	return string(sep)
 }
 
 // splitOn cuts at single separators; a doubled one is a separator in a field.
