@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,4 +108,63 @@ func TestCSVErrors(t *testing.T) {
 	cut := pack([]byte(strings.Repeat("1,2\n", 1000)))
 	_, err := load("csv:"+write(t, t.TempDir(), "x.csv", cut[:len(cut)-9]), Options{})
 	wantDataError(t, err, "truncated")
+}
+
+// TestShare: the two parts of a file are all of its examples once, the same for one seed, with
+// classes numbered by the whole file.
+func TestShare(t *testing.T) {
+	var text strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&text, "%d,%s\n", i, []string{"a", "b", "rare"}[min(i%2+i/49, 2)])
+	}
+	path := "csv:" + write(t, t.TempDir(), "x.csv", []byte(text.String()))
+	values := func(s *Set) []float64 {
+		out := make([]float64, s.Len())
+		order := make([]int, s.Len())
+		for i := range order {
+			order[i] = i
+		}
+		s.Batch64(out, order)
+		return out
+	}
+	for _, seed := range []string{"1", "2"} {
+		train := mustLoad(t, path+",split=0.8:"+seed, Options{})
+		test := mustLoad(t, path+",split=0.8:"+seed, Options{DefaultSplit: Test, Like: train})
+		all := append(values(train), values(test)...)
+		if train.Len() != 40 || test.Len() != 10 || train.Split() != Train || test.Split() != Test {
+			t.Errorf("%d and %d examples, %s and %s", train.Len(), test.Len(), train.Split(), test.Split())
+		}
+		if !slices.IsSorted(values(train)) || slices.Equal(values(train), all[10:]) {
+			t.Errorf("training on %v", values(train))
+		}
+		slices.Sort(all)
+		for i, v := range all {
+			if v != float64(i) {
+				t.Fatalf("seed %s: example %d is %v", seed, i, v)
+			}
+		}
+		if train.Classes() != 3 || test.Classes() != 3 {
+			t.Errorf("%d and %d classes", train.Classes(), test.Classes())
+		}
+		again := mustLoad(t, path+",split=0.8:"+seed+":train", Options{DefaultSplit: Test})
+		if !slices.Equal(values(again), values(train)) {
+			t.Error("the same seed gave another split")
+		}
+	}
+	if _, err := load(path+",split=0.001:1", Options{}); err == nil || !strings.Contains(err.Error(), "0 to train on") {
+		t.Error(err)
+	}
+	for _, wrong := range []string{"train", "0.8:x", "1.5", "0", "0.5:1:all", "0.5:1:test:1", ""} {
+		if _, err := Parse(path + ",split=" + wrong); err == nil || !strings.Contains(err.Error(), "split=0.8:SEED") {
+			t.Errorf("split=%s: %v", wrong, err)
+		}
+	}
+	for _, text := range []string{"csv:x,split=0.8:1", "npy:x,y,split=0.25:7:test", "npz:x,split=test", "mnist:x,split=train"} {
+		if s, err := Parse(text); err != nil || s.String() != text {
+			t.Errorf("%s: %s, %v", text, s, err)
+		}
+	}
+	if _, err := Parse("mnist:x,split=0.8:1"); err == nil {
+		t.Error("a share of MNIST, which has a split")
+	}
 }

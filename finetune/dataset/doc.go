@@ -25,6 +25,8 @@
 //	transpose           swap the layouts channel-height-width and
 //	                    height-width-channel; transpose=chw and transpose=hwc
 //	                    name the layout wanted where the shape does not tell
+//	split=SHARE:SEED    csv, npy, npz: a share of the examples to train on, drawn at random,
+//	                    the others to test on; :train or :test behind it names the part
 //	label=COL           csv: the label's column, by name or by index from 0
 //	drop=A;B            csv: columns that are no features, by name or index
 //	sep=CHARACTER       csv: what stands between fields, or tab, space, comma

@@ -3,7 +3,9 @@ package dataset
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -47,12 +49,16 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if !known || len(spec.Paths) != len(f.paths) || spec.Limit < 0 {
 		return nil, &SpecError{Spec: spec.String(), Problem: "the spec is not complete", Remedy: "make it with Parse"}
 	}
-	t, err := read(ctx, spec, split)
+	from := split
+	if spec.Share > 0 {
+		from = Train // of an archive that has splits of its own
+	}
+	t, err := read(ctx, spec, from)
 	if err != nil {
 		return nil, err
 	}
 	t.name = spec.Format + " " + filepath.Base(spec.Paths[0])
-	if strings.Contains(f.options, "split") && spec.Format != "npz" {
+	if strings.Contains(f.options, "split") && !slices.Contains(divided, spec.Format) {
 		t.split = split
 	}
 	if t.split != "" {
@@ -72,10 +78,36 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 			return nil, err
 		}
 	}
+	if spec.Share > 0 {
+		if s, err = s.part(spec, split); err != nil {
+			return nil, err
+		}
+	}
 	if opt.Like == nil || s.Task() == Regression {
 		return s, nil
 	}
 	return s.like(opt.Like)
+}
+
+// part returns the training or the test examples of a set that a spec divides, in the order
+// of the file. Errors: one of them would be empty.
+func (s *Set) part(spec Spec, split Split) (*Set, error) {
+	order := s.Order(spec.ShareSeed, 0)
+	n := int(math.Round(spec.Share * float64(s.n)))
+	if n == 0 || n == s.n {
+		return nil, &DataError{
+			File: s.file, Problem: fmt.Sprintf("split: a share of %v of %d examples leaves %d to train on and %d to test on", spec.Share, s.n, n, s.n-n),
+			Remedy: "give another share, or more examples",
+		}
+	}
+	rows := order[:n]
+	if split == Test {
+		rows = order[n:]
+	}
+	slices.Sort(rows)
+	out := s.Subset(rows)
+	out.name, out.split = fmt.Sprintf("%s %s", s.name, split), split
+	return out, nil
 }
 
 // read calls the format's reader.

@@ -50,7 +50,11 @@ type Spec struct {
 	Paths []string
 	// Split is empty where the spec leaves it to the caller.
 	Split Split
-	// Limit keeps the first examples only; 0 keeps all.
+	// Share is the part of the examples of csv, npy and npz that are the training split,
+	// drawn at random with ShareSeed; the others are the test split. 0 divides nothing.
+	Share     float64
+	ShareSeed uint64
+	// Limit keeps the first examples only; 0 keeps all. It comes before Share.
 	Limit int
 	// Scale multiplies every value; 0 means 1/255 for pixels and 1 otherwise.
 	Scale float64
@@ -87,8 +91,8 @@ var formats = map[string]format{
 	"cifar100": {[]string{"DIR"}, "split"},
 	"svhn":     {[]string{"FILE.mat"}, ""},
 	"npz":      {[]string{"FILE"}, "split task"},
-	"npy":      {[]string{"X", "Y"}, "task"},
-	"csv":      {[]string{"FILE"}, "label header task sep drop"},
+	"npy":      {[]string{"X", "Y"}, "task split"},
+	"csv":      {[]string{"FILE"}, "label header task sep drop split"},
 }
 
 const commonOptions = "limit scale mean std transpose classes"
@@ -146,8 +150,7 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 	var ok bool
 	switch key {
 	case "split":
-		s.Split = Split(value)
-		ok, want = s.Split == Train || s.Split == Test, "split=train or split=test"
+		ok, want = s.setSplit(value)
 	case "limit":
 		n, err := strconv.Atoi(value)
 		s.Limit = n
@@ -198,6 +201,37 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 	return want
 }
 
+// divided has the formats whose examples a share divides.
+var divided = []string{"csv", "npy", "npz"}
+
+// setSplit reads train, test, or SHARE:SEED with a part behind it or not.
+func (s *Spec) setSplit(value string) (ok bool, want string) {
+	named := func(text string) bool {
+		s.Split = Split(text)
+		return s.Split == Train || s.Split == Test
+	}
+	share := "split=0.8:SEED, the share of the examples to train on and a whole number, or split=0.8:SEED:test"
+	switch want = "split=train or split=test"; s.Format {
+	case "csv", "npy":
+		want = share
+	case "npz":
+		want += ", or " + share
+	}
+	if s.Format != "csv" && s.Format != "npy" && named(value) {
+		return true, ""
+	}
+	if s.Split = ""; !slices.Contains(divided, s.Format) {
+		return false, want
+	}
+	parts := strings.Split(value, ":")
+	var seed error
+	if s.Share, ok = parseNumber(parts[0]); len(parts) > 1 {
+		s.ShareSeed, seed = strconv.ParseUint(parts[1], 10, 64)
+	}
+	ok = ok && s.Share > 0 && s.Share < 1 && seed == nil && len(parts) <= 3 && (len(parts) < 3 || named(parts[2]))
+	return ok, want
+}
+
 // String writes the spec so that Parse returns it again.
 func (s Spec) String() string {
 	parts := slices.Clone(s.Paths)
@@ -206,7 +240,11 @@ func (s Spec) String() string {
 			parts = append(parts, key+"="+value)
 		}
 	}
-	add("split", string(s.Split))
+	if split := string(s.Split); s.Share == 0 {
+		add("split", split)
+	} else {
+		add("split", strings.TrimSuffix(fmt.Sprintf("%s:%d:%s", formatList([]float64{s.Share}), s.ShareSeed, split), ":"))
+	}
 	if s.Limit != 0 {
 		add("limit", strconv.Itoa(s.Limit))
 	}

@@ -49,7 +49,7 @@ func TestParseErrors(t *testing.T) {
 		"mnist:d,":                          {`option "" is not known`},
 		"mnist:a,b":                         {`option "b" is not known for mnist`, "written twice"},
 		"mnist:d,label=1":                   {`option "label" is not known for mnist`, "split, limit"},
-		"csv:f,split=test":                  {`option "split" is not known for csv`},
+		"csv:f,split=test":                  {`want split=0.8:SEED`},
 		"mnist:d,split=valid":               {"split=valid", "split=train or split=test"},
 		"mnist:d,split":                     {"want split="},
 		"mnist:d,limit=0":                   {"limit=0", "whole number from 1"},
