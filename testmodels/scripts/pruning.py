@@ -1,6 +1,6 @@
 """The table of docs/pruning.md: accuracy after pruning by paths and by magnitude.
 
-    python pruning.py RELUPATH MODEL.onnx=TRAIN=TEST...
+    python pruning.py RELUPATH MODEL.onnx TRAIN TEST [MODEL.onnx TRAIN TEST ...]
 
 TRAIN and TEST are data specs. Each model is balanced (enorm), and thrown out of balance
 (unbalance); both copies are pruned by path and by magnitude, evaluated on TEST, trained for
@@ -23,8 +23,7 @@ def main():
     relupath = sys.argv[1]
     print("| model | copy | score | 40 % | 60 % | 80 % | 90 % |\n|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as d:
-        for spec in sys.argv[2:]:
-            model, train, test = spec.split("=", 2)
+        for model, train, test in zip(*[iter(sys.argv[2:])] * 3, strict=True):
             name = os.path.basename(model).removesuffix(".onnx")
             for copy, method in (("balanced", "enorm"), ("rescaled", "unbalance")):
                 at = os.path.join(d, copy + ".onnx")
