@@ -34,9 +34,13 @@ type csvReader struct {
 	header []string // nil without one, or where its width is not that of the data
 	label  int      // column, -1 before the first line
 	drop   []int    // columns that are left out, in order
-	width  int      // fields a line
-	n      int
-	column column
+	// several are the columns of more targets than one, values what they hold, example
+	// by example.
+	several []int
+	values  []float64
+	width   int // fields a line
+	n       int
+	column  column
 	// Labels repeat, so each text is kept once: ids are indices of texts.
 	texts []string
 	seen  []int // where each text occurs first
@@ -67,7 +71,11 @@ func readCSV(s *source, spec Spec) (*table, error) {
 	if c.n == 0 {
 		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
 	}
-	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), shape: []int{c.width - 1 - len(c.drop)}}
+	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), shape: []int{c.width - max(1, len(c.several)) - len(c.drop)}}
+	if c.several != nil {
+		t.width, t.targets = len(c.several), c.values
+		return t, nil
+	}
 	return t, c.labels(t, spec.Task)
 }
 
@@ -84,7 +92,7 @@ func (c *csvReader) readAll(spec Spec) error {
 	}
 	known := map[string]int{}
 	// Where the classes are not told, the labels of all lines tell them.
-	told := spec.Task == Regression || spec.Classes != nil
+	told := spec.Task == Regression || spec.Classes != nil || len(spec.Labels) > 1
 	for c.n < c.limit || !told {
 		fields, err := c.r.Read()
 		if errors.Is(err, io.EOF) {
@@ -123,23 +131,38 @@ func (c *csvReader) begin(fields []string, spec Spec) error {
 			c.drop = append(c.drop, k)
 		}
 	}
-	if spec.Label != "" {
-		k, err := c.columnOf("label", spec.Label)
-		if err != nil {
+	// The last column that is there, unless others are named.
+	for c.label = c.width - 1; slices.Contains(c.drop, c.label); c.label-- {
+	}
+	var labels []int
+	for _, name := range spec.Labels {
+		k, err := c.columnOf("label", name)
+		switch {
+		case err != nil:
 			return err
+		case slices.Contains(c.drop, k):
+			return c.wrong("", "the label's column is dropped", "leave it out of drop=, or name another with label=")
+		case slices.Contains(labels, k):
+			return c.wrong("", fmt.Sprintf("label= names column %d twice", k), "name it once")
 		}
-		c.label = k
-	} else {
-		// The last column that is there.
-		for c.label = c.width - 1; slices.Contains(c.drop, c.label); c.label-- {
-		}
+		c.label, labels = k, append(labels, k)
 	}
-	switch {
-	case slices.Contains(c.drop, c.label):
-		return c.wrong("", "the label's column is dropped", "leave it out of drop=, or name another with label=")
-	case c.width-len(c.drop) < 2:
-		return c.wrong("", "drop= leaves no feature", "drop fewer columns")
+	if len(labels) > 1 {
+		c.several = labels
 	}
+	if c.width-len(c.drop) <= max(1, len(labels)) {
+		return c.wrong("", "no column is left for the features", "drop fewer columns, or name fewer labels")
+	}
+	return nil
+}
+
+// target takes one of several targets of the current line, column j.
+func (c *csvReader) target(j int, field string) error {
+	v, ok := parseNumber(field)
+	if !ok {
+		return c.wrong(c.at(j), fmt.Sprintf("target %q is not a number", field), "correct it, or leave the example out")
+	}
+	c.values[c.n*len(c.several)+slices.Index(c.several, j)] = v
 	return nil
 }
 
@@ -189,8 +212,15 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 		return c.wrong(c.where(), fmt.Sprintf("%d fields, want %d as in the lines before", len(fields), c.width),
 			"complete the line; a field that holds a comma is written in quotes")
 	}
+	c.values = append(c.values, make([]float64, len(c.several))...)
 	for j, field := range fields {
 		field = strings.TrimSpace(field)
+		if slices.Contains(c.several, j) {
+			if err := c.target(j, field); err != nil {
+				return err
+			}
+			continue
+		}
 		if j != c.label {
 			if c.n >= c.limit || slices.Contains(c.drop, j) {
 				continue // a column left out; or only labels are of use: they say which classes there are
@@ -222,7 +252,7 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 		}
 	}
 	if c.n++; c.n <= c.limit {
-		c.taken += 8 + int64(c.width)*c.column.width()
+		c.taken += 8*int64(max(1, len(c.several))) + int64(c.width)*c.column.width()
 	}
 	if share := memoryShare(); c.taken > share {
 		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %d bytes", min(c.n, c.limit), c.taken), share,

@@ -27,7 +27,8 @@
 //	                    name the layout wanted where the shape does not tell
 //	split=SHARE:SEED    csv, npy, npz: a share of the examples to train on, drawn at random,
 //	                    the others to test on; :train or :test behind it names the part
-//	label=COL           csv: the label's column, by name or by index from 0
+//	label=COL           csv: the label's column, by name or by index from 0; of several
+//	                    targets label=A;B
 //	drop=A;B            csv: columns that are no features, by name or index
 //	sep=CHARACTER       csv: what stands between fields, or tab, space, comma
 //	                    (negative from the end); the last column by default

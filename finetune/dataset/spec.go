@@ -68,8 +68,9 @@ type Spec struct {
 	// Classes are the names of the classes in the order of their numbers: see
 	// Set.WithClasses. Empty leaves the order to the labels.
 	Classes []string
-	// Label is the csv column of the label, by name or index; empty means last.
-	Label string
+	// Labels are the csv columns of the label, or of several targets, by name or index;
+	// none means the last.
+	Labels []string
 	// Header says that the first line of a csv file is a header.
 	Header bool
 	// Separator stands between the fields of a csv file; zero means a comma.
@@ -139,6 +140,9 @@ func Parse(text string) (Spec, error) {
 			return fail(fmt.Sprintf("option %q", field), "want "+want)
 		}
 	}
+	if len(s.Labels) > 1 && (s.Classes != nil || s.Task == Classification) {
+		return fail("several columns hold targets, not classes", "name one column with label=, or leave classes= and task=class out")
+	}
 	if s.Classes != nil && s.Task == Regression {
 		return fail("targets have no classes", "leave classes= or task=regression out")
 	}
@@ -181,8 +185,8 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 		ok = err == nil && !slices.Contains(s.Classes, "")
 		want = "classes=A;B;C with the name of each class once; a semicolon inside a name is written twice"
 	case "label":
-		s.Label = value
-		ok, want = value != "", "label=COL with a column's name or its index from 0"
+		s.Labels = splitOn(value, ';')
+		ok, want = !slices.Contains(s.Labels, ""), "label=COL with a column's name or its index from 0, or label=A;B with those of several targets"
 	case "sep":
 		s.Separator, ok = parseSeparator(value)
 		want = "sep=CHARACTER with one character, or sep=tab, space or comma"
@@ -259,18 +263,10 @@ func (s Spec) String() string {
 		add("transpose", string(s.Transpose))
 	}
 	add("task", string(s.Task))
-	var classes []string
-	for _, c := range s.Classes {
-		classes = append(classes, strings.ReplaceAll(c, ";", ";;"))
-	}
-	add("classes", strings.Join(classes, ";"))
-	add("label", s.Label)
+	add("classes", joinOn(s.Classes))
+	add("label", joinOn(s.Labels))
 	add("sep", formatSeparator(s.Separator))
-	var drop []string
-	for _, c := range s.Drop {
-		drop = append(drop, strings.ReplaceAll(c, ";", ";;"))
-	}
-	add("drop", strings.Join(drop, ";"))
+	add("drop", joinOn(s.Drop))
 	if s.Header {
 		parts = append(parts, "header")
 	}
@@ -301,6 +297,15 @@ func formatSeparator(sep rune) string {
 		return ""
 	}
 	return string(sep)
+}
+
+// joinOn is the inverse of splitOn with semicolons.
+func joinOn(list []string) string {
+	var out []string
+	for _, text := range list {
+		out = append(out, strings.ReplaceAll(text, ";", ";;"))
+	}
+	return strings.Join(out, ";")
 }
 
 // splitOn cuts at single separators; a doubled one is a separator in a field.

@@ -16,7 +16,7 @@ func TestParse(t *testing.T) {
 		"idx:a,b":                            {Format: "idx", Paths: []string{"a", "b"}},
 		"idx:a,,1,b,,":                       {Format: "idx", Paths: []string{"a,1", "b,"}},
 		"npy:x.npy,y.npy,task=class":         {Format: "npy", Paths: []string{"x.npy", "y.npy"}, Task: Classification},
-		`csv:C:\a=b\x.csv,header,label=a,,b`: {Format: "csv", Paths: []string{`C:\a=b\x.csv`}, Header: true, Label: "a,b"},
+		`csv:C:\a=b\x.csv,header,label=a,,b`: {Format: "csv", Paths: []string{`C:\a=b\x.csv`}, Header: true, Labels: []string{"a,b"}},
 		"cifar10:d,scale=1/128,mean=1/2/3":   {Format: "cifar10", Paths: []string{"d"}, Scale: 1. / 128, Mean: []float64{1, 2, 3}},
 		"svhn:f,mean=-1;2;3,std=.5":          {Format: "svhn", Paths: []string{"f"}, Mean: []float64{-1, 2, 3}, Std: []float64{.5}},
 		"csv:f,classes=b;;c;a,,1":            {Format: "csv", Paths: []string{"f"}, Classes: []string{"b;c", "a,1"}},
