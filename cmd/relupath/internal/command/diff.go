@@ -244,26 +244,28 @@ func (p *pairOfModels) compare(m, n *auditedModel) {
 	}
 }
 
+// cell shows one of the values: a count with its digits.
+func (c *measureChange) cell(x scaled.Num) render.Cell {
+	const whole = 1 << 53
+	if f := x.Float64(); isFact(c.Measure) && f < whole {
+		return render.Int(int(f))
+	}
+	return render.Number(x)
+}
+
 // percent is the change in per cent, or the difference of logarithms.
 func (c *measureChange) percent() render.Cell {
 	switch {
 	case equalValues(c.a, c.b):
-		return render.Text("0%")
+		return render.Percent(scaled.Num{})
 	case c.rel.IsFinite():
-		return render.Text(signed(c.rel.MulFloat(100)) + "%")
-	case c.a.IsFinite() && c.b.IsFinite():
-		return render.Text(signed(c.b.Add(c.a.MulFloat(-1))))
+		return render.Percent(c.rel)
 	}
-	return render.Text("undefined")
+	return render.Number(c.b.Add(c.a.MulFloat(-1)))
 }
 
-func signed(x scaled.Num) string {
-	s := render.Plain(x)
-	if x.Frac > 0 {
-		return "+" + s
-	}
-	return s
-}
+// percentHead heads changes in LaTeX, where a column holds numbers alone.
+const percentHead = `\text{change (\%)}`
 
 // singleOutput is the beginning of the labels of measures of one output.
 const singleOutput = "path_norm_output("
@@ -273,14 +275,14 @@ func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
 	d := &render.Document{Title: "relupath diff", Label: "relupath-diff", Data: r, Records: diffRecords(r)}
 	if len(r.Pairs) == 1 {
 		p := &r.Pairs[0]
-		t := render.Table{Title: p.A + " to " + p.B, Columns: []string{"measure", "before", "after", "change"}}
+		t := render.Table{Title: p.A + " to " + p.B, Columns: []string{"measure", "before", "after", "change"}, TeX: []string{"", "", "", percentHead}}
 		for i := range p.Measures {
 			c := &p.Measures[i]
 			if o.columns == nil && !c.single || slices.ContainsFunc(o.columns, c.is) {
-				t.Add(render.Code(c.Measure), render.Number(c.a), render.Number(c.b), c.percent())
+				t.Add(render.Code(c.Measure), c.cell(c.a), c.cell(c.b), c.percent())
 			}
 		}
-		layers := render.Table{Title: "the layer that changes most", Columns: []string{"measure", "layer", "before", "after", "change"}}
+		layers := render.Table{Title: "the layer that changes most", Columns: []string{"measure", "layer", "before", "after", "change"}, TeX: []string{"", "", "", "", percentHead}}
 		for i := range p.Layers {
 			c := &p.Layers[i]
 			if c.rel.IsFinite() && !equalValues(c.a, c.b) {

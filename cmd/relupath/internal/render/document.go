@@ -133,9 +133,9 @@ type Cell struct {
 	// bar is a share in [0, 1] of the cell that HTML fills.
 	bar  float64
 	mark Mark
-	// times says that the number is a multiple; LaTeX leaves the sign out, as
+	// unit stands behind the number, x for a multiple or %; LaTeX leaves it out, as
 	// its column holds numbers alone.
-	times bool
+	unit string
 	// tex is the cell's formula in LaTeX.
 	tex string
 }
@@ -216,7 +216,10 @@ func (c Cell) uncertain() bool { return !c.err.IsZero() }
 const plusMinus = " ± "
 
 // Ratio is a multiple of something, shown with an x behind it.
-func Ratio(x scaled.Num) Cell { return Cell{kind: numCell, num: x, times: true} }
+func Ratio(x scaled.Num) Cell { return Cell{kind: numCell, num: x, unit: "x"} }
+
+// Percent is a share in per cent, of 0.1 for 10%.
+func Percent(x scaled.Num) Cell { return Cell{kind: numCell, num: x.MulFloat(100), unit: "%"} }
 
 // YesNo is a truth value.
 func YesNo(b bool) Cell {
@@ -244,8 +247,8 @@ func BigNum(n *big.Int) scaled.Num {
 
 // sign returns what follows the number for readers.
 func (c Cell) sign() string {
-	if c.times && c.num.IsFinite() {
-		return "x"
+	if c.num.IsFinite() {
+		return c.unit
 	}
 	return ""
 }

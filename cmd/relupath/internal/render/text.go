@@ -76,7 +76,7 @@ func (g grid) alignPoints(t *Table) {
 		for r, row := range g.rows {
 			c := t.cell(r, i)
 			row[i] += c.sign() + plainMarks[c.mark]
-			if at := strings.IndexAny(row[i], ".ex*!"); at >= 0 && c.numeric() {
+			if at := strings.IndexAny(row[i], ".ex%*!"); at >= 0 && c.numeric() {
 				tails[r] = utf8.RuneCountInString(row[i][at:])
 			}
 			longest = max(longest, tails[r])
