@@ -81,7 +81,7 @@ func TestRulesOfRescaling(t *testing.T) {
 				t.Errorf("%d factors are free, want %d: pins %q", got, c.free, g.Pin)
 			}
 			// Float32 weights, rounded once more.
-			if d := furthest(t, m.Net, randomly(t, m.Net, 3)); d > 1e-6 {
+			if d := furthestOf(t, m.Net, randomly(t, m.Net, 3), 4); d > 1e-6 {
 				t.Errorf("the function changed by %g", d)
 			}
 			// The matrices of a cell are read where they are stored.
@@ -111,7 +111,7 @@ func TestRulesOfRescaling(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if d := furthest(t, m.Net, bad); d < 1e-4 {
+				if d := furthestOf(t, m.Net, bad, 4); d < 1e-4 {
 					t.Errorf("a wrong factor of group %d (pin %q) changes the function by %g only", id, g.Pin[id], d)
 				}
 			}
