@@ -59,7 +59,7 @@ func parseConditions(list []string) ([]condition, error) {
 	return out, nil
 }
 
-// measures returns the names of the measures that conditions are of.
+// measuresOf returns the names of the measures that conditions are of.
 func measuresOf(conditions []condition) []string {
 	var out []string
 	for _, c := range conditions {

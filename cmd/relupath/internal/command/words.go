@@ -70,7 +70,7 @@ type placeholder struct {
 
 func (p placeholder) Type() string { return p.word }
 
-// name gives the values of all flags words that people use: a file, a number.
+// nameValues gives the values of all flags words that people use: a file, a number.
 func nameValues(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		word := placeholders[f.Name]
