@@ -187,22 +187,6 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 // maxSource bounds the list of the operators that one layer was made of.
 const maxSource = 200
 
-// alignBatch returns a constant's dims with the batch axis of shape, where it
-// has extent 1, marked as such.
-func alignBatch(t *tensor, shape []int) []int {
-	b := slices.Index(shape, batchDim)
-	if b < 0 {
-		return t.dims
-	}
-	k := len(t.dims) - len(shape) + b
-	if k < 0 || t.dims[k] != 1 {
-		return t.dims
-	}
-	dims := slices.Clone(t.dims)
-	dims[k] = batchDim
-	return dims
-}
-
 // stage makes the stage; ok is false when a constant differs within a unit.
 func (o *op) stage(f affine, shape []int, a dag.Axis, axes []int) (st dag.Stage, ok bool, err error) {
 	if f.coef != 1 {

@@ -7,14 +7,14 @@ import (
 
 // lowerGraph lowers the nodes that outputs need, and finds shapes with which the model
 // can be read where they are open: see hint.
-func lowerGraph(f *wire.File, order []int, opt Options) *lowering {
+func lowerGraph(f *wire.File, order []int, opt readOptions) *lowering {
 	l := lowerOnce(f, order, opt)
 	l.hint(order)
 	return l
 }
 
 // lowerOnce is lowerGraph without hints.
-func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
+func lowerOnce(f *wire.File, order []int, opt readOptions) *lowering {
 	l := lowerBatch(f, order, opt, true)
 	if l.unforked {
 		l = lowerBatch(f, order, opt, false)
@@ -27,7 +27,7 @@ func lowerOnce(f *wire.File, order []int, opt Options) *lowering {
 // left out, with what reads it: what is measured is before it. Elsewhere, and where the
 // extents are known and no output would be left or the batch is of one sample, all axes are
 // parts of one sample.
-func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering {
+func lowerBatch(f *wire.File, order []int, opt readOptions, forks bool) *lowering {
 	l := &lowering{file: f, graph: &f.Graph, opt: opt, forks: forks}
 	l.run(order)
 	if l.batch == nil {
@@ -56,7 +56,7 @@ func lowerBatch(f *wire.File, order []int, opt Options, forks bool) *lowering {
 	for _, in := range l.open {
 		// What the model computes depends on the extent.
 		l.unknown = append(l.unknown, unknownShape{in, len(l.obstacles)})
-		l.obstacle(Obstacle{
+		l.obstacle(hindrance{
 			Node: in.Name, Op: "graph input",
 			Reason: "its first axis is left open and is no batch of separate samples: " + why,
 		})

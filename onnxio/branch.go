@@ -158,7 +158,7 @@ func (o *op) expandGraph(g *wire.Graph, name string, captures []string) ([]*valu
 func (o *op) innerInitializers(g *wire.Graph) error {
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
-		con, err := o.keep(&storedTensor{wire: t, initializer: -1, node: -1, name: t.Name, hidden: true}).constant()
+		con, err := fromStored(o.keep(&storedTensor{wire: t, initializer: -1, node: -1, name: t.Name, hidden: true}))
 		if err != nil {
 			return fmt.Errorf("initializer %q: %w", t.Name, err)
 		}
@@ -209,7 +209,7 @@ func (o *op) storedWithin(a *wire.Attribute, out *[]*value, depth int) error {
 		return err
 	}
 	add := func(t *wire.Tensor, name string) {
-		con, err := o.keep(&storedTensor{wire: t, initializer: -1, node: -1, name: name, hidden: true}).constant()
+		con, err := fromStored(o.keep(&storedTensor{wire: t, initializer: -1, node: -1, name: name, hidden: true}))
 		if err == nil {
 			*out = append(*out, &value{con: con})
 		}

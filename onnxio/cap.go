@@ -1,27 +1,8 @@
 package onnxio
 
 import (
-	"math"
-	"slices"
-
 	"github.com/relupath/relupath/analysis/dag"
 )
-
-// boundSite is where a bound of a cap sits in the file: operand input of a node, of shape
-// dims, or an attribute of it where input is -1. A bound of no node has node -1.
-type boundSite struct {
-	node, input int
-	dims        []int
-}
-
-var nowhere = boundSite{node: -1, input: -1}
-
-// capSite is where the bounds of a cap sit.
-type capSite struct {
-	lo, hi boundSite
-	// shape is the full shape of the value.
-	shape []int
-}
 
 // jumping says whether a cap is a threshold, below which its value is 0.
 type jumping bool
@@ -77,9 +58,4 @@ func joinCaps(c *dag.Cap, at *capSite, b *dag.Cap) bool {
 		c.Storage, c.Reason = b.Storage, b.Reason
 	}
 	return true
-}
-
-// none reports whether bounds bound nothing.
-func none(b []float64) bool {
-	return !slices.ContainsFunc(b, func(x float64) bool { return !math.IsInf(x, 0) })
 }

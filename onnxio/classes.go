@@ -57,11 +57,11 @@ func listOf(n *wire.Node, f *wire.File) (list []string, kind int) {
 		if keys == nil || values == nil || len(keys.Ints) != len(values.Strings) || !counts(keys.Ints) {
 			return nil, 0
 		}
-		list = texts(values.Strings)
+		list = values.Texts()
 	default:
 		for _, name := range []string{"classlabels_strings", "classlabels_int64s", "classlabels_ints"} {
 			if a := n.Attribute(name); a != nil && list == nil && ints == nil {
-				list, ints = texts(a.Strings), a.Ints
+				list, ints = a.Texts(), a.Ints
 			}
 		}
 	}
@@ -96,7 +96,7 @@ func looksUp(n *wire.Node, f *wire.File) ([]string, []int64) {
 		}
 		return s, nil
 	}
-	con, err := (&storedTensor{wire: t, initializer: -1, name: t.Name}).constant()
+	con, err := fromStored(&storedTensor{wire: t, initializer: -1, name: t.Name})
 	if err != nil || con.kind != integer {
 		return nil, nil
 	}
@@ -123,14 +123,6 @@ func constantOf(name string, f *wire.File) *wire.Tensor {
 		}
 	}
 	return nil
-}
-
-func texts(list [][]byte) []string {
-	var out []string
-	for _, s := range list {
-		out = append(out, string(s))
-	}
-	return out
 }
 
 // counts says that a list is 0, 1, 2...

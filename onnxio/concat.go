@@ -28,13 +28,15 @@ func lowerConcat(o *op) error {
 	}
 	if all {
 		n := 0
-		for _, v := range o.in {
+		parts := make([]*tensor, len(o.in))
+		for k, v := range o.in {
+			parts[k] = v.con
 			n += v.con.size()
 		}
 		if err := o.afford(n); err != nil {
 			return err
 		}
-		t, err := foldConcat(o.in, a)
+		t, err := foldConcat(parts, a)
 		if err != nil {
 			return err
 		}

@@ -138,10 +138,10 @@ func variants(n int) [][]int {
 func (c *conformanceCase) check(f *wire.File, ins, outs []*wire.Tensor, acts []int) error {
 	t := c.t
 	label := fmt.Sprintf("%s, activations %v", c.dir, acts)
-	opt := Options{Whole: true, bind: map[string]*wire.Tensor{}, InputShape: map[string][]int{}}
+	opt := readOptions{Whole: true, Bind: map[string]*wire.Tensor{}, InputShape: map[string][]int{}}
 	for k, name := range c.inputs {
 		if !slices.Contains(acts, k) {
-			opt.bind[name] = ins[k]
+			opt.Bind[name] = ins[k]
 			continue
 		}
 		for _, d := range ins[k].Dims {
@@ -154,33 +154,31 @@ func (c *conformanceCase) check(f *wire.File, ins, outs []*wire.Tensor, acts []i
 	}
 	order, _ := live(g)
 	l := lowerGraph(f, order, opt)
-	m := &Model{file: f}
-	if len(l.obstacles) == 0 {
-		if err := m.build(l); err != nil {
-			t.Errorf("%s: %v", label, err)
-			return err
-		}
-	}
 	if len(l.obstacles) > 0 {
-		return &UnsupportedError{Obstacles: []Obstacle{l.obstacles[0].Obstacle}}
+		return &refusedCase{l.obstacles[0].hindrance}
+	}
+	net, err := l.build()
+	if err != nil {
+		t.Errorf("%s: %v", label, err)
+		return err
 	}
 	if len(l.unseen) > 0 {
 		h := l.unseen[0]
-		return &UnsupportedError{Obstacles: []Obstacle{{Op: h.op, Reason: h.reason}}}
+		return &refusedCase{hindrance{Op: h.op, Reason: h.reason}}
 	}
 	if len(l.outputs) < len(c.outputs) {
 		return errors.New(l.warnings[0])
 	}
 	batch := 1
 	var args [][]float64
-	for _, p := range m.Net.Inputs {
+	for _, p := range net.Inputs {
 		x := numbers(t, ins[slices.Index(c.inputs, p.Name)])
 		args = append(args, x)
-		if n := m.Net.Nodes[p.Node].Len(); n > 0 {
+		if n := net.Nodes[p.Node].Len(); n > 0 {
 			batch = len(x) / n
 		}
 	}
-	got, err := m.Net.Eval(context.Background(), args, batch, dag.EvalOptions{})
+	got, err := net.Eval(context.Background(), args, batch, dag.EvalOptions{})
 	if err != nil {
 		t.Errorf("%s: %v", label, err)
 		return err
@@ -196,6 +194,11 @@ func (c *conformanceCase) check(f *wire.File, ins, outs []*wire.Tensor, acts []i
 	}
 	return nil
 }
+
+// refusedCase is what a case is refused for.
+type refusedCase struct{ hindrance }
+
+func (r *refusedCase) Error() string { return r.Op + ": " + r.Reason }
 
 // roundedTo lists cases whose recorded numbers were written down with few
 // digits, and a bit more than half a unit of the last.
@@ -273,7 +276,7 @@ func tensors(dir, kind string, n int) ([]*wire.Tensor, error) {
 // numbers returns the elements of a recorded tensor.
 func numbers(t *testing.T, x *wire.Tensor) []float64 {
 	t.Helper()
-	con, err := (&storedTensor{wire: x, initializer: -1}).constant()
+	con, err := fromStored(&storedTensor{wire: x, initializer: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,9 +305,9 @@ func operatorOf(f *wire.File) string {
 
 // reasonOf shortens a refusal to what is the same for all cases of its kind.
 func reasonOf(t *testing.T, err error) string {
-	var u *UnsupportedError
+	var u *refusedCase
 	if errors.As(err, &u) {
-		return fmt.Sprintf("%s: %s", u.Obstacles[0].Op, u.Obstacles[0].Reason)
+		return fmt.Sprintf("%s: %s", u.Op, u.Reason)
 	}
 	t.Logf("other refusal: %v", err)
 	return err.Error()

@@ -21,7 +21,7 @@ func lowerConstant(o *op) error {
 				return nil
 			}
 			s := o.keep(&storedTensor{wire: a.T, initializer: -1, node: o.index, attribute: i, name: o.node.Outputs[0], hidden: o.call != nil})
-			t, err := s.constant()
+			t, err := fromStored(s)
 			if err != nil {
 				return err
 			}
@@ -74,7 +74,7 @@ func lowerConstantOfShape(o *op) error {
 	}
 	fill := newFloats(dag.Float32, []int{1}, []float64{0})
 	if a := o.attr("value"); a != nil && a.T != nil {
-		if fill, err = (&storedTensor{wire: a.T, initializer: -1}).constant(); err != nil {
+		if fill, err = fromStored(&storedTensor{wire: a.T, initializer: -1}); err != nil {
 			return err
 		}
 	}

@@ -14,59 +14,76 @@ import (
 // known to the lowerings.
 const newestOpset = 28
 
-// read turns an indexed file into a Model.
-func read(f *wire.File, path string, opt Options) (m *Model, err error) {
-	err = guard(f, path, func() error {
-		m, err = decode(f, path, opt)
-		return err
-	})
-	return m, err
+// maxNamed is how many nodes of a kind a warning names.
+const maxNamed = 10
+
+// readOptions say how a graph is lowered. The zero value works.
+type readOptions struct {
+	// InputShape and Whole are those of onnxio.Options.
+	InputShape map[string][]int
+	Whole      bool
+	// Bind takes inputs as constants.
+	Bind map[string]*wire.Tensor
 }
 
-func decode(f *wire.File, path string, opt Options) (*Model, error) {
+// hindrance is one reason why a graph cannot be lowered: see onnxio.Obstacle.
+type hindrance struct{ Node, Op, Reason, Remedy string }
+
+// lowered is what became of a graph.
+type lowered struct {
+	// Net is the network, nil where there are Obstacles, which are in file order.
+	Net       *dag.Network
+	Obstacles []hindrance
+	// Examples are shapes of open inputs with which the graph can be lowered.
+	Examples []map[string][]int
+	// Batchless, Mixed and Warnings are those of onnxio.Model.
+	Batchless bool
+	Mixed     string
+	Warnings  []string
+	// Tensors are the stored ones of two or more axes.
+	Tensors []*storedTensor
+}
+
+// lower turns the nodes of a file that outputs need into a network. An error says that
+// the file is no valid model; what a valid one cannot be read for is in Obstacles.
+func lower(f *wire.File, opt readOptions) (*lowered, error) {
 	t, err := topology.Decode(f)
 	if err != nil {
-		return nil, &InvalidError{Path: path, Err: err}
+		return nil, err
 	}
 	order, unused := live(t)
 	if k := unversioned(f); k >= 0 {
 		n := &f.Graph.Nodes[k]
-		return nil, &UnsupportedError{Path: path, Obstacles: []Obstacle{{
+		return &lowered{Obstacles: []hindrance{{
 			Node: nodeLabel(n, k), Op: opLabel(n),
 			Reason: fmt.Sprintf("the file (IR version %d) does not say which version of the operators it means", f.Model.IRVersion),
 			Remedy: "export it again with IR version 3 or newer, which names an operator set",
-		}}}
+		}}}, nil
 	}
 	if err := checkForms(&f.Model, &f.Graph); err != nil {
-		return nil, &InvalidError{Path: path, Err: err}
+		return nil, err
 	}
 	l := lowerGraph(f, order, opt)
 	if len(l.obstacles) == 0 && len(l.outputs) == 0 && len(l.roots) == 0 {
-		l.obstacle(Obstacle{
+		l.obstacle(hindrance{
 			Node: f.Graph.Outputs[0].Name, Op: "graph output",
 			Reason: "no output of the model holds numbers that can be computed",
 		})
 	}
-	m := &Model{file: f, path: path, Batchless: l.batchless, Mixed: l.mixed}
-	m.describe(f, l)
+	r := &lowered{Batchless: l.batchless, Mixed: l.mixed, Examples: l.examples}
 	if len(l.obstacles) == 0 {
-		if err := m.build(l); err != nil {
+		if r.Net, err = l.build(); err != nil {
 			return nil, err
 		}
+		classify(r.Net)
 	}
-	if len(l.obstacles) > 0 {
-		sort.SliceStable(l.obstacles, func(i, j int) bool { return l.obstacles[i].at < l.obstacles[j].at })
-		e := &UnsupportedError{Path: path, Examples: l.examples}
-		for _, o := range l.obstacles {
-			e.Obstacles = append(e.Obstacles, o.Obstacle)
-		}
-		return nil, e
+	sort.SliceStable(l.obstacles, func(i, j int) bool { return l.obstacles[i].at < l.obstacles[j].at })
+	for _, o := range l.obstacles {
+		r.Obstacles = append(r.Obstacles, o.hindrance)
 	}
-	classify(m.Net)
-	m.Warnings = append(m.Warnings, remarks(f, unused)...)
-	m.Warnings = append(m.Warnings, l.unevaluated()...)
-	m.Warnings = append(m.Warnings, l.warnings...)
-	return m, nil
+	r.Tensors = l.tensors
+	r.Warnings = append(remarks(f, unused), append(l.unevaluated(), l.warnings...)...)
+	return r, nil
 }
 
 // unversioned returns the first node of the standard operators in a file that
@@ -127,22 +144,22 @@ func remarks(f *wire.File, unused []int) []string {
 			v, newestOpset, newestOpset))
 	}
 	if len(unused) > 0 {
-		names := make([]string, 0, maxListed)
-		for _, k := range unused[:min(len(unused), maxListed)] {
+		names := make([]string, 0, maxNamed)
+		for _, k := range unused[:min(len(unused), maxNamed)] {
 			n := &f.Graph.Nodes[k]
 			names = append(names, fmt.Sprintf("%q (%s)", nodeLabel(n, k), opLabel(n)))
 		}
 		more := ""
-		if len(unused) > maxListed {
-			more = fmt.Sprintf(" and %d more", len(unused)-maxListed)
+		if len(unused) > maxNamed {
+			more = fmt.Sprintf(" and %d more", len(unused)-maxNamed)
 		}
 		out = append(out, "no output needs "+strings.Join(names, ", ")+more)
 	}
 	return out
 }
 
-// build makes the network of the dag nodes that outputs need.
-func (m *Model) build(l *lowering) error {
+// build makes the network of the nodes that outputs need.
+func (l *lowering) build() (*dag.Network, error) {
 	needed := make([]bool, len(l.nodes))
 	for _, p := range l.outputs {
 		needed[p.Node] = true
@@ -161,7 +178,6 @@ func (m *Model) build(l *lowering) error {
 		needed[p.Node] = true
 	}
 	l.settle(needed)
-	m.tensors = l.tensors
 	var b dag.Builder
 	inputs := map[int]string{}
 	for _, p := range l.inputs {
@@ -186,31 +202,7 @@ func (m *Model) build(l *lowering) error {
 	for _, p := range l.outputs {
 		b.Output(p.Name, id[p.Node])
 	}
-	net, err := b.Build()
-	if err != nil {
-		return &InvalidError{Path: m.path, Err: err}
-	}
-	m.Net = net
-	for i := range net.Nodes {
-		nd := &net.Nodes[i]
-		if _, ok := nd.Op.(dag.Input); ok {
-			continue
-		}
-		switch nd.Zone {
-		case dag.Preamble:
-			m.Preamble = append(m.Preamble, shortLabel(nd))
-		case dag.Head:
-			m.Head = append(m.Head, shortLabel(nd))
-		}
-	}
-	return nil
-}
-
-func shortLabel(nd *dag.Node) string {
-	if nd.Name == "" {
-		return nd.Source
-	}
-	return fmt.Sprintf("%s (%s)", nd.Name, nd.Source)
+	return b.Build()
 }
 
 // classify says of every Param how an edit of it is written back.

@@ -12,9 +12,9 @@ import (
 // caps writes the bounds of caps that net has changed. A node whose bounds are still one
 // number each gets these; one with bounds that differ between units becomes Max and Min
 // with tensors, and a lower bound of 0 a ReLU.
-func (e *exporter) caps(m *Model, net *dag.Network) error {
+func (e *exporter) caps(f *wire.File, old, net *dag.Network) error {
 	for nd, c := range dag.Each[*dag.Cap](net) {
-		if m.Net.Nodes[nd.ID].Op == nd.Op {
+		if old.Nodes[nd.ID].Op == nd.Op {
 			continue
 		}
 		at, ok := c.Site.(*capSite)
@@ -25,12 +25,12 @@ func (e *exporter) caps(m *Model, net *dag.Network) error {
 			if s.node < 0 || k == 1 && s.node == at.lo.node {
 				continue
 			}
-			if err := e.bounds(m.file, c, at, s.node); err != nil {
+			if err := e.bounds(f, c, at, s.node); err != nil {
 				return err
 			}
 		}
 	}
-	return e.dropUnread(m.file)
+	return e.dropUnread(f)
 }
 
 // bounds writes the bounds of c that node k of the file holds.

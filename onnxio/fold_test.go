@@ -124,7 +124,7 @@ func TestFoldBatch(t *testing.T) {
 func TestFoldRearrangements(t *testing.T) {
 	a := intsOf(wire.Int32, []int{2, 2}, 1, 2, 3, 4)
 	b := intsOf(wire.Int32, []int{2, 1}, 5, 6)
-	cat, err := foldConcat([]*value{{con: a}, {con: b}}, 1)
+	cat, err := foldConcat([]*tensor{a, b}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

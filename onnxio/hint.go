@@ -59,7 +59,7 @@ func (l *lowering) hint(order []int) {
 			maps.Copy(opt.InputShape, example)
 			try := lowerOnce(l.file, order, opt)
 			spent += min(try.spent, maxSpent) + try.folded
-			if len(try.obstacles) == 0 && len(try.outputs)+len(try.roots) > 0 && (&Model{file: l.file}).build(try) == nil && len(try.obstacles) == 0 {
+			if len(try.obstacles) == 0 && len(try.outputs)+len(try.roots) > 0 && try.builds() {
 				l.examples = append(l.examples, example)
 				break
 			}
@@ -81,6 +81,12 @@ func (l *lowering) hint(order []int) {
 		known = append(known, o)
 	}
 	l.obstacles = known
+}
+
+// builds reports whether the nodes make a network.
+func (l *lowering) builds() bool {
+	_, err := l.build()
+	return err == nil
 }
 
 // shapeWords writes a shape as the command line takes it: 1x784.

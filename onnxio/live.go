@@ -75,20 +75,6 @@ func storedElements(f *wire.File) int64 {
 	return min(own, f.Size()) + external
 }
 
-// place is what tells the numbers of a constant from others; nil for none, and for those
-// that are stored.
-func (t *tensor) place() any {
-	switch {
-	case t.stored != nil:
-		return nil
-	case len(t.floats) > 0:
-		return &t.floats[0]
-	case len(t.ints) > 0:
-		return &t.ints[0]
-	}
-	return nil
-}
-
 // hold counts a constant that an operator gives.
 func (o *op) hold(t *tensor, name string) {
 	at := t.place()

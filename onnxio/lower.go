@@ -9,20 +9,11 @@ import (
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
-// site is where a Use sits in the file: input Input of node Node.
-type site struct {
-	node, input int
-	// swapped says that the operator sees the transpose of the Param.
-	swapped bool
-	// dims is the shape that the operator sees.
-	dims []int
-}
-
 // lowering turns one graph into dag nodes.
 type lowering struct {
 	file  *wire.File
 	graph *wire.Graph
-	opt   Options
+	opt   readOptions
 	// batchless lowers the graph with its batch axis as part of a sample.
 	batchless bool
 	// cuts makes opaque what mixes the samples of a batch; mixed says what that is first,
@@ -77,7 +68,7 @@ type lowering struct {
 
 // placed is an obstacle at a node of the file; -1 stands before all nodes.
 type placed struct {
-	Obstacle
+	hindrance
 	at int
 }
 
@@ -165,7 +156,7 @@ func domain(d string) string {
 
 func (l *lowering) initializers() {
 	for i := range l.graph.SparseInitializers {
-		l.obstacle(Obstacle{
+		l.obstacle(hindrance{
 			Node: l.graph.SparseInitializers[i].Values.Name, Op: "initializer",
 			Reason: "it is stored as a sparse tensor", Remedy: "store it as a dense tensor",
 		})
@@ -174,51 +165,25 @@ func (l *lowering) initializers() {
 		t := &l.graph.Initializers[i]
 		s := l.keep(&storedTensor{wire: t, initializer: i, name: t.Name})
 		l.stored[t.Name] = s
-		con, err := s.constant()
+		con, err := fromStored(s)
 		if err != nil {
-			l.obstacle(Obstacle{Node: t.Name, Op: "initializer", Reason: err.Error()})
+			l.obstacle(hindrance{Node: t.Name, Op: "initializer", Reason: err.Error()})
 			continue
 		}
 		l.values[t.Name] = &value{con: con}
 	}
-	for name, t := range l.opt.bind {
-		con, err := (&storedTensor{wire: t, initializer: -1, name: name}).constant()
+	for name, t := range l.opt.Bind {
+		con, err := fromStored(&storedTensor{wire: t, initializer: -1, name: name})
 		if err != nil {
-			l.obstacle(Obstacle{Node: name, Op: "graph input", Reason: err.Error()})
+			l.obstacle(hindrance{Node: name, Op: "graph input", Reason: err.Error()})
 			continue
 		}
 		l.values[name] = &value{con: con}
 	}
 }
 
-// constant returns the stored tensor as a constant of the graph.
-func (s *storedTensor) constant() (*tensor, error) {
-	t := &tensor{stored: s}
-	for _, d := range s.wire.Dims {
-		t.dims = append(t.dims, int(d))
-	}
-	if _, err := s.wire.Elems(); err != nil {
-		return nil, err
-	}
-	switch s.wire.DType {
-	case wire.Float32:
-		t.typ = dag.Float32
-	case wire.Float64:
-		t.typ = dag.Float64
-	case wire.Float16:
-		t.typ = dag.Float16
-	case wire.BFloat16:
-		t.typ = dag.BFloat16
-	case wire.Bool:
-		t.kind = boolean
-	default:
-		t.kind, t.elem = integer, s.wire.DType
-	}
-	return t, nil
-}
-
 // obstacle records why the node being lowered, or the graph, is refused.
-func (l *lowering) obstacle(o Obstacle) {
+func (l *lowering) obstacle(o hindrance) {
 	at := -1
 	if l.current != nil {
 		at = l.current.index
@@ -243,7 +208,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	}
 	if reason != "" {
 		l.spent = math.MaxInt
-		l.obstacle(Obstacle{Node: nodeLabel(n, k), Op: opLabel(n), Reason: reason, Remedy: "simplify the model before export"})
+		l.obstacle(hindrance{Node: nodeLabel(n, k), Op: opLabel(n), Reason: reason, Remedy: "simplify the model before export"})
 		return
 	}
 	for _, name := range n.Inputs {
@@ -292,7 +257,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 		}
 		err = refuse("", "%s", b.reason)
 	}
-	ob := Obstacle{Node: nodeLabel(n, k), Op: opLabel(n), Reason: err.Error()}
+	ob := hindrance{Node: nodeLabel(n, k), Op: opLabel(n), Reason: err.Error()}
 	var r *refusal
 	if errors.As(err, &r) {
 		ob.Reason, ob.Remedy = r.reason, r.remedy

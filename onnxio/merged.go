@@ -28,20 +28,6 @@ func (m merge) axis(a int) (k int, ok bool) {
 	return a + m.count - 1, true
 }
 
-// batches is k times the batch size, as an integer constant that is computed from it;
-// k is below maxBatches.
-func batches(k int) int64 { return batchDim + int64(k) - 1 }
-
-const maxBatches = maxElements
-
-// batchFactor returns k where x is k times the batch size, else 0.
-func batchFactor(x int64) int {
-	if x < batchDim || x >= batchDim+maxBatches {
-		return 0
-	}
-	return int(x-batchDim) + 1
-}
-
 // visible lists the dimensions of a value as the graph sees them.
 func (v *value) visible() []int64 {
 	var out []int64

@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 
@@ -18,9 +19,6 @@ type Options struct {
 	// axes are parts of one sample, of the shapes that the file or InputShape gives. By
 	// default such operators are left out where no weights stand behind them.
 	Whole bool
-
-	// bind takes inputs as constants, for tests of operators.
-	bind map[string]*wire.Tensor
 }
 
 // PortInfo is one input or output as the file declares it.
@@ -128,20 +126,73 @@ func plain(err error) error {
 	return err
 }
 
-// describe fills the fields of the Model that the file's header gives.
-func (m *Model) describe(f *wire.File, l *lowering) {
+// read turns an indexed file into a Model.
+func read(f *wire.File, path string, opt Options) (m *Model, err error) {
+	err = guard(f, path, func() error {
+		m, err = decode(f, path, opt)
+		return err
+	})
+	return m, err
+}
+
+func decode(f *wire.File, path string, opt Options) (*Model, error) {
+	l, err := lower(f, readOptions{InputShape: opt.InputShape, Whole: opt.Whole})
+	if err != nil {
+		return nil, &InvalidError{Path: path, Err: err}
+	}
+	if len(l.Obstacles) > 0 {
+		e := &UnsupportedError{Path: path, Examples: l.Examples}
+		for _, o := range l.Obstacles {
+			e.Obstacles = append(e.Obstacles, Obstacle(o))
+		}
+		return nil, e
+	}
+	m := &Model{
+		Net: l.Net, Batchless: l.Batchless, Mixed: l.Mixed, Warnings: l.Warnings,
+		file: f, path: path, tensors: l.Tensors,
+	}
+	m.describe(f)
+	return m, nil
+}
+
+// describe fills the fields of the Model that the file's header and the zones of the
+// network give.
+func (m *Model) describe(f *wire.File) {
+	for i := range m.Net.Nodes {
+		nd := &m.Net.Nodes[i]
+		if _, ok := nd.Op.(dag.Input); ok {
+			continue
+		}
+		switch nd.Zone {
+		case dag.Preamble:
+			m.Preamble = append(m.Preamble, shortLabel(nd))
+		case dag.Head:
+			m.Head = append(m.Head, shortLabel(nd))
+		}
+	}
 	m.Producer = strings.TrimSpace(f.Model.ProducerName + " " + f.Model.ProducerVersion)
 	m.Classes, _ = classList(f)
 	m.IRVersion, m.Opset = f.Model.IRVersion, f.Model.Opset("")
+	stored := map[string]bool{}
+	for i := range f.Graph.Initializers {
+		stored[f.Graph.Initializers[i].Name] = true
+	}
 	for i := range f.Graph.Inputs {
 		in := &f.Graph.Inputs[i]
-		if l.stored[in.Name] == nil {
+		if !stored[in.Name] {
 			m.Inputs = append(m.Inputs, portInfo(in))
 		}
 	}
 	for i := range f.Graph.Outputs {
 		m.Outputs = append(m.Outputs, portInfo(&f.Graph.Outputs[i]))
 	}
+}
+
+func shortLabel(nd *dag.Node) string {
+	if nd.Name == "" {
+		return nd.Source
+	}
+	return fmt.Sprintf("%s (%s)", nd.Name, nd.Source)
 }
 
 func portInfo(v *wire.ValueInfo) PortInfo {

@@ -177,8 +177,8 @@ func (l *lowering) unevaluated() []string {
 	if l.behind > 0 {
 		out = append(out, fmt.Sprintf("%d nodes are not evaluated because they read their values", l.behind))
 	}
-	if len(out) > maxListed {
-		out = append(out[:maxListed], fmt.Sprintf("%d more kinds of nodes are not evaluated", len(out)-maxListed))
+	if len(out) > maxNamed {
+		out = append(out[:maxNamed], fmt.Sprintf("%d more kinds of nodes are not evaluated", len(out)-maxNamed))
 	}
 	return out
 }

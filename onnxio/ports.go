@@ -22,7 +22,7 @@ func (l *lowering) graphInputs() {
 			if errors.Is(err, errOpen) {
 				l.unknown = append(l.unknown, unknownShape{in, len(l.obstacles)})
 			}
-			l.obstacle(Obstacle{Node: in.Name, Op: "graph input", Reason: err.Error()})
+			l.obstacle(hindrance{Node: in.Name, Op: "graph input", Reason: err.Error()})
 			continue
 		}
 		if !l.batchless && !l.takeBatch(in, shape) {
@@ -99,10 +99,6 @@ func (l *lowering) inputShape(in *wire.ValueInfo) ([]int, error) {
 	return shape, nil
 }
 
-// maxElements bounds a value of one sample, so that a few bytes of a file
-// cannot ask for any amount of memory.
-const maxElements = 1 << 26
-
 // maxSpent bounds what lowering computes in all: a gigabyte or so.
 const maxSpent = 1 << 27
 
@@ -112,13 +108,13 @@ func (l *lowering) graphOutputs() {
 		v := l.values[out.Name]
 		switch {
 		case v == nil:
-			l.obstacle(Obstacle{Node: out.Name, Op: "graph output", Reason: "no operator computes it"})
+			l.obstacle(hindrance{Node: out.Name, Op: "graph output", Reason: "no operator computes it"})
 		case v.opaque != "":
 			l.warnings = append(l.warnings, fmt.Sprintf("output %q is not evaluated: %s", out.Name, v.opaque))
 		case v.constant():
 			m, err := l.materialize(v)
 			if err != nil {
-				l.obstacle(Obstacle{Node: out.Name, Op: "graph output", Reason: err.Error()})
+				l.obstacle(hindrance{Node: out.Name, Op: "graph output", Reason: err.Error()})
 				continue
 			}
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: m.node})

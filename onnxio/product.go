@@ -75,24 +75,3 @@ func (o *op) product(a, b *value) (*value, error) {
 	}
 	return out, nil
 }
-
-// single is an extent of one sample.
-func single(d int) int {
-	if d == batchDim {
-		return 1
-	}
-	return d
-}
-
-func singles(shape []int) []int {
-	out := make([]int, len(shape))
-	for i, d := range shape {
-		out[i] = single(d)
-	}
-	return out
-}
-
-// padded puts axes of extent 1 in front.
-func padded(dims []int, rank int) []int {
-	return slices.Concat(slices.Repeat([]int{1}, rank-len(dims)), dims)
-}

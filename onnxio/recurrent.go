@@ -131,7 +131,7 @@ func (o *op) cells(gates int, defaults []string, step func(c *cell, pre, h, stat
 	}
 	names := slices.Repeat(defaults, dirs)
 	if a := o.attr("activations"); a != nil && len(a.Strings) > 0 {
-		if names = texts(a.Strings); len(names) != dirs*len(defaults) {
+		if names = a.Texts(); len(names) != dirs*len(defaults) {
 			return nil, refuse("", "%d activations for %d directions", len(names), dirs)
 		}
 	}

@@ -18,10 +18,6 @@ const (
 	boolean
 )
 
-// batchDim stands for the batch size in integer constants computed from
-// shapes, and in the shapes of values. No ONNX dimension is negative.
-const batchDim = math.MinInt64 + 77
-
 // tensor is a constant value of the graph: an initializer, a Constant node, or
 // computed from such. Its numbers are decoded when first needed.
 type tensor struct {
@@ -43,26 +39,6 @@ type tensor struct {
 
 	floats []float64
 	ints   []int64
-}
-
-// storedTensor is a tensor of the file and what is known of its consumers.
-type storedTensor struct {
-	wire *wire.Tensor
-	// initializer is its index, -1 for a tensor in attribute attribute of node
-	// node.
-	initializer     int
-	node, attribute int
-	// hidden says that it is inside a local function or a subgraph.
-	hidden bool
-	name   string
-	param  *dag.Param
-	// fixed says that something beside the Uses of param depends on its values,
-	// so that they may not change in place.
-	fixed bool
-	// readers are the operators that read its numbers, or what is computed of them.
-	readers []reader
-	// lost says that a constant comes from more tensors than it remembers.
-	lost bool
 }
 
 func (t *tensor) size() int { return dag.Size(t.dims) }
@@ -216,171 +192,6 @@ func (t *tensor) transposed(perm []int) (*tensor, error) {
 	return out, nil
 }
 
-// permuted returns v, of the given dims, with its axes permuted.
-func permuted[T any](v []T, dims, perm []int) []T {
-	out := make([]T, len(v))
-	for i, j := range permutation(dims, perm) {
-		out[i] = v[j]
-	}
-	return out
-}
-
-// permutation lists, for each element of the permuted value, its place in the
-// original.
-func permutation(dims, perm []int) []int32 {
-	stride := strides(dims)
-	shape, step := make([]int, len(perm)), make([]int, len(perm))
-	for i, p := range perm {
-		shape[i], step[i] = dims[p], stride[p]
-	}
-	return offsets(shape, step)
-}
-
-// strides returns the row-major strides of a shape.
-func strides(dims []int) []int {
-	out := make([]int, len(dims))
-	s := 1
-	for i := len(dims) - 1; i >= 0; i-- {
-		out[i] = s
-		s *= dims[i]
-	}
-	return out
-}
-
-// offsets lists the offsets of a shape's elements, in row-major order, under the given
-// strides.
-func offsets(shape, step []int) []int32 {
-	out := make([]int32, dag.Size(shape))
-	if len(shape) == 0 {
-		return out
-	}
-	last := len(shape) - 1
-	at := make([]int, last)
-	offset := 0
-	for rest := out; len(rest) > 0; {
-		line := rest[:shape[last]]
-		rest = rest[len(line):]
-		for i, j := 0, offset; i < len(line); i, j = i+1, j+step[last] {
-			line[i] = int32(j)
-		}
-		for d := last - 1; d >= 0; d-- {
-			at[d]++
-			offset += step[d]
-			if at[d] < shape[d] {
-				break
-			}
-			offset -= at[d] * step[d]
-			at[d] = 0
-		}
-	}
-	return out
-}
-
-// broadcastDims returns the shape of an elementwise operation, or an error; the
-// shape fits.
-func broadcastDims(a, b []int) ([]int, error) {
-	n := max(len(a), len(b))
-	out := make([]int, n)
-	for i := range n {
-		x, y := 1, 1
-		if k := len(a) - n + i; k >= 0 {
-			x = a[k]
-		}
-		if k := len(b) - n + i; k >= 0 {
-			y = b[k]
-		}
-		switch {
-		case x == y || y == 1:
-			out[i] = x
-		case x == 1:
-			out[i] = y
-		default:
-			return nil, fmt.Errorf("shapes %s and %s do not broadcast", dimString(a), dimString(b))
-		}
-	}
-	if k := slices.Index(out, batchDim); k >= 0 && slices.Contains(out[k+1:], batchDim) {
-		return nil, fmt.Errorf("shapes %s and %s have the batch at different axes", dimString(a), dimString(b))
-	}
-	if !fits(out) {
-		return nil, fmt.Errorf("shapes %s and %s make too many elements", dimString(a), dimString(b))
-	}
-	return out, nil
-}
-
-// broadcastIndex lists, for each element of shape, the element of a tensor of
-// dims that broadcasting pairs with it.
-func broadcastIndex(dims, shape []int) []int32 { return offsets(shape, broadcastSteps(dims, shape)) }
-
-// broadcastSteps returns the strides under which a tensor of dims broadcasts to shape.
-func broadcastSteps(dims, shape []int) []int {
-	step := make([]int, len(shape))
-	stride := strides(dims)
-	for i, d := range dims {
-		if d != 1 {
-			step[len(shape)-len(dims)+i] = stride[i]
-		}
-	}
-	return step
-}
-
-func dimString(dims []int) string {
-	s := make([]string, len(dims))
-	for i, d := range dims {
-		s[i] = fmt.Sprint(d)
-		if d == batchDim {
-			s[i] = "batch"
-		}
-	}
-	return fmt.Sprint(s)
-}
-
-// asParam returns the Param over the stored values, the same at every call.
-func (s *storedTensor) asParam() (*dag.Param, error) {
-	if s.param != nil {
-		return s.param, nil
-	}
-	t := s.wire
-	dims := make([]int, len(t.Dims))
-	for i, d := range t.Dims {
-		dims[i] = int(d)
-	}
-	switch t.DType {
-	case wire.Float32:
-		v, _, err := t.Float32s()
-		if err != nil {
-			return nil, err
-		}
-		s.param = dag.NewParam32(s.name, dag.Float32, dims, v)
-	case wire.Float64:
-		v, _, err := t.Float64s()
-		if err != nil {
-			return nil, err
-		}
-		s.param = dag.NewParam64(s.name, dims, v)
-	case wire.Float16, wire.BFloat16:
-		bits, err := t.Halves()
-		if err != nil {
-			return nil, err
-		}
-		v := make([]float32, len(bits))
-		typ, widen := dag.Float16, dag.Float16ToFloat32
-		if t.DType == wire.BFloat16 {
-			typ, widen = dag.BFloat16, dag.BFloat16ToFloat32
-		}
-		for i, b := range bits {
-			v[i] = widen(b)
-		}
-		s.param = dag.NewParam32(s.name, typ, dims, v)
-	default:
-		return nil, refuse("store the weights as float32 or float64", "weight %q is %v", s.name, t.DType)
-	}
-	if s.hidden {
-		s.param.Storage, s.param.Reason = dag.Unwritable, "it is a constant inside a local function or a subgraph"
-	}
-	s.param.Ref = s
-	return s.param, nil
-}
-
 // param returns a Param for use as a weight: a view of the stored tensor where
 // these numbers are the stored ones in stored order or, for a swapped matrix,
 // its transpose (see tensor.swapped); else a Param of computed numbers.
@@ -406,4 +217,102 @@ func (t *tensor) param(name string) (*dag.Param, error) {
 		p.Storage, p.Reason = dag.Unwritable, t.pinned
 	}
 	return p, nil
+}
+
+// indexed returns the constant whose element i is element index[i] of t.
+func (t *tensor) indexed(dims []int, index []int32) (*tensor, error) {
+	if err := foldable(dims, t); err != nil {
+		return nil, err
+	}
+	if err := t.read(); err != nil {
+		return nil, err
+	}
+	out := &tensor{dims: dims, kind: t.kind, typ: t.typ, elem: t.elem, pinned: t.pinned}
+	if t.kind == floating {
+		out.floats = make([]float64, len(index))
+		for i, j := range index {
+			out.floats[i] = t.floats[j]
+		}
+		return out, nil
+	}
+	out.ints = make([]int64, len(index))
+	for i, j := range index {
+		out.ints[i] = t.ints[j]
+	}
+	return out, nil
+}
+
+// place is what tells the numbers of a constant from others; nil for none, and for those
+// that are stored.
+func (t *tensor) place() any {
+	switch {
+	case t.stored != nil:
+		return nil
+	case len(t.floats) > 0:
+		return &t.floats[0]
+	case len(t.ints) > 0:
+		return &t.ints[0]
+	}
+	return nil
+}
+
+// sources are the stored tensors of two or more axes that a constant comes from.
+func (t *tensor) sources() []*storedTensor {
+	if t.stored == nil {
+		return t.from
+	}
+	if len(t.stored.wire.Dims) > 1 {
+		return []*storedTensor{t.stored}
+	}
+	return nil
+}
+
+// fromStored returns a stored tensor as a constant of the graph.
+func fromStored(s *storedTensor) (*tensor, error) {
+	t := &tensor{stored: s}
+	for _, d := range s.wire.Dims {
+		t.dims = append(t.dims, int(d))
+	}
+	if _, err := s.wire.Elems(); err != nil {
+		return nil, err
+	}
+	switch s.wire.DType {
+	case wire.Float32:
+		t.typ = dag.Float32
+	case wire.Float64:
+		t.typ = dag.Float64
+	case wire.Float16:
+		t.typ = dag.Float16
+	case wire.BFloat16:
+		t.typ = dag.BFloat16
+	case wire.Bool:
+		t.kind = boolean
+	default:
+		t.kind, t.elem = integer, s.wire.DType
+	}
+	return t, nil
+}
+
+// newTensor returns a computed constant of the given type; v is rounded to it.
+func newTensor(typ wire.DataType, dims []int, v []float64) *tensor {
+	if isFloat(typ) {
+		for i, x := range v {
+			v[i] = rounded(typ, x)
+		}
+		return newFloats(dtype(typ), dims, v)
+	}
+	ints := make([]int64, len(v))
+	for i, x := range v {
+		ints[i] = int64(rounded(typ, x))
+	}
+	return newIntegers(typ, dims, ints)
+}
+
+func newIntegers(typ wire.DataType, dims []int, v []int64) *tensor {
+	t := newInts(dims, v)
+	t.elem = typ
+	if typ == wire.Bool {
+		t.kind = boolean
+	}
+	return t
 }

@@ -1,7 +1,6 @@
 package onnxio
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -29,102 +28,6 @@ type Tensor struct {
 type TensorUse struct {
 	Node int
 	Role dag.Role
-}
-
-// maxSources bounds how many stored tensors a computed constant remembers, and how many
-// readers a tensor.
-const maxSources = 64
-
-// reader is an operand of an operator that is not folded.
-type reader struct {
-	at    site
-	label string
-	// why is the reason of the function that the operator is; empty for others.
-	why string
-	// first and past are the range of nodes that the operator made.
-	first, past int
-	dead        bool
-}
-
-// keep records a stored tensor of two or more axes.
-func (l *lowering) keep(s *storedTensor) *storedTensor {
-	if len(s.wire.Dims) > 1 {
-		l.tensors = append(l.tensors, s)
-	}
-	return s
-}
-
-// sources are the stored tensors of two or more axes that a constant comes from.
-func (t *tensor) sources() []*storedTensor {
-	if t.stored == nil {
-		return t.from
-	}
-	if len(t.stored.wire.Dims) > 1 {
-		return []*storedTensor{t.stored}
-	}
-	return nil
-}
-
-// trace records where the constants that the operator reads go: into constants
-// that it computes, or into the nodes that it made, which are those from first on.
-func (o *op) trace(first int) {
-	var from []*storedTensor
-	var places []int
-	for k, v := range o.in {
-		if v == nil || !v.constant() || readsForm(o.node, k) {
-			continue
-		}
-		for _, s := range v.con.sources() {
-			switch {
-			case slices.Contains(from, s):
-			case len(from) == maxSources:
-				s.lost = true
-			default:
-				from, places = append(from, s), append(places, k)
-			}
-		}
-	}
-	if len(from) == 0 {
-		return
-	}
-	folded := true
-	for _, name := range o.node.Outputs {
-		v := o.values[name]
-		switch {
-		case name == "" || v == nil:
-		case !v.constant():
-			folded = false
-		case v.con.stored == nil && v.con.from == nil:
-			v.con.from = from
-		}
-	}
-	if folded {
-		return
-	}
-	why := ""
-	for i := first; i < len(o.nodes) && why == ""; i++ {
-		if f, ok := o.nodes[i].Op.(*dag.Func); ok {
-			why = f.Why
-		}
-	}
-	for i, s := range from {
-		if len(s.readers) < maxSources {
-			s.readers = append(s.readers, reader{
-				at: o.operandSite(places[i]), label: nodeLabel(o.node, o.index) + " (" + opLabel(o.node) + ")",
-				why: why, first: first, past: len(o.nodes),
-			})
-		}
-	}
-}
-
-// settle marks the readers whose nodes are not in the network.
-func (l *lowering) settle(needed []bool) {
-	for _, s := range l.tensors {
-		for i := range s.readers {
-			r := &s.readers[i]
-			r.dead = r.first < r.past && !slices.Contains(needed[r.first:r.past], true)
-		}
-	}
 }
 
 // Tensors lists the stored tensors of two or more axes, initializers and Constant
@@ -170,28 +73,4 @@ func (m *Model) Tensors() []Tensor {
 type placedUse struct {
 	input int
 	TensorUse
-}
-
-// unused says why no layer takes its numbers from a tensor.
-func (s *storedTensor) unused() string {
-	switch {
-	case len(s.readers) > 0:
-	case s.lost:
-		return fmt.Sprintf("a constant is computed from it and more than %d other tensors", maxSources)
-	default:
-		return "no output depends on its numbers"
-	}
-	r := s.readers[0]
-	for _, other := range s.readers {
-		if r.dead && !other.dead {
-			r = other
-		}
-	}
-	switch {
-	case r.dead:
-		return fmt.Sprintf("%s reads it, which no output needs", r.label)
-	case r.why != "":
-		return fmt.Sprintf("an operand of %s, a function: %s", r.label, r.why)
-	}
-	return fmt.Sprintf("a parameter of %s, which has no weights of its own", r.label)
 }

@@ -54,60 +54,6 @@ func (v *value) dataType() wire.DataType {
 // batchAxis returns the position of the batch axis, -1 without one.
 func (v *value) batchAxis() int { return slices.Index(v.shape, batchDim) }
 
-// sampleShape returns a full shape without its batch axis.
-func sampleShape(shape []int) []int {
-	out := make([]int, 0, len(shape))
-	for _, d := range shape {
-		if d != batchDim {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
-// fits reports whether a value of the full shape may be made: see maxElements.
-func fits(shape []int) bool {
-	n := 1
-	for _, d := range shape {
-		switch {
-		case d == batchDim:
-		case d == 0:
-			return true
-		case d > maxElements/n:
-			return false
-		default:
-			n *= d
-		}
-	}
-	return true
-}
-
-// sampleAxis returns the axis of the sample shape that axis a of the full
-// shape is.
-func sampleAxis(shape []int, a int) int {
-	if b := slices.Index(shape, batchDim); b >= 0 && b < a {
-		return a - 1
-	}
-	return a
-}
-
-// axisOf resolves a possibly negative axis.
-func axisOf(a int64, rank int) (int, error) {
-	if a < 0 {
-		a += int64(rank)
-	}
-	if a < 0 || a >= int64(rank) {
-		return 0, refuse("", "axis %d is outside rank %d", a, rank)
-	}
-	return int(a), nil
-}
-
-// around returns the elements of the sample before, along and behind axis a of
-// the full shape.
-func around(shape []int, a int) dag.Axis {
-	return dag.Axis{Outer: dag.Size(sampleShape(shape[:a])), N: shape[a], Inner: dag.Size(sampleShape(shape[a+1:]))}
-}
-
 // sampleDims aligns a constant's dims with a full shape and takes out the
 // batch axis.
 func sampleDims(t *tensor, shape []int) ([]int, error) {

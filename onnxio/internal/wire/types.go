@@ -238,6 +238,15 @@ type Attribute struct {
 	graphs []span
 }
 
+// Texts returns Strings as such.
+func (a *Attribute) Texts() []string {
+	var out []string
+	for _, s := range a.Strings {
+		out = append(out, string(s))
+	}
+	return out
+}
+
 // ValueInfo names a value and may give its type.
 type ValueInfo struct {
 	Name string
