@@ -131,11 +131,11 @@ func TestFoldRearrangements(t *testing.T) {
 	if diff := cmp.Diff([]int64{1, 2, 5, 3, 4, 6}, cat.ints); diff != "" || cat.dataType() != wire.Int32 {
 		t.Errorf("concatenation of %v (-want +got)\n%s", cat.dataType(), diff)
 	}
-	some, err := (&op{lowering: &lowering{budgets: budgets{budget: baseBudget}}}).take(&value{con: cat}, 1, 2, func(i int) int { return 2 - 2*i })
+	some, err := cat.indexed([]int{2, 2}, []int32{2, 0, 5, 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]int64{5, 1, 6, 3}, some.con.ints); diff != "" {
+	if diff := cmp.Diff([]int64{5, 1, 6, 3}, some.ints); diff != "" {
 		t.Errorf("entries (-want +got)\n%s", diff)
 	}
 	wide, err := foldExpand(b, []int{2, 2, 3})

@@ -15,6 +15,7 @@ func isFloat(typ wire.DataType) bool {
 	return false
 }
 
+// dtype returns the type that a floating-point type is in the network.
 func dtype(typ wire.DataType) dag.DType {
 	switch typ {
 	case wire.Float64:

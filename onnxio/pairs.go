@@ -84,8 +84,10 @@ func compare(x, y int64, unsigned bool) int {
 	return 0
 }
 
-// larger and smaller propagate NaN, as ONNX Runtime and NumPy do.
-func larger(x, y float64) float64  { return max(x, y) }
+// larger is the larger number, NaN if one is, as in ONNX Runtime and NumPy.
+func larger(x, y float64) float64 { return max(x, y) }
+
+// smaller is the smaller number, NaN if one is.
 func smaller(x, y float64) float64 { return min(x, y) }
 
 func largest(x, y int64, unsigned bool) int64 {

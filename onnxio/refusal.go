@@ -11,6 +11,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason }
 
+// refuse says why a node is refused, and what to do about it.
 func refuse(remedy, format string, args ...any) error {
 	return &refusal{reason: fmt.Sprintf(format, args...), remedy: remedy}
 }
@@ -31,6 +32,7 @@ type batchError struct {
 
 func (b *batchError) Error() string { return b.reason }
 
+// mixesBatch says why the first axis cannot be the batch.
 func mixesBatch(format string, args ...any) error {
 	return &batchError{reason: fmt.Sprintf(format, args...)}
 }

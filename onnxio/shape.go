@@ -125,6 +125,7 @@ func broadcastSteps(dims, shape []int) []int {
 	return step
 }
 
+// dimString writes a shape; batch stands for the batch axis.
 func dimString(dims []int) string {
 	s := make([]string, len(dims))
 	for i, d := range dims {
@@ -136,6 +137,7 @@ func dimString(dims []int) string {
 	return fmt.Sprint(s)
 }
 
+// singles is the shape of one sample.
 func singles(shape []int) []int {
 	out := make([]int, len(shape))
 	for i, d := range shape {

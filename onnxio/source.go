@@ -138,6 +138,7 @@ type capSite struct {
 	shape []int
 }
 
+// nowhere is the place of a bound that no node of the file has.
 var nowhere = boundSite{node: -1, input: -1}
 
 // none reports whether bounds bound nothing.

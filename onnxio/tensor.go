@@ -12,6 +12,7 @@ import (
 // kind is what the numbers of a constant are.
 type kind uint8
 
+// Numbers are floating-point ones, integers or truth values.
 const (
 	floating kind = iota
 	integer
@@ -41,8 +42,10 @@ type tensor struct {
 	ints   []int64
 }
 
+// size counts the numbers.
 func (t *tensor) size() int { return dag.Size(t.dims) }
 
+// scalar reports whether there is one number.
 func (t *tensor) scalar() bool { return t.size() == 1 }
 
 // dataType returns the type of the numbers as ONNX names it.
@@ -61,10 +64,12 @@ func (t *tensor) dataType() wire.DataType {
 	return t.elem
 }
 
+// newFloats returns a computed constant, whose numbers typ can hold.
 func newFloats(typ dag.DType, dims []int, v []float64) *tensor {
 	return &tensor{dims: dims, typ: typ, floats: v}
 }
 
+// newInts returns a computed constant of 64-bit integers.
 func newInts(dims []int, v []int64) *tensor { return &tensor{dims: dims, kind: integer, ints: v} }
 
 // read decodes the numbers and marks the stored tensor as read for them.
@@ -75,6 +80,7 @@ func (t *tensor) read() error {
 	return t.load()
 }
 
+// load decodes the numbers.
 func (t *tensor) load() error {
 	if t.floats != nil || t.ints != nil || t.size() == 0 {
 		return nil
@@ -308,6 +314,7 @@ func newTensor(typ wire.DataType, dims []int, v []float64) *tensor {
 	return newIntegers(typ, dims, ints)
 }
 
+// newIntegers returns a computed constant of a type of integers or of truth values.
 func newIntegers(typ wire.DataType, dims []int, v []int64) *tensor {
 	t := newInts(dims, v)
 	t.elem = typ
