@@ -67,6 +67,15 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 	return err
 }
 
+// WriteNetwork writes a network that came from no file as a new ONNX model of
+// IR version 8 and opset 17, its batch axis open. Stored tensors keep their
+// names and, where all have one type, their type: tensors of several types are
+// widened to the widest, and bfloat16, which many operators of that opset do
+// not take, to float32. A number a unit that shares elements of a smaller
+// tensor is stored for each unit. Errors: a function in the head, a pooling
+// that ONNX has no attributes for, a model above 2 GiB.
+func WriteNetwork(w io.Writer, net *dag.Network) error { return writeNetwork(w, net) }
+
 // patch collects the edits that take the file to net.
 func (m *Model) patch(net *dag.Network) (*wire.Patch, error) {
 	p, err := patch(m.file, m.Net, net)

@@ -16,14 +16,8 @@ const (
 	freshOpset = 17
 )
 
-// WriteNetwork writes a network that came from no file as a new ONNX model of
-// IR version 8 and opset 17, its batch axis open. Stored tensors keep their
-// names and, where all have one type, their type: tensors of several types are
-// widened to the widest, and bfloat16, which many operators of that opset do
-// not take, to float32. A number a unit that shares elements of a smaller
-// tensor is stored for each unit. Errors: a function in the head, a pooling
-// that ONNX has no attributes for, a model above 2 GiB.
-func WriteNetwork(w io.Writer, net *dag.Network) error {
+// writeNetwork is onnxio.WriteNetwork.
+func writeNetwork(w io.Writer, net *dag.Network) error {
 	g := newFresh(net)
 	for i := range net.Nodes {
 		if err := g.node(&net.Nodes[i]); err != nil {
