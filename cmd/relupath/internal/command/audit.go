@@ -132,9 +132,6 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := parseShapes(o.shapes); err != nil {
-		return &usageError{fmt.Errorf("--input-shape: %w", err)}
-	}
 	if slices.ContainsFunc(o.conditions, relative) && o.baseline == "" {
 		return usagef("--fail-if with x or %% is against another model: give --baseline, or use relupath diff A B")
 	}
@@ -157,11 +154,12 @@ func (w *auditWork) prepared(ctx context.Context, f func() error) (err error) {
 		if w.data, err = readSet(ctx, "data", w.options.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
 			return err
 		}
+		w.options.sample = func() ([]int, error) { return w.data.Shape(), nil }
 	}
 	if w.options.reference == "" {
 		return f()
 	}
-	return w.withFinite(ctx, w.options.reference, &w.options.modelFlags, "compare with", func(ref *onnxio.Model) error {
+	return w.withAssumed(ctx, w.options.reference, &w.options.modelFlags, "compare with", func(ref *onnxio.Model, _ *modelFlags) error {
 		w.measure.Reference, w.reference = ref.Net, ref
 		return f()
 	})
@@ -218,6 +216,9 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	}
 	if o.rescalings < 0 {
 		return opt, fmt.Errorf("--rescalings %d: want a positive number", o.rescalings)
+	}
+	if _, err := parseShapes(o.shapes); err != nil {
+		return opt, fmt.Errorf("--input-shape: %w", err)
 	}
 	var err error
 	if opt.P, err = parseOrders(o.p); err != nil {
@@ -304,7 +305,7 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 	m, err := w.open(ctx, path, &w.options.modelFlags)
 	if err == nil {
 		out, err = w.opened(ctx, path, m, opt, nil)
-	} else if shapes := assumable(err); shapes != nil && w.data == nil && w.reference == nil {
+	} else if shapes := assumable(err); shapes != nil && w.data == nil {
 		out, err = w.assumed(ctx, path, shapes, opt)
 	}
 	if err == nil && w.options.sha256 && path != stdStream {
@@ -393,7 +394,7 @@ func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err 
 		w.stage("", fmt.Sprintf("measuring %d models", len(w.paths)))
 	}
 	var done atomic.Int64
-	return inOrder(ctx, jobs, len(w.paths), func(i int) (m auditedModel, err error) {
+	err := inOrder(ctx, jobs, len(w.paths), func(i int) (m auditedModel, err error) {
 		err = w.guard(func() error {
 			m, err = w.one(ctx, w.paths[i], opt)
 			return err
@@ -403,6 +404,10 @@ func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err 
 		}
 		return m, err
 	}, f)
+	if wrong := w.misnamed(&w.options.modelFlags); wrong != nil && err == nil && w.several {
+		w.warn("%v", wrong)
+	}
+	return err
 }
 
 // table writes the whole result in one piece. After an interrupt it has what

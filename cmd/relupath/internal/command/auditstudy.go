@@ -49,7 +49,7 @@ type studied struct {
 
 // studyOne studies one model and closes it.
 func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Options) (out studiedModel, err error) {
-	err = w.withFinite(ctx, path, &w.options.modelFlags, "rescale", func(m *onnxio.Model) error {
+	err = w.withAssumed(ctx, path, &w.options.modelFlags, "rescale", func(m *onnxio.Model, assumed *modelFlags) error {
 		at, err := w.scoring(ctx, m, &opt)
 		if err != nil {
 			return err
@@ -64,6 +64,7 @@ func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Opti
 		}
 		out = studiedModel{origin: newOrigin(path, m), Networks: r.N, Groups: r.Groups}
 		out.Data, out.Warnings = dataOf(at)
+		out.Warnings = append(out.Warnings, ofShape(assumed)...)
 		for _, row := range r.Rows {
 			out.Measures = append(out.Measures, studied{
 				newMeasured([]analysis.Measure{row.Measure})[0],

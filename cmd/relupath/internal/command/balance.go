@@ -28,6 +28,7 @@ type balanceOptions struct {
 	plots     string
 	report    string
 	output    string
+	given     bool // the shapes are those of the flags
 }
 
 func (a *app) balance() *cobra.Command {
@@ -124,8 +125,12 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 		return err
 	}
 	c := &clock{model: path, last: time.Now()}
+	o.given = len(o.shapes) > 0
 	var r *balanceJSON
-	err := a.withFinite(ctx, path, &o.modelFlags, "balance", func(m *onnxio.Model) error {
+	err := a.withAssumed(ctx, path, &o.modelFlags, "balance", func(m *onnxio.Model, assumed *modelFlags) error {
+		if assumed != nil {
+			o.modelFlags = *assumed
+		}
 		c.lap(&c.parts.Read)
 		if o.dryRun {
 			o.output = ""
@@ -133,7 +138,9 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 			return err
 		}
 		var err error
-		r, err = o.work(ctx, a, m, c)
+		if r, err = o.work(ctx, a, m, c); r != nil {
+			r.Warnings = append(r.Warnings, ofShape(assumed)...)
+		}
 		return err
 	})
 	if r == nil {
@@ -194,7 +201,20 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 	}); err != nil {
 		return nil, err
 	}
-	failed := o.verdict(r)
+	failed := o.verdict(&r.Verification)
+	if failed == nil {
+		failed = a.otherShapes(ctx, c.model, w.path(), &o.modelFlags, func(source, written *onnxio.Model) error {
+			return o.proveOther(ctx, a, &r.Verification, source.Net, written.Net)
+		})
+		switch {
+		case failed == nil || ctx.Err() != nil:
+		case o.given:
+			r.Warnings = append(r.Warnings, failed.Error())
+			failed = nil
+		default:
+			failed = invalidf("nothing was written: %w: give the one shape that it is to be for with --input-shape", failed)
+		}
+	}
 	if failed == nil && !o.dryRun {
 		if err := w.sync(); err != nil {
 			return nil, err
@@ -244,6 +264,19 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag
 	return r, nil
 }
 
+// proveOther is prove for another shape than that of the factors. The rounding of the weights
+// may do to the outputs what it does with the first, within a factor.
+func (o *balanceOptions) proveOther(ctx context.Context, a *app, first *verification, source, written *dag.Network) error {
+	const factor = 10
+	opt := proof.Options{Seed: a.seed, Threads: a.threads, Tolerance: max(first.Tolerance, factor*first.proof.MaxRel)}
+	v, err := proof.Compare(ctx, source, written, opt)
+	if err != nil {
+		return err
+	}
+	of := newVerification(v, opt.Tolerance)
+	return o.verdict(&of)
+}
+
 // unrounded is what was written, with the numbers before they were rounded.
 func unrounded(source, written *dag.Network, res *rescale.Result) (*dag.Network, error) {
 	exact, err := source.RescaleUnrounded(res.Groups, res.Factors)
@@ -254,15 +287,15 @@ func unrounded(source, written *dag.Network, res *rescale.Result) (*dag.Network,
 }
 
 // verdict returns the error of a failed proof.
-func (o *balanceOptions) verdict(r *balanceJSON) error {
-	v := r.Verification.proof
+func (o *balanceOptions) verdict(of *verification) error {
+	v := of.proof
 	switch {
 	case o.exact && !v.BitIdentical:
 		return fmt.Errorf("nothing was written: --exact wants bit-identical outputs, they differ by up to %.3g relative to the largest (%s)",
 			v.MaxRel, v.Where)
 	case v.Unexplained > 0:
 		return fmt.Errorf("nothing was written: outputs differ by %.3g relative to the largest (%s), more than the tolerance %.3g",
-			v.Unexplained, v.UnexplainedAt, r.Verification.Tolerance)
+			v.Unexplained, v.UnexplainedAt, of.Tolerance)
 	case len(v.Undecided) > 0:
 		return fmt.Errorf("nothing was written: on every kind of input the rounding of the new weights alone changes %s by more than a tenth: give --exact, which rounds nothing",
 			strings.Join(v.Undecided, ", "))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
@@ -72,10 +73,26 @@ func numbered(m *onnxio.Model, set *dataset.Set) (_ *dataset.Set, warning string
 	return set, "", err
 }
 
+// setReader reads the examples of --data when they are first asked for.
+type setReader func() (*dataset.Set, error)
+
+func newSetReader(ctx context.Context, text string, opt dataset.Options) setReader {
+	return sync.OnceValues(func() (*dataset.Set, error) { return readSet(ctx, "data", text, opt) })
+}
+
+// sample is the shape of an example, for modelFlags.
+func (r setReader) sample() ([]int, error) {
+	set, err := r()
+	if err != nil {
+		return nil, err
+	}
+	return set.Shape(), nil
+}
+
 // readSets reads the examples to train on and, where a spec is given, those to test
 // on, with labels as the model numbers them; the model may be nil.
-func (a *app) readSets(ctx context.Context, m *onnxio.Model, data, test string, task dataset.Task) (train, held *dataset.Set, err error) {
-	if train, err = readSet(ctx, "data", data, dataset.Options{DefaultSplit: dataset.Train, Task: task}); err != nil {
+func (a *app) readSets(ctx context.Context, m *onnxio.Model, data setReader, test string) (train, held *dataset.Set, err error) {
+	if train, err = data(); err != nil {
 		return nil, nil, err
 	}
 	if m != nil {

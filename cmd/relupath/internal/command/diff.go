@@ -129,6 +129,9 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = w.misnamed(&w.options.modelFlags)
+	}
 	if err != nil {
 		return err
 	}

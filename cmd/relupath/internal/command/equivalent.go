@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
@@ -25,6 +26,8 @@ type equivalentOptions struct {
 	permute   bool
 	tolerance float64
 	output    string
+	// whole says that tables which shapes cut were read as a whole once.
+	whole bool
 }
 
 func (a *app) equivalent() *cobra.Command {
@@ -142,15 +145,46 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	}
 	var e *rescale.Equivalence
 	var r *equivalentJSON
-	err := a.withFinite(ctx, pathA, &o.modelFlags, "compare", func(ma *onnxio.Model) error {
-		return a.withFinite(ctx, pathB, &o.modelFlags, "compare", func(mb *onnxio.Model) (err error) {
-			a.stage(pathA, "comparing with "+filepath.Base(pathB))
-			if e, err = rescale.Equivalent(ctx, ma.Net, mb.Net, opt); err == nil {
-				r = newEquivalentJSON(o, ma.Net, e)
-			}
-			return err
+	var read [2]int // weights of both models
+	compare := func(of [2]*modelFlags) error {
+		return a.withFinite(ctx, pathA, of[0], "compare", func(ma *onnxio.Model) error {
+			return a.withFinite(ctx, pathB, of[1], "compare", func(mb *onnxio.Model) error {
+				if err := a.misnamed(&o.modelFlags); err != nil {
+					return err
+				}
+				a.stage(pathA, "comparing with "+filepath.Base(pathB))
+				found, err := rescale.Equivalent(ctx, ma.Net, mb.Net, opt)
+				if err != nil {
+					return err
+				}
+				now := [2]int{analysis.Parameters(ma.Net), analysis.Parameters(mb.Net)}
+				if e != nil && found.Equivalent && now != read && !o.whole {
+					found.Equivalent, found.Undecided = false, true
+					found.Reason = "how many weights are read depends on the shape, which the files leave open: give it with --input-shape"
+				}
+				if read = now; e == nil || !found.Equivalent {
+					e, r = found, newEquivalentJSON(o, ma.Net, found)
+				}
+				return nil
+			})
 		})
-	})
+	}
+	o.several = true // the other model may have other names
+	err := compare([2]*modelFlags{&o.modelFlags, &o.modelFlags})
+	if assumable(err) != nil {
+		var readings [][2]*modelFlags
+		if readings, err = o.readings(ctx, a, pathA, pathB, err); err != nil {
+			return err
+		}
+		for _, of := range readings {
+			if e == nil || e.Equivalent {
+				if pathA == stdStream || pathB == stdStream {
+					a.rewind()
+				}
+				err = errors.Join(err, compare(of))
+			}
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -96,8 +96,10 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		}
 	}
 	var r *evalJSON
+	data := o.reader(ctx)
+	o.sample = data.sample
 	err = a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error {
-		r, err = o.work(ctx, a, m, path, percentiles)
+		r, err = o.work(ctx, a, m, path, percentiles, data)
 		return err
 	})
 	if err != nil {
@@ -106,9 +108,13 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 	return a.report(evalDocument(r), o.output, a.existing())
 }
 
+func (o *evalOptions) reader(ctx context.Context) setReader {
+	return newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Test})
+}
+
 // work evaluates a model on the data.
-func (o *evalOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string, percentiles []float64) (*evalJSON, error) {
-	set, err := readSet(ctx, "data", o.data, dataset.Options{DefaultSplit: dataset.Test})
+func (o *evalOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string, percentiles []float64, data setReader) (*evalJSON, error) {
+	set, err := data()
 	if err != nil {
 		return nil, err
 	}

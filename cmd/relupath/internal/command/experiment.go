@@ -69,6 +69,15 @@ type experimentFlags struct {
 	output     string
 	// model is the model that the experiment trains, nil for fresh networks.
 	model *onnxio.Model
+	read  setReader
+}
+
+// reader reads the examples to train on, once.
+func (e *experimentFlags) reader(ctx context.Context) setReader {
+	if e.read == nil {
+		e.read = newSetReader(ctx, e.data, dataset.Options{DefaultSplit: dataset.Train, Task: dataset.Classification})
+	}
+	return e.read
 }
 
 func (e *experimentFlags) add(cmd *cobra.Command) {
@@ -209,6 +218,7 @@ func (a *app) experimentBalance() *cobra.Command {
 			if err := positive(cmd); err != nil {
 				return err
 			}
+			flags.sample = func() ([]int, error) { return e.reader(cmd.Context()).sample() }
 			return a.withFinite(cmd.Context(), args[0], &flags, "train", func(m *onnxio.Model) error {
 				e.model = m
 				o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
@@ -295,7 +305,7 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	}
 	lab := &experiment.Lab{Dir: filepath.Join(e.output, "trainings"), Threads: a.threads}
 	var err error
-	if lab.Train, lab.Test, err = a.readSets(ctx, e.model, e.data, e.test, dataset.Classification); err != nil {
+	if lab.Train, lab.Test, err = a.readSets(ctx, e.model, e.reader(ctx), e.test); err != nil {
 		return err
 	}
 	if err := e.folder(a); err != nil {

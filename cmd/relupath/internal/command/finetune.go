@@ -241,11 +241,13 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 			_ = o.logFile.Close()
 		}
 	}()
+	data := newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Train})
+	o.sample = data.sample
 	return a.withFinite(ctx, path, &o.modelFlags, "train", func(m *onnxio.Model) error {
 		if err := a.vacantModel(m, o.output, o.old); err != nil {
 			return err
 		}
-		if err := o.load(ctx, a, m); err != nil {
+		if err := o.load(ctx, a, m, data); err != nil {
 			return err
 		}
 		return o.work(ctx, a, m, path)
@@ -253,9 +255,9 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // load reads the data and completes the options.
-func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model) error {
+func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model, data setReader) error {
 	var err error
-	if o.train, o.opt.Test, err = a.readSets(ctx, m, o.data, o.test, ""); err != nil {
+	if o.train, o.opt.Test, err = a.readSets(ctx, m, data, o.test); err != nil {
 		return err
 	}
 	if names := o.train.ClassNames(); names != nil {
@@ -312,6 +314,11 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, pat
 	if !errors.As(err, &lost) || lost.Kept > 0 {
 		if e := a.saveModel(m, net, o.output, o.old); e != nil {
 			return errors.Join(err, e)
+		}
+		if o.output != stdStream && ctx.Err() == nil {
+			if e := a.otherShapes(ctx, path, o.output, &o.modelFlags, nil); e != nil {
+				a.warn("%s: %v", o.output, e)
+			}
 		}
 	}
 	r := newFinetuneJSON(o, m, path, at.name, res, err, time.Since(began))

@@ -27,6 +27,9 @@ type modelFlags struct {
 	// several says that a shape may be for an input that only some of the
 	// models have.
 	several bool
+	// sample tells the shape of one example of the data that the model is to read; nil
+	// without data.
+	sample func() ([]int, error)
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
@@ -37,9 +40,14 @@ func (m *modelFlags) add(cmd *cobra.Command) {
 	}
 }
 
-// open reads a model from a file, or from standard input for "-".
+// open reads a model from a file, or from standard input for "-". Shapes that neither
+// the file nor the flags give are those of the data, if there are any.
 func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio.Model, error) {
-	return a.openWith(ctx, path, flags, onnxio.Options{})
+	m, err := a.openWith(ctx, path, flags, onnxio.Options{})
+	if shapes := assumable(err); shapes != nil && flags.sample != nil {
+		return a.openSample(ctx, path, flags, shapes[0], err)
+	}
+	return m, err
 }
 
 // openWith is open with further options; shapes of the flags come before those.
@@ -55,20 +63,41 @@ func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt 
 	maps.Copy(all, shapes)
 	opt.InputShape = all
 	m, err := a.read(ctx, path, opt)
-	if err != nil || flags.several {
-		return m, err
+	if err != nil {
+		return nil, err
 	}
-	names := make([]string, len(m.Inputs))
+	a.mu.Lock()
 	for i := range m.Inputs {
-		names[i] = m.Inputs[i].Name
-	}
-	for name := range shapes {
-		if !slices.Contains(names, name) {
-			_ = m.Close()
-			return nil, usagef("--input-shape: %s has no input %q: its inputs are %s", path, name, strings.Join(names, ", "))
+		if name := m.Inputs[i].Name; !slices.Contains(a.inputs, name) {
+			a.inputs = append(a.inputs, name)
 		}
 	}
+	a.mu.Unlock()
+	if flags.several {
+		return m, nil
+	}
+	if err := a.misnamed(flags); err != nil {
+		_ = m.Close()
+		return nil, err
+	}
 	return m, nil
+}
+
+// misnamed is the error of flags that give the shape of an input that none of the models
+// opened until now has.
+func (a *app) misnamed(flags *modelFlags) error {
+	shapes, err := parseShapes(flags.shapes)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
+		if !slices.Contains(a.inputs, name) {
+			return usagef("--input-shape: there is no input %q: the inputs are %s", name, strings.Join(a.inputs, ", "))
+		}
+	}
+	return nil
 }
 
 func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxio.Model, error) {

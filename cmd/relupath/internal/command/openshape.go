@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -24,16 +26,141 @@ func assumable(err error) []map[string][]int {
 
 // openReason says what is missing, and the option that gives it.
 func openReason(example map[string][]int) string {
-	var names, options []string
+	return fmt.Sprintf("%s: give it, for example --input-shape %s", left(example), strings.Join(shapeFlags(example), " --input-shape "))
+}
+
+// left says of which inputs the file leaves the shape open.
+func left(example map[string][]int) string {
+	var names []string
 	for _, name := range slices.Sorted(maps.Keys(example)) {
 		names = append(names, fmt.Sprintf("%q", name))
+	}
+	return fmt.Sprintf("the file leaves the shape of %s open", strings.Join(names, ", "))
+}
+
+// shapeFlags are the values of --input-shape that give an example.
+func shapeFlags(example map[string][]int) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(example)) {
 		var shape []string
 		for _, d := range example[name] {
-			shape = append(shape, fmt.Sprint(d))
+			shape = append(shape, strconv.Itoa(d))
 		}
-		options = append(options, fmt.Sprintf("--input-shape %s=%s", name, strings.Join(shape, "x")))
+		out = append(out, name+"="+strings.Join(shape, "x"))
 	}
-	return fmt.Sprintf("the file leaves the shape of %s open: give it, for example %s", strings.Join(names, ", "), strings.Join(options, " "))
+	return out
+}
+
+// with are the flags with the shapes of an example beside those given.
+func (m *modelFlags) with(example map[string][]int) *modelFlags {
+	out := *m
+	out.shapes = slices.Concat(m.shapes, shapeFlags(example))
+	return &out
+}
+
+// ofShape says in a report which shapes it is of, if those were assumed.
+func ofShape(assumed *modelFlags) []string {
+	if assumed == nil {
+		return nil
+	}
+	return []string{"the file leaves shapes open: numbers are of " + strings.Join(assumed.shapes, ", ")}
+}
+
+// openSample opens a model whose shapes the data have, where the file leaves those of one
+// input open. A batch of examples has one axis more than an example, else the axes of ones
+// that the model wants before it, or one for all numbers. unread is the error without shapes,
+// which stays where no example fits.
+func (a *app) openSample(ctx context.Context, path string, flags *modelFlags, example map[string][]int, unread error) (*onnxio.Model, error) {
+	if len(example) != 1 {
+		return nil, unread
+	}
+	sample, err := flags.sample()
+	if err != nil {
+		return nil, err
+	}
+	for name, like := range example {
+		shape := make([]int, len(like))
+		switch own := len(like) - 1 - len(sample); {
+		case own >= 0:
+			for k := range shape {
+				shape[k] = 1
+			}
+			copy(shape[1+own:], sample)
+		case len(like) == 2:
+			copy(shape, []int{1, dag.Size(sample)})
+		default:
+			return nil, unread
+		}
+		example = map[string][]int{name: shape}
+	}
+	m, err := a.again(ctx, path, flags, onnxio.Options{InputShape: example})
+	if err != nil {
+		return nil, err
+	}
+	m.Warnings = append(m.Warnings, fmt.Sprintf("%s: the examples have %s", left(example), strings.Join(shapeFlags(example), " ")))
+	return m, nil
+}
+
+// withAssumed is withFinite for commands that want an extent of every axis. Where the file
+// leaves some open it is read with shapes that fit, and f gets the flags that give those;
+// nil else.
+func (a *app) withAssumed(ctx context.Context, path string, flags *modelFlags, what string, f func(m *onnxio.Model, assumed *modelFlags) error) error {
+	read := false
+	err := a.withFinite(ctx, path, flags, what, func(m *onnxio.Model) error {
+		read = true
+		return f(m, nil)
+	})
+	shapes := assumable(err)
+	if read || shapes == nil {
+		return err
+	}
+	if path == stdStream {
+		a.rewind()
+	}
+	a.warn("%s: read with an assumed shape: %s", path, openReason(shapes[0]))
+	assumed := flags.with(shapes[0])
+	return a.withFinite(ctx, path, assumed, what, func(m *onnxio.Model) error { return f(m, assumed) })
+}
+
+// otherShapes makes sure that a written model, of a source whose shapes the file leaves open
+// and the flags or the data gave, is one of other shapes too: of a table that is cut to the
+// shape it may have the part alone. same may compare the models of one shape.
+func (a *app) otherShapes(ctx context.Context, source, written string, flags *modelFlags, same func(source, written *onnxio.Model) error) error {
+	if flags.shapes == nil && flags.sample == nil {
+		return nil
+	}
+	bare := &modelFlags{several: true}
+	m, err := a.again(ctx, source, bare, onnxio.Options{})
+	if err == nil {
+		return m.Close()
+	}
+	for _, example := range assumable(err) {
+		if err := a.otherShape(ctx, source, written, bare.with(example), same); err != nil {
+			var refused *onnxio.UnsupportedError
+			if errors.As(err, &refused) {
+				err = &onnxio.UnsupportedError{Obstacles: refused.Obstacles} // without the draft's name
+			}
+			return fmt.Errorf("what is written is not the model for %s, which has another shape: %w", strings.Join(shapeFlags(example), ", "), err)
+		}
+	}
+	return nil
+}
+
+func (a *app) otherShape(ctx context.Context, source, written string, flags *modelFlags, same func(source, written *onnxio.Model) error) error {
+	again, err := a.again(ctx, written, flags, onnxio.Options{})
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	if same == nil {
+		return nil
+	}
+	m, err := a.again(ctx, source, flags, onnxio.Options{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Guard(func() error { return again.Guard(func() error { return same(m, again) }) })
 }
 
 // assumed measures what does not depend on shapes that a file leaves open: it reads the
@@ -61,6 +188,142 @@ func (w *auditWork) assumed(ctx context.Context, path string, shapes []map[strin
 		}
 	}
 	return out, nil
+}
+
+// readings are the flags to read two models with of which the file of one, or of both, leaves
+// shapes open: those of the other's inputs, in their order, or else two assumptions. unread is
+// the error without shapes, which stays where the inputs differ in number or rank.
+func (o *equivalentOptions) readings(ctx context.Context, a *app, pathA, pathB string, unread error) ([][2]*modelFlags, error) {
+	paths := [2]string{pathA, pathB}
+	var ports [2][]onnxio.PortInfo
+	var open [2][]map[string][]int
+	for k, path := range paths {
+		m, err := a.again(ctx, path, &o.modelFlags, onnxio.Options{})
+		if open[k] = assumable(err); open[k] != nil {
+			m, err = a.again(ctx, path, o.with(open[k][0]), onnxio.Options{})
+		}
+		if err != nil {
+			return nil, err
+		}
+		ports[k] = m.Inputs
+		_ = m.Close()
+	}
+	given, other := 0, 1
+	if open[0] != nil && open[1] == nil {
+		given, other = 1, 0
+	}
+	readings := []*modelFlags{&o.modelFlags}
+	if open[given] != nil {
+		readings = nil
+		for _, s := range open[given] {
+			readings = append(readings, o.with(s))
+		}
+		largest, err := o.largest(ctx, a, paths[given], open[given])
+		if err != nil {
+			return nil, err
+		}
+		if largest != nil {
+			readings, o.whole = append(readings, largest), true
+		}
+	}
+	var out [][2]*modelFlags
+	for _, flags := range readings {
+		m, err := a.again(ctx, paths[given], flags, onnxio.Options{})
+		if err != nil {
+			return nil, err
+		}
+		shapes := sampleShapes(m)
+		_ = m.Close()
+		var of [2]*modelFlags
+		of[given], of[other] = flags, &o.modelFlags
+		if open[other] != nil {
+			example := map[string][]int{}
+			for k, p := range ports[other] {
+				like, wanted := open[other][0][p.Name]
+				if wanted && (k >= len(shapes) || len(shapes[k]) != len(like)) {
+					return nil, unread
+				}
+				if wanted {
+					example[p.Name] = shapes[k]
+				}
+			}
+			of[other] = o.with(example)
+		}
+		out = append(out, of)
+	}
+	var with []string
+	for _, of := range out {
+		shapes := slices.Concat(of[0].shapes, of[1].shapes)
+		slices.Sort(shapes)
+		with = append(with, strings.Join(slices.Compact(shapes), " "))
+	}
+	a.warn("a file leaves shapes open: compared with %s", strings.Join(with, ", "))
+	return out, nil
+}
+
+// maxExtents bounds the lengths of tables that are tried.
+const maxExtents = 16
+
+// largest are the flags of the largest shape with which a model can be read that reads more
+// weights than two assumed shapes, if those read different numbers of them: all of a table
+// that is cut to the shape. Its length is one of those of the stored tensors. It returns nil
+// where there is none.
+func (o *equivalentOptions) largest(ctx context.Context, a *app, path string, assumed []map[string][]int) (*modelFlags, error) {
+	if len(assumed) < 2 {
+		return nil, nil
+	}
+	var read []int
+	var extents []int
+	for _, s := range assumed {
+		m, err := a.again(ctx, path, o.with(s), onnxio.Options{})
+		if err != nil {
+			return nil, err
+		}
+		read = append(read, analysis.Parameters(m.Net))
+		for _, t := range m.Tensors() {
+			extents = append(extents, t.Shape...)
+		}
+		_ = m.Close()
+	}
+	if read[0] == read[1] {
+		return nil, nil
+	}
+	slices.Sort(extents)
+	extents = slices.Compact(extents)
+	for _, extent := range slices.Backward(extents[max(0, len(extents)-maxExtents):]) {
+		example := maps.Clone(assumed[1])
+		for name, shape := range example {
+			example[name] = slices.Clone(shape)
+			for k := 1; k < len(shape); k++ {
+				if shape[k] != assumed[0][name][k] {
+					example[name][k] = extent
+				}
+			}
+		}
+		m, err := a.again(ctx, path, o.with(example), onnxio.Options{})
+		if err != nil {
+			continue
+		}
+		n := analysis.Parameters(m.Net)
+		_ = m.Close()
+		if n >= max(read[0], read[1]) {
+			return o.with(example), nil
+		}
+	}
+	return nil, nil
+}
+
+// sampleShapes are the shapes of a model's inputs for one sample, with the axis of the batch.
+func sampleShapes(m *onnxio.Model) [][]int {
+	out := make([][]int, len(m.Inputs))
+	for k, p := range m.Inputs {
+		for _, in := range m.Net.Inputs {
+			if in.Name == p.Name {
+				out[k] = shapeOf(m, &m.Net.Nodes[in.Node], 1)
+			}
+		}
+	}
+	return out
 }
 
 // openFor opens a model to evaluate it on arrays as a whole: where the file leaves shapes

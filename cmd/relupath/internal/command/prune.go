@@ -56,21 +56,13 @@ and error before and after. finetune --keep-zeros trains what is left.`,
 	f := cmd.Flags()
 	addModelFile(cmd, &o.output)
 	f.Float64Var(&o.sparsity, "sparsity", 0, "share of the weights that are zero afterwards, in [0, 1)")
-	addChoice(cmd, &o.by, "by", "the score", namesOf(prune.Scores())...)
-	addChoice(cmd, &o.scope, "scope", "where the smallest are looked for: among all weights, or in each layer", namesOf(prune.Scopes())...)
+	addChoice(cmd, &o.by, "by", "the score", names(prune.Scores())...)
+	addChoice(cmd, &o.scope, "scope", "where the smallest are looked for: among all weights, or in each layer", names(prune.Scopes())...)
 	f.StringVar(&o.data.data, "data", "", "labelled examples to evaluate both models on: "+dataUsage)
 	f.StringVar(&o.data.scores, "scores", "", scoresUsage)
 	f.IntVar(&o.samples, "samples", proof.DefaultSamples, "random inputs to compare outputs on")
 	f.StringVar(&o.report, "report", "", "write the report to a file instead of standard output")
 	return cmd
-}
-
-func namesOf[T ~string](list []T) []string {
-	var out []string
-	for _, x := range list {
-		out = append(out, string(x))
-	}
-	return out
 }
 
 // pruneJSON is the result of prune, schema relupath.prune/1.
@@ -130,12 +122,21 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 		}
 	}
 	var r *pruneJSON
-	err := a.withFinite(ctx, path, &o.modelFlags, "prune", func(m *onnxio.Model) error {
+	data := o.data.reader(ctx)
+	if o.data.data != "" {
+		o.sample = data.sample
+	}
+	err := a.withAssumed(ctx, path, &o.modelFlags, "prune", func(m *onnxio.Model, assumed *modelFlags) error {
+		if assumed != nil {
+			o.modelFlags = *assumed
+		}
 		if err := a.vacantModel(m, o.output, a.existing()); err != nil {
 			return err
 		}
 		var err error
-		r, err = o.work(ctx, a, m, path)
+		if r, err = o.work(ctx, a, m, path, data); r != nil {
+			r.Warnings = append(r.Warnings, ofShape(assumed)...)
+		}
 		return err
 	})
 	if err != nil {
@@ -149,7 +150,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // work prunes into a draft, reads it again, compares, and puts it in place.
-func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) (*pruneJSON, error) {
+func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string, data setReader) (*pruneJSON, error) {
 	if i, ok := m.Net.Unevaluated(m.Net.Boundary()); ok {
 		nd := &m.Net.Nodes[i]
 		return nil, invalidf("cannot prune: %s is not evaluated (%s), so nothing could compare the outputs: cut the model before it",
@@ -173,12 +174,15 @@ func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path s
 	defer again.Close()
 	var r *pruneJSON
 	if err := again.Guard(func() error {
-		r, err = o.compare(ctx, a, m, again, res)
+		r, err = o.compare(ctx, a, m, again, res, data)
 		return err
 	}); err != nil {
 		return nil, err
 	}
 	r.Model = path
+	if err := a.otherShapes(ctx, path, w.path(), &o.modelFlags, nil); err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+	}
 	if err := w.sync(); err != nil {
 		return nil, err
 	}
@@ -190,7 +194,7 @@ func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path s
 }
 
 // compare says what pruning changed, and makes sure that the file holds the pruned network.
-func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *onnxio.Model, res *prune.Result) (*pruneJSON, error) {
+func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *onnxio.Model, res *prune.Result, data setReader) (*pruneJSON, error) {
 	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: math.Inf(1)}
 	same, err := proof.Compare(ctx, res.Net, again.Net, opt)
 	if err != nil {
@@ -228,11 +232,10 @@ func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *onnxio.Mod
 	if o.data.data == "" {
 		return r, nil
 	}
-	o.data.modelFlags = o.modelFlags
-	if r.Before, err = o.data.work(ctx, a, m, m.Path(), nil); err != nil {
+	if r.Before, err = o.data.work(ctx, a, m, m.Path(), nil, data); err != nil {
 		return nil, err
 	}
-	if r.After, err = o.data.work(ctx, a, again, o.output, nil); err != nil {
+	if r.After, err = o.data.work(ctx, a, again, o.output, nil, data); err != nil {
 		return nil, err
 	}
 	r.Warnings = append(r.Warnings, slices.DeleteFunc(slices.Clone(r.Before.Warnings), func(s string) bool { return slices.Contains(m.Warnings, s) })...)

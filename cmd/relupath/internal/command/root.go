@@ -52,6 +52,8 @@ type app struct {
 	waits   waits
 
 	mu sync.Mutex
+	// inputs are the names of the inputs of all models that were read.
+	inputs []string
 	// sources are the files that models are read from, drafts those of outputs
 	// that are being written, swept the folders in which one was made.
 	sources []string

@@ -1,0 +1,104 @@
+package command
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// opened is a file of testdata/open (testdata/open.py).
+func opened(name string) string { return filepath.Join("testdata", "open", name) }
+
+// TestDataGiveShapes: where the file leaves the size of images open, the examples have it.
+// The loss is that of ONNX Runtime's outputs.
+func TestDataGiveShapes(t *testing.T) {
+	raw, err := os.ReadFile(opened("images.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct{ Loss float64 }
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	data := "npz:" + opened("images.npz")
+	for _, name := range []string{"image.onnx", "image_dynamo.onnx"} {
+		got, _ := parsed[evalJSON](t, "eval", opened(name), "--data", data)
+		if got.Loss == nil || math.Abs(*got.Loss-want.Loss) > 1e-6 { // ONNX Runtime computes in float32
+			t.Errorf("%s: loss %v, want %v", name, short(got.Loss), want.Loss)
+		}
+		if w := strings.Join(got.Warnings, "\n"); !strings.Contains(w, "x=1x1x10x11") {
+			t.Errorf("%s: warnings %q", name, w)
+		}
+		trained, _ := parsed[finetuneJSON](t, "finetune", opened(name), "--data", data, "--test", data, "--epochs", "1", "-o", filepath.Join(t.TempDir(), "y.onnx"))
+		if b := trained.Before; b.TestLoss == nil || math.Abs(*b.TestLoss-want.Loss) > 1e-6 {
+			t.Errorf("%s: finetune begins at %+v, want %v", name, b, want.Loss)
+		}
+		measured, _ := parsed[auditJSON](t, "audit", opened(name), "--data", data)
+		given, _ := parsed[auditJSON](t, "audit", opened(name), "--data", data, "--input-shape", "x=1x1x10x11")
+		same(t, measured.Models[0].Measures, given.Models[0].Measures)
+	}
+	refused(t, codeInvalid, []string{"give the shape"}, "eval", opened("positions.onnx"), "--data", "npz:"+opened("images.npz"))
+}
+
+// TestBalanceOfOpenShapes: factors are found for one shape, and the outputs are compared for
+// another too. A table that the shape cuts would be scaled in part: that is refused, and where
+// the shape is given the report says that the result is for this one.
+func TestBalanceOfOpenShapes(t *testing.T) {
+	for _, method := range []string{"enorm", "cle", "path", "pathcond"} {
+		out := filepath.Join(t.TempDir(), "b.onnx")
+		r, _ := parsed[balanceJSON](t, "balance", opened("image.onnx"), "--method", method, "-o", out)
+		if w := strings.Join(r.Warnings, "\n"); !strings.Contains(w, "x=1x1x28x28") {
+			t.Errorf("%s: warnings %q", method, w)
+		}
+		// The same function of images of a third size.
+		for _, other := range []string{"image.onnx", "image_dynamo.onnx"} {
+			e, _ := parsed[equivalentJSON](t, "equivalent", opened(other), out, "--input-shape", "x=1x1x9x10")
+			if e.Equivalent == nil || !*e.Equivalent || *e.Factors.Min == *e.Factors.Max {
+				t.Errorf("%s and what %s makes: %+v", other, method, e)
+			}
+		}
+	}
+	out := filepath.Join(t.TempDir(), "b.onnx")
+	refused(t, codeInvalid, []string{"nothing was written", "--input-shape"}, "balance", opened("positions.onnx"), "-o", out)
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a model of one length was written")
+	}
+	r, _ := parsed[balanceJSON](t, "balance", opened("positions.onnx"), "-o", out, "--input-shape", "x=1x9x4")
+	if w := strings.Join(r.Warnings, "\n"); !strings.Contains(w, "another shape") {
+		t.Errorf("warnings %q", w)
+	}
+	p, _ := parsed[pruneJSON](t, "prune", opened("image.onnx"), "--sparsity", "0.5", "-o", out, "--force")
+	if w := strings.Join(p.Warnings, "\n"); !strings.Contains(w, "x=1x1x28x28") {
+		t.Errorf("prune: warnings %q", w)
+	}
+}
+
+// TestEquivalentOfOpenShapes: models of open shapes are compared with several, one of which
+// reads all of a table that is cut to the shape; beside a model of one shape with that one.
+func TestEquivalentOfOpenShapes(t *testing.T) {
+	for _, pair := range [][2]string{
+		{"image.onnx", "image_dynamo.onnx"}, {"image.onnx", "image_fixed.onnx"}, {"image_fixed.onnx", "image_dynamo.onnx"}, {"positions.onnx", "positions.onnx"},
+	} {
+		e, _ := parsed[equivalentJSON](t, "equivalent", opened(pair[0]), opened(pair[1]))
+		if e.Equivalent == nil || !*e.Equivalent {
+			t.Errorf("%v: %+v", pair, e)
+		}
+	}
+	// The tables differ in line 60 of 64 alone.
+	refused(t, codeFailed, nil, "equivalent", opened("positions.onnx"), opened("positions_other.onnx"))
+	refused(t, codeUsage, []string{`no input "z"`}, "equivalent", opened("image.onnx"), opened("image.onnx"), "--input-shape", "z=1x1x9x9")
+	refused(t, codeUsage, []string{`no input "z"`}, "diff", opened("image.onnx"), opened("image.onnx"), "--input-shape", "z=1x1x9x9")
+}
+
+// TestReferenceOfOpenShapes: distances do not depend on the shape.
+func TestReferenceOfOpenShapes(t *testing.T) {
+	r, _ := parsed[auditJSON](t, "audit", opened("image.onnx"), "--reference", opened("image_fixed.onnx"), "--measures", "distance_frobenius")
+	for _, m := range r.Models[0].Measures {
+		if v := m.Value.Value; v == nil || *v > 1e-7 { // float32 of a folded scale
+			t.Errorf("%s is %v", m.label(), m.Value)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+"""Makes testdata/open: networks of images and of sequences whose sizes the files leave open,
+as PyTorch exports them, labelled images, and the mean cross-entropy by ONNX Runtime's outputs.
+
+    python3 open.py       # torch 2.15, onnx, onnxscript, onnxruntime
+"""
+import json
+import pathlib
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+out = pathlib.Path(__file__).parent / "open"
+out.mkdir(exist_ok=True)
+torch.manual_seed(0)
+
+
+class Image(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.b, self.out = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Conv2d(6, 8, 3, padding=1), nn.Linear(8, 3)
+        for p in (self.norm.weight, self.norm.bias, self.norm.running_mean):
+            nn.init.normal_(p)
+        nn.init.uniform_(self.norm.running_var, 0.5, 2)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.b(torch.relu(self.norm(self.a(x))))).mean((2, 3)))
+
+
+class Positions(nn.Module):  # a table cut to the length
+    def __init__(self):
+        super().__init__()
+        self.a, self.table, self.b, self.out = nn.Linear(4, 8), nn.Parameter(torch.randn(64, 8)), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.b(torch.relu(self.a(x) + self.table[: x.shape[1]]))))
+
+
+def export(model, x, name, axes):
+    file = str(out / f"{name}.onnx")
+    torch.onnx.export(model, (x,), file, dynamo=False, dynamic_axes={"x": axes}, input_names=["x"], output_names=["y"])
+    return file
+
+
+image = Image().eval()
+file = export(image, torch.randn(2, 1, 12, 12), "image", {0: "n", 2: "h", 3: "w"})
+torch.onnx.export(image, (torch.randn(2, 1, 16, 16),), str(out / "image_fixed.onnx"), dynamo=False, input_names=["pixels"], output_names=["y"])
+dynamic = ({k: torch.export.Dim.DYNAMIC for k in (0, 2, 3)},)
+torch.onnx.export(image, (torch.randn(2, 1, 12, 12),), str(out / "image_dynamo.onnx"), dynamo=True, dynamic_shapes=dynamic, input_names=["x"], external_data=False)
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(5, 1, 10, 11)).astype(np.float32), np.array([0, 1, 2, 1, 0])
+np.savez(out / "images.npz", x=x, y=y)
+f = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0].astype(float)
+loss = float(np.mean(np.log(np.exp(f).sum(1)) - f[np.arange(5), y]))
+(out / "images.json").write_text(json.dumps({"loss": loss}) + "\n")
+
+file = export(Positions().eval(), torch.randn(2, 7, 4), "positions", {0: "n", 1: "length"})
+model = onnx.load(file)
+for t in model.graph.initializer:
+    if list(t.dims) == [64, 8]:
+        table = numpy_helper.to_array(t).copy()
+        table[60, 3] += 0.1
+        t.CopyFrom(numpy_helper.from_array(table, t.name))
+onnx.save(model, out / "positions_other.onnx")
