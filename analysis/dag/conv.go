@@ -44,6 +44,12 @@ func (c *Conv) In() Axis {
 // Weight implements Map.
 func (c *Conv) Weight() *Use { return &c.W }
 
+// Mixes implements Map.
+func (c *Conv) Mixes() int { return c.Groups }
+
+// Slides implements Map.
+func (c *Conv) Slides() (*Window, bool) { return &c.Window, c.Transposed }
+
 // Positions implements Map.
 func (c *Conv) Positions() int { return Size(c.Window.Out()) }
 

@@ -28,6 +28,12 @@ func (d *Dense) In() Axis { return Axis{d.outer(), d.Cols, d.inner()} }
 // Weight implements Map.
 func (d *Dense) Weight() *Use { return &d.W }
 
+// Mixes implements Map.
+func (d *Dense) Mixes() int { return 1 }
+
+// Slides implements Map.
+func (d *Dense) Slides() (*Window, bool) { return nil, false }
+
 // Positions implements Map.
 func (d *Dense) Positions() int { return d.outer() * d.inner() }
 

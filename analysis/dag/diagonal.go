@@ -24,6 +24,12 @@ func (d *Diagonal) In() Axis { return d.Axis }
 // Weight implements Map: none.
 func (d *Diagonal) Weight() *Use { return nil }
 
+// Mixes implements Map.
+func (d *Diagonal) Mixes() int { return 0 }
+
+// Slides implements Map.
+func (d *Diagonal) Slides() (*Window, bool) { return nil, false }
+
 // Positions implements Map: none.
 func (d *Diagonal) Positions() int { return 0 }
 
@@ -71,6 +77,12 @@ func (v *Average) In() Axis { return Axis{1, v.Channels, Size(v.Window.In)} }
 
 // Weight implements Map: none.
 func (v *Average) Weight() *Use { return nil }
+
+// Mixes implements Map.
+func (v *Average) Mixes() int { return 0 }
+
+// Slides implements Map.
+func (v *Average) Slides() (*Window, bool) { return &v.Window, false }
 
 // Positions implements Map: none.
 func (v *Average) Positions() int { return 0 }

@@ -68,6 +68,12 @@ type Map interface {
 	// itself for fixed weights.
 	WithWeight(u Use) Map
 
+	// Mixes returns in how many groups of neighbours units are summed, each over the
+	// inputs of its group; 0 where a unit is made of itself.
+	Mixes() int
+	// Slides returns the window over positions, nil where each stays itself, and
+	// whether the map is the transpose of what the window describes.
+	Slides() (w *Window, transposed bool)
 	// Positions returns at how many positions each stored weight is used; 0 for fixed
 	// weights.
 	Positions() int

@@ -128,17 +128,15 @@ func (c counter) Linear(nd *dag.Node, l *dag.Linear, x *counts) *counts {
 		return c.Input(nd)
 	}
 	plusBias := l.Bias() != nil && c.bias == Include
-	switch m := l.Map.(type) {
-	case nil:
+	if m := l.Map; m == nil {
 		x = uniform(nd.Shape, 0)
-	case *dag.Dense:
-		a := m.In()
-		x = x.grouped(a, 1, m.Rows)
-	case *dag.Conv:
-		x = x.grouped(m.In(), m.Groups, m.OutChannels)
-		x = x.windowed(&m.Window, m.OutChannels, m.Transposed)
-	case *dag.Average:
-		x = x.windowed(&m.Window, m.Channels, false)
+	} else {
+		if groups := m.Mixes(); groups > 0 {
+			x = x.grouped(m.In(), groups, m.Out().N)
+		}
+		if w, transposed := m.Slides(); w != nil {
+			x = x.windowed(w, m.Out().N, transposed)
+		}
 	}
 	if !plusBias {
 		return x

@@ -329,23 +329,19 @@ func reach(op *dag.Linear, x *set, from, to dag.Axis, back bool) *set {
 	if back {
 		rows = from
 	}
-	out := none(to.Len())
-	switch m := op.Map.(type) {
-	case *dag.Diagonal:
-		for e := range out.has {
-			out.has[e] = x.at(e) && !dead(rows.At(e))
-		}
-		return out
-	case *dag.Average:
+	if op.Map.Mixes() == 0 {
 		if back {
 			x = without(x, rows, dead)
 		}
-		out = windowed(&m.Window, m.Channels, x, back)
-		if !back {
-			out = without(out, rows, dead)
+		if w, _ := op.Map.Slides(); w != nil {
+			x = windowed(w, rows.N, x, back)
 		}
-		return out
+		if !back {
+			x = without(x, rows, dead)
+		}
+		return x
 	}
+	out := none(to.Len())
 	r := &reading{op: op, back: back, dead: dead, x: x, from: from, to: to, out: out}
 	r.geometry()
 	for _, m := range op.Matrices() {

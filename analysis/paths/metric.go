@@ -3,6 +3,7 @@ package paths
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -82,9 +83,9 @@ func meet(a, b *dag.Network) (*dag.Network, error) {
 		}
 	}
 	m := a.Replace(func(u *dag.Use) *dag.Param { return to[u] })
-	for i := range m.Nodes {
-		if !between(m.Nodes[i].Op, a.Nodes[i].Op) || !between(m.Nodes[i].Op, b.Nodes[i].Op) {
-			return nil, fmt.Errorf("paths: metric of networks whose %s differ in slopes or in numbers of a normaliser", m.Nodes[i].Label())
+	for _, other := range []*dag.Network{a, b} {
+		if nd := outside(m, other); nd != nil {
+			return nil, fmt.Errorf("paths: metric of networks whose %s differ in slopes or in numbers of a normaliser", nd.Label())
 		}
 	}
 	return m, nil
@@ -101,10 +102,10 @@ func smaller(x, y float64) float64 {
 	return y
 }
 
-// between reports whether what acts on a node's effective numbers in m lies between zero
-// and that of another network.
-func between(m, a dag.Op) bool {
-	holds := func(x, y []float64) bool {
+// outside returns a node of m whose effective scale or bias is not between zero and that
+// of the same node of another network, or whose slopes are others; nil for none.
+func outside(m, other *dag.Network) *dag.Node {
+	between := func(x, y []float64) bool {
 		for i, v := range x {
 			if y == nil && v != 0 || y != nil && smaller(v, y[i]) != v {
 				return false
@@ -112,20 +113,24 @@ func between(m, a dag.Op) bool {
 		}
 		return true
 	}
-	switch x := m.(type) {
-	case *dag.Linear:
-		y, ok := a.(*dag.Linear)
-		return ok && holds(x.Bias(), y.Bias()) && (x.Scale() == nil) == (y.Scale() == nil) && holds(x.Scale(), y.Scale())
-	case *dag.Activation:
-		y, ok := a.(*dag.Activation)
-		if !ok || len(x.Slope) != len(y.Slope) {
-			return false
-		}
-		for i, s := range x.Slope {
-			if s != y.Slope[i] {
-				return false
-			}
+	layers := map[int]*dag.Linear{}
+	for nd, l := range dag.Each[*dag.Linear](other) {
+		layers[nd.ID] = l
+	}
+	for nd, x := range dag.Each[*dag.Linear](m) {
+		y := layers[nd.ID]
+		if y == nil || (x.Scale() == nil) != (y.Scale() == nil) || !between(x.Scale(), y.Scale()) || !between(x.Bias(), y.Bias()) {
+			return nd
 		}
 	}
-	return true
+	slopes := map[int][]float64{}
+	for nd, f := range dag.Each[*dag.Activation](other) {
+		slopes[nd.ID] = f.Slope
+	}
+	for nd, f := range dag.Each[*dag.Activation](m) {
+		if !slices.Equal(f.Slope, slopes[nd.ID]) {
+			return nd
+		}
+	}
+	return nil
 }
