@@ -100,8 +100,8 @@ type Result struct {
 	// pinned groups and dead units have 1.
 	Groups  *dag.Groups
 	Factors []float64
-	// Objective is the method's objective; Trace its value after each sweep of an
-	// iterative method.
+	// Objective is the method's objective; Trace its value after each sweep of
+	// EqualNorm and PathConditioned.
 	Objective Objective
 	Trace     []scaled.Num
 	// Sweeps counts the reads of all weights.
@@ -110,7 +110,7 @@ type Result struct {
 	// |in - out|/(in + out) of a group, in and out its incoming and outgoing sums
 	// of |theta|^p. PathConditioned: the same of the objective's derivative.
 	// CrossLayer: the largest |ln(in/out)| of a group's largest weights, in and
-	// out. Path: the relative difference of c and the largest incoming norm.
+	// out, and by how much ln |weight| of an edge is more than balance allows. Path: the relative difference of c and the largest incoming norm.
 	Residual float64
 	// Infimum says that the minimum is reached only by factors beyond the range
 	// of the stored types: the factors reach it up to the factor 1 + Delta.
@@ -210,7 +210,7 @@ func (s *search) objective(c []float64) scaled.Num { return s.method.objective(s
 // weights, a cancelled context. The result depends on the class of equivalent
 // networks only (up to rounding): Factors lead from any of its members to the
 // same weights. Cost: Path reads the weights twice, more often when units are
-// tied; EqualNorm and CrossLayer read them some tens of times; PathConditioned
+// tied; EqualNorm reads them some tens of times, CrossLayer about ten; PathConditioned
 // three times.
 func Run(ctx context.Context, m Method, n *dag.Network, opt Options) (*Result, error) {
 	opt = opt.withDefaults()

@@ -1,0 +1,439 @@
+package rescale
+
+import (
+	"context"
+	"math"
+)
+
+// arc is an edge of a graph, of weight e^ln.
+type arc struct {
+	from, to int32
+	ln       float64
+}
+
+// balanced is a graph with balanced weights.
+type balanced struct {
+	// y are the logarithms of the factors: weights are ln + y[to] - y[from].
+	y []float64
+	// at is the place of each vertex in an order, and level[k] the largest weight such that
+	// a cycle of edges no smaller runs through the vertices at k and k+1; -Inf is none. For
+	// any two vertices that weight is the least level between them.
+	at    []int32
+	level []float64
+}
+
+// maxBalance finds factors of vertices for which the largest weight into every set of
+// vertices that are strongly connected with the others equals the largest out of it. Where
+// no cycle joins two vertices, what the one is to the other is as in y.
+//
+// The cycle of the largest mean weight lambda has all its weights made lambda, and is one vertex
+// from then on; then that of the next mean, until no cycle is left. Cycles come from a tree of
+// longest paths, edges counted as ln - lambda, while lambda falls: an edge that makes a
+// path longer replaces the one before, and closes a cycle if it comes from behind. Source:
+// Young, Tarjan, Orlin, Faster parametric shortest path and minimum-balance algorithms,
+// Networks 21, 1991.
+//
+// It ends: an edge in place of another makes a path of more edges, and paths have fewer edges
+// than vertices; a cycle leaves fewer vertices. At most n m steps, of which networks take a
+// small part. Errors: the context's.
+func maxBalance(ctx context.Context, y []float64, arcs []arc) (*balanced, error) {
+	c := newCycles(len(y), arcs)
+	for root := range int32(len(y)) {
+		if c.tree[root] != none {
+			continue
+		}
+		c.grow(root)
+		for steps := 0; len(c.heap) > 0; steps++ {
+			if steps&1023 == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			c.step()
+		}
+	}
+	return c.result(y), nil
+}
+
+const none = -1
+
+// cycles is the state of maxBalance. Vertices that are joined to another have its number.
+type cycles struct {
+	arcs []arc
+	// up is what a vertex is joined to, itself if nothing; off its logarithm less that of up.
+	up  []int32
+	off []float64
+	// out and in are an arc each of the circles of arcs that leave and enter; nextOut and nextIn go round.
+	out, in, nextOut, nextIn []int32
+	// tree is the root of the tree that a vertex is in; parent the arc to it, length and
+	// steps those of the path: steps arcs of the sum length.
+	tree, parent []int32
+	length       []float64
+	steps        []int32
+	// child is a child of a vertex; after and before its siblings.
+	child, after, before []int32
+	// heap has the arcs that make a path longer further down, by the lambda from which on;
+	// place is that of each arc.
+	heap   []int32
+	place  []int32
+	lambda []float64
+	// first, final and follow list the vertices that are joined to each; level is that between
+	// one and the next.
+	first, final, follow []int32
+	level                []float64
+	// mark tells the parts of what is moved from the rest.
+	mark    []int32
+	moved   []int32
+	touched []int32
+}
+
+func newCycles(n int, arcs []arc) *cycles {
+	of := func(x int32) []int32 {
+		s := make([]int32, n)
+		for i := range s {
+			s[i] = x
+		}
+		return s
+	}
+	c := &cycles{
+		arcs: arcs, up: of(0), off: make([]float64, n),
+		out: of(none), in: of(none), nextOut: make([]int32, len(arcs)), nextIn: make([]int32, len(arcs)),
+		tree: of(none), parent: of(none), length: make([]float64, n), steps: make([]int32, n),
+		child: of(none), after: of(none), before: of(none),
+		place: make([]int32, len(arcs)), lambda: make([]float64, len(arcs)),
+		first: of(0), final: of(0), follow: of(none), level: make([]float64, n), mark: of(0),
+	}
+	for v := range int32(n) {
+		c.up[v], c.first[v], c.final[v] = v, v, v
+	}
+	for e := range arcs {
+		c.place[e] = none
+		insert(c.out, c.nextOut, arcs[e].from, int32(e))
+		insert(c.in, c.nextIn, arcs[e].to, int32(e))
+	}
+	return c
+}
+
+// insert puts arc e into the circle of v.
+func insert(of, next []int32, v, e int32) {
+	if next[e] = e; of[v] != none {
+		next[e], next[of[v]] = next[of[v]], e
+	}
+	of[v] = e
+}
+
+// find returns what v is joined to, and its logarithm less that of this.
+func (c *cycles) find(v int32) (int32, float64) {
+	r, y := v, 0.0
+	for c.up[r] != r {
+		y += c.off[r]
+		r = c.up[r]
+	}
+	for rest := y; c.up[v] != r && v != r; {
+		next, off := c.up[v], c.off[v]
+		c.up[v], c.off[v] = r, rest
+		v, rest = next, rest-off
+	}
+	return r, y
+}
+
+// ends returns the vertices of an arc and its weight.
+func (c *cycles) ends(e int32) (u, v int32, ln float64) {
+	u, a := c.find(c.arcs[e].from)
+	v, b := c.find(c.arcs[e].to)
+	return u, v, c.arcs[e].ln + b - a
+}
+
+// grow makes the tree of the paths of fewest arcs from a root, the longest of these.
+func (c *cycles) grow(root int32) {
+	c.tree[root] = root
+	queue := []int32{root}
+	for k := 0; k < len(queue); k++ {
+		u := queue[k]
+		each(c.nextOut, c.out[u], func(e int32) {
+			v, x := c.arcs[e].to, c.length[u]+c.arcs[e].ln
+			switch {
+			case c.tree[v] == none:
+				c.tree[v], c.steps[v] = root, c.steps[u]+1
+				queue = append(queue, v)
+			case c.tree[v] != root || c.steps[v] != c.steps[u]+1 || x <= c.length[v]:
+				return
+			}
+			c.length[v], c.parent[v] = x, e
+		})
+	}
+	for _, v := range queue[1:] {
+		c.hang(v, c.arcs[c.parent[v]].from)
+	}
+	for _, u := range queue {
+		each(c.nextOut, c.out[u], c.key)
+	}
+}
+
+// each calls f for each arc of a circle.
+func each(next []int32, e int32, f func(e int32)) {
+	if e == none {
+		return
+	}
+	for k := next[e]; ; k = next[k] {
+		f(k)
+		if k == e {
+			return
+		}
+	}
+}
+
+// hang makes v a child of u.
+func (c *cycles) hang(v, u int32) {
+	c.before[v], c.after[v] = none, c.child[u]
+	if c.child[u] != none {
+		c.before[c.child[u]] = v
+	}
+	c.child[u] = v
+}
+
+// cut takes v from the children of u.
+func (c *cycles) cut(v, u int32) {
+	if c.before[v] == none {
+		c.child[u] = c.after[v]
+	} else {
+		c.after[c.before[v]] = c.after[v]
+	}
+	if c.after[v] != none {
+		c.before[c.after[v]] = c.before[v]
+	}
+}
+
+// above is the parent of v.
+func (c *cycles) above(v int32) int32 {
+	u, _ := c.find(c.arcs[c.parent[v]].from)
+	return u
+}
+
+// step takes the arc of the largest lambda.
+func (c *cycles) step() {
+	e := c.heap[0]
+	lambda := c.lambda[e]
+	u, v, ln := c.ends(e)
+	path := []int32{u}
+	for w := u; w != v && c.steps[w] > c.steps[v]; {
+		w = c.above(w)
+		path = append(path, w)
+	}
+	if path[len(path)-1] == v {
+		c.join(path, lambda)
+		return
+	}
+	c.cut(v, c.above(v))
+	c.hang(v, u)
+	c.parent[v] = e
+	c.move(v, none, 1, c.length[u]+ln-c.length[v], c.steps[u]+1-c.steps[v])
+	c.look()
+	c.keys()
+}
+
+// move lengthens the paths to v and all behind it but for those behind w.
+func (c *cycles) move(v, w, mark int32, length float64, steps int32) {
+	from := len(c.moved)
+	c.moved = append(c.moved, v)
+	for k := from; k < len(c.moved); k++ {
+		x := c.moved[k]
+		c.mark[x] = mark
+		c.length[x] += length
+		c.steps[x] += steps
+		for y := c.child[x]; y != none; y = c.after[y] {
+			if y != w {
+				c.moved = append(c.moved, y)
+			}
+		}
+	}
+}
+
+// join makes one vertex of a cycle of weights lambda: that of path's last, which path
+// leads to from child to parent.
+func (c *cycles) join(path []int32, lambda float64) {
+	n := len(path) - 1
+	top := path[n]
+	offs := make([]float64, n)
+	for k, w := range path[:n] {
+		i := c.steps[w] - c.steps[top]
+		offs[k] = float64(i)*lambda - (c.length[w] - c.length[top])
+	}
+	for k, w := range path[:n] {
+		next := int32(none)
+		if k > 0 {
+			next = path[k-1]
+		}
+		// Of the i-th vertex of the cycle: the arcs behind it lie i arcs of weight lambda nearer.
+		i := int32(n - k)
+		c.move(w, next, i, -float64(i)*lambda, -i)
+	}
+	c.look()
+	for k, w := range path[:n] {
+		u := top
+		if k+1 < n {
+			u = path[k+1]
+		}
+		c.cut(w, u)
+	}
+	for k, w := range path[:n] {
+		for x := c.child[w]; x != none; {
+			next := c.after[x]
+			c.hang(x, top)
+			x = next
+		}
+		c.up[w], c.off[w] = top, offs[k]
+		splice(c.out, c.nextOut, top, w)
+		splice(c.in, c.nextIn, top, w)
+		c.follow[c.final[top]], c.level[c.final[top]] = c.first[w], lambda
+		c.final[top] = c.final[w]
+	}
+	c.keys()
+}
+
+// splice makes one circle of those of v and w.
+func splice(of, next []int32, v, w int32) {
+	a, b := of[v], of[w]
+	switch {
+	case b == none:
+	case a == none:
+		of[v] = b
+	default:
+		next[a], next[b] = next[b], next[a]
+	}
+}
+
+// look lists the arcs that what was moved changes, and drops those within a vertex.
+func (c *cycles) look() {
+	for _, x := range c.moved {
+		c.circle(c.out, c.nextOut, x)
+		c.circle(c.in, c.nextIn, x)
+	}
+	for _, x := range c.moved {
+		c.mark[x] = 0
+	}
+	c.moved = c.moved[:0]
+}
+
+func (c *cycles) circle(of, next []int32, x int32) {
+	last := of[x]
+	if last == none {
+		return
+	}
+	for before, e := last, next[last]; ; e = next[before] {
+		u, _ := c.find(c.arcs[e].from)
+		v, _ := c.find(c.arcs[e].to)
+		done := e == last
+		switch {
+		case u != v:
+			if c.mark[u] != c.mark[v] {
+				c.touched = append(c.touched, e)
+			}
+			before = e
+		case next[e] == e: // the only one
+			of[x] = none
+			c.drop(e)
+			return
+		default:
+			next[before] = next[e]
+			if done {
+				of[x] = before
+			}
+			c.drop(e)
+		}
+		if done {
+			return
+		}
+	}
+}
+
+// keys gives the touched arcs their places.
+func (c *cycles) keys() {
+	for _, e := range c.touched {
+		c.key(e)
+	}
+	c.touched = c.touched[:0]
+}
+
+// key gives an arc its place in the heap.
+func (c *cycles) key(e int32) {
+	u, v, ln := c.ends(e)
+	steps := c.steps[u] + 1 - c.steps[v]
+	if u == v || steps <= 0 || c.tree[u] != c.tree[v] {
+		c.drop(e)
+		return
+	}
+	c.lambda[e] = (c.length[u] + ln - c.length[v]) / float64(steps)
+	if c.place[e] == none {
+		c.place[e] = int32(len(c.heap))
+		c.heap = append(c.heap, e)
+	}
+	c.sift(c.place[e])
+}
+
+// drop takes an arc from the heap.
+func (c *cycles) drop(e int32) {
+	k := c.place[e]
+	if k == none {
+		return
+	}
+	last := len(c.heap) - 1
+	f := c.heap[last]
+	c.heap, c.place[e] = c.heap[:last], none
+	if e != f {
+		c.heap[k], c.place[f] = f, k
+		c.sift(k)
+	}
+}
+
+// less reports whether arc e comes after arc f.
+func (c *cycles) less(e, f int32) bool {
+	return c.lambda[e] < c.lambda[f] || c.lambda[e] == c.lambda[f] && e > f
+}
+
+// sift moves the arc at a place of the heap to where it belongs.
+func (c *cycles) sift(k int32) {
+	const ways = 4
+	e := c.heap[k]
+	for k > 0 {
+		up := (k - 1) / ways
+		if !c.less(c.heap[up], e) {
+			break
+		}
+		c.heap[k], c.place[c.heap[up]] = c.heap[up], k
+		k = up
+	}
+	for {
+		best, at := e, k
+		for i := ways*k + 1; i <= ways*k+ways && int(i) < len(c.heap); i++ {
+			if c.less(best, c.heap[i]) {
+				best, at = c.heap[i], i
+			}
+		}
+		if at == k {
+			break
+		}
+		c.heap[k], c.place[best] = best, k
+		k = at
+	}
+	c.heap[k], c.place[e] = e, k
+}
+
+func (c *cycles) result(y []float64) *balanced {
+	n := len(y)
+	b := &balanced{y: make([]float64, n), at: make([]int32, n), level: make([]float64, 0, n)}
+	for r := range int32(n) {
+		if c.up[r] != r {
+			continue
+		}
+		for v := c.first[r]; ; v = c.follow[v] {
+			_, off := c.find(v)
+			b.y[v] = y[r] + off
+			b.at[v] = int32(len(b.level))
+			if v == c.final[r] {
+				b.level = append(b.level, math.Inf(-1))
+				break
+			}
+			b.level = append(b.level, c.level[v])
+		}
+	}
+	return b
+}
