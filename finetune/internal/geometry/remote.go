@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -28,6 +27,7 @@ type Remote[T program.Float] struct {
 
 	in, out, pure []*Path        // as in Geometry
 	stages        [][]cuda.Stage // of the layer of a biased value, up to it
+	ops           []remotePass
 }
 
 // Path is a vector of sums on a device and its head, which holds two exponents:
@@ -73,13 +73,16 @@ func (g *Geometry[T]) On(r *cuda.Resident[T], factors cuda.Ptr) (*Remote[T], err
 	m.in[g.prog.Input] = m.constant(g.prog.Values[g.prog.Input].Len, 1)
 	m.out[g.prog.Logits] = m.constant(g.prog.Values[g.prog.Logits].Len, 1)
 	for _, op := range g.prog.Ops {
+		m.ops = append(m.ops, m.pass(op))
+	}
+	for i, op := range g.prog.Ops {
 		if g.needIn[op.Result()] {
-			m.in[op.Result()] = m.forward(op)
+			m.in[op.Result()] = m.ops[i].forward()
 		}
 	}
 	for i := len(g.prog.Ops) - 1; i >= 0; i-- {
 		if g.back[i] {
-			m.backward(g.prog.Ops[i])
+			m.backward(i)
 		}
 	}
 	m.parts = r.Alloc(cuda.Bytes[float64](m.long))
@@ -181,118 +184,6 @@ func (m *Remote[T]) dense(op *program.Dense, x *Path, back bool) *Path {
 	return y
 }
 
-// bias adds the edges from the constant unit to the sums x of a layer's stages.
-func (m *Remote[T]) bias(x *Path, y int, axis dag.Axis) *Path {
-	if m.geo.opt.ExcludeBias {
-		return x
-	}
-	s := m.stages[y]
-	return m.make("path_bias", x.Len, x.V, x.Head, m.Stages(s...), len(s), axis.N, axis.Inner, m.p)
-}
-
-// forward makes g_in of an operation's result.
-func (m *Remote[T]) forward(op program.Op) *Path {
-	g, p, y := m.geo, m.Prog, op.Result()
-	n := p.Values[y].Len
-	early := g.inPreamble(op)
-	switch op := op.(type) {
-	case *program.Dense:
-		return m.dense(op, m.in[op.X], false)
-	case *program.Conv:
-		x := m.in[op.X]
-		return m.make("path_conv", n, x.V, x.Head, m.Tensors[op.W], cuda.Upload(m, op.Table), m.p, op.Out, op.In, op.Kernel, op.OutLen, op.InLen)
-	case *program.Average:
-		return m.gather(m.in[op.X], cuda.Windows(op.Start, op.At, op.Weight), op.Channels, op.InLen)
-	case *program.Shift:
-		if early {
-			return m.constant(n, 1)
-		}
-		m.pure[y] = m.in[op.X]
-		if g.follows(op.X, y) {
-			m.pure[y], m.stages[y] = m.pure[op.X], m.stages[op.X]
-		}
-		m.stages[y] = append(m.stages[y][:len(m.stages[y]):len(m.stages[y])], cuda.Stage{V: &op.V})
-		return m.bias(m.pure[y], y, op.V.Axis)
-	case *program.Scale:
-		if early {
-			return m.in[op.X]
-		}
-		if !g.follows(op.X, y) {
-			return m.scale(m.in[op.X], &op.V, false)
-		}
-		s := m.stages[op.X]
-		m.pure[y], m.stages[y] = m.scale(m.pure[op.X], &op.V, false), append(s[:len(s):len(s)], cuda.Stage{V: &op.V, Mul: true})
-		return m.bias(m.pure[y], y, op.V.Axis)
-	case *program.Activate:
-		return m.scale(m.in[op.X], &op.V, true)
-	case *program.Select:
-		return m.gather(m.in[op.X], cuda.Picked(op.Index), 1, p.Values[op.X].Len)
-	case *program.Constant:
-		return m.constant(n, 0)
-	case *program.Pool:
-		if op.Start != nil {
-			return m.gather(m.in[op.X[0]], cuda.Windows(op.Start, op.At, nil), op.Channels, op.InLen)
-		}
-	}
-	var sum *Path
-	at := 0
-	for _, x := range op.Operands() {
-		one := m.in[x]
-		if _, strung := op.(*program.Concat); strung {
-			one = m.gather(one, shifted(one.Len, at, n), 1, one.Len)
-			at += m.in[x].Len
-		}
-		sum = m.add(sum, one)
-	}
-	return sum
-}
-
-// backward hands the sums of an operation's result on to its operands.
-func (m *Remote[T]) backward(op program.Op) {
-	p, y := m.Prog, m.out[op.Result()]
-	if y == nil {
-		return // the result reaches no logit
-	}
-	var back *Path
-	switch op := op.(type) {
-	case *program.Dense:
-		back = m.dense(op, y, true)
-	case *program.Conv:
-		t := m.Table(cuda.Reads(op))
-		back = m.make("path_conv_back", p.Values[op.X].Len, y.V, y.Head, m.Tensors[op.W], t.Start, t.List, m.p, op.Out, op.In, op.Kernel, op.OutLen, op.InLen)
-	case *program.Average:
-		back = m.gather(y, cuda.Windows(op.Start, op.At, op.Weight).Transposed(op.InLen), op.Channels, op.OutLen)
-	case *program.Scale:
-		back = m.scale(y, &op.V, false)
-	case *program.Activate:
-		back = m.scale(y, &op.V, true)
-	case *program.Select:
-		back = m.gather(y, cuda.Picked(op.Index).Transposed(p.Values[op.X].Len), 1, y.Len)
-	case *program.Pool:
-		back = y
-		if op.Start != nil {
-			back = m.gather(y, cuda.Windows(op.Start, op.At, nil).Transposed(op.InLen), op.Channels, op.OutLen)
-		}
-	case *program.Concat:
-		at := 0
-		for _, x := range op.X {
-			n := p.Values[x].Len
-			if m.geo.needOut[x] {
-				m.out[x] = m.add(m.out[x], m.gather(y, shifted(y.Len, -at, n), 1, y.Len))
-			}
-			at += n
-		}
-		return
-	default:
-		back = y
-	}
-	for _, x := range op.Operands() {
-		if m.geo.needOut[x] {
-			m.out[x] = m.add(m.out[x], back)
-		}
-	}
-}
-
 // RemoteFactors are Factors on a device, without exponents: the heads have them.
 type RemoteFactors struct {
 	Out, In, All *Path
@@ -332,47 +223,20 @@ func (m *Remote[T]) zeros(x *Path, n int) *Path {
 
 // total is the sum over a tensor's uses.
 func (m *Remote[T]) total(t int, square bool, which edges) *Path {
-	n := len(m.Prog.Tensors[t].Data)
-	q := 2
+	u := remoteUse{n: len(m.Prog.Tensors[t].Data), q: 2, square: square, which: which}
 	if which == counted {
-		q = m.p
+		u.q = m.p
 	}
 	var sum *Path
 	for _, i := range m.geo.uses[t] {
-		op := m.Prog.Ops[i]
-		y := m.out[op.Result()]
-		if y == nil {
+		if u.y = m.out[m.Prog.Ops[i].Result()]; u.y == nil {
 			continue
 		}
-		var x *Path
+		u.x = nil
 		if from := m.geo.begins[i]; from >= 0 {
-			x = m.in[from]
+			u.x = m.in[from]
 		}
-		var one *Path
-		unit := func(v *program.Vector, counted bool) {
-			inV, inHead := cuda.Ptr(0), cuda.Ptr(0)
-			if x != nil {
-				inV, inHead = x.V, x.Head
-			}
-			s := m.Table(cuda.Serves(v, n, y.Len))
-			one = m.make("path_total", n, inV, inHead, y.V, y.Head, s.Start, s.List, m.Stages(cuda.Stage{V: v}), v.Axis.N, v.Axis.Inner, q, square, counted)
-		}
-		switch op := op.(type) {
-		case *program.Shift:
-			if which == counted && m.geo.opt.ExcludeBias {
-				continue
-			}
-			unit(&op.V, false)
-		case *program.Scale:
-			unit(&op.V, false)
-		case *program.Activate:
-			unit(&op.V, which == counted)
-		case *program.Dense:
-			one = m.make("path_dense_total", n, x.V, x.Head, y.V, y.Head, op.Rows, op.Cols, op.InOut, op.Outer, op.Inner, square)
-		case *program.Conv:
-			one = m.make("path_conv_total", n, x.V, x.Head, y.V, y.Head, cuda.Upload(m, op.Table), op.Out, op.In, op.Kernel, op.OutLen, op.InLen, square)
-		}
-		sum = m.add(sum, one)
+		sum = m.add(sum, m.ops[i].total(u))
 	}
-	return m.zeros(sum, n)
+	return m.zeros(sum, u.n)
 }

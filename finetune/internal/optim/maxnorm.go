@@ -2,8 +2,6 @@ package optim
 
 import (
 	"math"
-
-	"github.com/relupath/relupath/finetune/internal/program"
 )
 
 // End sets the weights to zero that KeepZeros keeps there, then projects each unit whose
@@ -26,15 +24,9 @@ func (o *Optimizer[T]) End() {
 // and whether they are columns.
 func (o *Optimizer[T]) bounded(do func(t, units int, columns bool)) {
 	for _, op := range o.prog.Ops {
-		t := op.Tensor()
-		if t < 0 || o.prog.Tensors[t].Frozen {
-			continue
-		}
-		switch op := op.(type) {
-		case *program.Dense:
-			do(t, op.Rows, op.InOut)
-		case *program.Conv:
-			do(t, op.Out*op.Groups, false)
+		n, columns := op.Units()
+		if t := op.Tensor(); n > 0 && !o.prog.Tensors[t].Frozen {
+			do(t, n, columns)
 		}
 	}
 }
@@ -42,22 +34,16 @@ func (o *Optimizer[T]) bounded(do func(t, units int, columns bool)) {
 // findZeros notes the zeros among the weights of layers, those of biases and scales apart.
 func (o *Optimizer[T]) findZeros() {
 	o.zeros = make([][]int, len(o.prog.Tensors))
-	for _, op := range o.prog.Ops {
-		switch op.(type) {
-		case *program.Dense, *program.Conv:
-		default:
-			continue
-		}
-		t := op.Tensor()
-		if t < 0 || o.prog.Tensors[t].Frozen || o.zeros[t] != nil {
-			continue
+	o.bounded(func(t, _ int, _ bool) {
+		if o.zeros[t] != nil {
+			return
 		}
 		for e, w := range o.prog.Tensors[t].Data {
 			if w == 0 {
 				o.zeros[t] = append(o.zeros[t], e)
 			}
 		}
-	}
+	})
 }
 
 // project bounds the norms of the units of a matrix, which are its rows, or its

@@ -55,6 +55,9 @@ type Op interface {
 	Result() int
 	// Tensor is the stored tensor that it reads; -1 for none.
 	Tensor() int
+	// Units is how many units the weights of a layer have, and whether they are the
+	// columns of its tensor; 0 for operations of another kind.
+	Units() (n int, columns bool)
 }
 
 // unary is an operation on one value.
@@ -67,6 +70,9 @@ func (o *unary) Result() int { return o.Y }
 
 // Tensor implements Op.
 func (*unary) Tensor() int { return -1 }
+
+// Units implements Op.
+func (*unary) Units() (n int, columns bool) { return 0, false }
 
 // nary is an operation on any number of values.
 type nary struct {
@@ -82,6 +88,9 @@ func (o *nary) Result() int { return o.Y }
 
 // Tensor implements Op.
 func (*nary) Tensor() int { return -1 }
+
+// Units implements Op.
+func (*nary) Units() (n int, columns bool) { return 0, false }
 
 // Taps lists, for output position o of each channel, the operand's positions that it
 // reads: At[Start[o]:Start[o+1]].
@@ -106,6 +115,9 @@ func (o *Dense) Plain() bool { return o.Outer == 1 && o.Inner == 1 }
 // Tensor implements Op.
 func (o *Dense) Tensor() int { return o.W }
 
+// Units implements Op.
+func (o *Dense) Units() (n int, columns bool) { return o.Rows, o.InOut }
+
 // Conv is a convolution. The weights of group g are a matrix of Out x In*Kernel
 // (channels of one group), and Table[k*OutLen+o] is the input position that
 // kernel position k reads for output position o, -1 in the padding.
@@ -122,6 +134,9 @@ type Conv struct {
 
 // Tensor implements Op.
 func (o *Conv) Tensor() int { return o.W }
+
+// Units implements Op.
+func (o *Conv) Units() (n int, columns bool) { return o.Out * o.Groups, false }
 
 // Average sums windows with fixed weights: output position o of each channel is the sum
 // of its taps times Weight[o].
