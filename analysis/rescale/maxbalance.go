@@ -208,9 +208,12 @@ func (c *cycles) above(v int32) int32 {
 	return u
 }
 
-// step takes the arc of the largest lambda.
+// step takes the arc of the largest lambda, or finds that it has another by now.
 func (c *cycles) step() {
 	e := c.heap[0]
+	if c.key(e); len(c.heap) == 0 || c.heap[0] != e {
+		return
+	}
 	lambda := c.lambda[e]
 	u, v, ln := c.ends(e)
 	path := []int32{u}
@@ -226,7 +229,10 @@ func (c *cycles) step() {
 	c.hang(v, u)
 	c.parent[v] = e
 	c.move(v, none, 1, c.length[u]+ln-c.length[v], c.steps[u]+1-c.steps[v])
-	c.look()
+	// The paths have more steps now: arcs out of them may come sooner, those into them come later.
+	for _, x := range c.moved {
+		c.circle(c.out, c.nextOut, x)
+	}
 	c.keys()
 }
 
@@ -266,7 +272,10 @@ func (c *cycles) join(path []int32, lambda float64) {
 		i := int32(n - k)
 		c.move(w, next, i, -float64(i)*lambda, -i)
 	}
-	c.look()
+	// The paths have fewer steps now: arcs into them may come sooner, those out of them come later.
+	for _, x := range c.moved {
+		c.circle(c.in, c.nextIn, x)
+	}
 	for k, w := range path[:n] {
 		u := top
 		if k+1 < n {
@@ -301,18 +310,8 @@ func splice(of, next []int32, v, w int32) {
 	}
 }
 
-// look lists the arcs that what was moved changes, and drops those within a vertex.
-func (c *cycles) look() {
-	for _, x := range c.moved {
-		c.circle(c.out, c.nextOut, x)
-		c.circle(c.in, c.nextIn, x)
-	}
-	for _, x := range c.moved {
-		c.mark[x] = 0
-	}
-	c.moved = c.moved[:0]
-}
-
+// circle goes round the arcs of a vertex, lists those whose lambda what is moved changes, and
+// drops those within a vertex.
 func (c *cycles) circle(of, next []int32, x int32) {
 	last := of[x]
 	if last == none {
@@ -345,8 +344,13 @@ func (c *cycles) circle(of, next []int32, x int32) {
 	}
 }
 
-// keys gives the touched arcs their places.
+// keys gives the touched arcs their places. Arcs that come later by what was moved keep the
+// lambda that they had until it is their turn.
 func (c *cycles) keys() {
+	for _, x := range c.moved {
+		c.mark[x] = 0
+	}
+	c.moved = c.moved[:0]
 	for _, e := range c.touched {
 		c.key(e)
 	}
