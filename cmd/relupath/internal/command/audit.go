@@ -430,6 +430,8 @@ func (w *auditWork) table(ctx context.Context) error {
 	}
 	d := auditDocument(result)
 	switch {
+	case w.format == string(render.HTML):
+		d = auditPage(result)
 	case w.format != string(render.CSV):
 	case w.options.columns == nil:
 		d.Records = auditRecords(result)

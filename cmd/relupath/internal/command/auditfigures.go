@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
@@ -92,12 +93,7 @@ func auditFigures(r *auditJSON) []render.Figure {
 		if len(r.Models) > 1 {
 			stem, of = unsafeName().ReplaceAllString(name, "_")+"_", " of "+name
 		}
-		if f, ok := layerBars(m); ok {
-			out = append(out, render.Figure{
-				Name: stem + "layers", Title: "Norms of the layers" + of,
-				Caption: "Norms of each layer's weights; where they are far apart, a few layers decide the products over layers.", Chart: f,
-			})
-		}
+		out = append(out, layerBars(m, stem, "Norms of the layers"+of)...)
 		out = append(out, render.Figure{
 			Name: stem + "incoming", Title: "Incoming norms of the units" + of,
 			Caption: "How the 2-norms of the units' incoming weights are distributed in each layer; in a balanced network they are narrow and alike. Units with norm 0 are not shown on a logarithmic axis.",
@@ -113,12 +109,11 @@ func auditFigures(r *auditJSON) []render.Figure {
 	return out
 }
 
-// layerBars draws the norms of each layer that have the same meaning for all.
-func layerBars(m *auditedModel) (*render.Bars, bool) {
-	b := &render.Bars{Axis: "norm"}
+// layerBars draws the norms of each layer that have the same meaning for all, a plot each.
+func layerBars(m *auditedModel, stem, group string) []render.Figure {
 	at := map[string]int{}
+	var out []render.Figure
 	for i := range m.Layers {
-		b.Categories = append(b.Categories, m.Layers[i].Name)
 		for k := range m.Layers[i].Measures {
 			v := &m.Layers[i].Measures[k]
 			label := v.label()
@@ -128,13 +123,25 @@ func layerBars(m *auditedModel) (*render.Bars, bool) {
 				continue
 			}
 			if _, ok := at[label]; !ok {
-				at[label] = len(b.Series)
-				b.Series = append(b.Series, render.Series{Name: label, Values: make([]scaled.Num, len(m.Layers))})
+				b := &render.Bars{Axis: label, Series: []render.Series{{Name: label, Values: make([]scaled.Num, len(m.Layers))}}}
+				for j := range m.Layers {
+					b.Categories = append(b.Categories, m.Layers[j].Name)
+				}
+				at[label] = len(out)
+				out = append(out, render.Figure{
+					Name: stem + "layers_" + fileName(label), Title: label, Group: group, Chart: b,
+					Caption: "Norms of each layer's weights; where they are far apart, a few layers decide the products over layers. A logarithmic axis has dots.",
+				})
 			}
-			b.Series[at[label]].Values[i] = v.num
+			out[at[label]].Chart.(*render.Bars).Series[0].Values[i] = v.num
 		}
 	}
-	return b, len(b.Series) > 0
+	return out
+}
+
+// fileName makes path_norm_1 of path_norm(1).
+func fileName(label string) string {
+	return strings.Trim(unsafeName().ReplaceAllString(label, "_"), "_")
 }
 
 // normHistograms draws the incoming norms of one network, or of several of the
@@ -151,31 +158,41 @@ func normHistograms(names []string, of ...[]layerNorms) *render.Histograms {
 	return h
 }
 
-// maxSeries is the number of lines in one plot.
-const maxSeries = 6
-
-// overModels draws each measure that several models have over the models, one
-// plot for the entries of a name.
+// overModels draws each measure that several models have, a plot each: bars of the models, or,
+// over checkpoints of one run, a line relative to the first.
 func overModels(r *auditJSON) []render.Figure {
 	var out []render.Figure
-	at := map[string]int{}
+	names := modelNames(r.Models)
+	at, run := runOf(r.Models)
+	units := unitsOf()
 	columns, _ := columnsOf(r)
 	for _, c := range columns {
-		if c.name == "" || c.defined() < 2 {
+		if c.name == "" || c.output || c.defined() < 2 {
 			continue
 		}
-		k, ok := at[c.name]
-		if !ok {
-			k = len(out)
-			at[c.name] = k
-			out = append(out, render.Figure{
-				Name: "models_" + c.name, Title: c.name,
-				Caption: "Over the models in the order of the table: checkpoints of one run show how training changes it.",
-				Chart:   &render.Lines{XAxis: "model", YAxis: c.name},
-			})
+		f := render.Figure{Name: "models_" + fileName(c.label), Title: c.label}
+		if run {
+			f.Group = "Measures over the run, relative to the first checkpoint"
+			f.Caption = "The multiple of the first checkpoint's value; of logarithms the difference."
+			f.Chart = &render.Lines{X: at, Names: names, Series: []render.Series{{Name: c.label, Values: againstFirst(c.nums, units[c.name])}}}
+		} else {
+			f.Group = "Measures of the models"
+			f.Caption = "Each plot has a scale of its own; a logarithmic one has dots."
+			f.Chart = &render.Bars{Axis: c.label, Categories: names, Series: []render.Series{{Name: c.label, Values: c.nums}}}
 		}
-		if l := out[k].Chart.(*render.Lines); len(l.Series) < maxSeries {
-			l.Series = append(l.Series, render.Series{Name: c.label, Values: c.nums})
+		out = append(out, f)
+	}
+	return out
+}
+
+// againstFirst divides by the first number, or subtracts it from logarithms and where it is zero.
+func againstFirst(of []scaled.Num, unit string) []scaled.Num {
+	out := make([]scaled.Num, len(of))
+	for i, x := range of {
+		if unit == "log" || of[0].IsZero() {
+			out[i] = x.Add(of[0].MulFloat(-1))
+		} else {
+			out[i] = x.Div(of[0])
 		}
 	}
 	return out

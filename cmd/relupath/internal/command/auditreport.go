@@ -30,8 +30,8 @@ type auditJSON struct {
 	// columns are what tables show, nil for everything; usual says that nobody asked for them.
 	columns []string
 	usual   bool
-	// verbose shows every reason of what is not measured.
-	verbose bool
+	// verbose shows every reason of what is not measured; page is for a page.
+	verbose, page bool
 }
 
 // auditLine is one model of --format jsonl, failedLine one that could not be
@@ -322,8 +322,15 @@ func auditDocument(r *auditJSON) *render.Document {
 	switch {
 	case len(r.Models) == 1 && r.columns == nil:
 		m := &r.Models[0]
-		d.Tables = append(d.Tables, factTable(m), measureTable(m.Measures))
+		d.Tables = append(d.Tables, factTable(m))
+		if r.page {
+			d.Tables = append(d.Tables, pageMeasures(m.Measures))
+		} else {
+			d.Tables = append(d.Tables, measureTable(m.Measures))
+		}
 		d.Tables = append(d.Tables, symbolTables(m.Measures)...)
+	case len(r.Models) > 0 && r.page:
+		d.Tables = append(d.Tables, pageComparison(r))
 	case len(r.Models) > 0:
 		d.Tables = append(d.Tables, comparison(r))
 	}

@@ -63,7 +63,7 @@ func auditGoldens(t *testing.T, name string, r *auditJSON, perLayer bool) {
 	r.perLayer = perLayer
 	d := auditDocument(r)
 	d.Records = auditRecords(r)
-	goldens(t, name, d)
+	goldens(t, name, d, auditPage(r))
 }
 
 func TestAuditOfOneModel(t *testing.T) {

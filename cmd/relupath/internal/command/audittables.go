@@ -16,6 +16,12 @@ const maxOutputs = 3
 // listed returns the measures that a table shows: all but single outputs of
 // models with many, and the count that stands among the facts.
 func listed(ms []measured) (show []measured, left int) {
+	show, left = listedOn(ms)
+	return slices.DeleteFunc(show, func(m measured) bool { return m.Reason != "" }), left
+}
+
+// listedOn is listed for a page, which says why measures are undefined.
+func listedOn(ms []measured) (show []measured, left int) {
 	outputs := map[string]int{}
 	for i := range ms {
 		if ms[i].Output != "" {
@@ -23,7 +29,7 @@ func listed(ms []measured) (show []measured, left int) {
 		}
 	}
 	for i := range ms {
-		if ms[i].Name == "parameter_count" || ms[i].Reason != "" {
+		if ms[i].Name == "parameter_count" {
 			continue
 		}
 		if ms[i].Output != "" && outputs[ms[i].Name+"/"+ms[i].P] > maxOutputs {
@@ -184,6 +190,9 @@ func layerTable(m *auditedModel, models int) render.Table {
 	return t
 }
 
+// notMeasured heads the models that could not be measured.
+const notMeasured = "not measured"
+
 // longPath is the length from which paths are shortened beside the reasons.
 const longPath = 40
 
@@ -199,13 +208,13 @@ func failureTable(fs []failure, verbose bool) render.Table {
 		names = shortNames(paths)
 	}
 	if !verbose {
-		t := render.Table{Title: "not measured", Columns: []string{"model", "reason"}}
+		t := render.Table{Title: notMeasured, Columns: []string{"model", "reason"}}
 		for i, f := range fs {
 			t.Add(render.Code(names[i]), render.Text(f.summary()))
 		}
 		return t
 	}
-	t := render.Table{Title: "not measured", Columns: []string{"model", "node", "op", "reason"}}
+	t := render.Table{Title: notMeasured, Columns: []string{"model", "node", "op", "reason"}}
 	for i, f := range fs {
 		for _, o := range f.Obstacles {
 			reason := o.Reason

@@ -12,6 +12,7 @@ func balanceDocument(r *balanceJSON) *render.Document {
 		Title: "relupath balance", Label: "relupath-balance", Data: r, Records: balanceRecords(r),
 		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: r.Warnings,
 	}
+	d.Subject, d.Lead, d.Terms = r.Model, r.verdict(), termsOf(d.Tables)
 	if len(r.before) > 0 {
 		d.Figures = []render.Figure{{
 			Name: "incoming", Title: "Incoming norms of the units",
@@ -20,6 +21,27 @@ func balanceDocument(r *balanceJSON) *render.Document {
 		}}
 	}
 	return d
+}
+
+// verdict says in a sentence whether the function is the same, and what became of it.
+func (r *balanceJSON) verdict() string {
+	v := &r.Verification
+	p := v.proof
+	if p == nil {
+		return ""
+	}
+	var out string
+	switch {
+	case p.Unexplained > 0:
+		return fmt.Sprintf("Same function: no. Outputs differ by %.1g of the largest, more than the tolerance %.1g.", p.Unexplained, v.Tolerance)
+	case len(p.Undecided) > 0:
+		return "Same function: not shown, since rounding alone changes the outputs too much."
+	case p.BitIdentical:
+		out = fmt.Sprintf("Same function: yes, bit for bit on %d inputs.", p.Inputs)
+	default:
+		out = fmt.Sprintf("Same function: yes, %.1g (the largest difference of outputs, relative to the largest output, on %d inputs).", p.MaxRel, p.Inputs)
+	}
+	return out + fmt.Sprintf(" The method %s brings %s from %s to %s.", r.Method, r.Objective.Name, render.Brief(r.Objective.before), render.Brief(r.Objective.after))
 }
 
 func balanceFacts(r *balanceJSON) render.Table {

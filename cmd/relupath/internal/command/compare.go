@@ -167,9 +167,12 @@ func columnsOf(r *auditJSON) (out []column, alone int) {
 			add(i, f.name, "", f.key, f.cell(&r.Models[i]), f.num(&r.Models[i]))
 		}
 		show, _ := listed(r.Models[i].Measures)
+		if r.page {
+			show, _ = listedOn(r.Models[i].Measures)
+		}
 		for k := range show {
 			m := &show[k]
-			c := m.cell()
+			c := m.cell().Because(m.why())
 			if m.Ratio != nil && r.Models[i].Path != r.Baseline {
 				c = render.Ratio(m.ratio)
 			}

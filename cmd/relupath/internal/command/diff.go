@@ -307,10 +307,48 @@ func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
 			d.Notes = append(d.Notes, fmt.Sprintf("Only below %s: %s", only.where, named(only.names)))
 		}
 	}
+	d.Subject, d.Lead, d.Terms = r.A+" → "+r.B, r.verdict(), termsOf(d.Tables)
 	if len(r.Errors) > 0 {
-		d.Tables = append(d.Tables, failureTable(r.Errors, o.verbose))
+		t := failureTable(r.Errors, o.verbose)
+		t.Last = true
+		d.Tables = append(d.Tables, t)
 	}
 	return d
+}
+
+// verdict says in a sentence what changes, and where most.
+func (r *diffJSON) verdict() string {
+	if len(r.Pairs) != 1 {
+		return fmt.Sprintf("%d models are in both.", len(r.Pairs))
+	}
+	p := &r.Pairs[0]
+	changed, out := 0, ""
+	for i := range p.Measures {
+		c := &p.Measures[i]
+		if !equalValues(c.a, c.b) {
+			changed++
+		}
+		if c.Measure == "path_norm(2)" && c.rel.IsFinite() {
+			out = fmt.Sprintf("; path_norm(2) changes by %s%%", render.Brief(c.rel.MulFloat(100)))
+			if equalValues(c.a, c.b) {
+				out = "; path_norm(2) stays the same"
+			}
+		}
+	}
+	if changed == 0 {
+		return "No measure changes."
+	}
+	out = fmt.Sprintf("%d of %d measures change", changed, len(p.Measures)) + out
+	var most *measureChange
+	for i := range p.Layers {
+		if c := &p.Layers[i]; c.rel.IsFinite() && (most == nil || c.rel.Abs().Cmp(most.rel.Abs()) > 0) {
+			most = c
+		}
+	}
+	if most != nil && !equalValues(most.a, most.b) {
+		out += fmt.Sprintf("; of single layers %s of %s most, by %s%%", most.Measure, most.Layer, render.Brief(most.rel.MulFloat(100)))
+	}
+	return out + "."
 }
 
 // is reports whether a column asked for is the change's.

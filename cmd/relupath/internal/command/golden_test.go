@@ -8,10 +8,15 @@ import (
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
-// goldens compares a document with the golden file of every format.
-func goldens(t *testing.T, name string, d *render.Document) {
+// goldens compares a document, and its page where that is another, with the golden file of every
+// format.
+func goldens(t *testing.T, name string, document *render.Document, page ...*render.Document) {
 	t.Helper()
 	for _, f := range render.Formats() {
+		d := document
+		if f == string(render.HTML) && len(page) > 0 {
+			d = page[0]
+		}
 		var b bytes.Buffer
 		if err := render.Write(&b, d, render.Options{Format: render.Format(f)}); err != nil {
 			t.Fatal(err)

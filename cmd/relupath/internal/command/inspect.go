@@ -322,7 +322,9 @@ func inspectDocument(r *inspectJSON) *render.Document {
 		}
 		d.Tables = append(d.Tables, t)
 	}
-	d.Notes = r.Warnings
+	d.Notes, d.Subject = r.Warnings, shortNames([]string{r.Path})[0]
+	d.Lead = fmt.Sprintf("%s parameters in %d layers; units can be rescaled in %d of them, by %d free factors.",
+		grouped(r.Parameters), r.Coverage.Layers, r.Coverage.Rows, r.Groups.Free)
 	return d
 }
 

@@ -20,7 +20,7 @@ for (const table of document.querySelectorAll("table")) {
   for (const head of table.tHead ? table.tHead.rows[0].cells : []) {
     heads++;
     for (const way of ["ascending", "descending"]) {
-      head.firstElementChild.click();
+      head.querySelector("button").click();
       const keys = [...table.tBodies[0].rows].map(r => Number(r.cells[head.cellIndex].dataset.k));
       const sorted = keys.every((k, i) => i === 0 || (way === "ascending" ? keys[i - 1] <= k : keys[i - 1] >= k));
       if (!sorted || head.getAttribute("aria-sort") !== way) unsorted++;
@@ -60,17 +60,17 @@ func TestPagesInABrowser(t *testing.T) {
 		// heads and plots are how many the page has.
 		heads, plots int
 	}{
-		// 7 columns of measures, 4 and 8 of layers; plots of the layers, of the
+		// 6 columns of measures, 4 and 8 of layers; plots of three norms of the layers, of the
 		// incoming norms and of the network.
-		{"audit", "audit digits_residual.onnx --per-layer", "--window-size=500,900", 19, 3},
-		// Model, 4 facts, 2 path norms, a group norm; a plot for either name.
-		{"compare", "audit . --p 1,2 --group 2:inf --measures path_norm,group_norm", "--window-size=1200,900", 8, 2},
+		{"audit", "audit digits_residual.onnx --per-layer", "--window-size=500,900", 18, 5},
+		// Model, 4 facts, 2 path norms, a group norm; a plot for each.
+		{"compare", "audit . --p 1,2 --group 2:inf --measures path_norm,group_norm", "--window-size=1200,900", 8, 3},
 		// 4 of before and after, 8 of layers, 5 of outputs; incoming norms.
 		{"balance", "balance usps_conv.onnx --exact --dry-run", "--blink-settings=preferredColorScheme=0", 17, 1},
-		// 7 of measures, 8 of segments, 12 of layers.
-		{"segments", "audit " + attention + " --input-shape x=1x5x4 --per-layer", "--window-size=500,900", 27, 3},
+		// 6 of measures, 8 of segments, 12 of layers.
+		{"segments", "audit " + attention + " --input-shape x=1x5x4 --per-layer", "--window-size=500,900", 26, 5},
 		// The same without a shape: no segments.
-		{"open", "audit " + attention + " --per-layer", "--window-size=500,900", 19, 3},
+		{"open", "audit " + attention + " --per-layer", "--window-size=500,900", 18, 5},
 		// 10 of nodes, 4 of segments, 5 of functions, 4 of what is pinned.
 		{"functions", "inspect " + attention + " --input-shape x=1x5x4", "--window-size=700,900", 23, 1},
 		{"study", "audit mnist_mlp.onnx --rescalings 3", "--window-size=500,900", 8, 1},

@@ -10,18 +10,23 @@ import (
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
-// provenance says where a result is from: nil without --provenance. The date is that of
-// SOURCE_DATE_EPOCH where the environment has it, for results that can be made again.
-func (a *app) provenance() (*render.Provenance, error) {
-	if !a.provenanced {
-		return nil, nil
-	}
+// now is the time, or that of SOURCE_DATE_EPOCH where the environment has it, for results that
+// can be made again.
+func (a *app) now() time.Time {
 	now := time.Now()
 	if s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
 		now = time.Unix(s, 0)
 	}
+	return now.UTC()
+}
+
+// provenance says where a result is from: nil without --provenance.
+func (a *app) provenance() (*render.Provenance, error) {
+	if !a.provenanced {
+		return nil, nil
+	}
 	p := &render.Provenance{
-		Version: root + " " + version(), Command: commandLine(a.args), Date: now.UTC().Format(time.RFC3339),
+		Version: root + " " + version(), Command: commandLine(a.args), Date: a.now().Format(time.RFC3339),
 		Files: []render.SourceFile{},
 	}
 	a.mu.Lock()

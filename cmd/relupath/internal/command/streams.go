@@ -232,5 +232,6 @@ func (a *app) write(w io.Writer, d *render.Document, width int) error {
 	}
 	return render.Write(w, d.Named(a.caption, a.label), render.Options{
 		Format: render.Format(a.format), Width: width, Digits: a.digits, Provenance: p,
+		Version: root + " " + version(), Date: a.now().Format("2 January 2006"),
 	})
 }

@@ -12,12 +12,12 @@ import (
 const probe = `
 const table = document.querySelectorAll("table")[1], seen = [];
 const column = k => [...table.tBodies[0].rows].map(r => r.cells[k].textContent).join(",");
-const press = k => table.tHead.rows[0].cells[k].firstElementChild.click();
+const press = k => table.tHead.rows[0].cells[k].querySelector("button").click();
 const state = k => table.tHead.rows[0].cells[k].getAttribute("aria-sort");
 press(3); seen.push(state(3) + ":" + column(0));
 press(3); seen.push(state(3) + ":" + column(0));
 press(0); seen.push(state(0) + ":" + state(3) + ":" + column(0));
-const button = table.tHead.rows[0].cells[0].firstElementChild;
+const button = table.tHead.rows[0].cells[0].querySelector("button");
 button.focus(); seen.push("focus:" + (document.activeElement === button));
 for (const f of document.querySelectorAll("figure svg")) {
   const box = f.getBoundingClientRect(), parts = f.querySelectorAll("path").length;

@@ -40,6 +40,7 @@ var (
 // Sizes in points.
 const (
 	figureWidth = 360
+	smallWidth  = 190
 	textSize    = 9
 	smallSize   = 8
 	// legendRow is the height of one row of a legend.

@@ -1,18 +1,32 @@
 package render
 
 import (
+	"fmt"
+	"image/color"
 	"math"
+	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/relupath/relupath/analysis/scaled"
 )
 
-// barRow is the height of one category of a Bars with one series.
-const barRow = 16
+// Heights of one category of a Bars: of several series, and of one, which is a small plot.
+const (
+	barRow   = 16
+	smallRow = 13
+)
+
+func (b *Bars) small() bool { return len(b.Series) == 1 }
 
 func (b *Bars) size() (w, h float64) {
+	if b.small() {
+		return smallWidth, float64(len(b.Categories)*smallRow) + 22
+	}
 	rows := len(b.Categories) * (barRow + 7*(len(b.Series)-1))
 	return figureWidth, float64(rows) + 44 + legendHeight(seriesNames(b.Series))
 }
@@ -21,7 +35,12 @@ func (b *Bars) draw(c canvas) error {
 	axis := scaleOf(b.Series)
 	p := newPlot(b.Axis, "")
 	p.X.Tick.Marker = axis.ticks()
-	p.Y.Tick.Marker = categories(b.Categories)
+	names := 26
+	if b.small() {
+		// The axis is named by what stands above a small plot.
+		p.X.Label.Text, p.X.Tick.Marker, names = "", axis.fewTicks(), 16
+	}
+	p.Y.Tick.Marker = categories{b.Categories, names}
 	p.Y.Tick.LineStyle.Width = 0
 	p.Y.Min, p.Y.Max = -0.6, float64(len(b.Categories))-0.4
 	lo, hi := b.extent(axis)
@@ -31,17 +50,85 @@ func (b *Bars) draw(c canvas) error {
 		thick := 0.8 / float64(len(b.Series))
 		for k, s := range b.Series {
 			for i, v := range s.Values {
-				to, ok := axis.at(v)
-				if !ok || i >= len(b.Categories) {
-					continue
+				if i >= len(b.Categories) {
+					break
 				}
 				top := float64(len(b.Categories)-1-i) + 0.4 - thick*float64(k)
-				rectangle(c, x(max(min(0, hi), lo)), y(top-thick*0.92), x(to), y(top), colorOf(k))
+				if to, ok := axis.at(v); ok {
+					b.mark(c, axis, x(max(min(0, hi), lo)), x(to), y(top-thick*0.92), y(top), colorOf(k))
+				}
+				says := b.Categories[i] + ": " + Number(v).page(digits)
+				if !b.small() {
+					says = b.Categories[i] + ", " + s.Name + ": " + Number(v).page(digits)
+				}
+				tell(c, vg.Point{X: c.Min.X, Y: y(top - thick)}, vg.Point{X: c.Max.X, Y: y(top)}, says)
 			}
 		}
 	}))
 	p.Draw(legend(c, seriesNames(b.Series)))
 	return nil
+}
+
+// mark draws one value: a bar, or a dot at the end of a hairline.
+func (b *Bars) mark(c canvas, axis Scale, from, to, low, high vg.Length, fill color.RGBA) {
+	if axis == LinearScale {
+		rectangle(c, from, low, to, high, fill)
+		return
+	}
+	mid := (low + high) / 2
+	c.StrokeLine2(draw.LineStyle{Color: soft, Width: 0.4}, c.Min.X, mid, to, mid)
+	c.DrawGlyph(draw.GlyphStyle{Color: fill, Radius: min(3, (high-low)/2), Shape: draw.CircleGlyph{}}, vg.Point{X: to, Y: mid})
+}
+
+// fewTicks marks the axis of a small plot.
+func (s Scale) fewTicks() plot.Ticker {
+	if s == LogScale {
+		return few{decadeTicks{}}
+	}
+	return few{linearTicks{}}
+}
+
+// decadeTicks marks powers of ten, and other round numbers where there are less than two.
+type decadeTicks struct{}
+
+// Ticks returns the marks.
+func (decadeTicks) Ticks(lo, hi float64) []plot.Tick {
+	const most = 8
+	first, last := math.Ceil(lo-1e-9), math.Floor(hi+1e-9)
+	if last-first < 1 || last-first > most {
+		return fineLogTicks{}.Ticks(lo, hi)
+	}
+	var out []plot.Tick
+	for e := first; e <= last; e++ {
+		out = append(out, plot.Tick{Value: e, Label: tickLabel(1, e)})
+	}
+	return out
+}
+
+// few names at most four of the marks of an axis.
+type few struct{ plot.Ticker }
+
+// Ticks leaves out names at regular distances.
+func (f few) Ticks(lo, hi float64) []plot.Tick {
+	ticks := f.Ticker.Ticks(lo, hi)
+	named := 0
+	for _, t := range ticks {
+		if t.Label != "" {
+			named++
+		}
+	}
+	const most = 4
+	every, k := (named+most-1)/most, 0
+	for i := range ticks {
+		if ticks[i].Label == "" {
+			continue
+		}
+		if k%max(every, 1) != 0 {
+			ticks[i].Label = ""
+		}
+		k++
+	}
+	return ticks
 }
 
 // extent returns the ends of the axis: from zero, or from the decade below the
@@ -76,13 +163,17 @@ func extremes(series []Series, axis Scale) (lo, hi float64) {
 }
 
 // categories marks places with names, the first at the top.
-type categories []string
+type categories struct {
+	names []string
+	// most is the number of letters up to which a name is whole.
+	most int
+}
 
 // Ticks returns one mark a name.
 func (n categories) Ticks(float64, float64) []plot.Tick {
-	out := make([]plot.Tick, len(n))
-	for i, s := range n {
-		out[i] = plot.Tick{Value: float64(len(n) - 1 - i), Label: shorten(s, 26)}
+	out := make([]plot.Tick, len(n.names))
+	for i, s := range n.names {
+		out[i] = plot.Tick{Value: float64(len(n.names) - 1 - i), Label: shorten(s, n.most)}
 	}
 	return out
 }
@@ -133,10 +224,16 @@ func (h *Histograms) size() (w, ht float64) {
 
 func (h *Histograms) draw(c canvas) error {
 	var all []Series
-	rows := make(categories, len(h.Rows))
+	rows := categories{make([]string, len(h.Rows)), 26}
 	for i, r := range h.Rows {
+		rows.names[i] = r.Name
+	}
+	among := h.among
+	if among == nil {
+		among = h.Rows
+	}
+	for _, r := range among {
 		all = append(all, r.Series...)
-		rows[i] = r.Name
 	}
 	axis := scaleOf(all)
 	lo, hi := extremes(all, axis)
@@ -155,11 +252,39 @@ func (h *Histograms) draw(c canvas) error {
 			for k, s := range r.Series {
 				strip(c, x, y, base, histogram(s, lo, hi, axis), lo, hi, k)
 			}
+			tell(c, vg.Point{X: c.Min.X, Y: y(base)}, vg.Point{X: c.Max.X, Y: y(base + 1)}, r.words()...)
 			c.StrokeLine2(draw.LineStyle{Color: soft, Width: 0.4}, c.Min.X, y(base), c.Max.X, y(base))
 		}
 	}))
 	p.Draw(legend(c, h.names()))
 	return nil
+}
+
+// maxStrips is the number of strips in a part of Histograms, as high as a window.
+const maxStrips = 16
+
+// parts cuts many strips into several drawings of one axis.
+func (h *Histograms) parts() []Chart {
+	n := len(h.Rows)
+	count := max((n+maxStrips-1)/maxStrips, 1)
+	var out []Chart
+	for k := range count {
+		out = append(out, &Histograms{Axis: h.Axis, Rows: h.Rows[k*n/count : (k+1)*n/count], among: h.Rows})
+	}
+	return out
+}
+
+// words tell the least, the middle and the largest number of each series.
+func (r HistogramRow) words() []string {
+	out := []string{r.Name}
+	for _, s := range r.Series {
+		v := slices.DeleteFunc(slices.Clone(s.Values), func(x scaled.Num) bool { return !x.IsFinite() })
+		slices.SortFunc(v, scaled.Num.Cmp)
+		if n := len(v); n > 0 {
+			out = append(out, fmt.Sprintf("%s: %d, from %s to %s, median %s", s.Name, n, Number(v[0]).page(digits), Number(v[n-1]).page(digits), Number(v[(n-1)/2]).page(digits)))
+		}
+	}
+	return out
 }
 
 // histogram returns the share of the fullest bin that each bin holds.
@@ -200,7 +325,12 @@ func strip(c canvas, x, y func(float64) vg.Length, base float64, n []float64, lo
 	}
 }
 
+func (l *Lines) small() bool { return len(l.Series) == 1 }
+
 func (l *Lines) size() (w, h float64) {
+	if l.small() {
+		return smallWidth, 120
+	}
 	return figureWidth, 220 + legendHeight(seriesNames(l.Series))
 }
 
@@ -211,19 +341,26 @@ func (l *Lines) draw(c canvas) error {
 	if l.X == nil {
 		p.X.Tick.Marker = wholeTicks{}
 	}
+	if l.small() {
+		p.X.Tick.Marker, p.Y.Tick.Marker = few{wholeTicks{}}, axis.fewTicks()
+	}
 	grid := plotter.NewGrid()
 	grid.Horizontal = draw.LineStyle{Color: line, Width: 0.5}
 	grid.Vertical = grid.Horizontal
 	p.Add(grid)
 	for k, s := range l.Series {
 		var pts plotter.XYs
+		var says []string
 		for i, v := range s.Values {
-			x := float64(i + 1)
+			x, name := float64(i+1), strconv.Itoa(i+1)
 			if l.X != nil {
-				x = l.X[i]
+				x, name = l.X[i], strconv.FormatFloat(l.X[i], 'g', -1, 64)
+			}
+			if l.Names != nil {
+				name = l.Names[i]
 			}
 			if y, ok := axis.at(v); ok {
-				pts = append(pts, plotter.XY{X: x, Y: y})
+				pts, says = append(pts, plotter.XY{X: x, Y: y}), append(says, name+": "+Number(v).page(digits))
 			}
 		}
 		if pts == nil {
@@ -235,7 +372,13 @@ func (l *Lines) draw(c canvas) error {
 		}
 		ln.LineStyle = draw.LineStyle{Color: colorOf(k), Width: 1.2, Dashes: dashOf(k)}
 		sc.GlyphStyle = draw.GlyphStyle{Color: colorOf(k), Radius: 1.6, Shape: draw.CircleGlyph{}}
-		p.Add(ln, sc)
+		p.Add(ln, sc, plotFunc(func(c canvas, p *plot.Plot) {
+			x, y := p.Transforms(&c)
+			for i, pt := range pts {
+				at := vg.Point{X: x(pt.X), Y: y(pt.Y)}
+				tell(c, at.Sub(vg.Point{X: 5, Y: 5}), at.Add(vg.Point{X: 5, Y: 5}), says[i])
+			}
+		}))
 	}
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		if a.Min > a.Max {
@@ -269,7 +412,7 @@ func (wholeTicks) Ticks(lo, hi float64) []plot.Tick {
 	var out []plot.Tick
 	const most = 20 // so far out that float64 has no whole numbers the loop would not end
 	for v := math.Ceil(lo/step) * step; v <= hi && len(out) < most; v += step {
-		out = append(out, plot.Tick{Value: v, Label: tickLabel(v, 0)})
+		out = append(out, plot.Tick{Value: v, Label: tickLabel(v+0, 0)}) // adding zero makes a negative zero positive
 	}
 	return out
 }

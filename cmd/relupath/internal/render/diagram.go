@@ -86,6 +86,7 @@ func (d *Diagram) draw(c canvas) error {
 		center := vg.Point{X: p.X + boxWidth/2, Y: p.Y + boxHeight - 3}
 		label(c, words(textSize, words1), center, n.Label, 28)
 		label(c, words(smallSize-0.5, soft), center.Add(vg.Point{Y: -12}), n.Detail, 34)
+		tell(c, p, p.Add(vg.Point{X: boxWidth, Y: boxHeight}), n.Label, n.Detail)
 	}
 	return nil
 }

@@ -13,8 +13,11 @@ import (
 
 // Document is a result, ready for any Format.
 type Document struct {
-	// Title heads the HTML page.
-	Title string
+	// Title heads the HTML page; Subject is what it is about, such as a file, and Lead the
+	// result in a sentence.
+	Title, Subject, Lead string
+	// Terms are what the page explains at its end; tables link to them.
+	Terms []Term
 	// Label is the stem of the labels of LaTeX tables: tab:relupath-audit.
 	Label string
 	// ownLabel says that Label stands as it is.
@@ -76,6 +79,8 @@ type Table struct {
 	// TeX has the heads as mathematics of LaTeX without dollars, where they are
 	// some; nil for none.
 	TeX []string
+	// Last says that a page has it below the figures.
+	Last bool
 	// Keys is the number of leading columns that name a row: they are repeated
 	// when a wide table is cut. Zero is one.
 	Keys int
@@ -110,6 +115,20 @@ func (t *Table) Bars(from int) {
 	}
 }
 
+// Words calls f with the heads, and with the cells that hold names of code.
+func (t *Table) Words(f func(string)) {
+	for _, head := range t.Columns {
+		f(head)
+	}
+	for _, row := range t.Rows {
+		for _, c := range row {
+			if c.kind == codeCell {
+				f(c.text)
+			}
+		}
+	}
+}
+
 func (t *Table) keys() int { return min(max(t.Keys, 1), len(t.Columns)) }
 
 func (t *Table) headless() bool { return strings.Join(t.Columns, "") == "" }
@@ -138,6 +157,15 @@ type Cell struct {
 	unit string
 	// tex is the cell's formula in LaTeX.
 	tex string
+	// why says why a number is undefined, for pages.
+	why   string
+	spark *spark
+}
+
+// Because says why the cell's number is undefined.
+func (c Cell) Because(why string) Cell {
+	c.why = why
+	return c
 }
 
 // Mark sets a cell off from its column.

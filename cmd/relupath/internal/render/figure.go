@@ -14,7 +14,9 @@ type Figure struct {
 	Title string
 	// Caption says what the plot shows, for readers and for screen readers.
 	Caption string
-	Chart   Chart
+	// Group is the heading on a page under which figures that follow one another stand.
+	Group string
+	Chart Chart
 }
 
 // Chart is what a Figure draws: *Bars, *Histograms, *Lines, *Panels or *Diagram.
@@ -31,7 +33,8 @@ type Series struct {
 	Values []scaled.Num
 }
 
-// Bars draws one horizontal bar a category and series.
+// Bars draws one horizontal bar a category and series; on a logarithmic axis, which has no
+// zero to begin from, dots. One series is a small plot.
 type Bars struct {
 	Categories []string
 	// Axis names the quantity, with its unit.
@@ -45,6 +48,8 @@ type Histograms struct {
 	// Axis names the quantity, with its unit.
 	Axis string
 	Rows []HistogramRow
+	// among are the rows whose axis this part of them has; nil for its own.
+	among []HistogramRow
 }
 
 // HistogramRow is one strip of a Histograms.
@@ -54,12 +59,14 @@ type HistogramRow struct {
 	Series []Series
 }
 
-// Lines draws numbers over a sequence: one line a series.
+// Lines draws numbers over a sequence: one line a series. One series is a small plot.
 type Lines struct {
 	// XAxis and YAxis name the quantities, with their units.
 	XAxis, YAxis string
 	// X are the places; nil is 1, 2, 3...
-	X      []float64
+	X []float64
+	// Names are what the places are, for those who point at them; nil is none.
+	Names  []string
 	Series []Series
 }
 

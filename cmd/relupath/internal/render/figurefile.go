@@ -91,12 +91,12 @@ var fontFamily = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`font-family:[^;]*;font-variant:[^;]*;font-weight:[^;]*;font-style:[^;"]*;?`)
 })
 
-// inline returns the figure as an SVG element for a page, in the page's
+// inline returns a chart of a figure as an SVG element for a page, in the page's
 // colours and type, and its width in points.
-func inline(f *Figure) (svg template.HTML, width int, err error) {
-	w, h := f.Chart.size()
-	target := vgsvg.New(vg.Length(w), vg.Length(h))
-	if err := f.Chart.draw(draw.New(target)); err != nil {
+func inline(f *Figure, chart Chart) (svg template.HTML, width int, err error) {
+	w, h := chart.size()
+	target := &hovered{Canvas: vgsvg.New(vg.Length(w), vg.Length(h)), height: vg.Length(h)}
+	if err := chart.draw(draw.New(target)); err != nil {
 		return "", 0, fmt.Errorf("render: figure %s: %w", f.Name, err)
 	}
 	var b bytes.Buffer
@@ -105,6 +105,7 @@ func inline(f *Figure) (svg template.HTML, width int, err error) {
 	}
 	_, body, _ := strings.Cut(b.String(), "<svg ")
 	_, body, _ = strings.Cut(body, ">")
+	body = strings.Replace(body, "</svg>", target.hits.String()+"</svg>", 1)
 	body = fontFamily().ReplaceAllString(variables.Replace(body), "")
 	head := fmt.Sprintf(`<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, w, h, template.HTMLEscapeString(f.Title+": "+f.Caption))
 	// The drawing's words were escaped by its canvas.

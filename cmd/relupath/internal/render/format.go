@@ -41,6 +41,8 @@ type Options struct {
 	// Provenance says where the result is from, nil for nothing: in comments of LaTeX, at
 	// the end of a page, in a field of JSON, below other tables. CSV has no place for it.
 	Provenance *Provenance
+	// Version and Date head a page: what made it, and when.
+	Version, Date string
 }
 
 // Write writes d with all its words made visible, in one piece, so that a failure

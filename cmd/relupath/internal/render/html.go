@@ -18,38 +18,168 @@ var page = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Parse(pageSource))
 })
 
+// htmlPage is what page.html shows.
 type htmlPage struct {
-	Title   string
-	Tables  []htmlTable
-	Notes   []string
-	Figures []htmlFigure
+	Title, Subject, Lead, Made string
+	Contents                   []htmlLink
+	Sections                   []*htmlSection
+	Terms                      []htmlTerm
 	// Provenance stands at the end of the page.
 	Provenance []string
 }
 
+type htmlLink struct{ ID, Title string }
+
+// htmlSection has tables or figures under a heading.
+type htmlSection struct {
+	htmlLink
+	Caption string
+	// Full says that nothing stands beside it.
+	Full bool
+	// Class says how the figures are laid out.
+	Class   string
+	Tables  []htmlTable
+	Figures []htmlFigure
+	Notes   []string
+}
+
 type htmlFigure struct {
-	Title, Caption string
-	SVG            template.HTML
-	// Style holds the width in points, by which the page sizes the figure.
+	Name, Title string
+	SVG         template.HTML
+	// Plan says that it is large, to be looked at part by part; Style has its width.
+	Plan  bool
 	Style template.CSS
 }
 
-type htmlTable struct {
-	Title string
-	Heads []htmlHead
-	Rows  [][]htmlCell
+// writeHTML writes one page that needs nothing else: no style sheet, script,
+// font or picture from elsewhere. Tables sort by a click, or a key, on a column's
+// head; without scripts the page has all else.
+func writeHTML(w io.Writer, d *Document, opt Options) error {
+	p := htmlPage{Title: d.Title, Subject: d.Subject, Lead: d.Lead, Made: opt.made(), Provenance: opt.Provenance.lines()}
+	terms := map[string]string{}
+	for _, t := range d.Terms {
+		h := htmlTerm{"m-" + t.Name, t.Name, t.Says, typeset(t.Formula), t.Source}
+		p.Terms, terms[t.Name] = append(p.Terms, h), h.ID
+	}
+	for i := range d.Tables {
+		if !d.Tables[i].Last {
+			p.table(&d.Tables[i], opt.Digits, terms)
+		}
+	}
+	if notes := d.notes("▾", "▴"); len(notes) > 0 {
+		if len(p.Sections) == 0 {
+			p.section("")
+		}
+		p.Sections[len(p.Sections)-1].Notes = notes
+	}
+	for i := range d.Figures {
+		if err := p.figure(&d.Figures[i]); err != nil {
+			return err
+		}
+	}
+	for i := range d.Tables {
+		if d.Tables[i].Last {
+			p.table(&d.Tables[i], opt.Digits, terms)
+		}
+	}
+	if p.Terms != nil && len(p.Contents) > 0 {
+		p.Contents = append(p.Contents, htmlLink{"definitions", "Definitions"})
+	}
+	if len(p.Contents) < 2 {
+		p.Contents = nil
+	}
+	return page().Execute(w, p)
 }
 
-type htmlHead struct {
-	Text   string
-	Number bool
+// section begins a section; one without a title is not in the contents.
+func (p *htmlPage) section(title string) *htmlSection {
+	s := &htmlSection{htmlLink: htmlLink{Title: headline(title)}}
+	if title != "" {
+		s.ID = "s" + strconv.Itoa(len(p.Sections)+1)
+		p.Contents = append(p.Contents, s.htmlLink)
+	}
+	p.Sections = append(p.Sections, s)
+	return s
 }
 
-type htmlCell struct {
-	Text, Full, Class string
-	Style             template.CSS
-	// Rank orders the cells of a column, whatever their magnitude.
-	Rank int
+// table adds a table, in parts as wide as a page; it has a section of its own where it has a
+// title.
+func (p *htmlPage) table(t *Table, digits int, terms map[string]string) {
+	var s *htmlSection
+	if k := len(p.Sections) - 1; t.Title == "" && k >= 0 {
+		s = p.Sections[k]
+	} else {
+		s = p.section(t.Title)
+	}
+	n := 0
+	for _, old := range s.Tables {
+		n += len(old.Reasons)
+	}
+	whole := htmlTableOf(t, digits, terms, fmt.Sprintf("w%d-", len(p.Sections)), n)
+	parts := whole.parts()
+	s.Tables = append(s.Tables, parts...)
+	s.Full = s.Full || t.headless() || whole.width() > halfPage
+}
+
+// headline begins a title of words with a capital; names of files stay.
+func headline(title string) string {
+	first, _, _ := strings.Cut(title, " ")
+	if strings.Trim(first, "abcdefghijklmnopqrstuvwxyz,;") != "" || first == "" {
+		return title
+	}
+	return strings.ToUpper(title[:1]) + title[1:]
+}
+
+// breakable is text that may go on in the next line behind its signs.
+func breakable(s string) template.HTML {
+	return template.HTML(strings.NewReplacer("_", "_<wbr>", "/", "/<wbr>", "(", "<wbr>(").Replace(template.HTMLEscapeString(s)))
+}
+
+// figure adds a figure: to the section before it where that has its group.
+func (p *htmlPage) figure(f *Figure) error {
+	title := f.Group
+	if title == "" {
+		title = f.Title
+	}
+	var s *htmlSection
+	if k := len(p.Sections) - 1; k >= 0 && p.Sections[k].Title == headline(title) && f.Group != "" && p.Sections[k].Tables == nil {
+		s = p.Sections[k]
+	} else {
+		s = p.section(title)
+		s.Caption, s.Full = f.Caption, true
+	}
+	parts := []Chart{f.Chart}
+	switch c := f.Chart.(type) {
+	case *Histograms:
+		parts = c.parts()
+	case *Panels:
+		s.Class = "one"
+	case *Diagram:
+		s.Class = "one"
+	}
+	if w, _ := f.Chart.size(); w <= smallWidth {
+		s.Class = "small"
+	}
+	for _, c := range parts {
+		svg, width, err := inline(f, c)
+		if err != nil {
+			return err
+		}
+		h := htmlFigure{Name: f.Title, SVG: svg}
+		if _, h.Plan = c.(*Diagram); h.Plan || s.Class == "one" {
+			h.Plan, h.Style = true, template.CSS(fmt.Sprintf("--w:%d", width))
+		}
+		if f.Group != "" {
+			h.Title = f.Title
+		}
+		s.Figures = append(s.Figures, h)
+	}
+	return nil
+}
+
+// made says which version made the page when.
+func (o *Options) made() string {
+	return strings.Join(slices.DeleteFunc([]string{o.Version, o.Date}, func(s string) bool { return s == "" }), " · ")
 }
 
 // htmlDecimal writes the exponent as a power of ten.
@@ -60,97 +190,26 @@ func htmlDecimal(d decimal) string {
 var superscript = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴",
 	"5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹")
 
-// writeHTML writes one page that needs nothing else: no style sheet, script,
-// font or picture from elsewhere. Tables sort by a click, or a key, on a column's
-// head.
-func writeHTML(w io.Writer, d *Document, opt Options) error {
-	p := htmlPage{Title: d.Title, Notes: d.notes("▾", "▴"), Provenance: opt.Provenance.lines()}
-	for i := range d.Tables {
-		p.Tables = append(p.Tables, htmlTableOf(&d.Tables[i], opt.Digits))
+// grouped puts a comma before every three digits of a whole part of four or more.
+func grouped(s string) string {
+	whole, rest, point := strings.Cut(s, ".")
+	sign := ""
+	if strings.HasPrefix(whole, "-") {
+		sign, whole = "-", whole[1:]
 	}
-	for i := range d.Figures {
-		f := &d.Figures[i]
-		svg, width, err := inline(f)
-		if err != nil {
-			return err
+	if len(whole) < 4 || strings.Trim(whole, "0123456789") != "" {
+		return s
+	}
+	var b strings.Builder
+	b.WriteString(sign)
+	for i, r := range whole {
+		if i > 0 && (len(whole)-i)%3 == 0 {
+			b.WriteByte(',')
 		}
-		p.Figures = append(p.Figures, htmlFigure{f.Title, f.Caption, svg, template.CSS(fmt.Sprintf("--w:%d", width))})
+		b.WriteRune(r)
 	}
-	return page().Execute(w, p)
-}
-
-func htmlTableOf(t *Table, digits int) htmlTable {
-	out := htmlTable{Title: t.Title, Rows: make([][]htmlCell, len(t.Rows))}
-	for r := range t.Rows {
-		out.Rows[r] = make([]htmlCell, len(t.Columns))
+	if point {
+		b.WriteString("." + rest)
 	}
-	for k, head := range t.Columns {
-		right := t.rightAligned(k)
-		if !t.headless() {
-			out.Heads = append(out.Heads, htmlHead{head, right})
-		}
-		for r, rank := range t.ranks(k) {
-			c := t.cell(r, k)
-			v := htmlCell{Text: c.plain(numerals{digits, htmlDecimal}) + c.sign(), Rank: rank}
-			var class []string
-			if right {
-				class = append(class, "n")
-			}
-			if c.kind == codeCell {
-				class = append(class, "c")
-			}
-			if c.kind == numCell && c.text == "" {
-				v.Full = c.full()
-			}
-			if c.bar > 0 {
-				class = append(class, "b")
-				v.Style = template.CSS(fmt.Sprintf("--s:%.3f", c.bar))
-			}
-			switch c.mark {
-			case Best:
-				class = append(class, "best")
-			case Worst:
-				class = append(class, "worst")
-			}
-			v.Class = strings.Join(class, " ")
-			out.Rows[r][k] = v
-		}
-	}
-	return out
-}
-
-func (t *Table) cell(row, column int) Cell {
-	if column < len(t.Rows[row]) {
-		return t.Rows[row][column]
-	}
-	return Cell{}
-}
-
-// ranks returns each row's place in the order of one column: empty cells,
-// words, numbers; equal cells keep their order.
-func (t *Table) ranks(column int) []int {
-	order := make([]int, len(t.Rows))
-	for r := range order {
-		order[r] = r
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return compareCells(t.cell(a, column), t.cell(b, column))
-	})
-	rank := make([]int, len(order))
-	for i, r := range order {
-		rank[r] = i
-	}
-	return rank
-}
-
-func compareCells(a, b Cell) int {
-	switch {
-	case a.numeric() && b.numeric():
-		return a.number().Cmp(b.number())
-	case a.numeric():
-		return 1
-	case b.numeric():
-		return -1
-	}
-	return strings.Compare(a.text, b.text)
+	return b.String()
 }

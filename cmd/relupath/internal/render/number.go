@@ -119,6 +119,15 @@ func (d decimal) String() string { return d.mantissa + "e" + strconv.FormatInt(d
 // Plain writes a number as a plain table does.
 func Plain(x scaled.Num) string { return Number(x).plain(numerals{digits, decimal.String}) }
 
+// Brief writes a number for a sentence of a page, with four digits.
+func Brief(x scaled.Num) string {
+	const few = 4
+	return Number(x).page(few)
+}
+
+// Count writes a whole number for a sentence of a page.
+func Count(n int) string { return Int(n).page(digits) }
+
 // numerals is a way of writing numbers for readers: how many significant digits,
 // and how an exponent looks.
 type numerals struct {

@@ -58,6 +58,7 @@ func hidden(r rune) bool {
 func (d *Document) visible() *Document {
 	out := *d
 	out.Title, out.Label, out.Caption, out.Marks = Visible(d.Title), Visible(d.Label), Visible(d.Caption), Visible(d.Marks)
+	out.Subject, out.Lead = Visible(d.Subject), Visible(d.Lead)
 	out.Notes = allVisible(d.Notes)
 	out.Tables = slices.Clone(d.Tables)
 	for i := range out.Tables {
@@ -70,7 +71,7 @@ func (d *Document) visible() *Document {
 	out.Figures = slices.Clone(d.Figures)
 	for i := range out.Figures {
 		f := &out.Figures[i]
-		f.Title, f.Caption = Visible(f.Title), Visible(f.Caption)
+		f.Title, f.Caption, f.Group = Visible(f.Title), Visible(f.Caption), Visible(f.Group)
 	}
 	return &out
 }
@@ -80,11 +81,11 @@ func (t Table) visible() Table {
 	t.Rows = slices.Clone(t.Rows)
 	for r, row := range t.Rows {
 		for k, c := range row {
-			if s := Visible(c.text); s != c.text {
+			if s, why := Visible(c.text), Visible(c.why); s != c.text || why != c.why {
 				if &t.Rows[r][0] == &row[0] {
 					t.Rows[r] = slices.Clone(row)
 				}
-				t.Rows[r][k].text = s
+				t.Rows[r][k].text, t.Rows[r][k].why = s, why
 			}
 		}
 	}

@@ -1,0 +1,133 @@
+package command
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// TestRuns: models are checkpoints of one run where they have the same layers and names that
+// differ in one number, which rises.
+func TestRuns(t *testing.T) {
+	layers := []auditedLayer{{Name: "fc", Op: "Gemm", Inputs: 4, Outputs: 3}}
+	for _, c := range []struct {
+		paths string
+		want  []float64
+	}{
+		{"run/epoch_0.onnx run/epoch_5.onnx run/epoch_10.onnx", []float64{0, 5, 10}},
+		{"run2/1/m.onnx run2/20/m.onnx", []float64{1, 20}},
+		{"seed1/epoch_1.onnx seed2/epoch_2.onnx", nil},
+		{"epoch_2.onnx epoch_1.onnx", nil},
+		{"epoch_1.onnx epoch_1.onnx", nil},
+		{"a.onnx b.onnx", nil},
+		{"epoch_1.onnx", nil},
+	} {
+		var models []auditedModel
+		for _, p := range strings.Fields(c.paths) {
+			models = append(models, auditedModel{origin: origin{Path: p}, Layers: layers})
+		}
+		got, ok := runOf(models)
+		if ok != (c.want != nil) || ok && !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v %v, want %v", c.paths, got, ok, c.want)
+		}
+		if ok {
+			models[1].Layers = nil
+			if _, ok := runOf(models); ok {
+				t.Errorf("%s: other layers, and one run", c.paths)
+			}
+		}
+	}
+}
+
+// TestFiguresOfModels: unrelated models have bars, checkpoints of one run lines relative to the
+// first, of logarithms the difference.
+func TestFiguresOfModels(t *testing.T) {
+	for path, joined := range map[string]bool{"epoch_": true, "net_#": true} {
+		r := audited()
+		for i, scale := range []float64{1, 2, 4} {
+			name := path + string(rune('1'+i)) + ".onnx"
+			r.Models = append(r.Models, handMade(name, 0, scale))
+		}
+		if path == "net_#" {
+			r.Models[1].Layers, joined = nil, false
+		}
+		for _, f := range overModels(r) {
+			l, line := f.Chart.(*render.Lines)
+			if line != joined {
+				t.Fatalf("%s %s: joined %v", path, f.Title, line)
+			}
+			if !line {
+				continue
+			}
+			var got []float64
+			for _, x := range l.Series[0].Values {
+				got = append(got, x.Float64())
+			}
+			want := []float64{1, 1, 1}
+			switch f.Title {
+			case "path_norm(1)", "path_norm(2)":
+				want = []float64{1, 2, 4}
+			case "sum_log_frobenius_squared", "zero_share":
+				want = []float64{0, 0, 0}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %s", f.Title, diff)
+			}
+		}
+	}
+}
+
+// TestEveryMeasureHasASentence, and no other name has one.
+func TestEveryMeasureHasASentence(t *testing.T) {
+	known := map[string]bool{}
+	for _, i := range analysis.Registry() {
+		known[i.Name] = true
+		if s := says(i.Name); !strings.HasSuffix(s, ".") || strings.HasPrefix(s, " ") {
+			t.Errorf("%s: %q", i.Name, s)
+		}
+	}
+	for name := range measureWords {
+		if !known[name] {
+			t.Errorf("%s is no measure", name)
+		}
+	}
+}
+
+// TestPageOfModels: a page begins with what it is about and the result, has a cell that links to
+// each measure's definition, says why a value is undefined, and ends with what is not measured.
+func TestPageOfModels(t *testing.T) {
+	r := audited(handMade("models/a.onnx", 0, 1), handMade("models/b.onnx", 0, 3))
+	r.Models[1].Measures[7].Reason = "functions stand between"
+	r.Errors = append(r.Errors, failure{Path: "models/c.onnx", Obstacles: []obstacle{{"x", "Clip", "bounds are computed", ""}}})
+	d := auditPage(r)
+	d.Figures = auditFigures(r)
+	var b strings.Builder
+	if err := render.Write(&b, d, render.Options{Format: render.HTML, Version: "relupath v1", Date: "1 May 2026"}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	at := -1
+	for _, want := range []string{
+		`<h1>a, b and c</h1>`,
+		`2 of 3 models are measured; path_norm(2) lies between 12.30 (a) and 36.90 (b).`,
+		`relupath v1 · 1 May 2026`,
+		`<a href="#definitions">`,
+		`<a href="#m-path_norm">`, `<title>b: 36.900</title>`,
+		`undefined<sup>`, `undefined: functions stand between`,
+		`class="figures small"`, `bounds are computed`, `id="m-path_norm"`, `The p-norm of all paths`,
+	} {
+		k := strings.Index(page, want)
+		if k < at {
+			t.Errorf("%q is at %d, before what comes before it (-1: nowhere)", want, k)
+		}
+		at = max(at, k)
+	}
+	if !strings.Contains(page, "269,322") {
+		t.Error("no thousands separators")
+	}
+}
