@@ -20,7 +20,7 @@ func Registry() []Info {
 // entries makes the registry: the measures, then those of them that are also
 // reported over the margin.
 func entries() []*entry {
-	base := slices.Concat(pathEntries(), weightEntries(), spectralEntries(), tailEntries(), referenceEntries())
+	base := slices.Concat(pathEntries(), weightEntries(), spectralEntries(), operatorEntries(), tailEntries(), referenceEntries())
 	var over []*entry
 	for _, e := range base {
 		if e.overMargin != notOver {

@@ -32,7 +32,8 @@ type Options struct {
 	// (2,2).
 	Groups []PQ
 	// Names lists measures of Registry, or "fast": those that one pass over the
-	// weights gives, "tails": those of the tails of spectra, and "all". Either leaves out what needs a reference or data
+	// weights gives, "tails": those of the tails of spectra, and "all", which has no
+	// spectral norms of whole convolutions. Each leaves out what needs a reference or data
 	// that are not given. Default: fast.
 	Names []string
 	// Bias is the bias policy. Default: IncludeBias.

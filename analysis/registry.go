@@ -92,5 +92,7 @@ const (
 	mm21  = "Martin, Mahoney, Implicit self-regularization in deep neural networks, JMLR 2021 (weightwatcher 0.7.7)"
 	mpm21 = "Martin, Peng, Mahoney, Predicting trends in the quality of state-of-the-art neural networks, Nature Communications 2021 (weightwatcher 0.7.7)"
 	csn09 = "Clauset, Shalizi, Newman, Power-law distributions in empirical data, SIAM Review 2009 (weightwatcher 0.7.7)"
+	sgl19 = "Sedghi, Gupta, Long, The singular values of convolutional layers, ICLR 2019"
+	b97   = "Bhatia, Matrix analysis, 1997, section IV.2"
 	rv07  = "Rudelson, Vershynin, Sampling from large matrices, JACM 2007"
 )

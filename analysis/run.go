@@ -38,6 +38,8 @@ type entry struct {
 	biased bool
 	// tail says that it is of the tails of spectra, as convolutions are read by default.
 	tail bool
+	// asked says that it is measured only where its name is given.
+	asked bool
 	// margin says that the value depends on the margin's percentile.
 	margin bool
 }
@@ -109,8 +111,10 @@ type layer struct {
 	ref *dag.Linear
 
 	sigma *scaled.Num
-	// values has the sum of all singular values and the largest.
-	values *[2]scaled.Num
+	// values are all singular values.
+	values []scaled.Num
+	// operator and circular are the measures of these names.
+	operator, circular *scaled.Num
 	// diff has the 2-norms of the rows of W - W0, diffSigma its largest singular
 	// value.
 	diff      []scaled.Num
@@ -265,7 +269,7 @@ func choose(opt Options) ([]*entry, error) {
 		known := name == "fast" || name == "all" || name == "tails"
 		for _, e := range all {
 			switch {
-			case name == "all", name == "fast" && e.Cost == OnePass, name == "tails" && e.tail:
+			case name == "all" && !e.asked, name == "fast" && e.Cost == OnePass, name == "tails" && e.tail:
 				if e.Needs&^have == 0 {
 					want[e.Name] = true
 				}

@@ -41,7 +41,36 @@ func spectralEntries() []*entry {
 				Source: la, Unit: "norm", Cost: AllSingular, Scope: OfLayer,
 			},
 			rows:  []float64{math.Inf(1)},
-			layer: func(r *run, l *layer) []Measure { return one(r.nuclearNorm(l)) },
+			layer: func(r *run, l *layer) []Measure { return one(scaled.Norm(r.singular(l), 1)) },
+		},
+		{
+			Info: Info{
+				Name: "schatten", Params: []string{"p"},
+				Formula: "(sum_i sigma_i(W)^p)^(1/p); p = inf: sigma_1(W); whole net: over the singular values of all layers",
+				LaTeX:   `\Bigl(\sum_i\sigma_i(W)^p\Bigr)^{1/p}`, Source: b97, Unit: "norm", Cost: AllSingular, Scope: OfBoth,
+			},
+			rows: []float64{math.Inf(1)}, overMargin: linear,
+			net: func(r *run) []Measure {
+				return r.schatten(func(p float64) scaled.Num {
+					return scaled.Norm(r.each(func(l *layer) scaled.Num { return scaled.Norm(r.singular(l), p) }), p)
+				})
+			},
+			layer: func(r *run, l *layer) []Measure {
+				return r.schatten(func(p float64) scaled.Num { return scaled.Norm(r.singular(l), p) })
+			},
+		},
+		{
+			Info: Info{
+				Name: "product_schatten", Params: []string{"p"},
+				Formula: "prod_l (sum_i sigma_i(W_l)^p)^(1/p)",
+				LaTeX:   `\prod_l\lVert W_l\rVert_{S_p}`, Source: b97, Unit: "norm", Cost: AllSingular, Scope: OfNet,
+			},
+			rows: []float64{math.Inf(1)}, overMargin: linear,
+			net: func(r *run) []Measure {
+				return r.schatten(func(p float64) scaled.Num {
+					return r.product(func(l *layer) scaled.Num { return scaled.Norm(r.singular(l), p) })
+				})
+			},
 		},
 		{
 			Info: Info{
@@ -114,28 +143,35 @@ func (r *run) spectral(l *layer) scaled.Num {
 	return *l.sigma
 }
 
-// nuclearNorm is the sum of all singular values of a layer's matrix; sigma_1
-// comes with it. The first call finds those of all layers.
-func (r *run) nuclearNorm(l *layer) scaled.Num {
+// schatten is a norm of singular values for each order of Options.P.
+func (r *run) schatten(f func(p float64) scaled.Num) []Measure {
+	var out []Measure
+	for _, p := range r.opt.P {
+		out = append(out, Measure{P: order(p), Value: f(p)})
+	}
+	return out
+}
+
+// singular are all singular values of a layer's matrix; sigma_1 comes with them. The first
+// call finds those of all layers.
+func (r *run) singular(l *layer) []scaled.Num {
 	if l.values == nil {
 		cost := func(m dag.Matrix) int { return m.Rows * m.Cols * min(m.Rows, m.Cols) }
 		r.everyLayer("singular values", cost, func(l *layer, size scaled.Num, _ int) error {
 			l.values = r.singularValues(l, size)
+			top := scaled.Norm(l.values, math.Inf(1))
+			l.sigma = &top
 			return nil
 		})
 	}
-	l.sigma = &l.values[1]
-	return l.values[0]
+	return l.values
 }
 
-// singularValues returns the sum of all singular values of a layer's matrix whose
-// largest entry is size, and the largest.
-func (r *run) singularValues(l *layer, size scaled.Num) *[2]scaled.Num {
-	var sum, top scaled.Num
+// singularValues returns all singular values of a layer's matrix whose largest entry is size.
+func (r *run) singularValues(l *layer, size scaled.Num) []scaled.Num {
+	out := []scaled.Num{}
 	if _, ok := l.op.Map.(*dag.Diagonal); ok {
-		for _, x := range r.rows(l.index, math.Inf(1)) {
-			sum, top = sum.Add(x), scaled.Max(top, x)
-		}
+		out = append(out, r.rows(l.index, math.Inf(1))...)
 	}
 	for _, m := range blocks(l.op) {
 		if r.ctx.Err() != nil {
@@ -143,11 +179,10 @@ func (r *run) singularValues(l *layer, size scaled.Num) *[2]scaled.Num {
 		}
 		shrunk, exp := normalized(m, size)
 		for _, s := range spectral.Values(shrunk, blas.Find()) {
-			x := scaled.New(s).Scale(exp)
-			sum, top = sum.Add(x), scaled.Max(top, x)
+			out = append(out, scaled.New(s).Scale(exp))
 		}
 	}
-	return &[2]scaled.Num{sum, top}
+	return out
 }
 
 // everyLayer calls f for each layer, which computes from the layer's matrix, whose

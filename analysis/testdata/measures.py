@@ -185,6 +185,20 @@ def measures(spec, net, ref, x, labels, include, percentile):
             frobenius=fro[l], max_abs=np.abs(w).max(), zero_share=np.mean(w == 0), spectral=sigma[l],
             nuclear=svd[l].sum(), stable_rank=fro[l] ** 2 / sigma[l] ** 2,
             distance_frobenius=dfro[l], distance_spectral=dsig[l])
+    operators = [np.linalg.norm(m, 2) for m in net.dense]
+    periodic = []
+    for l, w in enumerate(net.w):
+        side = spec.get("side")
+        periodic.append(operators[l])
+        if side and l + 1 < d:
+            f = np.fft.fft2(w.reshape(len(w), -1, 3, 3), (side + 2, side + 2))
+            periodic[-1] = np.linalg.svd(np.moveaxis(f, (2, 3), (0, 1)), compute_uv=False).max()
+        layers[l].update(spectral_operator=operators[l], spectral_circular=periodic[l])
+    for p in orders:
+        put("schatten", norm(np.concatenate(svd), p), order(p))
+        put("product_schatten", np.prod([norm(s, p) for s in svd]), order(p))
+        for l in range(d):
+            layers[l]["schatten|" + order(p)] = norm(svd[l], p)
     prod = np.prod(sigma)
     ratio = lambda f: sum((a / s) ** 2 for a, s in zip(f, sigma))
     base = {
@@ -192,6 +206,7 @@ def measures(spec, net, ref, x, labels, include, percentile):
         "sum_frobenius_squared": (sum(f**2 for f in fro), "squared"),
         "sum_log_frobenius_squared": (sum(np.log(f**2) for f in fro), "log"),
         "sum_of_frobenius": (d * np.prod([f**2 for f in fro]) ** (1 / d), "rooted"),
+        "product_spectral_operator": (np.prod(operators), "linear"), "product_spectral_circular": (np.prod(periodic), "linear"),
         "max_abs": (max(np.abs(w).max() for w in net.w), "linear"),
         "product_spectral": (prod, "linear"),
         "sum_log_spectral_squared": (sum(np.log(s**2) for s in sigma), "log"),
@@ -215,7 +230,7 @@ def measures(spec, net, ref, x, labels, include, percentile):
     for name in list(out):
         key = name.split("|")[0]
         rest = "|".join(name.split("|")[1:])
-        if key in ("path_norm", "path_norm_max_output", "group_norm", "product_group_norm"):
+        if key in ("path_norm", "path_norm_max_output", "group_norm", "product_group_norm", "schatten", "product_schatten"):
             out[key + "_over_margin|" + rest] = out[name] / gamma
     put("path_2_over_margin", out["path_2"] / gamma**2)
 

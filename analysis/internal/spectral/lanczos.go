@@ -18,11 +18,12 @@ const (
 	// survive; where many lie close to the largest, these and spare more, up to
 	// keepMost: a cluster that is cut is found again and again.
 	most, keep, keepMost, spare = 128, 32, 96, 16
+	// longest is the number of elements of the basis from which on it is smaller than
+	// that, by a power of two, least vectors at least.
+	longest, least = 1 << 27, 32
 	// clusterWidth is the relative distance to the largest Ritz value of those that may
 	// belong to a cluster with it.
 	clusterWidth = 1e-4
-	// mostMissed is the largest Result.Missed with which the iteration stops.
-	mostMissed = 1e-10
 	// mostReads ends an iteration that rounding keeps from its tolerance; Bound
 	// then says how far it came.
 	mostReads = 5000
@@ -59,14 +60,22 @@ type lanczos struct {
 	refined int
 	goal    float64
 	limit   int
+	// most is the size at which the basis is condensed, shrunk by how many powers of two.
+	most   int
+	shrunk int
 }
 
 func newLanczos(m Matrix, opt Options) *lanczos {
-	ld := most + block
+	size, shrunk := most, 0
+	for size > least && size*m.Cols > longest {
+		size, shrunk = size/2, shrunk+1
+	}
+	ld := size + block
 	return &lanczos{
 		ata: newProduct(m, opt.Threads, opt.BLAS), opt: opt, n: m.Cols, ld: ld,
 		basis: make([]float64, ld*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols), scratch: make([]float64, block*m.Cols),
-		rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed)),
+		rng:  rand.New(rand.NewPCG(opt.Seed, 0x5eed)),
+		most: size, shrunk: shrunk,
 	}
 }
 
@@ -87,7 +96,9 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		old := l.size
 		copy(l.basis[old*l.n:], l.next[:width*l.n])
 		l.size += width
-		l.multiply(old, width)
+		if err := l.multiply(ctx, old, width); err != nil {
+			return Result{}, fmt.Errorf("spectral norm: %w", err)
+		}
 		if math.IsNaN(l.scale) || math.IsInf(l.scale, 0) {
 			return Result{Sigma: math.NaN(), Bound: math.NaN(), Reads: l.reads}, nil
 		}
@@ -97,7 +108,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		l.project(old, width)
 		b := make([]float64, block*block)
 		next := min(l.orthonormalize(width, b), l.n-l.size)
-		full := l.size+block > most
+		full := l.size+block > l.most
 		if next > 0 && !full && l.reads < look {
 			width = next
 			continue
@@ -115,23 +126,27 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		case next > 0 && !l.done(res) && l.reads < mostReads:
 			look, last = l.reads+l.wait(last, res), res
 			if full {
-				l.condense(max(keep, min(keepMost, within(clusterWidth, theta)+spare)), theta, vec)
+				l.condense(max(keep>>l.shrunk, min(keepMost>>l.shrunk, within(clusterWidth, theta)+spare>>l.shrunk)), theta, vec)
 			}
 			width = next
 			continue
 		case l.exact():
 			return res, nil
 		}
-		res, width = l.refine(theta, vec)
+		if res, width, err = l.refine(ctx, theta, vec); err != nil {
+			return Result{}, fmt.Errorf("spectral norm: %w", err)
+		}
 		// Of a matrix of low rank all that is left may lie in the basis: the next
 		// Ritz vectors have it.
 		for width == 0 && res.Bound > l.opt.Tolerance && l.reads < mostReads {
 			if theta, vec, err = l.ritz(); err != nil {
 				return Result{}, fmt.Errorf("spectral norm: %w", err)
 			}
-			res, width = l.refine(theta, vec)
+			if res, width, err = l.refine(ctx, theta, vec); err != nil {
+				return Result{}, fmt.Errorf("spectral norm: %w", err)
+			}
 		}
-		if res.Bound <= l.opt.Tolerance && res.Missed <= mostMissed || l.reads >= mostReads {
+		if res.Bound <= l.opt.Tolerance && res.Missed <= l.opt.Missed || l.reads >= mostReads {
 			return res, nil
 		}
 		look, last = l.reads+1, Result{}
@@ -144,7 +159,7 @@ func (l *lanczos) exact() bool { return !l.narrow && l.refined == 0 }
 // done says that the iteration has come as far as its products allow, which refine
 // makes sure of where they are not exact.
 func (l *lanczos) done(res Result) bool {
-	return res.Bound <= l.goal && (!l.exact() || res.Missed <= mostMissed)
+	return res.Bound <= l.goal && (!l.exact() || res.Missed <= l.opt.Missed)
 }
 
 // lost says that products in float32 do not help any more: a whole block of Ritz
@@ -181,14 +196,16 @@ func (l *lanczos) restart(theta, vec []float64) int {
 // returns their residuals as the next block. The first gives the result with its
 // bound. In what follows the products of the others are off as before, but the
 // dominant singular vector has only a small part of them.
-func (l *lanczos) refine(theta, vec []float64) (Result, int) {
-	l.condense(min(keep, l.size), theta, vec)
+func (l *lanczos) refine(ctx context.Context, theta, vec []float64) (Result, int, error) {
+	l.condense(min(keep>>l.shrunk, l.size), theta, vec)
 	if l.refined++; l.refined == 1 {
 		l.limit = l.reads + l.reads/2 + 2*block
 	}
 	l.narrow = false
 	width := min(block, l.size)
-	l.multiply(0, width)
+	if err := l.multiply(ctx, 0, width); err != nil {
+		return Result{}, 0, err
+	}
 	square, residual, r := make([]float64, width), make([]float64, width), make([]float64, l.n)
 	for j := range width {
 		q, z := l.row(j), l.next[j*l.n:][:l.n]
@@ -199,7 +216,7 @@ func (l *lanczos) refine(theta, vec []float64) (Result, int) {
 	l.project(0, width)
 	l.narrow, l.goal = l.refined < mostRefined, 0.7*l.opt.Tolerance
 	width = min(l.orthonormalize(width, nil), l.n-l.size)
-	return l.result(square, residual, width), width
+	return l.result(square, residual, width), width, nil
 }
 
 // wait is the number of reads after which it is worth to look at the Ritz values
@@ -216,14 +233,17 @@ func (l *lanczos) wait(last, now Result) int {
 }
 
 // multiply sets next to A^T A times basis vectors [at, at+width).
-func (l *lanczos) multiply(at, width int) {
-	l.ata.apply(l.next, l.basis[at*l.n:][:block*l.n], width, l.narrow)
+func (l *lanczos) multiply(ctx context.Context, at, width int) error {
+	if err := l.ata.apply(ctx, l.next, l.basis[at*l.n:][:block*l.n], width, l.narrow); err != nil {
+		return err
+	}
 	l.reads++
 	for i := range width {
 		if s := norm2(l.next[i*l.n:][:l.n]); !(s <= l.scale) {
 			l.scale = s
 		}
 	}
+	return nil
 }
 
 // project stores the products of the new block with the whole basis in h, and

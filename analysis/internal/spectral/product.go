@@ -1,6 +1,7 @@
 package spectral
 
 import (
+	"context"
 	"sync/atomic"
 
 	"gonum.org/v1/gonum/floats"
@@ -38,15 +39,21 @@ func newProduct(m Matrix, threads int, e *blas.Engine) *product {
 	// The matrix alone says how many parts there are, and with them the order of all
 	// sums. A goroutine that is held up leaves its parts to the others.
 	rows := tileRows(m)
-	p.parts = make([]part, max(1, min(mostParts, m.Rows/rows)))
+	parts := mostParts
+	if m.Gram != nil {
+		parts = 2 // only the basis is split, and a map's vectors are long
+	}
+	p.parts = make([]part, max(1, min(parts, m.Rows/rows)))
 	for i := range p.parts {
 		w := &p.parts[i]
 		w.z = make([]float64, block*m.Cols)
 		w.y = make([]float64, max(block*rows, kernel.GramScratch(m.Cols)))
-		if !p.inPlace() {
-			w.tile = make([]float64, rows*m.Cols)
-		} else {
+		switch {
+		case m.Gram != nil:
+		case p.inPlace():
 			w.narrow = make([]float32, kernel.GramScratch(m.Cols))
+		default:
+			w.tile = make([]float64, rows*m.Cols)
 		}
 	}
 	if p.inPlace() {
@@ -70,13 +77,18 @@ func tileRows(m Matrix) int { return min(m.Rows, max(12, (1<<16)/max(m.Cols, 1)/
 // apply sets the first width rows of z to A^T A times those of v. Both are
 // block x columns; what the other rows hold is of no use. narrow asks for
 // products in float32 of a matrix inPlace.
-func (p *product) apply(z, v []float64, width int, narrow bool) {
+func (p *product) apply(ctx context.Context, z, v []float64, width int, narrow bool) error {
+	if p.m.Gram != nil {
+		n := width * p.m.Cols
+		return p.m.Gram(ctx, z[:n], v[:n], width)
+	}
 	if narrow {
 		for i, x := range v {
 			p.v[i] = float32(x)
 		}
 	}
 	p.sum(z, width, p.m.Rows, func(w *part, from, to int) { p.share(w, v, width, from, to, narrow) })
+	return nil
 }
 
 // sum splits rows into parts, calls f to add each one's share to its z, and sets

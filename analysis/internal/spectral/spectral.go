@@ -19,12 +19,18 @@ type Matrix struct {
 	// Single is the whole matrix in float32, row-major, where it is stored so:
 	// then it is read in place. Nil: there is none.
 	Single []float32
+	// Gram, of a map whose matrix is not written out, sets dst to A^T A times each of
+	// width vectors of Cols elements, in src one after the other. It stands for Read; Rows
+	// is not looked at. Nil: the matrix is read.
+	Gram func(ctx context.Context, dst, src []float64, width int) error
 }
 
 // Options says how to iterate. The zero value works.
 type Options struct {
 	// Tolerance is the relative error of the result. Default: 1e-8.
 	Tolerance float64
+	// Missed is the largest Result.Missed with which the iteration stops. Default: 1e-10.
+	Missed float64
 	// Seed of the random start.
 	Seed uint64
 	// Threads is the number of goroutines. Default: one.
@@ -111,13 +117,19 @@ func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
 	if opt.Tolerance <= 0 {
 		opt.Tolerance = 1e-8
 	}
+	if opt.Missed <= 0 {
+		opt.Missed = 1e-10
+	}
 	if opt.BLAS == nil {
 		opt.BLAS = blas.Find()
+	}
+	if m.Gram != nil {
+		m.Rows = m.Cols
 	}
 	if m.Rows == 0 || m.Cols == 0 {
 		return Result{}, nil
 	}
-	if min(m.Rows, m.Cols) <= small {
+	if m.Gram == nil && min(m.Rows, m.Cols) <= small {
 		return gram(m, opt.BLAS), nil
 	}
 	return newLanczos(m, opt).run(ctx)

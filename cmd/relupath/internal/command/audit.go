@@ -91,7 +91,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 // measureFlags adds the flags that say what is measured, and what of it is shown.
 func (o *auditOptions) measureFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path norms")
+	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path and Schatten norms")
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
 	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values, or tails: those of weightwatcher")
 	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
