@@ -33,7 +33,7 @@ type Options struct {
 	Groups []PQ
 	// Names lists measures of Registry, or "fast": those that one pass over the
 	// weights gives, "tails": those of the tails of spectra, and "all", which has no
-	// spectral norms of whole convolutions. Each leaves out what needs a reference or data
+	// Schatten norms and no spectral norms of whole convolutions. Each leaves out what needs a reference or data
 	// that are not given. Default: fast.
 	Names []string
 	// Bias is the bias policy. Default: IncludeBias.

@@ -229,7 +229,7 @@ func TestInvarianceIsAsRegistered(t *testing.T) {
 		}
 		x := g.values(3 * 20)
 		opt := analysis.Options{
-			Names: []string{"all"}, Reference: n, FlatnessError: 10, // few draws
+			Names: everyName(), Reference: n, FlatnessError: 10, // few draws
 			Data: &analysis.Labelled{Inputs: [][]float64{x}, Batch: 20, Labels: predict(t, n, x, 20)},
 		}
 		before, after := measure(t, n, opt), measure(t, m, opt)

@@ -49,7 +49,7 @@ func spectralEntries() []*entry {
 				Formula: "(sum_i sigma_i(W)^p)^(1/p); p = inf: sigma_1(W); whole net: over the singular values of all layers",
 				LaTeX:   `\Bigl(\sum_i\sigma_i(W)^p\Bigr)^{1/p}`, Source: b97, Unit: "norm", Cost: AllSingular, Scope: OfBoth,
 			},
-			rows: []float64{math.Inf(1)}, overMargin: linear,
+			rows: []float64{math.Inf(1)}, asked: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				return r.schatten(func(p float64) scaled.Num {
 					return scaled.Norm(r.each(func(l *layer) scaled.Num { return scaled.Norm(r.singular(l), p) }), p)
@@ -65,7 +65,7 @@ func spectralEntries() []*entry {
 				Formula: "prod_l (sum_i sigma_i(W_l)^p)^(1/p)",
 				LaTeX:   `\prod_l\lVert W_l\rVert_{S_p}`, Source: b97, Unit: "norm", Cost: AllSingular, Scope: OfNet,
 			},
-			rows: []float64{math.Inf(1)}, overMargin: linear,
+			rows: []float64{math.Inf(1)}, asked: true, overMargin: linear,
 			net: func(r *run) []Measure {
 				return r.schatten(func(p float64) scaled.Num {
 					return r.product(func(l *layer) scaled.Num { return scaled.Norm(r.singular(l), p) })
