@@ -35,7 +35,7 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 			want = append(want, p.Node)
 		}
 	}
-	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), batch: batch, inputs: map[int][]float64{}, held: map[*float64]int{}}
+	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), inputs: map[int][]float64{}, held: map[*float64]int{}}
 	needed := n.ancestors(want)
 	ev.plan(needed, want)
 	if ev.blas == nil {
@@ -52,15 +52,7 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 	if i, ok := n.Unevaluated(want); ok {
 		return nil, fmt.Errorf("dag: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*Func).Why)
 	}
-	vals := Forward(n, ev, func(nd *Node) bool { return !needed[nd.ID] || ctx.Err() != nil }, want)
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	out := make([][]float64, len(want))
-	for k, j := range want {
-		out[k] = vals[j]
-	}
-	return out, nil
+	return ev.forward(ctx, needed, want, batch)
 }
 
 func (n *Network) ancestors(of []int) []bool {
@@ -84,7 +76,7 @@ type evaluator struct {
 	net     *Network
 	blas    *blas.Engine
 	threads int
-	batch   int
+	batch   int // samples of a turn
 	inputs  map[int][]float64
 	// held counts the nodes that have a buffer as their value, free are buffers that
 	// none has any more.

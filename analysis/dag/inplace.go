@@ -73,14 +73,14 @@ func (ev *evaluator) place(nd *Node, k int, x []float64) []float64 {
 	return ev.buffer(len(x))
 }
 
-// hold implements holder.
+// hold counts one more node that has a buffer as its value.
 func (ev *evaluator) hold(v []float64) {
 	if len(v) > 0 {
 		ev.held[&v[0]]++
 	}
 }
 
-// drop implements holder.
+// drop counts one less, and keeps a buffer that none has for later values.
 func (ev *evaluator) drop(v []float64) {
 	if len(v) == 0 {
 		return
@@ -88,6 +88,16 @@ func (ev *evaluator) drop(v []float64) {
 	if ev.held[&v[0]]--; ev.held[&v[0]] == 0 {
 		delete(ev.held, &v[0])
 		ev.free = append(ev.free, v)
+	}
+}
+
+// takeBack is drop for a part of a buffer.
+func (ev *evaluator) takeBack(v []float64) {
+	if len(v) == 0 {
+		return
+	}
+	if ev.held[&v[0]]--; ev.held[&v[0]] == 0 {
+		delete(ev.held, &v[0])
 	}
 }
 

@@ -29,13 +29,6 @@ type Meaning[T any] interface {
 	Func(nd *Node, f *Func, xs []T) T
 }
 
-// holder is a Meaning that counts who holds a value: Forward calls hold for each node's
-// value and drop when it leaves it out.
-type holder[T any] interface {
-	hold(v T)
-	drop(v T)
-}
-
 // Forward computes a T for every node in topological order and returns them by
 // node. Nodes that skip names (nil: those of the head) are left out; so are, as
 // soon as their last reader has run, the values of nodes outside keep (nil keeps
@@ -61,13 +54,6 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 	}
 	vals := make([]T, len(n.Nodes))
 	var none T
-	h, counted := m.(holder[T])
-	drop := func(i int) {
-		if counted {
-			h.drop(vals[i])
-		}
-		vals[i] = none
-	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
 		if !skip(nd) {
@@ -76,20 +62,16 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 				in[k] = vals[j]
 			}
 			vals[i] = apply(n, m, nd, in)
-			if counted {
-				h.hold(vals[i])
-			}
 		}
 		if last == nil {
 			continue
 		}
 		if last[i] == i {
-			drop(i)
+			vals[i] = none
 		}
 		for _, j := range nd.In {
 			if last[j] == i {
-				drop(j)
-				last[j] = -1 // an operand twice
+				vals[j] = none
 			}
 		}
 	}

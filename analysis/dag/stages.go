@@ -1,0 +1,181 @@
+package dag
+
+import (
+	"context"
+	"math/bits"
+	"slices"
+)
+
+// The values between the layers of a batch of pictures are far larger than the caches, and
+// each is written to memory and read again. So the nodes are computed in stages, each of
+// them for some samples after the others: as many as fit. A sample's numbers do not depend
+// on the others, so the stages play no part in the result.
+const (
+	// stageBytes bounds the operands and the value of a node in the samples of a turn.
+	stageBytes = 8 << 20
+	// stageColumns is the number of positions of a layer in a turn that there are at least:
+	// its weights are packed for each turn.
+	stageColumns = 1 << 10
+)
+
+// stage is nodes [lo, hi), computed for some samples at a time.
+type stage struct{ lo, hi, samples int }
+
+// stages splits the network where turns become longer: they never become shorter again, so
+// that few values are there for the whole batch.
+func (ev *evaluator) stages(needed []bool, batch int) []stage {
+	nodes := ev.net.Nodes
+	samples := max(batch, 1)
+	out := []stage{{hi: len(nodes), samples: samples}}
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if !needed[i] {
+			continue
+		}
+		if s := ev.turn(&nodes[i]); s < samples {
+			samples = s
+			out = append([]stage{{hi: i + 1, samples: s}}, out...)
+			out[1].lo = i + 1
+		}
+	}
+	if out[len(out)-1].lo == len(nodes) {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+// turn returns for how many samples a node is computed at a time: a power of two.
+func (ev *evaluator) turn(nd *Node) int {
+	elements := 1 + ev.elements(nd.ID)
+	for _, j := range nd.In {
+		elements += ev.elements(j)
+	}
+	n := max(1, stageBytes/8/elements)
+	if l, ok := nd.Op.(*Linear); ok && l.Map != nil {
+		if p := l.Map.Positions(); p > 0 {
+			n = max(n, ceilDiv(stageColumns, p))
+		}
+	}
+	return 1 << (bits.Len(uint(n)) - 1)
+}
+
+// elements returns the number of elements of a node's value; of one-hot vectors that of
+// the places.
+func (ev *evaluator) elements(i int) int {
+	if ev.net.oneHot(i) {
+		i = ev.net.Nodes[i].In[0]
+	}
+	return ev.net.Nodes[i].Len()
+}
+
+// run is the state of an evaluation: the values of nodes, for the whole batch where later
+// stages read them, and for the turn.
+type run struct {
+	whole, turn [][]float64
+	// last are the last readers of values, for those that are wanted a place behind the end.
+	last []int
+}
+
+// forward computes the needed nodes of a batch and returns the values of those that are wanted.
+func (ev *evaluator) forward(ctx context.Context, needed []bool, want []int, batch int) ([][]float64, error) {
+	nodes := ev.net.Nodes
+	r := &run{make([][]float64, len(nodes)), make([][]float64, len(nodes)), make([]int, len(nodes))}
+	for i := range nodes {
+		r.last[i] = i
+		if needed[i] {
+			for _, j := range nodes[i].In {
+				r.last[j] = i
+			}
+		}
+	}
+	for _, j := range want {
+		r.last[j] = len(nodes)
+	}
+	for i, x := range ev.inputs {
+		r.whole[i] = x
+		ev.hold(x)
+	}
+	for _, st := range ev.stages(needed, batch) {
+		for first := 0; first == 0 || first < batch; first += st.samples {
+			if err := ev.take(ctx, r, st, needed, first, batch); err != nil {
+				return nil, err
+			}
+		}
+		for j, v := range r.whole[:st.hi] {
+			if v != nil && r.last[j] < st.hi {
+				ev.drop(v)
+				r.whole[j] = nil
+			}
+		}
+	}
+	out := make([][]float64, len(want))
+	for k, j := range want {
+		out[k] = r.whole[j]
+	}
+	return out, nil
+}
+
+// take computes a stage for the samples of a turn, which begin at the given one.
+func (ev *evaluator) take(ctx context.Context, r *run, st stage, needed []bool, first, batch int) error {
+	nodes := ev.net.Nodes
+	ev.batch = min(st.samples, batch-first)
+	var lent []int
+	for j, v := range r.whole {
+		if _, input := nodes[j].Op.(Input); v != nil && (j < st.lo || input) {
+			m := len(v) / max(batch, 1)
+			r.turn[j] = v[first*m:][:ev.batch*m]
+			ev.hold(r.turn[j])
+			lent = append(lent, j)
+			if input { // whose numbers the caller wants to keep
+				ev.hold(r.turn[j])
+				lent = append(lent, j)
+			}
+		}
+	}
+	for i := st.lo; i < st.hi; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		nd := &nodes[i]
+		if _, input := nd.Op.(Input); input || !needed[i] {
+			continue
+		}
+		in := make([][]float64, len(nd.In))
+		for k, j := range nd.In {
+			in[k] = r.turn[j]
+		}
+		r.turn[i] = apply(ev.net, ev, nd, in)
+		ev.hold(r.turn[i])
+		for k, j := range nd.In {
+			if j >= st.lo && r.last[j] == i && !slices.Contains(nd.In[:k], j) && r.whole[j] == nil {
+				ev.drop(r.turn[j])
+				r.turn[j] = nil
+			}
+		}
+		if r.last[i] == i {
+			ev.drop(r.turn[i])
+			r.turn[i] = nil
+		}
+	}
+	for i := st.lo; i < st.hi; i++ {
+		v := r.turn[i]
+		switch {
+		case r.last[i] < st.hi || v == nil || slices.Contains(lent, i):
+			continue
+		case ev.batch == batch:
+			r.whole[i] = v
+		default:
+			m := len(v) / ev.batch
+			if r.whole[i] == nil {
+				r.whole[i] = ev.buffer(batch * m)
+				ev.hold(r.whole[i])
+			}
+			copy(r.whole[i][first*m:], v)
+			ev.drop(v)
+		}
+		r.turn[i] = nil
+	}
+	for _, j := range lent {
+		ev.takeBack(r.turn[j])
+	}
+	return nil
+}
