@@ -8,19 +8,14 @@ import "github.com/relupath/relupath/analysis/kernel"
 type phases struct {
 	// len is the number of elements, of all phases.
 	len int
-	// lines copy the operand: n elements from position from on, each step-th.
-	lines []phaseLine
+	// lines copy the operand: each step-th element.
+	lines []kernel.Move
 	step  int
-	// taps are where each kernel position's elements begin, span is their number: a
-	// line of outputs has line[0] of them, of which line[1] are outputs.
-	taps []int
-	span int
-	line [2]int
-	// rows are where the lines of outputs begin among these.
-	rows []int
+	// taps are where each kernel position's elements begin, rows where the lines of outputs
+	// begin among these; width is their length.
+	taps, rows []int
+	width      int
 }
-
-type phaseLine struct{ to, from, n int }
 
 // phases returns the layout for the window; ok is false where it has none, since its padding
 // is far larger than operand and result.
@@ -42,7 +37,7 @@ func (c *Conv) phases() (p *phases, ok bool) {
 		}
 		size *= quot[d] * w.Stride[d]
 	}
-	p = &phases{step: w.step()}
+	p = &phases{step: w.step(), len: size, width: out[dims-1]}
 	plane := Size(quot)
 	last := dims - 1
 	// at returns the place of a padded position, one coordinate after the other.
@@ -61,7 +56,7 @@ func (c *Conv) phases() (p *phases, ok bool) {
 		s := w.Stride[d]
 		for first := max(0, -w.Before[d]); first < min(w.In[d], max(0, -w.Before[d])+s); first++ {
 			ph, pl := at(d, first+w.Before[d], phase, place)
-			p.lines = append(p.lines, phaseLine{ph*plane + pl, from*w.In[d] + first, (w.In[d] - first + s - 1) / s})
+			p.lines = append(p.lines, kernel.Move{To: ph*plane + pl, From: from*w.In[d] + first, N: (w.In[d] - first + s - 1) / s})
 		}
 	}
 	lines(0, 0, 0, 0)
@@ -73,7 +68,6 @@ func (c *Conv) phases() (p *phases, ok bool) {
 		}
 		p.taps = append(p.taps, phase*plane+place)
 	}
-	p.line = [2]int{quot[last], out[last]}
 	for r := range Size(out[:last]) {
 		place, rest := 0, Size(out[:last])
 		for d := range last {
@@ -82,10 +76,6 @@ func (c *Conv) phases() (p *phases, ok bool) {
 		}
 		p.rows = append(p.rows, place*quot[last])
 	}
-	p.span = p.rows[len(p.rows)-1] + out[last]
-	// Whole blocks of a kernel may read behind the last tap.
-	p.len = size + kernel.TapBlock
-	p.span = (p.span + kernel.TapBlock - 1) / kernel.TapBlock * kernel.TapBlock
 	return p, true
 }
 
@@ -101,25 +91,13 @@ func (c *Conv) depthwise(ev *evaluator, p *phases, dst, src []float64, fin *fini
 	}
 	// The value is batch x groups x outer channels.
 	ev.rows(ev.batch*c.Groups, (nIn+nOut*k)*outer, func(lo, hi int) {
-		x, sums := make([]float64, p.len), make([]float64, p.span)
+		x := make([]float64, p.len)
 		for i := lo; i < hi; i++ {
-			for _, l := range p.lines {
-				from, to := src[i*nIn+l.from:], x[l.to:][:l.n]
-				if p.step == 1 {
-					copy(to, from)
-					continue
-				}
-				for e := range to {
-					to[e] = from[e*p.step]
-				}
-			}
+			kernel.Moves(x, src[i*nIn:][:nIn], p.lines, p.step)
 			for o := range outer {
-				y := dst[(i*outer+o)*nOut:][:nOut]
-				kernel.Taps(sums, x, p.taps, weights[(i%c.Groups*outer+o)*k:][:k])
-				for r, at := range p.rows {
-					copy(y[r*p.line[1]:][:p.line[1]], sums[at:])
-				}
-				fin.rows(y, i*outer+o)
+				line := i*outer + o
+				s, b := fin.of(line)
+				kernel.Taps(dst[line*nOut:][:nOut], p.width, x, p.rows, p.taps, weights[(i%c.Groups*outer+o)*k:][:k], s, b, fin.bounds.lo, fin.bounds.hi)
 			}
 		}
 	})

@@ -147,15 +147,21 @@ func (f *finish) rows(dst []float64, first int) {
 	}
 }
 
-// unit finishes elements of one unit, of the given line.
-func (f *finish) unit(dst []float64, line int) {
-	s, b := 1.0, 0.0
+// of returns scale and bias of the unit of a line.
+func (f *finish) of(line int) (s, b float64) {
+	s = 1
 	if f.scale != nil {
 		s = f.scale[line%f.out.N]
 	}
 	if f.bias != nil {
 		b = f.bias[line%f.out.N]
 	}
+	return s, b
+}
+
+// unit finishes elements of one unit, of the given line.
+func (f *finish) unit(dst []float64, line int) {
+	s, b := f.of(line)
 	if s != 1 || b != 0 || f.bounds != unbounded {
 		kernel.Affine(dst, dst, s, b, f.bounds.lo, f.bounds.hi)
 	}

@@ -68,17 +68,7 @@ func (u *unfolding) pack(p *pack, g, col, n int) {
 		for _, r := range u.zeros[u.noughts[tap]:u.noughts[tap+1]] {
 			clear(dst[r.To:][:r.N])
 		}
-		moves := u.moves[u.starts[tap]:u.starts[tap+1]]
-		if u.step == 1 {
-			kernel.Moves(dst, x, moves)
-			continue
-		}
-		for _, r := range moves {
-			d, x := dst[r.To:][:r.N], x[r.From:]
-			for i := range d {
-				d[i] = x[i*u.step]
-			}
-		}
+		kernel.Moves(dst, x, u.moves[u.starts[tap]:u.starts[tap+1]], u.step)
 	}
 }
 

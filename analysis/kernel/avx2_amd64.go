@@ -28,7 +28,7 @@ func init() {
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32, affine64, sum64, taps64 = widen, affine, add, taps
-	pairs, tile64, moves64 = pairsMax, tile, moves
+	pairs, tile64, moves64, every64 = pairsMax, tile, moves, every
 }
 
 //go:noescape
@@ -164,10 +164,13 @@ func affine(dst, x *float64, n int, s, b, lo, hi float64)
 func add(dst *float64, a float64, x *float64, b float64, y *float64, n int)
 
 //go:noescape
-func taps(dst, x *float64, at *int, w *float64, taps, n int)
+func taps(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
 
 //go:noescape
 func tile(k int, a, b, c *float64, stride, add int)
 
 //go:noescape
 func moves(dst, src *float64, m *Move, n int)
+
+//go:noescape
+func every(dst, src *float64, m *Move, n int)

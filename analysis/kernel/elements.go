@@ -1,5 +1,7 @@
 package kernel
 
+import "slices"
+
 // Affine writes max(lo, min(hi, s*x + b)) to dst, element by element; a NaN stays. dst
 // may be x.
 func Affine(dst, x []float64, s, b, lo, hi float64) {
@@ -30,40 +32,43 @@ func Sum(dst []float64, a float64, x []float64, b float64, y []float64) {
 	}
 }
 
-// TapBlock is the number of elements that Taps computes at a time: the length of its
-// result is a multiple, and its operand must reach as far.
-const TapBlock = lanes
-
-// Taps writes the sum over t of w[t] * x[at[t]+i] to each dst[i].
-func Taps(dst, x []float64, at []int, w []float64) {
+// Taps writes lines of width elements, each of which is
+//
+//	dst[r*width+i] = max(lo, min(hi, s*sum over t of w[t]*x[rows[r]+at[t]+i] + b)).
+//
+// Terms are added in the order of t; a NaN stays.
+func Taps(dst []float64, width int, x []float64, rows, at []int, w []float64, s, b, lo, hi float64) {
 	w = w[:len(at)]
-	if len(at) == 0 || len(dst) == 0 {
-		clear(dst)
+	if b == 0 {
+		b = 0 // not -0: a bound of 0 gives +0
+	}
+	if width == 0 || len(rows) == 0 {
 		return
 	}
-	if taps64 != nil {
-		for _, a := range at {
-			_ = x[a:][:len(dst)]
+	_ = dst[:width*len(rows)]
+	if taps64 != nil && width >= 4 && len(at) > 0 {
+		first, last := slices.Min(at), slices.Max(at)+width
+		for _, r := range rows {
+			_ = x[r+first : r+last]
 		}
-		taps64(&dst[0], &x[0], &at[0], &w[0], len(at), len(dst)&^(lanes-1))
+		taps64(&dst[0], width, &x[0], &rows[0], len(rows), &at[0], &w[0], len(at), s, b, lo, hi)
 		return
 	}
-	for t, a := range at {
-		v := w[t]
-		for i, e := range x[a:][:len(dst)] {
-			if t == 0 {
-				dst[i] = v * e
-			} else {
-				dst[i] += v * e
+	for r, from := range rows {
+		for i := range width {
+			sum := 0.0
+			for t, a := range at {
+				sum += w[t] * x[from+a+i]
 			}
+			dst[r*width+i] = max(lo, min(hi, s*sum+b))
 		}
 	}
 }
 
-// These are Affine, Sum and Taps in assembly for n a multiple of lanes; nil when there
-// is none.
+// These are Affine and Sum in assembly for n a multiple of lanes, and Taps for at least
+// four elements a line and one tap; nil when there is none.
 var (
 	affine64 func(dst, x *float64, n int, s, b, lo, hi float64)
 	sum64    func(dst *float64, a float64, x *float64, b float64, y *float64, n int)
-	taps64   func(dst, x *float64, at *int, w *float64, taps, n int)
+	taps64   func(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
 )

@@ -75,29 +75,50 @@ func TestSum(t *testing.T) {
 	})
 }
 
+// Lines of every length up to three blocks, with bounds; each of k products and sums rounds
+// once.
 func TestTaps(t *testing.T) {
 	engines(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(5, 6))
-		for _, n := range []int{0, TapBlock, 3 * TapBlock} {
+		for width := range 49 {
 			for _, k := range []int{0, 1, 2, 9, 25} {
-				x, w, at := weights[float64](rng, n+40), weights[float64](rng, k), make([]int, k)
+				x, w, at, rows := weights[float64](rng, width+80), weights[float64](rng, k), make([]int, k), make([]int, 3)
 				for i := range at {
 					at[i] = rng.IntN(41)
 				}
-				got := extremes(rng, n)
-				Taps(got, x, at, w)
-				for i := range got {
-					want, size := 0.0, 0.0
+				for r := range rows {
+					rows[r] = rng.IntN(41)
+				}
+				const scale, bias, lo, hi = -1.5, 0.25, -1, 2
+				got := extremes(rng, 3*width+1)
+				end := got[3*width]
+				Taps(got, width, x, rows, at, w, scale, bias, lo, hi)
+				for i := range 3 * width {
+					want, size := bias, math.Abs(bias)
 					for j, a := range at {
-						want += w[j] * x[a+i]
-						size += math.Abs(w[j] * x[a+i])
+						p := scale * w[j] * x[rows[i/width]+a+i%width]
+						want += p
+						size += math.Abs(p)
 					}
-					// Each of k products and sums rounds once.
-					if math.Abs(got[i]-want) > size*float64(k)*0x1p-52 || math.IsNaN(got[i]) {
-						t.Fatalf("n %d, %d taps, element %d: %v, want %v", n, k, i, got[i], want)
+					want = max(lo, min(hi, want))
+					if !(math.Abs(got[i]-want) <= size*float64(k+2)*0x1p-52) {
+						t.Fatalf("width %d, %d taps, element %d: %v, want %v", width, k, i, got[i], want)
 					}
+				}
+				if !same(got[3*width], end) {
+					t.Fatalf("width %d: what is behind the lines was written to", width)
 				}
 			}
 		}
+		got := []float64{1, 2, 3, 4, 5}
+		if Taps(got, 5, []float64{0, math.NaN(), 2, -3, 7}, []int{0}, []int{0}, []float64{1}, 1, 0, 0, 6); !math.IsNaN(got[1]) || got[3] != 0 || got[4] != 6 {
+			t.Fatalf("bounds: %v", got)
+		}
+		defer func() {
+			if recover() == nil {
+				t.Error("a line outside was read")
+			}
+		}()
+		Taps(got, 5, make([]float64, 9), []int{3}, []int{2}, []float64{1}, 1, 0, 0, 6)
 	})
 }

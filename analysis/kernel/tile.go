@@ -62,20 +62,34 @@ var tile64 func(k int, a, b, c *float64, stride, add int)
 // Move is N elements that go from one place to another.
 type Move struct{ To, From, N int }
 
-// Moves copies pieces of src to dst: many short ones, for each of which a call would take
-// longer than the copy.
-func Moves(dst, src []float64, moves []Move) {
-	if moves64 == nil || len(moves) == 0 {
+// Moves copies pieces of src to dst, of which each step-th element goes: many short ones, for
+// each of which a call would take longer than the copy.
+func Moves(dst, src []float64, moves []Move, step int) {
+	if len(moves) == 0 {
+		return
+	}
+	if moves64 == nil || step > 2 {
 		for _, m := range moves {
-			copy(dst[m.To:][:m.N], src[m.From:][:m.N])
+			to, from := dst[m.To:][:m.N], src[m.From:]
+			if step == 1 {
+				copy(to, from[:m.N])
+				continue
+			}
+			for i := range to {
+				to[i] = from[i*step]
+			}
 		}
 		return
 	}
 	for _, m := range moves {
-		_, _ = dst[m.To:][:m.N], src[m.From:][:m.N]
+		_, _ = dst[m.To:][:m.N], src[m.From:][:max(0, (m.N-1)*step+1)]
 	}
-	moves64(&dst[0], &src[0], &moves[0], len(moves))
+	if step == 1 {
+		moves64(&dst[0], &src[0], &moves[0], len(moves))
+	} else {
+		every64(&dst[0], &src[0], &moves[0], len(moves))
+	}
 }
 
-// moves64 is Moves in assembly; nil when there is none.
-var moves64 func(dst, src *float64, m *Move, n int)
+// These are Moves in assembly, for steps of 1 and 2; nil when there is none.
+var moves64, every64 func(dst, src *float64, m *Move, n int)

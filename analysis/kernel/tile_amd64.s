@@ -129,3 +129,46 @@ next:
 	JNZ  move
 	VZEROUPPER
 	RET
+
+// func every(dst, src *float64, m *Move, n int)
+//
+// Four elements come from eight, of which the last plays no part: only where there is a fifth
+// element too it is inside the operand.
+TEXT ·every(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ m+16(FP), DX
+	MOVQ n+24(FP), CX
+move:
+	MOVQ (DX), R8
+	MOVQ 8(DX), R9
+	MOVQ 16(DX), R10
+	LEAQ (DI)(R8*8), R8
+	LEAQ (SI)(R9*8), R9
+	SUBQ $5, R10
+	JLT  rest
+four:
+	VMOVUPD (R9), Y0
+	VUNPCKLPD 32(R9), Y0, Y0
+	VPERMPD $0xD8, Y0, Y0
+	VMOVUPD Y0, (R8)
+	ADDQ $64, R9
+	ADDQ $32, R8
+	SUBQ $4, R10
+	JGE  four
+rest:
+	ADDQ $5, R10
+	JLE  next
+one:
+	VMOVSD (R9), X0
+	VMOVSD X0, (R8)
+	ADDQ $16, R9
+	ADDQ $8, R8
+	DECQ R10
+	JNZ  one
+next:
+	ADDQ $24, DX
+	DECQ CX
+	JNZ  move
+	VZEROUPPER
+	RET

@@ -46,25 +46,35 @@ func TestTile(t *testing.T) {
 func TestMoves(t *testing.T) {
 	engines(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 10))
-		for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 31} {
-			src := weights[float64](rng, 100)
-			var moves []Move
-			got, want := make([]float64, 200), make([]float64, 200)
-			for to := 1; to+n < len(got) && len(moves) < 10; to += n + 2 {
-				moves = append(moves, Move{to, rng.IntN(len(src) - n + 1), n})
-				copy(want[to:to+n], src[moves[len(moves)-1].From:])
+		for _, step := range []int{1, 2, 3} {
+			for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 31} {
+				src := weights[float64](rng, 100)
+				var moves []Move
+				got, want := make([]float64, 200), make([]float64, 200)
+				for to := 1; to+n < len(got) && len(moves) < 10; to += n + 2 {
+					from := rng.IntN(len(src) - max(0, (n-1)*step))
+					if len(moves) == 0 { // up to the last element
+						from = len(src) - 1 - max(0, (n-1)*step)
+					}
+					moves = append(moves, Move{to, from, n})
+					for i := range n {
+						want[to+i] = src[from+i*step]
+					}
+				}
+				if Moves(got, src, moves, step); !slices.Equal(got, want) {
+					t.Fatalf("pieces of %d, step %d: %v, want %v", n, step, got, want)
+				}
 			}
-			if Moves(got, src, moves); !slices.Equal(got, want) {
-				t.Fatalf("pieces of %d: %v, want %v", n, got, want)
-			}
-			Moves(got, src, nil)
+			Moves(nil, nil, nil, step)
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("a piece outside was copied, step %d", step)
+					}
+				}()
+				Moves(make([]float64, 10), make([]float64, 10), []Move{{0, 10 - 2*step, 3}}, step)
+			}()
 		}
-		defer func() {
-			if recover() == nil {
-				t.Error("a piece outside was copied")
-			}
-		}()
-		Moves(make([]float64, 10), make([]float64, 10), []Move{{0, 8, 3}})
 	})
 }
 
