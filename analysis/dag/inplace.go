@@ -2,6 +2,7 @@ package dag
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/kernel"
 )
@@ -101,17 +102,26 @@ func (ev *evaluator) takeBack(v []float64) {
 	}
 }
 
-// buffer returns n numbers of any value: memory that was used before, where there is
-// some of about that size, is not cleared and not asked for anew.
+// buffer returns n numbers of any value. Memory that was used before, the least that is
+// enough, is not cleared and not asked for anew.
 func (ev *evaluator) buffer(n int) []float64 {
+	if n == 0 {
+		return []float64{}
+	}
+	best := -1
 	for i, v := range ev.free {
-		if cap(v) >= n && cap(v) <= 2*n {
-			ev.free[i] = ev.free[len(ev.free)-1]
-			ev.free = ev.free[:len(ev.free)-1]
-			return v[:n]
+		if c := cap(v); c >= n && (best < 0 || c < cap(ev.free[best])) {
+			best = i
 		}
 	}
-	return make([]float64, n)
+	if best < 0 {
+		v := make([]float64, n)
+		largePages(v)
+		return v
+	}
+	v := ev.free[best]
+	ev.free = slices.Delete(ev.free, best, best+1)
+	return v[:n]
 }
 
 // give returns a buffer that is no value.

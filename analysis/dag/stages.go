@@ -109,7 +109,9 @@ func (ev *evaluator) forward(ctx context.Context, needed []bool, want []int, bat
 	}
 	out := make([][]float64, len(want))
 	for k, j := range want {
-		out[k] = r.whole[j]
+		if out[k] = r.whole[j]; cap(out[k]) > 2*len(out[k]) {
+			out[k] = slices.Clone(out[k]) // instead of a large buffer that it is in
+		}
 	}
 	return out, nil
 }
@@ -150,10 +152,6 @@ func (ev *evaluator) take(ctx context.Context, r *run, st stage, needed []bool, 
 				ev.drop(r.turn[j])
 				r.turn[j] = nil
 			}
-		}
-		if r.last[i] == i {
-			ev.drop(r.turn[i])
-			r.turn[i] = nil
 		}
 	}
 	for i := st.lo; i < st.hi; i++ {

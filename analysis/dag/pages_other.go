@@ -1,0 +1,6 @@
+//go:build !linux
+
+package dag
+
+// largePages does nothing here.
+func largePages([]float64) {}
