@@ -21,7 +21,9 @@ func TestTurns(t *testing.T) {
 		}
 		return x
 	}
-	use := func(shape ...int) dag.Use { return dag.Use{Param: dag.NewParam64("p", shape, numbers(dag.Size(shape)))} }
+	use := func(shape ...int) dag.Use {
+		return dag.Use{Param: dag.NewParam64("p", shape, numbers(dag.Size(shape)))}
+	}
 	const side, batch = 64, 40
 	window := func(stride int) *dag.Window {
 		return &dag.Window{In: []int{side, side}, Kernel: []int{3, 3}, Stride: []int{stride, stride}, Dilation: []int{1, 1}, Before: []int{1, 1}, After: []int{1, 1}}
