@@ -235,8 +235,9 @@ func (o *op) stage(f affine, shape []int, a dag.Axis, axes []int) (st dag.Stage,
 	return st, true, nil
 }
 
-// axis returns the smallest run of axes that the constants vary along, or each
-// element its own unit for scalars, and those ONNX axes.
+// axis returns the smallest run of axes that the constants vary along, and those ONNX
+// axes. For scalars that is the last one where nothing is stored, else each element is a
+// unit of its own.
 func (f affine) axis(shape []int) (dag.Axis, []int) {
 	lo, hi := len(shape), -1
 	for _, t := range []*tensor{f.mul, f.add} {
@@ -252,6 +253,9 @@ func (f affine) axis(shape []int) (dag.Axis, []int) {
 	}
 	if hi < 0 {
 		lo, hi = 0, len(shape)-1
+		if f.mul == nil && f.add == nil && hi > 0 && shape[hi] != batchDim {
+			lo = hi
+		}
 	}
 	var axes []int
 	for d := lo; d <= hi; d++ {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -44,6 +45,8 @@ type lowering struct {
 	stored  map[string]*storedTensor
 	tensors []*storedTensor // of two or more axes
 	nodes   []dag.Node
+	// indexes are those of the Selects among them, by a hash.
+	indexes map[uint64][][]int32
 	inputs  []dag.Port
 	outputs []dag.Port
 	// unitAxes holds the ONNX axes that a Linear's units lie along.
@@ -325,6 +328,7 @@ func (l *lowering) emit(op dag.Op, shape []int, in ...*value) *value {
 	l.spent += nd.Len() / 8
 	if s, ok := op.(*dag.Select); ok {
 		l.spent += len(s.Index)
+		s.Index = l.shared(s.Index)
 	}
 	l.origin = append(l.origin, k)
 	out := &value{node: len(l.nodes) - 1, shape: shape, exclusive: true}
@@ -332,6 +336,28 @@ func (l *lowering) emit(op dag.Op, shape []int, in ...*value) *value {
 		out.elem = in[0].elem
 	}
 	return out
+}
+
+// shared returns the index of the nodes before that is the same as the given one, if there
+// is one: the blocks of a transformer all turn their values in the same ways.
+func (l *lowering) shared(index []int32) []int32 {
+	if len(index) == 0 {
+		return index
+	}
+	key := uint64(len(index))
+	for _, j := range index {
+		key = (key ^ uint64(uint32(j))) * 0x100000001b3 // FNV-1a, by numbers
+	}
+	for _, known := range l.indexes[key] {
+		if slices.Equal(known, index) {
+			return known
+		}
+	}
+	if l.indexes == nil {
+		l.indexes = map[uint64][][]int32{}
+	}
+	l.indexes[key] = append(l.indexes[key], index)
+	return index
 }
 
 // give makes v the operator's k-th output.

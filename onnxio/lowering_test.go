@@ -182,7 +182,7 @@ func TestLowering(t *testing.T) {
 				image, pbOutput("y", 2, -1, 3, 3), pbNode("Transpose", "t", names("x"), names("u"), attrOfInts("perm", 1, 0, 2, 3)),
 				pbNode("Neg", "n", names("u"), names("v")), pbNode("Transpose", "back", names("v"), names("y"), attrOfInts("perm", 1, 0, 2, 3)),
 			},
-			[]string{"Reshape (Transpose)", "Diagonal 18 *scale (Neg)", "Reshape (Transpose)"},
+			[]string{"Reshape (Transpose)", "Diagonal 3 *scale (Neg)", "Reshape (Transpose)"},
 		},
 		{
 			"normalization behind one bias for all units",

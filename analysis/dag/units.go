@@ -5,26 +5,36 @@ import (
 	"slices"
 )
 
-// UnitMap says which group each element of a node's value belongs to: element
-// e is in group IDs[(e/Inner) mod len(IDs)]. NoGroup marks elements that are
-// zero by construction (padding) and follow any factor.
+// UnitMap says which group each element of a node's value belongs to. IDs is made of
+// lines of Line groups, each of which is there Times times: with k = e/Inner, element e is in
+// group IDs[k/(Line Times) Line + k mod Line]. That is how units lie in a value and in its
+// transposes, as of the heads of an attention. Where Times is 0 there is one line, for
+// all elements: IDs[k mod len(IDs)]. NoGroup marks elements that are zero by construction
+// (padding) and follow any factor.
 type UnitMap struct {
-	IDs   []int32
-	Inner int
+	IDs         []int32
+	Inner       int
+	Line, Times int
 }
 
 // NoGroup is the group of an element that is always zero.
 const NoGroup = int32(-1)
 
 // At returns the group of element e.
-func (m *UnitMap) At(e int) int32 { return m.IDs[e/m.Inner%len(m.IDs)] }
-
-// Axis says how the groups lie in a value of n elements.
-func (m *UnitMap) Axis(n int) Axis {
-	if n == 0 {
-		return Axis{0, len(m.IDs), m.Inner}
+func (m *UnitMap) At(e int) int32 {
+	k := e / m.Inner
+	if m.Times == 0 {
+		return m.IDs[k%len(m.IDs)]
 	}
-	return Axis{n / (len(m.IDs) * m.Inner), len(m.IDs), m.Inner}
+	return m.IDs[k/(m.Line*m.Times)*m.Line+k%m.Line]
+}
+
+// lies reports whether the groups are those of an axis, one an index.
+func (m *UnitMap) lies(a Axis) bool { return m.Times == 0 && len(m.IDs) == a.N && m.Inner == a.Inner }
+
+// alike reports whether the same elements share a place in IDs.
+func (m *UnitMap) alike(o *UnitMap) bool {
+	return len(m.IDs) == len(o.IDs) && m.Inner == o.Inner && m.Line == o.Line && m.Times == o.Times
 }
 
 // InputGroup is the group of every element of an input, of the preamble and of a
@@ -221,7 +231,9 @@ func (s *grouper) pinIDs(ids []int32, why string) {
 }
 
 // Input implements Meaning.
-func (s *grouper) Input(nd *Node) UnitMap { return UnitMap{[]int32{InputGroup}, max(nd.Len(), 1)} }
+func (s *grouper) Input(nd *Node) UnitMap {
+	return UnitMap{IDs: []int32{InputGroup}, Inner: max(nd.Len(), 1)}
+}
 
 // Linear implements Meaning.
 func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
@@ -243,7 +255,7 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 	}
 	s.rows[nd.ID], s.cols[nd.ID] = rows, cols
 	s.pinStored(nd, l, rows, cols)
-	return UnitMap{rows, max(out.Inner, 1)}
+	return UnitMap{IDs: rows, Inner: max(out.Inner, 1)}
 }
 
 // Activation implements Meaning.
@@ -266,7 +278,7 @@ func (s *grouper) Select(nd, _ *Node, index []int32, x UnitMap) UnitMap {
 
 // Pool implements Meaning.
 func (s *grouper) Pool(_ *Node, p *Pool, x UnitMap) UnitMap {
-	return UnitMap{s.along(&x, Axis{1, p.Channels, Size(p.Window.In)}), max(Size(p.Window.Out()), 1)}
+	return UnitMap{IDs: s.along(&x, Axis{1, p.Channels, Size(p.Window.In)}), Inner: max(Size(p.Window.Out()), 1)}
 }
 
 // Cap implements Meaning: a unit's bounds take its factor.
@@ -288,7 +300,7 @@ func (s *grouper) Cap(nd *Node, c *Cap, x UnitMap) UnitMap {
 // nothing across a unit. What it adds cannot be rescaled.
 func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal, m UnitMap) UnitMap {
 	ids := m.IDs
-	if len(ids) != d.Axis.N || m.Inner != d.Axis.Inner {
+	if !m.lies(d.Axis) {
 		ids = make([]int32, d.Axis.N)
 		for i := range ids {
 			ids[i] = m.At(i * d.Axis.Inner)
@@ -365,7 +377,7 @@ func (s *grouper) pinStored(nd *Node, l *Linear, rows, cols []int32) {
 // along ties the elements of every index of the axis and returns one group an
 // index.
 func (s *grouper) along(m *UnitMap, a Axis) []int32 {
-	if len(m.IDs) == a.N && m.Inner == a.Inner {
+	if m.lies(a) {
 		return m.IDs
 	}
 	ids := make([]int32, a.N)
@@ -384,8 +396,8 @@ func (s *grouper) Join(nd *Node, xs []UnitMap) UnitMap {
 	out := xs[0]
 	for k := range xs[1:] {
 		m := &xs[k+1]
-		if len(m.IDs) == len(out.IDs) && m.Inner == out.Inner {
-			out = UnitMap{slices.Clone(out.IDs), out.Inner}
+		if m.alike(&out) {
+			out.IDs = slices.Clone(out.IDs)
 			for i := range out.IDs {
 				out.IDs[i] = s.union(out.IDs[i], m.IDs[i])
 			}
@@ -404,7 +416,7 @@ func (s *grouper) Join(nd *Node, xs []UnitMap) UnitMap {
 func (s *grouper) Concat(nd *Node, xs []UnitMap) UnitMap {
 	inner, plain := xs[0].Inner, true
 	for k := range xs {
-		plain = plain && xs[k].Inner == inner && len(xs[k].IDs)*inner == s.net.Nodes[nd.In[k]].Len()
+		plain = plain && xs[k].Times == 0 && xs[k].Inner == inner && len(xs[k].IDs)*inner == s.net.Nodes[nd.In[k]].Len()
 	}
 	var ids []int32
 	for k := range xs {
@@ -417,31 +429,67 @@ func (s *grouper) Concat(nd *Node, xs []UnitMap) UnitMap {
 		}
 	}
 	if plain {
-		return UnitMap{ids, max(inner, 1)}
+		return UnitMap{IDs: ids, Inner: max(inner, 1)}
 	}
 	return compress(ids)
 }
 
-// compress finds the longest run length that a list of groups is made of.
+// compress is the map of a list of groups, one an element: it finds the longest run length
+// that the list is made of, and lines that repeat.
 func compress(ids []int32) UnitMap {
 	if len(ids) == 0 {
-		return UnitMap{[]int32{NoGroup}, 1}
+		return UnitMap{IDs: []int32{NoGroup}, Inner: 1}
 	}
 	inner, start := 0, 0
-	for e := 1; e <= len(ids); e++ {
+	for e := 1; e <= len(ids) && inner != 1; e++ {
 		if e == len(ids) || ids[e] != ids[start] {
 			inner = gcd(inner, e-start)
 			start = e
 		}
 	}
-	if inner == 1 {
-		return UnitMap{ids, 1}
+	n := len(ids) / inner
+	at := func(k int) int32 { return ids[k*inner] }
+	line, times := lines(n, at)
+	if inner == 1 && times == 1 {
+		return UnitMap{IDs: ids, Inner: 1}
 	}
-	out := make([]int32, 0, len(ids)/inner)
-	for e := 0; e < len(ids); e += inner {
-		out = append(out, ids[e])
+	out := UnitMap{IDs: make([]int32, 0, n/times), Inner: inner}
+	if times > 1 && line*times < n {
+		out.Line, out.Times = line, times
 	}
-	return UnitMap{out, inner}
+	for k := 0; k < n; k += line * times {
+		for i := range line {
+			out.IDs = append(out.IDs, at(k+i))
+		}
+	}
+	return out
+}
+
+// lines finds the line that a list of n numbers begins with and repeats: the list is made
+// of lines of that length, each of which is there so many times.
+func lines(n int, at func(int) int32) (line, times int) {
+	for line, tries := 1, 16; line <= n/2 && tries > 0; line++ {
+		if n%line != 0 || at(line) != at(0) {
+			continue
+		}
+		tries--
+		same := 0 // numbers that are there again a line further
+		for same+line < n && at(same) == at(same+line) {
+			same++
+		}
+		times = same/line + 1
+		if times == 1 || n%(line*times) != 0 {
+			continue
+		}
+		k := line * times
+		for k < n && (k%(line*times) < line || at(k) == at(k-line)) {
+			k++
+		}
+		if k == n {
+			return line, times
+		}
+	}
+	return n, 1
 }
 
 func gcd(a, b int) int {
@@ -478,23 +526,18 @@ func (s *grouper) result() *Groups {
 		}
 	}
 	// Slices are shared between nodes: renumber each once.
-	seen := map[*int32][]int32{}
+	seen := map[*int32]bool{}
 	renumber := func(ids []int32) []int32 {
-		if len(ids) == 0 {
+		if len(ids) == 0 || seen[&ids[0]] {
 			return ids
 		}
-		if out, ok := seen[&ids[0]]; ok && len(out) == len(ids) {
-			return out
-		}
-		out := make([]int32, len(ids))
 		for i, id := range ids {
-			out[i] = NoGroup
 			if id != NoGroup {
-				out[i] = number[id]
+				ids[i] = number[id]
 			}
 		}
-		seen[&ids[0]] = out
-		return out
+		seen[&ids[0]] = true
+		return ids
 	}
 	g.Size = make([]int, g.Count)
 	for i := range s.units {

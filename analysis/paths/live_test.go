@@ -75,7 +75,7 @@ func TestLiveIsOfKappa(t *testing.T) {
 			if nd.Zone != dag.Body {
 				continue
 			}
-			a := g.Units[i].Axis(nd.Len())
+			a := dag.Axis{Outer: 1, N: nd.Len(), Inner: 1}
 			want := make([]bool, a.N)
 			in, out := k.In(i), k.Out(i)
 			for e := range in {

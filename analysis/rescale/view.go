@@ -61,14 +61,18 @@ func (v *view) fill(p float64, opt Options, live func(node int, a dag.Axis) []bo
 		if !weighted {
 			continue
 		}
-		m := &v.g.Units[i]
-		for k, x := range live(i, m.Axis(v.net.Nodes[i].Len())) {
-			if id := m.IDs[k]; id != dag.NoGroup && v.g.Pin[id] == "" && x {
+		l, ok := v.net.Nodes[i].Op.(*dag.Linear)
+		if !ok {
+			continue
+		}
+		y := v.layer(i, l, p, opt, live)
+		for _, id := range y.rows {
+			if id != dag.NoGroup && v.g.Pin[id] == "" {
 				active[id] = true
 			}
 		}
-		if l, ok := v.net.Nodes[i].Op.(*dag.Linear); ok && (l.Free() || l.Bias() != nil) {
-			v.layers = append(v.layers, v.layer(i, l, p, opt, live))
+		if l.Free() || l.Bias() != nil {
+			v.layers = append(v.layers, y)
 		}
 	}
 	for id, a := range active {

@@ -110,8 +110,9 @@ const largeScale = 1e3
 // samples for one input.
 const oneHots = 8
 
-// maxValues bounds the values of one layer that are held at a time.
-const maxValues = 1 << 22
+// maxValues bounds the values of one layer that are held at a time: some tens of layers'
+// are, and a batch of more of them is not evaluated faster.
+const maxValues = 1 << 20
 
 // Tolerance returns the largest relative difference that rounding of the
 // stored weights explains: 1e-10 for float64, 1e-5 for float32, 2e-2 where
