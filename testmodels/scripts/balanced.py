@@ -1,13 +1,14 @@
 """What balancing does to the outputs of networks, as ONNX Runtime computes them.
 
-    python balanced.py RELUPATH FOLDER [--seconds S] [--only NAME,...] [--lines FILE] [--markdown FILE] [--strict]
+    python balanced.py RELUPATH FOLDER... [--seconds S] [--only NAME,...] [--columns NAME,...] [--lines FILE] [--markdown FILE] [--strict]
 
 Each model is thrown out of balance, then balanced by each method, and by the first with
 --exact. Every file that is written passes the ONNX checker, and its outputs on random inputs
 are compared with the model's: the largest difference relative to the largest output. With
 --exact they are compared with those of the unbalanced file, and are the same in every bit.
 Prints one JSON object a line, the smallest files first; a run of relupath may take S seconds
-(60). --lines reads such lines: their models are not run again. --markdown writes a table of all. With
+(60). --lines reads such lines and adds to them: what they know is not run again, a run that took too
+long or failed is. --columns restricts what is run. --markdown writes a table of all. With
 --strict the exit code is 1 unless every file was written and keeps to 1e-5, or to the bits.
 """
 import argparse
@@ -65,8 +66,9 @@ def deviation(a, b):
     return worst
 
 
-def study(relupath, path, seconds):
-    r = {"model": path.stem, "bytes": path.stat().st_size}
+def study(relupath, path, seconds, columns, known):
+    """The line of a model: what is known of it, and the columns that it lacks."""
+    r = {k: v for k, v in known.items() if k != "error"} | {"model": path.stem, "bytes": path.stat().st_size}
 
     def balance(source, to, method, *more):
         """What the run's output says of its end; empty if it went well."""
@@ -84,12 +86,15 @@ def study(relupath, path, seconds):
     with tempfile.TemporaryDirectory() as folder:
         u, b = Path(folder) / "u.onnx", Path(folder) / "b.onnx"
         if why := balance(path, u, "unbalance"):
-            return {**r, "error": why}
+            return r | {"error": why}
         z = outputs(u, x)
-        r["unbalance"] = deviation(y, z)
-        for m in METHODS:
-            r[m] = balance(u, b, m) or deviation(y, outputs(b, x))
-        r["exact"] = balance(u, b, METHODS[0], "--exact") or all(np.array_equal(p, q, equal_nan=True) for p, q in zip(z, outputs(b, x)))
+        for c in columns:
+            if c == "unbalance":
+                r[c] = deviation(y, z)
+            elif c == "exact":
+                r[c] = balance(u, b, METHODS[0], "--exact") or all(np.array_equal(p, q, equal_nan=True) for p, q in zip(z, outputs(b, x)))
+            else:
+                r[c] = balance(u, b, c) or deviation(y, outputs(b, x))
     return r
 
 
@@ -115,26 +120,35 @@ def table(rows):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("relupath")
-    p.add_argument("folder", type=Path)
+    p.add_argument("folders", type=Path, nargs="+")
     p.add_argument("--seconds", type=float, default=60)
     p.add_argument("--only", default="")
+    p.add_argument("--columns", default=",".join(COLUMNS))
     p.add_argument("--markdown", type=Path)
     p.add_argument("--lines", type=Path)
     p.add_argument("--strict", action="store_true")
     args = p.parse_args()
-    rows = [json.loads(line) for line in args.lines.read_text().splitlines()] if args.lines else []
-    done = {r["model"] for r in rows}
-    for path in sorted(args.folder.rglob("*.onnx"), key=lambda p: p.stat().st_size):
-        if path.stem in done or args.only and path.stem not in args.only.split(","):
+    rows = {}
+    if args.lines and args.lines.exists():
+        rows = {r["model"]: r for r in map(json.loads, args.lines.read_text().splitlines())}
+    files = [f for folder in args.folders for f in ([folder] if folder.is_file() else folder.rglob("*.onnx"))]
+    for path in sorted(files, key=lambda p: p.stat().st_size):
+        known = rows.get(path.stem, {})
+        columns = [c for c in args.columns.split(",") if known.get(c) is None or isinstance(known[c], str)]
+        if not columns or args.only and path.stem not in args.only.split(","):
             continue
         try:
-            rows.append(study(args.relupath, path, args.seconds))
+            rows[path.stem] = study(args.relupath, path, args.seconds, columns, known)
         except Exception as e:  # noqa: BLE001 a model that fails is reported, the rest go on
-            rows.append({"model": path.stem, "error": str(e)[-300:]})
-        print(json.dumps(rows[-1]), flush=True)
+            rows[path.stem] = known | {"model": path.stem, "error": str(e)[-300:]}
+        line = json.dumps(rows[path.stem])
+        print(line, flush=True)
+        if args.lines:
+            with args.lines.open("a") as f:
+                f.write(line + "\n")
     if args.markdown:
-        args.markdown.write_text("\n".join(table(rows)) + "\n")
-    if args.strict and (not rows or any("error" in r or not all(kept(r[c]) for c in COLUMNS) for r in rows)):
+        args.markdown.write_text("\n".join(table(rows.values())) + "\n")
+    if args.strict and (not rows or any("error" in r or not all(kept(r.get(c)) for c in args.columns.split(",")) for r in rows.values())):
         sys.exit(1)
 
 
