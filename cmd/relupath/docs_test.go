@@ -25,7 +25,11 @@ func pages(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(append(list, more...), "../../README.md", "../../CHANGELOG.md", "../../testmodels/README.md")
+	guides, err := filepath.Glob("../../docs/guides/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(slices.Concat(list, more, guides), "../../README.md", "../../CHANGELOG.md", "../../testmodels/README.md")
 }
 
 // target is what a link or a picture of Markdown points to.

@@ -16,14 +16,28 @@ import (
 	"github.com/relupath/relupath/testmodels"
 )
 
-// TestReadme runs the commands of README.md's fenced blocks, in order, in a
-// folder with testmodels. A block of console shows each command behind a $,
-// and its output below, which must be what the command prints; in a block of
-// sh the commands only have to succeed. Both forms of calling the program,
-// relupath and go run ./cmd/relupath, are run; other programs are not. Training
-// on MNIST is left out where the data is not at hand, or with -short.
-func TestReadme(t *testing.T) {
-	path, err := filepath.Abs("../../README.md")
+// TestReadme runs the commands of README.md.
+func TestReadme(t *testing.T) { rerun(t, "../../README.md") }
+
+// TestReadmeGuides runs the commands of the guides.
+func TestReadmeGuides(t *testing.T) {
+	guides, err := filepath.Glob("../../docs/guides/*.md")
+	if err != nil || len(guides) < 4 {
+		t.Fatalf("%v: %v", guides, err)
+	}
+	for _, path := range guides {
+		t.Run(filepath.Base(path), func(t *testing.T) { rerun(t, path) })
+	}
+}
+
+// rerun runs the commands of a page's fenced blocks, in order, in a folder with
+// testmodels. A block of console shows each command behind a $, and its output
+// below, which must be what the command prints; in a block of sh the commands
+// only have to succeed. Both forms of calling the program, relupath and go run
+// ./cmd/relupath, are run; other programs are not. A block of csv with a name is a
+// file. Training on MNIST is left out where the data is not at hand, or with -short.
+func rerun(t *testing.T, page string) {
+	path, err := filepath.Abs(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +45,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme := string(raw)
+	shown := string(raw)
 	mnist := sharedMNIST(t)
 	t.Chdir(t.TempDir())
 	if mnist != "" {
@@ -42,16 +56,16 @@ func TestReadme(t *testing.T) {
 	if err := os.CopyFS("testmodels", testmodels.Files()); err != nil {
 		t.Fatal(err)
 	}
-	got := replay(t, readme)
+	got := replay(t, shown)
 	if *golden.Update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if !alike(readme, got) {
-		t.Errorf("README.md shows other output than the program prints (-README +program), go test -update rewrites it:\n%s",
-			cmp.Diff(readme, got))
+	if !alike(shown, got) {
+		t.Errorf("%s shows other output than the program prints (-page +program), go test -update rewrites it:\n%s",
+			page, cmp.Diff(shown, got))
 	}
 }
 
@@ -102,11 +116,18 @@ func replay(t *testing.T, text string) string {
 	_, err := os.Stat("mnist")
 	untrained := err != nil
 	block, ran, keep := "", 0, false
+	var file strings.Builder
 	for line := range strings.Lines(text) {
 		if fence, ok := strings.CutPrefix(line, "```"); ok {
 			if block == "" {
 				block = strings.TrimSpace(fence) + " "
 			} else {
+				if name, ok := strings.CutPrefix(block, "csv "); ok && strings.TrimSpace(name) != "" {
+					if err := os.WriteFile(strings.TrimSpace(name), []byte(file.String()), 0o644); err != nil {
+						t.Fatal(err)
+					}
+					file.Reset()
+				}
 				block = ""
 			}
 			out.WriteString(line)
@@ -126,13 +147,17 @@ func replay(t *testing.T, text string) string {
 			if !untrained || !strings.Contains(line, "mnist:") {
 				execute(t, line)
 			}
+			ran++
+			out.WriteString(line)
+		case strings.HasPrefix(block, "csv "):
+			file.WriteString(line)
 			out.WriteString(line)
 		default:
 			out.WriteString(line)
 		}
 	}
 	if ran == 0 {
-		t.Error("README.md shows no output of the program")
+		t.Error("the page runs nothing")
 	}
 	return out.String()
 }
@@ -152,7 +177,11 @@ func execute(t *testing.T, line string) (string, bool) {
 		return "", true
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(strings.Fields(args), strings.NewReader(""), &stdout, &stderr); code != 0 {
+	words := strings.Fields(args)
+	for i, w := range words {
+		words[i] = strings.Trim(w, "'")
+	}
+	if code := run(words, strings.NewReader(""), &stdout, &stderr); code != 0 {
 		t.Errorf("%s: exit code %d: %s", line, code, &stderr)
 	}
 	var printed strings.Builder

@@ -29,6 +29,7 @@
 //	                    the others to test on; :train or :test behind it names the part
 //	label=COL           csv: the label's column, by name or by index from 0; of several
 //	                    targets label=A;B
+//	x=NAME, y=NAME      npz: the arrays of examples and of labels, where they have other names
 //	drop=A;B            csv: columns that are no features, by name or index
 //	sep=CHARACTER       csv: what stands between fields, or tab, space, comma
 //	                    (negative from the end); the last column by default

@@ -3,6 +3,7 @@ package dataset
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -119,7 +120,7 @@ func pair(x, y *array, spec Spec) (*table, error) {
 	return t, t.labelled(y, task, 0)
 }
 
-// loadNPZ reads the arrays x and y of an archive, or those of a split.
+// loadNPZ reads the arrays x and y of an archive, those of a split, or those that the spec names.
 func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, error) {
 	f, info, err := openFile(path)
 	if err != nil {
@@ -130,26 +131,33 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 	if err != nil {
 		return nil, &DataError{File: path, Problem: "is not a NumPy archive", Err: err, Remedy: "write it with numpy.savez"}
 	}
-	members := map[string]*zip.File{}
+	members, exact := map[string]*zip.File{}, map[string]*zip.File{}
 	var names []string
 	for _, m := range z.File {
 		name := strings.TrimSuffix(m.Name, ".npy")
-		members[strings.ToLower(name)] = m
+		members[strings.ToLower(name)], exact[name] = m, m
 		names = append(names, name)
 	}
 	suffix := "_" + string(split)
-	if spec.Split == "" && members["x"] != nil && members["y"] != nil {
+	if spec.Split == "" && (spec.X != "" || members["x"] != nil) && (spec.Y != "" || members["y"] != nil) {
 		suffix = ""
 	}
 	x, y := members["x"+suffix], members["y"+suffix]
+	named := spec.X != "" || spec.Y != ""
+	if spec.X != "" {
+		x = exact[spec.X]
+	}
+	if spec.Y != "" {
+		y = exact[spec.Y]
+	}
 	if x == nil || y == nil {
-		want := "x" + suffix + " and y" + suffix
-		if spec.Split == "" {
+		want := cmp.Or(spec.X, "x"+suffix) + " and " + cmp.Or(spec.Y, "y"+suffix)
+		if spec.Split == "" && !named {
 			want = "x and y, or " + want
 		}
 		return nil, &DataError{
 			File: path, Problem: fmt.Sprintf("the archive holds %s, want %s", list(names), want),
-			Remedy: "write it with numpy.savez(file, x=..., y=...)",
+			Remedy: "name its arrays with x=NAME,y=NAME, or write it with numpy.savez(file, x=..., y=...)",
 		}
 	}
 	xs, err := readMember(ctx, path, x, spec.Limit, false)
@@ -161,7 +169,7 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 		return nil, err
 	}
 	t, err := pair(xs, ys, spec)
-	if err == nil && suffix != "" {
+	if err == nil && (suffix != "" && !named || spec.Share == 0 && spec.Split != "") {
 		t.split = split
 	}
 	return t, err

@@ -221,6 +221,20 @@ func TestDeclaredSizesAreNotBelieved(t *testing.T) {
 	}
 }
 
+// TestNPZNames: arrays of any names are examples and labels.
+func TestNPZNames(t *testing.T) {
+	x, y := npyFile("|u1", "False", "(2, 1)", 77, 78), npyFile("|u1", "False", "(2,)", 0, 1)
+	path := write(t, t.TempDir(), "x.npz", archive(map[string][]byte{"Images.npy": x, "labels.npy": y, "images.npy": y}))
+	s := mustLoad(t, "npz:"+path+",x=Images,y=labels,scale=1", Options{})
+	diff(t, "values", []float64{77, 78}, values(s))
+	diff(t, "labels", []int{0, 1}, s.Labels())
+	diff(t, "split", Split(""), s.Split())
+	s = mustLoad(t, "npz:"+path+",x=Images,y=labels,split=test", Options{})
+	diff(t, "split", Test, s.Split())
+	_, err := load("npz:"+path+",x=pictures,y=labels", Options{})
+	wantDataError(t, err, "the archive holds", "Images", "want pictures and labels", "x=NAME")
+}
+
 func TestNPZErrors(t *testing.T) {
 	x, y := npyFile("|u1", "False", "(2, 1)", 77, 78), npyFile("|u1", "False", "(2,)", 0, 1)
 	flipped := bytes.Replace(archive(map[string][]byte{"x.npy": x, "y.npy": y}), []byte{77, 78}, []byte{77, 79}, 1)

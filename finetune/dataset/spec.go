@@ -75,6 +75,9 @@ type Spec struct {
 	Header bool
 	// Separator stands between the fields of a csv file; zero means a comma.
 	Separator rune
+	// X and Y name the arrays of an npz file that hold examples and labels; empty are x and y,
+	// or those of the split.
+	X, Y string
 	// Drop are the csv columns that are no features, by name or index.
 	Drop []string
 }
@@ -91,7 +94,7 @@ var formats = map[string]format{
 	"cifar10":  {[]string{"DIR"}, "split"},
 	"cifar100": {[]string{"DIR"}, "split"},
 	"svhn":     {[]string{"FILE.mat"}, ""},
-	"npz":      {[]string{"FILE"}, "split task"},
+	"npz":      {[]string{"FILE"}, "split task x y"},
 	"npy":      {[]string{"X", "Y"}, "task split"},
 	"csv":      {[]string{"FILE"}, "label header task sep drop split"},
 }
@@ -187,6 +190,12 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 	case "label":
 		s.Labels = splitOn(value, ';')
 		ok, want = !slices.Contains(s.Labels, ""), "label=COL with a column's name or its index from 0, or label=A;B with those of several targets"
+	case "x":
+		s.X = value
+		ok, want = value != "", "x=NAME with the name of the array of examples"
+	case "y":
+		s.Y = value
+		ok, want = value != "", "y=NAME with the name of the array of labels"
 	case "sep":
 		s.Separator, ok = parseSeparator(value)
 		want = "sep=CHARACTER with one character, or sep=tab, space or comma"
@@ -265,6 +274,8 @@ func (s Spec) String() string {
 	add("task", string(s.Task))
 	add("classes", joinOn(s.Classes))
 	add("label", joinOn(s.Labels))
+	add("x", s.X)
+	add("y", s.Y)
 	add("sep", formatSeparator(s.Separator))
 	add("drop", joinOn(s.Drop))
 	if s.Header {

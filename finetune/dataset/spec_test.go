@@ -20,6 +20,7 @@ func TestParse(t *testing.T) {
 		"cifar10:d,scale=1/128,mean=1/2/3":   {Format: "cifar10", Paths: []string{"d"}, Scale: 1. / 128, Mean: []float64{1, 2, 3}},
 		"svhn:f,mean=-1;2;3,std=.5":          {Format: "svhn", Paths: []string{"f"}, Mean: []float64{-1, 2, 3}, Std: []float64{.5}},
 		"csv:f,classes=b;;c;a,,1":            {Format: "csv", Paths: []string{"f"}, Classes: []string{"b;c", "a,1"}},
+		"npz:f,x=images,y=a,,b":              {Format: "npz", Paths: []string{"f"}, X: "images", Y: "a,b"},
 		"npz:f,transpose":                    {Format: "npz", Paths: []string{"f"}, Transpose: LayoutSwap},
 		"npz:f,transpose=hwc":                {Format: "npz", Paths: []string{"f"}, Transpose: LayoutHWC},
 	} {

@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"html/template"
-	"math"
 	"strings"
 
 	"github.com/relupath/relupath/analysis/scaled"
@@ -48,9 +47,8 @@ func (s *spark) svg() template.HTML {
 	pen := "M"
 	for i, v := range s.values {
 		x := float64(i) * step
-		y := math.NaN()
 		if at, ok := axis.at(v); ok {
-			y = 2 + (sparkHeight-4)*(1-(at-lo)/(hi-lo))
+			y := 2 + (sparkHeight-4)*(1-(at-lo)/(hi-lo))
 			if s.joined {
 				fmt.Fprintf(&path, "%s%.1f %.1f", pen, x+step/2, y)
 				pen = "L"
