@@ -134,12 +134,41 @@ func (m *maker) attention(in int) {
 	}
 	q := m.positions(in, len(left)*rows*k)
 	key, value := m.positions(other, heads*k*cols), m.affine(other, heads*cols*size)
+	if k == 2 && m.opt.Features&Rotary != 0 {
+		q, key = m.turned(q, 1), m.turned(key, cols)
+	}
 	scores := m.matrices(&dag.Matrices{M: rows, K: k, N: cols, Left: left, Right: right}, q, key)
 	if m.pick("softmax", 3) > 0 {
 		scores = m.function("Sigmoid", m.b.Shape(scores), &dag.Func{Kind: dag.Curve, Lipschitz: 0.25, Apply: eachOf(sigmoid)}, scores)
 	}
 	own := []int32{0, 1, 2, 3}[:len(left)]
 	m.matrices(&dag.Matrices{M: rows, K: cols, N: size, Left: own, Right: right}, scores, value)
+}
+
+// turned turns pairs of elements by one angle, as a rotary embedding does: those at some
+// distance in a value of outer x 2 x distance elements.
+func (m *maker) turned(in, distance int) int {
+	n := dag.Size(m.b.Shape(in))
+	node := func(source string, size int, op dag.Op, in ...int) int {
+		return m.add(dag.Node{Name: m.name("turn"), Source: source, In: in, Shape: []int{size}, Op: op})
+	}
+	times := func(c float64, size, in int) int {
+		axis := dag.Axis{Outer: 1, N: size, Inner: 1}
+		return node("Mul", size, &dag.Linear{Map: &dag.Diagonal{Axis: axis}, Stages: []dag.Stage{{Mul: &dag.Vector{Coef: c}}}}, in)
+	}
+	var first, second []int32
+	other := make([]int32, n)
+	for e := range n {
+		if e/distance%2 == 0 {
+			other[e] = int32(len(first)) // among the negated
+			other[e+distance] = int32(n/2 + len(first))
+			first, second = append(first, int32(e)), append(second, int32(e+distance))
+		}
+	}
+	lo, hi := node("Slice", n/2, &dag.Select{Index: first}, in), node("Slice", n/2, &dag.Select{Index: second}, in)
+	both := node("Concat", n, &dag.Concat{}, times(-1, n/2, hi), lo)
+	angle := 0.7
+	return node("Add", n, &dag.Add{}, times(math.Cos(angle), n, in), times(math.Sin(angle), n, node("Gather", n, &dag.Select{Index: other}, both)))
 }
 
 // positions is a layer, at times with another behind it, or tied by a skip.

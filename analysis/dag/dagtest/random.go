@@ -43,6 +43,9 @@ const (
 
 	// Partly is everything: networks that are homogeneous between functions.
 	Partly = 1<<(iota-1) - 1
+	// Rotary turns queries and keys of Product by an angle, in pairs. It is apart: the
+	// networks of seeds stay what they are.
+	Rotary Feature = Partly + 1
 	// Layered is plain feed-forward networks of affine layers and ReLU, without
 	// biases.
 	Layered Feature = 0

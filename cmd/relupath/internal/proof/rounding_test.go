@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -33,7 +34,7 @@ func widened(x []float32) []float64 {
 // much.
 func amplified(t *testing.T, seed uint64, gain float64) *dag.Network {
 	t.Helper()
-	in := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Partly &^ dagtest.Fixed, Steps: 8})
+	in := dagtest.FromSeed(seed, dagtest.Options{Features: (dagtest.Partly | dagtest.Rotary) &^ dagtest.Fixed, Steps: 8})
 	var b dag.Builder
 	for i, nd := range in.Nodes {
 		if slices.ContainsFunc(in.Inputs, func(p dag.Port) bool { return p.Node == i }) {
@@ -86,13 +87,69 @@ func somewhere(rng *rand.Rand, net *dag.Network, g *dag.Groups, c []float64, tim
 		}
 		side[i] = slices.Clone(side[i])
 		side[i][e] = int32(g.Count)
-		wrong.Count++
-		wrong.Size = append(slices.Clone(g.Size), 1)
-		wrong.Pin = append(slices.Clone(g.Pin), "")
-		wrong.Inverse = append(slices.Clone(g.Inverse), -1)
-		all := slices.Clone(c)
-		g.Invert(all)
-		return &wrong, append(slices.Clone(c), all[id]*times)
+		return &wrong, apart(&wrong, g, c, id, times)
+	}
+}
+
+// apart gives groups one more, whose factor is times that of another, and returns all factors.
+func apart(wrong, g *dag.Groups, c []float64, id int32, times float64) []float64 {
+	wrong.Count++
+	wrong.Size = append(slices.Clone(g.Size), 1)
+	wrong.Pin = append(slices.Clone(g.Pin), "")
+	wrong.Inverse = append(slices.Clone(g.Inverse), -1)
+	all := slices.Clone(c)
+	g.Invert(all)
+	return append(slices.Clone(c), all[id]*times)
+}
+
+// The units of a rotary pair are tied and free, and another factor at one of them is caught.
+func TestRotaryPairsAreTied(t *testing.T) {
+	free, caught := 0, 0
+	for seed := range uint64(600) {
+		net := amplified(t, seed, 1)
+		g := net.Groups()
+		for nd := range dag.Each[*dag.Add](net) {
+			if !strings.HasPrefix(nd.Name, "turn") {
+				continue
+			}
+			in := net.Nodes[nd.In[0]].In[0] // of the product with the cosine
+			rows := g.Rows[in]
+			if l, ok := net.Nodes[in].Op.(*dag.Linear); !ok || !l.Free() {
+				continue
+			}
+			m := &g.Units[nd.ID]
+			for e, id := range rows {
+				if id != m.At(e) || g.Pin[id] != "" {
+					continue
+				}
+				free++
+				if g.Size[id] < 2 {
+					t.Errorf("seed %d: unit %d of %s is alone", seed, e, nd.Label())
+				}
+				if e > 0 { // one a value
+					continue
+				}
+				c := g.Ones()
+				c[id] = 1.5
+				b, exact := rescaled(t, net, g, c)
+				if r := compare(t, net, b, Options{Samples: 4, Unrounded: exact}); r.Unexplained > 0 {
+					t.Errorf("seed %d: a factor of unit %d of %s makes %g", seed, e, nd.Label(), r.Unexplained)
+				}
+				wrong := *g
+				wrong.Rows = slices.Clone(g.Rows)
+				wrong.Rows[in] = slices.Clone(rows)
+				wrong.Rows[in][e] = int32(g.Count)
+				d := apart(&wrong, g, c, id, 1.5)
+				b, exact = rescaled(t, net, &wrong, d)
+				if compare(t, net, b, Options{Samples: 4, Unrounded: exact}).Unexplained > 0 {
+					caught++
+				}
+			}
+		}
+	}
+	t.Logf("%d free units of pairs, %d wrong factors caught", free, caught)
+	if free < 100 || caught < 20 {
+		t.Errorf("%d free units of pairs, %d wrong factors caught: too few to show anything", free, caught)
 	}
 }
 
