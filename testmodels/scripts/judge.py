@@ -82,14 +82,46 @@ def weights(model):
 CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv", "ConvInteger", "QLinearConv")
 
 
-def convolutions(model):
-    """The convolutions that read a stored tensor, by its name, through Identity nodes."""
-    alias, out = {}, {}
+def aliases(model):
+    """What stands behind Identity nodes, by the names of their outputs."""
+    alias = {}
     for n in model.graph.node:
         if n.op_type == "Identity":
             alias[n.output[0]] = alias.get(n.input[0], n.input[0])
+    return alias
+
+
+def convolutions(model):
+    """The convolutions that read a stored tensor, by its name, through Identity nodes."""
+    alias, out = aliases(model), {}
+    for n in model.graph.node:
         if n.op_type in CONVOLUTIONS and len(n.input) > 1:
             out[alias.get(n.input[1], n.input[1])] = n
+    return out
+
+
+def normalised(model):
+    """The scales that batch normalisations behind stored matrices have for their columns, by
+    the matrix's name: they are part of the layer."""
+    from onnx import numpy_helper
+
+    stored, alias = {t.name: t for t in model.graph.initializer}, aliases(model)
+    readers = {}
+    for n in model.graph.node:
+        for x in n.input if n.op_type != "Shape" else ():
+            readers.setdefault(x, []).append(n)
+    out = {}
+    for n in model.graph.node:
+        if n.op_type != "MatMul" or n.input[1] not in stored:
+            continue
+        behind = readers.get(n.output[0], [])
+        while len(behind) == 1 and behind[0].op_type in ("Flatten", "Reshape"):
+            behind = readers.get(behind[0].output[0], [])
+        if len(behind) == 1 and behind[0].op_type == "BatchNormalization":
+            names = (alias.get(behind[0].input[k], behind[0].input[k]) for k in (1, 4))
+            scale, variance = (numpy_helper.to_array(stored[x]).astype(np.float64) for x in names)
+            epsilon = next((a.f for a in behind[0].attribute if a.name == "epsilon"), np.float32(1e-5))
+            out[n.input[1]] = scale / np.sqrt(variance + epsilon)
     return out
 
 
@@ -125,7 +157,7 @@ def unaccounted(path, audit, tensors, compare):
             norms.setdefault((layer["name"], m["name"]), []).append(m["value"])
     out = []
     model = onnx.load(path)
-    convs = convolutions(model)
+    convs, scales = convolutions(model), normalised(model)
     for name, w in weights(model).items():
         t = listed.get(name)
         if t is None or not t["layers"] and not t.get("reason"):
@@ -134,7 +166,7 @@ def unaccounted(path, audit, tensors, compare):
         uses = [u["name"] for u in t["layers"] if u["role"] == "weight"]
         if not compare or t.get("computed") or not uses or not np.isfinite(w).all() or not w.any():
             continue
-        blocks = matrices(w.astype(np.float64), convs.get(name))
+        blocks = matrices(w.astype(np.float64) * scales.get(name, 1), convs.get(name))
         frobenius = [v / np.linalg.norm(blocks) for u in uses for v in norms.get((u, "frobenius"), []) if v]
         spectral = []
         if min(blocks.shape[1:]) <= 2048:
@@ -209,7 +241,7 @@ def difference(program, path, feed, shapes, want, outputs, limits, tolerance):
 
 def judge(program, path, given=None, highest=60, limits=None, tolerance=TOLERANCE, norms=False):
     """The verdict on one file. given has shape, lowest and highest value of inputs by name;
-    norms says that no layer has weights scaled row by row, so that NumPy can tell its norms."""
+    norms says that NumPy can tell the norms of its layers."""
     given, limits = given or {}, limits or Limits()
     out = Verdict()
     run = None

@@ -40,9 +40,6 @@ mixer_s32_224 resmlp_12_224 gmlp_ti16_224 beit_base_patch16_224 eva02_tiny_patch
 """.split()
 
 
-SCALED = "levit"  # a batch normalisation behind each matrix scales its rows
-
-
 def torchvision_model(name):
     import torchvision
 
@@ -165,7 +162,7 @@ def check(args):
     for f in sorted(os.listdir(args.dir)):
         if not f.endswith(".onnx") or args.only and not any(o in f for o in args.only.split(",")):
             continue
-        v = judge.judge(args.relupath, os.path.join(args.dir, f), highest=IDS, limits=judge.Limits(seconds=args.seconds), norms=not f.startswith(SCALED))
+        v = judge.judge(args.relupath, os.path.join(args.dir, f), highest=IDS, limits=judge.Limits(seconds=args.seconds), norms=True)
         failed += bool(v.fault)
         rows.append((f[:-5], v))
         print(f"{'FAIL' if v.fault else 'ok  '} {f}: {v.layers} layers, {v.segments} segments, {v.seconds:.1f} s, {v.words()}", flush=True)
