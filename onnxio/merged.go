@@ -155,7 +155,7 @@ func fill(dims []int, size int) bool {
 // carriers are the operators that take multiples of the batch size among their numbers;
 // of a Slice, the first operand alone.
 var carriers = map[string]bool{
-	"Cast": true, "Concat": true, "Div": true, "Equal": true, "Gather": true, "Identity": true, "Mul": true, "Reshape": true,
+	"Cast": true, "Concat": true, "Div": true, "Equal": true, "Expand": true, "Gather": true, "Identity": true, "Mul": true, "Reshape": true,
 	"Slice": true, "Squeeze": true, "Unsqueeze": true, "Where": true,
 }
 
@@ -257,8 +257,16 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 		if err := o.mergedAxis(m, 0, r); err != nil {
 			return err
 		}
+		to := m
 		if a < m.first {
-			m.first += len(o.in[1].con.dims) - 1
+			to.first += len(o.in[1].con.dims) - 1
+		}
+		return o.moveMerge(m, to, lower)
+	case reductions[name].since > 0:
+		return o.mergedReduce(m, lower)
+	case name == "Expand":
+		if err := o.mergedExpand(m); err != nil {
+			return err
 		}
 		return o.keepMerge(m, lower)
 	case name == "Split":
@@ -275,10 +283,13 @@ func (o *op) unmergeable() error {
 }
 
 // keepMerge lowers the operator on full shapes; its values have the axis merged.
-func (o *op) keepMerge(m merge, lower lowerer) error {
+func (o *op) keepMerge(m merge, lower lowerer) error { return o.moveMerge(m, m, lower) }
+
+// moveMerge is keepMerge where the axis has another place in the values.
+func (o *op) moveMerge(m, to merge, lower lowerer) error {
 	for k, v := range o.in {
 		if v != nil && v.merged.count > 0 {
-			if v.merged != m && !(o.node.OpType == "Gather") {
+			if v.merged != m {
 				return o.unmergeable()
 			}
 			w := *v
@@ -291,10 +302,10 @@ func (o *op) keepMerge(m merge, lower lowerer) error {
 	}
 	for _, name := range o.node.Outputs {
 		if v := o.values[name]; v != nil && !v.constant() && v.opaque == "" {
-			if m.first+m.count > len(v.shape) || !slices.Contains(v.shape[m.first:m.first+m.count], batchDim) {
+			if to.first+to.count > len(v.shape) || !slices.Contains(v.shape[to.first:to.first+to.count], batchDim) {
 				return o.unmergeable()
 			}
-			v.merged = m
+			v.merged = to
 		}
 	}
 	return nil
@@ -314,6 +325,74 @@ func (o *op) mergedAxis(m merge, def int64, rank int) error {
 	n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axis" })
 	n.Attributes = append(n.Attributes, wire.Attribute{Name: "axis", Type: wire.AttrInt, I: int64(k)})
 	o.node = &n
+	return nil
+}
+
+// mergedReduce reduces axes beside the merged one.
+func (o *op) mergedReduce(m merge, lower lowerer) error {
+	since := reductions[o.node.OpType].since
+	axes, _, err := o.intsArg("axes", since, 1)
+	if err != nil {
+		return err
+	}
+	if len(axes) == 0 {
+		return o.unmergeable()
+	}
+	to := m
+	full := make([]int64, len(axes))
+	for i, a := range axes {
+		k, err := axisOf(a, len(o.in[0].visible()))
+		if err != nil {
+			return err
+		}
+		at, ok := m.axis(k)
+		if !ok || slices.Contains(full[:i], int64(at)) {
+			return o.unmergeable()
+		}
+		full[i] = int64(at)
+		if at < m.first && o.int("keepdims", 1) == 0 {
+			to.first--
+		}
+	}
+	if o.opset >= since {
+		o.in = []*value{o.in[0], {con: newInts([]int{len(full)}, full)}}
+	} else {
+		n := *o.node
+		n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axes" })
+		n.Attributes = append(n.Attributes, wire.Attribute{Name: "axes", Type: wire.AttrInts, Ints: full})
+		o.node = &n
+	}
+	return o.moveMerge(m, to, lower)
+}
+
+// mergedExpand gives an Expand the full shape for that of the graph, which has the merged
+// axis as it is.
+func (o *op) mergedExpand(m merge) error {
+	t, err := o.constant(1, "the shape")
+	if err != nil {
+		return err
+	}
+	target, err := t.int64s()
+	if err != nil {
+		return err
+	}
+	v := o.in[0]
+	seen := v.visible()
+	at := m.first - (len(seen) - len(target))
+	if len(target) > len(seen) {
+		return o.unmergeable()
+	}
+	if at >= 0 {
+		if target[at] != 1 && target[at] != seen[m.first] {
+			return o.unmergeable()
+		}
+		var run []int64
+		for _, d := range v.shape[m.first : m.first+m.count] {
+			run = append(run, int64(d))
+		}
+		target = slices.Concat(target[:at], run, target[at+1:])
+	}
+	o.in = []*value{v, {con: newInts([]int{len(target)}, target)}}
 	return nil
 }
 

@@ -199,6 +199,9 @@ func lowerExpand(o *op) error {
 	}
 	dims := make([]int, len(target))
 	for i, d := range target {
+		if batchFactor(d) > 1 {
+			return mixesBatch("its shape has a multiple of the batch size")
+		}
 		if d != batchDim && (d < 0 || d > maxElements) {
 			return refuse("", "shape %v", target)
 		}

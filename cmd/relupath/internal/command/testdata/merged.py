@@ -31,6 +31,19 @@ class Causal(torch.nn.Module):
         return self.encoder(x, mask=torch.triu(torch.full((n, n), float("-inf")), 1))
 
 
+class Windows(torch.nn.Module):
+    """Windows of a sequence, merged with the batch, their lines divided by their norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(6, 6), torch.nn.Linear(48, 3)
+
+    def forward(self, x):
+        h = torch.nn.functional.normalize(self.a(x).reshape(-1, 4, 6), dim=-1)
+        h = h * h.mean(1).unsqueeze(1) - h.amax(2, keepdim=True)
+        return self.b(torch.relu(h).reshape(x.shape[0], -1))
+
+
 def write(name, model, x, training, axes):
     path = out / f"{name}.onnx"
     torch.onnx.export(model, (x,), path, dynamo=False, opset_version=17, input_names=["x"], output_names=["y"], dynamic_axes=axes, training=training)
@@ -47,3 +60,4 @@ write("encoder_open", causal, x, keep, {"x": {0: "n"}, "y": {0: "n"}})
 swin = SwinTransformer(patch_size=[2, 2], embed_dim=4, depths=[2], num_heads=[2], window_size=[4, 4], num_classes=3).eval()
 torch.nn.init.normal_(swin.head.weight)
 write("swin_open", swin, torch.randn(2, 3, 16, 16), torch.onnx.TrainingMode.EVAL, {"x": {0: "n"}, "y": {0: "n"}})
+write("windows_open", Windows().eval(), torch.randn(3, 8, 6), torch.onnx.TrainingMode.EVAL, {"x": {0: "n"}, "y": {0: "n"}})
