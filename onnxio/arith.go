@@ -203,6 +203,16 @@ func lowerDiv(o *op) error {
 		o.give(0, out)
 		return nil
 	}
+	if x, ok := number(a); ok && x == 1 {
+		out, err := o.logistic(b)
+		if err != nil {
+			return err
+		}
+		if out != nil {
+			o.give(0, out)
+			return nil
+		}
+	}
 	out, err := o.apply("a quotient by an activation is not linear", a.dataType(),
 		func(x []float64) float64 { return x[0] / x[1] }, a, b)
 	if err != nil {

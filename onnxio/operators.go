@@ -140,7 +140,7 @@ var headOperators = map[string]lowerer{
 	"Elu":             head("it is an exponential below 0", elu),
 	"Equal":           lowerPair,
 	"Erf":             curve("it is a curve", math.Erf),
-	"Exp":             curve("it is an exponential", math.Exp),
+	"Exp":             lowerExp,
 	"Floor":           curve("it rounds", math.Floor),
 	"Gelu":            head("it is a curve", gelu),
 	"GlobalLpPool":    lowerLpPool,

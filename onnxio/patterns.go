@@ -14,15 +14,17 @@ import (
 type role uint8
 
 const (
-	positive   role = iota + 1 // where x > 0
-	negative                   // where x < 0
-	mean                       // the mean of x along axes
-	centred                    // x less its mean
-	square                     // x^2
-	cube                       // x^3
-	meanSquare                 // the mean of x^2 along axes, plus epsilon
-	deviation                  // its root
-	inverse                    // 1 over that
+	positive    role = iota + 1 // where x > 0
+	negative                    // where x < 0
+	mean                        // the mean of x along axes
+	centred                     // x less its mean
+	square                      // x^2
+	cube                        // x^3
+	meanSquare                  // the mean of x^2 along axes, plus epsilon
+	deviation                   // its root
+	inverse                     // 1 over that
+	exponential                 // exp(x)
+	oneMore                     // 1 + exp(x)
 )
 
 // fact is what is known of a node.
@@ -95,6 +97,13 @@ func (o *op) knowSum(a, b, out *value, sign float64) {
 	}
 	if a.constant() {
 		a, b = b, a
+	}
+	if f, ok := o.known(a, exponential); ok && sign == 1 && slices.Equal(out.shape, a.shape) {
+		if x, ok := number(b); ok && x == 1 {
+			f.role = oneMore
+			o.know(out, f)
+		}
+		return
 	}
 	if f, ok := o.known(a, meanSquare); ok && sign == 1 && f.epsilon == 0 && slices.Equal(out.shape, a.shape) {
 		if x, ok := number(b); ok && x > 0 {
@@ -263,8 +272,47 @@ func (o *op) masked(x, mask *value) (*value, error) {
 	return nil, nil
 }
 
-// lowerSqrt and lowerReciprocal know of what they are.
-var (
-	lowerSqrt       = powered(curve("it is homogeneous of degree 1/2", math.Sqrt), 0.5)
-	lowerReciprocal = powered(curve("it is homogeneous of degree -1", func(x float64) float64 { return 1 / x }), -1)
-)
+// lowerExp knows of what it is.
+func lowerExp(o *op) error {
+	err := curve("it is an exponential", math.Exp)(o)
+	if err == nil {
+		o.know(o.result(), fact{role: exponential, x: o.in[0]})
+	}
+	return err
+}
+
+// logistic is 1/(1 + exp(x)), the sigmoid of -x; nil where v is not its denominator. Written
+// so, what ends the homogeneous part would be x, and it is -x that is the score.
+func (o *op) logistic(v *value) (*value, error) {
+	f, ok := o.known(v, oneMore)
+	if !ok {
+		return nil, nil
+	}
+	x := *f.x
+	x.exclusive = false
+	score, err := o.affine(&x, affine{coef: -1})
+	if err != nil {
+		return nil, err
+	}
+	return o.apply("it is bounded", v.dataType(), func(x []float64) float64 { return sigmoid(x[0]) }, score)
+}
+
+// lowerReciprocal may be the end of a sigmoid.
+func lowerReciprocal(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	out, err := o.logistic(v)
+	if err != nil {
+		return err
+	}
+	if out != nil {
+		o.give(0, out)
+		return nil
+	}
+	return powered(curve("it is homogeneous of degree -1", func(x float64) float64 { return 1 / x }), -1)(o)
+}
+
+// lowerSqrt knows of what it is.
+var lowerSqrt = powered(curve("it is homogeneous of degree 1/2", math.Sqrt), 0.5)

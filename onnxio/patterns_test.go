@@ -141,3 +141,29 @@ func TestWrittenActivations(t *testing.T) {
 		})
 	}
 }
+
+// TestWrittenSigmoid reads 1/(1 + exp(-x)), as skl2onnx writes the sigmoid of one score for
+// each class: the homogeneous part ends in x, not in -x, whose largest is another class.
+func TestWrittenSigmoid(t *testing.T) {
+	for name, end := range map[string]field{
+		"Reciprocal": pbNode("Reciprocal", "p", names("d"), names("y")),
+		"Div":        pbNode("Div", "p", names("one", "d"), names("y")),
+	} {
+		m, got := evalOne(t, pbModel(8, 17,
+			pbInput("x", -1, 2), pbOutput("y", -1, 2),
+			pbInitializer("w", []int64{2, 2}, 2, 0, 0, 3), pbInitializer("minus", nil, -1), pbInitializer("one", nil, 1),
+			pbNode("MatMul", "m", names("x", "w"), names("s")), pbNode("Mul", "n", names("s", "minus"), names("z")),
+			pbNode("Exp", "e", names("z"), names("b")), pbNode("Add", "a", names("b", "one"), names("d")), end,
+		), 0.5, -1)
+		for i, s := range []float64{1, -3} {
+			if want := 1 / (1 + math.Exp(-s)); math.Abs(got[i]-want) > 1e-15 {
+				t.Errorf("%s: %v, want %v", name, got[i], want)
+			}
+		}
+		ends := m.Net.Boundary()
+		values, err := m.Net.Eval(t.Context(), [][]float64{{0.5, -1}}, 1, dag.EvalOptions{Values: ends})
+		if err != nil || len(ends) != 1 || !slices.Equal(values[0], []float64{1, -3}) {
+			t.Errorf("%s: the scores are %v, want 1 and -3: %v", name, values, err)
+		}
+	}
+}
