@@ -262,6 +262,8 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 			to.first += len(o.in[1].con.dims) - 1
 		}
 		return o.moveMerge(m, to, lower)
+	case name == "BatchNormalization" && len(v.visible()) == 2 && m.first == 0:
+		return o.mergedNormalization(m, lower)
 	case reductions[name].since > 0:
 		return o.mergedReduce(m, lower)
 	case name == "Expand":
@@ -325,6 +327,32 @@ func (o *op) mergedAxis(m merge, def int64, rank int) error {
 	n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axis" })
 	n.Attributes = append(n.Attributes, wire.Attribute{Name: "axis", Type: wire.AttrInt, I: int64(k)})
 	o.node = &n
+	return nil
+}
+
+// mergedNormalization normalises the columns of a matrix whose lines are merged: they are
+// the channels of each sample.
+func (o *op) mergedNormalization(m merge, lower lowerer) error {
+	v := *o.in[0]
+	b := v.batchAxis()
+	perm := []int{b, m.count}
+	for k := range m.count {
+		if k != b {
+			perm = append(perm, k)
+		}
+	}
+	v.merged = merge{}
+	o.in[0] = o.transpose(&v, perm)
+	if err := lower(o); err != nil {
+		return err
+	}
+	back := make([]int, len(perm))
+	for i, k := range perm {
+		back[k] = i
+	}
+	out := o.transpose(o.result(), back)
+	out.merged = m
+	o.give(0, out)
 	return nil
 }
 

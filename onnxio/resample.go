@@ -20,11 +20,16 @@ func lowerTile(o *op) error {
 	if err != nil {
 		return err
 	}
+	from := v.dims()
+	if list, err := t.int64s(); err == nil && len(list) == len(from) && !slices.Contains(from, batchDim) {
+		if k := slices.Index(list, batchDim); k >= 0 && from[k] == 1 {
+			return o.tileOverBatch(v, k, list)
+		}
+	}
 	repeats, err := lengths(t, "the list of repeats")
 	if err != nil {
 		return err
 	}
-	from := v.dims()
 	if len(repeats) != len(from) {
 		return refuse("", "%d repeats for rank %d", len(repeats), len(from))
 	}
@@ -44,6 +49,27 @@ func lowerTile(o *op) error {
 		}
 	}
 	o.give(0, v)
+	return nil
+}
+
+// tileOverBatch repeats what no sample determines for each sample, along axis k.
+func (o *op) tileOverBatch(v *value, k int, repeats []int64) error {
+	shape := slices.Clone(v.dims())
+	shape[k] = batchDim
+	for i, r := range repeats {
+		if i != k && r != 1 {
+			return mixesBatch("it repeats along other axes than that of the batch")
+		}
+	}
+	if !v.constant() {
+		o.give(0, o.emit(&dag.Select{}, shape, v))
+		return nil
+	}
+	out, err := o.spread(v.con, shape)
+	if err != nil {
+		return err
+	}
+	o.give(0, out)
 	return nil
 }
 

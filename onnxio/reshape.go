@@ -102,22 +102,19 @@ func lowerFlatten(o *op) error {
 		o.giveTensor(0, v.con.reshaped([]int{dag.Size(v.con.dims[:a]), dag.Size(v.con.dims[a:])}))
 		return nil
 	}
-	target := []int64{1, 1}
-	for i, d := range v.shape {
+	size := []int{dag.Size(sampleShape(v.shape[:a])), dag.Size(sampleShape(v.shape[a:]))}
+	target := []int64{int64(size[0]), int64(size[1])}
+	if b := v.batchAxis(); b >= 0 {
 		k := 0
-		if i >= int(a) {
+		if b >= int(a) {
 			k = 1
 		}
-		switch {
-		case d == batchDim && target[k] == 1:
-			target[k] = batchDim
-		case d == batchDim || (target[k] == batchDim && d != 1):
+		if size[k] < 1 || size[k] >= maxBatches {
 			return mixesBatch("it flattens the batch axis with others")
-		case target[k] != batchDim:
-			target[k] *= int64(d)
 		}
+		target[k] = batches(size[k])
 	}
-	return o.reshapeTo(v, target, false)
+	return o.reshapeTo(v, target, true)
 }
 
 func lowerReshape(o *op) error {

@@ -13,7 +13,7 @@ import (
 // open, and give ONNX Runtime's outputs (testdata/merged.py), balanced too. The masks of
 // minus infinity belong to the attentions and spoil nothing.
 func TestMergedBatch(t *testing.T) {
-	for _, name := range []string{"encoder_fixed", "encoder_open", "swin_open", "windows_open"} {
+	for _, name := range []string{"encoder_fixed", "encoder_open", "swin_open", "windows_open", "lines_open"} {
 		base, dir := filepath.Join("testdata", "merged", name), t.TempDir()
 		balanced := filepath.Join(dir, "b.onnx")
 		var errs bytes.Buffer
@@ -41,8 +41,9 @@ func TestMergedBatch(t *testing.T) {
 	open, w2 := parsed[auditJSON](t, "audit", filepath.Join("testdata", "merged", "encoder_open.onnx"))
 	one, w3 := parsed[auditJSON](t, "audit", filepath.Join("testdata", "merged", "encoder_open.onnx"), "--input-shape", "x=1x5x8")
 	_, w4 := parsed[auditJSON](t, "audit", filepath.Join("testdata", "merged", "windows_open.onnx"))
-	if w1+w2+w3+w4 != "" {
-		t.Errorf("warnings %s %s %s %s", w1, w2, w3, w4)
+	_, w5 := parsed[auditJSON](t, "audit", filepath.Join("testdata", "merged", "lines_open.onnx"))
+	if w1+w2+w3+w4+w5 != "" {
+		t.Errorf("warnings %s %s %s %s %s", w1, w2, w3, w4, w5)
 	}
 	for _, other := range []auditJSON{fixed, open} {
 		a, b := one.Models[0], other.Models[0]

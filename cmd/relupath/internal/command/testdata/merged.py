@@ -44,6 +44,27 @@ class Windows(torch.nn.Module):
         return self.b(torch.relu(h).reshape(x.shape[0], -1))
 
 
+class Lines(torch.nn.Module):
+    """A normalisation over the lines of all samples, as LeViT has it, behind a matrix and behind a
+    function, and a row that is repeated for each sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(6, 5), torch.nn.Linear(5, 3)
+        self.norms = torch.nn.ModuleList([torch.nn.BatchNorm1d(5), torch.nn.BatchNorm1d(5)])
+        self.row = torch.nn.Parameter(torch.randn(1, 1, 5))
+        for norm in self.norms:
+            torch.nn.init.normal_(norm.weight)
+            torch.nn.init.normal_(norm.bias)
+            torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+
+    def forward(self, x):
+        h = self.a(x)
+        h = torch.relu(self.norms[0](h.flatten(0, 1)).reshape_as(h))
+        h = self.norms[1](torch.tanh(h).flatten(0, 1)).reshape_as(h)
+        return self.b(torch.cat([self.row.repeat(x.shape[0], 1, 1), torch.relu(h)], 1))
+
+
 def write(name, model, x, training, axes):
     path = out / f"{name}.onnx"
     torch.onnx.export(model, (x,), path, dynamo=False, opset_version=17, input_names=["x"], output_names=["y"], dynamic_axes=axes, training=training)
@@ -61,3 +82,4 @@ swin = SwinTransformer(patch_size=[2, 2], embed_dim=4, depths=[2], num_heads=[2]
 torch.nn.init.normal_(swin.head.weight)
 write("swin_open", swin, torch.randn(2, 3, 16, 16), torch.onnx.TrainingMode.EVAL, {"x": {0: "n"}, "y": {0: "n"}})
 write("windows_open", Windows().eval(), torch.randn(3, 8, 6), torch.onnx.TrainingMode.EVAL, {"x": {0: "n"}, "y": {0: "n"}})
+write("lines_open", Lines().eval(), torch.randn(3, 4, 6), torch.onnx.TrainingMode.EVAL, {"x": {0: "n"}, "y": {0: "n"}})
