@@ -185,7 +185,9 @@ func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
 		nd := &m.Net.Nodes[p.Node]
 		size := nd.Len()
 		if nd.Zone == dag.Head && (size == s.width || s.width == 1 && size == 2) && slices.Equal(m.Net.Feeds(p.Node), []int{s.node}) &&
-			slices.ContainsFunc(m.Outputs, func(o onnxio.PortInfo) bool { return o.Name == p.Name && strings.Contains(o.Type, "float") || o.Type == "sequence" }) {
+			slices.ContainsFunc(m.Outputs, func(o onnxio.PortInfo) bool {
+				return o.Name == p.Name && strings.Contains(o.Type, "float") || o.Type == "sequence"
+			}) {
 			values, names = append(values, p.Node), append(names, p.Name)
 		}
 	}
