@@ -77,7 +77,7 @@ func pathEntries() []*entry {
 			},
 			orders: true,
 			net: func(r *run) []Measure {
-				var out []Measure
+				out := make([]Measure, 0, len(r.opt.P)*len(r.ports))
 				for _, p := range r.opt.P {
 					for j, x := range r.forward.PerOutput(r.path(p)) {
 						out = append(out, Measure{P: order(p), Output: r.ports[j], Value: x})

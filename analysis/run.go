@@ -167,8 +167,10 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 			return nil, err
 		}
 	}
+	each := 0 // measures of a layer
+	rep.Layers = slices.Grow(rep.Layers, len(r.layers))
 	for _, l := range r.layers {
-		out := Layer{Name: l.node.Ref(), Op: l.node.Source, Outputs: l.op.Rows()}
+		out := Layer{Name: l.node.Ref(), Op: l.node.Source, Outputs: l.op.Rows(), Measures: slices.Grow([]Measure(nil), each)}
 		if l.op.Map != nil {
 			out.Inputs = l.op.Map.In().N
 		}
@@ -180,6 +182,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 				return nil, err
 			}
 		}
+		each = len(out.Measures)
 		rep.Layers = append(rep.Layers, out)
 	}
 	rep.Warnings = r.warnings()

@@ -33,7 +33,7 @@ func weightEntries() []*entry {
 				return out
 			},
 			layer: func(r *run, l *layer) []Measure {
-				var out []Measure
+				out := make([]Measure, 0, len(r.opt.Groups))
 				for k, x := range r.groupNorms(l.index, l.op) {
 					g := r.opt.Groups[k]
 					out = append(out, Measure{P: order(g.P), Q: order(g.Q), Value: x})
@@ -169,8 +169,9 @@ func (r *run) matrices() []*layer {
 }
 
 func (r *run) each(f func(*layer) scaled.Num) []scaled.Num {
-	var out []scaled.Num
-	for _, l := range r.matrices() {
+	layers := r.matrices()
+	out := make([]scaled.Num, 0, len(layers))
+	for _, l := range layers {
 		out = append(out, f(l))
 	}
 	return out

@@ -271,14 +271,23 @@ func countGroups(g *dag.Groups) inspectedGroups {
 	return r
 }
 
-// name names the layers whose units are pinned.
+// name names the layers whose units are pinned. There may be as many reasons as outputs.
 func (r *inspectedGroups) name(n *dag.Network, g *dag.Groups) {
-	for k := range r.Pinned {
-		p := &r.Pinned[k]
-		for i := range n.Nodes {
-			l, ok := n.Nodes[i].Op.(*dag.Linear)
-			if ok && l.Free() && slices.ContainsFunc(g.Rows[i], func(id int32) bool { return id != dag.NoGroup && g.Pin[id] == p.Reason }) {
-				p.Layers = append(p.Layers, n.Nodes[i].Ref())
+	at, last := map[string]int{}, make([]int, len(r.Pinned))
+	for k, p := range r.Pinned {
+		at[p.Reason], last[k] = k, -1
+	}
+	for i := range n.Nodes {
+		if l, ok := n.Nodes[i].Op.(*dag.Linear); !ok || !l.Free() {
+			continue
+		}
+		for _, id := range g.Rows[i] {
+			if id == dag.NoGroup {
+				continue
+			}
+			if k, ok := at[g.Pin[id]]; ok && last[k] < i {
+				last[k] = i
+				r.Pinned[k].Layers = append(r.Pinned[k].Layers, n.Nodes[i].Ref())
 			}
 		}
 	}

@@ -67,9 +67,12 @@ func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt 
 		return nil, err
 	}
 	a.mu.Lock()
+	if a.hasInput == nil {
+		a.hasInput = map[string]bool{}
+	}
 	for i := range m.Inputs {
-		if name := m.Inputs[i].Name; !slices.Contains(a.inputs, name) {
-			a.inputs = append(a.inputs, name)
+		if name := m.Inputs[i].Name; !a.hasInput[name] {
+			a.inputs, a.hasInput[name] = append(a.inputs, name), true
 		}
 	}
 	a.mu.Unlock()
@@ -93,7 +96,7 @@ func (a *app) misnamed(flags *modelFlags) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(shapes)) {
-		if !slices.Contains(a.inputs, name) {
+		if !a.hasInput[name] {
 			return usagef("--input-shape: there is no input %q: the inputs are %s", name, strings.Join(a.inputs, ", "))
 		}
 	}

@@ -54,6 +54,8 @@ type app struct {
 	mu sync.Mutex
 	// inputs are the names of the inputs of all models that were read.
 	inputs []string
+	// hasInput has the same names.
+	hasInput map[string]bool
 	// sources are the files that models are read from, drafts those of outputs
 	// that are being written, swept the folders in which one was made.
 	sources []string
