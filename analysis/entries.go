@@ -35,7 +35,7 @@ func one(x scaled.Num) []Measure { return []Measure{{Value: x}} }
 
 // pathEntries are the path norms.
 func pathEntries() []*entry {
-	return []*entry{
+	return append([]*entry{
 		{
 			Info: Info{
 				Name: "path_norm", Params: []string{"p"},
@@ -95,37 +95,48 @@ func pathEntries() []*entry {
 			path: []float64{2}, overMargin: squared,
 			net: func(r *run) []Measure { return one(r.forward.PathNorm(r.path(2)).Pow(2)) },
 		},
-		{
-			Info: Info{
-				Name:    "lipschitz_path",
-				Formula: "sum over paths of prod |w_e| prod L_f, L_f the Lipschitz constant of each curve on the path",
-				LaTeX:   `\sum_{\text{paths}}\prod_e |w_e|\prod_f L_f`,
-				Source:  n15a + "; curves: docs/measures.md", Unit: "norm", Invariant: true, Cost: TwoPasses, Scope: OfNet,
-			},
-			paths: true,
-			net:   func(r *run) []Measure { return r.lipschitz((*paths.Values).PathNorm) },
-		},
-		{
-			Info: Info{
-				Name:    "lipschitz_path_max_output",
-				Formula: "max_j of the sum over paths to output j of prod |w_e| prod L_f",
-				LaTeX:   `\max_j\sum_{\text{paths to }j}\prod_e |w_e|\prod_f L_f`,
-				Source:  n15a + "; curves: docs/measures.md", Unit: "norm", Invariant: true, Cost: TwoPasses, Scope: OfNet,
-			},
-			paths: true,
-			net:   func(r *run) []Measure { return r.lipschitz((*paths.Values).MaxOutput) },
-		},
+	}, lipschitzEntries()...)
+}
+
+// lipschitzEntries bound the Lipschitz constant.
+func lipschitzEntries() []*entry {
+	const source = n15a + "; curves: docs/measures.md"
+	var out []*entry
+	for _, largest := range []bool{false, true} {
+		suffix, words, index := "", "", ""
+		if largest {
+			suffix, words, index = "_maxpool", "; a maximum passes on its largest operand, not the sum", `_{\max}`
+		}
+		add := func(name, formula, latex string, of func(v *paths.Values, k int) scaled.Num) {
+			out = append(out, &entry{
+				Info: Info{
+					Name: name, Formula: formula + words, LaTeX: latex, Source: source, Unit: "norm",
+					Invariant: true, Cost: TwoPasses, Scope: OfNet,
+				},
+				paths: true,
+				net:   func(r *run) []Measure { return r.lipschitz(largest, of) },
+			})
+		}
+		add("lipschitz_path"+suffix, "sum over paths of prod |w_e| prod L_f, L_f the Lipschitz constant of each curve on the path",
+			`\sum`+index+`\prod_e |w_e|\prod_f L_f`, (*paths.Values).PathNorm)
+		add("lipschitz_path"+suffix+"_max_output", "max_j of the sum over paths to output j of prod |w_e| prod L_f",
+			`\max_j\sum`+index+`\prod_e |w_e|\prod_f L_f`, (*paths.Values).MaxOutput)
 	}
+	return out
 }
 
 // lipschitz is one number of the programme with Lipschitz constants, or the reason
 // why there is none.
-func (r *run) lipschitz(of func(v *paths.Values, k int) scaled.Num) []Measure {
-	if r.memo.lipschitz == nil && r.memo.steep == "" {
-		r.memo.lipschitz, r.memo.steep = paths.Lipschitz(r.net, paths.Options{Threads: r.opt.Threads})
+func (r *run) lipschitz(largest bool, of func(v *paths.Values, k int) scaled.Num) []Measure {
+	if r.memo.lipschitz[largest] == nil && r.memo.steep == "" {
+		v, why := paths.Lipschitz(r.net, paths.Options{Threads: r.opt.Threads, Largest: largest})
+		if r.memo.lipschitz == nil {
+			r.memo.lipschitz = map[bool]*paths.Values{}
+		}
+		r.memo.lipschitz[largest], r.memo.steep = v, why
 	}
 	if r.memo.steep != "" {
 		return []Measure{{Value: scaled.New(math.NaN()), Reason: r.memo.steep}}
 	}
-	return one(of(r.memo.lipschitz, 0))
+	return one(of(r.memo.lipschitz[largest], 0))
 }

@@ -40,29 +40,74 @@ const (
 // the standard error. The standard error of ln sigma is that of e(sigma) over the
 // draws, divided by the slope of e(sigma) in ln sigma.
 func flatnessEntries() []*entry {
-	make := func(name, formula, latex, what string, invariant bool, noise func(w, z float64) float64) *entry {
+	make := func(name, formula, latex, what string, invariant bool, kind noise) *entry {
 		return &entry{
 			Info: Info{
 				Name: name, Formula: formula, LaTeX: latex, Source: j20 + what, Unit: "norm^-2",
 				Invariant: invariant, Cost: Evaluations, Needs: NeedsData, Scope: OfNet,
 			},
-			net: func(r *run) []Measure { return r.flatness(noise) },
+			floored: kind == inProportion,
+			net:     func(r *run) []Measure { return r.flatness(kind).measure() },
 		}
 	}
-	return []*entry{
+	return append([]*entry{
 		make("pac_bayes_flatness", "1 / sigma^2, sigma the largest with E[error(w + sigma z)] <= error(w) + 0.1, z normal",
-			`1/\sigma^2,\ \mathbb E_z[\mathrm{err}(w+\sigma z)]\le\mathrm{err}(w)+0.1`, " (pacbayes-flatness)", false,
-			func(_, z float64) float64 { return z }),
+			`1/\sigma^2,\ \mathbb E_z[\mathrm{err}(w+\sigma z)]\le\mathrm{err}(w)+0.1`, " (pacbayes-flatness)", false, plain),
 		make("pac_bayes_magnitude_flatness", "1 / sigma^2, sigma the largest with E[error(w (1 + sigma z))] <= error(w) + 0.1, z normal",
-			`1/\sigma^2,\ \mathbb E_z[\mathrm{err}(w(1+\sigma z))]\le\mathrm{err}(w)+0.1`, " (pacbayes-mag-flatness, epsilon 0)", true,
-			func(w, z float64) float64 { return w * z }),
-	}
+			`1/\sigma^2,\ \mathbb E_z[\mathrm{err}(w(1+\sigma z))]\le\mathrm{err}(w)+0.1`, " (pacbayes-mag-flatness, epsilon 0)", true, inProportion),
+	}, pacBayesEntries()...)
 }
 
-// flatness finds the largest noise.
-func (r *run) flatness(noise func(w, z float64) float64) []Measure {
+// noise is what is added to a weight.
+type noise uint8
+
+const (
+	// plain is sigma z.
+	plain noise = iota
+	// inProportion is sigma w z, and as published sqrt(sigma^2 w^2 + epsilon^2) z.
+	inProportion
+)
+
+// epsilon is the floor of magnitudes in the published measures.
+const epsilon = 1e-3
+
+// add is w with noise of the size sigma.
+func (r *run) add(kind noise, w, sigma, z float64) float64 {
+	switch {
+	case kind == plain:
+		return w + sigma*z
+	case r.opt.Published:
+		return w + math.Hypot(sigma*w, epsilon)*z
+	}
+	return w + sigma*w*z
+}
+
+// found is the largest noise that the network bears: sigma with the standard error of its
+// logarithm, the error without noise, and how many draws that took.
+type found struct {
+	sigma        scaled.Num
+	spread, base float64
+	draws        int
+}
+
+// measure is 1/sigma^2.
+func (f *found) measure() []Measure {
+	x := scaled.One.Div(f.sigma.Mul(f.sigma))
+	return []Measure{{Value: x, StandardError: x.MulFloat(2 * f.spread), Symbols: []Symbol{
+		{"sigma", f.sigma},
+		{"error", scaled.New(f.base)},
+		{"rise", scaled.New(flatnessRise)},
+		{"draws", scaled.New(float64(f.draws))},
+	}}}
+}
+
+// flatness finds the largest noise, once.
+func (r *run) flatness(kind noise) *found {
+	if f := r.memo.flat[kind]; f != nil {
+		return f
+	}
 	base := r.errorRate(r.file, r.opt.Data)
-	f := &flatSearch{run: r, noise: noise, bound: base + flatnessRise, known: map[float64][]float64{}}
+	f := &flatSearch{run: r, kind: kind, bound: base + flatnessRise, known: map[float64][]float64{}}
 	const limit = 1 << 40
 	draws, spread := leastDraws, 0.0
 	sigma := largest(limit, func(s float64) bool { return stat.Mean(f.errors(s, leastDraws), nil) <= f.bound })
@@ -79,20 +124,15 @@ func (r *run) flatness(noise func(w, z float64) float64) []Measure {
 		draws = int(math.Min(mostDraws, float64(draws)*math.Max(1.5, math.Min(10, want*want))))
 		sigma = f.refine(sigma, draws, slope, scatter)
 	}
-	s := scaled.New(sigma)
-	x := scaled.One.Div(s.Mul(s))
-	return []Measure{{Value: x, StandardError: x.MulFloat(2 * spread), Symbols: []Symbol{
-		{"sigma", s},
-		{"error", scaled.New(base)},
-		{"rise", scaled.New(flatnessRise)},
-		{"draws", scaled.New(float64(draws))},
-	}}}
+	out := &found{scaled.New(sigma), spread, base, draws}
+	r.memo.flat[kind] = out
+	return out
 }
 
 // flatSearch looks for the noise at which the mean error passes bound.
 type flatSearch struct {
 	*run
-	noise func(w, z float64) float64
+	kind  noise
 	bound float64
 	known map[float64][]float64
 }
@@ -103,7 +143,7 @@ func (f *flatSearch) stopped() bool { return f.err != nil || f.ctx.Err() != nil 
 func (f *flatSearch) errors(sigma float64, draws int) []float64 {
 	e := f.known[sigma]
 	for k := len(e); k < draws && !f.stopped(); k++ {
-		n := f.perturbed(k, func(w, z float64) float64 { return w + sigma*f.noise(w, z) })
+		n := f.perturbed(k, func(w, z float64) float64 { return f.add(f.kind, w, sigma, z) })
 		e = append(e, f.errorRate(n, f.examples(k)))
 	}
 	f.known[sigma] = e

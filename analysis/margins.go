@@ -193,6 +193,9 @@ func margin(out []float64, y int) float64 {
 	return out[y] - best
 }
 
+// publishedPercentile is that of Options.Published.
+const publishedPercentile = 10
+
 // gamma is the percentile of the margins on the body's output: logits, before
 // a softmax in the head.
 func (r *run) gamma() scaled.Num {
@@ -207,6 +210,13 @@ func (r *run) gamma() scaled.Num {
 		return scaled.New(math.NaN())
 	}
 	g := scaled.New(percentile(m, r.opt.Percentile))
+	if r.opt.Published {
+		slices.Sort(m) // NaN first
+		g = scaled.New(math.Abs(m[max(len(m)*publishedPercentile/100, 1)-1]))
+		if math.IsNaN(m[0]) {
+			g = scaled.New(m[0])
+		}
+	}
 	r.memo.gamma = &g
 	return g
 }

@@ -48,6 +48,11 @@ type Options struct {
 	// Percentile of the margins that normalised measures and bounds use, in (0,
 	// 100]. Default: 5.
 	Percentile float64
+	// Published takes the conventions of the code of Dziugaite et al. 2020, who measured what
+	// Jiang et al. define: gamma is |the k-th smallest margin|, k a tenth of the examples
+	// rounded down, in place of a percentile; noise in proportion to the weights has the
+	// variance sigma^2 w^2 + epsilon^2 with epsilon 1e-3, not 0. Default: ours.
+	Published bool
 	// FlatnessError is the relative standard error that the flatness measures are
 	// drawn for, as far as 200 draws reach. Default: 0.1.
 	FlatnessError float64

@@ -40,6 +40,8 @@ type entry struct {
 	tail bool
 	// asked says that it is measured only where its name is given.
 	asked bool
+	// floored says that it is not invariant with the floor of Options.Published.
+	floored bool
 	// margin says that the value depends on the margin's percentile.
 	margin bool
 }
@@ -77,9 +79,10 @@ type memo struct {
 	gamma *scaled.Num
 	kappa *paths.Kappa
 	live  *paths.Live
-	// lipschitz is paths.Lipschitz, steep why there is none.
-	lipschitz *paths.Values
+	// lipschitz is paths.Lipschitz, with Options.Largest or without, steep why there is none.
+	lipschitz map[bool]*paths.Values
 	steep     string
+	flat      [inProportion + 1]*found
 	notes     []string
 	norms     map[normKey]scaled.Num
 	groups    map[int][]scaled.Num
@@ -426,7 +429,7 @@ func (r *run) groupNorms(node int, l *dag.Linear) []scaled.Num {
 func (r *run) finish(e *entry, ms []Measure) []Measure {
 	for i := range ms {
 		m := &ms[i]
-		m.Name, m.Invariant = e.Name, e.Invariant
+		m.Name, m.Invariant = e.Name, e.Invariant && !(e.floored && r.opt.Published)
 		m.Bias = ExcludeBias.String()
 		switch {
 		case e.biased:
@@ -436,6 +439,9 @@ func (r *run) finish(e *entry, ms []Measure) []Measure {
 		}
 		if e.margin {
 			m.Percentile = r.opt.Percentile
+			if r.opt.Published {
+				m.Percentile = publishedPercentile
+			}
 		}
 		m.Defined = m.Value.IsFinite() && m.Reason == ""
 	}

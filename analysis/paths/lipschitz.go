@@ -2,6 +2,7 @@ package paths
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
@@ -16,6 +17,9 @@ import (
 // norm. For a network without functions they are Forward's. Where a function without
 // a Lipschitz constant is in the way there are no values, and why names the first.
 //
+// With Options.Largest a maximum of several elements passes on the largest of their numbers, not
+// the sum: its derivative is that of one of them. The bound is tighter then, and no path norm.
+//
 // The slope of a composition is the product of its parts' slopes, and the slopes of
 // a sum add up: the derivative of an output by an input is, wherever it exists, at
 // most the sum over paths of the products of |w| and the slopes. Source for ReLU
@@ -25,7 +29,7 @@ func Lipschitz(n *dag.Network, opt Options) (v *Values, why string) {
 		return nil, why
 	}
 	v = &Values{P: []float64{1}, Layers: make([]*Norms, len(n.Nodes)), net: n}
-	m := &lipschitz{&forward{Values: v, opt: Options{Bias: Exclude, Threads: opt.Threads}}}
+	m := &lipschitz{&forward{Values: v, opt: Options{Bias: Exclude, Threads: opt.Threads}}, opt.Largest}
 	v.of = dag.Forward(n, m, nil, n.Boundary())
 	return v, ""
 }
@@ -57,7 +61,35 @@ func steep(n *dag.Network) string {
 }
 
 // lipschitz is forward with curves.
-type lipschitz struct{ *forward }
+type lipschitz struct {
+	*forward
+	largest bool
+}
+
+// Pool implements dag.Meaning.
+func (f *lipschitz) Pool(nd *dag.Node, op *dag.Pool, x *value) *value {
+	if !f.largest {
+		return f.forward.Pool(nd, op, x)
+	}
+	return f.forward.Pool(nd, op, x.ofOrder(math.Inf(1))).ofOrder(1)
+}
+
+// Join implements dag.Meaning.
+func (f *lipschitz) Join(nd *dag.Node, xs []*value) *value {
+	if _, pool := nd.Op.(*dag.Pool); !pool || !f.largest {
+		return f.forward.Join(nd, xs)
+	}
+	of := make([]*value, len(xs))
+	for i, x := range xs {
+		of[i] = x.ofOrder(math.Inf(1))
+	}
+	return f.forward.Join(nd, of).ofOrder(1)
+}
+
+// ofOrder has the same numbers for those of another order.
+func (x *value) ofOrder(p float64) *value {
+	return &value{x.grid, []sums.Path{sums.Pack(p, x.h[0].Nums())}}
+}
 
 // Func implements dag.Meaning.
 func (f *lipschitz) Func(nd *dag.Node, op *dag.Func, xs []*value) *value {

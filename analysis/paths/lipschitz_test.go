@@ -66,21 +66,58 @@ func quotients(t *testing.T, n *dag.Network, x []float64) (each []float64, all f
 	return each, all
 }
 
+// The maximum of rows has the slope of the steepest, as an operator and over a window; with the
+// sum the bound is that of all rows together.
+func TestLipschitzOfAMaximum(t *testing.T) {
+	const sum, largest = 1 + 2 + 3 + 1 + 4 + 0.5, 4 + 0.5
+	for _, windowed := range []bool{false, true} {
+		var b dag.Builder
+		x := b.Input("x", 2)
+		var at int
+		if windowed {
+			at = b.Affine("fc", x, 3, []float64{1, -2, 3, 1, -4, -0.5}, nil)
+			at = b.Node(dag.Node{Name: "max", In: []int{at}, Shape: []int{1, 1}, Op: &dag.Pool{Channels: 1, Window: &dag.Window{
+				In: []int{3}, Kernel: []int{3}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0},
+			}}})
+		} else {
+			in := []int{b.Affine("a", x, 1, []float64{1, -2}, nil), b.Affine("b", x, 1, []float64{3, 1}, nil), b.Affine("c", x, 1, []float64{-4, -0.5}, nil)}
+			at = b.Node(dag.Node{Name: "max", In: in, Shape: []int{1}, Op: &dag.Pool{}})
+		}
+		b.Output("y", at)
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tight, w := range map[bool]float64{false: sum, true: largest} {
+			if v, _ := paths.Lipschitz(n, paths.Options{Largest: tight}); v.PathNorm(0).Float64() != w {
+				t.Errorf("windowed %v, largest %v: %v, want %v", windowed, tight, v.PathNorm(0), w)
+			}
+		}
+	}
+}
+
 // The bounds are never below a slope that climbing finds on random networks of
 // curves, caps, skips, convolutions and pools.
 func TestLipschitzIsABound(t *testing.T) {
 	const features = dagtest.Bias | dagtest.Skip | dagtest.Concat | dagtest.Slope | dagtest.Gain | dagtest.Conv |
 		dagtest.Pool | dagtest.Select | dagtest.Shared | dagtest.Cap | dagtest.Curve
-	closest, curved := 0.0, 0
+	closest, curved, tighter := 0.0, 0, 0
 	for seed := uint64(0); curved < 100; seed++ {
 		n := dagtest.FromSeed(seed, dagtest.Options{Features: features, Type: dag.Float64, Steps: 8})
 		if len(n.Functions()) == 0 {
 			continue
 		}
 		curved++
-		v, why := paths.Lipschitz(n, paths.Options{})
+		v, why := paths.Lipschitz(n, paths.Options{Largest: true})
 		if why != "" {
 			t.Fatalf("seed %d: %s\n%s", seed, why, n)
+		}
+		// With the sum over windows the bound is larger, so what is shown here is of both.
+		switch loose, _ := paths.Lipschitz(n, paths.Options{}); {
+		case loose.PathNorm(0).Float64() < v.PathNorm(0).Float64()*(1-1e-12): // two orders of summation
+			t.Fatalf("seed %d: %v with the largest operand, %v with the sum\n%s", seed, v.PathNorm(0), loose.PathNorm(0), n)
+		case loose.PathNorm(0).Float64() > v.PathNorm(0).Float64()*1.01:
+			tighter++
 		}
 		bound := v.PathNorm(0).Float64()
 		rng := rand.New(rand.NewPCG(seed, 4))
@@ -111,6 +148,9 @@ func TestLipschitzIsABound(t *testing.T) {
 		if bound > 0 {
 			closest = math.Max(closest, best/bound)
 		}
+	}
+	if tighter == 0 {
+		t.Error("no maximum made a bound tighter")
 	}
 	if closest < 0.5 {
 		t.Errorf("no bound came near to a slope: %v at best", closest)

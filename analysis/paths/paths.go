@@ -45,6 +45,9 @@ type Options struct {
 	// Progress is called when a layer is done, with the number of layers until then and
 	// of all. Forward only. Default: nothing.
 	Progress func(done, all int)
+	// Largest makes Lipschitz take the largest number of a maximum's operands. Default: the
+	// sum.
+	Largest bool
 	// Carries makes paths go through products of two values, along the operands that it
 	// lists: see dag.Groups.Carries. The other operand is 1 for a path; where both go
 	// through, paths end at the product, and what leaves a unit are the paths to the units

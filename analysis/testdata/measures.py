@@ -164,6 +164,9 @@ def measures(spec, net, ref, x, labels, include, percentile):
     slopes = path_vector(net, 1, False)
     put("lipschitz_path", pnorm(slopes, 1))
     put("lipschitz_path_max_output", max(slopes))
+    # No pooling in these networks.
+    put("lipschitz_path_maxpool", pnorm(slopes, 1))
+    put("lipschitz_path_maxpool_max_output", max(slopes))
     put("path_2", pnorm(path_vector(net, 2, include), 2) ** 2)
     n_par = sum(w.size + (0 if b is None else b.size) for w, b in zip(net.w, net.unit_bias))
     put("parameter_count", n_par)

@@ -41,6 +41,10 @@ type auditOptions struct {
 	jobs            int
 	plots           string
 	output          string
+	// metric asks diff for the path metric.
+	metric bool
+	// published is of analysis.Options.
+	published bool
 }
 
 func (a *app) audit() *cobra.Command {
@@ -101,6 +105,7 @@ func (o *auditOptions) measureFlags(cmd *cobra.Command) {
 	f.StringVar(&o.data, "data", "", dataUsage+"; for margins and bounds, which are of the training split unless it names one")
 	f.StringVar(&o.scores, "scores", "", scoresUsage)
 	f.Float64Var(&o.percentile, "percentile", 5, "percentile of the margins in bounds")
+	f.BoolVar(&o.published, "published", false, "the conventions of the published code of Jiang et al.'s measures: the k-th margin, k = m/10, and a floor of 0.001 for magnitudes")
 	f.IntVar(&o.jobs, "jobs", 0, "models to measure at a time (default: the number of threads)")
 	must(cmd.RegisterFlagCompletionFunc("measures", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append([]string{"fast", "tails", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
@@ -207,7 +212,7 @@ func (a *app) readList(ctx context.Context, path string) ([]string, error) {
 
 // analysis turns the flags into options.
 func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
-	opt := analysis.Options{Names: o.measures, Bias: a.biasPolicy(), Percentile: o.percentile, Seed: a.seed}
+	opt := analysis.Options{Names: o.measures, Bias: a.biasPolicy(), Percentile: o.percentile, Published: o.published, Seed: a.seed}
 	if !(o.percentile > 0 && o.percentile <= 100) {
 		return opt, fmt.Errorf("--percentile %v: want a number above 0, up to 100", o.percentile)
 	}

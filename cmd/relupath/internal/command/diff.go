@@ -12,8 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/onnxio"
 )
 
 func (a *app) diff() *cobra.Command {
@@ -38,6 +42,7 @@ holds for a pair: 'path_norm(2) > 1.1x' is of the multiple of A's value,
 	}
 	o.add(cmd)
 	o.measureFlags(cmd)
+	cmd.Flags().BoolVar(&o.metric, "path-metric", false, "how far apart the path vectors are, which bounds the difference of the outputs")
 	addReportFile(cmd, &o.output)
 	return cmd
 }
@@ -64,6 +69,15 @@ type pairOfModels struct {
 	Measures []measureChange `json:"measures"`
 	// Layers has for each measure the layer in which it changes most.
 	Layers []measureChange `json:"layers"`
+	// PathMetric is that of --path-metric.
+	PathMetric *metricJSON `json:"path_metric,omitempty"`
+}
+
+// metricJSON bounds ||pi(A) - pi(B)||_1, with biases; Reason says why there is no such number.
+type metricJSON struct {
+	render.Value
+	Reason string `json:"reason,omitempty"`
+	num    scaled.Num
 }
 
 // measureChange is one measure of both models. Change is (B - A) / |A|, null where A is zero or a
@@ -140,6 +154,11 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 	for i, p := range r.Pairs {
 		if m, n := models[2*i], models[2*i+1]; m != nil && n != nil {
 			p.compare(m, n)
+			if w.options.metric {
+				if p.PathMetric, err = w.pathMetric(ctx, p.A, p.B); err != nil {
+					return err
+				}
+			}
 			pairs, before, after = append(pairs, p), append(before, *m), append(after, *n)
 		}
 	}
@@ -154,6 +173,60 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 		return err
 	}
 	return check(w.options.conditions, after, func(i int) *auditedModel { return &before[i] })
+}
+
+// pathMetric is that of two models.
+func (w *auditWork) pathMetric(ctx context.Context, a, b string) (*metricJSON, error) {
+	out := &metricJSON{}
+	err := w.withAssumed(ctx, a, &w.options.modelFlags, "compare", func(m *onnxio.Model, _ *modelFlags) error {
+		return w.withAssumed(ctx, b, &w.options.modelFlags, "compare", func(n *onnxio.Model, _ *modelFlags) error {
+			x, err := analysis.PathMetric(m.Net, n.Net, w.threads)
+			if err != nil {
+				out.Reason, out.num = err.Error(), scaled.New(math.NaN())
+				return nil
+			}
+			// The metric is that of all equivalent networks, what bounds it is not: the
+			// balanced ones are closer where A and B are balanced differently.
+			y, err := balancedMetric(ctx, m.Net, n.Net, w.threads)
+			if err != nil {
+				return err
+			}
+			if out.num = x; y.Cmp(x) < 0 {
+				out.num = y
+			}
+			out.Value = render.NewValue(out.num)
+			return nil
+		})
+	})
+	return out, err
+}
+
+// balancedMetric is analysis.PathMetric of both networks balanced, NaN where they are not written
+// so.
+func balancedMetric(ctx context.Context, a, b *dag.Network, threads int) (scaled.Num, error) {
+	nets := []*dag.Network{a, b}
+	for i, n := range nets {
+		res, err := rescale.Run(ctx, rescale.EqualNorm, n, rescale.Options{Threads: threads})
+		if err != nil {
+			return scaled.New(math.NaN()), ctx.Err()
+		}
+		if nets[i], err = n.Rescale(res.Groups, res.Factors); err != nil {
+			return scaled.New(math.NaN()), nil
+		}
+	}
+	x, err := analysis.PathMetric(nets[0], nets[1], threads)
+	if err != nil {
+		return scaled.New(math.NaN()), nil
+	}
+	return x, nil
+}
+
+// sentence says what the metric bounds, or why there is none.
+func (m *metricJSON) sentence() string {
+	if m.Reason != "" {
+		return "No path metric: " + m.Reason
+	}
+	return fmt.Sprintf("The path vectors are at most %s apart in sum, biases included: so the values at which the networks end differ by at most that in sum, times the largest |x_i| or 1", m.num)
 }
 
 // match finds the models that are in both. Errors: a folder beside a file; folders that share no name.
@@ -305,6 +378,15 @@ func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
 	}{{r.A, r.OnlyA}, {r.B, r.OnlyB}} {
 		if n := len(only.names); n > 0 {
 			d.Notes = append(d.Notes, fmt.Sprintf("Only below %s: %s", only.where, named(only.names)))
+		}
+	}
+	for i := range r.Pairs {
+		if p := &r.Pairs[i]; p.PathMetric != nil {
+			name := ""
+			if len(r.Pairs) > 1 {
+				name = p.Name + ": "
+			}
+			d.Notes = append(d.Notes, name+p.PathMetric.sentence())
 		}
 	}
 	d.Subject, d.Lead, d.Terms = r.A+" → "+r.B, r.verdict(), termsOf(d.Tables)

@@ -140,3 +140,38 @@ func TestFailIf(t *testing.T) {
 }
 
 func nan() scaled.Num { return scaled.New(math.NaN()) }
+
+// TestDiffPathMetric: the toy and its equivalent network have the same path vector; a network of
+// other layers has none to compare, and the sentence says why.
+func TestDiffPathMetric(t *testing.T) {
+	t.Chdir(t.TempDir())
+	toyPair(t, "a.onnx", "b.onnx")
+	output(t, "init --widths 2,3,2 -o c.onnx")
+	var got struct {
+		Pairs []struct {
+			PathMetric struct {
+				Value  *float64
+				Reason string
+			} `json:"path_metric"`
+		}
+	}
+	for _, c := range []struct {
+		b       string
+		defined bool
+	}{{"a.onnx", true}, {"b.onnx", true}, {"c.onnx", false}} {
+		if err := json.Unmarshal([]byte(output(t, "diff a.onnx "+c.b+" --path-metric --format json")), &got); err != nil {
+			t.Fatal(err)
+		}
+		m := got.Pairs[0].PathMetric
+		if (m.Value != nil) != c.defined || (m.Reason == "") != c.defined {
+			t.Errorf("%s: %+v", c.b, m)
+		}
+		// The path norm is 29; balanced weights are float32.
+		if c.defined && *m.Value > 29*1e-6 {
+			t.Errorf("%s is %v from a.onnx", c.b, *m.Value)
+		}
+	}
+	if text := output(t, "diff a.onnx c.onnx --path-metric"); !strings.Contains(text, "No path metric: ") {
+		t.Errorf("no reason in %s", text)
+	}
+}
