@@ -7,7 +7,7 @@ import (
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
-// sentences say what measures are; those over the margin and of flattened kernels follow from
+// measureWords say what measures are; those over the margin and of flattened kernels follow from
 // them.
 var measureWords = map[string]string{
 	"path_norm":                        "The p-norm of all paths from an input to an output, each the product of its weights.",
@@ -28,6 +28,12 @@ var measureWords = map[string]string{
 	"zero_share":                       "The share of the weights that are zero.",
 	"spectral":                         "How much a layer stretches a vector at most.",
 	"stable_rank":                      "How many directions carry a layer's weights, between 1 and its rank.",
+	"schatten":                         "The p-norm of the singular values.",
+	"product_schatten":                 "The product over the layers of the p-norms of their singular values.",
+	"spectral_operator":                "How much a layer stretches its whole operand at most, padding and stride included.",
+	"spectral_circular":                "The same for a convolution with periodic ends, which is at least as much.",
+	"product_spectral_operator":        "The product over the layers of how much each stretches its whole operand.",
+	"product_spectral_circular":        "The product over the layers of how much each stretches with periodic ends.",
 	"nuclear":                          "The sum of a layer's singular values.",
 	"product_spectral":                 "The product over the layers of their spectral norms, a bound of how much the network stretches.",
 	"sum_log_spectral_squared":         "The logarithm of the squared product of the layers' spectral norms.",
