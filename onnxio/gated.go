@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // Exporters write SiLU, GELU, Mish and HardSwish as products of x and a gate
@@ -60,10 +61,22 @@ func scalar(v *dag.Vector) bool { return v == nil || v.Param == nil || v.Param.L
 // gate is S with the largest slope of x (alpha + beta S(gamma x + delta)).
 type gate struct {
 	x      linearIn // x as the operand of S
-	f      func(x float64) float64
+	f      func(u []float64)
 	slope  float64
 	consts []*dag.Param
 }
+
+// each makes a function of numbers one of slices, in place.
+func each(f func(u float64) float64) func(u []float64) {
+	return func(u []float64) {
+		for i, v := range u {
+			u[i] = f(v)
+		}
+	}
+}
+
+// gatedBlock is the number of elements whose gates are computed at a time.
+const gatedBlock = 512
 
 // gates returns what a value is as a gate of each of the nodes before it, slopes for
 // the factor 1 of x.
@@ -78,16 +91,24 @@ func (o *op) gates(v *value) []gate {
 	sum := math.Abs(math.Abs(s.add)-math.Abs(s.mul)) <= 1e-6*math.Abs(s.mul) // 1 + S or 1 - S
 	scale, none := math.Abs(s.mul), s.add == 0
 	var out []gate
-	add := func(x linearIn, slope float64, f func(u float64) float64) {
+	add := func(x linearIn, slope float64, f func(u []float64)) {
 		out = append(out, gate{
 			x: x, slope: scale * slope, consts: slices.Concat(s.consts, x.consts),
-			f: func(z float64) float64 { return s.add + s.mul*f(x.mul*z+x.add) },
+			f: func(u []float64) {
+				for i, z := range u {
+					u[i] = x.mul*z + x.add
+				}
+				f(u)
+				for i, y := range u {
+					u[i] = s.add + s.mul*y
+				}
+			},
 		})
 	}
 	if lo, h, ok := nd.Bounds(); ok && none && lo == 0 && h > 0 && !math.IsInf(h, 0) {
 		for _, x := range inner {
 			if x.mul == 1 && x.add >= 0 && x.add <= h {
-				add(x, h*(2-x.add/h), func(u float64) float64 { return smaller(h, larger(0, u)) })
+				add(x, h*(2-x.add/h), each(func(u float64) float64 { return smaller(h, larger(0, u)) }))
 			}
 		}
 	}
@@ -105,24 +126,24 @@ func (o *op) gates(v *value) []gate {
 		switch nd.Source {
 		case "Sigmoid":
 			if none && straight {
-				add(x, swishSlope, sigmoid)
+				add(x, swishSlope, sigmoids)
 			}
 		case "Erf":
 			if sum && straight {
-				add(x, 2*geluSlope, math.Erf)
+				add(x, 2*geluSlope, func(u []float64) { kernel.Erf(u, u) })
 			}
 		case "HardSigmoid":
 			if b := apply(0); none && straight && x.mul == 1 && b > 0 && b < 1 {
 				a := math.Copysign(f.Lipschitz, apply(1e-9)-b)
-				add(x, 2-b, func(u float64) float64 { return smaller(1, larger(0, a*u+b)) })
+				add(x, 2-b, each(func(u float64) float64 { return smaller(1, larger(0, a*u+b)) }))
 			}
 		case "Tanh":
 			if g, ok := o.cubic(x); ok && sum {
-				add(g, 2*tanhGeluSlope, func(u float64) float64 { return math.Tanh(u + geluCubic*geluCubicUnit*u*u*u) })
+				add(g, 2*tanhGeluSlope, each(func(u float64) float64 { return math.Tanh(u + geluCubic*geluCubicUnit*u*u*u) }))
 			}
 			if p := &o.nodes[x.node]; p.Source == "Softplus" && len(p.In) == 1 && none && x.add == 0 && x.mul == 1 {
 				g := linearIn{node: p.In[0], mul: 1, consts: x.consts}
-				add(g, mishSlope, func(u float64) float64 { return math.Tanh(softplus(u)) })
+				add(g, mishSlope, each(func(u float64) float64 { return math.Tanh(softplus(u)) }))
 			}
 		}
 	}
@@ -210,8 +231,14 @@ func (o *op) gated(a, b *value) *value {
 			out := o.emit(&dag.Func{
 				Kind: dag.Curve, Why: "it is a curve, written out", Lipschitz: math.Abs(k) * g.slope,
 				Apply: func(dst []float64, in ...[]float64) {
-					for i, z := range in[0] {
-						dst[i] = k * z * f(z)
+					var block [gatedBlock]float64
+					for x := range slices.Chunk(in[0], gatedBlock) {
+						u := block[:copy(block[:], x)]
+						f(u)
+						for i, z := range x {
+							dst[i] = k * z * u[i]
+						}
+						dst = dst[len(x):]
 					}
 				},
 			}, a.shape, v)

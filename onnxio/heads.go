@@ -2,7 +2,9 @@ package onnxio
 
 import (
 	"math"
+	"slices"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -12,6 +14,25 @@ func sigmoid(x float64) float64 {
 		return e / (1 + e)
 	}
 	return 1 / (1 + math.Exp(-x))
+}
+
+// sigmoids is sigmoid of each element, in place.
+func sigmoids(u []float64) {
+	var block [gatedBlock]float64
+	for x := range slices.Chunk(u, gatedBlock) {
+		e := block[:len(x)]
+		for i, v := range x {
+			e[i] = -math.Abs(v)
+		}
+		kernel.Exp(e, e)
+		for i, v := range x {
+			if v < 0 {
+				x[i] = e[i] / (1 + e[i])
+			} else {
+				x[i] = 1 / (1 + e[i])
+			}
+		}
+	}
 }
 
 func softplus(x float64) float64 { return math.Max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }

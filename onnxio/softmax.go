@@ -1,10 +1,10 @@
 package onnxio
 
 import (
-	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -33,6 +33,13 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 // rowwise applies f to the numbers along an axis.
 func rowwise(a dag.Axis, f func(x []float64)) func(dst []float64, in ...[]float64) {
 	return func(dst []float64, in ...[]float64) {
+		if a.Inner == 1 {
+			copy(dst, in[0])
+			for x := range slices.Chunk(dst, max(a.N, 1)) {
+				f(x)
+			}
+			return
+		}
 		x := make([]float64, a.N)
 		for q := range a.Outer {
 			for e := range a.Inner {
@@ -80,9 +87,12 @@ func softmax(x []float64) {
 	}
 	m := extremeOf(x, larger)
 	s := 0.0
-	for i, v := range x {
-		x[i] = math.Exp(v - m)
-		s += x[i]
+	for i := range x {
+		x[i] -= m
+	}
+	kernel.Exp(x, x)
+	for _, v := range x {
+		s += v
 	}
 	for i := range x {
 		x[i] /= s

@@ -13,9 +13,9 @@ import (
 const (
 	// stageBytes bounds the operands and the value of a node in the samples of a turn.
 	stageBytes = 8 << 20
-	// stageColumns is the number of positions of a layer in a turn that there are at least:
-	// its weights are packed for each turn.
-	stageColumns = 1 << 10
+	// stageColumns is the number of positions of a layer in a turn that there are about at
+	// least: its weights are packed for each turn.
+	stageColumns = 1 << 11
 )
 
 // stage is nodes [lo, hi), computed for some samples at a time.
@@ -25,13 +25,28 @@ type stage struct{ lo, hi, samples int }
 // that few values are there for the whole batch.
 func (ev *evaluator) stages(needed []bool, batch int) []stage {
 	nodes := ev.net.Nodes
-	samples := max(batch, 1)
-	out := []stage{{hi: len(nodes), samples: samples}}
-	for i := len(nodes) - 1; i >= 0; i-- {
+	// turns are for how many samples each node is computed at a time, a power of two. What
+	// layers need holds for the nodes behind them too.
+	turns, least := make([]int, len(nodes)), 1
+	for i := range nodes {
 		if !needed[i] {
 			continue
 		}
-		if s := ev.turn(&nodes[i]); s < samples {
+		elements := 1 + ev.elements(i)
+		for _, j := range nodes[i].In {
+			elements += ev.elements(j)
+		}
+		if l, ok := nodes[i].Op.(*Linear); ok && l.Map != nil {
+			if p := l.Map.Positions(); p > 0 {
+				least = ceilDiv(stageColumns, p)
+			}
+		}
+		turns[i] = 1 << (bits.Len(uint(max(least, stageBytes/8/elements))) - 1)
+	}
+	samples := max(batch, 1)
+	out := []stage{{hi: len(nodes), samples: samples}}
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if s := turns[i]; needed[i] && s < samples {
 			samples = s
 			out = append([]stage{{hi: i + 1, samples: s}}, out...)
 			out[1].lo = i + 1
@@ -41,21 +56,6 @@ func (ev *evaluator) stages(needed []bool, batch int) []stage {
 		out = out[:len(out)-1]
 	}
 	return out
-}
-
-// turn returns for how many samples a node is computed at a time: a power of two.
-func (ev *evaluator) turn(nd *Node) int {
-	elements := 1 + ev.elements(nd.ID)
-	for _, j := range nd.In {
-		elements += ev.elements(j)
-	}
-	n := max(1, stageBytes/8/elements)
-	if l, ok := nd.Op.(*Linear); ok && l.Map != nil {
-		if p := l.Map.Positions(); p > 0 {
-			n = max(n, ceilDiv(stageColumns, p))
-		}
-	}
-	return 1 << (bits.Len(uint(n)) - 1)
 }
 
 // elements returns the number of elements of a node's value; of one-hot vectors that of
