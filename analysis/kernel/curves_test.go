@@ -109,7 +109,8 @@ func BenchmarkCurves(b *testing.B) {
 		name string
 		f    func(dst, x []float64)
 	}{
-		{"Exp", Exp}, {"Erf", Erf},
+		{"Exp", Exp},
+		{"Erf", Erf},
 		{"math.Exp", func(dst, x []float64) {
 			for i, v := range x {
 				dst[i] = math.Exp(v)
