@@ -377,3 +377,25 @@ func TestProbabilities(t *testing.T) {
 		}
 	}
 }
+
+// TestOneSigmoidForEachClass: where each class has a sigmoid of its own, written out in simple
+// operators, the scores are what enters the sigmoids, and a warning says that the probabilities
+// are another function of them (testdata/classes.py).
+func TestOneSigmoidForEachClass(t *testing.T) {
+	raw, err := os.ReadFile("testdata/classes/each.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct{ Error, Loss float64 }
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	e, _ := parsed[evalJSON](t, "eval", "testdata/classes/each.onnx", "--data", "csv:testdata/classes/each.csv")
+	// The exported weights are float32, and the scores large.
+	if math.Abs(*e.Error-want.Error) > 1e-12 || math.Abs(*e.Loss-want.Loss) > 1e-5*want.Loss || e.Logits {
+		t.Errorf("error %v, want %v; loss %v, want %v; logits %v", *e.Error, want.Error, *e.Loss, want.Loss, e.Logits)
+	}
+	if w := strings.Join(e.Warnings, "\n"); !strings.Contains(w, "is not the softmax of the scores") {
+		t.Errorf("warnings %q", w)
+	}
+}

@@ -186,7 +186,7 @@ func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
 		size := nd.Len()
 		if nd.Zone == dag.Head && (size == s.width || s.width == 1 && size == 2) && slices.Equal(m.Net.Feeds(p.Node), []int{s.node}) &&
 			slices.ContainsFunc(m.Outputs, func(o onnxio.PortInfo) bool {
-				return o.Name == p.Name && strings.Contains(o.Type, "float") || o.Type == "sequence"
+				return o.Name == p.Name && (strings.Contains(o.Type, "float") || o.Type == "sequence")
 			}) {
 			values, names = append(values, p.Node), append(names, p.Name)
 		}

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 
@@ -56,3 +57,15 @@ for name, (x, y, classes, options) in CASES.items():
         "margin5": float(np.percentile(margin, 5)),
     }
 (out / "expected.json").write_text(json.dumps(record, indent=1) + "\n")
+
+# One logistic regression for each class: its sigmoids are written out, as 1/(1 + exp(-x)). What
+# feeds the loss are the x.
+model = SGDClassifier(loss="log_loss", random_state=0).fit(ix, names[iris.target])
+(out / "each.onnx").write_bytes(to_onnx(model, ix[:1], target_opset=16).SerializeToString())
+keep = np.flatnonzero(iris.target > 0)[::7]
+with open(out / "each.csv", "w") as f:
+    for row, label in zip(ix[keep], names[iris.target][keep]):
+        print(*(repr(float(v)) for v in row), label, sep=",", file=f)
+score = model.decision_function(ix[keep].astype(np.float64))
+loss = float(np.mean(np.log(np.exp(score - score.max(1, keepdims=True)).sum(1)) + score.max(1) - score[np.arange(len(keep)), iris.target[keep]]))
+(out / "each.json").write_text(json.dumps({"error": 1 - model.score(ix[keep], names[iris.target][keep]), "loss": loss}) + "\n")
