@@ -42,6 +42,8 @@ type lowered struct {
 	Warnings  []string
 	// Tensors are the stored ones of two or more axes.
 	Tensors []*storedTensor
+	// Values has the nodes of the graph's values by their names.
+	Values map[string]int
 }
 
 // lower turns the nodes of a file that outputs need into a network. An error says that
@@ -81,7 +83,7 @@ func lower(f *wire.File, opt readOptions) (*lowered, error) {
 	for _, o := range l.obstacles {
 		r.Obstacles = append(r.Obstacles, o.hindrance)
 	}
-	r.Tensors = l.tensors
+	r.Tensors, r.Values = l.tensors, l.named
 	r.Warnings = append(remarks(f, unused), append(l.unevaluated(), l.warnings...)...)
 	return r, nil
 }
@@ -201,6 +203,20 @@ func (l *lowering) build() (*dag.Network, error) {
 	}
 	for _, p := range l.outputs {
 		b.Output(p.Name, id[p.Node])
+	}
+	// An operator that is folded into the node before it takes that over: the last value
+	// of a node is what the node gives.
+	last := map[int]string{}
+	for k := range l.graph.Nodes {
+		for _, name := range l.graph.Nodes[k].Outputs {
+			if v := l.values[name]; v != nil && !v.constant() && v.opaque == "" && v.node >= 0 && needed[v.node] {
+				last[v.node] = name
+			}
+		}
+	}
+	l.named = make(map[string]int, len(last))
+	for i, name := range last {
+		l.named[name] = id[i]
 	}
 	return b.Build()
 }

@@ -61,6 +61,8 @@ type lowering struct {
 	obstacles []placed
 	warnings  []string
 	batch     *batchError
+	// named has the nodes of the network by the names of the graph's values.
+	named map[string]int
 	// roots are nodes that belong to the network though no output needs them, unseen
 	// the operators that are not evaluated.
 	roots  []int

@@ -49,6 +49,9 @@ type Model struct {
 	// Mixed says which operator mixes the samples of a batch, where outputs are left out
 	// for that: see Options.Whole. It is empty for others.
 	Mixed string
+	// Values has the nodes of Net by the names of the values in the file that they give.
+	// Operators that became one node give that of the last.
+	Values map[string]int
 	// Preamble and Head list the nodes before and after the homogeneous part, as
 	// `name (operator)`, or the operator alone for unnamed ones.
 	Preamble, Head []string
@@ -149,7 +152,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 	}
 	m := &Model{
 		Net: l.Net, Batchless: l.Batchless, Mixed: l.Mixed, Warnings: l.Warnings,
-		file: f, path: path, tensors: l.Tensors,
+		file: f, path: path, tensors: l.Tensors, Values: l.Values,
 	}
 	m.describe(f)
 	return m, nil

@@ -165,5 +165,9 @@ func TestWrittenSigmoid(t *testing.T) {
 		if err != nil || len(ends) != 1 || !slices.Equal(values[0], []float64{1, -3}) {
 			t.Errorf("%s: the scores are %v, want 1 and -3: %v", name, values, err)
 		}
+		// The product s has become one node with its negative z, which is what the node gives.
+		if _, ok := m.Values["s"]; ok || m.Net.Nodes[m.Values["z"]].Name != "m" || m.Values["y"] != m.Net.Outputs[0].Node {
+			t.Errorf("%s: values %v", name, m.Values)
+		}
 	}
 }

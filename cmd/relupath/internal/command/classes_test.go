@@ -398,4 +398,13 @@ func TestOneSigmoidForEachClass(t *testing.T) {
 	if w := strings.Join(e.Warnings, "\n"); !strings.Contains(w, "is not the softmax of the scores") {
 		t.Errorf("warnings %q", w)
 	}
+	// Values inside the graph, by their names in the file.
+	inner, _ := parsed[evalJSON](t, "eval", "testdata/classes/each.onnx", "--data", "csv:testdata/classes/each.csv", "--scores", "proba")
+	if *inner.Loss != *e.Loss {
+		t.Errorf("loss %v of the scores behind proba, want %v", *inner.Loss, *e.Loss)
+	}
+	negative, _ := parsed[evalJSON](t, "eval", "testdata/classes/each.onnx", "--data", "csv:testdata/classes/each.csv", "--scores", "negated_scores")
+	if *negative.Error <= *e.Error {
+		t.Errorf("error %v of the negated scores, %v of the scores", *negative.Error, *e.Error)
+	}
 }

@@ -146,6 +146,15 @@ type scoring struct {
 	warnings []string
 }
 
+// layerOf is the name of a layer by that of the value that it gives in the file; other names
+// stay.
+func layerOf(m *onnxio.Model, name string) string {
+	if i, ok := m.Values[name]; ok && m.Net.Find(name) == nil {
+		return fmt.Sprintf("node %d", i)
+	}
+	return name
+}
+
 // newScoring finds the scores of a model, as finetune does: those of the output or
 // layer of a name, or those that fit the data. It evaluates a few examples.
 func newScoring(ctx context.Context, m *onnxio.Model, set *dataset.Set, name string) (*scoring, error) {
@@ -153,7 +162,7 @@ func newScoring(ctx context.Context, m *onnxio.Model, set *dataset.Set, name str
 	if err != nil {
 		return nil, err
 	}
-	node, err := finetune.Scores(m.Net, set, name)
+	node, err := finetune.Scores(m.Net, set, layerOf(m, name))
 	var option *finetune.OptionError
 	switch {
 	case errors.As(err, &option) && name == "":

@@ -263,6 +263,10 @@ func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model, dat
 	if names := o.train.ClassNames(); names != nil {
 		m.Classes = names // so that later evaluations of the result number the labels alike
 	}
+	o.opt.Output = layerOf(m, o.opt.Output)
+	for i, name := range o.opt.Freeze {
+		o.opt.Freeze[i] = layerOf(m, name)
+	}
 	o.opt.Optimizer, o.opt.Device = finetune.Optimizer(o.optimizer), finetune.Device(o.device)
 	if o.loss != "auto" {
 		o.opt.Loss = finetune.Loss(o.loss)
