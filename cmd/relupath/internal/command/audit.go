@@ -38,6 +38,7 @@ type auditOptions struct {
 	sort, baseline  string
 	rescalings      int
 	filesFrom       string
+	shard           shard
 	jobs            int
 	plots           string
 	output          string
@@ -86,6 +87,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.StringVar(&o.baseline, "baseline", "", "one of the models, to whose values the others' are divided")
 	f.IntVar(&o.rescalings, "rescalings", 0, "how far each measure moves over so many rescaling-equivalent networks")
 	f.StringVar(&o.filesFrom, "files-from", "", "a file with one path a line; - is standard input")
+	f.Var(&o.shard, "shard", "the K-th of N parts of the sorted list of models, for as many machines: 3/64")
 	f.BoolVar(&o.sha256, "sha256", false, "add the SHA-256 of each file")
 	f.StringVar(&o.plots, "plots", "", "a folder for the plots as SVG, PNG and PDF files")
 	addReportFile(cmd, &o.output)
@@ -192,7 +194,8 @@ func (o *auditOptions) paths(ctx context.Context, a *app, args []string) ([]stri
 	if len(args) == 0 {
 		return nil, usagef("audit: give a model, a folder, or --files-from")
 	}
-	return expand(args)
+	paths, err := expand(args)
+	return o.shard.take(paths), err
 }
 
 // readList reads a file of one path a line; empty lines do not count.
