@@ -7,7 +7,7 @@ EXECUTIONS ?= 20000x
 COUNT ?= 10
 BENCH ?= .
 
-.PHONY: check build vet lint test race fuzz bench ci relupath-cuda test-cuda
+.PHONY: check build vet lint test race fuzz bench ci release wheel relupath-cuda test-cuda
 
 check: build vet lint test
 
@@ -36,6 +36,14 @@ bench:
 
 ci:
 	.ci/run
+
+# Archives for five platforms in build/release; the version is that of the tag.
+release:
+	cmd/relupath/release.sh build/release
+
+# The Python wheel in build/wheels, for GOOS and GOARCH.
+wheel:
+	cmd/relupath/python/build.sh build/wheels
 
 # The program with CUDA, for training on an NVIDIA GPU: see docs/gpu.md.
 CUDA := finetune/internal/cuda/build.sh

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Archives of the program for each platform, with completions and checksums:
+#
+#   cmd/relupath/release.sh [FOLDER]
+#
+# The toolchain records the tag of a clean checkout as the version.
+set -eu
+out=$(mkdir -p "${1:-build/release}" && cd "${1:-build/release}" && pwd)
+cd "$(dirname "$0")/../.."
+version=$(git describe --tags --always --dirty)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/completions"
+go build -o "$work/host" ./cmd/relupath
+for shell in bash zsh fish powershell; do
+	"$work/host" completion "$shell" >"$work/completions/relupath.$shell"
+done
+for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64}; do
+	os=${platform%/*} arch=${platform#*/}
+	name=relupath-$version-$os-$arch
+	program=relupath
+	[ "$os" != windows ] || program=relupath.exe
+	mkdir "$work/$name"
+	CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=true -trimpath -ldflags '-s -w' -o "$work/$name/$program" ./cmd/relupath
+	cp -r LICENSE README.md CHANGELOG.md "$work/completions" "$work/$name"
+	tar -C "$work" -czf "$out/$name.tar.gz" "$name"
+	(cd "$out" && sha256sum "$name.tar.gz") >>"$work/checksums"
+	echo "$name: $(wc -c <"$work/$name/$program") bytes, archive $(wc -c <"$out/$name.tar.gz")"
+done
+mv "$work/checksums" "$out/checksums.txt"
