@@ -63,14 +63,15 @@ const maxEdges = 1 << 19
 // defined initializer, a graph without nodes or outputs, or onnx-go and the
 // index of the file disagreeing.
 func Decode(f *wire.File) (*Graph, error) {
-	edges := 0
+	edges, values := 0, len(f.Graph.Inputs)+len(f.Graph.Initializers)
 	for i := range f.Graph.Nodes {
 		n := &f.Graph.Nodes[i]
+		values += len(n.Outputs)
 		if edges += len(n.Inputs) * len(n.Outputs); edges > maxEdges {
 			return nil, nodeError(n, i, "the graph has more than %d edges", maxEdges)
 		}
 	}
-	g := &Graph{ids: map[string]int{}}
+	g := &Graph{ids: make(map[string]int, values), Values: make([]Value, 0, values)}
 	if err := g.declare(f); err != nil {
 		return nil, err
 	}

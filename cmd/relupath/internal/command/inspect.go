@@ -181,7 +181,7 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 		Schema: "relupath.inspect/1", origin: newOrigin(path, m),
 		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs),
 		Parameters: analysis.Parameters(n), DTypes: []string{}, Scope: scope{filled(m.Preamble), filled(m.Head)},
-		Nodes: []inspectedNode{}, Unwritable: []unwritable{}, Warnings: filled(slices.Clone(m.Warnings)),
+		Nodes: make([]inspectedNode, 0, len(n.Nodes)), Unwritable: []unwritable{}, Warnings: filled(slices.Clone(m.Warnings)),
 	}
 	for _, p := range n.Params() {
 		if t := p.Type.String(); !slices.Contains(r.DTypes, t) {
@@ -310,7 +310,11 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	facts.Add(render.Text("layers"), render.Text(fmt.Sprintf("%d, %d with free rows, %d with columns that take a factor", r.Coverage.Layers, r.Coverage.Rows, r.Coverage.Columns)))
 	facts.Add(render.Text("parts"), render.Text(r.parted()))
 	records := inspectNodes(r, math.MaxInt)
-	d.Tables = append(d.Tables, facts, inspectNodes(r, shownInputs))
+	shown := records
+	if slices.ContainsFunc(r.Nodes, func(n inspectedNode) bool { return len(n.In) > shownInputs }) {
+		shown = inspectNodes(r, shownInputs)
+	}
+	d.Tables = append(d.Tables, facts, shown)
 	d.Tables = append(d.Tables, r.partTables()...)
 	d.Records = &records
 	if len(r.Groups.Pinned) > 0 {
@@ -347,6 +351,7 @@ const shownLayers = 3
 // inspectNodes tables the nodes, of each at most so many inputs.
 func inspectNodes(r *inspectJSON, inputs int) render.Table {
 	t := render.Table{Columns: []string{"id", "name", "op", "source", "in", "shape", "zone", "units", "tied", "pinned"}}
+	t.Rows = slices.Grow(t.Rows, len(r.Nodes))
 	for _, n := range r.Nodes {
 		count := func(k int) render.Cell {
 			if n.Units == 0 {
