@@ -1,6 +1,6 @@
 """What balancing does to networks that are quantised to 8 bits afterwards.
 
-    python quantise.py RELUPATH [--packages DIR] [--mobile FILE.onnx] [--only START,...] [--small] [--markdown FILE]
+    python quantise.py RELUPATH [--packages DIR] [--mobile FILE.onnx] [--only START,...] [--small] [--markdown FILE] [--strict]
 
 Networks are written by each method of relupath balance, then quantised by ONNX Runtime's
 static quantiser: weights int8, symmetric, with one scale for a tensor or one for each output
@@ -15,6 +15,8 @@ The networks: those of testmodels that have float32 weights and public data, thr
 balance by --method unbalance first; a MobileNetV2 in small for CIFAR-10, which
 make_mobile.py trains where FILE.onnx is not there; and pretrained ones out of packages, in
 the folder where pretrained.py unpacked them. --small takes three of testmodels.
+With --strict the exit code is 1 unless throwing a network of testmodels out of balance costs more than LOST decibel
+of 8 bits with one scale for a tensor, and each method gives all but LOST back.
 
 Wants onnx, onnxruntime, numpy; for pretrained networks scikit-learn (its two photographs) and
 Pillow (it writes the text that is read).
@@ -37,6 +39,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 import data
 
 ort.set_default_logger_severity(3)
+LOST = 6
 METHODS = ["enorm", "cle", "path", "pathcond"]
 # The columns: weights int8, the type of activations, whether each output channel has its scale.
 SCHEMES = {
@@ -233,6 +236,14 @@ def table(rows):
         yield f"| {name} | {r['method']} | {wide} | " + " | ".join(cell(r.get(s)) for s in [*SCHEMES, "float16"]) + " |"
 
 
+def kept(row, rows):
+    """Whether a row is as --strict wants it."""
+    if "error" in row:
+        return False
+    given = next(r for r in rows if r["network"] == row["network"])["8 bits, tensor"]["snr"]
+    return row["method"] == "as given" or (given - row["8 bits, tensor"]["snr"] > LOST) == (row["method"] == "unbalance")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("relupath")
@@ -241,6 +252,7 @@ def main():
     p.add_argument("--only", default="")
     p.add_argument("--small", action="store_true")
     p.add_argument("--markdown", type=pathlib.Path)
+    p.add_argument("--strict", action="store_true")
     args = p.parse_args()
     rows = []
 
@@ -258,6 +270,8 @@ def main():
         take(pretrained(args.packages))
     if args.markdown:
         args.markdown.write_text("\n".join(table(rows)) + "\n")
+    if args.strict:
+        return not rows or any(not kept(r, rows) for r in rows)
 
 
 if __name__ == "__main__":
