@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -236,11 +237,13 @@ func (t *tied) choose(mu float64) []float64 {
 	return res
 }
 
-// system is the sparse matrix P of the chosen rows.
+// system is the sparse matrix P of the chosen rows. back lists the rows that read groups
+// from their own on, as tied groups may: between these P is lower triangular.
 type system struct {
 	cols [][]int32
 	vals [][]float64
-	lu   *mat.LU
+	back []int
+	lu   *mat.LU // of I - P with only the rows of back left
 }
 
 func (t *tied) system() *system {
@@ -253,6 +256,9 @@ func (t *tied) system() *system {
 		t.slopes(row, t.value(row), func(j int32, d float64) {
 			s.cols[g], s.vals[g] = append(s.cols[g], j), append(s.vals[g], d*(1-leak))
 		})
+		if slices.ContainsFunc(s.cols[g], func(j int32) bool { return int(j) >= g }) {
+			s.back = append(s.back, g)
+		}
 	}
 	return s
 }
@@ -261,49 +267,111 @@ func (t *tied) system() *system {
 // the ratio of two solutions is then what the cycle demands.
 const leak = 1e-13
 
-// maxDense is the size up to which a slowly converging system is factorised.
-const maxDense = 3000
+// maxDense is the number of rows up to which those of back are factorised; with more of
+// them, mostSweeps bounds the sweeps.
+const (
+	maxDense   = 3000
+	mostSweeps = 20000
+)
 
-// solve returns (I - P)^-1 b: by sweeps in the order of the layers, which are
-// exact but for cycles through tied groups, or by factorisation.
+// solve returns (I - P)^-1 b: in the order of the layers but for the rows of back, for
+// which a dense system remains.
 func (s *system) solve(b []float64) []float64 {
-	x := make([]float64, len(b))
-	limit := 40
-	if len(b) > maxDense {
-		limit = 20000
+	if len(s.back) > maxDense {
+		return s.sweeps(b)
 	}
-	for k := 0; s.lu == nil && k < limit; k++ {
+	x := make([]float64, len(b))
+	s.forward(x, b, 1)
+	if len(s.back) == 0 {
+		return x
+	}
+	rest := make([]float64, len(s.back))
+	for k, i := range s.back {
+		rest[k] = b[i] + s.row(i, x)
+	}
+	if s.lu == nil {
+		s.factorize()
+	}
+	y := mat.NewVecDense(len(rest), nil)
+	// A system this close to singular still gives the ratio that is wanted.
+	_ = s.lu.SolveVecTo(y, false, mat.NewVecDense(len(rest), rest))
+	for k, i := range s.back {
+		x[i] = y.AtVec(k)
+	}
+	s.forward(x, b, 1)
+	return x
+}
+
+// forward solves for all rows but those of back, of n right-hand sides side by side; nil is
+// zeros.
+func (s *system) forward(x, b []float64, n int) {
+	back := s.back
+	for i := range s.cols {
+		if len(back) > 0 && back[0] == i {
+			back = back[1:]
+			continue
+		}
+		to := x[i*n:][:n]
+		if clear(to); b != nil {
+			copy(to, b[i*n:])
+		}
+		for k, j := range s.cols[i] {
+			floats.AddScaled(to, s.vals[i][k], x[int(j)*n:][:n])
+		}
+	}
+}
+
+// row is a row of P times x.
+func (s *system) row(i int, x []float64) (sum float64) {
+	for k, j := range s.cols[i] {
+		sum += s.vals[i][k] * x[j]
+	}
+	return sum
+}
+
+// factorize finds what the rows of back are to each other, some columns at a time.
+func (s *system) factorize() {
+	const some = 32
+	m := len(s.back)
+	a := mat.NewDense(m, m, nil)
+	x := make([]float64, len(s.cols)*some)
+	for c0 := 0; c0 < m; c0 += some {
+		n := min(some, m-c0)
+		for k, i := range s.back {
+			clear(x[i*n:][:n])
+			if k >= c0 && k < c0+n {
+				x[i*n+k-c0] = 1
+			}
+		}
+		s.forward(x, nil, n)
+		for k, i := range s.back {
+			to := a.RawRowView(k)[c0:][:n]
+			copy(to, x[i*n:][:n])
+			for e, j := range s.cols[i] {
+				floats.AddScaled(to, -s.vals[i][e], x[int(j)*n:][:n])
+			}
+		}
+	}
+	s.lu = &mat.LU{}
+	s.lu.Factorize(a)
+}
+
+// sweeps solves by sweeps in the order of the layers, which are exact but for cycles
+// through tied groups.
+func (s *system) sweeps(b []float64) []float64 {
+	x := make([]float64, len(b))
+	for range mostSweeps {
 		var change float64
 		for i := range x {
-			v := b[i]
-			for k, j := range s.cols[i] {
-				v += s.vals[i][k] * x[j]
-			}
+			v := b[i] + s.row(i, x)
 			change = math.Max(change, math.Abs(v-x[i])/math.Max(1, math.Abs(v)))
 			x[i] = v
 		}
 		if change < 1e-15 {
-			return x
+			break
 		}
 	}
-	if len(b) > maxDense {
-		return x
-	}
-	if s.lu == nil {
-		a := mat.NewDense(len(b), len(b), nil)
-		for i := range b {
-			for k, j := range s.cols[i] {
-				a.Set(i, int(j), a.At(i, int(j))-s.vals[i][k])
-			}
-			a.Set(i, i, a.At(i, i)+1)
-		}
-		s.lu = &mat.LU{}
-		s.lu.Factorize(a)
-	}
-	var y mat.VecDense
-	// A system this close to singular still gives the ratio that is wanted.
-	_ = s.lu.SolveVecTo(&y, false, mat.NewVecDense(len(b), b))
-	return y.RawVector().Data
+	return x
 }
 
 // solve finds ln c* from below, then the least x for it.
