@@ -103,6 +103,8 @@ def cell(x):
         return "bit for bit" if x else "**differs**"
     if isinstance(x, float):
         return f"{x:.1e}" if x <= TOLERANCE else f"**{x:.1e}**"
+    if x is None:
+        return ""
     return "time" if x == "time" else "refused"
 
 
