@@ -167,7 +167,7 @@ func overModels(r *auditJSON) []render.Figure {
 	units := unitsOf()
 	columns, _ := columnsOf(r)
 	for _, c := range columns {
-		if c.name == "" || c.output || c.defined() < 2 {
+		if c.name == "" || c.output || c.defined() < 2 || c.same() {
 			continue
 		}
 		f := render.Figure{Name: "models_" + fileName(c.label), Title: c.label}

@@ -129,7 +129,7 @@ func studyDocument(r *studyJSON) *render.Document {
 			Title:   fmt.Sprintf("%s and %d rescaling-equivalent networks, %d factors each", m.Path, m.Networks, m.Groups),
 			Columns: []string{"measure", "p", "q", "value", "least", "largest", "decades", "invariant"}, Keys: 3,
 		}
-		bars := &render.Bars{Axis: "decades that the measure moves", Series: []render.Series{{Name: "decades"}}}
+		bars := &render.Bars{Axis: "decades that the measure moves", Series: []render.Series{{Name: "decades"}}, Letters: 34}
 		for k := range m.Measures {
 			s := &m.Measures[k]
 			if s.Output != "" || s.Name == "parameter_count" {
@@ -159,8 +159,12 @@ func studyDocument(r *studyJSON) *render.Document {
 			Chart:   bars,
 		})
 	}
+	d.Subject, d.Terms = subject(paths), termsOf(d.Tables)
+	d.Lead = "How far measures move over networks that compute the same function: those that are invariant do not."
 	if len(r.Errors) > 0 {
-		d.Tables = append(d.Tables, failureTable(r.Errors, r.verbose))
+		t := failureTable(r.Errors, r.verbose)
+		t.Last = true
+		d.Tables = append(d.Tables, t)
 	}
 	return d
 }

@@ -29,7 +29,7 @@ func listedOn(ms []measured) (show []measured, left int) {
 		}
 	}
 	for i := range ms {
-		if ms[i].Name == "parameter_count" {
+		if ms[i].Name == "parameter_count" || ms[i].Reason != "" && ms[i].Name == "path_norm_output" {
 			continue
 		}
 		if ms[i].Output != "" && outputs[ms[i].Name+"/"+ms[i].P] > maxOutputs {

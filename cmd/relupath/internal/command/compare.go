@@ -145,6 +145,11 @@ func (c *column) defined() int {
 	return n
 }
 
+// same reports whether all models have one value.
+func (c *column) same() bool {
+	return !slices.ContainsFunc(c.nums, func(x scaled.Num) bool { return !x.IsFinite() || !equalValues(x, c.nums[0]) })
+}
+
 // columnsOf lists what the models have, in the order of first appearance, and
 // counts what it leaves out: measures of single outputs that one of several
 // models alone has, since outputs are named as each model likes.

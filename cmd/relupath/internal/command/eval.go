@@ -273,7 +273,7 @@ func evalDocument(r *evalJSON) *render.Document {
 		t.Add(render.Text("error"), render.Text(fmt.Sprintf("%.4g%%", 100**r.Error)))
 		t.Add(render.Text("correct"), render.Int(*r.Correct))
 	}
-	d := &render.Document{Title: "relupath eval", Label: "relupath-eval", Data: r, Records: evalRecords(r), Tables: []render.Table{t}, Notes: r.Warnings}
+	d := &render.Document{Title: "relupath eval", Label: "relupath-eval", Data: r, Records: evalRecords(r), Tables: []render.Table{t}, Notes: r.Warnings, Subject: subject([]string{r.Path})}
 	if len(r.Margins) > 0 {
 		m := render.Table{Title: "margins", Columns: []string{"percentile", "margin"}}
 		for _, p := range r.Margins {

@@ -84,6 +84,7 @@ func finetuneDocument(r *finetuneJSON) *render.Document {
 			render.Float(e.Seconds), known(e.StepsPerSecond))
 	}
 	d := &render.Document{Title: "relupath finetune", Label: "relupath-finetune", Data: r, Records: &records, Tables: []render.Table{head, epochTable(epochs)}, Figures: trainingCurves(r)}
+	d.Subject = subject([]string{r.Path})
 	if note := changed(r); note != "" {
 		d.Notes = append(d.Notes, note)
 	}

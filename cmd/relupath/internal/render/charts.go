@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"image/color"
 	"math"
@@ -21,11 +22,18 @@ const (
 	smallRow = 13
 )
 
+// Letters of a category's name that are seen.
+const (
+	longName  = 26
+	smallName = 16
+)
+
 func (b *Bars) small() bool { return len(b.Series) == 1 }
 
 func (b *Bars) size() (w, h float64) {
 	if b.small() {
-		return smallWidth, float64(len(b.Categories)*smallRow) + 22
+		const letter = 5
+		return smallWidth + letter*float64(max(0, b.Letters-smallName)), float64(len(b.Categories)*smallRow) + 22
 	}
 	rows := len(b.Categories) * (barRow + 7*(len(b.Series)-1))
 	return figureWidth, float64(rows) + 44 + legendHeight(seriesNames(b.Series))
@@ -35,10 +43,10 @@ func (b *Bars) draw(c canvas) error {
 	axis := scaleOf(b.Series)
 	p := newPlot(b.Axis, "")
 	p.X.Tick.Marker = axis.ticks()
-	names := 26
+	names := cmp.Or(b.Letters, longName)
 	if b.small() {
 		// The axis is named by what stands above a small plot.
-		p.X.Label.Text, p.X.Tick.Marker, names = "", axis.fewTicks(), 16
+		p.X.Label.Text, p.X.Tick.Marker, names = "", axis.fewTicks(), cmp.Or(b.Letters, smallName)
 	}
 	p.Y.Tick.Marker = categories{b.Categories, names}
 	p.Y.Tick.LineStyle.Width = 0
@@ -224,7 +232,7 @@ func (h *Histograms) size() (w, ht float64) {
 
 func (h *Histograms) draw(c canvas) error {
 	var all []Series
-	rows := categories{make([]string, len(h.Rows)), 26}
+	rows := categories{make([]string, len(h.Rows)), longName}
 	for i, r := range h.Rows {
 		rows.names[i] = r.Name
 	}

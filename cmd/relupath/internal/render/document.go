@@ -98,14 +98,20 @@ func (t Table) marked() bool {
 func (t *Table) Add(cells ...Cell) { t.Rows = append(t.Rows, cells) }
 
 // Bars gives the cells of every numeric column from the given one on a bar in
-// HTML: the number's share of the column's largest.
+// HTML: the number's share of the column's largest. Where all are one number nothing is to be
+// compared.
 func (t *Table) Bars(from int) {
 	for k := from; k < len(t.Columns); k++ {
 		var top scaled.Num
+		var values []scaled.Num
 		for r := range t.Rows {
 			if c := t.cell(r, k); c.numeric() && c.number().IsFinite() {
 				top = scaled.Max(top, c.number())
+				values = append(values, c.number())
 			}
+		}
+		if values = slices.Compact(values); len(values) == 1 && len(t.Rows) > 1 {
+			continue
 		}
 		for r := range t.Rows {
 			if c := t.cell(r, k); c.numeric() && c.number().IsFinite() && !top.IsZero() {

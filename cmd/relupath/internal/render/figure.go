@@ -40,6 +40,8 @@ type Bars struct {
 	// Axis names the quantity, with its unit.
 	Axis   string
 	Series []Series
+	// Letters are how many of a category's name are seen; zero is 26, and 16 in a small plot.
+	Letters int
 }
 
 // Histograms draws one strip a row, above a common axis: how the numbers of

@@ -160,7 +160,7 @@ func (t *htmlTable) reason(why, prefix string, n int) *htmlReason {
 // pageWidth is the room for a table in a window of 1400 points, as letters; what needs more
 // than halfPage has no other beside it.
 const (
-	pageWidth = 162
+	pageWidth = 150
 	halfPage  = 110
 )
 
@@ -191,23 +191,40 @@ func sum(w []int) (n int) {
 }
 
 // parts cuts a table that is wider than a page into several, each with the columns that name
-// its rows.
+// its rows, and all about as wide.
 func (t *htmlTable) parts() []htmlTable {
-	width := t.widths()
-	var out []htmlTable
-	keys := sum(width[:min(t.keys, len(width))])
-	for from := t.keys; from < len(t.Heads); {
-		to := from + 1
-		for to < len(t.Heads) && keys+sum(width[from:to+1]) <= pageWidth {
-			to++
-		}
-		out = append(out, t.columns(from, to))
-		from = to
-	}
-	if out == nil {
+	cuts := t.cuts(pageWidth)
+	if len(cuts) < 2 {
 		return []htmlTable{*t}
 	}
+	for room := halfPage; room < pageWidth; room++ {
+		if even := t.cuts(room); len(even) == len(cuts) {
+			cuts = even
+			break
+		}
+	}
+	out, from := make([]htmlTable, len(cuts)), t.keys
+	for i, to := range cuts {
+		out[i], from = t.columns(from, to), to
+	}
 	out[len(out)-1].Reasons = t.Reasons
+	return out
+}
+
+// cuts returns the ends of parts that have room for so many letters, or one column.
+func (t *htmlTable) cuts(room int) []int {
+	var out []int
+	width := t.widths()
+	keys := sum(width[:min(t.keys, len(width))])
+	for to, used := t.keys, keys; to < len(width); {
+		if used += width[to]; used > room && used > keys+width[to] {
+			out, used = append(out, to), keys
+			continue
+		}
+		if to++; to == len(width) {
+			out = append(out, to)
+		}
+	}
 	return out
 }
 
