@@ -121,6 +121,9 @@ type Options struct {
 	// network's are. Default: they are trained like others. On the CPU
 	// only.
 	KeepZeros bool
+	// Conservation logs how far units are from the conservation laws of gradient flow: see
+	// Epoch.Drift. On the CPU only. Default: not.
+	Conservation bool
 	// Dropout is the probability with which a step leaves a hidden unit out, in
 	// [0, 1), rounded to 1/65536; activations that stay are divided by its
 	// complement. kappa is that of the whole network. Default: 0.
@@ -225,6 +228,7 @@ func (o *Options) check(train *dataset.Set) error {
 	_, known = lossKinds[o.Loss]
 	want(known, "there is no loss %q", o.Loss)
 	want(o.Device == "" || o.Device == CPU || o.Device == GPU, "there is no device %q", o.Device)
+	want(!o.Conservation || o.Device != GPU, "conservation laws are logged by training on the CPU only")
 	want(!o.KeepZeros || o.Device != GPU, "zeros are kept by training on the CPU only")
 	want(o.P >= 1 && !math.IsInf(o.P, 1), "order p = %v, want a finite number of at least 1", o.P)
 	want(o.Rate > 0 && !math.IsInf(o.Rate, 1), "step size %v, want a positive number", o.Rate)

@@ -32,6 +32,10 @@ type Epoch struct {
 	TestError     *float64 `json:"test_error"`
 	// PathNorm is log10 ||pi||_p after the epoch; nil where the norm is zero.
 	PathNorm *float64 `json:"path_norm_log10"`
+	// Drift is, with Options.Conservation, the largest change of ||in||^2 + b^2 - ||out||^2 of
+	// a hidden unit since the beginning, over ||in||^2 + b^2 + ||out||^2 then; nil where no
+	// unit has this law.
+	Drift *float64 `json:"conservation_drift,omitempty"`
 	// Seconds is the time of the steps alone; StepsPerSecond is nil where there
 	// were none.
 	Seconds        float64  `json:"seconds"`
@@ -421,6 +425,9 @@ func (t *loop[T]) finish(ctx context.Context) error {
 		return err
 	}
 	e.PathNorm = number(t.geo.Log10Norm())
+	if t.opt.Conservation {
+		e.Drift = drift(t.net, t.prog.Network(nil))
+	}
 	s.Epoch, s.At, s.Sum, s.Seconds = s.Epoch+1, 0, engine.Stats{}, 0
 	s.History = append(s.History, e)
 	if t.opt.Patience > 0 && t.better(&e) {

@@ -115,6 +115,7 @@ func (o *finetuneOptions) flags(cmd *cobra.Command) {
 	f.Float64Var(&opt.PathPenalty, "path-penalty", 0, "mu of the penalty (mu/p) ||pi||_p^p")
 	f.Float64Var(&opt.MaxNorm, "max-norm", 0, "bound of the p-norm of each unit's incoming weights, biases left out (default: none)")
 	f.BoolVar(&opt.KeepZeros, "keep-zeros", false, "weights that are zero stay zero: for pruned models")
+	f.BoolVar(&opt.Conservation, "conservation", false, "log how far ||in||^2 + b^2 - ||out||^2 of a unit has moved, which gradient flow keeps")
 	f.StringSliceVar(&opt.Freeze, "freeze", nil, "layers that keep their weights")
 	f.StringVar(&opt.Output, "train-output", "", "output or layer that feeds the loss, where the model has several")
 	f.BoolVar(&opt.EvalTrain, "eval-train", false, "log the training loss and error after the epoch, not the means over its batches")
