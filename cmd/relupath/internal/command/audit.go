@@ -99,7 +99,8 @@ func (o *auditOptions) measureFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.p, "p", []string{"1", "2", "inf"}, "orders of the path and Schatten norms")
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
-	f.StringSliceVar(&o.measures, "measures", []string{"fast"}, "names of measures, or all, or fast: those that need no singular values, or tails: those of weightwatcher")
+	o.measures = []string{"fast"}
+	f.Var(&measureList{names: &o.measures}, "measures", "names of measures, or with orders, such as path_norm(2); or all, or fast: those that need no singular values, or tails: those of weightwatcher")
 	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
 	f.StringArrayVar(&o.failIf, "fail-if", nil, "exit with code 1 where a condition holds, such as 'path_norm(2) > 1.1x' or 'max_abs > 10'; x and % are against the baseline")
 	f.BoolVar(&o.verbose, "verbose", false, "show each node that keeps a model from being measured, and what helps")
@@ -215,7 +216,7 @@ func (a *app) readList(ctx context.Context, path string) ([]string, error) {
 
 // analysis turns the flags into options.
 func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
-	opt := analysis.Options{Names: o.measures, Bias: a.biasPolicy(), Percentile: o.percentile, Published: o.published, Seed: a.seed}
+	opt := analysis.Options{Bias: a.biasPolicy(), Percentile: o.percentile, Published: o.published, Seed: a.seed}
 	if !(o.percentile > 0 && o.percentile <= 100) {
 		return opt, fmt.Errorf("--percentile %v: want a number above 0, up to 100", o.percentile)
 	}
@@ -228,6 +229,8 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	if _, err := parseShapes(o.shapes); err != nil {
 		return opt, fmt.Errorf("--input-shape: %w", err)
 	}
+	withOrders := o.named()
+	opt.Names = o.measures
 	var err error
 	if opt.P, err = parseOrders(o.p); err != nil {
 		return opt, fmt.Errorf("--p: %w", err)
@@ -245,7 +248,7 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	if o.conditions, err = parseConditions(o.failIf); err != nil {
 		return opt, err
 	}
-	if err := o.columnsWanted(&opt); err != nil {
+	if err := o.columnsWanted(&opt, withOrders); err != nil {
 		return opt, err
 	}
 	return opt, o.known()

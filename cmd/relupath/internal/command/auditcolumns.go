@@ -72,6 +72,28 @@ func (l *columnList) Set(s string) error {
 
 func (*columnList) Type() string { return "names" }
 
+// measureList is a columnList with a default, which what is given replaces.
+type measureList struct {
+	names *[]string
+	given bool
+}
+
+func (l *measureList) String() string { return strings.Join(*l.names, ",") }
+
+func (l *measureList) Set(s string) error {
+	var c columnList
+	if err := c.Set(s); err != nil {
+		return errors.New("want a list of measures, or fast, tails or all")
+	}
+	if !l.given {
+		*l.names = nil
+	}
+	*l.names, l.given = append(*l.names, c...), true
+	return nil
+}
+
+func (*measureList) Type() string { return "names" }
+
 // columnMeasures returns the names of measures in --columns and --fail-if.
 func (o *auditOptions) columnMeasures() []string {
 	var out []string
@@ -87,43 +109,93 @@ func isFact(name string) bool {
 	return slices.ContainsFunc(facts, func(f fact) bool { return name == f.key || name == f.name })
 }
 
-// columnsWanted adds to what is measured what --columns shows: a measure that is not fast,
-// orders of path norms and group norms. Errors: an order that is none.
-func (o *auditOptions) columnsWanted(opt *analysis.Options) error {
+// named takes the orders off the names in --measures and returns the names that had some.
+// Then only these orders are measured, unless --p is given or something without them has
+// all the orders of --p.
+func (o *auditOptions) named() []string {
+	params := paramsOf()
+	var with, names []string
+	all := o.ordered
+	for _, m := range o.measures {
+		name, _, has := strings.Cut(m, "(")
+		if has {
+			with = append(with, m)
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		p, known := params[name]
+		all = all || !has && (!known || p != nil)
+	}
+	if o.measures = names; with != nil && !all {
+		o.p = nil
+	}
+	return with
+}
+
+// paramsOf has the orders that each measure has.
+func paramsOf() map[string][]string {
 	params := map[string][]string{}
 	for _, i := range analysis.Registry() {
 		params[i.Name] = i.Params
 	}
-	for _, c := range slices.Concat(o.columns, measuresOf(o.conditions)) {
-		name, rest, has := strings.Cut(c, "(")
-		inner, closed := strings.CutSuffix(rest, ")")
-		if isFact(c) || params[name] == nil && !has {
-			continue
+	return params
+}
+
+// columnsWanted adds to what is measured what --columns and --fail-if name, and the orders
+// named in --measures: a measure that is not fast, orders of path norms and group norms.
+// Errors: an order that is none.
+func (o *auditOptions) columnsWanted(opt *analysis.Options, named []string) error {
+	for _, c := range named {
+		if err := ordersOf(c, opt); err != nil {
+			return fmt.Errorf("--measures: %w", err)
 		}
-		if has && !closed {
-			return fmt.Errorf("--columns: %q: want a name, such as frobenius, or one with its orders, such as path_norm(2)", c)
+	}
+	for _, c := range o.columns {
+		if err := ordersOf(c, opt); err != nil {
+			return fmt.Errorf("--columns: %w", err)
 		}
-		args := strings.Split(inner, ",")
-		switch want := params[name]; {
-		case !has:
-		case slices.Equal(want, []string{"p"}):
-			p, err := parseOrder(inner)
-			if err != nil {
-				return fmt.Errorf("--columns: %s: %w", c, err)
-			}
-			if !slices.Contains(opt.P, p) && name != "kappa_spread" {
-				opt.P = append(opt.P, p)
-			}
-		case slices.Equal(want, []string{"p", "q"}):
-			pair, err := parsePairs([]string{strings.Join(args, ":")})
-			if err != nil {
-				return fmt.Errorf("--columns: %s: %w", c, err)
-			}
-			opt.Groups = append(opt.Groups, analysis.PQ{P: pair[0][0], Q: pair[0][1]})
+	}
+	for _, c := range measuresOf(o.conditions) {
+		if err := ordersOf(c, opt); err != nil {
+			return fmt.Errorf("--fail-if: %w", err)
 		}
 	}
 	if !o.chosen {
 		opt.Names = append(slices.Clone(opt.Names), o.columnMeasures()...)
+	}
+	return nil
+}
+
+// ordersOf adds the orders of a name such as path_norm(2) or group_norm(1,inf).
+func ordersOf(c string, opt *analysis.Options) error {
+	name, rest, has := strings.Cut(c, "(")
+	if !has || isFact(c) {
+		return nil
+	}
+	inner, closed := strings.CutSuffix(rest, ")")
+	if !closed {
+		return fmt.Errorf("%q: want a name, such as frobenius, or one with its orders, such as path_norm(2)", c)
+	}
+	params, known := paramsOf()[name]
+	switch {
+	case !known: // known says so
+	case len(params) == 0:
+		return fmt.Errorf("%s: %s has no orders", c, name)
+	case slices.Equal(params, []string{"p"}):
+		p, err := parseOrder(inner)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+		if !slices.Contains(opt.P, p) && name != "kappa_spread" {
+			opt.P = append(opt.P, p)
+		}
+	case slices.Equal(params, []string{"p", "q"}):
+		pair, err := parsePairs([]string{strings.ReplaceAll(inner, ",", ":")})
+		if err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+		opt.Groups = append(opt.Groups, analysis.PQ{P: pair[0][0], Q: pair[0][1]})
 	}
 	return nil
 }

@@ -92,6 +92,35 @@ func TestColumns(t *testing.T) {
 	refused(t, codeUsage, []string{"--data"}, "audit", "toy.onnx", "--columns", "margin")
 }
 
+// TestNamedOrders: --measures takes the names that tables print, and measures these orders.
+func TestNamedOrders(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("toy.onnx", testmodels.Bytes("toy"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string][]string{
+		"--measures path_norm(2)":                         {"path_norm,2,"},
+		"--measures path_norm(2),frobenius":               {"path_norm,2,", "frobenius,,"},
+		"--measures path_norm(3) --p 1":                   {"path_norm,1,", "path_norm,3,"},
+		"--measures group_norm(1,inf),path_norm(2)":       {"path_norm,2,", "group_norm,1,inf"},
+		"--measures path_norm(2) --measures path_norm(1)": {"path_norm,2,", "path_norm,1,"},
+		"--measures path_norm,schatten(2)":                {"path_norm,1,", "path_norm,2,", "path_norm,inf,", "schatten,1,", "schatten,2,", "schatten,inf,"},
+	} {
+		var got []string
+		for l := range strings.Lines(output(t, "audit toy.onnx --format csv "+line)) {
+			if f := strings.Split(l, ","); len(f) > 4 && (strings.Contains(f[2], "_norm") || f[2] == "frobenius" || f[2] == "schatten") {
+				got = append(got, f[2]+","+f[3]+","+f[4])
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+	refused(t, codeUsage, []string{"--measures", "path_norm(2"}, "audit", "toy.onnx", "--measures", "path_norm(2")
+	refused(t, codeUsage, []string{"frobenius has no orders"}, "audit", "toy.onnx", "--measures", "frobenius(2)")
+	refused(t, codeUsage, []string{`"path_norm"`}, "audit", "toy.onnx", "--measures", "path_nrm(2)")
+}
+
 // TestDigits: tables have as many digits as are asked for.
 func TestDigits(t *testing.T) {
 	t.Chdir(t.TempDir())
