@@ -86,6 +86,9 @@ func TestRegistryIsComplete(t *testing.T) {
 		if i.Formula == "" || i.LaTeX == "" || i.Source == "" || i.Unit == "" || i.Scope == 0 {
 			t.Errorf("%+v", i)
 		}
+		if !strings.HasSuffix(i.Says, ".") || strings.HasPrefix(i.Says, " ") {
+			t.Errorf("%s has no sentence in words.go: %q", i.Name, i.Says)
+		}
 	}
 	// The names of the command line's contract.
 	for _, name := range strings.Fields(`path_norm path_norm_output path_norm_max_output path_2 group_norm product_group_norm

@@ -12,6 +12,7 @@ import (
 func Registry() []Info {
 	var out []Info
 	for _, e := range entries() {
+		e.Says = sentenceOf(e.Name)
 		out = append(out, e.Info)
 	}
 	return out

@@ -62,6 +62,8 @@ type Info struct {
 	// apart.
 	Name   string
 	Params []string
+	// Says is what it is, in a sentence of plain words.
+	Says string
 	// Formula is in plain text, LaTeX the same for papers.
 	Formula, LaTeX string
 	// Source is the paper that defines or uses it.

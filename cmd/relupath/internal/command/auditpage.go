@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
@@ -153,10 +154,14 @@ func (m *measured) why() string {
 func pageMeasures(ms []measured) render.Table {
 	t := render.Table{Title: "measures", Columns: []string{"measure", "value", "log10", "unit", "invariant", "what it is"}}
 	show, _ := listedOn(ms)
-	units := unitsOf()
+	infos := map[string]analysis.Info{}
+	for _, i := range analysis.Registry() {
+		infos[i.Name] = i
+	}
 	for i := range show {
 		m := &show[i]
-		t.Add(render.Code(m.label()), m.cell().Because(m.why()), m.log(units[m.Name]), render.Text(units[m.Name]), render.YesNo(m.Invariant), render.Text(says(m.Name)))
+		info := infos[m.Name]
+		t.Add(render.Code(m.label()), m.cell().Because(m.why()), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
 	}
 	return t
 }

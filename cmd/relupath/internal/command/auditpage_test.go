@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
@@ -78,22 +77,6 @@ func TestFiguresOfModels(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: %s", f.Title, diff)
 			}
-		}
-	}
-}
-
-// TestEveryMeasureHasASentence, and no other name has one.
-func TestEveryMeasureHasASentence(t *testing.T) {
-	known := map[string]bool{}
-	for _, i := range analysis.Registry() {
-		known[i.Name] = true
-		if s := says(i.Name); !strings.HasSuffix(s, ".") || strings.HasPrefix(s, " ") {
-			t.Errorf("%s: %q", i.Name, s)
-		}
-	}
-	for name := range measureWords {
-		if !known[name] {
-			t.Errorf("%s is no measure", name)
 		}
 	}
 }

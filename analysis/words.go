@@ -1,15 +1,10 @@
-package command
+package analysis
 
-import (
-	"strings"
+import "strings"
 
-	"github.com/relupath/relupath/analysis"
-	"github.com/relupath/relupath/cmd/relupath/internal/render"
-)
-
-// measureWords say what measures are; those over the margin and of flattened kernels follow from
+// sentences say what measures are; those over the margin and of flattened kernels follow from
 // them.
-var measureWords = map[string]string{
+var sentences = map[string]string{
 	"path_norm":                         "The p-norm of all paths from an input to an output, each the product of its weights.",
 	"path_norm_max_output":              "The path norm of the output that has the largest.",
 	"path_norm_output":                  "The path norm of one output.",
@@ -75,41 +70,13 @@ var measureWords = map[string]string{
 	"pac_bayes_magnitude_flatness":      "How sensitive the error is to noise in proportion to the weights.",
 }
 
-// says returns the sentence of a measure.
-func says(name string) string {
+// sentenceOf returns the sentence of a measure.
+func sentenceOf(name string) string {
 	if base, ok := strings.CutSuffix(name, "_over_margin"); ok {
-		return measureWords[base] + " Over the margin."
+		return sentences[base] + " Over the margin."
 	}
 	if base, ok := strings.CutSuffix(name, "_flattened"); ok {
-		return measureWords[base] + " Kernels are taken as one matrix."
+		return sentences[base] + " Kernels are taken as one matrix."
 	}
-	return measureWords[name]
-}
-
-// terms explain the measures of the given names, in the order of the registry.
-func terms(used func(name string) bool) []render.Term {
-	var out []render.Term
-	for _, i := range analysis.Registry() {
-		if !used(i.Name) {
-			continue
-		}
-		kept := " Rescaling changes it."
-		if i.Invariant {
-			kept = " Rescaling does not change it."
-		}
-		out = append(out, render.Term{Name: i.Name, Says: says(i.Name) + kept, Formula: i.Formula, Source: i.Source})
-	}
-	return out
-}
-
-// termsOf explains the measures that stand in tables, as cells or heads of columns.
-func termsOf(tables []render.Table) []render.Term {
-	names := map[string]bool{}
-	for i := range tables {
-		tables[i].Words(func(s string) {
-			name, _, _ := strings.Cut(s, "(")
-			names[name] = true
-		})
-	}
-	return terms(func(name string) bool { return names[name] })
+	return sentences[name]
 }
