@@ -21,7 +21,13 @@ type Frame struct {
 func Frames(t *testing.T, frames []Frame, script string, flags ...string) (saw []string, console string) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString(`<!DOCTYPE html><html><head><meta charset="utf-8"><title>waiting</title></head><body>`)
+	// The listener stands before the frames, whose scripts may run before the page is whole.
+	fmt.Fprintf(&b, `<!DOCTYPE html><html><head><meta charset="utf-8"><title>waiting</title><script>
+const seen = Array(%d).fill(null);
+addEventListener("message", e => {
+  seen[[...document.querySelectorAll("iframe")].findIndex(f => f.contentWindow === e.source)] = e.data;
+  document.title = JSON.stringify(seen);
+});</script></head><body>`, len(frames))
 	for _, f := range frames {
 		scheme := "light"
 		if f.Dark {
@@ -31,12 +37,7 @@ func Frames(t *testing.T, frames []Frame, script string, flags ...string) (saw [
 		fmt.Fprintf(&b, "<iframe style=\"border:0;width:%dpx;height:900px;color-scheme:%s\" srcdoc=\"%s\"></iframe>\n", f.Width, scheme, html.EscapeString(page))
 	}
 	b.WriteString("</body></html>")
-	title, console := Run(t, b.String(), `
-const seen = [...document.querySelectorAll("iframe")].map(() => null);
-addEventListener("message", e => {
-  seen[[...document.querySelectorAll("iframe")].findIndex(f => f.contentWindow === e.source)] = e.data;
-  document.title = JSON.stringify(seen);
-});`, flags...)
+	title, console := Run(t, b.String(), "", flags...)
 	if err := json.Unmarshal([]byte(title), &saw); err != nil {
 		t.Fatalf("%v: %s", err, title)
 	}
