@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/relupath/relupath/onnxio/internal/source"
+	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -96,11 +98,11 @@ func looksUp(n *wire.Node, f *wire.File) ([]string, []int64) {
 		}
 		return s, nil
 	}
-	con, err := fromStored(&storedTensor{wire: t, initializer: -1, name: t.Name})
-	if err != nil || con.kind != integer {
+	con, err := tensor.Of(&source.Tensor{Wire: t, Initializer: -1, Name: t.Name})
+	if err != nil || con.Kind != tensor.Integer {
 		return nil, nil
 	}
-	ints, err := con.int64s()
+	ints, err := con.Int64s()
 	if err != nil {
 		return nil, nil
 	}

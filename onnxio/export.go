@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
+	"github.com/relupath/relupath/onnxio/internal/write"
 )
 
 // WriteOptions say how a model is written. The zero value works.
@@ -74,11 +75,11 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 // not take, to float32. A number a unit that shares elements of a smaller
 // tensor is stored for each unit. Errors: a function in the head, a pooling
 // that ONNX has no attributes for, a model above 2 GiB.
-func WriteNetwork(w io.Writer, net *dag.Network) error { return writeNetwork(w, net) }
+func WriteNetwork(w io.Writer, net *dag.Network) error { return write.Network(w, net) }
 
 // patch collects the edits that take the file to net.
 func (m *Model) patch(net *dag.Network) (*wire.Patch, error) {
-	p, err := patch(m.file, m.Net, net)
+	p, err := write.Edits(m.file, m.Net, net)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/lower"
+	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -66,7 +68,7 @@ type Model struct {
 	file *wire.File
 	path string
 	// tensors are the stored ones of two or more axes.
-	tensors []*storedTensor
+	tensors []*source.Tensor
 }
 
 // Read maps a file and reads the model in it. The Model must be closed. Errors:
@@ -139,7 +141,7 @@ func read(f *wire.File, path string, opt Options) (m *Model, err error) {
 }
 
 func decode(f *wire.File, path string, opt Options) (*Model, error) {
-	l, err := lower(f, readOptions{InputShape: opt.InputShape, Whole: opt.Whole})
+	l, err := lower.Graph(f, lower.Options{InputShape: opt.InputShape, Whole: opt.Whole})
 	if err != nil {
 		return nil, &InvalidError{Path: path, Err: err}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/source"
 )
 
 // Tensor is a stored tensor of two or more axes and what it is in the network.
@@ -38,31 +39,31 @@ func (m *Model) Tensors() []Tensor {
 	for i := range m.Net.Nodes {
 		for role, u := range m.Net.Nodes[i].Uses() {
 			direct[u.Param] = append(direct[u.Param], TensorUse{i, role})
-			if at, ok := u.Site.(*site); ok && at.node >= 0 {
-				sites[at.node] = append(sites[at.node], placedUse{at.input, TensorUse{i, role}})
+			if at, ok := u.Site.(*source.Site); ok && at.Node >= 0 {
+				sites[at.Node] = append(sites[at.Node], placedUse{at.Input, TensorUse{i, role}})
 			}
 		}
 	}
 	out := make([]Tensor, 0, len(m.tensors))
 	for _, s := range m.tensors {
-		t := Tensor{Name: s.name, Type: s.wire.DType.String()}
-		for _, d := range s.wire.Dims {
+		t := Tensor{Name: s.Name, Type: s.Wire.DType.String()}
+		for _, d := range s.Wire.Dims {
 			t.Shape = append(t.Shape, int(d))
 		}
-		if s.param != nil {
-			t.Uses = slices.Clone(direct[s.param])
+		if s.Param != nil {
+			t.Uses = slices.Clone(direct[s.Param])
 		}
 		if len(t.Uses) == 0 {
-			for _, r := range s.readers {
-				for _, u := range sites[r.at.node] {
-					if (u.input == r.at.input || u.input < 0) && !slices.Contains(t.Uses, u.TensorUse) {
+			for _, r := range s.Readers {
+				for _, u := range sites[r.At.Node] {
+					if (u.input == r.At.Input || u.input < 0) && !slices.Contains(t.Uses, u.TensorUse) {
 						t.Uses, t.Computed = append(t.Uses, u.TensorUse), true
 					}
 				}
 			}
 		}
 		if len(t.Uses) == 0 {
-			t.Reason = s.unused()
+			t.Reason = s.Unused()
 		}
 		out = append(out, t)
 	}

@@ -1,6 +1,6 @@
 """The forms of the operators that onnxio lowers.
 
-    python schemas.py > onnxio/schemas.txt
+    python schemas.py > onnxio/internal/lower/schemas.txt
 
 A line is one operator from one version of its domain on, until the next line of it:
 

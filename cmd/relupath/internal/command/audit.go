@@ -16,7 +16,6 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type auditOptions struct {
@@ -167,7 +166,7 @@ func (w *auditWork) prepared(ctx context.Context, f func() error) (err error) {
 	if w.options.reference == "" {
 		return f()
 	}
-	return w.withAssumed(ctx, w.options.reference, &w.options.modelFlags, "compare with", func(ref *onnxio.Model, _ *modelFlags) error {
+	return w.withAssumed(ctx, w.options.reference, &w.options.modelFlags, "compare with", func(ref *modelFile, _ *modelFlags) error {
 		w.measure.Reference, w.reference = ref.Net, ref
 		return f()
 	})
@@ -297,7 +296,7 @@ type auditWork struct {
 	measure analysis.Options
 	data    *dataset.Set
 	// reference is the model of --reference, nil without.
-	reference *onnxio.Model
+	reference *modelFile
 	// closing are the models that are measured: to unmap a large file takes as
 	// long as to write its table.
 	closing sync.WaitGroup
@@ -327,7 +326,7 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 
 // opened measures one model that is read, and closes it. What does not agree with another
 // report, if there is one, is left out for the reason opt.Open.
-func (w *auditWork) opened(ctx context.Context, path string, m *onnxio.Model, opt analysis.Options, other *analysis.Report) (out auditedModel, err error) {
+func (w *auditWork) opened(ctx context.Context, path string, m *modelFile, opt analysis.Options, other *analysis.Report) (out auditedModel, err error) {
 	defer w.closing.Go(func() { _ = m.Close() })
 	err = m.Guard(func() error {
 		at, err := w.scoring(ctx, m, &opt)
@@ -374,7 +373,7 @@ func (w *auditWork) measuring(path string) func(stage string, done, all int) {
 
 // scoring finds the scores of a model for the data, and makes them data for the
 // measures; nil without data.
-func (w *auditWork) scoring(ctx context.Context, m *onnxio.Model, opt *analysis.Options) (*scoring, error) {
+func (w *auditWork) scoring(ctx context.Context, m *modelFile, opt *analysis.Options) (*scoring, error) {
 	if w.data == nil {
 		return nil, nil
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/onnxio"
 )
 
 const auditSchema = "relupath.audit/1"
@@ -76,7 +75,7 @@ type origin struct {
 	Opset     int64  `json:"opset"`
 }
 
-func newOrigin(path string, m *onnxio.Model) origin {
+func newOrigin(path string, m *modelFile) origin {
 	return origin{path, m.Producer, m.IRVersion, m.Opset}
 }
 
@@ -188,7 +187,7 @@ type symbol struct {
 	num scaled.Num
 }
 
-func newAudited(path string, m *onnxio.Model, r *analysis.Report) auditedModel {
+func newAudited(path string, m *modelFile, r *analysis.Report) auditedModel {
 	out := auditedModel{
 		origin:     newOrigin(path, m),
 		Parameters: r.Parameters, HiddenUnits: r.HiddenUnits, Depth: r.Depth,

@@ -9,7 +9,6 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/analysis/study"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // studyJSON is the result of audit --rescalings, schema relupath.study/1.
@@ -49,7 +48,7 @@ type studied struct {
 
 // studyOne studies one model and closes it.
 func (w *auditWork) studyOne(ctx context.Context, path string, opt analysis.Options) (out studiedModel, err error) {
-	err = w.withAssumed(ctx, path, &w.options.modelFlags, "rescale", func(m *onnxio.Model, assumed *modelFlags) error {
+	err = w.withAssumed(ctx, path, &w.options.modelFlags, "rescale", func(m *modelFile, assumed *modelFlags) error {
 		at, err := w.scoring(ctx, m, &opt)
 		if err != nil {
 			return err

@@ -12,7 +12,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type balanceOptions struct {
@@ -127,7 +126,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	c := &clock{model: path, last: time.Now()}
 	o.given = len(o.shapes) > 0
 	var r *balanceJSON
-	err := a.withAssumed(ctx, path, &o.modelFlags, "balance", func(m *onnxio.Model, assumed *modelFlags) error {
+	err := a.withAssumed(ctx, path, &o.modelFlags, "balance", func(m *modelFile, assumed *modelFlags) error {
 		if assumed != nil {
 			o.modelFlags = *assumed
 		}
@@ -158,7 +157,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // work balances. A result beside an error is the report of a proof that failed.
-func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *clock) (*balanceJSON, error) {
+func (o *balanceOptions) work(ctx context.Context, a *app, m *modelFile, c *clock) (*balanceJSON, error) {
 	if i, ok := m.Net.Unevaluated(m.Net.Boundary()); ok {
 		nd := &m.Net.Nodes[i]
 		return nil, invalidf("cannot balance: %s is not evaluated (%s), so nothing could compare the outputs of the result: cut the model before it",
@@ -181,7 +180,7 @@ func (o *balanceOptions) work(ctx context.Context, a *app, m *onnxio.Model, c *c
 
 // finish writes the model into a draft, proves that what was written computes
 // the same, puts it in place and reports.
-func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, res *rescale.Result, net *dag.Network, c *clock) (*balanceJSON, error) {
+func (o *balanceOptions) finish(ctx context.Context, a *app, m *modelFile, res *rescale.Result, net *dag.Network, c *clock) (*balanceJSON, error) {
 	a.stage(m.Path(), "writing")
 	w, err := a.writeModel(m, net, o.output, a.existing())
 	if err != nil {
@@ -203,7 +202,7 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *onnxio.Model, re
 	}
 	failed := o.verdict(&r.Verification)
 	if failed == nil {
-		failed = a.otherShapes(ctx, c.model, w.path(), &o.modelFlags, func(source, written *onnxio.Model) error {
+		failed = a.otherShapes(ctx, c.model, w.path(), &o.modelFlags, func(source, written *modelFile) error {
 			return o.proveOther(ctx, a, &r.Verification, source.Net, written.Net)
 		})
 		switch {

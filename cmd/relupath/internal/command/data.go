@@ -14,7 +14,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // dataUsage is the help of every flag --data.
@@ -43,7 +42,7 @@ func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*data
 // the data spec gives none; where it gives others, a warning says so. A list of the
 // numbers from 0 says nothing of names. Numbers that the data were taken for targets of,
 // such as -1 and 1, are labels where the model has a list and they are in it or whole.
-func numbered(m *onnxio.Model, set *dataset.Set) (_ *dataset.Set, warning string, err error) {
+func numbered(m *modelFile, set *dataset.Set) (_ *dataset.Set, warning string, err error) {
 	own := mapping(m.Classes)
 	regression := set.Task() == dataset.Regression
 	switch {
@@ -91,7 +90,7 @@ func (r setReader) sample() ([]int, error) {
 
 // readSets reads the examples to train on and, where a spec is given, those to test
 // on, with labels as the model numbers them; the model may be nil.
-func (a *app) readSets(ctx context.Context, m *onnxio.Model, data setReader, test string) (train, held *dataset.Set, err error) {
+func (a *app) readSets(ctx context.Context, m *modelFile, data setReader, test string) (train, held *dataset.Set, err error) {
 	if train, err = data(); err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +147,7 @@ type scoring struct {
 
 // layerOf is the name of a layer by that of the value that it gives in the file; other names
 // stay.
-func layerOf(m *onnxio.Model, name string) string {
+func layerOf(m *modelFile, name string) string {
 	if i, ok := m.Values[name]; ok && m.Net.Find(name) == nil {
 		return fmt.Sprintf("node %d", i)
 	}
@@ -157,7 +156,7 @@ func layerOf(m *onnxio.Model, name string) string {
 
 // newScoring finds the scores of a model, as finetune does: those of the output or
 // layer of a name, or those that fit the data. It evaluates a few examples.
-func newScoring(ctx context.Context, m *onnxio.Model, set *dataset.Set, name string) (*scoring, error) {
+func newScoring(ctx context.Context, m *modelFile, set *dataset.Set, name string) (*scoring, error) {
 	set, warning, err := numbered(m, set)
 	if err != nil {
 		return nil, err
@@ -184,7 +183,7 @@ func newScoring(ctx context.Context, m *onnxio.Model, set *dataset.Set, name str
 
 // compare holds the model's probabilities against the softmax of the scores, on the
 // first examples.
-func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
+func (s *scoring) compare(ctx context.Context, m *modelFile) error {
 	if s.set.Task() != dataset.Classification {
 		return nil
 	}
@@ -194,7 +193,7 @@ func (s *scoring) compare(ctx context.Context, m *onnxio.Model) error {
 		nd := &m.Net.Nodes[p.Node]
 		size := nd.Len()
 		if nd.Zone == dag.Head && (size == s.width || s.width == 1 && size == 2) && slices.Equal(m.Net.Feeds(p.Node), []int{s.node}) &&
-			slices.ContainsFunc(m.Outputs, func(o onnxio.PortInfo) bool {
+			slices.ContainsFunc(m.Outputs, func(o portInfo) bool {
 				return o.Name == p.Name && (strings.Contains(o.Type, "float") || o.Type == "sequence")
 			}) {
 			values, names = append(values, p.Node), append(names, p.Name)

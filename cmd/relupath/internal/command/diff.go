@@ -17,7 +17,6 @@ import (
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 func (a *app) diff() *cobra.Command {
@@ -178,8 +177,8 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 // pathMetric is that of two models.
 func (w *auditWork) pathMetric(ctx context.Context, a, b string) (*metricJSON, error) {
 	out := &metricJSON{}
-	err := w.withAssumed(ctx, a, &w.options.modelFlags, "compare", func(m *onnxio.Model, _ *modelFlags) error {
-		return w.withAssumed(ctx, b, &w.options.modelFlags, "compare", func(n *onnxio.Model, _ *modelFlags) error {
+	err := w.withAssumed(ctx, a, &w.options.modelFlags, "compare", func(m *modelFile, _ *modelFlags) error {
+		return w.withAssumed(ctx, b, &w.options.modelFlags, "compare", func(n *modelFile, _ *modelFlags) error {
 			x, err := analysis.PathMetric(m.Net, n.Net, w.threads)
 			if err != nil {
 				out.Reason, out.num = err.Error(), scaled.New(math.NaN())

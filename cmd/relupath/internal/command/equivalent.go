@@ -14,7 +14,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // codeBroken is the exit code of an equivalence test that could not be made;
@@ -147,8 +146,8 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	var r *equivalentJSON
 	var read [2]int // weights of both models
 	compare := func(of [2]*modelFlags) error {
-		return a.withFinite(ctx, pathA, of[0], "compare", func(ma *onnxio.Model) error {
-			return a.withFinite(ctx, pathB, of[1], "compare", func(mb *onnxio.Model) error {
+		return a.withFinite(ctx, pathA, of[0], "compare", func(ma *modelFile) error {
+			return a.withFinite(ctx, pathB, of[1], "compare", func(mb *modelFile) error {
 				if err := a.misnamed(&o.modelFlags); err != nil {
 					return err
 				}

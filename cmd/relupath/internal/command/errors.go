@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // The exit codes of the command line's contract.
@@ -107,8 +106,8 @@ func codeOf(err error) int {
 // isInvalid reports whether a model or data, not the machine, is to blame.
 func isInvalid(err error) bool {
 	var data *dataError
-	var unsupported *onnxio.UnsupportedError
-	var invalid *onnxio.InvalidError
+	var unsupported *unsupportedError
+	var invalid *invalidError
 	_, file := isDataError(err)
 	return file || errors.As(err, &data) || errors.As(err, &unsupported) || errors.As(err, &invalid)
 }
@@ -137,13 +136,13 @@ func message(err error, command string) string {
 // sentences returns the text of an error, made visible: one line, but for an
 // error of several and one that lists obstacles.
 func sentences(err error) string {
-	var list *onnxio.UnsupportedError
+	var list *unsupportedError
 	if errors.As(err, &list) {
 		before, after, _ := strings.Cut(err.Error(), list.Error())
-		shown := &onnxio.UnsupportedError{Path: render.Visible(list.Path)}
+		shown := &unsupportedError{Path: render.Visible(list.Path)}
 		for _, o := range list.Obstacles {
 			// The node stands in Go's quotes.
-			shown.Obstacles = append(shown.Obstacles, onnxio.Obstacle{
+			shown.Obstacles = append(shown.Obstacles, fileObstacle{
 				Node: o.Node, Op: render.Visible(o.Op), Reason: render.Visible(o.Reason), Remedy: render.Visible(o.Remedy),
 			})
 		}

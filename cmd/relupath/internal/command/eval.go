@@ -11,7 +11,6 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type evalOptions struct {
@@ -98,7 +97,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 	var r *evalJSON
 	data := o.reader(ctx)
 	o.sample = data.sample
-	err = a.withModel(ctx, path, &o.modelFlags, func(m *onnxio.Model) error {
+	err = a.withModel(ctx, path, &o.modelFlags, func(m *modelFile) error {
 		r, err = o.work(ctx, a, m, path, percentiles, data)
 		return err
 	})
@@ -113,7 +112,7 @@ func (o *evalOptions) reader(ctx context.Context) setReader {
 }
 
 // work evaluates a model on the data.
-func (o *evalOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string, percentiles []float64, data setReader) (*evalJSON, error) {
+func (o *evalOptions) work(ctx context.Context, a *app, m *modelFile, path string, percentiles []float64, data setReader) (*evalJSON, error) {
 	set, err := data()
 	if err != nil {
 		return nil, err

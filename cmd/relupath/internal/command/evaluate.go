@@ -18,7 +18,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type runOptions struct {
@@ -77,7 +76,7 @@ func (o *runOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // work evaluates the model and writes its outputs.
-func (o *runOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
+func (o *runOptions) work(ctx context.Context, a *app, m *modelFile, path string) error {
 	if len(m.Net.Outputs) == 0 {
 		return invalidf("%s: no output can be evaluated: %s", path, strings.Join(m.Warnings, "; "))
 	}
@@ -114,7 +113,7 @@ func (o *runOptions) work(ctx context.Context, a *app, m *onnxio.Model, path str
 
 // shapeOf returns the shape of an output for a batch: as the model gives it, so
 // that one sample of a model without a batch has no axis of a batch.
-func shapeOf(m *onnxio.Model, nd *dag.Node, batch int) []int {
+func shapeOf(m *modelFile, nd *dag.Node, batch int) []int {
 	if m.Batchless && batch == 1 {
 		return slices.Clone(nd.Shape)
 	}
@@ -192,7 +191,7 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 
 // elementOf returns the type in which an output is written: the model's own
 // where it is float32 or int64, else float64.
-func elementOf(ports []onnxio.PortInfo, name string) string {
+func elementOf(ports []portInfo, name string) string {
 	for _, p := range ports {
 		if p.Name == name && (p.Type == "float32" || p.Type == "int64") {
 			return p.Type

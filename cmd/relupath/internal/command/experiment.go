@@ -22,7 +22,6 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/experiment"
 	"github.com/relupath/relupath/finetune/outfile"
-	"github.com/relupath/relupath/onnxio"
 )
 
 func (a *app) experiment() *cobra.Command {
@@ -68,7 +67,7 @@ type experimentFlags struct {
 	data, test string
 	output     string
 	// model is the model that the experiment trains, nil for fresh networks.
-	model *onnxio.Model
+	model *modelFile
 	read  setReader
 }
 
@@ -219,7 +218,7 @@ func (a *app) experimentBalance() *cobra.Command {
 				return err
 			}
 			flags.sample = func() ([]int, error) { return e.reader(cmd.Context()).sample() }
-			return a.withFinite(cmd.Context(), args[0], &flags, "train", func(m *onnxio.Model) error {
+			return a.withFinite(cmd.Context(), args[0], &flags, "train", func(m *modelFile) error {
 				e.model = m
 				o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
 				return runExperiment(cmd.Context(), a, &e, &o, experiment.Balance)

@@ -16,7 +16,6 @@ import (
 
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type finetuneOptions struct {
@@ -244,7 +243,7 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 	}()
 	data := newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Train})
 	o.sample = data.sample
-	return a.withFinite(ctx, path, &o.modelFlags, "train", func(m *onnxio.Model) error {
+	return a.withFinite(ctx, path, &o.modelFlags, "train", func(m *modelFile) error {
 		if err := a.vacantModel(m, o.output, o.old); err != nil {
 			return err
 		}
@@ -256,7 +255,7 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // load reads the data and completes the options.
-func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model, data setReader) error {
+func (o *finetuneOptions) load(ctx context.Context, a *app, m *modelFile, data setReader) error {
 	var err error
 	if o.train, o.opt.Test, err = a.readSets(ctx, m, data, o.test); err != nil {
 		return err
@@ -279,7 +278,7 @@ func (o *finetuneOptions) load(ctx context.Context, a *app, m *onnxio.Model, dat
 
 // work trains, writes the model and reports. A run that was interrupted or that
 // lost its loss still writes what it has.
-func (o *finetuneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string) error {
+func (o *finetuneOptions) work(ctx context.Context, a *app, m *modelFile, path string) error {
 	a.stage(path, "training")
 	o.opt.Progress = func(p finetune.Progress) {
 		a.keep()

@@ -9,7 +9,6 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // finetuneJSON is the result of finetune, schema relupath.finetune/2.
@@ -40,7 +39,7 @@ type finetuneJSON struct {
 	Seconds float64 `json:"seconds"`
 }
 
-func newFinetuneJSON(o *finetuneOptions, m *onnxio.Model, path, scores string, res *finetune.Result, err error, took time.Duration) *finetuneJSON {
+func newFinetuneJSON(o *finetuneOptions, m *modelFile, path, scores string, res *finetune.Result, err error, took time.Duration) *finetuneJSON {
 	p := order(o.opt.P)
 	r := &finetuneJSON{
 		Schema: "relupath.finetune/2", origin: newOrigin(path, m), Output: o.output, Data: o.train.Name(),

@@ -14,7 +14,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type initOptions struct {
@@ -87,7 +86,7 @@ func (o *initOptions) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.save(o.output, a.existing(), func(w io.Writer) error { return onnxio.WriteNetwork(w, net) }); err != nil {
+	if err := a.save(o.output, a.existing(), func(w io.Writer) error { return writeNetwork(w, net) }); err != nil {
 		return err
 	}
 	r := &initJSON{Schema: "relupath.init/1", Output: o.output, Widths: o.widths, DType: o.dtype, Seed: a.seed, Parameters: analysis.Parameters(net)}

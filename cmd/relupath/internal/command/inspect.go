@@ -13,7 +13,6 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type inspectOptions struct {
@@ -147,7 +146,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 	var warnings []string
 	m, err := a.open(ctx, path, &o.modelFlags)
 	if shapes := assumable(err); shapes != nil {
-		m, err = a.again(ctx, path, &o.modelFlags, onnxio.Options{InputShape: shapes[0]})
+		m, err = a.again(ctx, path, &o.modelFlags, readOptions{InputShape: shapes[0]})
 		warnings = append(warnings, "shown with an assumed shape: "+openReason(shapes[0]))
 	}
 	if err != nil {
@@ -175,7 +174,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 	return errors.Join(a.report(d, o.output, a.existing()), a.plots(d, o.plots, a.existing()))
 }
 
-func inspected(path string, m *onnxio.Model) *inspectJSON {
+func inspected(path string, m *modelFile) *inspectJSON {
 	n := m.Net
 	r := &inspectJSON{
 		Schema: "relupath.inspect/1", origin: newOrigin(path, m),
@@ -231,7 +230,7 @@ func inspected(path string, m *onnxio.Model) *inspectJSON {
 	return r
 }
 
-func ports(ps []onnxio.PortInfo) []port {
+func ports(ps []portInfo) []port {
 	out := make([]port, len(ps))
 	for i, p := range ps {
 		out[i] = port{p.Name, p.Type, append([]int{}, p.Shape...)}

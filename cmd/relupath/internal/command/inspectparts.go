@@ -5,7 +5,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // inspectedSegment is a part of the body between functions, by the ids of nodes.
@@ -45,7 +44,7 @@ type tensorUse struct {
 }
 
 // parts fills what inspect tells of segments, functions and stored tensors.
-func (r *inspectJSON) parts(m *onnxio.Model) {
+func (r *inspectJSON) parts(m *modelFile) {
 	n := m.Net
 	r.Segments, r.Functions, r.Tensors = []inspectedSegment{}, []inspectedFunction{}, []inspectedTensor{}
 	for _, s := range n.Segments() {

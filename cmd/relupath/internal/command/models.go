@@ -18,7 +18,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/outfile"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // modelFlags are the flags of commands that read models.
@@ -42,8 +41,8 @@ func (m *modelFlags) add(cmd *cobra.Command) {
 
 // open reads a model from a file, or from standard input for "-". Shapes that neither
 // the file nor the flags give are those of the data, if there are any.
-func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio.Model, error) {
-	m, err := a.openWith(ctx, path, flags, onnxio.Options{})
+func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*modelFile, error) {
+	m, err := a.openWith(ctx, path, flags, readOptions{})
 	if shapes := assumable(err); shapes != nil && flags.sample != nil {
 		return a.openSample(ctx, path, flags, shapes[0], err)
 	}
@@ -51,7 +50,7 @@ func (a *app) open(ctx context.Context, path string, flags *modelFlags) (*onnxio
 }
 
 // openWith is open with further options; shapes of the flags come before those.
-func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt onnxio.Options) (*onnxio.Model, error) {
+func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt readOptions) (*modelFile, error) {
 	shapes, err := parseShapes(flags.shapes)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--input-shape: %w", err)}
@@ -103,12 +102,12 @@ func (a *app) misnamed(flags *modelFlags) error {
 	return nil
 }
 
-func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxio.Model, error) {
+func (a *app) read(ctx context.Context, path string, opt readOptions) (*modelFile, error) {
 	if !a.several {
 		a.stage(path, "reading")
 	}
 	if path != stdStream {
-		m, err := onnxio.Read(path, opt)
+		m, err := readFile(path, opt)
 		if err == nil {
 			a.reads(m.Files())
 		}
@@ -118,12 +117,12 @@ func (a *app) read(ctx context.Context, path string, opt onnxio.Options) (*onnxi
 	if err != nil {
 		return nil, err
 	}
-	return onnxio.Decode(data, opt)
+	return readBytes(data, opt)
 }
 
 // withModel opens a model and calls f, which may read its weights: see
-// onnxio.Model.Guard.
-func (a *app) withModel(ctx context.Context, path string, flags *modelFlags, f func(*onnxio.Model) error) error {
+// Guard.
+func (a *app) withModel(ctx context.Context, path string, flags *modelFlags, f func(*modelFile) error) error {
 	m, err := a.open(ctx, path, flags)
 	if err != nil {
 		return err
@@ -134,8 +133,8 @@ func (a *app) withModel(ctx context.Context, path string, flags *modelFlags, f f
 
 // withFinite is withModel for commands that compute with the weights: NaN and
 // infinities are refused. what names the work in the message.
-func (a *app) withFinite(ctx context.Context, path string, flags *modelFlags, what string, f func(*onnxio.Model) error) error {
-	return a.withModel(ctx, path, flags, func(m *onnxio.Model) error {
+func (a *app) withFinite(ctx context.Context, path string, flags *modelFlags, what string, f func(*modelFile) error) error {
+	return a.withModel(ctx, path, flags, func(m *modelFile) error {
 		if bad := notFinite(m.Net, a.threads); bad != nil {
 			return invalidf("%s: %s has NaN or infinite values: cannot %s such a model", path, strings.Join(bad, ", "), what)
 		}
@@ -258,7 +257,7 @@ type obstacle struct {
 
 func newFailure(path string, err error) failure {
 	f := failure{Path: path, err: err}
-	var unsupported *onnxio.UnsupportedError
+	var unsupported *unsupportedError
 	if !errors.As(err, &unsupported) {
 		f.Obstacles = []obstacle{{Reason: reason(err)}}
 		return f
@@ -272,10 +271,10 @@ func newFailure(path string, err error) failure {
 // reason is an error without the path that a report names beside it.
 func reason(err error) string {
 	var file *fs.PathError
-	var invalid *onnxio.InvalidError
+	var invalid *invalidError
 	switch {
 	case errors.As(err, &invalid):
-		return strings.TrimPrefix((&onnxio.InvalidError{Err: invalid.Err}).Error(), "onnxio: ")
+		return strings.TrimPrefix((&invalidError{Err: invalid.Err}).Error(), "onnxio: ")
 	case errors.As(err, &file):
 		return file.Err.Error()
 	}

@@ -11,13 +11,12 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // assumable returns shapes with which a model can be read that could not be read only
 // because its inputs leave some open; nil where there are none.
 func assumable(err error) []map[string][]int {
-	var e *onnxio.UnsupportedError
+	var e *unsupportedError
 	if !errors.As(err, &e) {
 		return nil
 	}
@@ -70,7 +69,7 @@ func ofShape(assumed *modelFlags) []string {
 // input open. A batch of examples has one axis more than an example, else the axes of ones
 // that the model wants before it, or one for all numbers. unread is the error without shapes,
 // which stays where no example fits.
-func (a *app) openSample(ctx context.Context, path string, flags *modelFlags, example map[string][]int, unread error) (*onnxio.Model, error) {
+func (a *app) openSample(ctx context.Context, path string, flags *modelFlags, example map[string][]int, unread error) (*modelFile, error) {
 	if len(example) != 1 {
 		return nil, unread
 	}
@@ -93,7 +92,7 @@ func (a *app) openSample(ctx context.Context, path string, flags *modelFlags, ex
 		}
 		example = map[string][]int{name: shape}
 	}
-	m, err := a.again(ctx, path, flags, onnxio.Options{InputShape: example})
+	m, err := a.again(ctx, path, flags, readOptions{InputShape: example})
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +103,9 @@ func (a *app) openSample(ctx context.Context, path string, flags *modelFlags, ex
 // withAssumed is withFinite for commands that want an extent of every axis. Where the file
 // leaves some open it is read with shapes that fit, and f gets the flags that give those;
 // nil else.
-func (a *app) withAssumed(ctx context.Context, path string, flags *modelFlags, what string, f func(m *onnxio.Model, assumed *modelFlags) error) error {
+func (a *app) withAssumed(ctx context.Context, path string, flags *modelFlags, what string, f func(m *modelFile, assumed *modelFlags) error) error {
 	read := false
-	err := a.withFinite(ctx, path, flags, what, func(m *onnxio.Model) error {
+	err := a.withFinite(ctx, path, flags, what, func(m *modelFile) error {
 		read = true
 		return f(m, nil)
 	})
@@ -119,26 +118,26 @@ func (a *app) withAssumed(ctx context.Context, path string, flags *modelFlags, w
 	}
 	a.warn("%s: read with an assumed shape: %s", path, openReason(shapes[0]))
 	assumed := flags.with(shapes[0])
-	return a.withFinite(ctx, path, assumed, what, func(m *onnxio.Model) error { return f(m, assumed) })
+	return a.withFinite(ctx, path, assumed, what, func(m *modelFile) error { return f(m, assumed) })
 }
 
 // otherShapes makes sure that a written model, of a source whose shapes the file leaves open
 // and the flags or the data gave, is one of other shapes too: of a table that is cut to the
 // shape it may have the part alone. same may compare the models of one shape.
-func (a *app) otherShapes(ctx context.Context, source, written string, flags *modelFlags, same func(source, written *onnxio.Model) error) error {
+func (a *app) otherShapes(ctx context.Context, source, written string, flags *modelFlags, same func(source, written *modelFile) error) error {
 	if flags.shapes == nil && flags.sample == nil {
 		return nil
 	}
 	bare := &modelFlags{several: true}
-	m, err := a.again(ctx, source, bare, onnxio.Options{})
+	m, err := a.again(ctx, source, bare, readOptions{})
 	if err == nil {
 		return m.Close()
 	}
 	for _, example := range assumable(err) {
 		if err := a.otherShape(ctx, source, written, bare.with(example), same); err != nil {
-			var refused *onnxio.UnsupportedError
+			var refused *unsupportedError
 			if errors.As(err, &refused) {
-				err = &onnxio.UnsupportedError{Obstacles: refused.Obstacles} // without the draft's name
+				err = &unsupportedError{Obstacles: refused.Obstacles} // without the draft's name
 			}
 			return fmt.Errorf("what is written is not the model for %s, which has another shape: %w", strings.Join(shapeFlags(example), ", "), err)
 		}
@@ -146,8 +145,8 @@ func (a *app) otherShapes(ctx context.Context, source, written string, flags *mo
 	return nil
 }
 
-func (a *app) otherShape(ctx context.Context, source, written string, flags *modelFlags, same func(source, written *onnxio.Model) error) error {
-	again, err := a.again(ctx, written, flags, onnxio.Options{})
+func (a *app) otherShape(ctx context.Context, source, written string, flags *modelFlags, same func(source, written *modelFile) error) error {
+	again, err := a.again(ctx, written, flags, readOptions{})
 	if err != nil {
 		return err
 	}
@@ -155,7 +154,7 @@ func (a *app) otherShape(ctx context.Context, source, written string, flags *mod
 	if same == nil {
 		return nil
 	}
-	m, err := a.again(ctx, source, flags, onnxio.Options{})
+	m, err := a.again(ctx, source, flags, readOptions{})
 	if err != nil {
 		return err
 	}
@@ -169,7 +168,7 @@ func (w *auditWork) assumed(ctx context.Context, path string, shapes []map[strin
 	opt.Open = openReason(shapes[0])
 	var other *analysis.Report
 	for _, s := range slices.Backward(shapes) {
-		m, err := w.again(ctx, path, &w.options.modelFlags, onnxio.Options{InputShape: s})
+		m, err := w.again(ctx, path, &w.options.modelFlags, readOptions{InputShape: s})
 		if err != nil {
 			return out, err
 		}
@@ -195,12 +194,12 @@ func (w *auditWork) assumed(ctx context.Context, path string, shapes []map[strin
 // the error without shapes, which stays where the inputs differ in number or rank.
 func (o *equivalentOptions) readings(ctx context.Context, a *app, pathA, pathB string, unread error) ([][2]*modelFlags, error) {
 	paths := [2]string{pathA, pathB}
-	var ports [2][]onnxio.PortInfo
+	var ports [2][]portInfo
 	var open [2][]map[string][]int
 	for k, path := range paths {
-		m, err := a.again(ctx, path, &o.modelFlags, onnxio.Options{})
+		m, err := a.again(ctx, path, &o.modelFlags, readOptions{})
 		if open[k] = assumable(err); open[k] != nil {
-			m, err = a.again(ctx, path, o.with(open[k][0]), onnxio.Options{})
+			m, err = a.again(ctx, path, o.with(open[k][0]), readOptions{})
 		}
 		if err != nil {
 			return nil, err
@@ -228,7 +227,7 @@ func (o *equivalentOptions) readings(ctx context.Context, a *app, pathA, pathB s
 	}
 	var out [][2]*modelFlags
 	for _, flags := range readings {
-		m, err := a.again(ctx, paths[given], flags, onnxio.Options{})
+		m, err := a.again(ctx, paths[given], flags, readOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -275,7 +274,7 @@ func (o *equivalentOptions) largest(ctx context.Context, a *app, path string, as
 	var read []int
 	var extents []int
 	for _, s := range assumed {
-		m, err := a.again(ctx, path, o.with(s), onnxio.Options{})
+		m, err := a.again(ctx, path, o.with(s), readOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -300,7 +299,7 @@ func (o *equivalentOptions) largest(ctx context.Context, a *app, path string, as
 				}
 			}
 		}
-		m, err := a.again(ctx, path, o.with(example), onnxio.Options{})
+		m, err := a.again(ctx, path, o.with(example), readOptions{})
 		if err != nil {
 			continue
 		}
@@ -314,7 +313,7 @@ func (o *equivalentOptions) largest(ctx context.Context, a *app, path string, as
 }
 
 // sampleShapes are the shapes of a model's inputs for one sample, with the axis of the batch.
-func sampleShapes(m *onnxio.Model) [][]int {
+func sampleShapes(m *modelFile) [][]int {
 	out := make([][]int, len(m.Inputs))
 	for k, p := range m.Inputs {
 		for _, in := range m.Net.Inputs {
@@ -328,9 +327,9 @@ func sampleShapes(m *onnxio.Model) [][]int {
 
 // openFor opens a model to evaluate it on arrays as a whole: where the file leaves shapes
 // open, or an operator mixes the samples of a batch, the arrays have the shapes.
-func (o *runOptions) openFor(ctx context.Context, a *app, path string) (*onnxio.Model, error) {
+func (o *runOptions) openFor(ctx context.Context, a *app, path string) (*modelFile, error) {
 	m, err := a.open(ctx, path, &o.modelFlags)
-	opt := onnxio.Options{Whole: true}
+	opt := readOptions{Whole: true}
 	if shapes := assumable(err); shapes != nil {
 		opt.InputShape = shapes[0]
 		m, err = a.again(ctx, path, &o.modelFlags, opt)
@@ -368,7 +367,7 @@ func (o *runOptions) openFor(ctx context.Context, a *app, path string) (*onnxio.
 }
 
 // again is openWith for a model that was opened before.
-func (a *app) again(ctx context.Context, path string, flags *modelFlags, opt onnxio.Options) (*onnxio.Model, error) {
+func (a *app) again(ctx context.Context, path string, flags *modelFlags, opt readOptions) (*modelFile, error) {
 	if path == stdStream {
 		a.rewind()
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/relupath/relupath/analysis/prune"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/onnxio"
 )
 
 type pruneOptions struct {
@@ -126,7 +125,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 	if o.data.data != "" {
 		o.sample = data.sample
 	}
-	err := a.withAssumed(ctx, path, &o.modelFlags, "prune", func(m *onnxio.Model, assumed *modelFlags) error {
+	err := a.withAssumed(ctx, path, &o.modelFlags, "prune", func(m *modelFile, assumed *modelFlags) error {
 		if assumed != nil {
 			o.modelFlags = *assumed
 		}
@@ -150,7 +149,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 }
 
 // work prunes into a draft, reads it again, compares, and puts it in place.
-func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path string, data setReader) (*pruneJSON, error) {
+func (o *pruneOptions) work(ctx context.Context, a *app, m *modelFile, path string, data setReader) (*pruneJSON, error) {
 	if i, ok := m.Net.Unevaluated(m.Net.Boundary()); ok {
 		nd := &m.Net.Nodes[i]
 		return nil, invalidf("cannot prune: %s is not evaluated (%s), so nothing could compare the outputs: cut the model before it",
@@ -194,7 +193,7 @@ func (o *pruneOptions) work(ctx context.Context, a *app, m *onnxio.Model, path s
 }
 
 // compare says what pruning changed, and makes sure that the file holds the pruned network.
-func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *onnxio.Model, res *prune.Result, data setReader) (*pruneJSON, error) {
+func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *modelFile, res *prune.Result, data setReader) (*pruneJSON, error) {
 	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: math.Inf(1)}
 	same, err := proof.Compare(ctx, res.Net, again.Net, opt)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/outfile"
-	"github.com/relupath/relupath/onnxio"
 )
 
 // modelDraft is a model in a draft: beside its output, or among the system's
@@ -20,7 +19,7 @@ import (
 type modelDraft struct {
 	app    *app
 	draft  *outfile.Draft
-	model  *onnxio.Model
+	model  *modelFile
 	output string
 	old    existing
 	// files are the graph and its file of external data, if there is one. The
@@ -31,7 +30,7 @@ type modelDraft struct {
 
 // vacantModel is vacant for the output of a model, which may be the file that it
 // is read from: that one is replaced at once, when all is read.
-func (a *app) vacantModel(m *onnxio.Model, path string, old existing) error {
+func (a *app) vacantModel(m *modelFile, path string, old existing) error {
 	if !m.External() {
 		return a.vacantBut(path, old, m.Path())
 	}
@@ -49,10 +48,10 @@ func (a *app) vacantModel(m *onnxio.Model, path string, old existing) error {
 
 // writeModel writes the model with the parameters of net into a draft of output;
 // output "" is none. The caller removes it.
-func (a *app) writeModel(m *onnxio.Model, net *dag.Network, output string, old existing) (*modelDraft, error) {
+func (a *app) writeModel(m *modelFile, net *dag.Network, output string, old existing) (*modelDraft, error) {
 	w := &modelDraft{app: a, model: m, output: output, old: old, files: outfile.Files{Main: "model.onnx"}}
 	target := filepath.Join(os.TempDir(), w.files.Main)
-	opt := onnxio.WriteOptions{SkipSync: true}
+	opt := writeOptions{SkipSync: true}
 	if w.placed() {
 		if err := a.vacantModel(m, output, old); err != nil {
 			return nil, err
@@ -141,7 +140,7 @@ func (w *modelDraft) place() error {
 }
 
 // saveModel writes a model to a file or a stream.
-func (a *app) saveModel(m *onnxio.Model, net *dag.Network, output string, old existing) error {
+func (a *app) saveModel(m *modelFile, net *dag.Network, output string, old existing) error {
 	if output == stdStream || isDevice(output) {
 		return a.save(output, old, func(w io.Writer) error { return m.Write(w, net) })
 	}
@@ -206,7 +205,7 @@ func dataIn(dir string) readers {
 			continue
 		}
 		model := filepath.Join(dir, e.Name())
-		files, err := onnxio.DataFiles(model)
+		files, err := dataFiles(model)
 		if err != nil {
 			r.unknown = append(r.unknown, model)
 		}
@@ -248,7 +247,7 @@ func unread(path string) bool {
 // folder reads it, and the model is not read from it, unless it is read from the
 // file that is replaced. left tells why other data of it stay.
 func (w *modelDraft) stale(target string) (names, left []string) {
-	files, err := onnxio.DataFiles(target)
+	files, err := dataFiles(target)
 	if err != nil || len(files) == 0 {
 		return nil, nil
 	}

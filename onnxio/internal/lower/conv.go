@@ -1,0 +1,239 @@
+package lower
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/refusal"
+	"github.com/relupath/relupath/onnxio/internal/tensor"
+)
+
+// lowerConv is a convolution in any number of dimensions: operand (N, C,
+// spatial...), weight (M, C/group, kernel...), bias (M).
+func lowerConv(o *op) error {
+	v, err := o.convolution(false)
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// lowerConvTranspose is a transposed convolution: weight (C, M/group,
+// kernel...).
+func lowerConvTranspose(o *op) error {
+	v, err := o.convolution(true)
+	if err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// lowerFusedConv is com.microsoft.FusedConv: a convolution, the sum with
+// another value, and an activation.
+func lowerFusedConv(o *op) error {
+	v, err := o.convolution(false)
+	if err != nil {
+		return err
+	}
+	if z := o.arg(3); z != nil {
+		if z.constant() {
+			v, err = o.affine(v, affine{add: z.con, addAt: 3, coef: 1, addCoef: 1})
+		} else {
+			v, err = o.combine(nil, v, z)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if v, err = o.fusedActivation(v); err != nil {
+		return err
+	}
+	o.give(0, v)
+	return nil
+}
+
+// convolution lowers the first three inputs of a convolution.
+func (o *op) convolution(transposed bool) (*value, error) {
+	v, w, err := o.convOperands()
+	if err != nil {
+		return nil, err
+	}
+	groups := int(o.int("group", 1))
+	c := &dag.Conv{InChannels: v.shape[1], Groups: groups, Transposed: transposed}
+	if groups < 1 || c.InChannels%groups != 0 {
+		return nil, refusal.New("", "%d groups of %d channels", groups, c.InChannels)
+	}
+	wantIn, gotIn := c.InChannels/groups, w.Dims[1]
+	c.OutChannels = w.Dims[0]
+	if transposed {
+		wantIn, gotIn = c.InChannels, w.Dims[0]
+		c.OutChannels = w.Dims[1] * groups
+	}
+	if gotIn != wantIn || c.OutChannels%groups != 0 {
+		return nil, refusal.New("", "a weight of shape %v does not fit %d groups of an operand of shape %s", w.Dims, groups, tensor.DimString(v.shape))
+	}
+	in, kernel := v.shape[2:], w.Dims[2:]
+	g, err := o.geometry(len(in), kernel)
+	if err != nil {
+		return nil, err
+	}
+	spatial := in
+	if transposed {
+		c.Window, err = o.transposedWindow(&g, in)
+		spatial = c.Window.In
+	} else if c.Window, err = g.window(in, false); err == nil {
+		spatial = c.Window.Out()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.OutChannels*dag.Size(spatial) > tensor.MaxElements {
+		return nil, refusal.New("", "the result has too many elements")
+	}
+	if c.W, err = o.use(w, 1); err != nil {
+		return nil, err
+	}
+	samples := v.shape[0]
+	if samples != tensor.BatchDim && samples != 1 {
+		// Samples that are part of one are another spatial axis.
+		if !tensor.Fits([]int{samples, c.OutChannels, dag.Size(spatial)}) {
+			return nil, refusal.New("", "the result has too many elements")
+		}
+		c.Window = along(c.Window, samples)
+		v = o.transpose(v, firstTwoSwapped(len(v.shape)))
+	}
+	lin := &dag.Linear{Map: c}
+	if b := o.arg(2); b != nil {
+		bias, err := o.constant(2, "the bias")
+		if err != nil {
+			return nil, err
+		}
+		if bias.Size() != c.OutChannels {
+			return nil, refusal.New("", "a bias of %d for %d channels", bias.Size(), c.OutChannels)
+		}
+		add, err := o.vectorAt(bias, nil, c.OutChannels, 2)
+		if err != nil {
+			return nil, err
+		}
+		lin.Stages = []dag.Stage{{Add: add}}
+	}
+	if samples != tensor.BatchDim && samples != 1 {
+		out := o.emit(lin, append([]int{c.OutChannels, samples}, spatial...), v)
+		o.unitAxes[out.node] = []int{0}
+		return o.transpose(out, firstTwoSwapped(len(v.shape))), nil
+	}
+	shape := append([]int{v.shape[0], c.OutChannels}, spatial...)
+	out := o.emit(lin, shape, v)
+	o.unitAxes[out.node] = []int{1}
+	return out, nil
+}
+
+// along adds an axis of n entries, each with a window of its own, before the others.
+func along(w dag.Window, n int) dag.Window {
+	first := func(x int, rest []int) []int { return append([]int{x}, rest...) }
+	return dag.Window{
+		In: first(n, w.In), Kernel: first(1, w.Kernel), Stride: first(1, w.Stride), Dilation: first(1, w.Dilation),
+		Before: first(0, w.Before), After: first(0, w.After),
+	}
+}
+
+func firstTwoSwapped(rank int) []int {
+	perm := make([]int, rank)
+	for i := range perm {
+		perm[i] = i
+	}
+	perm[0], perm[1] = 1, 0
+	return perm
+}
+
+// convOperands returns the operand and the weight, checked for rank and batch.
+func (o *op) convOperands() (v *value, w *tensor.Tensor, err error) {
+	if v, err = o.need(0); err != nil {
+		return nil, nil, err
+	}
+	if v, err = o.materialize(v); err != nil {
+		return nil, nil, err
+	}
+	x, err := o.need(1)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !x.constant() {
+		return nil, nil, refusal.New("", "its weight is computed by the network: the product of two activations is homogeneous of degree 2")
+	}
+	w = x.con
+	if len(v.shape) < 3 || len(w.Dims) != len(v.shape) {
+		return nil, nil, refusal.New("", "an operand of rank %d and a weight of rank %d", len(v.shape), len(w.Dims))
+	}
+	if b := v.batchAxis(); b > 0 {
+		return nil, nil, refusal.MixesBatch("it convolves over the batch axis")
+	}
+	if slices.Contains(w.Dims, 0) || v.shape[0] == 0 {
+		return nil, nil, refusal.New("", "a weight of shape %v", w.Dims)
+	}
+	return v, w, nil
+}
+
+// transposedWindow returns the window of the convolution whose transpose the
+// operator is. The value has
+//
+//	stride*(in-1) + output_padding + dilation*(kernel-1) + 1 - pads
+//
+// elements along an axis, or what output_shape says, or stride*in with
+// automatic padding; the window's end padding takes up what is left over.
+func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
+	n := len(in)
+	w := dag.Window{
+		In: make([]int, n), Kernel: g.kernel, Stride: g.stride, Dilation: g.dilation,
+		Before: make([]int, n), After: make([]int, n),
+	}
+	extra, given := o.ints("output_padding"), o.ints("output_shape")
+	if len(extra) != 0 && len(extra) != n || len(given) != 0 && len(given) < n {
+		return w, refusal.New("", "output_padding %v and output_shape %v for %d spatial axes", extra, given, n)
+	}
+	given = given[max(0, len(given)-n):] // some exporters list N and C too
+	size := 1
+	for i := range in {
+		full := int64(g.stride[i])*int64(in[i]-1) + int64(g.extent(i))
+		if len(extra) > 0 {
+			if extra[i] < 0 || extra[i] > tensor.MaxElements {
+				return w, refusal.New("", "output_padding is %v", extra)
+			}
+			full += extra[i]
+		}
+		var out int64
+		switch {
+		case len(given) > 0:
+			out = given[i]
+		case g.auto == "SAME_UPPER" || g.auto == "SAME_LOWER":
+			out = int64(g.stride[i]) * int64(in[i])
+		case g.auto == "VALID":
+			out = full
+		default:
+			out = full - int64(g.pads[i]) - int64(g.pads[n+i])
+		}
+		if g.auto != "NOTSET" && out > full && len(given) == 0 {
+			return w, refusal.New("export explicit pads", "auto_pad=%s with a kernel smaller than the stride: ONNX and ONNX Runtime disagree on the size of the result", g.auto)
+		}
+		if out < 1 || out > tensor.MaxElements || full > 1<<40 {
+			return w, refusal.New("", "the result has %d elements along axis %d", out, i+2)
+		}
+		switch {
+		case g.pads != nil && len(given) == 0:
+			w.Before[i] = g.pads[i]
+		case g.auto == "SAME_UPPER":
+			w.Before[i] = int(max(0, full-out) / 2)
+		default:
+			total := int(max(0, full-out))
+			w.Before[i] = total - total/2
+		}
+		w.In[i] = int(out)
+		w.After[i] = g.stride[i]*(in[i]-1) + g.extent(i) - int(out) - w.Before[i]
+		if size *= int(out); size > tensor.MaxElements {
+			return w, refusal.New("", "the result has too many elements")
+		}
+	}
+	return w, nil
+}

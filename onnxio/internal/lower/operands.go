@@ -1,0 +1,75 @@
+package lower
+
+import (
+	"github.com/relupath/relupath/onnxio/internal/wire"
+
+	"github.com/relupath/relupath/onnxio/internal/refusal"
+	"github.com/relupath/relupath/onnxio/internal/tensor"
+)
+
+// foldBinary computes the current operator on two constants.
+func (o *op) foldBinary(a, b *tensor.Tensor) error {
+	t, err := tensor.FoldPair(o.node.OpType, a, b)
+	if err != nil {
+		return err
+	}
+	o.giveTensor(0, t)
+	return nil
+}
+
+// foldAll computes the current operator on all operands, one after the other.
+func (o *op) foldAll() (*tensor.Tensor, error) {
+	if len(o.in) == 0 {
+		return nil, refusal.New("", "no operands")
+	}
+	t := o.in[0].con
+	for _, v := range o.in[1:] {
+		var err error
+		if t, err = tensor.FoldPair(o.node.OpType, t, v.con); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// foldUnary computes a function of each number of the first input.
+func (o *op) foldUnary(f func(x float64) float64) error {
+	t := o.in[0].con
+	v, err := t.Float64s()
+	if err != nil {
+		return err
+	}
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = f(x)
+	}
+	o.giveTensor(0, tensor.NewTensor(t.DataType(), t.Dims, out))
+	return nil
+}
+
+// afford refuses a computed constant of n numbers that the budget has no room for.
+func (l *lowering) afford(n int) error {
+	if l.computed+8*int64(n) > l.budget {
+		return refusal.Exceeds("simplify the model before export", "the constants that are computed up to it take more than %d MiB", l.budget>>20)
+	}
+	return nil
+}
+
+// Constants computed by the graph may take baseBudget bytes at a time, and
+// budgetPerByte more for each byte that the file stores.
+const (
+	baseBudget    = 256 << 20
+	budgetPerByte = 16
+)
+
+// budget returns what the constants computed by the graph may take, in bytes.
+func budget(f *wire.File) int64 {
+	stored := f.Size()
+	for i := range f.Graph.Initializers {
+		t := &f.Graph.Initializers[i]
+		if n, err := t.Elems(); err == nil && t.Encoding == wire.External {
+			stored += int64(min(n, maxSpent)) * 8
+		}
+	}
+	return min(8*maxSpent, baseBudget+budgetPerByte*stored)
+}

@@ -1,0 +1,288 @@
+package lower
+
+import (
+	"math"
+	"strings"
+	"sync"
+
+	"github.com/relupath/relupath/onnxio/internal/refusal"
+)
+
+// operators holds what can be lowered: by domain, then by operator. Operators
+// that are known and refused stand here too, with the reason. Each has the forms
+// that its operator sets allow.
+// They are put together when they are first asked for.
+var operators = sync.OnceValue(table)
+
+func table() map[string]map[string]*operator {
+	all := map[string]map[string]*operator{"": {}, "ai.onnx.ml": {}, "com.microsoft": {}}
+	add := func(domain string, parts ...map[string]lowerer) {
+		for _, m := range parts {
+			for name, f := range m {
+				all[domain][name] = &operator{lower: f}
+			}
+		}
+	}
+	add("", homogeneousOperators, headOperators, signalOperators, normalizers, refusedOperators)
+	add("ai.onnx.ml", mlOperators)
+	add("com.microsoft", microsoftOperators)
+	for line := range strings.Lines(schemas) {
+		of, rest, _ := strings.Cut(line, " ")
+		name, rest, _ := strings.Cut(rest, " ")
+		if o := all[domain(of)][name]; o != nil {
+			o.lines = append(o.lines, rest)
+		}
+	}
+	return all
+}
+
+// homogeneousOperators are those of the standard domain that a network can
+// consist of, as far as their operands allow.
+var homogeneousOperators = map[string]lowerer{
+	// Linear layers.
+	"BatchNormalization": lowerBatchNormalization,
+	"Conv":               lowerConv,
+	"ConvTranspose":      lowerConvTranspose,
+	"Einsum":             lowerEinsum,
+	"Gemm":               lowerGemm,
+	"MatMul":             lowerMatMul,
+
+	// Quantised forms of them.
+	"ConvInteger":           lowerConvInteger,
+	"DequantizeLinear":      lowerDequantizeLinear,
+	"DynamicQuantizeLinear": lowerDynamicQuantizeLinear,
+	"MatMulInteger":         lowerMatMulInteger,
+	"QLinearConv":           lowerQLinearConv,
+	"QLinearMatMul":         lowerQLinearMatMul,
+	"QuantizeLinear":        lowerQuantizeLinear,
+
+	// Sums and scales.
+	"Add":  addition(1),
+	"Div":  lowerDiv,
+	"Mean": lowerMean,
+	"Mul":  lowerMul,
+	"Neg":  lowerNeg,
+	"Sub":  addition(-1),
+	"Sum":  lowerSum,
+
+	// Activations.
+	"Abs":             lowerAbs,
+	"Clip":            lowerClip,
+	"LeakyRelu":       lowerLeakyRelu,
+	"Max":             lowerMax,
+	"Min":             lowerMin,
+	"PRelu":           lowerPRelu,
+	"Relu":            lowerRelu,
+	"ThresholdedRelu": lowerThresholdedRelu,
+
+	// Pools and reductions.
+	"AveragePool":       lowerAveragePool,
+	"GlobalAveragePool": lowerGlobalAveragePool,
+	"GlobalMaxPool":     lowerGlobalMaxPool,
+	"MaxPool":           lowerMaxPool,
+	"ReduceL1":          lowerReduce,
+	"ReduceMax":         lowerReduce,
+	"ReduceMean":        lowerReduce,
+	"ReduceMin":         lowerReduce,
+	"ReduceSum":         lowerReduce,
+
+	// Rearrangements.
+	"Cast":            lowerCast,
+	"CastLike":        lowerCastLike,
+	"Concat":          lowerConcat,
+	"DepthToSpace":    lowerDepthToSpace,
+	"Dropout":         lowerDropout,
+	"Expand":          lowerExpand,
+	"Flatten":         lowerFlatten,
+	"Gather":          lowerGather,
+	"GatherElements":  lowerGatherElements,
+	"GatherND":        lowerGatherND,
+	"Identity":        lowerIdentity,
+	"Pad":             lowerPad,
+	"Reshape":         lowerReshape,
+	"Resize":          lowerResize,
+	"ScatterElements": lowerScatterElements,
+	"ScatterND":       lowerScatterND,
+	"Slice":           lowerSlice,
+	"SpaceToDepth":    lowerSpaceToDepth,
+	"Split":           lowerSplit,
+	"Squeeze":         lowerSqueeze,
+	"Tile":            lowerTile,
+	"Transpose":       lowerTranspose,
+	"Trilu":           lowerTrilu,
+	"Unsqueeze":       lowerUnsqueeze,
+	"Upsample":        lowerResize,
+
+	// Constants and shapes.
+	"Constant":        lowerConstant,
+	"ConstantOfShape": lowerConstantOfShape,
+	"EyeLike":         lowerEyeLike,
+	"Range":           lowerRange,
+	"Shape":           lowerShape,
+	"Size":            lowerSize,
+}
+
+// headOperators are functions that may follow the homogeneous part.
+var headOperators = map[string]lowerer{
+	"Acos":            curve("it is a curve", math.Acos),
+	"Acosh":           curve("it is a curve", math.Acosh),
+	"And":             lowerPair,
+	"ArgMax":          placing(func(a, b float64) bool { return a > b }),
+	"ArgMin":          placing(func(a, b float64) bool { return a < b }),
+	"Asin":            curve("it is a curve", math.Asin),
+	"Asinh":           curve("it is a curve", math.Asinh),
+	"Attention":       lowerAttention,
+	"Atan":            curve("it is a curve", math.Atan),
+	"Atanh":           curve("it is a curve", math.Atanh),
+	"Ceil":            curve("it rounds", math.Ceil),
+	"Celu":            head("it is an exponential below 0", celu),
+	"Cos":             curve("it is a curve", math.Cos),
+	"Cosh":            curve("it is a curve", math.Cosh),
+	"CumSum":          lowerCumSum,
+	"Elu":             head("it is an exponential below 0", elu),
+	"Equal":           lowerPair,
+	"Erf":             curve("it is a curve", math.Erf),
+	"Exp":             lowerExp,
+	"Floor":           curve("it rounds", math.Floor),
+	"Gelu":            head("it is a curve", gelu),
+	"GlobalLpPool":    lowerLpPool,
+	"Greater":         lowerPair,
+	"GRU":             recurrentLayer(3, []string{"Sigmoid", "Tanh"}, stepGRU),
+	"GreaterOrEqual":  lowerPair,
+	"HardSigmoid":     head("it is bounded", hardSigmoid),
+	"HardSwish":       curve("it is quadratic near 0", hardSwish),
+	"Hardmax":         normalizer("it gives 0 or 1", hardmax),
+	"If":              nil, // dispatch takes its branch
+	"IsInf":           lowerIsInf,
+	"IsNaN":           predicate("it gives a truth value", math.IsNaN),
+	"LSTM":            recurrentLayer(4, []string{"Sigmoid", "Tanh", "Tanh"}, stepLSTM),
+	"Less":            lowerPair,
+	"LessOrEqual":     lowerPair,
+	"Log":             curve("it is a logarithm", math.Log),
+	"LpPool":          lowerLpPool,
+	"LogSoftmax":      normalizer("it is a logarithm of a sum of exponentials", logSoftmax),
+	"Mish":            curve("it is a curve", mish),
+	"Mod":             lowerMod,
+	"NonZero":         lowerNonZero,
+	"Not":             predicate("it gives a truth value", not),
+	"OneHot":          lowerOneHot,
+	"Or":              lowerPair,
+	"Pow":             lowerPow,
+	"RNN":             recurrentLayer(1, []string{"Tanh"}, stepRNN),
+	"Reciprocal":      lowerReciprocal,
+	"ReduceL2":        lowerReduce,
+	"ReduceLogSum":    lowerReduce,
+	"ReduceLogSumExp": lowerReduce,
+	"ReduceProd":      lowerReduce,
+	"ReduceSumSquare": lowerReduce,
+	"RotaryEmbedding": rotary(1, 2, 3),
+	"Round":           curve("it rounds", math.RoundToEven),
+	"Selu":            head("it is an exponential below 0", selu),
+	"Shrink":          head("it has a threshold", shrink),
+	"Sigmoid":         curve("it is bounded", sigmoid),
+	"Sign":            curve("it is homogeneous of degree 0", sign),
+	"Sin":             curve("it is a curve", math.Sin),
+	"Sinh":            curve("it is a curve", math.Sinh),
+	"Softmax":         normalizer("it is a ratio of exponentials", softmax),
+	"Softplus":        curve("it is a logarithm of a sum of exponentials", softplus),
+	"Softsign":        curve("it is bounded", func(x float64) float64 { return x / (1 + math.Abs(x)) }),
+	"Sqrt":            lowerSqrt,
+	"SwiGLU":          lowerSwiGLU,
+	"Swish":           head("it is a curve", swish),
+	"Tan":             curve("it is a curve", math.Tan),
+	"Tanh":            curve("it is bounded", math.Tanh),
+	"TopK":            lowerTopK,
+	"Where":           lowerWhere,
+	"Xor":             lowerPair,
+}
+
+// signalOperators transform signals, sample pictures and measure losses.
+var signalOperators = map[string]lowerer{
+	"BlackmanWindow":            cosineWindow(0.42, 0.5, 0.08),
+	"DFT":                       lowerDFT,
+	"GridSample":                lowerGridSample,
+	"HammingWindow":             cosineWindow(25.0/46, 21.0/46, 0),
+	"HannWindow":                cosineWindow(0.5, 0.5, 0),
+	"NegativeLogLikelihoodLoss": lowerNegativeLogLikelihoodLoss,
+	"ReverseSequence":           lowerReverseSequence,
+	"STFT":                      lowerSTFT,
+	"SoftmaxCrossEntropyLoss":   lowerSoftmaxCrossEntropyLoss,
+}
+
+// normalizers divide by a norm of their own operand.
+var normalizers = map[string]lowerer{
+	"GroupNormalization":           lowerGroupNormalization,
+	"InstanceNormalization":        lowerInstanceNormalization,
+	"LRN":                          lowerLRN,
+	"LayerNormalization":           layerNormalization(1, 2, 1e-5, meanVariance),
+	"LpNormalization":              lowerLpNormalization,
+	"MeanVarianceNormalization":    lowerMeanVarianceNormalization,
+	"RMSNormalization":             layerNormalization(1, -1, 1e-5, rootMeanSquare),
+	"SimplifiedLayerNormalization": layerNormalization(1, -1, 1e-5, rootMeanSquare),
+}
+
+// refusedOperators are known to be no part of a network, with the reason.
+var refusedOperators = map[string]lowerer{
+	"Loop":              refused("it is a loop", "export a traced model without control flow"),
+	"RandomNormal":      random,
+	"RandomNormalLike":  random,
+	"RandomUniform":     random,
+	"RandomUniformLike": random,
+	"Scan":              refused("it is a loop", "export a traced model without control flow"),
+}
+
+var mlOperators = map[string]lowerer{
+	"ArrayFeatureExtractor": lowerArrayFeatureExtractor,
+	"Binarizer":             lowerBinarizer,
+	"Imputer":               lowerImputer,
+	"LinearClassifier":      lowerLinearClassifier,
+	"LinearRegressor":       lowerLinearRegressor,
+	"LabelEncoder":          lowerLabelEncoder,
+	"Normalizer":            lowerNormalizer,
+	"OneHotEncoder":         lowerOneHotEncoder,
+	"Scaler":                lowerScaler,
+	"ZipMap":                lowerIdentity, // the numbers, in the order of their labels
+}
+
+var microsoftOperators = map[string]lowerer{
+	"FusedConv":   lowerFusedConv,
+	"FusedGemm":   lowerFusedGemm,
+	"FusedMatMul": lowerFusedMatMul,
+	"Gelu":        head("it is a curve", gelu),
+
+	"Attention":           lowerMicrosoftAttention,
+	"BiasGelu":            withBias("it is a curve", exactGelu),
+	"FastGelu":            withBias("it is a curve", fastGelu),
+	"MultiHeadAttention":  lowerMultiHeadAttention,
+	"GroupQueryAttention": lowerGroupQueryAttention,
+	"DynamicQuantizeLSTM": lowerDynamicQuantizeLSTM,
+	"QAttention":          lowerQAttention,
+
+	"EmbedLayerNormalization": lowerEmbedLayerNormalization,
+	"GatherBlockQuantized":    lowerGatherBlockQuantized,
+	"QuickGelu":               head("it is a curve", quickGelu),
+	"RotaryEmbedding":         rotary(2, 3, 1),
+
+	"DequantizeLinear":         lowerDequantizeLinear,
+	"MatMulNBits":              lowerMatMulNBits,
+	"QGemm":                    lowerQGemm,
+	"QLinearAdd":               quantisedPair(addition(1), "Add"),
+	"QLinearAveragePool":       quantisedOne(lowerAveragePool, "AveragePool"),
+	"QLinearConcat":            lowerQLinearConcat,
+	"QLinearGlobalAveragePool": quantisedOne(lowerGlobalAveragePool, "GlobalAveragePool"),
+	"QLinearLeakyRelu":         quantisedOne(lowerLeakyRelu, "LeakyRelu"),
+	"QLinearMul":               quantisedPair(lowerMul, "Mul"),
+	"QLinearSoftmax":           lowerQLinearSoftmax,
+	"QLinearSigmoid":           quantisedOne(lowerSigmoid, "Sigmoid"),
+	"QuantizeLinear":           lowerQuantizeLinear,
+
+	"SkipLayerNormalization":           lowerSkipNormalization,
+	"SkipSimplifiedLayerNormalization": lowerSkipNormalization,
+}
+
+// refused makes a lowerer that says why an operator is not supported.
+func refused(reason, remedy string) lowerer {
+	return func(*op) error { return refusal.New(remedy, "%s", reason) }
+}
+
+var random = refused("it draws random numbers", "export the model in evaluation mode")

@@ -1,0 +1,78 @@
+package lower
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/source"
+)
+
+// keep records a stored tensor of two or more axes.
+func (l *lowering) keep(s *source.Tensor) *source.Tensor {
+	if len(s.Wire.Dims) > 1 {
+		l.tensors = append(l.tensors, s)
+	}
+	return s
+}
+
+// trace records where the constants that the operator reads go: into constants
+// that it computes, or into the nodes that it made, which are those from first on.
+func (o *op) trace(first int) {
+	var from []*source.Tensor
+	var places []int
+	for k, v := range o.in {
+		if v == nil || !v.constant() || readsForm(o.node, k) {
+			continue
+		}
+		for _, s := range v.con.Sources() {
+			switch {
+			case slices.Contains(from, s):
+			case len(from) == source.MaxSources:
+				s.Lost = true
+			default:
+				from, places = append(from, s), append(places, k)
+			}
+		}
+	}
+	if len(from) == 0 {
+		return
+	}
+	folded := true
+	for _, name := range o.node.Outputs {
+		v := o.values[name]
+		switch {
+		case name == "" || v == nil:
+		case !v.constant():
+			folded = false
+		case v.con.Stored == nil && v.con.From == nil:
+			v.con.From = from
+		}
+	}
+	if folded {
+		return
+	}
+	why := ""
+	for i := first; i < len(o.nodes) && why == ""; i++ {
+		if f, ok := o.nodes[i].Op.(*dag.Func); ok {
+			why = f.Why
+		}
+	}
+	for i, s := range from {
+		if len(s.Readers) < source.MaxSources {
+			s.Readers = append(s.Readers, source.Reader{
+				At: o.operandSite(places[i]), Label: nodeLabel(o.node, o.index) + " (" + opLabel(o.node) + ")",
+				Why: why, First: first, Past: len(o.nodes),
+			})
+		}
+	}
+}
+
+// settle marks the readers whose nodes are not in the network.
+func (l *lowering) settle(needed []bool) {
+	for _, s := range l.tensors {
+		for i := range s.Readers {
+			r := &s.Readers[i]
+			r.Dead = r.First < r.Past && !slices.Contains(needed[r.First:r.Past], true)
+		}
+	}
+}

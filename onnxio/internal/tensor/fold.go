@@ -1,0 +1,247 @@
+package tensor
+
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/refusal"
+	"github.com/relupath/relupath/onnxio/internal/wire"
+)
+
+// MaxFolded bounds a constant that is larger than those that it is computed from.
+const MaxFolded = 1 << 25
+
+// Foldable says that a constant of a shape is not too large to be computed from
+// others.
+func Foldable(dims []int, from ...*Tensor) error {
+	limit := MaxFolded
+	for _, t := range from {
+		limit = max(limit, t.Size())
+	}
+	if dag.Size(dims) > limit {
+		return refusal.New("", "a constant of shape %v is too large", dims)
+	}
+	return nil
+}
+
+// maxProduct bounds the multiplications of one product of constants.
+const maxProduct = 1 << 28
+
+// FoldPair computes an operator on two constants, broadcast against each other,
+// in their type.
+func FoldPair(name string, a, b *Tensor) (*Tensor, error) {
+	p, ok := Pairs[name]
+	if !ok {
+		return nil, refusal.New("fold constants before export", "both operands are constants")
+	}
+	dims, err := BroadcastDims(a.Dims, b.Dims)
+	if err != nil {
+		return nil, refusal.New("", "%v", err)
+	}
+	if err := Foldable(dims, a, b); err != nil {
+		return nil, err
+	}
+	ia, ib := BroadcastIndex(a.Dims, dims), BroadcastIndex(b.Dims, dims)
+	if a.Kind == Floating || b.Kind == Floating {
+		return foldFloats(name, p, dims, ia, ib, a, b)
+	}
+	x, err := a.Int64s()
+	if err != nil {
+		return nil, err
+	}
+	y, err := b.Int64s()
+	if err != nil {
+		return nil, err
+	}
+	typ := a.DataType()
+	out := make([]int64, len(ia))
+	for i := range out {
+		if out[i], err = p.integers(name, x[ia[i]], y[ib[i]], typ); err != nil {
+			return nil, err
+		}
+	}
+	if p.Test {
+		typ = wire.Bool
+	}
+	return NewIntegers(typ, dims, out), nil
+}
+
+func foldFloats(name string, p Pair, dims []int, ia, ib []int32, a, b *Tensor) (*Tensor, error) {
+	if p.Float == nil {
+		return nil, refusal.New("", "%s of floating-point numbers", name)
+	}
+	x, err := a.Float64s()
+	if err != nil {
+		return nil, err
+	}
+	y, err := b.Float64s()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, len(ia))
+	for i := range out {
+		out[i] = p.Float(x[ia[i]], y[ib[i]])
+	}
+	typ := a.DataType()
+	switch {
+	case p.Test:
+		typ = wire.Bool
+	case a.Kind != Floating && name != "Pow":
+		typ = b.DataType()
+	}
+	return NewTensor(typ, dims, out), nil
+}
+
+// AllZero reports whether every number is 0.
+func AllZero(t *Tensor) (bool, error) {
+	v, err := t.Float64s()
+	if err != nil {
+		return false, err
+	}
+	for _, x := range v {
+		if x != 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// FoldConcat joins constants along an axis.
+func FoldConcat(in []*Tensor, a int) (*Tensor, error) {
+	dims := slices.Clone(in[0].Dims)
+	dims[a] = 0
+	for _, t := range in {
+		d := t.Dims
+		if len(d) != len(dims) {
+			return nil, refusal.New("", "constants of rank %d and %d", len(dims), len(d))
+		}
+		for k := range d {
+			if k != a && d[k] != dims[k] {
+				return nil, refusal.New("", "constants of shapes %v and %v", in[0].Dims, d)
+			}
+		}
+		dims[a] += d[a]
+	}
+	outer, inner := dag.Size(dims[:a]), dag.Size(dims[a+1:])
+	first := in[0]
+	if first.Kind != Floating {
+		parts := make([][]int64, len(in))
+		for k, t := range in {
+			var err error
+			if parts[k], err = t.Int64s(); err != nil {
+				return nil, err
+			}
+		}
+		return NewIntegers(first.DataType(), dims, join(parts, outer, inner, in, a)), nil
+	}
+	parts := make([][]float64, len(in))
+	for k, t := range in {
+		var err error
+		if parts[k], err = t.Float64s(); err != nil {
+			return nil, err
+		}
+	}
+	return NewFloats(first.Typ, dims, join(parts, outer, inner, in, a)), nil
+}
+
+func join[T any](parts [][]T, outer, inner int, in []*Tensor, a int) []T {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	out := make([]T, 0, n)
+	for q := range outer {
+		for k, t := range in {
+			run := t.Dims[a] * inner
+			out = append(out, parts[k][q*run:(q+1)*run]...)
+		}
+	}
+	return out
+}
+
+// FoldExpand broadcasts a constant to a shape.
+func FoldExpand(t *Tensor, dims []int) (*Tensor, error) {
+	if err := Foldable(dims, t); err != nil {
+		return nil, err
+	}
+	return t.Indexed(dims, BroadcastIndex(t.Dims, dims))
+}
+
+// FoldProduct multiplies two constants as MatMul does: matrices in the last two
+// axes, the others broadcast; sums in float64, rounded once.
+func FoldProduct(a, b *Tensor) (*Tensor, error) {
+	if len(a.Dims) == 0 || len(b.Dims) == 0 {
+		return nil, refusal.New("", "a scalar operand")
+	}
+	da, db := slices.Clone(a.Dims), slices.Clone(b.Dims)
+	if len(da) == 1 {
+		da = append([]int{1}, da...)
+	}
+	if len(db) == 1 {
+		db = append(db, 1)
+	}
+	ra, rb := len(da), len(db)
+	m, n, k := da[ra-2], db[rb-1], da[ra-1]
+	if db[rb-2] != k {
+		return nil, refusal.New("", "shapes %v and %v do not multiply", a.Dims, b.Dims)
+	}
+	stack, err := BroadcastDims(da[:ra-2], db[:rb-2])
+	if err != nil {
+		return nil, refusal.New("", "%v", err)
+	}
+	dims := slices.Clone(stack)
+	if len(a.Dims) > 1 {
+		dims = append(dims, m)
+	}
+	if len(b.Dims) > 1 {
+		dims = append(dims, n)
+	}
+	if size := dag.Size(dims); size > maxProduct || size*max(k, 1) > maxProduct || Foldable(dims, a, b) != nil {
+		return nil, refusal.New("fold constants before export", "a product of constants of shapes %v and %v is too large", a.Dims, b.Dims)
+	}
+	x, err := a.Float64s()
+	if err != nil {
+		return nil, err
+	}
+	y, err := b.Float64s()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, dag.Size(dims))
+	ia, ib := BroadcastIndex(da[:ra-2], stack), BroadcastIndex(db[:rb-2], stack)
+	for s := range ia {
+		p, q, r := x[int(ia[s])*m*k:], y[int(ib[s])*k*n:], out[s*m*n:]
+		for i := range m {
+			for t := range k {
+				f := p[i*k+t]
+				for j := range n {
+					r[i*n+j] += f * q[t*n+j]
+				}
+			}
+		}
+	}
+	return NewTensor(a.DataType(), dims, out), nil
+}
+
+// Lengths returns a constant's integers as lengths, or an error.
+func Lengths(t *Tensor, what string) ([]int, error) {
+	v, err := t.Int64s()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, len(v))
+	n := 1
+	for i, d := range v {
+		switch {
+		case BatchFactor(d) > 0:
+			return nil, refusal.MixesBatch("%s depends on the batch size", what)
+		case d < 0 || d > MaxElements:
+			return nil, refusal.New("", "%s %v", what, v)
+		}
+		out[i] = int(d)
+		if n *= max(int(d), 1); n > MaxElements {
+			return nil, refusal.New("", "%s %v is too large", what, v)
+		}
+	}
+	return out, nil
+}
