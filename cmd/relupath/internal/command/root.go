@@ -158,6 +158,9 @@ func (a *app) execute(ctx context.Context, args []string, out *gate) int {
 	return codeOf(err)
 }
 
+// Tree returns the commands with their flags, for manuals: it is not there to be run.
+func Tree() *cobra.Command { return (&app{}).root() }
+
 func (a *app) root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   root,
