@@ -4,10 +4,11 @@
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 EXECUTIONS ?= 20000x
+CHECKS ?= 1000
 COUNT ?= 10
 BENCH ?= .
 
-.PHONY: check build vet lint test race fuzz bench ci release wheel relupath-cuda test-cuda
+.PHONY: check build vet lint test race soak fuzz bench ci release wheel relupath-cuda test-cuda
 
 check: build vet lint test
 
@@ -25,6 +26,10 @@ test:
 
 race:
 	go test -race -short ./...
+
+# Random tests on draws of their own: make soak CHECKS=10000
+soak:
+	RAPID_CHECKS=$(CHECKS) go test -short -timeout 2h -count 1 ./...
 
 # Every fuzz target: make fuzz EXECUTIONS=1000000x
 fuzz:

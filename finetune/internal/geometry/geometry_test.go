@@ -3,6 +3,7 @@ package geometry_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,6 +192,22 @@ func vectorOf(op program.Op) *program.Vector {
 	return nil
 }
 
+// sharedZeros tells whether a tensor with a zero is used more than once. A
+// rescaling leaves such zeros shared, though the units of both places have
+// factors of their own; kappa, a sum over the places, then changes by no one
+// factor.
+func sharedZeros(net *dag.Network) bool {
+	uses := map[*dag.Param]int{}
+	for i := range net.Nodes {
+		for _, u := range net.Nodes[i].Uses() {
+			if uses[u.Param]++; uses[u.Param] == 2 && slices.Contains(u.Param.Float64s(), 0) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // TestPowersOfTwo: rescaling by powers of two changes 1/kappa of every weight by
 // exactly a power of two, for p = 1 and 2.
 func TestPowersOfTwo(t *testing.T) {
@@ -211,6 +228,9 @@ func TestPowersOfTwo(t *testing.T) {
 		p2, err := program.Compile[float64](other, program.Options{})
 		if err != nil || len(p2.Tensors) != len(p.Tensors) {
 			t.Skip("a shared tensor was split")
+		}
+		if sharedZeros(net) {
+			t.Skip("zeros in two places take part in two rescalings without being split")
 		}
 		for i, op := range p.Ops {
 			x, y := vectorOf(op), vectorOf(p2.Ops[i])
