@@ -204,7 +204,7 @@ func lowerClip(o *op) error {
 		o.give(0, o.cap(v, []float64{lo.or(math.Inf(-1))}, []float64{hi.or(math.Inf(1))}, site, noJump))
 		return nil
 	}
-	out, err := o.apply("it clips at a number other than 0", v.dataType(), func(x []float64) float64 {
+	return o.gives(o.apply("it clips at a number other than 0", v.dataType(), func(x []float64) float64 {
 		y := x[0]
 		if lo.set {
 			y = tensor.Larger(y, lo.at)
@@ -213,12 +213,7 @@ func lowerClip(o *op) error {
 			y = tensor.Smaller(y, hi.at)
 		}
 		return y
-	}, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v))
 }
 
 // bound is a bound of Clip; it is set where it can be reached.

@@ -10,10 +10,7 @@ import (
 )
 
 func (o *op) binary() (a, b *value, err error) {
-	if a, err = o.need(0); err != nil {
-		return
-	}
-	if b, err = o.need(1); err != nil {
+	if a, b, err = o.two(); err != nil {
 		return
 	}
 	if o.opset < 7 && domain(o.node.Domain) == "" {
@@ -178,11 +175,7 @@ func lowerMul(o *op) error {
 			o.as(dag.Product, out).formed(o, dag.Times{})
 		}
 	}
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(out, err)
 }
 
 func lowerDiv(o *op) error {
@@ -194,12 +187,7 @@ func lowerDiv(o *op) error {
 	case a.constant() && b.constant():
 		return o.foldBinary(a.con, b.con)
 	case b.constant() && b.con.Kind == tensor.Floating:
-		out, err := o.multiply(a, b.con, 1, true)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.multiply(a, b.con, 1, true))
 	}
 	if out := o.normalised(a, b, deviation); out != nil {
 		o.give(0, out)
@@ -235,12 +223,7 @@ func lowerNeg(o *op) error {
 	if v.constant() {
 		return o.foldUnary(func(x float64) float64 { return -x })
 	}
-	out, err := o.affine(v, affine{coef: -1})
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.affine(v, affine{coef: -1}))
 }
 
 // combine sums activations, each with a sign.
@@ -271,12 +254,7 @@ func sumShapes(err error, in []*value) error {
 }
 
 func lowerSum(o *op) error {
-	v, err := o.sum()
-	if err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.sum())
 }
 
 func lowerMean(o *op) error {
@@ -296,12 +274,7 @@ func lowerMean(o *op) error {
 		o.giveTensor(0, tensor.NewFloats(v.con.Typ, v.con.Dims, f))
 		return nil
 	}
-	out, err := o.affine(v, affine{coef: 1 / float64(len(o.in))})
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.affine(v, affine{coef: 1 / float64(len(o.in))}))
 }
 
 // sum adds all operands: activations by one Add, then each constant.

@@ -522,7 +522,7 @@ func lowerMicrosoftAttention(o *op) error {
 	if o.arg(4) != nil || o.arg(6) != nil || o.int("do_rotary", 0) != 0 || len(o.node.Outputs) > 1 && o.node.Outputs[1] != "" {
 		return refusal.New("export without a cache", "it has a cache of keys and values")
 	}
-	x, w, err := o.binary2()
+	x, w, err := o.two()
 	if err != nil {
 		return err
 	}

@@ -10,12 +10,7 @@ import (
 )
 
 func lowerIdentity(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.need(0))
 }
 
 // lowerCast gives its operand the type that the attribute to says.
@@ -41,11 +36,7 @@ var typeNamed = map[string]wire.DataType{
 
 // lowerCastLike gives its operand the type of the second one.
 func lowerCastLike(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	like, err := o.need(1)
+	v, like, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -82,12 +73,7 @@ func (o *op) cast(v *value, to wire.DataType) error {
 		o.give(0, &w)
 		return nil
 	}
-	out, err := o.apply("a cast to integers is not homogeneous", to, func(x []float64) float64 { return x[0] }, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.apply("a cast to integers is not homogeneous", to, func(x []float64) float64 { return x[0] }, v))
 }
 
 func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {

@@ -87,12 +87,7 @@ func lowerConstantOfShape(o *op) error {
 	if batch >= 0 {
 		shape := slices.Clone(dims)
 		shape[batch] = tensor.BatchDim
-		out, err := o.spread(fill.Reshaped(nil), shape)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.spread(fill.Reshaped(nil), shape))
 	}
 	out, err := tensor.FoldExpand(fill.Reshaped(nil), dims)
 	if err != nil {

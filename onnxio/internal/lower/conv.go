@@ -11,23 +11,13 @@ import (
 // lowerConv is a convolution in any number of dimensions: operand (N, C,
 // spatial...), weight (M, C/group, kernel...), bias (M).
 func lowerConv(o *op) error {
-	v, err := o.convolution(false)
-	if err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.convolution(false))
 }
 
 // lowerConvTranspose is a transposed convolution: weight (C, M/group,
 // kernel...).
 func lowerConvTranspose(o *op) error {
-	v, err := o.convolution(true)
-	if err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.convolution(true))
 }
 
 // lowerFusedConv is com.microsoft.FusedConv: a convolution, the sum with
@@ -47,11 +37,7 @@ func lowerFusedConv(o *op) error {
 			return err
 		}
 	}
-	if v, err = o.fusedActivation(v); err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.fusedActivation(v))
 }
 
 // convolution lowers the first three inputs of a convolution.

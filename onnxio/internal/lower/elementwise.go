@@ -24,12 +24,7 @@ func (o *op) elementwise(reason string, f func(x []float64) float64) error {
 	if len(in) == 0 {
 		return refusal.New("", "no operands")
 	}
-	v, err := o.apply(reason, in[0].dataType(), f, in...)
-	if err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.apply(reason, in[0].dataType(), f, in...))
 }
 
 // apply is elementwise with the values given; the result has the type typ and
@@ -207,12 +202,7 @@ func head(reason string, make func(o *op) func(x float64) float64) lowerer {
 			return err
 		}
 		f := make(o)
-		out, err := o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v))
 	}
 }
 
@@ -228,12 +218,7 @@ func predicate(reason string, f func(x float64) bool) lowerer {
 		if err != nil {
 			return err
 		}
-		out, err := o.apply(reason, wire.Bool, func(x []float64) float64 { return truth(f(x[0])) }, v)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.apply(reason, wire.Bool, func(x []float64) float64 { return truth(f(x[0])) }, v))
 	}
 }
 
@@ -270,12 +255,7 @@ func lowerMod(o *op) error {
 	if o.int("fmod", 0) != 0 {
 		name = "fmod"
 	}
-	out, err := o.pairNamed(name, "a remainder is not homogeneous", a, b)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.pairNamed(name, "a remainder is not homogeneous", a, b))
 }
 
 // lowerIsInf tells infinities of the signs that its attributes say.
@@ -340,17 +320,12 @@ func lowerWhere(o *op) error {
 		}
 		return err
 	}
-	out, err := o.apply("it picks values by a condition", in[1].dataType(), func(x []float64) float64 {
+	return o.gives(o.apply("it picks values by a condition", in[1].dataType(), func(x []float64) float64 {
 		if x[0] != 0 {
 			return x[1]
 		}
 		return x[2]
-	}, in[:]...)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, in[:]...))
 }
 
 // foldWhere picks constants; sizes of the batch pass through.

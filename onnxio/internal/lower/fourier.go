@@ -35,22 +35,6 @@ func (s *spectrum) compute(fft *fourier.CmplxFFT, seq []complex128, put func(k i
 	}
 }
 
-// one reads an operand of a single integer.
-func (o *op) one(k int, what string) (int64, error) {
-	t, err := o.constant(k, what)
-	if err != nil {
-		return 0, err
-	}
-	x, err := t.Int64s()
-	if err != nil {
-		return 0, err
-	}
-	if len(x) != 1 {
-		return 0, refusal.New("", "%s has %d numbers", what, len(x))
-	}
-	return x[0], nil
-}
-
 // lowerDFT transforms the numbers along an axis; the last axis has real and imaginary
 // parts.
 func lowerDFT(o *op) error {
@@ -102,7 +86,7 @@ func lowerDFT(o *op) error {
 	}
 	a, parts := tensor.Around(dims, axis), dims[r-1]
 	inner := a.Inner / parts
-	out, err := o.functionOf(transforms, v.dataType(), shape, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf(transforms, v.dataType(), shape, func(dst []float64, in ...[]float64) {
 		fft, seq := fourier.NewCmplxFFT(s.n), make([]complex128, s.n)
 		for q := range a.Outer {
 			for e := range inner {
@@ -120,12 +104,7 @@ func lowerDFT(o *op) error {
 				})
 			}
 		}
-	}, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v))
 }
 
 // lowerSTFT transforms windows of a signal, each so many numbers behind the one before.
@@ -167,7 +146,7 @@ func lowerSTFT(o *op) error {
 	if !tensor.Fits(shape) {
 		return refusal.New("", "the result has too many elements")
 	}
-	out, err := o.functionOf(transforms, v.dataType(), shape, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf(transforms, v.dataType(), shape, func(dst []float64, in ...[]float64) {
 		fft, seq := fourier.NewCmplxFFT(s.n), make([]complex128, s.n)
 		for q := range tensor.Single(dims[0]) * frames {
 			from := q/frames*dims[1] + q%frames*int(step)
@@ -180,12 +159,7 @@ func lowerSTFT(o *op) error {
 			}
 			s.compute(fft, seq, func(k int, re, im float64) { dst[2*(q*s.bins+k)], dst[2*(q*s.bins+k)+1] = re, im })
 		}
-	}, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v))
 }
 
 // analysisWindow reads the weights of STFT's windows: an operand, or ones.

@@ -17,12 +17,7 @@ func withBias(reason string, f func(x float64) float64) lowerer {
 				return err
 			}
 		}
-		out, err := o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v))
 	}
 }
 
@@ -39,7 +34,7 @@ func quickGelu(o *op) func(float64) float64 {
 
 // lowerSwiGLU is a times sigmoid(alpha a) times b.
 func lowerSwiGLU(o *op) error {
-	a, b, err := o.binary2()
+	a, b, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -47,10 +42,5 @@ func lowerSwiGLU(o *op) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.inner(lowerMul, "Mul", []*value{gate, b}, []int{-1, 1})
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.inner(lowerMul, "Mul", []*value{gate, b}, []int{-1, 1}))
 }

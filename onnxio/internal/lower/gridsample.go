@@ -123,11 +123,7 @@ func (g *grid) sum(x []float64, taps [][]tap, axis, at int) float64 {
 
 // lowerGridSample reads a value at places that another holds.
 func lowerGridSample(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	places, err := o.need(1)
+	v, places, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -153,15 +149,10 @@ func lowerGridSample(o *op) error {
 		return refusal.New("", "places of shape %s for a value of shape %s", tensor.DimString(list), tensor.DimString(dims))
 	}
 	size, step := dag.Size(dims[1:]), dag.Size(list[1:])
-	out, err := o.functionOf("it reads at computed places", v.dataType(), shape, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf("it reads at computed places", v.dataType(), shape, func(dst []float64, in ...[]float64) {
 		one := g.channels * dag.Size(g.to)
 		for b := range tensor.Single(dims[0]) {
 			g.sample(dst[b*one:][:one], in[0][b*size:][:size], in[1][b*step:][:step], cubic)
 		}
-	}, v, places)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v, places))
 }

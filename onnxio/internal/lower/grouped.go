@@ -307,11 +307,7 @@ func lowerGatherBlockQuantized(o *op) error {
 			return err
 		}
 	case o.arg(3) != nil:
-		t, err := o.constant(3, "the zero points")
-		if err != nil {
-			return err
-		}
-		z, err := t.Float64s()
+		z, err := o.floatsAt(3, "the zero points")
 		if err != nil {
 			return err
 		}
@@ -334,10 +330,5 @@ func lowerGatherBlockQuantized(o *op) error {
 	}
 	t := tensor.NewTensor(floatType(o.in[2]), []int{rows, cols}, w)
 	t.Pinned = dequantised
-	out, err := o.embedding(t, index)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.embedding(t, index))
 }

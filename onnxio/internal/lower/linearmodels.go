@@ -99,11 +99,7 @@ func lowerLinearRegressor(o *op) error {
 	if err != nil {
 		return err
 	}
-	if out, err = o.transformed(out, o.str("post_transform", "NONE")); err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.transformed(out, o.str("post_transform", "NONE")))
 }
 
 // lowerLinearClassifier gives the label of the largest score, and the scores.

@@ -78,7 +78,7 @@ func (o *op) likelihood(log *value) error {
 	}
 	a := tensor.Around(dims, 1)
 	ignored, skips := o.int("ignore_index", 0), o.attr("ignore_index") != nil
-	out, err := o.functionOf(loses, log.dataType(), shape, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf(loses, log.dataType(), shape, func(dst []float64, in ...[]float64) {
 		sum, mass := 0.0, 0.0
 		for k, t := range in[1] {
 			loss, w := 0.0, 0.0
@@ -100,22 +100,13 @@ func (o *op) likelihood(log *value) error {
 		case "sum":
 			dst[0] = sum
 		}
-	}, log, target)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, log, target))
 }
 
 // lowerReverseSequence reverses the first entries of each sequence along the axis of
 // time.
 func lowerReverseSequence(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	lens, err := o.need(1)
+	v, lens, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -134,7 +125,7 @@ func lowerReverseSequence(o *op) error {
 		return refusal.New("", "lengths of shape %s for values of shape %s", tensor.DimString(lens.dims()), tensor.DimString(dims))
 	}
 	steps, sequences, run := dims[time], tensor.Single(dims[batch]), dag.Size(dims[2:])
-	out, err := o.functionOf("it reverses sequences", v.dataType(), dims, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf("it reverses sequences", v.dataType(), dims, func(dst []float64, in ...[]float64) {
 		place := func(t, b int) int {
 			if time == 0 {
 				return (t*sequences + b) * run
@@ -151,10 +142,5 @@ func lowerReverseSequence(o *op) error {
 				copy(dst[place(t, b):][:run], in[0][place(from, b):])
 			}
 		}
-	}, v, lens)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v, lens))
 }

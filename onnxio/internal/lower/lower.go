@@ -379,6 +379,14 @@ func (o *op) give(k int, v *value) {
 	o.values[name] = &w
 }
 
+// gives makes v the operator's first output, unless making it failed.
+func (o *op) gives(v *value, err error) error {
+	if err == nil {
+		o.give(0, v)
+	}
+	return err
+}
+
 func (o *op) giveTensor(k int, t *tensor.Tensor) { o.give(k, &value{con: t}) }
 
 // arg returns input k, nil when it is absent or k negative.
@@ -397,6 +405,22 @@ func (o *op) need(k int) (*value, error) {
 	return nil, refusal.New("", "input %d is missing", k)
 }
 
+// two returns the first two inputs.
+func (o *op) two() (a, b *value, err error) {
+	if a, err = o.need(0); err == nil {
+		b, err = o.need(1)
+	}
+	return
+}
+
+// three returns the first three inputs.
+func (o *op) three() (a, b, c *value, err error) {
+	if a, b, err = o.two(); err == nil {
+		c, err = o.need(2)
+	}
+	return
+}
+
 // constant returns input k, which must be a constant.
 func (o *op) constant(k int, what string) (*tensor.Tensor, error) {
 	v, err := o.need(k)
@@ -410,6 +434,36 @@ func (o *op) constant(k int, what string) (*tensor.Tensor, error) {
 		return nil, refusal.New("cut the model behind this node and make its output an input", "%s is the graph input %q", what, name)
 	}
 	return nil, refusal.New("make it a constant", "%s is computed by the network", what)
+}
+
+// floatsAt returns the numbers of input k, which must be a constant.
+func (o *op) floatsAt(k int, what string) ([]float64, error) {
+	t, err := o.constant(k, what)
+	if err != nil {
+		return nil, err
+	}
+	return t.Float64s()
+}
+
+// intsAt returns the integers of input k, which must be a constant.
+func (o *op) intsAt(k int, what string) ([]int64, error) {
+	t, err := o.constant(k, what)
+	if err != nil {
+		return nil, err
+	}
+	return t.Int64s()
+}
+
+// one returns the integer of input k, which must be a constant of one element.
+func (o *op) one(k int, what string) (int64, error) {
+	x, err := o.intsAt(k, what)
+	if err != nil {
+		return 0, err
+	}
+	if len(x) != 1 {
+		return 0, refusal.New("", "%s has %d elements", what, len(x))
+	}
+	return x[0], nil
 }
 
 // inputOf names the graph input that a node only rearranges, if it is such a node.
@@ -475,10 +529,6 @@ func (o *op) intsArg(name string, since int64, k int) (v []int64, ok bool, err e
 	if o.arg(k) == nil {
 		return nil, false, nil
 	}
-	t, err := o.constant(k, name)
-	if err != nil {
-		return nil, false, err
-	}
-	v, err = t.Int64s()
-	return v, true, err
+	v, err = o.intsAt(k, name)
+	return v, err == nil, err
 }

@@ -41,16 +41,11 @@ func (o *op) dense(v *value, axis int, t *tensor.Tensor, at int, left bool) (*va
 }
 
 func lowerMatMul(o *op) error {
-	a, b, err := o.binary2()
+	a, b, err := o.two()
 	if err != nil {
 		return err
 	}
-	out, err := o.matMul(a, b)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.matMul(a, b))
 }
 
 func (o *op) matMul(a, b *value) (*value, error) {
@@ -225,17 +220,12 @@ func (o *op) stacked(v *value, t *tensor.Tensor, left bool) (*value, error) {
 }
 
 func lowerGemm(o *op) error {
-	v, err := o.gemm()
-	if err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.gemm())
 }
 
 // gemm is alpha*op(A) op(B) + beta*C with one constant matrix, or all of them.
 func (o *op) gemm() (*value, error) {
-	a, b, err := o.binary2()
+	a, b, err := o.two()
 	if err != nil {
 		return nil, err
 	}
@@ -323,14 +313,6 @@ func (o *op) foldGemm(a, b *tensor.Tensor, alpha, beta float64) (*value, error) 
 	return &value{con: t}, nil
 }
 
-func (o *op) binary2() (a, b *value, err error) {
-	if a, err = o.need(0); err != nil {
-		return
-	}
-	b, err = o.need(1)
-	return
-}
-
 // gemmOperand returns a matrix operand, transposed where asked.
 func (o *op) gemmOperand(v *value, transpose bool) (*value, error) {
 	if rank(v) != 2 && (v.constant() || !o.lines) {
@@ -355,11 +337,7 @@ func lowerFusedGemm(o *op) error {
 	if err != nil {
 		return err
 	}
-	if v, err = o.fusedActivation(v); err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.fusedActivation(v))
 }
 
 // lowerFusedMatMul is com.microsoft.FusedMatMul: MatMul of operands whose last
@@ -368,7 +346,7 @@ func lowerFusedMatMul(o *op) error {
 	if o.int("transBatchA", 0) != 0 || o.int("transBatchB", 0) != 0 {
 		return refusal.New("export without operator fusion", "it moves the first axis of a batch of matrices")
 	}
-	a, b, err := o.binary2()
+	a, b, err := o.two()
 	if err != nil {
 		return err
 	}

@@ -398,11 +398,7 @@ func (o *op) mergedReduce(m merge, lower lowerer) error {
 // mergedExpand gives an Expand the full shape for that of the graph, which has the merged
 // axis as it is.
 func (o *op) mergedExpand(m merge) error {
-	t, err := o.constant(1, "the shape")
-	if err != nil {
-		return err
-	}
-	target, err := t.Int64s()
+	target, err := o.intsAt(1, "the shape")
 	if err != nil {
 		return err
 	}

@@ -104,11 +104,7 @@ func lowerNormalizer(o *op) error {
 // the last axis by constant indices, or entries of a constant by indices that
 // the network computes, as a classifier's labels.
 func lowerArrayFeatureExtractor(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	at, err := o.need(1)
+	v, at, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -133,12 +129,7 @@ func lowerArrayFeatureExtractor(o *op) error {
 		}
 	}
 	size, entry := list(index)
-	out, err := o.take(v, k, size, entry)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.take(v, k, size, entry))
 }
 
 // lookup picks entries of a constant row by computed indices.
@@ -192,17 +183,12 @@ func lowerLabelEncoder(o *op) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.apply("it maps labels", wire.Int64, func(x []float64) float64 {
+	return o.gives(o.apply("it maps labels", wire.Int64, func(x []float64) float64 {
 		if k := slices.Index(keys.Ints, int64(x[0])); k >= 0 {
 			return float64(values.Ints[k])
 		}
 		return float64(def)
-	}, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v))
 }
 
 // lowerOneHotEncoder is ai.onnx.ml.OneHotEncoder of numbers: 1 at the place of the
@@ -225,19 +211,14 @@ func lowerOneHotEncoder(o *op) error {
 	if !tensor.Fits(shape) {
 		return refusal.New("", "the result has too many elements")
 	}
-	out, err := o.functionOf("it gives 0 or 1", wire.Float32, shape, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf("it gives 0 or 1", wire.Float32, shape, func(dst []float64, in ...[]float64) {
 		clear(dst)
 		for i, x := range in[0] {
 			if k, ok := place[int64(x)]; ok {
 				dst[i*n+k] = 1
 			}
 		}
-	}, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v))
 }
 
 // lowerImputer is ai.onnx.ml.Imputer: a number in the place of missing ones, for all
@@ -263,16 +244,11 @@ func lowerImputer(o *op) error {
 	if len(d) == 0 || len(fill) != 1 && len(fill) != d[len(d)-1] {
 		return refusal.New("", "%d values for a value of shape %s", len(fill), tensor.DimString(d))
 	}
-	out, err := o.functionOf("it replaces missing numbers", v.dataType(), d, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf("it replaces missing numbers", v.dataType(), d, func(dst []float64, in ...[]float64) {
 		for i, x := range in[0] {
 			if dst[i] = x; x == missing || math.IsNaN(missing) && math.IsNaN(x) {
 				dst[i] = fill[i%len(fill)]
 			}
 		}
-	}, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, v))
 }

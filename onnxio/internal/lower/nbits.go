@@ -32,19 +32,11 @@ func lowerMatMulNBits(o *op) error {
 	if err := o.afford(int(n * k)); err != nil {
 		return err
 	}
-	packed, err := o.constant(1, "the matrix")
+	raw, err := o.intsAt(1, "the matrix")
 	if err != nil {
 		return err
 	}
-	raw, err := packed.Int64s()
-	if err != nil {
-		return err
-	}
-	table, err := o.constant(2, "the scales")
-	if err != nil {
-		return err
-	}
-	scale, err := table.Float64s()
+	scale, err := o.floatsAt(2, "the scales")
 	if err != nil {
 		return err
 	}

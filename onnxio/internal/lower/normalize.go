@@ -251,12 +251,7 @@ func lowerInstanceNormalization(o *op) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.rescaled(o.standardise(v, n, meanVariance(o.float("epsilon", 1e-5))), 1, 2, perChannel(c, len(v.shape)))
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.rescaled(o.standardise(v, n, meanVariance(o.float("epsilon", 1e-5))), 1, 2, perChannel(c, len(v.shape))))
 }
 
 // lowerGroupNormalization has a scale and a shift a group before opset 21, and a
@@ -279,11 +274,7 @@ func lowerGroupNormalization(o *op) error {
 		o.give(0, o.relabel(y, v.shape))
 		return nil
 	}
-	if y, err = o.rescaled(y, 1, 2, perChannel(c, len(v.shape))); err != nil {
-		return err
-	}
-	o.give(0, y)
-	return nil
+	return o.gives(o.rescaled(y, 1, 2, perChannel(c, len(v.shape))))
 }
 
 // lowerLpNormalization divides by the 1- or 2-norm along an axis; a run of norm 0

@@ -76,7 +76,7 @@ func (o *op) integers(v *value) *value {
 }
 
 func lowerMatMulInteger(o *op) error {
-	a, b, err := o.binary2()
+	a, b, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (o *op) giveIntegers(v *value) error {
 }
 
 func lowerConvInteger(o *op) error {
-	x, w, err := o.binary2()
+	x, w, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -162,11 +162,7 @@ func (o *op) giveQuantised(v *value, scale int, otherwise wire.DataType) error {
 	if q.zero != nil {
 		typ = q.zero.dataType()
 	}
-	if v, err = o.quantise(v, q, typ); err != nil {
-		return err
-	}
-	o.give(0, v)
-	return nil
+	return o.gives(o.quantise(v, q, typ))
 }
 
 func lowerQLinearMatMul(o *op) error {

@@ -210,12 +210,7 @@ func lowerDequantizeLinear(o *op) error {
 			return refusal.New("", "output_dtype is %d", t)
 		}
 	}
-	out, err := o.dequantise(v, q, typ)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.dequantise(v, q, typ))
 }
 
 func lowerQuantizeLinear(o *op) error {
@@ -238,12 +233,7 @@ func lowerQuantizeLinear(o *op) error {
 	if q.zero != nil {
 		typ = q.zero.dataType()
 	}
-	out, err := o.quantise(v, q, typ)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.quantise(v, q, typ))
 }
 
 // lowerDynamicQuantizeLinear quantises to uint8 by the extremes of the operand, 0

@@ -67,12 +67,7 @@ func (o *op) tileOverBatch(v *value, k int, repeats []int64) error {
 		o.give(0, o.emit(&dag.Select{}, shape, v))
 		return nil
 	}
-	out, err := o.spread(v.con, shape)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.spread(v.con, shape))
 }
 
 // lowerDepthToSpace moves blocks of channels into the two spatial axes.

@@ -103,15 +103,7 @@ func tuples(t *tensor.Tensor, dims []int) (places []int, err error) {
 
 // lowerScatterND writes updates into a copy of the data at stated places.
 func lowerScatterND(o *op) error {
-	data, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	updates, err := o.need(2)
-	if err != nil {
-		return err
-	}
-	index, err := o.need(1)
+	data, index, updates, err := o.three()
 	if err != nil {
 		return err
 	}
@@ -149,15 +141,7 @@ func lowerScatterND(o *op) error {
 
 // lowerScatterElements writes updates along one axis.
 func lowerScatterElements(o *op) error {
-	data, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	updates, err := o.need(2)
-	if err != nil {
-		return err
-	}
-	index, err := o.need(1)
+	data, index, updates, err := o.three()
 	if err != nil {
 		return err
 	}
@@ -222,11 +206,7 @@ func (o *op) elementPlaces(t *tensor.Tensor, dims []int) ([]int, error) {
 
 // lowerGatherElements picks elements along one axis.
 func lowerGatherElements(o *op) error {
-	data, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	index, err := o.need(1)
+	data, index, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -293,18 +273,9 @@ func lowerTrilu(o *op) error {
 	}
 	k := int64(0)
 	if o.arg(1) != nil {
-		t, err := o.constant(1, "the diagonal")
-		if err != nil {
+		if k, err = o.one(1, "the diagonal"); err != nil {
 			return err
 		}
-		x, err := t.Int64s()
-		if err != nil {
-			return err
-		}
-		if len(x) != 1 {
-			return refusal.New("", "%d diagonals", len(x))
-		}
-		k = x[0]
 	}
 	dims := v.dims()
 	r := len(dims)
@@ -351,18 +322,9 @@ func lowerTopK(o *op) error {
 	}
 	k := o.int("k", 0)
 	if o.opset >= 10 {
-		t, err := o.constant(1, "the number of entries")
-		if err != nil {
+		if k, err = o.one(1, "the number of entries"); err != nil {
 			return err
 		}
-		x, err := t.Int64s()
-		if err != nil {
-			return err
-		}
-		if len(x) != 1 {
-			return refusal.New("", "%d numbers of entries", len(x))
-		}
-		k = x[0]
 	}
 	axis, err := tensor.AxisOf(o.int("axis", -1), len(v.shape))
 	if err != nil {
@@ -413,18 +375,11 @@ func lowerCumSum(o *op) error {
 	if err != nil {
 		return err
 	}
-	t, err := o.constant(1, "the axis")
+	along, err := o.one(1, "the axis")
 	if err != nil {
 		return err
 	}
-	x, err := t.Int64s()
-	if err != nil {
-		return err
-	}
-	if len(x) != 1 {
-		return refusal.New("", "%d axes", len(x))
-	}
-	axis, err := tensor.AxisOf(x[0], rank(v))
+	axis, err := tensor.AxisOf(along, rank(v))
 	if err != nil {
 		return err
 	}
@@ -453,12 +408,7 @@ func lowerCumSum(o *op) error {
 			}
 		}
 	}
-	out, err := o.functionOf("it sums prefixes", typ, v.dims(), compute, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.functionOf("it sums prefixes", typ, v.dims(), compute, v))
 }
 
 // lowerOneHot gives vectors with one value at the place that an index names and
@@ -468,11 +418,7 @@ func lowerOneHot(o *op) error {
 	if err != nil {
 		return err
 	}
-	d, err := o.constant(1, "the depth")
-	if err != nil {
-		return err
-	}
-	depth, err := d.Float64s()
+	depth, err := o.floatsAt(1, "the depth")
 	if err != nil {
 		return err
 	}
@@ -512,10 +458,5 @@ func lowerOneHot(o *op) error {
 			}
 		}
 	}
-	out, err := o.functionOf("it gives 0 or 1", vals.DataType(), shape, compute, v)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.functionOf("it gives 0 or 1", vals.DataType(), shape, compute, v))
 }

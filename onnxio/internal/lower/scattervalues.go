@@ -74,7 +74,7 @@ func (o *op) scatterElements(data, index, updates *value) error {
 		}
 	}
 	step, own := tensor.Strides(to), tensor.Strides(from)
-	out, err := o.functionOf(writes, data.dataType(), dims, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf(writes, data.dataType(), dims, func(dst []float64, in ...[]float64) {
 		copy(dst, in[0])
 		for e, x := range in[1] {
 			at, ok := 0, true
@@ -91,12 +91,7 @@ func (o *op) scatterElements(data, index, updates *value) error {
 			}
 			dst[at] = combine(dst[at], in[2][e])
 		}
-	}, data, index, updates)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, data, index, updates))
 }
 
 // scatterTuples writes updates at computed tuples of indices, or combined with what is
@@ -116,7 +111,7 @@ func (o *op) scatterTuples(data, index, updates *value) error {
 			tensor.DimString(updates.dims()), tensor.DimString(list), tensor.DimString(dims))
 	}
 	run := dag.Size(dims[n:])
-	out, err := o.functionOf(writes, data.dataType(), dims, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf(writes, data.dataType(), dims, func(dst []float64, in ...[]float64) {
 		copy(dst, in[0])
 		for k := range len(in[2]) / max(run, 1) {
 			at, ok := entry(in[1][k*n:][:n], dims)
@@ -128,12 +123,7 @@ func (o *op) scatterTuples(data, index, updates *value) error {
 				dst[at*run+e] = combine(dst[at*run+e], in[2][k*run+e])
 			}
 		}
-	}, data, index, updates)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, data, index, updates))
 }
 
 // entry is the place that a tuple of indices names in the first axes of dims.
@@ -150,11 +140,7 @@ func entry(tuple []float64, dims []int) (at int, ok bool) {
 
 // lowerGatherND picks entries by tuples of indices, behind batch_dims shared axes.
 func lowerGatherND(o *op) error {
-	data, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	index, err := o.need(1)
+	data, index, err := o.two()
 	if err != nil {
 		return err
 	}
@@ -198,7 +184,7 @@ func lowerGatherND(o *op) error {
 		}
 		return o.moved(shape, from, data)
 	}
-	out, err := o.functionOf("it picks entries by computed indices", data.dataType(), shape, func(dst []float64, in ...[]float64) {
+	return o.gives(o.functionOf("it picks entries by computed indices", data.dataType(), shape, func(dst []float64, in ...[]float64) {
 		for k := range outer * each {
 			to := dst[k*run:][:run]
 			if j, ok := entry(in[1][k*n:][:n], named); ok {
@@ -207,10 +193,5 @@ func lowerGatherND(o *op) error {
 				undefined(to)
 			}
 		}
-	}, data, index)
-	if err != nil {
-		return err
-	}
-	o.give(0, out)
-	return nil
+	}, data, index))
 }

@@ -139,21 +139,12 @@ func sliceList(n, start, end, step int64) []int {
 }
 
 func lowerGather(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	index, err := o.need(1)
+	v, index, err := o.two()
 	if err != nil {
 		return err
 	}
 	if !index.constant() {
-		out, err := o.gatherValues(v, index)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.gatherValues(v, index))
 	}
 	t := index.con
 	ints, err := t.Int64s()
@@ -191,11 +182,7 @@ func lowerExpand(o *op) error {
 	if err != nil {
 		return err
 	}
-	t, err := o.constant(1, "the shape")
-	if err != nil {
-		return err
-	}
-	target, err := t.Int64s()
+	target, err := o.intsAt(1, "the shape")
 	if err != nil {
 		return err
 	}
@@ -219,12 +206,7 @@ func lowerExpand(o *op) error {
 		return nil
 	}
 	if slices.Contains(shape, tensor.BatchDim) {
-		out, err := o.spread(v.con, shape)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		return o.gives(o.spread(v.con, shape))
 	}
 	if n := dag.Size(shape); tensor.Fits(shape) {
 		if err := o.afford(n + n/2); err != nil { // with the index

@@ -161,7 +161,7 @@ func placing(better func(a, b float64) bool) lowerer {
 				shape = append(shape, 1)
 			}
 		}
-		out, err := o.functionOf("it gives the place of an extreme value", wire.Int64, shape, func(dst []float64, in ...[]float64) {
+		return o.gives(o.functionOf("it gives the place of an extreme value", wire.Int64, shape, func(dst []float64, in ...[]float64) {
 			x := make([]float64, a.N)
 			for q := range a.Outer {
 				for e := range a.Inner {
@@ -171,11 +171,6 @@ func placing(better func(a, b float64) bool) lowerer {
 					dst[q*a.Inner+e] = float64(argBest(x, order))
 				}
 			}
-		}, v)
-		if err != nil {
-			return err
-		}
-		o.give(0, out)
-		return nil
+		}, v))
 	}
 }
