@@ -115,3 +115,37 @@ func TestGroupedLengths(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupedSinks: a head's sink is one more key without a value, and a smooth softmax has
+// one of score 0.
+func TestGroupedSinks(t *testing.T) {
+	in := []field{pbInput("q", -1, 2, 4), pbInput("k", -1, 2, 2), pbInput("v", -1, 2, 2), pbValue(11, "n", 6, -1), pbValue(11, "all", 6, -1)}
+	// Scores of 0 and a bias: the second query sees its keys as 1 to 3.
+	bias := pbInitializer("bias", []int64{1, 1, 2, 2}, 0, 0, 0, float32(math.Log(3)))
+	ln2 := float32(math.Log(2))
+	for _, c := range []struct {
+		name string
+		in   []string
+		more []field
+		attr []field
+		want []float64
+	}{
+		{"none", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias"), nil, nil, []float64{4, 4, 4, 4, 7, 7, 7, 7}},
+		{"smooth", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias"), nil, []field{attrOfInt("smooth_softmax", 1)}, []float64{2, 2, 2, 2, 5.6, 5.6, 5.6, 5.6}},
+		{"sinks", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias", "sinks"), []field{pbInitializer("sinks", []int64{2}, 0, ln2)}, nil,
+			[]float64{2, 2, 4.0 / 3, 4.0 / 3, 5.6, 5.6, 28.0 / 6, 28.0 / 6}},
+	} {
+		graph := append(append(slices.Clone(in), pbOutput("y", -1, 2, 4), bias), c.more...)
+		m := microsoft(t, "GroupQueryAttention", c.in, names("y"), append(c.attr, attrOfInt("num_heads", 2), attrOfInt("kv_num_heads", 1)), graph...)
+		y, err := m.Net.Eval(t.Context(), [][]float64{make([]float64, 8), make([]float64, 4), {4, 4, 8, 8}, {1}, {2}}, 1, evalOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range c.want {
+			if math.Abs(y[0][i]-w) > 1e-6 { // the logarithms are stored in float32
+				t.Errorf("%s: %v, want %v", c.name, y[0], c.want)
+				break
+			}
+		}
+	}
+}

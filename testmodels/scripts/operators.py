@@ -650,6 +650,12 @@ def grouped_attention(d):
         angles = np.asarray(d.rng.random((rows, h // 2)) * 6, np.float32)
         ins += [np.cos(angles), np.sin(angles)]
         a |= {"do_rotary": 1, "rotary_interleaved": d.of(0, 1)}
+    ins += [none] * (10 - len(ins))
+    ins.append(d.floats(d.of(1, b), d.of(1, n * g), t, past + t) if d.maybe() else none)
+    if d.maybe():
+        ins.append(d.floats(n * g))
+    elif d.maybe():
+        a["smooth_softmax"] = 1
     return a, ins, 3 if past else 1
 
 

@@ -31,6 +31,8 @@ type attention struct {
 	// lengths has the number of keys of each sequence; with a causal attention the
 	// queries are the last of them.
 	lengths *value
+	// sinks has for each head a score more, of a key without a value; nil: none.
+	sinks []float64
 }
 
 // byHeads returns a value of batch x length x (heads*size) as batch x heads x length
@@ -113,9 +115,12 @@ func (o *op) attend(a *attention) (*attended, error) {
 		bias := make([]float64, len(dst))
 		m.apply(bias, append([][]float64{make([]float64, len(dst))}, in[1:]...)...)
 		for at := 0; m.keys > 0 && at+m.keys <= len(dst); at += m.keys {
-			if row := dst[at : at+m.keys]; math.IsInf(extremeOf(bias[at:at+m.keys], tensor.Larger), -1) {
+			switch row := dst[at : at+m.keys]; {
+			case math.IsInf(extremeOf(bias[at:at+m.keys], tensor.Larger), -1):
 				clear(row) // no key is seen
-			} else {
+			case a.sinks != nil:
+				softmaxBeside(row, a.sinks[at/(m.keys*m.queries)%m.heads])
+			default:
 				softmax(row)
 			}
 		}

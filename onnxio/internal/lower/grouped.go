@@ -14,13 +14,13 @@ import (
 // keys and values have fewer heads than its queries, with a cache, and rotary embeddings on
 // demand. Sequences are of one length: others give NaN.
 func lowerGroupQueryAttention(o *op) error {
-	for k := 10; k < len(o.in); k++ {
+	for k := 12; k < len(o.in); k++ {
 		if o.in[k] != nil {
-			return refusal.New("export plain attention with a plain cache", "it has a bias, sinks, a quantised cache or norms (input %d)", k)
+			return refusal.New("export plain attention with a plain cache", "it has a quantised cache, norms or padded queries (input %d)", k)
 		}
 	}
-	if o.int("smooth_softmax", 0) > 0 || o.int("sliding_window_cache", 0) != 0 || o.int("qk_output", 0) != 0 {
-		return refusal.New("export plain attention with a plain cache", "it has a smooth softmax, a sliding cache, or gives its scores")
+	if o.int("sliding_window_cache", 0) != 0 {
+		return refusal.New("export plain attention with a plain cache", "it has a sliding cache")
 	}
 	heads, own := int(min(o.int("num_heads", 0), tensor.MaxElements)), int(min(o.int("kv_num_heads", 0), tensor.MaxElements))
 	a := &attention{scale: o.float("scale", 0), softcap: o.float("softcap", 0), causal: o.int("causal", 1) != 0, left: -1, right: -1}
@@ -63,6 +63,12 @@ func lowerGroupQueryAttention(o *op) error {
 	if err := o.oneLength(a); err != nil {
 		return err
 	}
+	if err := o.scoreBias(a, 10); err != nil {
+		return err
+	}
+	if a.sinks, err = o.sinks(11, heads); err != nil {
+		return err
+	}
 	y, err := o.attend(a)
 	if err != nil {
 		return err
@@ -70,7 +76,31 @@ func lowerGroupQueryAttention(o *op) error {
 	o.give(0, o.merged(y.out))
 	o.give(1, a.k)
 	o.give(2, a.v)
+	switch o.int("qk_output", 0) {
+	case 1:
+		o.give(3, y.biased)
+	case 2:
+		o.give(3, y.weights)
+	}
 	return nil
+}
+
+// sinks returns the score of each head's sink, input k; those of a smooth softmax are 0.
+func (o *op) sinks(k, heads int) ([]float64, error) {
+	if o.arg(k) == nil {
+		if o.int("smooth_softmax", 0) > 0 {
+			return make([]float64, heads), nil
+		}
+		return nil, nil
+	}
+	t, err := o.constant(k, "the sinks")
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Dims) != 1 || t.Dims[0] != heads {
+		return nil, refusal.New("", "sinks of shape %v for %d heads", t.Dims, heads)
+	}
+	return t.Float64s()
 }
 
 // grouped returns queries, keys and values, which can be one value.

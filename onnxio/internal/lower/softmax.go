@@ -101,6 +101,15 @@ func softmax(x []float64) {
 	}
 }
 
+// softmaxBeside is softmax with one more number, whose own share is left out.
+func softmaxBeside(x []float64, more float64) {
+	all := logSumExp(append([]float64{more}, x...))
+	for i := range x {
+		x[i] -= all
+	}
+	kernel.Exp(x, x)
+}
+
 func logSoftmax(x []float64) {
 	if len(x) == 0 {
 		return
