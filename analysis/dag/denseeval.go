@@ -18,9 +18,7 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
 		groups: 1, rows: d.Rows, cols: samples * n, k: d.Cols, line: n, skip: d.Rows * n,
 		left: func(p *pack, _, row, n int) { d.pack(p, row, n) },
 		right: func() func(p *pack, g, col, n int) {
-			c := &Conv{InChannels: d.Cols, OutChannels: d.Rows, Groups: 1, Window: Window{
-				In: []int{n}, Kernel: []int{1}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0},
-			}}
+			c := &Conv{InChannels: d.Cols, OutChannels: d.Rows, Groups: 1, Window: NewWindow([]int{n}, []int{1})}
 			return newUnfolding(c, src).pack
 		},
 		finish: func(dst []float64, row, _ int) { fin.unit(dst, row) },

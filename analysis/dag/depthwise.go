@@ -30,7 +30,7 @@ func (c *Conv) phases() (p *phases, ok bool) {
 	limit := 4*(Size(w.In)+Size(out)) + 1<<10
 	size := 1
 	for d := range dims {
-		padded := max((out[d]-1)*w.Stride[d]+w.Dilation[d]*(w.Kernel[d]-1)+1, w.In[d]+w.Before[d])
+		padded := max((out[d]-1)*w.Stride[d]+w.Extent(d), w.In[d]+w.Before[d])
 		quot[d] = (padded + w.Stride[d] - 1) / w.Stride[d]
 		if size > limit/(quot[d]*w.Stride[d]) {
 			return nil, false

@@ -33,7 +33,7 @@ func newUnfolding(c *Conv, x []float64) *unfolding {
 	_, inner, k := c.Matrix()
 	u := &unfolding{x: x, window: c.Window, plane: Size(c.Window.In), taps: k, channels: inner, sample: c.In().Len()}
 	if c.pointwise() {
-		u.window = Window{In: []int{u.plane}, Kernel: []int{1}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+		u.window = NewWindow([]int{u.plane}, []int{1})
 	}
 	u.out, u.step = u.window.Out(), u.window.step()
 	u.positions = Size(u.out)

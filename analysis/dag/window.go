@@ -3,6 +3,7 @@ package dag
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Window is a sliding window over spatial positions, of a convolution or a
@@ -20,8 +21,21 @@ type Window struct {
 	Extra []int
 }
 
+// NewWindow is a window of the given kernel at each place, without padding.
+func NewWindow(in, kernel []int) Window {
+	d := len(in)
+	mustLen("kernel", len(kernel), d)
+	return Window{
+		In: in, Kernel: kernel, Stride: slices.Repeat([]int{1}, d), Dilation: slices.Repeat([]int{1}, d),
+		Before: make([]int, d), After: make([]int, d),
+	}
+}
+
+// Extent is how many places a window spans: dilation*(kernel-1) + 1.
+func (w *Window) Extent(i int) int { return w.Dilation[i]*(w.Kernel[i]-1) + 1 }
+
 // Out returns the spatial shape of the result:
-// floor((in + before + after - dilation*(kernel-1) - 1)/stride) + 1 + extra.
+// floor((in + before + after - extent)/stride) + 1 + extra.
 func (w *Window) Out() []int {
 	out := make([]int, len(w.In))
 	for i := range out {
@@ -29,7 +43,7 @@ func (w *Window) Out() []int {
 		if w.Extra != nil {
 			extra = w.Extra[i]
 		}
-		out[i] = (w.In[i]+w.Before[i]+w.After[i]-w.Dilation[i]*(w.Kernel[i]-1)-1)/w.Stride[i] + 1 + extra
+		out[i] = (w.In[i]+w.Before[i]+w.After[i]-w.Extent(i))/w.Stride[i] + 1 + extra
 	}
 	return out
 }
@@ -75,7 +89,7 @@ func (w *Window) check() error {
 		if w.Extra != nil && w.Extra[i] < 0 {
 			return fmt.Errorf("window: %v extra positions", w.Extra)
 		}
-		if w.In[i]+w.Before[i]+w.After[i] < w.Dilation[i]*(w.Kernel[i]-1)+1 {
+		if w.In[i]+w.Before[i]+w.After[i] < w.Extent(i) {
 			return fmt.Errorf("window of %v (dilation %v) exceeds the padded operand %v", w.Kernel, w.Dilation, w.In)
 		}
 	}

@@ -185,7 +185,7 @@ func (z *normalizer) mean(m *dag.Average, w *dag.Window, v value) value {
 	if n == 1 {
 		id = z.gather(c.v)
 	} else {
-		list := dag.Window{In: []int{n}, Kernel: []int{n}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+		list := dag.NewWindow([]int{n}, []int{n})
 		id = z.add([]int{z.gather(c.v)}, channels, &dag.Linear{Map: &dag.Average{Channels: channels, Window: list, Weights: []float64{1 / float64(n)}}})
 		z.averaged[id] = c.v
 	}

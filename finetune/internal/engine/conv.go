@@ -49,7 +49,7 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 	stride := make([]int, dims) // of padded memory
 	for d := dims - 1; d >= 0; d-- {
 		stride[d] = f.padLen
-		f.padLen *= max(w.In[d]+w.Before[d]+w.After[d], (shape[d]-1)*w.Stride[d]+(w.Kernel[d]-1)*w.Dilation[d]+1)
+		f.padLen *= max(w.In[d]+w.Before[d]+w.After[d], (shape[d]-1)*w.Stride[d]+w.Extent(d))
 		f.flat = f.flat && w.Stride[d] == 1
 	}
 	f.base = positions(shape, func(d, i int) int { return i * w.Stride[d] * stride[d] })
@@ -125,7 +125,7 @@ func (f *unfold) back(w *dag.Window) *unfold {
 	}
 	b := dag.Window{In: w.Out(), Kernel: w.Kernel, Stride: w.Stride, Dilation: w.Dilation}
 	for d := range w.In {
-		reach := (w.Kernel[d] - 1) * w.Dilation[d]
+		reach := w.Extent(d) - 1
 		if w.Before[d] < 0 || w.After[d] < 0 || w.Before[d] > reach || w.After[d] > reach {
 			return nil
 		}

@@ -136,7 +136,7 @@ func (o *op) summedOut(t labelled, keep []rune) (labelled, error) {
 	if n == 0 {
 		return t, refusal.New("", "it sums over an empty axis")
 	}
-	w := whole([]int{n})
+	w := dag.NewWindow([]int{n}, []int{n})
 	kept := dag.Size(tensor.SampleShape(shape))
 	out := o.emit(&dag.Linear{Map: &dag.Average{Channels: kept, Window: w, Weights: []float64{1}}}, slices.Clone(shape), v)
 	return labelled{out, axes}, nil

@@ -143,11 +143,7 @@ func (o *op) inside(t *tensor.Tensor, k int) *value {
 	switch {
 	case o.node.OpType == "Conv" && r > 2:
 		if groups := int(o.int("group", 1)); groups > 0 && rows%groups == 0 {
-			n := r - 2
-			one, zero := slices.Repeat([]int{1}, n), make([]int, n)
-			m = &dag.Conv{W: u, InChannels: t.Dims[1] * groups, OutChannels: rows, Groups: groups, Window: dag.Window{
-				In: t.Dims[2:], Kernel: t.Dims[2:], Stride: one, Dilation: one, Before: zero, After: zero,
-			}}
+			m = &dag.Conv{W: u, InChannels: t.Dims[1] * groups, OutChannels: rows, Groups: groups, Window: dag.NewWindow(t.Dims[2:], t.Dims[2:])}
 		}
 	case r == 2 && (o.node.OpType == "MatMul" && k == 1 || o.node.OpType == "Gemm" && k == 1 && o.int("transB", 0) == 0):
 		m = &dag.Dense{W: u, Rows: t.Dims[1], Cols: rows, InOut: true}

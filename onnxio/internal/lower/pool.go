@@ -174,15 +174,6 @@ func (o *op) average(v *value, channels int, w dag.Window, weights []float64, sh
 	return nil
 }
 
-// whole is the window that covers everything.
-func whole(in []int) dag.Window {
-	ones, zeros := make([]int, len(in)), make([]int, len(in))
-	for i := range ones {
-		ones[i] = 1
-	}
-	return dag.Window{In: in, Kernel: in, Stride: ones, Dilation: ones, Before: zeros, After: zeros}
-}
-
 func lowerGlobalAveragePool(o *op) error {
 	v, channels, w, shape, err := o.global()
 	if err != nil {
@@ -209,7 +200,7 @@ func (o *op) global() (v *value, channels int, w dag.Window, shape []int, err er
 		err = refusal.New("", "it pools nothing: its operand has shape %s", tensor.DimString(v.shape))
 		return
 	}
-	w = whole(spatial)
+	w = dag.NewWindow(spatial, spatial)
 	return v, channels, w, pooledShape(v, w.Out()), nil
 }
 
@@ -226,7 +217,7 @@ func lowerLpPool(o *op) error {
 	if !(p >= 1) {
 		return refusal.New("", "p is %v", p)
 	}
-	w := whole(v.shape[2:])
+	w := dag.NewWindow(v.shape[2:], v.shape[2:])
 	if o.node.OpType == "LpPool" {
 		if w, err = o.slidingWindow(v); err != nil {
 			return err

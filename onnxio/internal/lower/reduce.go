@@ -178,7 +178,7 @@ func (o *op) reduce(v *value, red reduced, r reduction) error {
 		o.give(0, out)
 		return nil
 	}
-	w := whole([]int{red.count})
+	w := dag.NewWindow([]int{red.count}, []int{red.count})
 	var err error
 	switch name {
 	case "ReduceMax", "ReduceMin":

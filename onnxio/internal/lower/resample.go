@@ -381,7 +381,7 @@ func (o *op) weighted(v *value, k int, taps [][]tap) (*value, error) {
 			}
 			n := a.N * a.Inner
 			o.spent += n
-			w := dag.Window{In: []int{n}, Kernel: []int{1}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+			w := dag.NewWindow([]int{n}, []int{1})
 			m := &dag.Average{Channels: a.Outer, Window: w, Weights: weights}
 			terms = append(terms, o.emit(&dag.Linear{Map: m}, picked.shape, picked))
 			signs = append(signs, sign)

@@ -163,8 +163,8 @@ func (g *fresh) window(nd *dag.Node, channels int, space *[]int, w *dag.Window) 
 	if slices.ContainsFunc(w.Extra, func(x int) bool { return x > 0 }) {
 		attr = append(attr, attrInt("ceil_mode", 1))
 		for i, o := range w.Out() {
-			extent := in[i] + pads[i] + pads[d+i] - w.Dilation[i]*(w.Kernel[i]-1) - 1
-			if o != (extent+w.Stride[i]-1)/w.Stride[i]+1 {
+			room := in[i] + pads[i] + pads[d+i] - w.Extent(i)
+			if o != (room+w.Stride[i]-1)/w.Stride[i]+1 {
 				return "", nil, fmt.Errorf("the window %v makes %v positions, with ceil_mode in some dimensions only", w.Kernel, w.Out())
 			}
 		}
@@ -316,7 +316,7 @@ func (g *fresh) conv(nd *dag.Node, m *dag.Conv, bias func() []string) (string, e
 		if w.Before[i] < 0 || w.After[i] < 0 {
 			return "", fmt.Errorf("a transposed convolution with negative padding")
 		}
-		extra[i] = w.In[i] - (w.Stride[i]*(out[i]-1) + w.Dilation[i]*(w.Kernel[i]-1) + 1 - w.Before[i] - w.After[i])
+		extra[i] = w.In[i] - (w.Stride[i]*(out[i]-1) + w.Extent(i) - w.Before[i] - w.After[i])
 	}
 	v := g.operand(nd, 0, append([]int{m.InChannels}, out...)...)
 	attr := append(common, attrInts("kernel_shape", w.Kernel...), attrInts("strides", w.Stride...),
@@ -329,7 +329,7 @@ func (g *fresh) conv(nd *dag.Node, m *dag.Conv, bias func() []string) (string, e
 func (g *fresh) average(nd *dag.Node, m *dag.Average) (string, []int, error) {
 	w := m.Window
 	if len(w.In) == 0 {
-		w = dag.Window{In: []int{1}, Kernel: []int{1}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+		w = dag.NewWindow([]int{1}, []int{1})
 	}
 	for _, d := range w.Dilation {
 		if d != 1 {
