@@ -135,6 +135,26 @@ type Layer struct {
 	// and of units.
 	Inputs, Outputs int
 	Measures        []Measure
+	// Spectra has the eigenvalues that measures of tails were computed from, one for each
+	// reading of convolutions that was asked for; nil where none was, or they are too few.
+	Spectra []Spectrum
+}
+
+// Spectrum has the eigenvalues of a layer's W^T W and the laws fitted to them, as the
+// measures of tails describe them.
+type Spectrum struct {
+	// Flattened says that a convolution is read as W, and not as one matrix a kernel position.
+	Flattened bool
+	// Eigenvalues are in increasing order.
+	Eigenvalues []float64
+	// Alpha is the exponent of the power law, which begins at XMin with Tail eigenvalues;
+	// all are 0 where none fits.
+	Alpha, XMin float64
+	Tail        int
+	// Edge is the upper end of the Marchenko-Pastur law, and Spikes the number of eigenvalues
+	// above it and its fluctuations; 0 where it does not fit.
+	Edge   float64
+	Spikes int
 }
 
 // Measure is one measured value.

@@ -172,7 +172,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 	}
 	each := 0 // measures of a layer
 	rep.Layers = slices.Grow(rep.Layers, len(r.layers))
-	for _, l := range r.layers {
+	for i, l := range r.layers {
 		out := Layer{Name: l.node.Ref(), Op: l.node.Source, Outputs: l.op.Rows(), Measures: slices.Grow([]Measure(nil), each)}
 		if l.op.Map != nil {
 			out.Inputs = l.op.Map.In().N
@@ -186,6 +186,7 @@ func Measures(ctx context.Context, n *dag.Network, opt Options) (*Report, error)
 			}
 		}
 		each = len(out.Measures)
+		out.Spectra = r.described(i)
 		rep.Layers = append(rep.Layers, out)
 	}
 	rep.Warnings = r.warnings()

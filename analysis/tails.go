@@ -169,6 +169,26 @@ func (r *run) spectra(k reading) []spectrum {
 	return r.memo.spectra[k]
 }
 
+// described are the spectra of one layer that measures were computed from.
+func (r *run) described(layer int) []Spectrum {
+	var out []Spectrum
+	for k, all := range r.memo.spectra {
+		if all == nil || all[layer].reason != "" {
+			continue
+		}
+		s := &all[layer]
+		d := Spectrum{Flattened: reading(k) == flattened, Eigenvalues: s.values}
+		if s.fitted {
+			d.Alpha, d.XMin, d.Tail = s.fit.Alpha, s.fit.XMin, s.fit.Tail
+		}
+		if s.bulky {
+			d.Edge, d.Spikes = s.bulk.Edge, s.bulk.Spikes
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
 // piece is one matrix whose eigenvalues are part of a layer's.
 type piece struct {
 	layer, at int

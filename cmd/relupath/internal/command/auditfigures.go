@@ -99,6 +99,7 @@ func auditFigures(r *auditJSON) []render.Figure {
 			Caption: "How the 2-norms of the units' incoming weights are distributed in each layer; in a balanced network they are narrow and alike. Units with norm 0 are not shown on a logarithmic axis.",
 			Chart:   normHistograms([]string{"units"}, m.units),
 		})
+		out = append(out, spectraFigures(m, stem, of)...)
 		if m.diagram != nil {
 			out = append(out, render.Figure{
 				Name: stem + "network", Title: "Network" + of,

@@ -145,6 +145,8 @@ type auditedLayer struct {
 	Inputs   int        `json:"inputs"`
 	Outputs  int        `json:"outputs"`
 	Measures []measured `json:"measures"`
+	// spectra are drawn.
+	spectra []analysis.Spectrum
 }
 
 // auditedSegment is one positively homogeneous part of a network.
@@ -206,7 +208,7 @@ func newAudited(path string, m *modelFile, r *analysis.Report) auditedModel {
 		})
 	}
 	for _, l := range r.Layers {
-		out.Layers = append(out.Layers, auditedLayer{l.Name, l.Op, l.Inputs, l.Outputs, newMeasured(l.Measures)})
+		out.Layers = append(out.Layers, auditedLayer{l.Name, l.Op, l.Inputs, l.Outputs, newMeasured(l.Measures), l.Spectra})
 	}
 	return out
 }

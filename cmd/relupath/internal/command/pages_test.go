@@ -63,6 +63,8 @@ func TestPagesInABrowser(t *testing.T) {
 		// 6 columns of measures, 4 and 8 of layers; plots of three norms of the layers, of the
 		// incoming norms and of the network.
 		{"audit", "audit digits_residual.onnx --per-layer", "--window-size=500,900", 18, 5},
+		// 6 of measures, 16 of two tables of layers; 6 spectra.
+		{"tails", "audit digits_residual.onnx --measures tails --per-layer", "--window-size=500,900", 22, 8},
 		// Model, 4 facts, 2 path norms, a group norm; a plot for each.
 		{"compare", "audit . --p 1,2 --group 2:inf --measures path_norm,group_norm", "--window-size=1200,900", 8, 3},
 		// 4 of before and after, 8 of layers, 5 of outputs; incoming norms.

@@ -94,6 +94,7 @@ func TestPagesAtTwoWidths(t *testing.T) {
 		{"six", "audit digits_half.onnx digits_residual.onnx mnist_mlp.onnx usps_conv.onnx letter_leaky.onnx cancer_sklearn.onnx"},
 		{"one", "audit usps_conv.onnx --per-layer"},
 		{"balance", "balance usps_conv.onnx --dry-run"},
+		{"tails", "audit usps_conv.onnx --measures tails"},
 		{"inspect", "inspect digits_residual.onnx"},
 		{"diff", "diff toy.onnx toy_unbalanced.onnx"},
 		{"run", "audit epoch_1.onnx epoch_2.onnx epoch_10.onnx"},

@@ -148,17 +148,26 @@ func (p *htmlPage) figure(f *Figure) error {
 		s = p.section(title)
 		s.Caption, s.Full = f.Caption, true
 	}
-	parts := []Chart{f.Chart}
+	parts, many := []Chart{f.Chart}, []Figure(nil)
 	switch c := f.Chart.(type) {
 	case *Histograms:
 		parts = c.parts()
 	case *Panels:
-		s.Class = "one"
+		if s.Class = "one"; c.Many {
+			s.Class, parts, many = "small", nil, c.parts()
+		}
 	case *Diagram:
 		s.Class = "one"
 	}
 	if w, _ := f.Chart.size(); w <= smallWidth {
 		s.Class = "small"
+	}
+	for i := range many {
+		svg, _, err := inline(&many[i], many[i].Chart)
+		if err != nil {
+			return err
+		}
+		s.Figures = append(s.Figures, htmlFigure{Name: many[i].Title, Title: many[i].Title, SVG: svg})
 	}
 	for _, c := range parts {
 		svg, width, err := inline(f, c)

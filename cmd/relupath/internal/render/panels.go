@@ -3,6 +3,7 @@ package render
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -15,6 +16,9 @@ import (
 type Panels struct {
 	Legend []LegendKey
 	Panels []Panel
+	// Many says that there may be many panels, one a layer: a page has each as a small plot
+	// without a legend, whose colours the caption names, a file all of them.
+	Many bool
 }
 
 // LegendKey is an entry of a legend. Colours (the palette has six) and dashes
@@ -43,6 +47,8 @@ type Panel struct {
 	// XTicks are the places that are marked; nil leaves them to the plot.
 	XTicks []float64
 	Curves []Curve
+	// Says are lines for those who point at the panel on a page; nil is none.
+	Says []string
 }
 
 // Curve is a line through Y and a band from Lo to Hi; NaN breaks it, nil Lo and
@@ -58,12 +64,17 @@ const (
 	panelWidth  = 208
 	panelHeight = 168
 	panelGap    = 14
+	// longTitle are the letters that fit above one of many panels.
+	longTitle = 36
 )
 
 func (p *Panels) columns() int {
+	const most = 6
 	switch n := len(p.Panels); {
 	case n <= 3:
 		return max(n, 1)
+	case p.Many:
+		return min(most, int(math.Ceil(math.Sqrt(float64(n)))))
 	case n%3 == 0:
 		return 3
 	}
@@ -97,7 +108,11 @@ func (p *Panels) draw(c canvas) error {
 		plots[r] = make([]*plot.Plot, p.columns())
 		for k := range plots[r] {
 			if i := r*p.columns() + k; i < len(p.Panels) {
-				plots[r][k] = p.Panels[i].plot(keys)
+				one := p.Panels[i]
+				if p.Many {
+					one.Title = shorten(one.Title, longTitle)
+				}
+				plots[r][k] = one.plot(keys)
 			}
 		}
 	}
@@ -109,6 +124,32 @@ func (p *Panels) draw(c canvas) error {
 			}
 		}
 	}
+	return nil
+}
+
+// parts are the panels of Many, a figure each, with what is told of it as its caption.
+func (p *Panels) parts() []Figure {
+	out := make([]Figure, len(p.Panels))
+	for i, one := range p.Panels {
+		title := one.Title
+		one.Title = "" // it stands above the drawing
+		out[i] = Figure{Title: title, Caption: strings.Join(one.Says, "; "), Chart: &smallPanel{one, p.keys()}}
+	}
+	return out
+}
+
+// smallPanel is one panel of many.
+type smallPanel struct {
+	panel Panel
+	keys  []key
+}
+
+func (s *smallPanel) size() (w, h float64) { return panelWidth, panelHeight - 16 }
+
+func (s *smallPanel) draw(c canvas) error {
+	p := s.panel.plot(s.keys)
+	p.Title.Text = ""
+	p.Draw(c)
 	return nil
 }
 
@@ -155,6 +196,9 @@ func (p *Panel) plot(keys []key) *plot.Plot {
 	for _, c := range p.Curves {
 		out.Add(plotFunc(func(cv canvas, pl *plot.Plot) { p.stroke(cv, pl, c, keys[c.Key]) }))
 	}
+	if p.Says != nil {
+		out.Add(plotFunc(func(cv canvas, _ *plot.Plot) { tell(cv, cv.Min, cv.Max, p.Says...) }))
+	}
 	p.extent(out)
 	return out
 }
@@ -165,7 +209,7 @@ func (p *Panel) ticks() plot.Ticker {
 	case p.XTicks != nil:
 		return fixedTicks{p.XTicks, p.XScale}
 	case p.XScale == LogScale:
-		return logTicks{}
+		return few{decadeTicks{}}
 	}
 	return linearTicks{p.whole()}
 }
