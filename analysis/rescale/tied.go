@@ -34,9 +34,10 @@ type tied struct {
 	free   [][]int
 	pinned []int
 	pairs  map[int32]*[2][]int
-	// x is counted from the view's start; choice is the chosen row of a group.
-	x      []float64
-	choice []int
+	// x is counted from the view's start, powers has e^x to the power p; choice is the
+	// chosen row of a group.
+	x, powers []float64
+	choice    []int
 
 	mu      float64
 	delta   float64
@@ -56,7 +57,10 @@ type tiedRow struct {
 func newTied(v *view, p float64) *tied {
 	t := &tied{
 		v: v, p: p, free: make([][]int, len(v.active)), x: make([]float64, len(v.active)),
-		choice: make([]int, len(v.active)), pairs: map[int32]*[2][]int{},
+		powers: make([]float64, len(v.active)), choice: make([]int, len(v.active)), pairs: map[int32]*[2][]int{},
+	}
+	for g := range t.x {
+		t.set(g, 0)
 	}
 	for _, y := range v.layers {
 		t.addLayer(y)
@@ -79,6 +83,9 @@ func (t *tied) power(l float64) float64 {
 	}
 	return math.Exp(t.p * l)
 }
+
+// set puts a group's x.
+func (t *tied) set(g int, x float64) { t.x[g], t.powers[g] = x, t.power(x) }
 
 func (t *tied) addLayer(y *layer) {
 	v := t.v
@@ -133,9 +140,34 @@ func (t *tied) addLayer(y *layer) {
 	}
 }
 
+// wide is beyond which a sum is not taken of powers, some of which may be out of range. What is
+// lost of a power below the range counts for nothing in a nearer sum.
+const wide = 1e150
+
 // value returns L of a row at x.
 func (t *tied) value(row int) float64 {
 	r := &t.rows[row]
+	s := r.fixed
+	if math.IsInf(t.p, 1) {
+		for k, j := range r.cols {
+			s = math.Max(s, r.a[k]*t.powers[j])
+		}
+	} else {
+		for k, j := range r.cols {
+			s += r.a[k] * t.powers[j]
+		}
+	}
+	if s > 1/wide && s < wide {
+		if math.IsInf(t.p, 1) {
+			return math.Log(s)
+		}
+		return math.Log(s) / t.p
+	}
+	return t.distant(r)
+}
+
+// distant is value of a row with powers that may be out of range.
+func (t *tied) distant(r *tiedRow) float64 {
 	top := math.Inf(-1)
 	for k, j := range r.cols {
 		if r.a[k] > 0 {
@@ -166,8 +198,14 @@ func (t *tied) value(row int) float64 {
 func (t *tied) slopes(row int, value float64, f func(j int32, d float64)) {
 	r := &t.rows[row]
 	if !math.IsInf(t.p, 1) {
+		inverse := t.power(-value)
+		near := inverse > 1/wide && inverse < wide
 		for k, j := range r.cols {
-			if r.a[k] > 0 {
+			switch {
+			case r.a[k] == 0:
+			case near:
+				f(j, r.a[k]*t.powers[j]*inverse)
+			default:
 				f(j, r.a[k]*t.power(t.x[j]-value))
 			}
 		}
@@ -383,8 +421,8 @@ func (t *tied) solve(ctx context.Context) error {
 	for i := range ones {
 		ones[i] = 1
 	}
-	lower, last := math.Inf(-1), math.Inf(-1)
-	for range 200 {
+	lower, still := math.Inf(-1), 0
+	for steps := 0; steps < 200 && still < 3; steps++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -408,17 +446,19 @@ func (t *tied) solve(ctx context.Context) error {
 		// A cycle without inputs sends x far away, where its digits are lost: the
 		// step is cut, and its bound not trusted.
 		cut := math.Min(1, farthest/far)
-		for g := range t.x {
-			t.x[g] += cut * u[g]
+		for g, x := range t.x {
+			t.set(g, x+cut*u[g])
 		}
 		t.mu += cut * (next - t.mu)
+		// At the end the bound rises no more. x itself may go on moving along what the cycle that
+		// decides leaves all but free, and the rows' values with it, by the square of that.
+		still++
+		if rise := next - lower; cut == 1 && !(rise <= 4e-16*math.Max(1, math.Abs(next))) || largest(res) > 1e-7 {
+			still = 0
+		}
 		if cut == 1 {
 			lower = math.Max(lower, next)
 		}
-		if math.Abs(next-last) <= 4e-16*math.Max(1, math.Abs(next)) && far < 1e-9 {
-			break
-		}
-		last = next
 	}
 	return t.settle(ctx, lower)
 }
@@ -439,7 +479,17 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 	}
 	// The bound is right but for rounding, unless rounding spoiled the way to it.
 	lo, hi, step := lower, lower, 1e-15*unit
-	for !t.least(hi) {
+	at := math.NaN() // what x is the least for
+	least := func(mu float64) bool {
+		if mu != at {
+			at = math.NaN()
+			if t.least(mu) {
+				at = mu
+			}
+		}
+		return mu == at
+	}
+	for !least(hi) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -453,7 +503,7 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if mid := lo + (hi-lo)/2; t.least(mid) {
+		if mid := lo + (hi-lo)/2; least(mid) {
 			hi = mid
 		} else {
 			lo = mid
@@ -466,7 +516,7 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 			t.infimum, t.delta = true, delta
 			t.mu = hi + math.Log1p(delta)
 		}
-		if !t.least(t.mu) {
+		if !least(t.mu) {
 			continue // rounding of the last feasible one
 		}
 		if delta >= 1 || largest(t.logs()) <= limit {
@@ -480,9 +530,8 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 // exceeds its bound.
 func (t *tied) least(mu float64) (ok bool) {
 	for g := range t.x {
-		t.x[g] = math.Inf(-1)
-		if len(t.free[g]) == 0 {
-			t.x[g] = 0
+		if t.set(g, math.Inf(-1)); len(t.free[g]) == 0 {
+			t.set(g, 0)
 		}
 		t.choice[g] = 0
 	}
@@ -492,7 +541,8 @@ func (t *tied) least(mu float64) (ok bool) {
 		for g, rows := range t.free {
 			for k, row := range rows {
 				if l := t.value(row) - mu; l > t.x[g] {
-					t.x[g], t.choice[g] = l, k
+					t.set(g, l)
+					t.choice[g] = k
 				}
 			}
 			if !math.IsInf(t.x[g], -1) {
@@ -518,8 +568,8 @@ func (t *tied) least(mu float64) (ok bool) {
 			return true
 		}
 		d := t.system().solve(res)
-		for g := range t.x {
-			t.x[g] += d[g]
+		for g, x := range t.x {
+			t.set(g, x+d[g])
 			if !(math.Abs(t.x[g]) < 1e5) {
 				return false
 			}
