@@ -460,6 +460,55 @@ def qlinear_concat(d):
     return {"axis": 1}, x
 
 
+def matmul_to_float(d):
+    m, n, k = d.shape(3)
+    t, c = d.of(np.uint8, np.int8), d.of([], [n])
+    none = np.zeros(0, np.float32)
+    ins = [whole(d, np.uint8, *d.of([m, k], [2, m, k])), whole(d, t, k, n), steps(d), steps(d, *c)]
+    ins += [whole(d, np.uint8) if d.maybe() else none, whole(d, t, *c) if d.maybe() else none]
+    return {}, ins + ([d.floats(n)] if d.maybe() else [])
+
+
+def dynamic_matmul(d):
+    m, n, k = d.shape(3)
+    t, c = d.of(np.uint8, np.int8), d.of([], [n])
+    ins = [d.floats(*d.of([m, k], [2, m, k])), whole(d, t, k, n), steps(d, *c), whole(d, t, *c) if d.maybe() else np.zeros(0, np.float32)]
+    return {}, ins + ([d.floats(n)] if d.maybe() else [])
+
+
+def qlinear_where(d):
+    s, t = d.shape(d.int(1, 3)), d.of(np.uint8, np.int8)
+    parts = [d.rng.random(s) < 0.5, whole(d, t, *s), steps(d), whole(d, t), whole(d, t, *d.broadcast(s)), steps(d), whole(d, t)]
+    return {}, parts + [steps(d, times=2), whole(d, t)]
+
+
+def quantised_embedding(d):
+    a, ins, _ = embedding(d)
+    ins = (ins + [np.zeros(0, np.int32)])[:8]
+    of = [k for k in range(2, 7) if ins[k].size]
+    t = np.uint8
+    for k in of:
+        ins[k] = whole(d, t, *ins[k].shape)
+    ends = [[make() if k in of else np.zeros(0, np.float32) for k in range(2, 7)] for make in (lambda: steps(d), lambda: whole(d, t))]
+    return a, ins + ends[0] + ends[1], 2
+
+
+def bits(d):
+    t = d.of(np.uint8, np.uint32, np.int32, np.int64)
+    x, y = pair(d)[1]
+    return {}, [whole(d, t, *x.shape), whole(d, t, *y.shape)]
+
+
+def shift(d):
+    t = d.of(np.uint8, np.uint32, np.uint64)
+    x, y = pair(d)[1]
+    return {"direction": d.of("LEFT", "RIGHT")}, [whole(d, t, *x.shape), np.asarray(d.rng.integers(0, 8, y.shape), t)]
+
+
+def scatter(d):
+    return scatter_elements(d, 9)
+
+
 def recurrent(gates, lstm=False, **attributes):
     def make(d):
         t, b, n, h = d.shape(4)
@@ -784,7 +833,13 @@ CASES = {
     "Resize": (resize, [11, 13, 18]),
     "Upsample": (upsample, [9]),
     "GatherElements": (gather_elements, [11, 13]),
+    "Scatter": (scatter, [9, 10]),
     "ScatterElements": (scatter_elements, [11, 16, 18]),
+    "BitShift": (shift, [11]),
+    "BitwiseAnd": (bits, [18]),
+    "BitwiseOr": (bits, [18]),
+    "BitwiseXor": (bits, [18]),
+    "BitwiseNot": (lambda d: ({}, bits(d)[1][:1]), [18]),
     "GatherND": (gather_nd, [11, 12, 13]),
     "ScatterND": (scatter_nd, [11, 16, 18]),
     "DFT": (dft, [17, 20]),
@@ -802,6 +857,12 @@ CASES = {
     "com.microsoft:FusedConv": (fused_conv, [13]),
     "com.microsoft:FusedGemm": (fused_gemm, [13]),
     "com.microsoft:FusedMatMul": (fused_matmul, [13]),
+    "com.microsoft:Trilu": (lambda d: ({"upper": d.of(0, 1)}, [d.floats(*d.shape(d.int(2, 3))), np.array(d.int(-2, 2), np.int64)]), [13]),
+    "com.microsoft:TransposeMatMul": (fused_matmul, [13]),
+    "com.microsoft:MatMulIntegerToFloat": (matmul_to_float, [13]),
+    "com.microsoft:DynamicQuantizeMatMul": (dynamic_matmul, [13]),
+    "com.microsoft:QLinearWhere": (qlinear_where, [13]),
+    "com.microsoft:QEmbedLayerNormalization": (quantised_embedding, [13]),
     "ai.onnx.ml:Scaler": (scaler, [13]),
     "ai.onnx.ml:Normalizer": (lambda d: ({"norm": d.of("MAX", "L1", "L2")}, [np.abs(d.floats(*d.shape(2))) + 1]), [13]),
     "ai.onnx.ml:Binarizer": (lambda d: ({"threshold": 0.5}, [d.floats(*d.shape(2))]), [13]),

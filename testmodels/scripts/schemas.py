@@ -21,7 +21,7 @@ import onnx.defs
 from onnx import checker, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
-TABLE = Path(__file__).parents[2] / "onnxio" / "operators.go"
+TABLE = Path(__file__).parents[2] / "onnxio" / "internal" / "lower" / "operators.go"
 VALUES = {"INT": 1, "INTS": [1], "FLOAT": 1.0, "FLOATS": [1.0], "STRING": "a", "TENSOR": helper.make_tensor("t", 1, [1], [1.0])}
 
 

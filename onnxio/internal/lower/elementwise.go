@@ -258,6 +258,31 @@ func lowerMod(o *op) error {
 	return o.gives(o.pairNamed(name, "a remainder is not homogeneous", a, b))
 }
 
+// lowerBitShift shifts unsigned integers, one way or the other.
+func lowerBitShift(o *op) error {
+	a, b, err := o.binary()
+	if err != nil {
+		return err
+	}
+	way := o.str("direction", "")
+	if way != "LEFT" && way != "RIGHT" {
+		return refusal.New("", "direction is %q", way)
+	}
+	return o.gives(o.pairNamed(way, "it shifts bits", a, b))
+}
+
+func lowerBitwiseNot(o *op) error {
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	typ := v.dataType()
+	if tensor.IsFloat(typ) {
+		return refusal.New("", "bits of floating-point numbers")
+	}
+	return o.gives(o.apply("it inverts bits", typ, func(x []float64) float64 { return float64(tensor.Wrap(typ, ^int64(x[0]))) }, v))
+}
+
 // lowerIsInf tells infinities of the signs that its attributes say.
 func lowerIsInf(o *op) error {
 	up, down := o.int("detect_positive", 1) != 0, o.int("detect_negative", 1) != 0

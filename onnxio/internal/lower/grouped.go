@@ -19,8 +19,8 @@ func lowerGroupQueryAttention(o *op) error {
 			return refusal.New("export plain attention with a plain cache", "it has a quantised cache, norms or padded queries (input %d)", k)
 		}
 	}
-	if o.int("sliding_window_cache", 0) != 0 {
-		return refusal.New("export plain attention with a plain cache", "it has a sliding cache")
+	if o.int("sliding_window_cache", 0) != 0 || o.int("qk_output", 0) != 0 {
+		return refusal.New("export plain attention with a plain cache", "it has a sliding cache, or gives its scores")
 	}
 	heads, own := int(min(o.int("num_heads", 0), tensor.MaxElements)), int(min(o.int("kv_num_heads", 0), tensor.MaxElements))
 	a := &attention{scale: o.float("scale", 0), softcap: o.float("softcap", 0), causal: o.int("causal", 1) != 0, left: -1, right: -1}
@@ -76,12 +76,6 @@ func lowerGroupQueryAttention(o *op) error {
 	o.give(0, o.merged(y.out))
 	o.give(1, a.k)
 	o.give(2, a.v)
-	switch o.int("qk_output", 0) {
-	case 1:
-		o.give(3, y.biased)
-	case 2:
-		o.give(3, y.weights)
-	}
 	return nil
 }
 

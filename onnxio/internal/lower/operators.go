@@ -101,6 +101,7 @@ var homogeneousOperators = map[string]lowerer{
 	"Pad":             lowerPad,
 	"Reshape":         lowerReshape,
 	"Resize":          lowerResize,
+	"Scatter":         lowerScatterElements, // its name before opset 11
 	"ScatterElements": lowerScatterElements,
 	"ScatterND":       lowerScatterND,
 	"Slice":           lowerSlice,
@@ -194,6 +195,13 @@ var headOperators = map[string]lowerer{
 	"TopK":            lowerTopK,
 	"Where":           lowerWhere,
 	"Xor":             lowerPair,
+
+	// Integers as bits.
+	"BitShift":   lowerBitShift,
+	"BitwiseAnd": lowerPair,
+	"BitwiseNot": lowerBitwiseNot,
+	"BitwiseOr":  lowerPair,
+	"BitwiseXor": lowerPair,
 }
 
 // signalOperators transform signals, sample pictures and measure losses.
@@ -245,10 +253,11 @@ var mlOperators = map[string]lowerer{
 }
 
 var microsoftOperators = map[string]lowerer{
-	"FusedConv":   lowerFusedConv,
-	"FusedGemm":   lowerFusedGemm,
-	"FusedMatMul": lowerFusedMatMul,
-	"Gelu":        head("it is a curve", gelu),
+	"FusedConv":       lowerFusedConv,
+	"FusedGemm":       lowerFusedGemm,
+	"FusedMatMul":     lowerFusedMatMul,
+	"TransposeMatMul": lowerFusedMatMul, // its name before
+	"Gelu":            head("it is a curve", gelu),
 
 	"Attention":           lowerMicrosoftAttention,
 	"BiasGelu":            withBias("it is a curve", exactGelu),
@@ -262,8 +271,13 @@ var microsoftOperators = map[string]lowerer{
 	"GatherBlockQuantized":    lowerGatherBlockQuantized,
 	"QuickGelu":               head("it is a curve", quickGelu),
 	"RotaryEmbedding":         rotary(2, 3, 1),
+	"Trilu":                   lowerTrilu,
 
 	"DequantizeLinear":         lowerDequantizeLinear,
+	"DynamicQuantizeMatMul":    lowerDynamicQuantizeMatMul,
+	"MatMulIntegerToFloat":     lowerMatMulIntegerToFloat,
+	"QEmbedLayerNormalization": lowerQEmbedLayerNormalization,
+	"QLinearWhere":             lowerQLinearWhere,
 	"MatMulNBits":              lowerMatMulNBits,
 	"QGemm":                    lowerQGemm,
 	"QLinearAdd":               quantisedPair(addition(1), "Add"),

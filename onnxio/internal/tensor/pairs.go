@@ -51,6 +51,12 @@ var Pairs = map[string]Pair{
 	"And":            {Integer: func(x, y int64, _ bool) int64 { return x & y }, Test: true, neutral: noNeutral},
 	"Or":             {Integer: func(x, y int64, _ bool) int64 { return x | y }, Test: true, neutral: noNeutral},
 	"Xor":            {Integer: func(x, y int64, _ bool) int64 { return x ^ y }, Test: true, neutral: noNeutral},
+	"BitwiseAnd":     {Integer: func(x, y int64, _ bool) int64 { return x & y }, neutral: noNeutral},
+	"BitwiseOr":      {Integer: func(x, y int64, _ bool) int64 { return x | y }, neutral: noNeutral},
+	"BitwiseXor":     {Integer: func(x, y int64, _ bool) int64 { return x ^ y }, neutral: noNeutral},
+	// Of unsigned numbers, which is what is shifted.
+	"LEFT":  {Integer: func(x, y int64, _ bool) int64 { return int64(uint64(x) << uint64(y)) }, neutral: noNeutral},
+	"RIGHT": {Integer: func(x, y int64, _ bool) int64 { return int64(uint64(x) >> uint64(y)) }, neutral: noNeutral},
 }
 
 // noNeutral is no operand of a shape computation.
