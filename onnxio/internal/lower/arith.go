@@ -299,7 +299,7 @@ func (o *op) sum() (*value, error) {
 		t := o.in[0].con
 		for _, v := range o.in[1:] {
 			var err error
-			if t, err = tensor.FoldPair("Add", t, v.con); err != nil {
+			if t, err = o.foldPair("Add", t, v.con); err != nil {
 				return nil, err
 			}
 		}

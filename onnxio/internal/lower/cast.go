@@ -81,6 +81,9 @@ func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 		o.giveTensor(0, t)
 		return nil
 	}
+	if err := o.afford(t.Size()); err != nil {
+		return err
+	}
 	if t.Kind != tensor.Floating && !tensor.IsFloat(to) {
 		// Sizes of the batch stay what they are.
 		v, err := t.Int64s()
@@ -191,6 +194,9 @@ func lowerEyeLike(o *op) error {
 	}
 	if !plainType(typ) || dag.Size(dims) > tensor.MaxFolded {
 		return refusal.New("", "a matrix of %v of type %v", dims, typ)
+	}
+	if err := o.afford(dag.Size(dims)); err != nil {
+		return err
 	}
 	out := make([]float64, dag.Size(dims))
 	k := int(max(-tensor.MaxElements, min(o.int("k", 0), tensor.MaxElements)))

@@ -89,7 +89,7 @@ func lowerConstantOfShape(o *op) error {
 		shape[batch] = tensor.BatchDim
 		return o.gives(o.spread(fill.Reshaped(nil), shape))
 	}
-	out, err := tensor.FoldExpand(fill.Reshaped(nil), dims)
+	out, err := o.foldExpand(fill.Reshaped(nil), dims)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,10 @@ func lowerRange(o *op) error {
 	if !(n <= tensor.MaxFolded) {
 		return refusal.New("", "it counts to %v in steps of %v", v[1], v[2])
 	}
-	var out []float64
+	if err := o.afford(int(max(n, 0)) + 1); err != nil {
+		return err
+	}
+	out := make([]float64, 0, int(max(n, 0))+1)
 	for i := 0; float64(i) < n; i++ {
 		out = append(out, v[0]+float64(i)*v[2])
 	}
@@ -135,19 +138,24 @@ func lowerNonZero(o *op) error {
 	if err != nil {
 		return err
 	}
-	var places []int
-	for i, z := range x {
+	places := 0
+	for _, z := range x {
 		if z != 0 {
-			places = append(places, i)
+			places++
 		}
+	}
+	if err := o.afford(len(t.Dims) * places); err != nil {
+		return err
 	}
 	step := tensor.Strides(t.Dims)
-	out := make([]int64, 0, len(t.Dims)*len(places))
+	out := make([]int64, 0, len(t.Dims)*places)
 	for k, d := range t.Dims {
-		for _, i := range places {
-			out = append(out, int64(i/step[k]%d))
+		for i, z := range x {
+			if z != 0 {
+				out = append(out, int64(i/step[k]%d))
+			}
 		}
 	}
-	o.giveTensor(0, tensor.NewInts([]int{len(t.Dims), len(places)}, out))
+	o.giveTensor(0, tensor.NewInts([]int{len(t.Dims), places}, out))
 	return nil
 }

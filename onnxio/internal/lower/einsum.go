@@ -161,7 +161,7 @@ func (o *op) permuted(v *value, perm []int) (*value, error) {
 	if slices.IsSorted(perm) {
 		return v, nil
 	}
-	t, err := v.con.Transposed(perm)
+	t, err := o.transposed(v.con, perm)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,10 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 		if err := tensor.Foldable(sample, from...); err != nil {
 			return nil, err
 		}
+		// Each operand is repeated to the shape, by a list of places.
+		if err := o.affordIndexed((len(in) + 1) * dag.Size(sample)); err != nil {
+			return nil, err
+		}
 	}
 	// Each operand is fixed numbers or an activation.
 	fixed := make([][]float64, len(in))
@@ -151,6 +155,9 @@ func (o *op) functionOf(reason string, typ wire.DataType, shape []int, f func(ds
 	switch len(acts) {
 	case 0:
 		if err := tensor.Foldable(shape, from...); err != nil {
+			return nil, err
+		}
+		if err := o.afford(dag.Size(shape)); err != nil {
 			return nil, err
 		}
 		out := make([]float64, dag.Size(shape))
@@ -298,7 +305,7 @@ func (o *op) pair(reason string, a, b *value) (*value, error) {
 
 func (o *op) pairNamed(name, reason string, a, b *value) (*value, error) {
 	if a.constant() && b.constant() {
-		t, err := tensor.FoldPair(name, a.con, b.con)
+		t, err := o.foldPair(name, a.con, b.con)
 		if err != nil {
 			return nil, err
 		}
@@ -332,7 +339,7 @@ func lowerWhere(o *op) error {
 		}
 	}
 	if in[0].constant() && in[1].constant() && in[2].constant() {
-		t, err := foldWhere(in[0].con, in[1].con, in[2].con)
+		t, err := o.foldWhere(in[0].con, in[1].con, in[2].con)
 		if err != nil {
 			return err
 		}
@@ -354,7 +361,7 @@ func lowerWhere(o *op) error {
 }
 
 // foldWhere picks constants; sizes of the batch pass through.
-func foldWhere(cond, x, y *tensor.Tensor) (*tensor.Tensor, error) {
+func (l *lowering) foldWhere(cond, x, y *tensor.Tensor) (*tensor.Tensor, error) {
 	dims, err := tensor.BroadcastDims(cond.Dims, x.Dims)
 	if err == nil {
 		dims, err = tensor.BroadcastDims(dims, y.Dims)
@@ -364,6 +371,9 @@ func foldWhere(cond, x, y *tensor.Tensor) (*tensor.Tensor, error) {
 	}
 	c, err := cond.Int64s()
 	if err != nil {
+		return nil, err
+	}
+	if err := l.afford(3 * dag.Size(dims)); err != nil { // both sides, and lists of places
 		return nil, err
 	}
 	if x, err = tensor.FoldExpand(x, dims); err != nil {

@@ -52,7 +52,7 @@ func (o *op) matMul(a, b *value) (*value, error) {
 	switch {
 	case a.constant() && b.constant():
 		o.spent += b.con.Size()
-		t, err := tensor.FoldProduct(a.con, b.con)
+		t, err := o.foldProduct(a.con, b.con)
 		if err != nil {
 			return nil, err
 		}
@@ -288,12 +288,12 @@ func (o *op) gemmBias(v, c *value, beta float64) (*value, error) {
 }
 
 func (o *op) foldGemm(a, b *tensor.Tensor, alpha, beta float64) (*value, error) {
-	t, err := tensor.FoldProduct(a, b)
+	t, err := o.foldProduct(a, b)
 	if err != nil {
 		return nil, err
 	}
 	typ := t.DataType()
-	if t, err = tensor.FoldPair("Mul", t, tensor.NewTensor(typ, nil, []float64{alpha})); err != nil {
+	if t, err = o.foldPair("Mul", t, tensor.NewTensor(typ, nil, []float64{alpha})); err != nil {
 		return nil, err
 	}
 	c := o.arg(2)
@@ -303,11 +303,11 @@ func (o *op) foldGemm(a, b *tensor.Tensor, alpha, beta float64) (*value, error) 
 	if !c.constant() {
 		return o.affine(c, affine{add: t, addAt: -1, coef: beta, addCoef: 1})
 	}
-	scaled, err := tensor.FoldPair("Mul", c.con, tensor.NewTensor(typ, nil, []float64{beta}))
+	scaled, err := o.foldPair("Mul", c.con, tensor.NewTensor(typ, nil, []float64{beta}))
 	if err != nil {
 		return nil, err
 	}
-	if t, err = tensor.FoldPair("Add", t, scaled); err != nil {
+	if t, err = o.foldPair("Add", t, scaled); err != nil {
 		return nil, err
 	}
 	return &value{con: t}, nil
@@ -322,7 +322,7 @@ func (o *op) gemmOperand(v *value, transpose bool) (*value, error) {
 		return v, nil
 	}
 	if v.constant() {
-		t, err := v.con.Transposed([]int{1, 0})
+		t, err := o.transposed(v.con, []int{1, 0})
 		if err != nil {
 			return nil, err
 		}
@@ -363,7 +363,7 @@ func lowerFusedMatMul(o *op) error {
 	switch alpha := o.float("alpha", 1); {
 	case alpha == 1:
 	case out.constant():
-		t, err := tensor.FoldPair("Mul", out.con, tensor.NewTensor(out.dataType(), nil, []float64{alpha}))
+		t, err := o.foldPair("Mul", out.con, tensor.NewTensor(out.dataType(), nil, []float64{alpha}))
 		if err != nil {
 			return err
 		}
@@ -391,7 +391,7 @@ func (o *op) lastTransposed(v *value, swap bool) (*value, error) {
 	if !v.constant() {
 		return o.transpose(v, perm), nil
 	}
-	t, err := v.con.Transposed(perm)
+	t, err := o.transposed(v.con, perm)
 	if err != nil {
 		return nil, err
 	}

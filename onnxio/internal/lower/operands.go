@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 
 	"github.com/relupath/relupath/onnxio/internal/refusal"
@@ -9,7 +10,7 @@ import (
 
 // foldBinary computes the current operator on two constants.
 func (o *op) foldBinary(a, b *tensor.Tensor) error {
-	t, err := tensor.FoldPair(o.node.OpType, a, b)
+	t, err := o.foldPair(o.node.OpType, a, b)
 	if err != nil {
 		return err
 	}
@@ -25,7 +26,7 @@ func (o *op) foldAll() (*tensor.Tensor, error) {
 	t := o.in[0].con
 	for _, v := range o.in[1:] {
 		var err error
-		if t, err = tensor.FoldPair(o.node.OpType, t, v.con); err != nil {
+		if t, err = o.foldPair(o.node.OpType, t, v.con); err != nil {
 			return nil, err
 		}
 	}
@@ -35,6 +36,9 @@ func (o *op) foldAll() (*tensor.Tensor, error) {
 // foldUnary computes a function of each number of the first input.
 func (o *op) foldUnary(f func(x float64) float64) error {
 	t := o.in[0].con
+	if err := o.afford(t.Size()); err != nil {
+		return err
+	}
 	v, err := t.Float64s()
 	if err != nil {
 		return err
@@ -46,6 +50,55 @@ func (o *op) foldUnary(f func(x float64) float64) error {
 	o.giveTensor(0, tensor.NewTensor(t.DataType(), t.Dims, out))
 	return nil
 }
+
+// foldPair computes an operator on two constants that broadcast against each other.
+func (l *lowering) foldPair(name string, a, b *tensor.Tensor) (*tensor.Tensor, error) {
+	if dims, err := tensor.BroadcastDims(a.Dims, b.Dims); err == nil {
+		if err := l.afford(2 * dag.Size(dims)); err != nil { // with the indexes of both
+			return nil, err
+		}
+	}
+	return tensor.FoldPair(name, a, b)
+}
+
+// foldProduct multiplies two constants.
+func (l *lowering) foldProduct(a, b *tensor.Tensor) (*tensor.Tensor, error) {
+	if dims, err := tensor.ProductDims(a, b); err == nil {
+		if err := l.afford(dag.Size(dims)); err != nil {
+			return nil, err
+		}
+	}
+	return tensor.FoldProduct(a, b)
+}
+
+// foldExpand broadcasts a constant to a shape.
+func (l *lowering) foldExpand(t *tensor.Tensor, dims []int) (*tensor.Tensor, error) {
+	if err := l.affordIndexed(dag.Size(dims)); err != nil {
+		return nil, err
+	}
+	return tensor.FoldExpand(t, dims)
+}
+
+// transposed permutes the axes of a constant.
+func (l *lowering) transposed(t *tensor.Tensor, perm []int) (*tensor.Tensor, error) {
+	if t.Stored == nil || len(perm) != 2 { // a stored matrix is seen the other way round
+		if err := l.affordIndexed(t.Size()); err != nil {
+			return nil, err
+		}
+	}
+	return t.Transposed(perm)
+}
+
+// affordSpent refuses a list of n elements that would exceed what lowering computes in all.
+func (l *lowering) affordSpent(n int) error {
+	if l.spent+n > maxSpent {
+		return refusal.Exceeds("simplify the model before export", "constants and reindexings of more than %d elements come before it and in it", maxSpent)
+	}
+	return nil
+}
+
+// affordIndexed is afford for n numbers that a list of places picks.
+func (l *lowering) affordIndexed(n int) error { return l.afford(n + n/2) }
 
 // afford refuses a computed constant of n numbers that the budget has no room for.
 func (l *lowering) afford(n int) error {

@@ -204,7 +204,7 @@ func lowerQLinearConv(o *op) error {
 		if !qx.scale.constant() || !qw.scale.constant() || !qx.scale.con.Scalar() {
 			return refusal.New("make its scales constants", "the scales of its bias are computed by the network")
 		}
-		s, err := tensor.FoldPair("Mul", qx.scale.con.Reshaped(nil), qw.scale.con)
+		s, err := o.foldPair("Mul", qx.scale.con.Reshaped(nil), qw.scale.con)
 		if err != nil {
 			return err
 		}
@@ -298,11 +298,11 @@ func lowerQGemm(o *op) error {
 		if !qa.scale.constant() || !qb.scale.constant() || !qa.scale.con.Scalar() || !c.constant() {
 			return refusal.New("make its scales constants", "its bias or the scales of it are computed by the network")
 		}
-		s, err := tensor.FoldPair("Mul", qa.scale.con.Reshaped(nil), qb.scale.con)
+		s, err := o.foldPair("Mul", qa.scale.con.Reshaped(nil), qb.scale.con)
 		if err != nil {
 			return err
 		}
-		if s, err = tensor.FoldPair("Mul", s, tensor.NewTensor(wire.Float32, nil, []float64{o.float("alpha", 1)})); err != nil {
+		if s, err = o.foldPair("Mul", s, tensor.NewTensor(wire.Float32, nil, []float64{o.float("alpha", 1)})); err != nil {
 			return err
 		}
 		if s.Scalar() {

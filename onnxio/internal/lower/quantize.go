@@ -93,6 +93,9 @@ func (o *op) blocked(v *value, dims []int, q quantum) (*value, error) {
 	if err := tensor.Foldable(dims, v.con); err != nil {
 		return nil, err
 	}
+	if err := o.affordIndexed(dag.Size(dims)); err != nil {
+		return nil, err
+	}
 	step := tensor.Strides(from)
 	all := tensor.Strides(dims)
 	index := make([]int32, dag.Size(dims))

@@ -118,7 +118,7 @@ func lowerReduce(o *op) error {
 	case red.count == 0:
 		return refusal.New("", "it reduces no elements: its operand has shape %s", tensor.DimString(from))
 	case v.constant():
-		t, err := v.con.Transposed(red.order)
+		t, err := o.transposed(v.con, red.order)
 		if err != nil {
 			return err
 		}

@@ -371,6 +371,9 @@ func (o *op) weighted(v *value, k int, taps [][]tap) (*value, error) {
 		}
 		a := tensor.Around(picked.shape, k)
 		for _, sign := range []float64{1, -1} {
+			if err := o.affordSpent(2 * a.N * a.Inner); err != nil { // of eight bytes, those of an index are of four
+				return nil, err
+			}
 			weights, any := make([]float64, a.N*a.Inner), false
 			for e := range weights {
 				weights[e] = math.Max(0, sign*taps[e/a.Inner][q].weight)
@@ -380,7 +383,7 @@ func (o *op) weighted(v *value, k int, taps [][]tap) (*value, error) {
 				continue
 			}
 			n := a.N * a.Inner
-			o.spent += n
+			o.spent += 2 * n
 			w := dag.NewWindow([]int{n}, []int{1})
 			m := &dag.Average{Channels: a.Outer, Window: w, Weights: weights}
 			terms = append(terms, o.emit(&dag.Linear{Map: m}, picked.shape, picked))

@@ -76,7 +76,7 @@ func lowerTranspose(o *op) error {
 		}
 	}
 	if v.constant() {
-		t, err := v.con.Transposed(perm)
+		t, err := o.transposed(v.con, perm)
 		if err != nil {
 			return err
 		}

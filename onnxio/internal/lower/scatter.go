@@ -16,6 +16,9 @@ import (
 // first axis of all is it and the index is that of one sample.
 func (o *op) moved(shape []int, index []int32, in ...*value) error {
 	if !slices.ContainsFunc(in, func(v *value) bool { return !v.constant() }) {
+		if err := o.afford(len(index) + joined(in)); err != nil {
+			return err
+		}
 		t, err := strung(in)
 		if err != nil {
 			return err
@@ -46,6 +49,18 @@ func (o *op) moved(shape []int, index []int32, in ...*value) error {
 	}
 	o.give(0, o.emit(&dag.Select{Index: index}, shape, all))
 	return nil
+}
+
+// joined counts the numbers that are copied to string constants together.
+func joined(in []*value) int {
+	n := 0
+	for _, v := range in {
+		n += v.con.Size()
+	}
+	if len(in) == 1 {
+		return 0
+	}
+	return n
 }
 
 // strung is constants strung together.
@@ -118,6 +133,9 @@ func lowerScatterND(o *op) error {
 		return o.scatterTuples(data, index, updates)
 	}
 	t := index.con
+	if err := o.affordIndexed(dag.Size(dims) + t.Size()); err != nil {
+		return err
+	}
 	places, err := tuples(t, dims)
 	if err != nil {
 		return err
@@ -161,6 +179,9 @@ func lowerScatterElements(o *op) error {
 		return err
 	}
 	n := dag.Size(dims)
+	if err := o.affordIndexed(n + len(places)); err != nil {
+		return err
+	}
 	from := make([]int32, n)
 	for i := range from {
 		from[i] = int32(i)
@@ -184,6 +205,9 @@ func (o *op) elementPlaces(t *tensor.Tensor, dims []int) ([]int, error) {
 	}
 	if len(t.Dims) != len(dims) {
 		return nil, refusal.New("", "indices of rank %d for rank %d", len(t.Dims), len(dims))
+	}
+	if err := o.affordIndexed(len(x)); err != nil {
+		return nil, err
 	}
 	from, step := tensor.Strides(t.Dims), tensor.Strides(dims)
 	out := make([]int, len(x))
@@ -283,6 +307,11 @@ func lowerTrilu(o *op) error {
 		return refusal.MixesBatch("its matrices run over the batch axis")
 	}
 	rows, cols := dims[r-2], dims[r-1]
+	if n := dag.Size(tensor.SampleShape(dims)); v.constant() {
+		if err := o.affordIndexed(n); err != nil {
+			return err
+		}
+	}
 	index := make([]int32, dag.Size(tensor.SampleShape(dims)))
 	upper := o.int("upper", 1) != 0
 	for e := range index {

@@ -172,6 +172,9 @@ func lowerGatherND(o *op) error {
 		if err != nil {
 			return err
 		}
+		if err := o.affordIndexed(outer * each * run); err != nil {
+			return err
+		}
 		from := make([]int32, 0, outer*each*run)
 		for k := range outer * each {
 			j, ok := entry(x[k*n:][:n], named)

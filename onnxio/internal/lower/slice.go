@@ -3,7 +3,6 @@ package lower
 import (
 	"slices"
 
-	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -17,12 +16,15 @@ func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) 
 		return nil, refusal.New("", "the result of shape %s has too many elements", tensor.DimString(shape))
 	}
 	x := tensor.Around(v.dims(), a)
-	if n := x.Outer * size * x.Inner; v.constant() {
-		if err := o.afford(n + n/2); err != nil { // with the index
-			return nil, err
-		}
+	n := x.Outer * size * x.Inner
+	afford := o.affordSpent
+	if v.constant() {
+		afford = o.affordIndexed
 	}
-	index := make([]int32, 0, x.Outer*size*x.Inner)
+	if err := afford(n); err != nil {
+		return nil, err
+	}
+	index := make([]int32, 0, n)
 	for q := range x.Outer {
 		for i := range size {
 			j := entry(i)
@@ -208,12 +210,10 @@ func lowerExpand(o *op) error {
 	if slices.Contains(shape, tensor.BatchDim) {
 		return o.gives(o.spread(v.con, shape))
 	}
-	if n := dag.Size(shape); tensor.Fits(shape) {
-		if err := o.afford(n + n/2); err != nil { // with the index
-			return err
-		}
+	if !tensor.Fits(shape) {
+		return refusal.New("", "the result of shape %s has too many elements", tensor.DimString(shape))
 	}
-	out, err := tensor.FoldExpand(v.con, shape)
+	out, err := o.foldExpand(v.con, shape)
 	if err != nil {
 		return err
 	}

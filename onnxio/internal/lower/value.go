@@ -111,7 +111,7 @@ func (l *lowering) spread(t *tensor.Tensor, shape []int) (*value, error) {
 	dims[slices.Index(shape, tensor.BatchDim)] = 1
 	if !slices.Equal(t.Dims, dims) {
 		var err error
-		if t, err = tensor.FoldExpand(t, dims); err != nil {
+		if t, err = l.foldExpand(t, dims); err != nil {
 			return nil, err
 		}
 	}

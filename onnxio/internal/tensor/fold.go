@@ -167,38 +167,60 @@ func FoldExpand(t *Tensor, dims []int) (*Tensor, error) {
 	return t.Indexed(dims, BroadcastIndex(t.Dims, dims))
 }
 
+// product is how two constants multiply: stacks of m x k and k x n matrices.
+type product struct {
+	a, b, stack, dims []int // the operands as stacks, the axes before the matrices, the result
+	m, n, k           int
+}
+
+// productOf says how constants multiply, or why they do not.
+func productOf(a, b *Tensor) (product, error) {
+	if len(a.Dims) == 0 || len(b.Dims) == 0 {
+		return product{}, refusal.New("", "a scalar operand")
+	}
+	p := product{a: slices.Clone(a.Dims), b: slices.Clone(b.Dims)}
+	if len(p.a) == 1 {
+		p.a = append([]int{1}, p.a...)
+	}
+	if len(p.b) == 1 {
+		p.b = append(p.b, 1)
+	}
+	ra, rb := len(p.a), len(p.b)
+	p.m, p.n, p.k = p.a[ra-2], p.b[rb-1], p.a[ra-1]
+	if p.b[rb-2] != p.k {
+		return product{}, refusal.New("", "shapes %v and %v do not multiply", a.Dims, b.Dims)
+	}
+	var err error
+	if p.stack, err = BroadcastDims(p.a[:ra-2], p.b[:rb-2]); err != nil {
+		return product{}, refusal.New("", "%v", err)
+	}
+	p.dims = slices.Clone(p.stack)
+	if len(a.Dims) > 1 {
+		p.dims = append(p.dims, p.m)
+	}
+	if len(b.Dims) > 1 {
+		p.dims = append(p.dims, p.n)
+	}
+	if size := dag.Size(p.dims); size > maxProduct || size*max(p.k, 1) > maxProduct || Foldable(p.dims, a, b) != nil {
+		return product{}, refusal.New("fold constants before export", "a product of constants of shapes %v and %v is too large", a.Dims, b.Dims)
+	}
+	return p, nil
+}
+
+// ProductDims is the shape of what FoldProduct makes, or why it makes nothing.
+func ProductDims(a, b *Tensor) ([]int, error) {
+	p, err := productOf(a, b)
+	return p.dims, err
+}
+
 // FoldProduct multiplies two constants as MatMul does: matrices in the last two
 // axes, the others broadcast; sums in float64, rounded once.
 func FoldProduct(a, b *Tensor) (*Tensor, error) {
-	if len(a.Dims) == 0 || len(b.Dims) == 0 {
-		return nil, refusal.New("", "a scalar operand")
-	}
-	da, db := slices.Clone(a.Dims), slices.Clone(b.Dims)
-	if len(da) == 1 {
-		da = append([]int{1}, da...)
-	}
-	if len(db) == 1 {
-		db = append(db, 1)
-	}
-	ra, rb := len(da), len(db)
-	m, n, k := da[ra-2], db[rb-1], da[ra-1]
-	if db[rb-2] != k {
-		return nil, refusal.New("", "shapes %v and %v do not multiply", a.Dims, b.Dims)
-	}
-	stack, err := BroadcastDims(da[:ra-2], db[:rb-2])
+	p, err := productOf(a, b)
 	if err != nil {
-		return nil, refusal.New("", "%v", err)
+		return nil, err
 	}
-	dims := slices.Clone(stack)
-	if len(a.Dims) > 1 {
-		dims = append(dims, m)
-	}
-	if len(b.Dims) > 1 {
-		dims = append(dims, n)
-	}
-	if size := dag.Size(dims); size > maxProduct || size*max(k, 1) > maxProduct || Foldable(dims, a, b) != nil {
-		return nil, refusal.New("fold constants before export", "a product of constants of shapes %v and %v is too large", a.Dims, b.Dims)
-	}
+	m, n, k := p.m, p.n, p.k
 	x, err := a.Float64s()
 	if err != nil {
 		return nil, err
@@ -207,20 +229,20 @@ func FoldProduct(a, b *Tensor) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]float64, dag.Size(dims))
-	ia, ib := BroadcastIndex(da[:ra-2], stack), BroadcastIndex(db[:rb-2], stack)
+	out := make([]float64, dag.Size(p.dims))
+	ia, ib := BroadcastIndex(p.a[:len(p.a)-2], p.stack), BroadcastIndex(p.b[:len(p.b)-2], p.stack)
 	for s := range ia {
-		p, q, r := x[int(ia[s])*m*k:], y[int(ib[s])*k*n:], out[s*m*n:]
+		w, q, r := x[int(ia[s])*m*k:], y[int(ib[s])*k*n:], out[s*m*n:]
 		for i := range m {
 			for t := range k {
-				f := p[i*k+t]
+				f := w[i*k+t]
 				for j := range n {
 					r[i*n+j] += f * q[t*n+j]
 				}
 			}
 		}
 	}
-	return NewTensor(a.DataType(), dims, out), nil
+	return NewTensor(a.DataType(), p.dims, out), nil
 }
 
 // Lengths returns a constant's integers as lengths, or an error.
