@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, Union
 
-from ._program import ModelError, call, flags, lines
+from ._program import ModelError, RelupathError, call, flags, lines
 from ._results import Audit, Model, Written
 
 AnyModel = Union[str, "os.PathLike[str]", bytes, Any]
@@ -18,23 +19,35 @@ def _is_path(model: Any) -> bool:
     return isinstance(model, (str, os.PathLike))
 
 
+def _is_model(model: Any) -> bool:
+    """Whether it is one model: some torch modules are iterable."""
+    return _is_path(model) or isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString") or _is_module(model)
+
+
+def _is_module(model: Any) -> bool:
+    return hasattr(model, "state_dict") and hasattr(model, "forward")
+
+
 def _write(model: Any, path: str, args: Any) -> None:
     """Writes bytes, an onnx.ModelProto or a torch module as a file."""
     if isinstance(model, (bytes, bytearray, memoryview)):
         raw = bytes(model)
     elif hasattr(model, "SerializeToString"):
         raw = model.SerializeToString()
-    elif hasattr(model, "state_dict") and hasattr(model, "forward"):
+    elif _is_module(model):
         import torch
 
         if args is None:
             raise TypeError("a torch module is exported with example inputs: give args=(x,)")
-        training = model.training
+        modes = [(m, m.training) for m in model.modules()]
         model.eval()
         try:
-            torch.onnx.export(model, args, path, dynamo=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                torch.onnx.export(model, args if isinstance(args, (tuple, list)) else (args,), path, dynamo=False)
         finally:
-            model.train(training)
+            for m, training in modes:
+                m.training = training
         return
     else:
         raise TypeError(f"{type(model).__name__} is no model: want a path, bytes, an onnx.ModelProto or a torch module")
@@ -44,17 +57,28 @@ def _write(model: Any, path: str, args: Any) -> None:
 
 @contextmanager
 def _files(models: Iterable[Any], args: Any = None):
-    """Paths of models, those that are no files in a folder that is removed afterwards."""
+    """Paths of models, those that are no files in a folder that is removed afterwards.
+
+    They are named after their class and their place in the list.
+    """
     with tempfile.TemporaryDirectory(prefix="relupath-") as folder:
         paths = []
         for i, model in enumerate(models):
             if _is_path(model):
                 paths.append(os.fspath(model))
                 continue
-            path = os.path.join(folder, f"model{i}.onnx")
+            path = os.path.join(folder, f"{type(model).__name__}[{i}]")
             _write(model, path, args)
             paths.append(path)
-        yield paths, folder
+        try:
+            yield paths, folder
+        except RelupathError as e:
+            raise type(e)(str(e).replace(folder + os.sep, ""), e.code, e.obstacles) from None
+
+
+def _known(row: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A report whose models are named as the caller knows them."""
+    return {k: v.removeprefix(folder + os.sep) if isinstance(v, str) else v for k, v in row.items()}
 
 
 def _plain(path: str) -> str:
@@ -69,7 +93,8 @@ def audit(models: AnyModel | Iterable[AnyModel], *, args: Any = None, progress: 
     ``bias``, ``threads``, ``jobs``. Norms are in the units of the weights, path norms in
     those of the output by those of the input; each measure says whether it is invariant
     under rescaling (Neyshabur, Tomioka and Srebro 2015). ``progress`` shows tqdm's bar,
-    where tqdm is installed.
+    where tqdm is installed. ``args`` are the example inputs with which torch modules are
+    exported. Models that are no files are named after their class and place.
 
     One model that cannot be read raises :class:`ModelError`; of several it is in
     ``errors`` of the result.
@@ -78,10 +103,10 @@ def audit(models: AnyModel | Iterable[AnyModel], *, args: Any = None, progress: 
     >>> audit(toy, p=[1])[0].measure("path_norm", p=1)
     29
     """
-    single = _is_path(models) or not isinstance(models, (list, tuple, Iterable)) or isinstance(models, bytes)
+    single = _is_model(models) or not isinstance(models, Iterable)
     rows: list[Model] = []
     errors: list[dict[str, Any]] = []
-    with _files([models] if single else models, args) as (paths, _):
+    with _files([models] if single else models, args) as (paths, folder):
         if not paths:
             return Audit(rows, errors)
         for path in paths:
@@ -89,6 +114,7 @@ def audit(models: AnyModel | Iterable[AnyModel], *, args: Any = None, progress: 
                 raise ValueError(f"{path!r}: a path with a line break")
         with lines(["audit", "--files-from=-", *flags(options)], "\n".join(map(_plain, paths)) + "\n") as read:
             for row in _bar(read, len(paths), progress):
+                row = _known(row, folder)
                 (errors if "obstacles" in row else rows).append(Model(row))
     if single and errors and not rows and len(errors) == 1:
         obstacles = errors[0]["obstacles"]
@@ -112,8 +138,8 @@ def inspect(model: AnyModel, *, args: Any = None, **options: Any) -> dict[str, A
     >>> inspect("testmodels/toy.onnx")["opset"]
     13
     """
-    with _files([model], args) as ((path,), _):
-        return call(["inspect", _plain(path), *flags(options)])
+    with _files([model], args) as ((path,), folder):
+        return _known(call(["inspect", _plain(path), *flags(options)]), folder)
 
 
 def equivalent(a: AnyModel, b: AnyModel, *, args: Any = None, **options: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,62 @@ def test_models_in_memory():
     for model in (raw, onnx.load_model_from_string(raw), str(TOY)):
         assert relupath.audit(model)[0]["measures"] == want
         assert relupath.audit([model])[0]["measures"] == want
+
+
+def test_names_of_models_in_memory():
+    raw = TOY.read_bytes()
+    result = relupath.audit([raw, TOY, onnx.load_model_from_string(raw), b"none"])
+    assert [m["path"] for m in result] == ["bytes[0]", str(TOY), "ModelProto[2]"]
+    assert result.errors[0]["path"] == "bytes[3]"
+    assert relupath.inspect(raw)["path"] == "bytes[0]"
+    with pytest.raises(relupath.ModelError, match=r" bytes\[0\]: "):
+        relupath.inspect(b"none")
+
+
+class Sequential(list):
+    """What torch.nn.Sequential has for an exporter; one can iterate over it."""
+
+    training = True
+
+    def state_dict(self):
+        return {}
+
+    def forward(self, x):
+        return x
+
+    def modules(self):
+        return [self, *self]
+
+    def eval(self):
+        for m in self.modules():
+            m.training = False
+
+
+def test_modules(monkeypatch):
+    frozen, net, calls = Sequential(), Sequential(), []
+    frozen.training = False
+    net.append(frozen)
+
+    def export(model, args, path, **_):
+        calls.append((model.training, args))
+        Path(path).write_bytes(TOY.read_bytes())
+
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(onnx=types.SimpleNamespace(export=export)))
+    (one,) = relupath.audit(net, args="x")
+    assert one["path"] == "Sequential[0]" and one["measures"] == relupath.audit(TOY)[0]["measures"]
+    assert len(relupath.audit([net, net], args=("x",))) == 2
+    assert calls == [(False, ("x",))] * 3 and net.training and not frozen.training
+    with pytest.raises(TypeError, match="example inputs"):
+        relupath.audit(net)
+
+
+def test_torch():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("tqdm")
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    (m,) = relupath.audit(net, args=torch.zeros(1, 3), progress=True, p=[1], bias="exclude")
+    a, b = (net[i].weight.detach().abs().double() for i in (0, 2))
+    assert m.measure("path_norm", p=1) == pytest.approx(float((b @ a).sum()), rel=1e-12)
 
 
 def test_path_norm_of_the_readme():
