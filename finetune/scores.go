@@ -18,12 +18,15 @@ import (
 // labels are compared with this value. Without a name class labels are compared with
 // the value at which the body ends, and targets with the output; of several values
 // the one that has a score for each class (one for two classes), or as many numbers as
-// there are targets.
+// there are targets; of several such the one that is an output.
 //
 // Errors: an *OptionError where the name is unknown, or missing and needed; else an
 // error that says how examples and network differ.
 func Scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 	if err := fitsInput(net, set); err != nil {
+		return 0, err
+	}
+	if err := set.Unlisted(); err != nil {
 		return 0, err
 	}
 	node, err := scores(net, set, name)
@@ -67,10 +70,25 @@ func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 			fit = append(fit, i)
 		}
 	}
+	if len(fit) > 1 { // an output goes before what it is made of
+		if out := slices.DeleteFunc(slices.Clone(fit), func(i int) bool { return !isOutput(net, i) }); len(out) == 1 {
+			fit = out
+		}
+	}
 	if len(fit) == 1 {
 		return fit[0], nil
 	}
+	if room := func(i int) bool {
+		return net.Nodes[i].Len() >= set.Classes() || net.Nodes[i].Len() == 1 && set.Classes() <= 2
+	}; !slices.ContainsFunc(ends, room) {
+		return 0, fmt.Errorf("finetune: the network ends in %d values, none of which has a score for each of the %s of %s: %s: one layer has to give them all",
+			len(ends), counted(set.Classes(), "class"), set.Name(), labels(net, ends))
+	}
 	return 0, optionf("the network ends in %d values, name the one that feeds the loss: %s", len(ends), labels(net, ends))
+}
+
+func isOutput(net *dag.Network, node int) bool {
+	return slices.ContainsFunc(net.Outputs, func(p dag.Port) bool { return p.Node == node })
 }
 
 // named resolves a name: outputs come before layers.

@@ -312,7 +312,8 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 			Remedy: "both must come from the same split of the same data",
 		}
 	}
-	if task == "" {
+	open := task == ""
+	if open {
 		task = Classification
 		if y.kind.isFloat() || width > 1 {
 			task = Regression
@@ -327,7 +328,13 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 			Remedy: "take the argmax of one-hot rows, or add task=regression",
 		}
 	}
-	return t.classify(y, classes)
+	err := t.classify(y, classes)
+	if err == nil || !open {
+		return err
+	}
+	// A list of classes that comes later may have them.
+	t.labels, t.classes, t.unlisted = nil, 0, err
+	return t.regress(y, width)
 }
 
 // regress stores y as targets.

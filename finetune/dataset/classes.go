@@ -29,7 +29,7 @@ func (s *Set) WithClasses(names []string) (*Set, error) {
 	}
 	out := *s
 	out.names, out.classes, out.given = slices.Clone(names), len(names), true
-	out.targets, out.width = nil, 0
+	out.targets, out.width, out.unlisted = nil, 0, nil
 	counts := s.names == nil && !slices.ContainsFunc(names, func(n string) bool {
 		_, ok := parseNumber(n)
 		return ok

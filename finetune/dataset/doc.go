@@ -49,7 +49,8 @@
 //	csv, all labels whole numbers in 0..65535   class labels as they stand
 //	csv, all labels numbers, others among them  regression targets
 //	csv, text                                   classes, numbered in sorted order
-//	array of integers or booleans, (N) or (N,1) class labels as they stand
+//	array of integers or booleans, (N) or (N,1) class labels as they stand; other integers than
+//	                                            0..65535 only by a list of classes
 //	other arrays, (N), (N,1) or (N,K)           K regression targets an example
 //
 // With task=class, csv labels that are other numbers become classes in

@@ -19,6 +19,10 @@ type Options struct {
 	// Like is the training set of a test set: the labels are read as its are, and
 	// get the same numbers, or are refused. Default: nil.
 	Like *Set
+	// Unlisted keeps integers that are no class labels as they stand, such as -1, as
+	// targets with the error in Set.Unlisted, for a list of classes that comes later.
+	// By default Load returns the error.
+	Unlisted bool
 }
 
 // Load reads the examples that a spec names into memory, checks every one of
@@ -73,6 +77,9 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	}
 	s := newSet(t, norm)
 	s.told = spec.Task != ""
+	if s.unlisted != nil && !opt.Unlisted {
+		return nil, s.unlisted
+	}
 	if spec.Classes != nil {
 		if s, err = s.WithClasses(spec.Classes); err != nil {
 			return nil, err

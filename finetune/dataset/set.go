@@ -24,8 +24,10 @@ type Set struct {
 	given   bool // names were given, not found in the file
 	targets []float64
 	width   int
-	told    bool // the task was named, not found by the labels
-	norm    normaliser
+	// unlisted says why integers are no class labels without a list of classes.
+	unlisted error
+	told     bool // the task was named, not found by the labels
+	norm     normaliser
 	// tables hold the normalised value of every byte, channel after channel;
 	// nil where values are not bytes or the channels are too many.
 	table32 []float32
@@ -41,7 +43,7 @@ func newSet(t *table, norm normaliser) *Set {
 	s := &Set{
 		name: t.name, file: t.file, split: t.split, x: t.x, n: t.n, size: 1, shape: t.shape,
 		labels: t.labels, classes: t.classes, names: t.names,
-		targets: t.targets, width: t.width, norm: norm,
+		targets: t.targets, width: t.width, unlisted: t.unlisted, norm: norm,
 	}
 	for _, d := range t.shape {
 		s.size *= d
@@ -95,6 +97,11 @@ func (s *Set) Classes() int { return s.classes }
 // of WithClasses, else the texts in the file, sorted; nil where the labels are
 // whole numbers as they stand.
 func (s *Set) ClassNames() []string { return slices.Clone(s.names) }
+
+// Unlisted is the error of integers that are labels only if a list of classes has them,
+// as -1 and 1: no task is named, and WithClasses has not been called. Task is
+// Regression until then. Nil for other sets.
+func (s *Set) Unlisted() error { return s.unlisted }
 
 // ClassesGiven says that the order of the classes was given, by the spec or by
 // WithClasses.

@@ -28,6 +28,8 @@ type table struct {
 	names   []string // of the classes, where the file has them
 	targets []float64
 	width   int // targets an example
+	// unlisted says why targets are no class labels without a list of classes.
+	unlisted error
 }
 
 // maxChannels is how many channels an image of unknown layout may have: grey,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -386,7 +387,7 @@ func TestOneSigmoidForEachClass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want struct{ Error, Loss float64 }
+	var want struct{ Error, Loss, LogLoss float64 }
 	if err := json.Unmarshal(raw, &want); err != nil {
 		t.Fatal(err)
 	}
@@ -394,6 +395,9 @@ func TestOneSigmoidForEachClass(t *testing.T) {
 	// The exported weights are float32, and the scores large.
 	if math.Abs(*e.Error-want.Error) > 1e-12 || math.Abs(*e.Loss-want.Loss) > 1e-5*want.Loss || e.Logits {
 		t.Errorf("error %v, want %v; loss %v, want %v; logits %v", *e.Error, want.Error, *e.Loss, want.Loss, e.Logits)
+	}
+	if p := e.Probabilities; p == nil || math.Abs(*p.LogLoss-want.LogLoss) > 1e-5*want.LogLoss {
+		t.Errorf("log loss of the probabilities %+v, want %v", p, want.LogLoss)
 	}
 	if w := strings.Join(e.Warnings, "\n"); !strings.Contains(w, "is not the softmax of the scores") {
 		t.Errorf("warnings %q", w)
@@ -407,4 +411,107 @@ func TestOneSigmoidForEachClass(t *testing.T) {
 	if *negative.Error <= *e.Error {
 		t.Errorf("error %v of the negated scores, %v of the scores", *negative.Error, *e.Error)
 	}
+}
+
+// TestOneOutputOfTwoScores: of two values that could be the scores the one that is an
+// output is taken (scikit-learn's numbers: testdata/classes.py).
+func TestOneOutputOfTwoScores(t *testing.T) {
+	raw, err := os.ReadFile("testdata/classes/ridge.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct{ Error, Margin5, Loss float64 }
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	const model, data = "testdata/classes/ridge.onnx", "csv:testdata/classes/ridge.csv"
+	e, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--percentile", "5")
+	// The exported weights are float32.
+	if math.Abs(*e.Error-want.Error) > 1e-12 || math.Abs(*e.Loss-want.Loss) > 1e-6 || math.Abs(*e.Margins[0].Margin-want.Margin5) > 1e-6 {
+		t.Errorf("error %v, loss %v, margin %v, want %+v", *e.Error, *e.Loss, *e.Margins[0].Margin, want)
+	}
+	a, _ := parsed[auditJSON](t, "audit", model, "--data", data, "--measures", "margin")
+	if got := *a.Models[0].Measures[0].Value.Value; got != *e.Margins[0].Margin {
+		t.Errorf("margin %v in audit, %v in eval", got, *e.Margins[0].Margin)
+	}
+}
+
+// TestLossOfTheProbabilities: where an output has probabilities that are not the softmax of the
+// scores, a warning says so and their own log loss is printed (scikit-learn's: testdata/classes.py);
+// where no layer has the scores of all classes, it is the loss, and what wants scores says why not.
+func TestLossOfTheProbabilities(t *testing.T) {
+	raw, err := os.ReadFile("testdata/classes/own.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]struct{ Error, LogLoss float64 }
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range all {
+		model, data := "testdata/classes/"+name+".onnx", "csv:testdata/classes/"+name+".csv"
+		e, _ := parsed[evalJSON](t, "eval", model, "--data", data)
+		if math.Abs(*e.Error-want.Error) > 1e-12 || e.Logits {
+			t.Errorf("%s: error %v, want %v; logits %v", name, *e.Error, want.Error, e.Logits)
+		}
+		got, warning := e.Loss, "no layer has the scores of all classes"
+		if name != "one_each" {
+			got, warning = e.Probabilities.LogLoss, "loss and margins are those of the scores"
+		}
+		// The exported weights are float32.
+		if !(math.Abs(*got-want.LogLoss) <= 1e-5*want.LogLoss) {
+			t.Errorf("%s: log loss %v, want %v", name, *got, want.LogLoss)
+		}
+		if w := strings.Join(e.Warnings, "\n"); !strings.Contains(w, warning) {
+			t.Errorf("%s: warnings %q", name, w)
+		}
+	}
+	const model, data = "testdata/classes/one_each.onnx", "csv:testdata/classes/one_each.csv"
+	byName, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--scores", "probabilities")
+	if byName.LossName != "log" || len(byName.Margins) > 0 {
+		t.Errorf("loss %s, margins %v", byName.LossName, byName.Margins)
+	}
+	words := []string{"none of which has a score for each of the 3 classes", "LinearClassifier2"}
+	refused(t, codeInvalid, words, "audit", model, "--data", data)
+	refused(t, codeInvalid, words, "finetune", model, "--data", data, "-o", filepath.Join(t.TempDir(), "t.onnx"))
+}
+
+// TestSignsInArrays: integers that are no class labels as they stand are labels where the model's
+// list has them, and refused elsewhere.
+func TestSignsInArrays(t *testing.T) {
+	dir := t.TempDir()
+	raw, err := os.ReadFile("testdata/classes/signs.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var x, y []float64
+	for line := range strings.Lines(string(raw)) {
+		for field := range strings.SplitSeq(strings.TrimSpace(line), ",") {
+			v, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x = append(x, v)
+		}
+		y, x = append(y, x[len(x)-1]), x[:len(x)-1]
+	}
+	write := func(name string, a *array, typ string) {
+		t.Helper()
+		var b bytes.Buffer
+		if err := errors.Join(writeNPY(&b, a, typ), os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("x.npy", &array{[]int{len(y), len(x) / len(y)}, x}, "float64")
+	write("y.npy", &array{[]int{len(y)}, y}, "int64")
+	data := "npy:" + filepath.Join(dir, "x.npy") + "," + filepath.Join(dir, "y.npy")
+	got, _ := parsed[evalJSON](t, "eval", "testdata/classes/signs.onnx", "--data", data)
+	want, _ := parsed[evalJSON](t, "eval", "testdata/classes/signs.onnx", "--data", "csv:testdata/classes/signs.csv")
+	if *got.Loss != *want.Loss || *got.Error != *want.Error || !slices.Equal(got.Classes, []string{"-1", "1"}) {
+		t.Errorf("loss %v, error %v of arrays with classes %v; %v and %v of csv", *got.Loss, *got.Error, got.Classes, *want.Loss, *want.Error)
+	}
+	model := filepath.Join(dir, "m.onnx")
+	output(t, "init --widths "+strconv.Itoa(len(x)/len(y))+",3,2 -o "+model)
+	refused(t, codeInvalid, []string{"label -1 is out of range", "classes=A;B;C"}, "eval", model, "--data", data)
+	refused(t, codeInvalid, []string{"label -1 is out of range"}, "finetune", model, "--data", data, "-o", filepath.Join(dir, "t.onnx"))
 }

@@ -28,6 +28,7 @@ func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*data
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
+	opt.Unlisted = true // the model may have a list
 	set, err := dataset.Load(ctx, spec, opt)
 	if err == nil && set.Len() == 0 {
 		err = invalidf("no examples in %s", text)
@@ -143,6 +144,10 @@ type scoring struct {
 	// of the scores; warnings that they are not.
 	logits   bool
 	warnings []string
+	// probabilities is an output with probabilities of its own where they are not the
+	// softmax of the scores. With it alone, the scores are in no layer.
+	probabilities *probabilityOutput
+	alone         bool
 }
 
 // layerOf is the name of a layer by that of the value that it gives in the file; other names
@@ -181,93 +186,19 @@ func newScoring(ctx context.Context, m *modelFile, set *dataset.Set, name string
 	return s, nil
 }
 
-// compare holds the model's probabilities against the softmax of the scores, on the
-// first examples.
-func (s *scoring) compare(ctx context.Context, m *modelFile) error {
-	if s.set.Task() != dataset.Classification {
-		return nil
-	}
-	values := []int{s.node}
-	var names []string
-	for _, p := range m.Net.Outputs {
-		nd := &m.Net.Nodes[p.Node]
-		size := nd.Len()
-		if nd.Zone == dag.Head && (size == s.width || s.width == 1 && size == 2) && slices.Equal(m.Net.Feeds(p.Node), []int{s.node}) &&
-			slices.ContainsFunc(m.Outputs, func(o portInfo) bool {
-				return o.Name == p.Name && (strings.Contains(o.Type, "float") || o.Type == "sequence")
-			}) {
-			values, names = append(values, p.Node), append(names, p.Name)
-		}
-	}
-	if names == nil {
-		return nil
-	}
-	const most = 16
-	order := make([]int, min(most, s.set.Len()))
-	for i := range order {
-		order[i] = i
-	}
-	x := make([]float64, len(order)*s.set.Size())
-	s.set.Batch64(x, order)
-	ys, err := m.Net.Eval(ctx, [][]float64{x}, len(order), dag.EvalOptions{Threads: 1, Values: values})
-	if err != nil {
-		return err
-	}
-	for k, name := range names {
-		if !probabilities(ys[0], s.width, ys[k+1], len(ys[k+1])/len(order)) {
-			text := "output %q is not the softmax of the scores, %s: loss and margins are those of the scores"
-			if s.width == 1 && probabilities(negative(ys[0]), 1, ys[k+1], len(ys[k+1])/len(order)) {
-				if s.set.ClassesGiven() {
-					continue // which score is which class was said
-				}
-				text = "output %q gives class 0 the sigmoid of the score %s, which the loss takes for that of class 1: name the classes in the other order with classes=B;A in the data spec"
-			}
-			s.warnings = append(s.warnings, fmt.Sprintf(text, name, s.name))
-		}
-	}
-	s.logits = len(s.warnings) < len(names)
-	if s.logits {
-		s.warnings = nil // one output has the probabilities
-	}
-	return nil
-}
-
-func negative(f []float64) []float64 {
-	out := make([]float64, len(f))
-	for i, x := range f {
-		out[i] = -x
-	}
-	return out
-}
-
-// probabilities says whether rows of y are the softmax of rows of scores f, or its
-// logarithm. One score f stands for (0, f).
-func probabilities(f []float64, width int, y []float64, size int) bool {
-	const tolerance = 1e-5 // the head's constants are float32
-	for i := range len(f) / width {
-		row := f[i*width:][:width]
-		if width == 1 {
-			row = []float64{0, row[0]}
-		}
-		at := len(row) - size // one probability is that of class 1
-		for c, got := range y[i*size:][:size] {
-			want := math.Exp(-crossEntropy(row, at+c))
-			if math.Abs(got-want) > tolerance && math.Abs(math.Exp(got)-want) > tolerance {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // maxScored bounds the values of one layer that are held while examples are
 // evaluated.
 const maxScored = 1 << 22
 
 // scores evaluates the examples in batches and calls f with each batch's first
-// example and its scores, row by row. Errors: a cancelled context, f's.
-func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f func(first int, y []float64) error) error {
+// example and its scores, row by row, and those of at.probabilities, if any. Errors:
+// a cancelled context, f's.
+func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f func(first int, y, p []float64) error) error {
 	set := at.set
+	values := []int{at.node}
+	if at.probabilities != nil {
+		values = append(values, at.probabilities.node)
+	}
 	widest := 1
 	for i := range n.Nodes {
 		widest = max(widest, n.Nodes[i].Len())
@@ -282,11 +213,11 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 		}
 		in := x[:len(part)*set.Size()]
 		set.Batch64(in, part)
-		y, err := n.Eval(ctx, [][]float64{in}, len(part), dag.EvalOptions{Threads: threads, Values: []int{at.node}})
+		y, err := n.Eval(ctx, [][]float64{in}, len(part), dag.EvalOptions{Threads: threads, Values: values})
 		if err != nil {
 			return err
 		}
-		if err := f(first, y[0]); err != nil {
+		if err := f(first, y[0], y[len(y)-1]); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,9 @@ loss in finetune: the logits, which enter the model's softmax or sigmoid, or the
 output; --scores names them where the model has several. A single score f tells
 two classes apart: the scores are then 0 and f. The loss is that of finetune:
 softmax cross-entropy, or half the squared distance to the targets, for which the
-mean squared error over examples and targets is printed too.`,
+mean squared error over examples and targets is printed too. Where the model has
+probabilities that are not the softmax of the scores, their log loss is printed too;
+where no layer has the scores of all classes, it is the loss.`,
 		Example: `  relupath eval iris.onnx --data csv:iris.csv,header
   relupath eval iris.onnx --data csv:iris.csv,header --percentile 1,50 --format json`,
 		Args: cobra.ExactArgs(1),
@@ -66,6 +68,8 @@ type evalJSON struct {
 	// Loss is named by LossName, a mean over the examples.
 	LossName string   `json:"loss_name"`
 	Loss     *float64 `json:"loss"`
+	// Probabilities are those of an output that are not the softmax of the scores.
+	Probabilities *probabilitiesJSON `json:"probabilities,omitempty"`
 	// MeanSquared is the mean squared error over examples and targets, for
 	// regression.
 	MeanSquared *float64 `json:"mean_squared_error,omitempty"`
@@ -74,6 +78,13 @@ type evalJSON struct {
 	Error    *float64         `json:"error,omitempty"`
 	Margins  []percentileJSON `json:"margins"`
 	Warnings []string         `json:"warnings"`
+}
+
+// probabilitiesJSON has the mean of -ln p over the examples, p the probability that an output
+// gives to the example's class.
+type probabilitiesJSON struct {
+	Output  string   `json:"output"`
+	LogLoss *float64 `json:"log_loss"`
 }
 
 type percentileJSON struct {
@@ -119,12 +130,16 @@ func (o *evalOptions) work(ctx context.Context, a *app, m *modelFile, path strin
 	}
 	at, err := newScoring(ctx, m, set, o.scores)
 	if err != nil {
-		return nil, err
+		alone, ok := probabilitiesAlone(ctx, m, set, o.scores)
+		if !ok {
+			return nil, err
+		}
+		at = alone
 	}
-	e := newEvaluation(at.set, at.width)
+	e := newEvaluation(at)
 	a.stage(path, "evaluating")
-	err = scores(ctx, m.Net, at, a.threads, func(first int, y []float64) error {
-		e.add(first, y)
+	err = scores(ctx, m.Net, at, a.threads, func(first int, y, p []float64) error {
+		e.add(first, y, p)
 		a.step(first+len(y)/at.width, set.Len())
 		return nil
 	})
@@ -154,19 +169,19 @@ func parsePercentiles(list []string) ([]float64, error) {
 
 // evaluation gathers what the scores of labelled examples say.
 type evaluation struct {
-	set     *dataset.Set
-	width   int
-	loss    float64
-	correct int
-	margins []float64
+	*scoring
+	loss, logLoss float64
+	correct       int
+	margins       []float64
 }
 
-func newEvaluation(set *dataset.Set, width int) *evaluation {
-	return &evaluation{set: set, width: width, margins: make([]float64, 0, set.Len())}
+func newEvaluation(at *scoring) *evaluation {
+	return &evaluation{scoring: at, margins: make([]float64, 0, at.set.Len())}
 }
 
-// add takes the scores of a batch that begins with an example.
-func (e *evaluation) add(first int, y []float64) {
+// add takes the scores of a batch that begins with an example, and its probabilities, if
+// the model has some of its own.
+func (e *evaluation) add(first int, y, p []float64) {
 	var pair [2]float64
 	for k := 0; (k+1)*e.width <= len(y); k++ {
 		row := y[k*e.width:][:e.width]
@@ -177,16 +192,21 @@ func (e *evaluation) add(first int, y []float64) {
 			continue
 		}
 		label := e.set.Labels()[first+k]
+		if o := e.probabilities; o != nil {
+			e.logLoss += o.loss(p[k*o.width:][:o.width], label)
+		}
 		if e.width == 1 {
 			pair[1] = row[0]
 			row = pair[:]
 		}
-		e.loss += crossEntropy(row, label)
-		m := margin(row, label)
-		e.margins = append(e.margins, m)
 		if predicted(row) == label {
 			e.correct++
 		}
+		if e.alone {
+			continue
+		}
+		e.loss += crossEntropy(row, label)
+		e.margins = append(e.margins, margin(row, label))
 	}
 }
 
@@ -248,8 +268,17 @@ func (e *evaluation) report(r *evalJSON, percentiles []float64) {
 		return
 	}
 	r.LossName, r.Loss = "softmax", render.Real(e.loss/n)
+	switch o := e.probabilities; {
+	case e.alone:
+		r.LossName, r.Loss = "log", render.Real(e.logLoss/n)
+	case o != nil:
+		r.Probabilities = &probabilitiesJSON{o.name, render.Real(e.logLoss / n)}
+	}
 	wrong := float64(e.set.Len()-e.correct) / n
 	r.Correct, r.Error = &e.correct, &wrong
+	if e.alone {
+		return
+	}
 	slices.Sort(e.margins)
 	for _, p := range percentiles {
 		r.Margins = append(r.Margins, percentileJSON{p, render.Real(percentile(e.margins, p))})
@@ -265,6 +294,9 @@ func evalDocument(r *evalJSON) *render.Document {
 		t.Add(render.Text("classes"), render.Text(c))
 	}
 	t.Add(render.Text("loss ("+r.LossName+")"), optional(r.Loss))
+	if p := r.Probabilities; p != nil {
+		t.Add(render.Text("log loss of "+p.Output), optional(p.LogLoss))
+	}
 	if r.MeanSquared != nil {
 		t.Add(render.Text("mean squared error"), optional(r.MeanSquared))
 	}
@@ -291,6 +323,9 @@ func evalRecords(r *evalJSON) *render.Table {
 	}
 	add("examples", render.Cell{}, render.Int(r.Examples))
 	add("loss_"+r.LossName, render.Cell{}, optional(r.Loss))
+	if p := r.Probabilities; p != nil {
+		add("log_loss", render.Cell{}, optional(p.LogLoss))
+	}
 	if r.MeanSquared != nil {
 		add("mean_squared_error", render.Cell{}, optional(r.MeanSquared))
 	}

@@ -10,8 +10,9 @@ import warnings
 import numpy as np
 from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.linear_model import SGDClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.metrics import log_loss
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 
 warnings.filterwarnings("ignore")
@@ -68,4 +69,36 @@ with open(out / "each.csv", "w") as f:
         print(*(repr(float(v)) for v in row), label, sep=",", file=f)
 score = model.decision_function(ix[keep].astype(np.float64))
 loss = float(np.mean(np.log(np.exp(score - score.max(1, keepdims=True)).sum(1)) + score.max(1) - score[np.arange(len(keep)), iris.target[keep]]))
-(out / "each.json").write_text(json.dumps({"error": 1 - model.score(ix[keep], names[iris.target][keep]), "loss": loss}) + "\n")
+logloss = log_loss(names[iris.target][keep], model.predict_proba(ix[keep].astype(np.float64)).astype(np.float32), labels=names)
+(out / "each.json").write_text(json.dumps({"error": 1 - model.score(ix[keep], names[iris.target][keep]), "loss": loss, "logloss": logloss}) + "\n")
+
+
+def written(name, model, x, y, options):
+    (out / f"{name}.onnx").write_bytes(to_onnx(model.fit(x, y), x[:1], options={"zipmap": False, **options}, target_opset=16).SerializeToString())
+    keep = np.arange(len(x))[::7]
+    with open(out / f"{name}.csv", "w") as f:
+        for row, k in zip(x[keep], y[keep]):
+            print(*(repr(float(v)) for v in row), k, sep=",", file=f)
+    return x[keep].astype(np.float64), y[keep]
+
+
+# Ridge regression gives one score, of two that the file computes.
+ridge = RidgeClassifier()
+x, y = written("ridge", ridge, cx, cancer.target, {})
+score = ridge.decision_function(x) * (2 * y - 1)
+ridges = {"error": 1 - ridge.score(x, y), "margin5": float(np.percentile(score, 5)), "loss": float(np.mean(np.log1p(np.exp(-score))))}
+(out / "ridge.json").write_text(json.dumps(ridges) + "\n")
+
+# Probabilities of the modified Huber loss are clipped scores, and those of three classes divided by
+# their sum: no softmax. One model for each class has the scores in several layers.
+own = {}
+for name, model, x, y in [
+    ("huber", SGDClassifier(loss="modified_huber", random_state=0), cx, cancer.target),
+    ("huber_three", SGDClassifier(loss="modified_huber", random_state=3), ix, iris.target),
+    ("one_each", OneVsRestClassifier(LogisticRegression()), ix, names[iris.target]),
+]:
+    x, y = written(name, model, x, y, {})
+    # Of one precision with the file: log_loss keeps its epsilon from 0 and 1.
+    p = model.predict_proba(x).astype(np.float32)
+    own[name] = {"error": float(np.mean(model.classes_[p.argmax(1)] != y)), "logloss": log_loss(y, p, labels=model.classes_)}
+(out / "own.json").write_text(json.dumps(own, indent=1) + "\n")
