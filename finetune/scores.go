@@ -161,6 +161,9 @@ func fitsInput(net *dag.Network, set *dataset.Set) error {
 	in, got := net.Nodes[net.Inputs[0].Node].Shape, set.Shape()
 	mismatch := fmt.Sprintf("finetune: the examples of %s have shape %v, the network's input %q wants %v", set.Name(), got, net.Inputs[0].Name, in)
 	if dag.Size(in) != set.Size() {
+		if set.Size() > dag.Size(in) && strings.HasPrefix(set.Name(), "csv ") {
+			mismatch += ": label= in the data spec names the column of labels, drop= leaves columns out"
+		}
 		return fmt.Errorf("%s", mismatch)
 	}
 	if images := len(in) == 3 && len(got) == 3 && got[0] != 1 && got[2] != 1; images && !slices.Equal(in, got) {

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -160,7 +162,11 @@ func (c *csvReader) begin(fields []string, spec Spec) error {
 func (c *csvReader) target(j int, field string) error {
 	v, ok := parseNumber(field)
 	if !ok {
-		return c.wrong(c.at(j), fmt.Sprintf("target %q is not a number", field), "correct it, or leave the example out")
+		remedy := "correct it, or leave the example out"
+		if decimalComma().MatchString(field) {
+			remedy = withPoints
+		}
+		return c.wrong(c.at(j), fmt.Sprintf("target %q is not a number", field), remedy)
 	}
 	c.values[c.n*len(c.several)+slices.Index(c.several, j)] = v
 	return nil
@@ -298,10 +304,18 @@ func (l *lineReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// decimalComma matches a number as it is written in much of Europe.
+var decimalComma = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[-+]?\d+,\d+([eE][-+]?\d+)?$`) })
+
+const withPoints = `write decimals with points, as pandas.read_csv(FILE, sep=";", decimal=",").to_csv("points.csv", index=False) does`
+
 // notNumber is the error for a feature that is no number.
 func (c *csvReader) notNumber(j int, field string) error {
 	remedy := "replace texts by numbers and fill in missing values"
-	if c.n == 0 {
+	if decimalComma().MatchString(field) {
+		remedy = withPoints
+	}
+	if c.n == 0 && remedy != withPoints {
 		remedy = "if this line is a header, add ,header; " + remedy
 	}
 	if j == 0 && c.label == c.width-1 {
@@ -365,8 +379,11 @@ func (c *csvReader) labels(t *table, task Task) error {
 	mixed := odd >= 0 && numeric > 0
 	switch {
 	case task == Regression && odd >= 0, task == "" && mixed:
-		return c.wrong(fmt.Sprintf("line %d", c.seen[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]),
-			"correct it; add ,header if it is a header, task=class if the labels are names")
+		remedy := "correct it; add ,header if it is a header, task=class if the labels are names"
+		if decimalComma().MatchString(c.texts[odd]) {
+			remedy = withPoints
+		}
+		return c.wrong(fmt.Sprintf("line %d", c.seen[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]), remedy)
 	case task == Regression, task == "" && whole < all && numeric == all:
 		t.width = 1
 		t.targets = make([]float64, t.n)

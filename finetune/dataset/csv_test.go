@@ -89,6 +89,8 @@ func TestCSVErrors(t *testing.T) {
 		{name: "ragged", text: "1,2,3\n\n1,2\n", want: []string{"line 3", "2 fields, want 3"}},
 		{name: "header not named", text: "a,b\n1,2\n", want: []string{"line 1, column 0", `"a" is not a number`, "add ,header"}},
 		{name: "label first", text: "1,2\nT,3\n", want: []string{"line 2, column 0", "label=0"}},
+		{name: "decimal comma", text: "1,5;2;0\n", option: ",sep=;", want: []string{`"1,5"`, `decimal=","`}},
+		{name: "decimal comma of a target", text: "1;2,5\n", option: ",sep=;,task=regression", want: []string{`label "2,5"`, `decimal=","`}},
 		{name: "missing value", text: "a,b,y\n1,,0\n", option: ",header", want: []string{`line 2, column 1 ("b")`, `"" is not a number`}},
 		{name: "NaN", text: "1,2,0\n3,nan,1\n", want: []string{"line 2, column 1", "NaN", "leave the example out"}},
 		{name: "infinite", text: "-inf,2,0\n", want: []string{"line 1, column 0", "-Inf"}},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,6 +100,23 @@ var formats = map[string]format{
 	"csv":      {[]string{"FILE"}, "label header task sep drop split"},
 }
 
+// likely completes a path without a format by what its ending means, as "; such as csv:a.csv".
+func likely(text string) string {
+	path, _, _ := strings.Cut(text, ",")
+	path = strings.TrimSuffix(path, ".gz")
+	switch name := strings.TrimPrefix(strings.ToLower(filepath.Ext(path)), "."); name {
+	case "csv", "npz":
+		return fmt.Sprintf("; such as %s:%s", name, text)
+	case "tsv", "tab":
+		return fmt.Sprintf("; such as csv:%s,sep=tab", text)
+	case "npy":
+		return fmt.Sprintf("; such as npy:%s,LABELS.npy", path)
+	case "mat":
+		return fmt.Sprintf("; such as svhn:%s", text)
+	}
+	return ""
+}
+
 const commonOptions = "limit scale mean std transpose classes"
 
 // Parse reads a data spec such as "mnist:data,split=test,limit=1000"; the
@@ -114,7 +132,7 @@ func Parse(text string) (Spec, error) {
 		if !found {
 			problem = "no format before the path"
 		}
-		return fail(problem, "write FORMAT:PATH with one of "+strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+		return fail(problem, "write FORMAT:PATH with one of "+strings.Join(slices.Sorted(maps.Keys(formats)), ", ")+likely(text))
 	}
 	fields := splitOn(rest, ',')
 	usage := name + ":" + strings.Join(f.paths, ",")
@@ -133,8 +151,11 @@ func Parse(text string) (Spec, error) {
 		key, value, hasValue := strings.Cut(field, "=")
 		switch {
 		case !slices.Contains(allowed, key):
-			return fail(fmt.Sprintf("option %q is not known for %s", key, name),
-				"the options are "+strings.Join(allowed, ", ")+"; a comma inside a path is written twice")
+			remedy := "the options are " + strings.Join(allowed, ", ") + "; a comma inside a path is written twice"
+			if name == "csv" && !hasValue {
+				remedy += "; several columns are separated by semicolons, as in label=A;B"
+			}
+			return fail(fmt.Sprintf("option %q is not known for %s", key, name), remedy)
 		case slices.Contains(seen, key):
 			return fail(fmt.Sprintf("option %s is given twice", key), "keep one of them")
 		}

@@ -42,7 +42,10 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                                  {"no format before the path", "cifar10, cifar100, csv, idx, mnist, npy, npz, svhn"},
-		"data.csv":                          {"no format before the path"},
+		"data.csv":                          {"no format before the path", "such as csv:data.csv"},
+		"data.tsv.gz,header":                {"such as csv:data.tsv.gz,header,sep=tab"},
+		"a.npz":                             {"such as npz:a.npz"},
+		"csv:a.csv,label=A,B":               {`option "B" is not known`, "label=A;B"},
 		"mnits:data":                        {`format "mnits" is not known`},
 		"mnist:":                            {"DIR is empty", "mnist:DIR"},
 		"idx:a":                             {"got 1 of 2 paths", "idx:IMAGES,LABELS"},

@@ -177,6 +177,7 @@ func TestParseRefuses(t *testing.T) {
 		"Keras":          {zipOf("metadata.json"), "keras.saving.load_model"},
 		"npz":            {zipOf("x.npy"), "--data npz:"},
 		"safetensors":    {append([]byte{2, 0, 0, 0, 0, 0, 0, 0}, "{} "...), "safetensors"},
+		"TorchScript":    {[]byte("PK\x03\x04" + strings.Repeat("\x00", 22) + "\x09\x00\x00\x00ts/data/0"), "torch.onnx.export"},
 		"GGUF":           {[]byte("GGUF\x03\x00\x00\x00"), "GGUF"},
 		"npy":            {[]byte("\x93NUMPY\x01\x00"), "--data npy:"},
 		"TFLite":         {[]byte("\x1c\x00\x00\x00TFL3"), "tf2onnx.convert --tflite"},

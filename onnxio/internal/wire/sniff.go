@@ -59,7 +59,8 @@ func archive(data []byte) string {
 	switch {
 	case strings.HasSuffix(name, ".npy"):
 		return "this is an archive of NumPy arrays, not an ONNX model; arrays are given with --data npz:FILE"
-	case strings.Contains(name, "data.pkl"), strings.HasSuffix(name, "/version"), strings.HasSuffix(name, "/byteorder"):
+	case strings.Contains(name, "data.pkl"), strings.HasSuffix(name, "/version"), strings.HasSuffix(name, "/byteorder"),
+		strings.Contains(name, "/data/"), strings.Contains(name, "/code/"):
 		return "this is a PyTorch file: " + fromTorch
 	case name == "metadata.json", name == "config.json", strings.HasSuffix(name, ".weights.h5"):
 		return "this is a Keras file: " + fromKeras

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -53,7 +55,7 @@ model on a line of its own as soon as it and those before it are measured.`,
 	f.BoolVar(&o.perLayer, "per-layer", false, "show the layers too")
 	f.BoolVar(&o.segments, "segments", false, "show the parts between functions, each with its path norms, of networks that have several")
 	f.StringVar(&o.sort, "sort", "", "order of the models: a measure, such as path_norm(2); -NAME for the largest first")
-	f.StringVar(&o.baseline, "baseline", "", "one of the models, to whose values the others' are divided")
+	f.StringVar(&o.baseline, "baseline", "", "a model to whose values the others' are divided: one of them, or another file, which then comes first")
 	f.IntVar(&o.rescalings, "rescalings", 0, "how far each measure moves over so many rescaling-equivalent networks")
 	f.StringVar(&o.filesFrom, "files-from", "", "a file with one path a line; - is standard input")
 	f.Var(&o.shard, "shard", "the K-th of N parts of the sorted list of models, for as many machines: 3/64")
@@ -88,6 +90,11 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	}
 	if names := o.unseen(a.format); names != nil {
 		a.warn("measures of single layers, which --per-layer shows: %s", strings.Join(names, ", "))
+	}
+	if o.baseline != "" && !slices.Contains(shortNames(paths), o.baseline) && !slices.ContainsFunc(paths, func(p string) bool { return filepath.Clean(p) == filepath.Clean(o.baseline) }) {
+		if info, err := os.Stat(o.baseline); err == nil && !info.IsDir() {
+			paths = append([]string{o.baseline}, paths...)
+		}
 	}
 	o.several = len(paths) > 1
 	work := &auditWork{app: a, options: o, paths: paths, measure: opt}
@@ -303,6 +310,11 @@ func (w *auditWork) table(ctx context.Context) error {
 	}
 	if err := w.options.arrange(result); err != nil {
 		return err
+	}
+	for _, c := range w.options.columns {
+		if len(result.Models) > 0 && !result.has(c) {
+			w.warn("--columns %s: no model has such a measure", c)
+		}
 	}
 	d := auditDocument(result)
 	switch {

@@ -94,19 +94,16 @@ func (l *measureList) Set(s string) error {
 
 func (*measureList) Type() string { return "names" }
 
-// columnMeasures returns the names of measures in --columns and --fail-if.
-func (o *auditOptions) columnMeasures() []string {
-	var out []string
-	for _, c := range slices.Concat(o.columns, measuresOf(o.conditions)) {
-		if name, _, _ := strings.Cut(c, "("); !isFact(c) {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
 func isFact(name string) bool {
 	return slices.ContainsFunc(facts, func(f fact) bool { return name == f.key || name == f.name })
+}
+
+func factNames() []string {
+	var out []string
+	for _, f := range facts {
+		out = append(out, f.key)
+	}
+	return out
 }
 
 // named takes the orders off the names in --measures and returns the names that had some.
@@ -142,8 +139,8 @@ func paramsOf() map[string][]string {
 	return params
 }
 
-// columnsWanted adds to what is measured what --columns and --fail-if name, and the orders
-// named in --measures: a measure that is not fast, orders of path norms and group norms.
+// columnsWanted adds to what is measured what --columns, --fail-if and --sort name, and the
+// orders named in --measures: a measure that is not fast, orders of path norms and group norms.
 // Errors: an order that is none.
 func (o *auditOptions) columnsWanted(opt *analysis.Options, named []string) error {
 	for _, c := range named {
@@ -151,18 +148,16 @@ func (o *auditOptions) columnsWanted(opt *analysis.Options, named []string) erro
 			return fmt.Errorf("--measures: %w", err)
 		}
 	}
-	for _, c := range o.columns {
-		if err := ordersOf(c, opt); err != nil {
-			return fmt.Errorf("--columns: %w", err)
+	opt.Names = slices.Clone(opt.Names)
+	for _, in := range o.namesIn()[1:] {
+		for _, c := range in.names {
+			if err := ordersOf(c, opt); err != nil {
+				return fmt.Errorf("%s: %w", in.flag, err)
+			}
+			if name, _, _ := strings.Cut(c, "("); !isFact(c) {
+				opt.Names = append(opt.Names, name)
+			}
 		}
-	}
-	for _, c := range measuresOf(o.conditions) {
-		if err := ordersOf(c, opt); err != nil {
-			return fmt.Errorf("--fail-if: %w", err)
-		}
-	}
-	if !o.chosen {
-		opt.Names = append(slices.Clone(opt.Names), o.columnMeasures()...)
 	}
 	return nil
 }
@@ -222,26 +217,113 @@ func (r *auditJSON) selected(all []column) []column {
 	return out
 }
 
+// has reports whether a model, or a layer of one, has a column that is asked for.
+func (r *auditJSON) has(asked string) bool {
+	all, _ := columnsOf(r)
+	if slices.ContainsFunc(all, func(c column) bool { return c.matches(asked) }) {
+		return true
+	}
+	return slices.ContainsFunc(r.Models, func(m auditedModel) bool {
+		return slices.ContainsFunc(m.Layers, func(l auditedLayer) bool {
+			return slices.ContainsFunc(l.Measures, func(v measured) bool { return asks([]string{asked}, v.label()) })
+		})
+	})
+}
+
 // unshown counts the measures that the tables leave out.
 func (r *auditJSON) unshown() int {
 	all, _ := columnsOf(r)
 	return len(all) - len(r.selected(all))
 }
 
-// columnRecords is what CSV shows of chosen columns: a model a row.
+// asks reports whether columns that are asked for have a measure: by its label, or by its name
+// for all its orders.
+func asks(columns []string, label string) bool {
+	name, _, _ := strings.Cut(label, "(")
+	return slices.Contains(columns, label) || slices.Contains(columns, name)
+}
+
+// layerLabels lists the measures that layers have, of those asked for and in their order; all
+// where nothing that layers have is asked for.
+func (r *auditJSON) layerLabels(layers []auditedLayer) []string {
+	var all, out []string
+	for i := range layers {
+		for k := range layers[i].Measures {
+			if label := layers[i].Measures[k].label(); !slices.Contains(all, label) {
+				all = append(all, label)
+			}
+		}
+	}
+	for _, asked := range r.columns {
+		for _, label := range all {
+			if asks([]string{asked}, label) && !slices.Contains(out, label) {
+				out = append(out, label)
+			}
+		}
+	}
+	if out == nil {
+		return all
+	}
+	return out
+}
+
+// cell returns the layer's measure of a label, empty without.
+func (l *auditedLayer) cell(label string) render.Cell {
+	for k := range l.Measures {
+		if l.Measures[k].label() == label {
+			return l.Measures[k].cell()
+		}
+	}
+	return render.Cell{}
+}
+
+// columnRecords is what CSV shows of chosen columns: a model a row, and under it a layer a row.
 func columnRecords(r *auditJSON) render.Table {
 	all, _ := columnsOf(r)
-	t := render.Table{Columns: []string{"path"}}
-	cols := r.selected(all)
-	for _, c := range cols {
-		t.Columns = append(t.Columns, c.label)
+	of := map[string]column{}
+	for _, c := range all {
+		of[c.label] = c
 	}
+	var labels []string
+	for _, c := range r.selected(all) {
+		labels = append(labels, c.label)
+	}
+	t := render.Table{Columns: []string{"path"}}
+	if r.perLayer {
+		t.Columns = append(t.Columns, "layer")
+		for i := range r.Models {
+			for _, label := range r.layerLabels(r.Models[i].Layers) {
+				if asks(r.columns, label) && !slices.Contains(labels, label) {
+					labels = append(labels, label)
+				}
+			}
+		}
+	}
+	t.Columns = append(t.Columns, labels...)
 	for i := range r.Models {
-		row := []render.Cell{render.Text(r.Models[i].Path)}
-		for _, c := range cols {
-			row = append(row, c.cells[i].Exact())
+		m := &r.Models[i]
+		row := []render.Cell{render.Text(m.Path)}
+		if r.perLayer {
+			row = append(row, render.Cell{})
+		}
+		for _, label := range labels {
+			if c, ok := of[label]; ok {
+				row = append(row, c.cells[i].Exact())
+			} else {
+				row = append(row, render.Cell{})
+			}
 		}
 		t.Add(row...)
+		for k := range m.Layers {
+			if !r.perLayer {
+				break
+			}
+			row := []render.Cell{render.Text(m.Path), render.Text(m.Layers[k].Name)}
+			for _, label := range labels {
+				row = append(row, m.Layers[k].cell(label).Exact())
+			}
+			t.Add(row...)
+		}
 	}
 	return t
 }
@@ -277,13 +359,13 @@ var symbols = map[string]string{
 	"pac_bayes_magnitude_flatness": `1/\sigma_{\mathrm{mag}}^2`,
 }
 
-// tex returns the column's head as mathematics, empty where it is words.
-func (c *column) tex() string {
-	s := symbols[c.name]
+// texOf returns a measure as mathematics, empty where it is words.
+func texOf(label string) string {
+	name, rest, _ := strings.Cut(label, "(")
+	s := symbols[name]
 	if s == "" {
 		return ""
 	}
-	_, rest, _ := strings.Cut(c.label, "(")
 	args := strings.Split(strings.TrimSuffix(rest, ")"), ",")
 	for i, a := range args {
 		if a == "inf" {

@@ -2,8 +2,8 @@ package command
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +48,7 @@ func (o *auditOptions) measureFlags(cmd *cobra.Command) {
 	f.StringSliceVar(&o.group, "group", nil, "group norms p:q, such as 1:inf,2:2 (default: a usual choice)")
 	o.measures = []string{"fast"}
 	f.Var(&measureList{names: &o.measures}, "measures", "names of measures, or with orders, such as path_norm(2); or all, or fast: those that need no singular values, or tails: those of weightwatcher")
-	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),spectral")
+	f.Var((*columnList)(&o.columns), "columns", "what tables and csv show, in this order: counts and measures, such as parameters,path_norm(2),frobenius")
 	f.StringArrayVar(&o.failIf, "fail-if", nil, "exit with code 1 where a condition holds, such as 'path_norm(2) > 1.1x' or 'max_abs > 10'; x and % are against the baseline")
 	f.BoolVar(&o.verbose, "verbose", false, "show each node that keeps a model from being measured, and what helps")
 	f.StringVar(&o.reference, "reference", "", "the model at initialisation, for distances")
@@ -58,7 +58,7 @@ func (o *auditOptions) measureFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.published, "published", false, "the conventions of the published code of Jiang et al.'s measures: the k-th margin, k = m/10, and a floor of 0.001 for magnitudes")
 	f.IntVar(&o.jobs, "jobs", 0, "models to measure at a time (default: the number of threads)")
 	must(cmd.RegisterFlagCompletionFunc("measures", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return append([]string{"fast", "tails", "all"}, measureNames()...), cobra.ShellCompDirectiveNoFileComp
+		return slices.Concat(measureSets, measureNames()), cobra.ShellCompDirectiveNoFileComp
 	}))
 }
 
@@ -98,9 +98,6 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 	for _, pq := range pairs {
 		opt.Groups = append(opt.Groups, analysis.PQ{P: pq[0], Q: pq[1]})
 	}
-	if err := sortable(o.sort); err != nil {
-		return opt, err
-	}
 	if o.conditions, err = parseConditions(o.failIf); err != nil {
 		return opt, err
 	}
@@ -112,22 +109,62 @@ func (o *auditOptions) analysis(a *app) (analysis.Options, error) {
 
 // known checks the names of measures, and that they have what they need.
 func (o *auditOptions) known() error {
-	needs := map[string]analysis.Need{"fast": 0, "tails": 0, "all": 0}
+	needs, scopes := map[string]analysis.Need{}, map[string]analysis.Scope{}
 	for _, i := range analysis.Registry() {
-		needs[i.Name] = i.Needs
+		needs[i.Name], scopes[i.Name] = i.Needs, i.Scope
 	}
-	for _, n := range slices.Concat(o.measures, o.columnMeasures()) {
-		need, ok := needs[n]
-		switch {
-		case !ok:
-			return fmt.Errorf("--measures: there is no measure %q%s; relupath audit --list has every name", n, meant(n, slices.Sorted(maps.Keys(needs))))
-		case need&analysis.NeedsData != 0 && o.data == "":
-			return fmt.Errorf("--measures %s needs labelled data: give --data", n)
-		case need&analysis.NeedsReference != 0 && o.reference == "":
-			return fmt.Errorf("--measures %s needs the model at initialisation: give --reference", n)
+	for _, in := range o.namesIn() {
+		for _, n := range in.names {
+			name, _, _ := strings.Cut(n, "(")
+			need, ok := needs[name]
+			switch {
+			case !ok && in.flag == "--measures" && slices.Contains(measureSets, name), !ok && in.flag != "--measures" && isFact(name):
+			case !ok:
+				return in.unknown(name)
+			case need&analysis.NeedsData != 0 && o.data == "":
+				return fmt.Errorf("%s %s needs labelled data: give --data", in.flag, n)
+			case need&analysis.NeedsReference != 0 && o.reference == "":
+				return fmt.Errorf("%s %s needs the model at initialisation: give --reference", in.flag, n)
+			case scopes[name] == analysis.OfLayer && (in.flag == "--sort" || in.flag == "--columns" && !o.perLayer):
+				return fmt.Errorf("%s %s is of single layers: %s", in.flag, n, in.ofLayers())
+			}
 		}
 	}
 	return nil
+}
+
+// measureSets are the words of --measures for several measures.
+var measureSets = []string{"fast", "tails", "all"}
+
+// namesIn are the names of measures in a flag, with their orders where they have some.
+type namesIn struct {
+	flag  string
+	names []string
+}
+
+func (o *auditOptions) namesIn() []namesIn {
+	out := []namesIn{{"--measures", o.measures}, {"--columns", o.columns}, {"--fail-if", measuresOf(o.conditions)}}
+	if by := strings.TrimPrefix(o.sort, "-"); by != "" {
+		out = append(out, namesIn{"--sort", []string{by}})
+	}
+	return out
+}
+
+// unknown is the error for a name that nothing has.
+func (in namesIn) unknown(name string) error {
+	known := slices.Concat(measureNames(), measureSets)
+	if in.flag != "--measures" {
+		known = slices.Concat(measureNames(), factNames())
+	}
+	return fmt.Errorf("%s: there is no measure %q%s; relupath audit --list has every name", in.flag, name, meant(name, known))
+}
+
+// ofLayers says what helps where a measure is of layers and the flag's names are of models.
+func (in namesIn) ofLayers() string {
+	if in.flag == "--columns" {
+		return "add --per-layer"
+	}
+	return "give a measure of the whole network"
 }
 
 // unseen returns the measures asked for by name that the result in a format will

@@ -342,7 +342,7 @@ func auditDocument(r *auditJSON) *render.Document {
 			d.Tables = append(d.Tables, segmentTable(m, len(r.Models)))
 		}
 		if r.perLayer {
-			d.Tables = append(d.Tables, layerTable(m, len(r.Models)))
+			d.Tables = append(d.Tables, r.layerTable(m))
 		}
 		_, n := listed(m.Measures)
 		left = max(left, n)

@@ -164,25 +164,20 @@ func symbolTables(ms []measured) []render.Table {
 // fixedLayerColumns is the number of columns before the measures.
 const fixedLayerColumns = 4
 
-func layerTable(m *auditedModel, models int) render.Table {
-	t := render.Table{Title: "layers", Columns: []string{"layer", "op", "inputs", "outputs"}}
-	if models > 1 {
+func (r *auditJSON) layerTable(m *auditedModel) render.Table {
+	t := render.Table{Title: "layers", Columns: []string{"layer", "op", "inputs", "outputs"}, TeX: make([]string, fixedLayerColumns)}
+	if len(r.Models) > 1 {
 		t.Title = "layers of " + m.Path
 	}
-	at := map[string]int{}
+	labels := r.layerLabels(m.Layers)
+	for _, label := range labels {
+		t.Columns, t.TeX = append(t.Columns, label), append(t.TeX, texOf(label))
+	}
 	for i := range m.Layers {
 		l := &m.Layers[i]
 		row := []render.Cell{render.Code(l.Name), render.Code(l.Op), render.Int(l.Inputs), render.Int(l.Outputs)}
-		for k := range l.Measures {
-			label := l.Measures[k].label()
-			if _, ok := at[label]; !ok {
-				at[label] = len(t.Columns)
-				t.Columns = append(t.Columns, label)
-			}
-			for len(row) <= at[label] {
-				row = append(row, render.Cell{})
-			}
-			row[at[label]] = l.Measures[k].cell()
+		for _, label := range labels {
+			row = append(row, l.cell(label))
 		}
 		t.Add(row...)
 	}

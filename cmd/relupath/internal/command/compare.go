@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,12 +24,12 @@ func (o *auditOptions) arrange(r *auditJSON) error {
 	base := -1
 	names := modelNames(r.Models)
 	for i := range r.Models {
-		if r.Models[i].Path == o.baseline || base < 0 && names[i] == o.baseline {
+		if filepath.Clean(r.Models[i].Path) == filepath.Clean(o.baseline) || base < 0 && names[i] == o.baseline {
 			base = i
 		}
 	}
 	if base < 0 {
-		return usagef("--baseline %s is none of the models that were measured: %s", o.baseline, strings.Join(names, ", "))
+		return usagef("--baseline %s is no file, and none of the models that were measured: %s", o.baseline, strings.Join(names, ", "))
 	}
 	r.Baseline = r.Models[base].Path
 	against := map[string]scaled.Num{}
@@ -49,18 +50,6 @@ func (o *auditOptions) arrange(r *auditJSON) error {
 		}
 	}
 	return nil
-}
-
-// sortable refuses a name of --sort that no fact and no measure has.
-func sortable(by string) error {
-	name, _, _ := strings.Cut(strings.TrimPrefix(by, "-"), "(")
-	if by == "" || slices.Contains(measureNames(), name) {
-		return nil
-	}
-	if isFact(name) {
-		return nil
-	}
-	return fmt.Errorf("--sort %s: there is no such measure%s; relupath audit --list has every name", by, meant(name, measureNames()))
 }
 
 // sortModels orders models by a fact or a measure, the smallest first, or the
@@ -206,14 +195,14 @@ func comparison(r *auditJSON) render.Table {
 	if len(names) <= maxSideBySide && len(cols) > maxColumns {
 		t := render.Table{Title: title, Columns: append([]string{"measure"}, names...)}
 		for _, c := range cols {
-			t.Add(append([]render.Cell{render.Code(c.label).WithTeX(c.tex())}, c.cells...)...)
+			t.Add(append([]render.Cell{render.Code(c.label).WithTeX(texOf(c.label))}, c.cells...)...)
 		}
 		return t
 	}
 	t := render.Table{Title: title, Columns: []string{"model"}, TeX: []string{""}}
 	for _, c := range cols {
 		t.Columns = append(t.Columns, c.label)
-		t.TeX = append(t.TeX, c.tex())
+		t.TeX = append(t.TeX, texOf(c.label))
 	}
 	for i, n := range names {
 		row := []render.Cell{render.Code(n)}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
@@ -35,13 +36,15 @@ const (
 const codeCondition = codeFailed
 
 // conditionForm matches MEASURE OPERATOR NUMBER, the number with x or % or nothing behind it.
-var conditionForm = regexp.MustCompile(`^\s*([a-z_0-9]+(?:\([^()]*\))?)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*(x|%)?\s*$`)
+var conditionForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*([a-z_0-9]+(?:\([^()]*\))?)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*(x|%)?\s*$`)
+})
 
 // parseConditions reads the conditions of --fail-if.
 func parseConditions(list []string) ([]condition, error) {
 	var out []condition
 	for _, s := range list {
-		m := conditionForm.FindStringSubmatch(s)
+		m := conditionForm().FindStringSubmatch(s)
 		if m == nil {
 			return nil, fmt.Errorf("--fail-if %q: want a measure, one of > >= < <=, and a number, such as 'path_norm(2) > 1.1x', 'frobenius < -5%%' or 'max_abs > 10'", s)
 		}
@@ -52,7 +55,7 @@ func parseConditions(list []string) ([]condition, error) {
 		}
 		name, _, _ := strings.Cut(c.measure, "(")
 		if !isFact(name) && !slices.Contains(measureNames(), name) {
-			return nil, fmt.Errorf("--fail-if %q: there is no measure %q%s; relupath audit --list has every name", s, name, meant(name, measureNames()))
+			return nil, namesIn{flag: fmt.Sprintf("--fail-if %q", s)}.unknown(name)
 		}
 		out = append(out, c)
 	}
@@ -73,20 +76,44 @@ func measuresOf(conditions []condition) []string {
 // relative reports whether a condition needs another model.
 func relative(c condition) bool { return c.of != ofValue }
 
-// quantity is one number of a model that a condition may be of.
+// quantity is one number of a model that a condition may be of, or of one of its layers.
 type quantity struct {
-	name, label string
-	num         scaled.Num
+	name, label, layer string
+	num                scaled.Num
+}
+
+// String names it.
+func (q quantity) String() string {
+	if q.layer != "" {
+		return q.label + " of " + q.layer
+	}
+	return q.label
 }
 
 // quantities are the counts and measures of a model.
 func (m *auditedModel) quantities() []quantity {
 	var out []quantity
 	for _, f := range facts {
-		out = append(out, quantity{f.key, f.key, f.num(m)})
+		out = append(out, quantity{name: f.key, label: f.key, num: f.num(m)})
 	}
 	for i := range m.Measures {
-		out = append(out, quantity{m.Measures[i].Name, m.Measures[i].label(), m.Measures[i].num})
+		out = append(out, quantity{name: m.Measures[i].Name, label: m.Measures[i].label(), num: m.Measures[i].num})
+	}
+	return out
+}
+
+// held are the quantities that conditions are of: those of layers too, for measures that the
+// whole network has not.
+func (m *auditedModel) held() []quantity {
+	out := m.quantities()
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		for k := range l.Measures {
+			v := &l.Measures[k]
+			if !slices.ContainsFunc(m.Measures, func(w measured) bool { return w.Name == v.Name }) {
+				out = append(out, quantity{v.Name, v.label(), l.Name, v.num})
+			}
+		}
 	}
 	return out
 }
@@ -96,19 +123,19 @@ func (m *auditedModel) quantities() []quantity {
 func (c *condition) broken(m, base *auditedModel) (out []string, found bool) {
 	before := map[string]scaled.Num{}
 	if base != nil {
-		for _, q := range base.quantities() {
-			before[q.label] = q.num
+		for _, q := range base.held() {
+			before[q.String()] = q.num
 		}
 	}
-	for _, q := range m.quantities() {
-		if q.label != c.measure && q.name != c.measure {
+	for _, q := range m.held() {
+		if !c.is(q) {
 			continue
 		}
 		found = true
 		x, sign := q.num, ""
 		if c.of != ofValue {
-			x, sign = q.num.Div(before[q.label]), "x"
-			if before[q.label].IsZero() && q.num.IsZero() {
+			x, sign = q.num.Div(before[q.String()]), "x"
+			if before[q.String()].IsZero() && q.num.IsZero() {
 				x = scaled.New(1)
 			}
 		}
@@ -117,7 +144,7 @@ func (c *condition) broken(m, base *auditedModel) (out []string, found bool) {
 		}
 		switch {
 		case !x.IsFinite():
-			out = append(out, fmt.Sprintf("%s: %s has no value to hold against %s", m.Path, q.label, c.text))
+			out = append(out, fmt.Sprintf("%s: %s has no value to hold against %s", m.Path, q, c.text))
 		case c.holds(x):
 			what := render.Plain(x) + sign
 			if base != nil {
@@ -128,11 +155,13 @@ func (c *condition) broken(m, base *auditedModel) (out []string, found bool) {
 			} else {
 				what = "is " + what
 			}
-			out = append(out, fmt.Sprintf("%s: %s %s: fails by %s", m.Path, q.label, what, c.text))
+			out = append(out, fmt.Sprintf("%s: %s %s: fails by %s", m.Path, q, what, c.text))
 		}
 	}
 	return out, found
 }
+
+func (c *condition) is(q quantity) bool { return q.label == c.measure || q.name == c.measure }
 
 func (c *condition) holds(x scaled.Num) bool {
 	d := x.Cmp(scaled.New(c.value))
@@ -148,6 +177,8 @@ func check(conditions []condition, models []auditedModel, base func(i int) *audi
 		for i := range models {
 			b := base(i)
 			if b == nil && conditions[k].of != ofValue {
+				// The model that others are held against, which has the measure or not.
+				any = any || slices.ContainsFunc(models[i].held(), conditions[k].is)
 				continue
 			}
 			if b != nil && conditions[k].of == ofValue {

@@ -85,7 +85,27 @@ func TestDiff(t *testing.T) {
 	if got := output(t, "diff a b --columns frobenius,path_norm"); !strings.Contains(got, "681.13%") || !strings.Contains(got, "0%") {
 		t.Error(got)
 	}
+	// csv has the columns that are asked for, in their order; LaTeX the heads as mathematics.
+	lines := strings.Split(strings.TrimSpace(output(t, "diff a b --columns frobenius,depth --format csv")), "\n")
+	if len(lines) != 4 || !strings.Contains(lines[1], ",,frobenius,") || !strings.Contains(lines[2], ",,depth,") || !strings.Contains(lines[3], layer+",frobenius,") {
+		t.Errorf("%q", lines)
+	}
+	if got := output(t, "diff a b --columns frobenius --format table"); strings.Contains(got, "group_norm") {
+		t.Errorf("a layer's measure that is not asked for:\n%s", got)
+	}
+	toyPair(t, "a/two.onnx", "b/two.onnx")
+	tex := output(t, "diff a b --columns frobenius,depth,sum_log_frobenius_squared --format latex")
+	for _, want := range []string{`{$\|W\|_F\ (\%)$}`, `{$\text{depth}\ (\%)$}`, `\text{ (difference)}$}`} {
+		if !strings.Contains(tex, want) {
+			t.Errorf("no %s in\n%s", want, tex)
+		}
+	}
+	if tex := output(t, "diff a/two.onnx b/two.onnx --columns sum_log_frobenius_squared --format latex"); !strings.Contains(tex, `\ \text{(difference)}$`) {
+		t.Error(tex)
+	}
 	refused(t, codeUsage, []string{"two folders"}, "diff", "a", "b/sub/m.onnx")
+	refused(t, codeInvalid, []string{"nowhere: no such file or folder"}, "diff", "a", "nowhere")
+	refused(t, codeInvalid, []string{"nowhere: no such file or folder"}, "diff", "nowhere", "b")
 	refused(t, codeInvalid, []string{"nowhere.onnx"}, "diff", "a/sub/m.onnx", "nowhere.onnx")
 	output(t, "init --widths 2,2 -o alone.onnx")
 	if err := errors.Join(os.MkdirAll("apart", 0o755), os.Rename("alone.onnx", "apart/alone too.onnx")); err != nil {
@@ -118,6 +138,13 @@ func TestFailIf(t *testing.T) {
 		{codeFailed, "audit a.onnx --fail-if parameters>7"},
 		{codeFailed, "audit a.onnx b.onnx --baseline a.onnx --fail-if frobenius>1.1x"},
 		{0, "audit a.onnx b.onnx --baseline b.onnx --fail-if frobenius>1.1x"},
+		{codeFailed, "audit b.onnx --baseline a.onnx --fail-if frobenius>1.1x"},
+		{0, "audit a.onnx --baseline ./a.onnx --fail-if frobenius>1.1x"},
+		{codeUsage, "audit a.onnx --baseline nowhere.onnx"},
+		{codeFailed, "diff a.onnx b.onnx --fail-if spectral>1.1x"},
+		{0, "diff a.onnx b.onnx --fail-if spectral>100x"},
+		{codeFailed, "audit a.onnx --fail-if spectral>6.4"},
+		{0, "audit a.onnx --fail-if spectral>6.5"},
 		{codeUsage, "audit a.onnx --fail-if frobenius>1.1x"},
 		{codeUsage, "audit a.onnx --fail-if frobenios>1"},
 		{codeUsage, "audit a.onnx --fail-if frobenius"},

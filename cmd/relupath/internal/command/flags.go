@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // choice is a flag that takes one of a few words.
@@ -42,7 +43,11 @@ func addChoice(cmd *cobra.Command, value *string, name, usage string, words ...s
 	if cmd.Parent() == nil && cmd.Name() == root {
 		flags = cmd.PersistentFlags()
 	}
-	flags.Var(choice{value, words}, name, usage+": "+strings.Join(words, ", "))
+	flag := pflag.Value(choice{value, words})
+	if name == "format" {
+		flag = formatFlag{choice{value, words}}
+	}
+	flags.Var(flag, name, usage+": "+strings.Join(words, ", "))
 	must(cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
 }
 

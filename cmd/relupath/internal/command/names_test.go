@@ -155,8 +155,8 @@ func TestUnreadableFolder(t *testing.T) {
 func TestSortIsKnown(t *testing.T) {
 	t.Chdir(t.TempDir())
 	output(t, "init --widths 2,2 -o m.onnx")
-	refused(t, codeUsage, []string{"--sort path_nrom", "no such measure"}, "audit", "none.onnx", "--sort", "path_nrom(2)")
-	refused(t, codeUsage, []string{"--sort -path_norm(7)", "no model has"}, "audit", "m.onnx", "--sort", "-path_norm(7)")
+	refused(t, codeUsage, []string{"--sort", `no measure "path_nrom"`}, "audit", "none.onnx", "--sort", "path_nrom(2)")
+	refused(t, codeUsage, []string{"--sort -path_norm_output(1,z)", "no model has"}, "audit", "m.onnx", "--sort", "-path_norm_output(1,z)")
 	output(t, "audit m.onnx --sort -path_norm(2)")
 	output(t, "audit m.onnx m.onnx --sort hidden_units")
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -32,6 +33,9 @@ var npyHeader = sync.OnceValue(func() *regexp.Regexp {
 func readNPY(name string, raw []byte) (*array, error) {
 	header, body, ok := splitNPY(raw)
 	if !ok {
+		if bytes.HasPrefix(raw, []byte("PK\x03\x04")) {
+			return nil, invalidf("%s: not a NumPy file (.npy) but an archive: numpy.save(\"x.npy\", numpy.load(FILE)[NAME]) takes one array out of an npz", name)
+		}
 		return nil, invalidf("%s: not a NumPy file (.npy)", name)
 	}
 	m := npyHeader().FindSubmatch(header)

@@ -106,6 +106,7 @@ func TestReadNPYRefuses(t *testing.T) {
 		want string
 	}{
 		"empty":       {nil, "not a NumPy file"},
+		"npz":         {[]byte("PK\x03\x04..."), "numpy.load(FILE)[NAME]"},
 		"text":        {[]byte("1,2,3\n"), "not a NumPy file"},
 		"no newline":  {npyFile("{'descr': '<f8'", ""), "want a plain array"},
 		"huge shape":  {npyFile("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 9), }\n", "x"), "more than the file"},

@@ -230,8 +230,8 @@ func (a *app) check(cmd *cobra.Command) error {
 	if a.digits < 0 || a.digits > maxDigits || cmd.Flags().Changed("digits") && a.digits == 0 {
 		return usagef("--digits %d: want a number from 1 to %d", a.digits, maxDigits)
 	}
-	if strings.ContainsAny(a.label, " \\{}%#$&~^_\"'") {
-		return usagef("--label %q: want letters, digits and signs such as : and -", a.label)
+	if strings.ContainsAny(a.label, " \\{}%#$&~^\"'") {
+		return usagef("--label %q: want letters, digits and signs such as : - _", a.label)
 	}
 	if a.threads < 0 {
 		return usagef("--threads %d: want a positive number", a.threads)

@@ -35,6 +35,15 @@ func TestFormatFollowsEnding(t *testing.T) {
 	if got, _ := os.ReadFile("r.json"); !json.Valid(got) {
 		t.Errorf("a report of .json is %.40q", got)
 	}
+	for _, c := range []struct{ words, format string }{{"tex", "% needs"}, {"md", "**"}, {"htm", "<!DOCTYPE html>"}, {"txt", "m.onnx\n"}} {
+		if got := output(t, "audit m.onnx --format "+c.words); !strings.HasPrefix(got, c.format) {
+			t.Errorf("--format %s gave %.20q", c.words, got)
+		}
+	}
+	refused(t, codeUsage, []string{"no .svg file", "--plots"}, "audit", "m.onnx", "-o", "x.svg")
+	refused(t, codeUsage, []string{"no .xlsx file", ".csv"}, "diff", "m.onnx", "m.onnx", "-o", "x.xlsx")
+	refused(t, codeUsage, []string{"no .pdf file"}, "balance", "m.onnx", "-o", "o2.onnx", "--report", "x.pdf")
+	output(t, "audit m.onnx -o y.pdf --format json") // who says the format means it
 	refused(t, codeUsage, []string{"ONNX", "--report x.csv"}, "balance", "m.onnx", "-o", "x.csv")
 	refused(t, codeUsage, []string{"ONNX", "--report x.json"}, "finetune", "m.onnx", "--data", "csv:x", "-o", "x.json")
 	refused(t, codeUsage, []string{"ONNX"}, "init", "--widths", "2,2", "-o", "x.html")
@@ -47,6 +56,10 @@ func TestMeant(t *testing.T) {
 		{`"path_norm"`, "audit m.onnx --measures path_nrom"},
 		{`"path_norm"`, "audit m.onnx --sort path_nrom"},
 		{`"frobenius"`, "audit m.onnx --columns frobenious"},
+		{`"parameters"`, "audit m.onnx --columns paramters"},
+		{`"hidden_units"`, "audit m.onnx --sort hiden_units"},
+		{`"depth"`, "diff m.onnx m.onnx --columns deptt"},
+		{`"parameters"`, "diff m.onnx m.onnx --fail-if paramters>2"},
 		{`"enorm"`, "balance m.onnx --method enrom --dry-run"},
 		{`"markdown"`, "audit m.onnx --format mardown"},
 		{`"audit"`, "audti m.onnx"},
@@ -87,6 +100,23 @@ func TestColumns(t *testing.T) {
 	if wide := output(t, "audit toy.onnx iris_own.onnx --measures fast"); !strings.Contains(wide, "\nmeasure ") || !strings.Contains(wide, "balance_spread") {
 		t.Errorf("many measures of two models:\n%s", wide)
 	}
+	// A measure of layers is one of their tables, which have the chosen ones alone.
+	refused(t, codeUsage, []string{"--columns spectral is of single layers", "--per-layer"}, "audit", "toy.onnx", "--columns", "spectral,depth")
+	refused(t, codeUsage, []string{"--sort spectral is of single layers"}, "audit", "toy.onnx", "--sort=-spectral")
+	refused(t, 0, []string{"--columns path_norm_output(1,z): no model"}, "audit", "toy.onnx", "--columns", "path_norm_output(1,z)")
+	if got := output(t, "audit toy.onnx --columns depth,spectral --per-layer --digits 3"); !strings.Contains(got, "outputs  spectral\n") {
+		t.Errorf("layers have\n%s", got)
+	}
+	// A model's row has no layer, its layers' rows the spectral norms of [[2,-1],[1,3]] and [[4,-1]].
+	rows := strings.Split(output(t, "audit toy.onnx --columns depth,spectral --per-layer --format csv"), "\n")
+	if rows[0] != "path,layer,depth,spectral" || rows[1] != "toy.onnx,,2," || strings.Count(rows[2], ",") != 3 || !strings.HasPrefix(rows[2], "toy.onnx,") {
+		t.Errorf("%q", rows)
+	}
+	// What --sort names is measured, with its orders.
+	if got := output(t, "audit toy.onnx iris_own.onnx --sort path_norm(3) --columns depth"); !strings.HasPrefix(got, "2 models") {
+		t.Error(got)
+	}
+	output(t, "audit toy.onnx iris_own.onnx --measures frobenius --sort product_spectral")
 	refused(t, codeUsage, []string{"path_norm(2"}, "audit", "toy.onnx", "--columns", "path_norm(2")
 	refused(t, codeUsage, []string{"order"}, "audit", "toy.onnx", "--columns", "path_norm(zero)")
 	refused(t, codeUsage, []string{"--data"}, "audit", "toy.onnx", "--columns", "margin")
@@ -139,6 +169,9 @@ func TestDigits(t *testing.T) {
 		t.Error(tex)
 	}
 	refused(t, codeUsage, []string{"--label"}, "audit", "toy.onnx", "--label", "a b")
+	if tex := output(t, "audit toy.onnx --columns frobenius --format latex --label tab:my_norms"); !strings.Contains(tex, `\label{tab:my_norms}`) {
+		t.Error(tex)
+	}
 }
 
 // TestProvenance: on request a result ends with what made it of which files.

@@ -118,7 +118,24 @@ var endings = []ending{
 	{".jsonl", render.JSONLines},
 	{".tex", render.LaTeX},
 	{".md", render.Markdown},
+	{".markdown", render.Markdown},
 	{".txt", render.TableFormat},
+}
+
+// otherFiles are endings of files that are no reports: a table under such a name opens nowhere.
+var otherFiles = []string{
+	".onnx", ".pt", ".pth", ".npz", ".npy", ".svg", ".png", ".jpg", ".pdf", ".eps",
+	".xlsx", ".xls", ".ods", ".docx", ".odt", ".tsv", ".xml", ".yaml", ".yml", ".ipynb", ".parquet",
+}
+
+// formatFlag is the choice of a format, by its name or by the ending of its files.
+type formatFlag struct{ choice }
+
+func (f formatFlag) Set(s string) error {
+	if format, ok := formatOf("." + s); ok {
+		s = string(format)
+	}
+	return f.choice.Set(s)
 }
 
 // writes is the annotation of a flag that names a file: what is written there.
@@ -137,7 +154,8 @@ func addModelFile(cmd *cobra.Command, value *string) {
 }
 
 // followEndings makes the format of a report that of its file's ending, unless --format
-// is given. It refuses a model that is to be written under the name of a report.
+// is given. It refuses a model that is to be written under the name of a report, and a report
+// under that of something else.
 func (a *app) followEndings(cmd *cobra.Command) error {
 	for _, name := range []string{"output", "report"} {
 		f := cmd.Flags().Lookup(name)
@@ -145,17 +163,38 @@ func (a *app) followEndings(cmd *cobra.Command) error {
 			continue
 		}
 		format, ok := formatOf(f.Value.String())
+		ext := strings.ToLower(filepath.Ext(f.Value.String()))
 		switch what := f.Annotations[writes]; {
-		case !ok:
 		case name == "report" || slices.Contains(what, "report"):
-			if !cmd.Flags().Changed("format") {
+			switch {
+			case cmd.Flags().Changed("format"):
+			case ok:
 				a.format = string(format)
+			case name == "report" && ext == ".onnx": // where the model is to be written, it is told so
+			case slices.Contains(otherFiles, ext):
+				return usagef("%s: the result is a report, which is no %s file: want an ending of %s%s", f.Value, ext, strings.Join(reportEndings(), " "), plotsHint(cmd, ext))
 			}
+		case !ok:
 		case slices.Contains(what, "model"):
 			return usagef("-o %s: the output is a model in ONNX, and .%s is no ending of one%s", f.Value, strings.TrimPrefix(filepath.Ext(f.Value.String()), "."), reportHint(cmd, f.Value.String()))
 		}
 	}
 	return nil
+}
+
+func reportEndings() (out []string) {
+	for _, e := range endings {
+		out = append(out, e.ext)
+	}
+	return out
+}
+
+// plotsHint says how figures are written, where they may be what was wanted.
+func plotsHint(cmd *cobra.Command, ext string) string {
+	if cmd.Flags().Lookup("plots") == nil || !slices.Contains(render.FigureTypes(), strings.TrimPrefix(ext, ".")) {
+		return ""
+	}
+	return "; --plots FOLDER writes the figures"
 }
 
 func reportHint(cmd *cobra.Command, path string) string {

@@ -1,0 +1,207 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
+)
+
+// cell shows one of the values: a count with its digits.
+func (c *measureChange) cell(x scaled.Num) render.Cell {
+	const whole = 1 << 53
+	if f := x.Float64(); isFact(c.Measure) && f < whole {
+		return render.Int(int(f))
+	}
+	return render.Number(x)
+}
+
+// percent is the change in per cent, or the difference of logarithms.
+func (c *measureChange) percent() render.Cell {
+	switch {
+	case equalValues(c.a, c.b):
+		return render.Percent(scaled.Num{})
+	case c.rel.IsFinite():
+		return render.Percent(c.rel)
+	}
+	return render.Number(c.b.Add(c.a.MulFloat(-1)))
+}
+
+// percentHead heads changes in LaTeX, where a column holds numbers alone.
+const percentHead = `\text{change (\%)}`
+
+// singleOutput is the beginning of the labels of measures of one output.
+const singleOutput = "path_norm_output("
+
+// diffDocument describes the result. One pair has all its measures, several the usual ones.
+func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
+	d := &render.Document{Title: "relupath diff", Label: "relupath-diff", Data: r, Records: o.diffRecords(r)}
+	if len(r.Pairs) == 1 {
+		p := &r.Pairs[0]
+		t := render.Table{Title: p.A + " to " + p.B, Columns: []string{"measure", "before", "after", "change"}, TeX: []string{"", "", "", percentHead}}
+		for _, c := range p.shown(o.columns) {
+			t.Add(c.name(), c.cell(c.a), c.cell(c.b), c.percent())
+		}
+		layers := render.Table{Title: "the layer that changes most", Columns: []string{"measure", "layer", "before", "after", "change"}, TeX: []string{"", "", "", "", percentHead}}
+		for _, c := range asked(p.Layers, o.columns) {
+			if c.rel.IsFinite() && !equalValues(c.a, c.b) {
+				layers.Add(c.name(), render.Code(c.Layer), render.Number(c.a), render.Number(c.b), c.percent())
+			}
+		}
+		if t.Rows != nil {
+			d.Tables = append(d.Tables, t)
+		}
+		if layers.Rows != nil {
+			d.Tables = append(d.Tables, layers)
+		}
+	} else if len(r.Pairs) > 1 {
+		d.Tables = append(d.Tables, o.changes(r))
+	}
+	for _, only := range []struct {
+		where string
+		names []string
+	}{{r.A, r.OnlyA}, {r.B, r.OnlyB}} {
+		if n := len(only.names); n > 0 {
+			d.Notes = append(d.Notes, fmt.Sprintf("Only below %s: %s", only.where, named(only.names)))
+		}
+	}
+	for i := range r.Pairs {
+		if p := &r.Pairs[i]; p.PathMetric != nil {
+			name := ""
+			if len(r.Pairs) > 1 {
+				name = p.Name + ": "
+			}
+			d.Notes = append(d.Notes, name+p.PathMetric.sentence())
+		}
+	}
+	d.Subject, d.Lead, d.Terms = r.A+" → "+r.B, r.verdict(), termsOf(d.Tables)
+	if len(r.Errors) > 0 {
+		t := failureTable(r.Errors, o.verbose)
+		t.Last = true
+		d.Tables = append(d.Tables, t)
+	}
+	return d
+}
+
+// verdict says in a sentence what changes, and where most.
+func (r *diffJSON) verdict() string {
+	if len(r.Pairs) != 1 {
+		return fmt.Sprintf("%d models are in both.", len(r.Pairs))
+	}
+	p := &r.Pairs[0]
+	changed, out := 0, ""
+	for i := range p.Measures {
+		c := &p.Measures[i]
+		if !equalValues(c.a, c.b) {
+			changed++
+		}
+		if c.Measure == "path_norm(2)" && c.rel.IsFinite() {
+			out = fmt.Sprintf("; path_norm(2) changes by %s%%", render.Brief(c.rel.MulFloat(100)))
+			if equalValues(c.a, c.b) {
+				out = "; path_norm(2) stays the same"
+			}
+		}
+	}
+	if changed == 0 {
+		return "No measure changes."
+	}
+	out = fmt.Sprintf("%d of %d measures change", changed, len(p.Measures)) + out
+	var most *measureChange
+	for i := range p.Layers {
+		if c := &p.Layers[i]; c.rel.IsFinite() && (most == nil || c.rel.Abs().Cmp(most.rel.Abs()) > 0) {
+			most = c
+		}
+	}
+	if most != nil && !equalValues(most.a, most.b) {
+		out += fmt.Sprintf("; of single layers %s of %s most, by %s%%", most.Measure, most.Layer, render.Brief(most.rel.MulFloat(100)))
+	}
+	return out + "."
+}
+
+// asked returns the changes of the columns asked for, in their order; all for nil.
+func asked(all []measureChange, columns []string) []measureChange {
+	if columns == nil {
+		return all
+	}
+	var out []measureChange
+	for _, want := range columns {
+		for _, c := range all {
+			if asks([]string{want}, c.Measure) && !slices.ContainsFunc(out, func(o measureChange) bool { return o.Measure == c.Measure }) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// shown are the changes that a table has: without columns all but those of single outputs.
+func (p *pairOfModels) shown(columns []string) []measureChange {
+	out := asked(p.Measures, columns)
+	if columns == nil {
+		out = slices.DeleteFunc(slices.Clone(out), func(c measureChange) bool { return c.single })
+	}
+	return out
+}
+
+// name names the measure: in LaTeX as mathematics, with a word where its change is no per cent.
+func (c *measureChange) name() render.Cell {
+	tex := texOf(c.Measure)
+	if unitsOf()[nameOf(c.Measure)] == "log" {
+		tex = cmp.Or(tex, `\text{`+strings.ReplaceAll(c.Measure, "_", `\_`)+`}`) + `\ \text{(difference)}`
+	}
+	return render.Code(c.Measure).WithTeX(tex)
+}
+
+// nameOf returns a measure's name without its orders.
+func nameOf(label string) string {
+	name, _, _ := strings.Cut(label, "(")
+	return name
+}
+
+// changes is a pair a row, the change of a measure a column.
+func (o *auditOptions) changes(r *diffJSON) render.Table {
+	columns := o.columns
+	if columns == nil {
+		columns = usualColumns
+	}
+	t := render.Table{Title: fmt.Sprintf("changes of %d models", len(r.Pairs)), Columns: []string{"model"}, TeX: []string{""}}
+	for _, c := range asked(r.Pairs[0].Measures, columns) {
+		t.Columns = append(t.Columns, c.Measure)
+		tex := cmp.Or(texOf(c.Measure), `\text{`+strings.ReplaceAll(c.Measure, "_", `\_`)+`}`)
+		if unitsOf()[nameOf(c.Measure)] == "log" {
+			tex += `\text{ (difference)}`
+		} else {
+			tex += `\ (\%)`
+		}
+		t.TeX = append(t.TeX, tex)
+	}
+	for i := range r.Pairs {
+		p := &r.Pairs[i]
+		row := []render.Cell{render.Code(p.Name)}
+		for _, label := range t.Columns[1:] {
+			cell := render.Cell{}
+			if k := slices.IndexFunc(p.Measures, func(c measureChange) bool { return c.Measure == label }); k >= 0 {
+				cell = p.Measures[k].percent()
+			}
+			row = append(row, cell)
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// diffRecords has one measure of one pair, or of its layer that changes most, a row.
+func (o *auditOptions) diffRecords(r *diffJSON) *render.Table {
+	t := &render.Table{Columns: []string{"a", "b", "layer", "measure", "before", "after", "change"}}
+	for i := range r.Pairs {
+		p := &r.Pairs[i]
+		for _, c := range slices.Concat(asked(p.Measures, o.columns), asked(p.Layers, o.columns)) {
+			t.Add(render.Text(p.A), render.Text(p.B), render.Text(c.Layer), render.Text(c.Measure),
+				render.Number(c.a).Exact(), render.Number(c.b).Exact(), optional(c.Change))
+		}
+	}
+	return t
+}
