@@ -20,8 +20,10 @@ def _is_path(model: Any) -> bool:
 
 
 def _is_model(model: Any) -> bool:
-    """Whether it is one model: some torch modules are iterable."""
-    return _is_path(model) or isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString") or _is_module(model)
+    """Whether it is one model: files and some torch modules are iterable."""
+    if _is_path(model) or isinstance(model, (bytes, bytearray, memoryview)):
+        return True
+    return hasattr(model, "SerializeToString") or hasattr(model, "read") or _is_module(model)
 
 
 def _is_module(model: Any) -> bool:
@@ -29,11 +31,13 @@ def _is_module(model: Any) -> bool:
 
 
 def _write(model: Any, path: str, args: Any) -> None:
-    """Writes bytes, an onnx.ModelProto or a torch module as a file."""
+    """Writes bytes, an open file, an onnx.ModelProto or a torch module as a file."""
     if isinstance(model, (bytes, bytearray, memoryview)):
         raw = bytes(model)
     elif hasattr(model, "SerializeToString"):
         raw = model.SerializeToString()
+    elif hasattr(model, "read"):
+        raw = model.read()
     elif _is_module(model):
         import torch
 
@@ -50,9 +54,19 @@ def _write(model: Any, path: str, args: Any) -> None:
                 m.training = training
         return
     else:
-        raise TypeError(f"{type(model).__name__} is no model: want a path, bytes, an onnx.ModelProto or a torch module")
+        raise TypeError(f"{type(model).__name__} is no model: want a path, bytes, a file, an onnx.ModelProto or a torch module")
     with open(path, "wb") as f:
         f.write(raw)
+
+
+@contextmanager
+def _folder():
+    """A folder that is removed afterwards, and of which errors do not speak."""
+    with tempfile.TemporaryDirectory(prefix="relupath-") as folder:
+        try:
+            yield folder
+        except RelupathError as e:
+            raise type(e)(str(e).replace(folder + os.sep, ""), e.code, e.obstacles) from None
 
 
 @contextmanager
@@ -61,7 +75,7 @@ def _files(models: Iterable[Any], args: Any = None):
 
     They are named after their class and their place in the list.
     """
-    with tempfile.TemporaryDirectory(prefix="relupath-") as folder:
+    with _folder() as folder:
         paths = []
         for i, model in enumerate(models):
             if _is_path(model):
@@ -70,10 +84,21 @@ def _files(models: Iterable[Any], args: Any = None):
             path = os.path.join(folder, f"{type(model).__name__}[{i}]")
             _write(model, path, args)
             paths.append(path)
-        try:
-            yield paths, folder
-        except RelupathError as e:
-            raise type(e)(str(e).replace(folder + os.sep, ""), e.code, e.obstacles) from None
+        yield paths, folder
+
+
+@contextmanager
+def _data(data: Any):
+    """The spec of examples: a spec, or a pair of arrays as a file."""
+    if isinstance(data, str):
+        yield data
+        return
+    x, y = data
+    np = _numpy()
+    with _folder() as folder:
+        path = os.path.join(folder, "data.npz")
+        np.savez(path, x=np.asarray(x), y=np.asarray(y))
+        yield "npz:" + path
 
 
 def _known(row: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -113,7 +138,8 @@ def audit(models: AnyModel | Iterable[AnyModel], *, args: Any = None, progress: 
             if "\n" in path:
                 raise ValueError(f"{path!r}: a path with a line break")
         with lines(["audit", "--files-from=-", *flags(options)], "\n".join(map(_plain, paths)) + "\n") as read:
-            for row in _bar(read, len(paths), progress):
+            total = None if any(map(os.path.isdir, paths)) else len(paths)
+            for row in _bar(read, total, progress):
                 row = _known(row, folder)
                 (errors if "obstacles" in row else rows).append(Model(row))
     if single and errors and not rows and len(errors) == 1:
@@ -122,7 +148,7 @@ def audit(models: AnyModel | Iterable[AnyModel], *, args: Any = None, progress: 
     return Audit(rows, [dict(e) for e in errors])
 
 
-def _bar(rows: Iterable[Any], total: int, shown: bool) -> Iterable[Any]:
+def _bar(rows: Iterable[Any], total: int | None, shown: bool) -> Iterable[Any]:
     if not shown:
         return rows
     try:
@@ -152,6 +178,17 @@ def equivalent(a: AnyModel, b: AnyModel, *, args: Any = None, **options: Any) ->
         return call(["equivalent", *map(_plain, paths), *flags(options)], accept=(0, 1))
 
 
+def diff(a: AnyModel, b: AnyModel, *, args: Any = None, **options: Any) -> dict[str, Any]:
+    """How the measures of two models differ, or of two folders by name (relupath.diff/1).
+
+    >>> pair = diff("testmodels/toy.onnx", "testmodels/toy_unbalanced.onnx")["pairs"][0]
+    >>> pair["measures"][0]["measure"]
+    'parameters'
+    """
+    with _files([a, b], args) as (paths, folder):
+        return _known(call(["diff", *map(_plain, paths), *flags(options)], accept=(0, 1)), folder)
+
+
 def balance(model: AnyModel, output: Any = None, *, args: Any = None, **options: Any) -> Written:
     """A rescaling-equivalent network, balanced, with a proof that the function is the same.
 
@@ -179,14 +216,17 @@ def finetune(model: AnyModel, data: Any, output: Any = None, *, args: Any = None
     ``data`` is a spec of the program, such as ``"mnist:DIR"``, or a pair of arrays: examples
     and labels.
     """
-    if not isinstance(data, str):
-        x, y = data
-        with tempfile.TemporaryDirectory(prefix="relupath-") as folder:
-            np = _numpy()
-            path = os.path.join(folder, "data.npz")
-            np.savez(path, x=np.asarray(x), y=np.asarray(y))
-            return _writing("finetune", model, output, args, {"data": "npz:" + path, **options})
-    return _writing("finetune", model, output, args, {"data": data, **options})
+    with _data(data) as spec:
+        return _writing("finetune", model, output, args, {"data": spec, **options})
+
+
+def evaluate(model: AnyModel, data: Any, *, args: Any = None, **options: Any) -> dict[str, Any]:
+    """Loss, share of wrong answers and percentiles of the margins on examples (relupath.eval/1).
+
+    ``data`` is as of :func:`finetune`.
+    """
+    with _data(data) as spec, _files([model], args) as ((path,), folder):
+        return _known(call(["eval", _plain(path), *flags({"data": spec, **options})]), folder)
 
 
 def _writing(command: str, model: Any, output: Any, args: Any, options: dict[str, Any]) -> Written:

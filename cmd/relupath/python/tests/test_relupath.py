@@ -1,5 +1,6 @@
 """The package beside the program itself, which is called here without it."""
 
+import io
 import json
 import pickle
 import subprocess
@@ -36,9 +37,12 @@ def test_audit_is_the_command_line():
 def test_models_in_memory():
     want = relupath.audit(TOY)[0]["measures"]
     raw = TOY.read_bytes()
-    for model in (raw, onnx.load_model_from_string(raw), str(TOY)):
+    for model in (raw, bytearray(raw), io.BytesIO(raw), onnx.load_model_from_string(raw), str(TOY)):
         assert relupath.audit(model)[0]["measures"] == want
-        assert relupath.audit([model])[0]["measures"] == want
+        if not hasattr(model, "read"):  # a file is read once
+            assert relupath.audit([model])[0]["measures"] == want
+    with open(TOY, "rb") as f:
+        assert len(relupath.audit([f, raw])) == 2
 
 
 def test_names_of_models_in_memory():
@@ -138,6 +142,29 @@ def test_balance_and_equivalent(tmp_path):
     assert Path(written.path).read_bytes() == balanced.model
     with pytest.raises(relupath.RelupathError, match="force"):
         relupath.balance(UNBALANCED, tmp_path / "b.onnx", p=1)
+
+
+def test_diff():
+    (pair,) = relupath.diff(TOY, UNBALANCED, p=[1])["pairs"]
+    by = {m["measure"]: m for m in pair["measures"]}
+    assert by["path_norm(1)"]["a"]["value"] == pytest.approx(29, rel=1e-6)
+    failed = relupath.diff(TOY, UNBALANCED.read_bytes(), fail_if=["product_frobenius > 1x"])
+    assert failed["b"] == "bytes[1]"
+
+
+def test_evaluate():
+    x = np.random.default_rng(1).normal(size=(64, 2)).astype(np.float32)
+    logits = relupath.run(TOY, x)
+    y = (x[:, 0] > 0).astype(np.int64)
+    found = relupath.evaluate(TOY, (x, y))
+    assert found["error"] == pytest.approx((logits.argmax(1) != y).mean())
+    with pytest.raises(relupath.ModelError, match="^(?!.*relupath-)") as e:
+        relupath.evaluate(TOY, (x, y[:9]))
+    assert "9 labels" in str(e.value)
+
+
+def test_version():
+    assert relupath.__version__[0].isdigit()
 
 
 def test_prune():
