@@ -505,6 +505,18 @@ def shift(d):
     return {"direction": d.of("LEFT", "RIGHT")}, [whole(d, t, *x.shape), np.asarray(d.rng.integers(0, 8, y.shape), t)]
 
 
+def layer_normalization(d):
+    s = d.shape(d.int(2, 4))
+    k = d.int(0, len(s) - 1)
+    a = {"axis": k - len(s) * d.int(0, 1), "epsilon": d.of(1e-5, 0.125)}
+    return a, [d.floats(*s), d.floats(*s[k:]), *([d.floats(*s[k:])] if d.maybe() else [])], d.of(1, 3)
+
+
+def image_scaler(d):
+    s = d.shape(4)
+    return {"scale": d.of(1.0, 0.5), "bias": list(map(float, d.floats(s[1])))}, [d.floats(*s)]
+
+
 def scatter(d):
     return scatter_elements(d, 9)
 
@@ -777,7 +789,7 @@ CASES = {
     "Clip": (clip, [11, 13]),
     "Relu": (unary(), [7, 14]),
     "LeakyRelu": (unary(alpha=(0.0, 0.25, -0.5, 2.0)), [7, 16]),
-    "ThresholdedRelu": (unary(alpha=(0.0, 0.5)), [10]),
+    "ThresholdedRelu": (unary(alpha=(0.0, 0.5)), [7, 10]),
     "Abs": (unary(), [13]),
     "Neg": (unary(), [13]),
     "Elu": (unary(alpha=(0.5,)), [7]),
@@ -834,6 +846,12 @@ CASES = {
     "Upsample": (upsample, [9]),
     "GatherElements": (gather_elements, [11, 13]),
     "Scatter": (scatter, [9, 10]),
+    "LayerNormalization": (layer_normalization, [9, 14, 17]),
+    "Affine": (unary(alpha=(1.0, 0.5, -2.0), beta=(0.0, 1.5)), [7, 9]),
+    "Scale": (unary(scale=(1.0, 0.5, -2.0)), [7, 9]),
+    "ScaledTanh": (unary(alpha=(1.0, 0.5), beta=(0.5, 2.0)), [7, 9]),
+    "ParametricSoftplus": (unary(alpha=(1.0, 0.5), beta=(0.5, 2.0)), [7, 9]),
+    "ImageScaler": (image_scaler, [7, 9]),
     "ScatterElements": (scatter_elements, [11, 16, 18]),
     "BitShift": (shift, [11]),
     "BitwiseAnd": (bits, [18]),

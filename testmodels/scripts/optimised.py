@@ -66,6 +66,13 @@ def static(form, activations, weights):
     return lambda path, out: quantize_static(path, out, Examples(path), quant_format=form, activation_type=activations, weight_type=weights, reduce_range=weights == QuantType.QInt8)
 
 
+def chained(path, out):
+    """What the session makes of a network that is quantised already."""
+    quantize_dynamic(path, out + ".part", reduce_range=True)
+    extended(out + ".part", out)
+    os.remove(out + ".part")
+
+
 def four_bits(form):
     def make(path, out):
         kinds = ("MatMul", "Gather") if form == QuantFormat.QOperator else ("MatMul",)
@@ -80,6 +87,7 @@ WAYS = {
     "optimised0": optimised(0), "optimised1": optimised(1), "optimised2": optimised(2), "multihead": optimised(1, True),
     "extended": extended,
     "dynamic": lambda path, out: quantize_dynamic(path, out, reduce_range=True),
+    "dynamic_extended": chained,
     "qdq": static(QuantFormat.QDQ, QuantType.QUInt8, QuantType.QInt8),
     "qdq_signed": static(QuantFormat.QDQ, QuantType.QInt8, QuantType.QInt8),
     "qlinear": static(QuantFormat.QOperator, QuantType.QUInt8, QuantType.QUInt8),

@@ -11,7 +11,8 @@ must be there, ? for one that may be left out, x for one that may be left out bu
 not the last, * for any number at the end. An attribute is its name and type, with !
 where it must be given; * stands for any other. Versions that differ
 from the one before only in the types of numbers are left out. The facts are those of
-onnx.defs, and of ONNX Runtime for its own domain.
+onnx.defs, and of ONNX Runtime for its own domain and for what it has of its own in the standard one,
+as LayerNormalization before opset 17.
 """
 
 import re
@@ -22,6 +23,7 @@ from onnx import checker, helper
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 TABLE = Path(__file__).parents[2] / "onnxio" / "internal" / "lower" / "operators.go"
+OWN = ("LayerNormalization", "ThresholdedRelu")  # as they are now, from version 1 on
 VALUES = {"INT": 1, "INTS": [1], "FLOAT": 1.0, "FLOATS": [1.0], "STRING": "a", "TENSOR": helper.make_tensor("t", 1, [1], [1.0])}
 
 
@@ -33,8 +35,9 @@ def known():
 
 def accepted(s, outputs, **attributes):
     """Whether the checker takes a node with the least inputs and so many outputs."""
-    required = {} if s.domain == "com.microsoft" else {n: a.type.name for n, a in s.attributes.items() if a.required}
-    if s.domain == "com.microsoft" or "GRAPH" in required.values():
+    judged = s.domain != "com.microsoft" and not (s.name in OWN and s.since_version == 1)
+    required = {} if not judged else {n: a.type.name for n, a in s.attributes.items() if a.required}
+    if not judged or "GRAPH" in required.values():
         return not attributes
     attributes |= {name: VALUES[kind] for name, kind in required.items()}
     names = [f"x{k}" for k in range(max(s.min_input, 1))]
@@ -69,7 +72,7 @@ def main():
     own, microsoft = known()
     schemas = [s for s in onnx.defs.get_all_schemas_with_history() if s.domain in ("", "ai.onnx.ml")]
     names = {s.name for s in schemas}
-    schemas += [s for s in get_all_operator_schema() if s.domain == "com.microsoft" or s.domain == "" and s.name not in names]
+    schemas += [s for s in get_all_operator_schema() if s.domain == "com.microsoft" or s.domain == "" and (s.name not in names or s.name in OWN and s.since_version == 1)]
     last = {}
     for s in sorted(schemas, key=lambda s: (s.domain, s.name, s.since_version)):
         if s.name not in (microsoft if s.domain == "com.microsoft" else own):
