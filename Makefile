@@ -8,7 +8,7 @@ CHECKS ?= 1000
 COUNT ?= 10
 BENCH ?= .
 
-.PHONY: check build vet lint test race soak fuzz bench ci release wheel relupath-cuda test-cuda
+.PHONY: check build vet lint test race soak fuzz bench ci release wheel page relupath-cuda test-cuda
 
 check: build vet lint test
 
@@ -49,6 +49,10 @@ release:
 # The Python wheel in build/wheels, for GOOS and GOARCH.
 wheel:
 	cmd/relupath/python/build.sh build/wheels
+
+# The page for browsers in build/page, for any web server.
+page:
+	cmd/relupath/page/build.sh build/page
 
 # The program with CUDA, for training on an NVIDIA GPU: see docs/gpu.md.
 CUDA := finetune/internal/cuda/build.sh
