@@ -20,7 +20,18 @@ type WriteOptions struct {
 	External string
 	// SkipSync leaves out waiting for the disk.
 	SkipSync bool
+	// Without are units that the written model does not have. Default: none.
+	Without *Removal
 }
+
+// Removal says which units of the network go: see prune.Dead, which finds those without which
+// the function is the same.
+type Removal = write.Removal
+
+// Keeps lists the groups of a removal that must stay, since the file stores or reshapes them in a
+// way that cannot become smaller, by the reason. What is left out for them may make others
+// stay: it is to be asked again until it lists none.
+func (m *Model) Keeps(r *Removal) map[string][]int32 { return write.Keeps(m.file, m.Net, r) }
 
 // External reports whether the model has external data.
 func (m *Model) External() bool { return m.file.HasExternal() }
@@ -39,7 +50,7 @@ func (m *Model) External() bool { return m.file.HasExternal() }
 // the data file being a file that the model is read from. After an error no
 // file is left.
 func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error {
-	p, err := m.patch(net)
+	p, err := m.patch(net, opt.Without)
 	if err != nil {
 		return err
 	}
@@ -78,8 +89,14 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 func WriteNetwork(w io.Writer, net *dag.Network) error { return write.Network(w, net) }
 
 // patch collects the edits that take the file to net.
-func (m *Model) patch(net *dag.Network) (*wire.Patch, error) {
-	p, err := write.Edits(m.file, m.Net, net)
+func (m *Model) patch(net *dag.Network, without *Removal) (*wire.Patch, error) {
+	var p *wire.Patch
+	var err error
+	if without != nil {
+		p, err = write.Smaller(m.file, net, without, m.Values)
+	} else {
+		p, err = write.Edits(m.file, m.Net, net)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +173,7 @@ func dataFiles(f *wire.File, path string) []string {
 // A model with external data can be written only unedited, naming the same data
 // files.
 func (m *Model) Write(w io.Writer, net *dag.Network) error {
-	p, err := m.patch(net)
+	p, err := m.patch(net, nil)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,13 @@ func (l *Live) Units(node int, a dag.Axis) []bool {
 	return live
 }
 
+// Element reports whether an element of a node's value is reached from an input, or a bias where
+// these count, and whether it reaches an end.
+func (l *Live) Element(node, e int) (reached, reaches bool) {
+	in, out := l.in[node], l.out[node]
+	return in != nil && in.at(e), out != nil && out.at(e)
+}
+
 // set is a set of elements: all where has is nil.
 type set struct {
 	n   int

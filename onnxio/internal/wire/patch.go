@@ -295,6 +295,47 @@ func (p *Patch) RemoveInitializer(k int) error {
 	return nil
 }
 
+// ResizeInitializer gives initializer k other dims and elements, which become raw data; its name and
+// type stay. Below IR version 4 the graph input of its name gets the dims too. External data is an
+// error.
+func (p *Patch) ResizeInitializer(k int, dims []int64, data Payload) error {
+	t := &p.f.Graph.Initializers[k]
+	place := fmt.Sprintf("tensor %q", t.Name)
+	if t.Encoding == External {
+		return p.fail(place, "its data is in another file")
+	}
+	if err := p.touch(t.span.start, place); err != nil {
+		return err
+	}
+	made := NewTensor(t.Name, t.DType, dims, data)
+	size, err := made.size()
+	if err != nil {
+		return err
+	}
+	var r rope
+	r.message(5, func(r *rope) { encodeTensor(r, t.Name, t.DType, dims, int64(size), data) })
+	p.putField(5, k, r)
+	for i := range p.f.Graph.Inputs {
+		in := p.f.Graph.Inputs[i]
+		if in.Name != t.Name {
+			continue
+		}
+		in.HasShape, in.Dims = true, nil
+		for _, d := range dims {
+			in.Dims = append(in.Dims, Dim{Known: true, Value: d})
+		}
+		r = rope{}
+		r.message(11, in.encode)
+		p.putField(11, i, r)
+	}
+	return nil
+}
+
+// RemoveValueInfo takes out what the file says of the types of values between the nodes.
+func (p *Patch) RemoveValueInfo() {
+	p.exchange(p.f.Graph.span, []span{p.f.Graph.span}, rope{}, func(s *scanner) bool { return s.num == 13 })
+}
+
 // putField puts r in the place of the k-th field of a number in the graph.
 func (p *Patch) putField(num protowire.Number, k int, r rope) {
 	at := -1

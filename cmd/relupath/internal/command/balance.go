@@ -182,7 +182,7 @@ func (o *balanceOptions) work(ctx context.Context, a *app, m *modelFile, c *cloc
 // the same, puts it in place and reports.
 func (o *balanceOptions) finish(ctx context.Context, a *app, m *modelFile, res *rescale.Result, net *dag.Network, c *clock) (*balanceJSON, error) {
 	a.stage(m.Path(), "writing")
-	w, err := a.writeModel(m, net, o.output, a.existing())
+	w, err := a.writeModel(m, net, o.output, a.existing(), writeOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ type (
 	modelFile        = onnxio.Model
 	readOptions      = onnxio.Options
 	writeOptions     = onnxio.WriteOptions
+	removal          = onnxio.Removal
 	portInfo         = onnxio.PortInfo
 	unsupportedError = onnxio.UnsupportedError
 	invalidError     = onnxio.InvalidError

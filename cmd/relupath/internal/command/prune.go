@@ -2,12 +2,16 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/prune"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
@@ -22,6 +26,8 @@ type pruneOptions struct {
 	samples   int
 	report    string
 	output    string
+	// removeDead takes dead units out of the file.
+	removeDead bool
 }
 
 func (a *app) prune() *cobra.Command {
@@ -40,12 +46,18 @@ same weights. The score by magnitude is |w|, with BatchNormalization folded in.
 The report has the path norm before and after, whose difference bounds what pruning
 changes: the values that the network ends in differ by at most max(1, max |x_i|) times
 as much in sum, for a network that is homogeneous as a whole. With --data it has loss
-and error before and after. finetune --keep-zeros trains what is left.`,
+and error before and after. finetune --keep-zeros trains what is left.
+
+--remove-dead takes units out of the file that no input reaches or that reach no
+output by weights that are not zero: the function stays as it is, biases take what
+is constant. Units that skip connections tie go together or not at all. What stays
+is reported with the reason. Without --sparsity nothing else becomes zero.`,
 		Example: `  relupath prune mlp.onnx --sparsity 0.8 -o sparse.onnx
-  relupath prune iris.onnx --sparsity 0.5 --by magnitude --scope layer --data csv:iris.csv,header -o small.onnx`,
+  relupath prune iris.onnx --sparsity 0.5 --by magnitude --scope layer --data csv:iris.csv,header -o small.onnx
+  relupath prune mlp.onnx --sparsity 0.95 --remove-dead -o smaller.onnx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !cmd.Flags().Changed("sparsity") {
+			if !cmd.Flags().Changed("sparsity") && !o.removeDead {
 				return usagef("prune: give the share of zeros with --sparsity")
 			}
 			return o.run(cmd.Context(), a, args[0])
@@ -55,6 +67,7 @@ and error before and after. finetune --keep-zeros trains what is left.`,
 	f := cmd.Flags()
 	addModelFile(cmd, &o.output)
 	f.Float64Var(&o.sparsity, "sparsity", 0, "share of the weights that are zero afterwards, in [0, 1)")
+	f.BoolVar(&o.removeDead, "remove-dead", false, "take units out of the file without which the function is the same")
 	addChoice(cmd, &o.by, "by", "the score", names(prune.Scores())...)
 	addChoice(cmd, &o.scope, "scope", "where the smallest are looked for: among all weights, or in each layer", names(prune.Scopes())...)
 	f.StringVar(&o.data.data, "data", "", "labelled examples to evaluate both models on: "+dataUsage)
@@ -91,7 +104,23 @@ type pruneJSON struct {
 	After    *evalJSON `json:"after,omitempty"`
 	Warnings []string  `json:"warnings"`
 	Output   string    `json:"output"`
-	res      *prune.Result
+	// Removed is what --remove-dead did; nil without.
+	Removed *removedJSON `json:"removed,omitempty"`
+	res     *prune.Result
+}
+
+// removedJSON is what became of dead units.
+type removedJSON struct {
+	// Units counts those that went, channels of convolutions as one each.
+	Units int `json:"units"`
+	// Bytes is the size of the file before and after, Parameters their numbers.
+	Bytes      [2]int64 `json:"bytes"`
+	Parameters [2]int   `json:"parameters"`
+	// Kept counts the dead units that stay, by the reason.
+	Kept map[string]int `json:"kept"`
+	// MaxRel is the largest difference of an output from the pruned network's, relative
+	// to the largest value.
+	MaxRel *float64 `json:"max_rel_diff"`
 }
 
 // prunedJSON is one layer.
@@ -161,24 +190,83 @@ func (o *pruneOptions) work(ctx context.Context, a *app, m *modelFile, path stri
 	if err != nil {
 		return nil, err
 	}
-	w, err := a.writeModel(m, res.Net, o.output, a.existing())
+	if !o.removeDead {
+		return o.written(ctx, a, m, path, res, nil, data)
+	}
+	dead, err := findDead(ctx, m, res.Net)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.written(ctx, a, m, path, res, dead, data)
+	var fails *removalError
+	if errors.As(err, &fails) {
+		n := dead.Units()
+		clear(dead.Gone)
+		dead.Kept[fails.Error()] += n
+		r, err = o.written(ctx, a, m, path, res, dead, data)
+	}
+	return r, err
+}
+
+// findDead finds the dead units that can go from the file too.
+func findDead(ctx context.Context, m *modelFile, net *dag.Network) (*prune.Dead, error) {
+	dead, err := prune.FindDead(ctx, net)
+	for err == nil && dead.Any() {
+		kept := m.Keeps(&removal{Groups: dead.Groups, Gone: dead.Gone})
+		if len(kept) == 0 {
+			break
+		}
+		for _, why := range slices.Sorted(maps.Keys(kept)) {
+			dead.Keep(kept[why], why)
+		}
+	}
+	return dead, err
+}
+
+// removalError is why dead units are not removed though it seemed possible.
+type removalError struct{ why string }
+
+func (e *removalError) Error() string { return e.why }
+
+// written writes the pruned network, less dead units where there are some, reads it again,
+// compares, and puts it in place.
+func (o *pruneOptions) written(ctx context.Context, a *app, m *modelFile, path string, res *prune.Result, dead *prune.Dead, data setReader) (*pruneJSON, error) {
+	net, opt := res.Net, writeOptions{}
+	removed := dead != nil && dead.Any()
+	if removed {
+		net, opt.Without = dead.Net(), &removal{Groups: dead.Groups, Gone: dead.Gone}
+	}
+	w, err := a.writeModel(m, net, o.output, a.existing(), opt)
 	if err != nil {
 		return nil, err
 	}
 	defer w.draft.Remove()
 	again, err := a.open(ctx, w.path(), &o.modelFlags)
-	if err != nil {
+	switch {
+	case err != nil && removed:
+		return nil, &removalError{"the file without them could not be read"}
+	case err != nil:
 		return nil, fmt.Errorf("the pruned model cannot be read back: %w", err)
 	}
 	defer again.Close()
 	var r *pruneJSON
 	if err := again.Guard(func() error {
-		r, err = o.compare(ctx, a, m, again, res, data)
+		r, err = o.compare(ctx, a, m, again, res, removed, data)
 		return err
 	}); err != nil {
 		return nil, err
 	}
 	r.Model = path
+	if dead != nil {
+		r.Removed.Units, r.Removed.Kept = dead.Units(), dead.Kept
+		r.Removed.Parameters = [2]int{analysis.Parameters(m.Net), analysis.Parameters(again.Net)}
+		if r.Removed.Bytes, err = sizes(m.Files(), again.Files()); err != nil {
+			return nil, err
+		}
+		for _, why := range slices.Sorted(maps.Keys(dead.Kept)) {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%d dead units stay: %s", dead.Kept[why], why))
+		}
+	}
 	if err := a.otherShapes(ctx, path, w.path(), &o.modelFlags, nil); err != nil {
 		r.Warnings = append(r.Warnings, err.Error())
 	}
@@ -192,14 +280,35 @@ func (o *pruneOptions) work(ctx context.Context, a *app, m *modelFile, path stri
 	return r, nil
 }
 
+// sizes are the bytes of the files of two models.
+func sizes(before, after []string) (out [2]int64, err error) {
+	for k, files := range [][]string{before, after} {
+		for _, path := range files {
+			info, err := os.Stat(path)
+			if err != nil {
+				return out, err
+			}
+			out[k] += info.Size()
+		}
+	}
+	return out, nil
+}
+
+// removalTolerance is how far outputs may differ, relative to the largest, where biases took
+// constants: these are rounded to the type that they are stored in.
+const removalTolerance = 1e-6
+
 // compare says what pruning changed, and makes sure that the file holds the pruned network.
-func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *modelFile, res *prune.Result, data setReader) (*pruneJSON, error) {
+func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *modelFile, res *prune.Result, removed bool, data setReader) (*pruneJSON, error) {
 	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: math.Inf(1)}
 	same, err := proof.Compare(ctx, res.Net, again.Net, opt)
-	if err != nil {
+	switch {
+	case removed && (err != nil || !(same.MaxRel <= removalTolerance)):
+		return nil, &removalError{"the file without them computes something else"}
+	case err != nil:
 		return nil, err
 	}
-	if !same.BitIdentical {
+	if !removed && !same.BitIdentical {
 		return nil, fmt.Errorf("nothing was written: the file does not hold the pruned network: outputs differ by %.3g", same.MaxAbs)
 	}
 	v, err := proof.Compare(ctx, m.Net, again.Net, opt)
@@ -210,6 +319,9 @@ func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *modelFile,
 		Schema: "relupath.prune/1", Sparsity: o.sparsity, By: o.by, Scope: o.scope, Layers: []prunedJSON{},
 		PathNorm: newChange("path_norm", "1", res.Before, res.After), Metric: render.RealNum(res.Metric), Log10: render.Log10(res.Metric),
 		Bound: len(m.Net.Functions()) == 0, Warnings: []string{}, res: res,
+	}
+	if o.removeDead {
+		r.Removed = &removedJSON{MaxRel: render.Real(same.MaxRel)}
 	}
 	for _, k := range v.Kinds {
 		if k.Name == "random" {
@@ -251,6 +363,11 @@ func pruneDocument(r *pruneJSON) *render.Document {
 	fact("path norm after", render.Number(r.PathNorm.after))
 	if r.Bound {
 		fact("outputs change by at most, times max(1, |x|)", render.Number(r.res.Metric))
+	}
+	if d := r.Removed; d != nil {
+		fact("dead units removed", render.Int(d.Units))
+		fact("parameters", render.Text(fmt.Sprintf("%s, %s before", render.Count(d.Parameters[1]), render.Count(d.Parameters[0]))))
+		fact("bytes", render.Text(fmt.Sprintf("%s, %s before", render.Count(int(d.Bytes[1])), render.Count(int(d.Bytes[0])))))
 	}
 	fact("largest change on random inputs", render.Text(short(r.MaxAbs)))
 	for _, e := range []struct {

@@ -47,11 +47,11 @@ func (a *app) vacantModel(m *modelFile, path string, old existing) error {
 }
 
 // writeModel writes the model with the parameters of net into a draft of output;
-// output "" is none. The caller removes it.
-func (a *app) writeModel(m *modelFile, net *dag.Network, output string, old existing) (*modelDraft, error) {
+// output "" is none. The caller removes it. Of the options those that say where do not count.
+func (a *app) writeModel(m *modelFile, net *dag.Network, output string, old existing, opt writeOptions) (*modelDraft, error) {
 	w := &modelDraft{app: a, model: m, output: output, old: old, files: outfile.Files{Main: "model.onnx"}}
 	target := filepath.Join(os.TempDir(), w.files.Main)
-	opt := writeOptions{SkipSync: true}
+	opt.SkipSync = true
 	if w.placed() {
 		if err := a.vacantModel(m, output, old); err != nil {
 			return nil, err
@@ -144,7 +144,7 @@ func (a *app) saveModel(m *modelFile, net *dag.Network, output string, old exist
 	if output == stdStream || isDevice(output) {
 		return a.save(output, old, func(w io.Writer) error { return m.Write(w, net) })
 	}
-	w, err := a.writeModel(m, net, output, old)
+	w, err := a.writeModel(m, net, output, old, writeOptions{})
 	if err != nil {
 		return err
 	}
