@@ -354,11 +354,15 @@ func (w *auditWork) table(ctx context.Context) error {
 
 // result is that of no model.
 func (w *auditWork) result() *auditJSON {
-	return &auditJSON{
+	r := &auditJSON{
 		Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer,
 		segments: w.options.segments || w.format == string(render.HTML),
 		columns:  w.options.shown(w.format), usual: w.options.columns == nil, verbose: w.options.verbose,
 	}
+	if w.format == string(render.HTML) && r.usual && !w.options.chosen {
+		r.few = w.options.few()
+	}
+	return r
 }
 
 // cutShort says in a result that it is of the first models only.

@@ -26,9 +26,13 @@ func (o *auditOptions) shown(format string) []string {
 	}
 	switch render.Format(format) {
 	case render.TableFormat, render.Markdown, render.LaTeX:
-	default:
-		return nil
+		return o.few()
 	}
+	return nil
+}
+
+// few are the columns that are shown where nothing is asked for.
+func (o *auditOptions) few() []string {
 	out := slices.Clone(usualColumns)
 	if o.ordered {
 		out = slices.DeleteFunc(out, func(c string) bool { return strings.HasPrefix(c, "path_norm") })

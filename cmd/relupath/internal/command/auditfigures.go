@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/relupath/relupath/analysis"
@@ -110,6 +111,9 @@ func auditFigures(r *auditJSON) []render.Figure {
 	return out
 }
 
+// layerNormLabels are the norms of layers that are drawn.
+var layerNormLabels = []string{"frobenius", "spectral", "group_norm(1,inf)", "group_norm(2,inf)"}
+
 // layerBars draws the norms of each layer that have the same meaning for all, a plot each.
 func layerBars(m *auditedModel, stem, group string) []render.Figure {
 	at := map[string]int{}
@@ -118,9 +122,7 @@ func layerBars(m *auditedModel, stem, group string) []render.Figure {
 		for k := range m.Layers[i].Measures {
 			v := &m.Layers[i].Measures[k]
 			label := v.label()
-			switch label {
-			case "frobenius", "spectral", "group_norm(1,inf)", "group_norm(2,inf)":
-			default:
+			if !slices.Contains(layerNormLabels, label) {
 				continue
 			}
 			if _, ok := at[label]; !ok {

@@ -167,8 +167,8 @@ func pageMeasures(ms []measured) render.Table {
 }
 
 // pageComparison is comparison for a page: a row a measure with a small plot of the models, or,
-// of many models, a row a model.
-func pageComparison(r *auditJSON) render.Table {
+// of many models, a row a model, with the usual columns and the others to be opened.
+func pageComparison(r *auditJSON) []render.Table {
 	names := modelNames(r.Models)
 	all, _ := columnsOf(r)
 	cols := r.selected(all)
@@ -177,19 +177,22 @@ func pageComparison(r *auditJSON) render.Table {
 	}
 	t := render.Table{Title: fmt.Sprintf("%d models", len(names))}
 	if len(names) > maxPageColumns {
-		t.Columns = []string{"model"}
+		if r.few == nil {
+			return []render.Table{modelRows(t, names, cols)}
+		}
+		var few, rest []column
 		for _, c := range cols {
-			t.Columns = append(t.Columns, c.label)
-		}
-		for i, n := range names {
-			row := []render.Cell{render.Code(n)}
-			for _, c := range cols {
-				row = append(row, c.cells[i])
+			if slices.ContainsFunc(r.few, c.matches) {
+				few = append(few, c)
+			} else {
+				rest = append(rest, c)
 			}
-			t.Add(row...)
 		}
-		t.Bars(1)
-		return t
+		out := []render.Table{modelRows(t, names, few)}
+		if rest != nil {
+			out = append(out, modelRows(render.Table{Fold: fmt.Sprintf("%d more measures", len(rest))}, names, rest))
+		}
+		return out
 	}
 	spark := render.SparkBars
 	if _, run := runOf(r.Models); run {
@@ -203,6 +206,23 @@ func pageComparison(r *auditJSON) render.Table {
 		}
 		t.Add(append([]render.Cell{render.Code(c.label), plot}, c.cells...)...)
 	}
+	return []render.Table{t}
+}
+
+// modelRows has a model a row, with bars of each measure.
+func modelRows(t render.Table, names []string, cols []column) render.Table {
+	t.Columns = []string{"model"}
+	for _, c := range cols {
+		t.Columns = append(t.Columns, c.label)
+	}
+	for i, n := range names {
+		row := []render.Cell{render.Code(n)}
+		for _, c := range cols {
+			row = append(row, c.cells[i])
+		}
+		t.Add(row...)
+	}
+	t.Bars(1)
 	return t
 }
 

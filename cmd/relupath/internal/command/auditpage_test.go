@@ -114,3 +114,21 @@ func TestPageOfModels(t *testing.T) {
 		t.Error("no thousands separators")
 	}
 }
+
+// TestManyOnAPage: a page of many models shows a choice of few, the rest behind words that open it;
+// all is in sight where measures are asked for.
+func TestManyOnAPage(t *testing.T) {
+	inTestmodels(t)
+	models := "audit toy.onnx toy_unbalanced.onnx iris_own.onnx iris_sklearn.onnx digits_half.onnx digits_softmax.onnx petal_sklearn.onnx usps_conv.onnx letter_leaky.onnx --format html"
+	page := output(t, models)
+	open, folded, found := strings.Cut(page, "<details><summary>")
+	if !found {
+		t.Fatal("nothing is folded")
+	}
+	if n := strings.Count(open, `<th scope="col"`); n != 1+len(usualColumns) {
+		t.Errorf("%d columns in sight, want the model and %v", n, usualColumns)
+	}
+	if !strings.Contains(folded, "balance_<wbr>spread") || strings.Contains(output(t, models+" --measures path_norm,frobenius"), "<details>") {
+		t.Error("the rest is missing, or what is asked for is folded")
+	}
+}

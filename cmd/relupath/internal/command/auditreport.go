@@ -29,6 +29,8 @@ type auditJSON struct {
 	// columns are what tables show, nil for everything; usual says that nobody asked for them.
 	columns []string
 	usual   bool
+	// few are what a page of many models shows before the rest is opened; nil for everything.
+	few []string
 	// verbose shows every reason of what is not measured; page is for a page.
 	verbose, page bool
 }
@@ -331,7 +333,7 @@ func auditDocument(r *auditJSON) *render.Document {
 		}
 		d.Tables = append(d.Tables, symbolTables(m.Measures)...)
 	case len(r.Models) > 0 && r.page:
-		d.Tables = append(d.Tables, pageComparison(r))
+		d.Tables = append(d.Tables, pageComparison(r)...)
 	case len(r.Models) > 0:
 		d.Tables = append(d.Tables, comparison(r))
 	}

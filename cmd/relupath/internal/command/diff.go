@@ -69,7 +69,8 @@ type pairOfModels struct {
 	// Layers has for each measure the layer in which it changes most.
 	Layers []measureChange `json:"layers"`
 	// PathMetric is that of --path-metric.
-	PathMetric *metricJSON `json:"path_metric,omitempty"`
+	PathMetric *metricJSON     `json:"path_metric,omitempty"`
+	inLayers   []measureChange // every measure of every layer
 }
 
 // metricJSON bounds ||pi(A) - pi(B)||_1, with biases; Reason says why there is no such number.
@@ -171,7 +172,11 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 			w.warn("--columns %s: no model has such a measure", c)
 		}
 	}
-	if err := w.report(w.options.diffDocument(r), w.options.output, w.existing()); err != nil {
+	d := w.options.diffDocument(r)
+	if w.format == string(render.HTML) {
+		d.Figures = w.options.diffFigures(r)
+	}
+	if err := w.report(d, w.options.output, w.existing()); err != nil {
 		return err
 	}
 	if err := w.failures(r.Errors, len(w.paths)); err != nil {
@@ -323,6 +328,7 @@ func (p *pairOfModels) compare(m, n *auditedModel) {
 				continue
 			}
 			c := newMeasureChange(v.label(), n.Layers[i].Name, units[v.Name], a, v.num)
+			p.inLayers = append(p.inLayers, c)
 			if k, seen := at[c.Measure]; !seen {
 				at[c.Measure] = len(p.Layers)
 				p.Layers = append(p.Layers, c)

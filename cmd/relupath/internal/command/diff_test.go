@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/testmodels"
 )
 
@@ -200,5 +203,43 @@ func TestDiffPathMetric(t *testing.T) {
 	}
 	if text := output(t, "diff a.onnx c.onnx --path-metric"); !strings.Contains(text, "No path metric: ") {
 		t.Errorf("no reason in %s", text)
+	}
+}
+
+// TestChangesDrawn: a page has a plot of what changes, in per cent, and one for each norm of the
+// layers with the largest change on top; what stays the same is in none.
+func TestChangesDrawn(t *testing.T) {
+	change := func(label, layer string, a, b float64) measureChange {
+		return newMeasureChange(label, layer, "norm", scaled.New(a), scaled.New(b))
+	}
+	p := pairOfModels{
+		Name:     "m",
+		Measures: []measureChange{change("frobenius", "", 2, 3), change("path_norm(2)", "", 1, 1), change("max_abs", "", 4, 1)},
+		inLayers: []measureChange{change("frobenius", "first", 1, 1.1), change("frobenius", "second", 1, 0.5), change("frobenius", "third", 1, 1)},
+	}
+	figures := (&auditOptions{}).diffFigures(&diffJSON{Pairs: []pairOfModels{p}})
+	if len(figures) != 2 {
+		t.Fatalf("%d figures, want the measures and one norm of layers", len(figures))
+	}
+	for i, want := range []map[string]float64{{"frobenius": 50, "max_abs": -75}, {"second": -50, "first": 10}} {
+		b := figures[i].Chart.(*render.Bars)
+		got := map[string]float64{}
+		for k, name := range b.Categories {
+			got[name] = math.Round(b.Series[0].Values[k].Float64()*1e9) / 1e9
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("figure %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if b := figures[1].Chart.(*render.Bars); b.Categories[0] != "second" {
+		t.Errorf("%v, want the largest change first", b.Categories)
+	}
+	if several := (&auditOptions{}).diffFigures(&diffJSON{Pairs: []pairOfModels{p, p}}); len(several) != 2 {
+		t.Errorf("%d plots of two pairs, want one for each of two measures that change", len(several))
+	}
+	t.Chdir(t.TempDir())
+	toyPair(t, "a.onnx", "b.onnx")
+	if page := output(t, "diff a.onnx b.onnx --format html"); strings.Count(page, "<figure>") < 3 || !strings.Contains(page, "Layers that change most") {
+		t.Error("the page has no plots of changes")
 	}
 }

@@ -81,6 +81,8 @@ type Table struct {
 	TeX []string
 	// Last says that a page has it below the figures.
 	Last bool
+	// Fold are the words behind which a page hides it until they are opened; empty for none.
+	Fold string
 	// Keys is the number of leading columns that name a row: they are repeated
 	// when a wide table is cut. Zero is one.
 	Keys int

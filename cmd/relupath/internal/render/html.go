@@ -37,8 +37,10 @@ type htmlSection struct {
 	// Full says that nothing stands beside it.
 	Full bool
 	// Class says how the figures are laid out.
-	Class   string
-	Tables  []htmlTable
+	Class  string
+	Tables []htmlTable
+	// Folded are the tables that are to be opened.
+	Folded  []htmlTable
 	Figures []htmlFigure
 	Notes   []string
 }
@@ -112,12 +114,16 @@ func (p *htmlPage) table(t *Table, digits int, terms map[string]string) {
 		s = p.section(t.Title)
 	}
 	n := 0
-	for _, old := range s.Tables {
+	for _, old := range slices.Concat(s.Tables, s.Folded) {
 		n += len(old.Reasons)
 	}
 	whole := htmlTableOf(t, digits, terms, fmt.Sprintf("w%d-", len(p.Sections)), n)
 	parts := whole.parts()
-	s.Tables = append(s.Tables, parts...)
+	if t.Fold != "" {
+		s.Folded = append(s.Folded, parts...)
+	} else {
+		s.Tables = append(s.Tables, parts...)
+	}
 	s.Full = s.Full || t.headless() || whole.width() > halfPage
 }
 

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"slices"
@@ -10,7 +11,9 @@ import (
 
 type htmlTable struct {
 	// Name is the title, for screen readers.
-	Name  string
+	Name string
+	// Fold are the words behind which it stands.
+	Fold  string
 	Heads []htmlHead
 	Rows  [][]htmlCell
 	// Reasons are why cells are undefined, each once.
@@ -48,10 +51,7 @@ type htmlCell struct {
 // htmlTableOf makes a table whose names of measures link to their definitions. Reasons are
 // numbered after the first n.
 func htmlTableOf(t *Table, digits int, terms map[string]string, prefix string, n int) htmlTable {
-	out := htmlTable{Name: t.Title, Rows: make([][]htmlCell, len(t.Rows)), keys: t.keys()}
-	if out.Name == "" {
-		out.Name = "table"
-	}
+	out := htmlTable{Name: cmp.Or(t.Title, t.Fold, "table"), Fold: t.Fold, Rows: make([][]htmlCell, len(t.Rows)), keys: t.keys()}
 	for r := range t.Rows {
 		out.Rows[r] = make([]htmlCell, len(t.Columns))
 	}
@@ -238,7 +238,7 @@ func widest(head string) int {
 }
 
 func (t *htmlTable) columns(from, to int) htmlTable {
-	out := htmlTable{Name: t.Name, Heads: slices.Concat(t.Heads[:t.keys], t.Heads[from:to])}
+	out := htmlTable{Name: t.Name, Fold: t.Fold, Heads: slices.Concat(t.Heads[:t.keys], t.Heads[from:to])}
 	for _, row := range t.Rows {
 		out.Rows = append(out.Rows, slices.Concat(row[:t.keys], row[from:to]))
 	}

@@ -77,7 +77,7 @@ func (d *Document) visible() *Document {
 }
 
 func (t Table) visible() Table {
-	t.Title, t.Columns = Visible(t.Title), allVisible(t.Columns)
+	t.Title, t.Fold, t.Columns = Visible(t.Title), Visible(t.Fold), allVisible(t.Columns)
 	t.Rows = slices.Clone(t.Rows)
 	for r, row := range t.Rows {
 		for k, c := range row {
