@@ -106,7 +106,7 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 // returns.
 func (w *auditWork) prepared(ctx context.Context, f func() error) (err error) {
 	if w.options.data != "" {
-		if w.data, err = readSet(ctx, "data", w.options.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
+		if w.data, err = w.readSet(ctx, "data", w.options.data, dataset.Options{DefaultSplit: dataset.Train}); err != nil {
 			return err
 		}
 		w.options.sample = func() ([]int, error) { return w.data.Shape(), nil }

@@ -23,11 +23,12 @@ const dataUsage = "labelled examples, such as mnist:DIR,split=test or csv:FILE,h
 const scoresUsage = "output or layer whose values are the scores, where the model has several"
 
 // readSet reads the examples that a flag names.
-func readSet(ctx context.Context, flag, text string, opt dataset.Options) (*dataset.Set, error) {
+func (a *app) readSet(ctx context.Context, flag, text string, opt dataset.Options) (*dataset.Set, error) {
 	spec, err := dataset.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
+	a.readsData(spec.Paths...)
 	opt.Unlisted = true // the model may have a list
 	set, err := dataset.Load(ctx, spec, opt)
 	if err == nil && set.Len() == 0 {
@@ -76,8 +77,8 @@ func numbered(m *modelFile, set *dataset.Set) (_ *dataset.Set, warning string, e
 // setReader reads the examples of --data when they are first asked for.
 type setReader func() (*dataset.Set, error)
 
-func newSetReader(ctx context.Context, text string, opt dataset.Options) setReader {
-	return sync.OnceValues(func() (*dataset.Set, error) { return readSet(ctx, "data", text, opt) })
+func (a *app) newSetReader(ctx context.Context, text string, opt dataset.Options) setReader {
+	return sync.OnceValues(func() (*dataset.Set, error) { return a.readSet(ctx, "data", text, opt) })
 }
 
 // sample is the shape of an example, for modelFlags.
@@ -105,7 +106,7 @@ func (a *app) readSets(ctx context.Context, m *modelFile, data setReader, test s
 		}
 	}
 	if test != "" {
-		held, err = readSet(ctx, "test", test, dataset.Options{DefaultSplit: dataset.Test, Like: train})
+		held, err = a.readSet(ctx, "test", test, dataset.Options{DefaultSplit: dataset.Test, Like: train})
 	}
 	return train, held, err
 }

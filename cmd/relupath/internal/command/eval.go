@@ -106,7 +106,7 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 		}
 	}
 	var r *evalJSON
-	data := o.reader(ctx)
+	data := o.reader(ctx, a)
 	o.sample = data.sample
 	err = a.withModel(ctx, path, &o.modelFlags, func(m *modelFile) error {
 		r, err = o.work(ctx, a, m, path, percentiles, data)
@@ -118,8 +118,8 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 	return a.report(evalDocument(r), o.output, a.existing())
 }
 
-func (o *evalOptions) reader(ctx context.Context) setReader {
-	return newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Test})
+func (o *evalOptions) reader(ctx context.Context, a *app) setReader {
+	return a.newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Test})
 }
 
 // work evaluates a model on the data.

@@ -72,9 +72,9 @@ type experimentFlags struct {
 }
 
 // reader reads the examples to train on, once.
-func (e *experimentFlags) reader(ctx context.Context) setReader {
+func (e *experimentFlags) reader(ctx context.Context, a *app) setReader {
 	if e.read == nil {
-		e.read = newSetReader(ctx, e.data, dataset.Options{DefaultSplit: dataset.Train, Task: dataset.Classification})
+		e.read = a.newSetReader(ctx, e.data, dataset.Options{DefaultSplit: dataset.Train, Task: dataset.Classification})
 	}
 	return e.read
 }
@@ -217,7 +217,7 @@ func (a *app) experimentBalance() *cobra.Command {
 			if err := positive(cmd); err != nil {
 				return err
 			}
-			flags.sample = func() ([]int, error) { return e.reader(cmd.Context()).sample() }
+			flags.sample = func() ([]int, error) { return e.reader(cmd.Context(), a).sample() }
 			return a.withFinite(cmd.Context(), args[0], &flags, "train", func(m *modelFile) error {
 				e.model = m
 				o.Net, o.Name, o.Seed = m.Net, filepath.Base(args[0]), a.seed
@@ -304,7 +304,7 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	}
 	lab := &experiment.Lab{Dir: filepath.Join(e.output, "trainings"), Threads: a.threads}
 	var err error
-	if lab.Train, lab.Test, err = a.readSets(ctx, e.model, e.reader(ctx), e.test); err != nil {
+	if lab.Train, lab.Test, err = a.readSets(ctx, e.model, e.reader(ctx, a), e.test); err != nil {
 		return err
 	}
 	if err := e.folder(a); err != nil {

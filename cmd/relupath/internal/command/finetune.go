@@ -241,7 +241,7 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 			_ = o.logFile.Close()
 		}
 	}()
-	data := newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Train})
+	data := a.newSetReader(ctx, o.data, dataset.Options{DefaultSplit: dataset.Train})
 	o.sample = data.sample
 	return a.withFinite(ctx, path, &o.modelFlags, "train", func(m *modelFile) error {
 		if err := a.vacantModel(m, o.output, o.old); err != nil {

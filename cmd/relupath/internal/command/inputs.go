@@ -87,6 +87,7 @@ func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
 	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Size() > dataset.Memory()/2 {
 		return nil, tooLarge(file, info.Size())
 	}
+	a.readsData(file)
 	return os.ReadFile(file)
 }
 

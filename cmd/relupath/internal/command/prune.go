@@ -150,7 +150,7 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 		}
 	}
 	var r *pruneJSON
-	data := o.data.reader(ctx)
+	data := o.data.reader(ctx, a)
 	if o.data.data != "" {
 		o.sample = data.sample
 	}

@@ -56,11 +56,13 @@ type app struct {
 	inputs []string
 	// hasInput has the same names.
 	hasInput map[string]bool
-	// sources are the files that models are read from, drafts those of outputs
-	// that are being written, swept the folders in which one was made.
-	sources []string
-	drafts  []*outfile.Draft
-	swept   map[string]bool
+	// sources are the files that models are read from, examples those of data and
+	// inputs, drafts those of outputs that are being written, swept the folders in
+	// which one was made.
+	sources  []string
+	examples []string
+	drafts   []*outfile.Draft
+	swept    map[string]bool
 }
 
 // Run executes one command line and returns the exit code: 0 done, 1 failed,

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/relupath/relupath/finetune/outfile"
 )
@@ -32,7 +33,7 @@ func (a *app) existing() existing {
 
 // vacant checks that an output may be written. It is asked before long work
 // begins, and again before the result is put in place. Errors: the file exists
-// and is to be kept, a model is read from it, the path is a directory or leads
+// and is to be kept, a model or data are read from it, the path is a directory or leads
 // nowhere, the folder is missing.
 func (a *app) vacant(path string, old existing) error { return a.vacantBut(path, old, "") }
 
@@ -88,12 +89,20 @@ func (a *app) reads(files []string) {
 	a.sources = append(a.sources, files...)
 }
 
-// notRead refuses an output that is a file that a model is read from, by
+// readsData notes the files that examples and inputs are read from, which no output
+// replaces either.
+func (a *app) readsData(files ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.examples = append(a.examples, files...)
+}
+
+// notRead refuses an output that is a file that a model or data are read from, by
 // whatever name, but for one.
 func (a *app) notRead(path string, info fs.FileInfo, but string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, s := range a.sources {
+	for _, s := range slices.Concat(a.sources, a.examples) {
 		if s == but {
 			continue
 		}
