@@ -2,125 +2,305 @@ package onnxio_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/onnxio"
 )
+
+// attention is a model of one attention.
+type attention struct {
+	heads, shared int64 // of queries, and of keys and values
+	// angles says where the cosines and sines of a rotary embedding come from: computed from an
+	// input, stored in initializers or in Constant nodes, or looked up at positions. Empty: there is none.
+	angles string
+	// pairs says how: the two halves of a head, neighbours (interleaved), or halves that are
+	// turned apart from each other and joined again.
+	pairs string
+	// faster is by how much more the angles grow. A common shift would cancel in the scores.
+	faster float64
+}
+
+const attentionSteps, attentionHead = 3, 4
+
+func (c attention) model() []byte {
+	const steps, head = attentionSteps, attentionHead
+	var nodes []field
+	add := func(op, out string, in []string, attr ...field) string {
+		nodes = append(nodes, pbNode(op, out, in, names(out), attr...))
+		return out
+	}
+	weight := func(name string, rows, cols int64) {
+		w := ramp(int(rows * cols))
+		for i := range w {
+			w[i] = float32(math.Sin(float64(i*i) + float64(len(name)) + float64(name[1])))
+		}
+		nodes = append(nodes, pbInitializer(name, []int64{rows, cols}, w...))
+	}
+	last := attrOfInt("axis", -1)
+	// heads is x W as heads x steps x head, turned in pairs where asked for.
+	heads := func(name string, n int64, rotary bool) string {
+		weight("w"+name, 5, n*head)
+		nodes = append(nodes, pbIntegers("shape_"+name, -1, steps, n, head))
+		v := add("MatMul", "mm_"+name, names("x", "w"+name))
+		v = add("Reshape", "split_"+name, names(v, "shape_"+name))
+		v = add("Transpose", "heads_"+name, names(v), attrOfInts("perm", 0, 2, 1, 3))
+		if !rotary {
+			return v
+		}
+		times := func(a, b string) string { return add("Mul", a+"_"+b, names(a, b)) }
+		lo, hi := "lo_"+name, "hi_"+name
+		if c.pairs == "neighbours" {
+			add("Slice", lo, names(v, "zero", "end", "last", "two"))
+			add("Slice", hi, names(v, "one", "end", "last", "two"))
+			a := add("Unsqueeze", "odd_"+name, names(add("Neg", "neg_"+name, names(hi)), "last"))
+			b := add("Unsqueeze", "even_"+name, names(lo, "last"))
+			turned := add("Reshape", "turned_"+name, names(add("Concat", "stack_"+name, names(a, b), last), "rows"))
+			return add("Add", "rotated_"+name, names(times(v, "cos"), times(turned, "sin")))
+		}
+		add("Slice", lo, names(v, "zero", "half", "last"))
+		add("Slice", hi, names(v, "half", "end", "last"))
+		if c.pairs == "apart" {
+			a := add("Sub", "real_"+name, names(times("cos", lo), times("sin", hi)))
+			b := add("Add", "imaginary_"+name, names(times("cos", hi), times("sin", lo)))
+			return add("Concat", "rotated_"+name, names(a, b), last)
+		}
+		turned := add("Concat", "turned_"+name, names(add("Neg", "neg_"+name, names(hi)), lo), last)
+		return add("Add", "rotated_"+name, names(times(v, "cos"), times(turned, "sin")))
+	}
+	// repeated has the heads of keys or values once for each head of queries.
+	repeated := func(v string) string {
+		if c.heads == c.shared {
+			return v
+		}
+		v = add("Unsqueeze", v+"_u", names(v, "two"))
+		v = add("Expand", v+"_e", names(v, "times"))
+		return add("Reshape", v+"_r", names(v, "joined"))
+	}
+	inputs := []field{pbInput("x", -1, steps, 5)}
+	width, both := int64(head), func(v string) string { return v }
+	switch c.pairs {
+	case "halves":
+		both = func(v string) string { return add("Concat", "angles", names(v, v), last) }
+	case "neighbours":
+		both = func(v string) string {
+			v = add("Unsqueeze", "angle_u", names(v, "last"))
+			return add("Reshape", "angles", names(add("Concat", "angle_c", names(v, v), last), "rows"))
+		}
+	default:
+		width = head / 2
+	}
+	// table is a function of the angles of some positions.
+	table := func(f func(float64) float64, positions int64) []float32 {
+		out := make([]float32, 0, positions*width)
+		for p := range positions {
+			for k := range width {
+				of := k
+				switch c.pairs {
+				case "halves":
+					of = k % (head / 2)
+				case "neighbours":
+					of = k / 2
+				}
+				out = append(out, float32(f(float64(p+1)*math.Exp2(-float64(of))*(1+c.faster))))
+			}
+		}
+		return out
+	}
+	functions := map[string]func(float64) float64{"cos": math.Cos, "sin": math.Sin}
+	switch c.angles {
+	case "computed":
+		inputs = append(inputs, pbInput("angle", -1, 1, steps, head/2))
+		v := both("angle")
+		add("Cos", "cos", names(v))
+		add("Sin", "sin", names(v))
+	case "looked up":
+		inputs = append(inputs, pbValue(11, "positions", 7, -1, steps))
+	}
+	for name, f := range functions {
+		dims := []int64{1, 1, steps, width}
+		switch c.angles {
+		case "stored":
+			nodes = append(nodes, pbInitializer(name, dims, table(f, steps)...))
+		case "constants":
+			nodes = append(nodes, pbNode("Constant", name, nil, names(name), attrOfTensor("value", tensorFields("", dims, table(f, steps)...)...)))
+		case "looked up":
+			nodes = append(nodes, pbInitializer(name+"_table", []int64{7, width}, table(f, 7)...))
+			add("Unsqueeze", name, names(add("Gather", name+"_rows", names(name+"_table", "positions")), "one"))
+		}
+	}
+	nodes = append(nodes,
+		pbIntegers("zero", 0), pbIntegers("half", head/2), pbIntegers("end", head), pbIntegers("last", -1), pbIntegers("two", 2), pbIntegers("one", 1),
+		pbIntegers("rows", 0, 0, 0, -1),
+		pbIntegers("times", 1, c.shared, c.heads/c.shared, steps, head), pbIntegers("joined", -1, c.heads, steps, head),
+		pbIntegers("flat", -1, steps, c.heads*head))
+	rotary := c.angles != ""
+	q, k, v := heads("q", c.heads, rotary), heads("k", c.shared, rotary), heads("v", c.shared, false)
+	k = add("Transpose", "kt", names(repeated(k)), attrOfInts("perm", 0, 1, 3, 2))
+	scores := add("Softmax", "softmax", names(add("MatMul", "scores", names(q, k))), last)
+	mixed := add("MatMul", "mixed", names(scores, repeated(v)))
+	mixed = add("Reshape", "flattened", names(add("Transpose", "back", names(mixed), attrOfInts("perm", 0, 2, 1, 3)), "flat"))
+	weight("wo", c.heads*head, 2)
+	nodes = append(nodes, pbNode("MatMul", "out", names(mixed, "wo"), names("y")))
+	return pbModel(8, 17, slices.Concat(inputs, []field{pbOutput("y", -1, steps, 2)}, nodes)...)
+}
 
 // Queries and keys have inverse factors: one for each of a head's coordinates, one for each
 // pair of them behind a rotary embedding, and heads that share keys share them. Values have
 // one a unit. Factors change nothing, also through a file, and factors of queries that
 // forget the keys do.
 func TestFactorsOfAttention(t *testing.T) {
-	const steps, head = 3, 4
-	for _, c := range []struct {
-		name          string
-		heads, shared int64 // of queries, and of keys and values
-		rotary        bool
-		free          int
+	for name, c := range map[string]struct {
+		attention
+		free int
 	}{
-		{"one head a key", 2, 2, false, 8 + 8},
-		{"rotary", 2, 2, true, 4 + 8},
-		{"grouped queries", 2, 1, false, 4 + 4},
-		{"grouped queries, rotary", 4, 2, true, 4 + 8},
+		"one head a key":  {attention{heads: 2, shared: 2}, 8 + 8},
+		"grouped queries": {attention{heads: 2, shared: 1}, 4 + 4},
+		"rotary":          {attention{heads: 2, shared: 2, angles: "computed", pairs: "halves"}, 4 + 8},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			var nodes []field
-			add := func(op, out string, in []string, attr ...field) string {
-				nodes = append(nodes, pbNode(op, out, in, names(out), attr...))
-				return out
+		t.Run(name, func(t *testing.T) { factorsOfAttention(t, c.model(), c.free) })
+	}
+}
+
+// Tables of angles that a file stores are as those that it computes: no layers and no weights,
+// in no norm, and the queries and keys that they turn have the same factors.
+func TestStoredAngles(t *testing.T) {
+	for _, pairs := range []string{"halves", "neighbours", "apart"} {
+		for _, heads := range [][2]int64{{2, 2}, {4, 2}} {
+			c := attention{heads: heads[0], shared: heads[1], pairs: pairs, angles: "computed"}
+			free := int(4 + 4*c.shared)
+			want := c
+			for _, c.angles = range []string{"computed", "stored", "constants", "looked up"} {
+				t.Run(fmt.Sprintf("%s, %d heads, %s", pairs, c.heads, c.angles), func(t *testing.T) {
+					factorsOfAttention(t, c.model(), free)
+					a, b := decode(t, want.model()), decode(t, c.model())
+					if d := cmp.Diff(layersOf(t, a), layersOf(t, b)); d != "" {
+						t.Error(d)
+					}
+					if c.angles == "computed" {
+						return
+					}
+					other := c
+					other.faster = 0.5
+					e, err := rescale.Equivalent(context.Background(), b, randomly(t, b, 5), rescale.EquivalentOptions{Tolerance: 1e-5})
+					if err != nil || !e.Equivalent {
+						t.Errorf("a rescaled network is taken for another: %v, %v", e, err)
+					}
+					e, err = rescale.Equivalent(context.Background(), b, decode(t, other.model()), rescale.EquivalentOptions{Tolerance: 1e-5})
+					if err != nil || e.Equivalent || e.Undecided {
+						t.Errorf("other angles are taken for the same: %v, %v", e, err)
+					}
+				})
 			}
-			weight := func(name string, rows, cols int64) {
-				w := ramp(int(rows * cols))
-				for i := range w {
-					w[i] = float32(math.Sin(float64(i*i) + float64(len(name)) + float64(name[1])))
-				}
-				nodes = append(nodes, pbInitializer(name, []int64{rows, cols}, w...))
+		}
+	}
+}
+
+// Two sums that are no rotary embedding stay layers: their squares have no common sum.
+func TestNoAngles(t *testing.T) {
+	c := attention{heads: 2, shared: 2, angles: "stored", pairs: "halves"}
+	stored := c.model()
+	cosines := make([]byte, 4) // the first of them, 1 beside a sine that stays
+	for i := range 4 {
+		cosines[i] = byte(math.Float32bits(float32(math.Cos(1))) >> (8 * i))
+	}
+	at := bytes.Index(stored, cosines)
+	if at < 0 {
+		t.Fatal("no cosine of 1")
+	}
+	copy(stored[at:], []byte{0, 0, 0, 0x40}) // 2
+	if layers := layersOf(t, decode(t, stored)); len(layers) != 4+4+1 {
+		t.Errorf("%d layers, want queries, keys, values, the last one and four tables", len(layers)-1)
+	}
+}
+
+// layersOf lists the layers with their norms and the groups of their rows and columns, numbered
+// by first appearance, and the network's measures.
+func layersOf(t *testing.T, n *dag.Network) []string {
+	t.Helper()
+	rep, err := analysis.Measures(context.Background(), n, analysis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := n.Groups()
+	number := map[int32]int{}
+	numbered := func(ids []int32) (out []string) {
+		for _, id := range ids {
+			if _, ok := number[id]; !ok {
+				number[id] = len(number)
 			}
-			// heads is x W as heads x steps x head, mixed in pairs where asked for.
-			heads := func(name string, n int64, rotary bool) string {
-				weight("w"+name, 5, n*head)
-				nodes = append(nodes, pbIntegers("shape_"+name, -1, steps, n, head))
-				v := add("MatMul", "mm_"+name, names("x", "w"+name))
-				v = add("Reshape", "split_"+name, names(v, "shape_"+name))
-				v = add("Transpose", "heads_"+name, names(v), attrOfInts("perm", 0, 2, 1, 3))
-				if !rotary {
-					return v
-				}
-				lo := add("Slice", "lo_"+name, names(v, "zero", "half", "last"))
-				hi := add("Slice", "hi_"+name, names(v, "half", "end", "last"))
-				turned := add("Concat", "turned_"+name, names(add("Neg", "neg_"+name, names(hi)), lo), attrOfInt("axis", -1))
-				return add("Add", "rotated_"+name, names(add("Mul", "cos_"+name, names(v, "cos")), add("Mul", "sin_"+name, names(turned, "sin"))))
-			}
-			// repeated has the heads of keys or values once for each head of queries.
-			repeated := func(v string) string {
-				if c.heads == c.shared {
-					return v
-				}
-				v = add("Unsqueeze", v+"_u", names(v, "two"))
-				v = add("Expand", v+"_e", names(v, "times"))
-				return add("Reshape", v+"_r", names(v, "joined"))
-			}
-			inputs := []field{pbInput("x", -1, steps, 5)}
-			if c.rotary { // the second half of a head turns as the first
-				inputs = append(inputs, pbInput("angle", -1, 1, steps, head/2))
-				both := add("Concat", "angles", names("angle", "angle"), attrOfInt("axis", -1))
-				add("Cos", "cos", names(both))
-				add("Sin", "sin", names(both))
-			}
-			nodes = append(nodes,
-				pbIntegers("zero", 0), pbIntegers("half", head/2), pbIntegers("end", head), pbIntegers("last", -1), pbIntegers("two", 2),
-				pbIntegers("times", 1, c.shared, c.heads/c.shared, steps, head), pbIntegers("joined", -1, c.heads, steps, head),
-				pbIntegers("flat", -1, steps, c.heads*head))
-			q, k, v := heads("q", c.heads, c.rotary), heads("k", c.shared, c.rotary), heads("v", c.shared, false)
-			k = add("Transpose", "kt", names(repeated(k)), attrOfInts("perm", 0, 1, 3, 2))
-			scores := add("Softmax", "softmax", names(add("MatMul", "scores", names(q, k))), attrOfInt("axis", -1))
-			mixed := add("MatMul", "mixed", names(scores, repeated(v)))
-			mixed = add("Reshape", "flattened", names(add("Transpose", "back", names(mixed), attrOfInts("perm", 0, 2, 1, 3)), "flat"))
-			weight("wo", c.heads*head, 2)
-			nodes = append(nodes, pbNode("MatMul", "out", names(mixed, "wo"), names("y")))
-			model := slices.Concat(inputs, []field{pbOutput("y", -1, steps, 2)}, nodes)
-			m, err := onnxio.Decode(pbModel(8, 17, model...), onnxio.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := m.Net.Groups()
-			if got := g.Free(); got != c.free {
-				t.Errorf("%d factors are free, want %d: pins %q", got, c.free, g.Pin)
-			}
-			scaled := randomly(t, m.Net, 3)
-			// Float32 weights, rounded once more.
-			if d := furthest(t, m.Net, scaled); d > 1e-6 {
-				t.Errorf("the function changed by %g", d)
-			}
-			var out bytes.Buffer
-			if err := m.Write(&out, scaled); err != nil {
-				t.Fatal(err)
-			}
-			if d := furthest(t, m.Net, decode(t, out.Bytes())); d > 1e-6 {
-				t.Errorf("the written model differs by %g", d)
-			}
-			for id := range g.Count {
-				if g.Pin[id] != "" || g.Follows(id) {
-					continue
-				}
-				wrong, factors := *g, g.Ones()
-				wrong.Inverse = slices.Repeat([]int32{-1}, g.Count)
-				wrong.Cols = make([][]int32, len(g.Cols))
-				for i, ids := range g.Cols { // no column takes a factor back
-					wrong.Cols[i] = make([]int32, len(ids))
-				}
-				factors[id] = 3
-				bad, err := m.Net.Rescale(&wrong, factors)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if d := furthest(t, m.Net, bad); d < 1e-3 {
-					t.Errorf("a wrong factor of group %d changes the function by %g only", id, d)
-				}
-			}
-		})
+			out = append(out, fmt.Sprintf("%d %q", number[id], g.Pin[id]))
+		}
+		return out
+	}
+	values := func(ms []analysis.Measure) (s string) {
+		for _, m := range ms {
+			s += fmt.Sprintf(" %s %v", m.Name, m.Value)
+		}
+		return s
+	}
+	out := []string{values(rep.Measures)}
+	for _, i := range n.Layers() {
+		if n.Nodes[i].Op.(*dag.Linear).Map != nil {
+			out = append(out, fmt.Sprint(n.Nodes[i].Name, numbered(g.Rows[i]), numbered(g.Cols[i])))
+		}
+	}
+	for k, l := range rep.Layers {
+		out[1+k] += values(l.Measures)
+	}
+	for _, s := range rep.Segments {
+		out[0] += fmt.Sprint(s.Layers, s.Paths) + values(s.Measures)
+	}
+	return out
+}
+
+func factorsOfAttention(t *testing.T, model []byte, free int) {
+	t.Helper()
+	m, err := onnxio.Decode(model, onnxio.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := m.Net.Groups()
+	if got := g.Free(); got != free {
+		t.Errorf("%d factors are free, want %d: pins %q", got, free, g.Pin)
+	}
+	scaled := randomly(t, m.Net, 3)
+	// Float32 weights, rounded once more.
+	if d := furthest(t, m.Net, scaled); d > 1e-6 {
+		t.Errorf("the function changed by %g", d)
+	}
+	var out bytes.Buffer
+	if err := m.Write(&out, scaled); err != nil {
+		t.Fatal(err)
+	}
+	if d := furthest(t, m.Net, decode(t, out.Bytes())); d > 1e-6 {
+		t.Errorf("the written model differs by %g", d)
+	}
+	for id := range g.Count {
+		if g.Pin[id] != "" || g.Follows(id) {
+			continue
+		}
+		wrong, factors := *g, g.Ones()
+		wrong.Inverse = slices.Repeat([]int32{-1}, g.Count)
+		wrong.Cols = make([][]int32, len(g.Cols))
+		for i, ids := range g.Cols { // no column takes a factor back
+			wrong.Cols[i] = make([]int32, len(ids))
+		}
+		factors[id] = 3
+		bad, err := m.Net.Rescale(&wrong, factors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := furthest(t, m.Net, bad); d < 1e-3 {
+			t.Errorf("a wrong factor of group %d changes the function by %g only", id, d)
+		}
 	}
 }

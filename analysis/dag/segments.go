@@ -26,7 +26,7 @@ func zones(nodes []Node) []Zone {
 		case out[i] == Head:
 		case function && !weights[i]:
 			out[i] = Head
-		case function && (!pre || len(nd.In) == 0 || f.Inside > 0):
+		case function && (!pre || len(nd.In) == 0 && !f.evaluable() || f.Inside > 0):
 			out[i] = Between
 		case function || pre && nd.constant():
 			out[i] = Preamble

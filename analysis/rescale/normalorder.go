@@ -165,17 +165,42 @@ func (z *normalizer) tell() error {
 }
 
 // samples are random inputs, the same for networks of the same inputs: half of
-// unit scale, half large.
+// unit scale, half large; places in a table where an input names them.
 func samples(n *dag.Network, batch int) [][]float64 {
-	out := make([][]float64, len(n.Inputs))
+	out, extents := make([][]float64, len(n.Inputs)), extents(n)
 	for k, p := range n.Inputs {
 		r := rand.New(rand.NewPCG(7, uint64(k)))
 		size := n.Nodes[p.Node].Len()
 		out[k] = make([]float64, batch*size)
 		for e := range out[k] {
+			if extents[p.Node] > 0 {
+				out[k][e] = float64(r.IntN(extents[p.Node]))
+				continue
+			}
 			out[k][e] = r.NormFloat64()
 			if e/size%2 == 1 {
 				out[k][e] *= 1000
+			}
+		}
+	}
+	return out
+}
+
+// extents has the smallest table that is read at the places that a node's elements name, as they
+// are; 0 where none is.
+func extents(n *dag.Network) []int {
+	out := make([]int, len(n.Nodes))
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		extent := 0
+		switch op := n.Nodes[i].Op.(type) {
+		case *dag.Func:
+			extent = op.Extent
+		case *dag.Select:
+			extent = out[i]
+		}
+		for _, j := range n.Nodes[i].In {
+			if out[j] == 0 || extent > 0 && extent < out[j] {
+				out[j] = extent
 			}
 		}
 	}

@@ -116,10 +116,13 @@ func addition(sign float64) lowerer {
 			out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: sign})
 		case a.constant():
 			out, err = o.affine(b, affine{add: a.con, addAt: 0, coef: sign, addCoef: 1})
-		case sign == 1:
-			out, err = o.combine(nil, a, b)
 		default:
-			out, err = o.combine([]float64{1, sign}, a, b)
+			signs := []float64{1, sign}
+			if sign == 1 {
+				signs = nil
+			}
+			p, q := o.rotated(a, b)
+			out, err = o.combine(signs, p, q)
 		}
 		if err != nil {
 			return err
