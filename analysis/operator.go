@@ -1,10 +1,11 @@
 package analysis
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
+
+	"gonum.org/v1/gonum/floats"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/spectral"
@@ -16,8 +17,9 @@ const (
 	// operatorTolerance and operatorMissed are looser than for matrices: the largest singular
 	// values of a convolution lie closer together the larger its grid is. See spectral.Norm.
 	operatorTolerance, operatorMissed = 1e-4, 1e-4
-	// roughTolerance is that with which frequencies are compared first.
-	roughTolerance = 1e-2
+	// roughTolerance is that with which frequencies are compared first, fairTolerance that of those
+	// which may have the largest then; roughMissed is what both may have missed.
+	roughTolerance, fairTolerance, roughMissed = 1e-2, 1e-4, 1e-5
 )
 
 // operatorEntries are the spectral norms of layers as maps of whole values, every position of
@@ -154,100 +156,56 @@ func (r *run) periodic(l *layer, c *dag.Conv, size scaled.Num) scaled.Num {
 	for d := range grid {
 		grid[d] = w.In[d] + w.Before[d] + w.After[d]
 	}
-	phases := frequencies(w, grid)
+	phases := newFrequencies(w, grid)
 	top := 0.0
 	for _, m := range l.op.Matrices() {
 		shrunk, _ := normalized(matrixOf(m), size)
 		full := make([]float64, m.Rows*m.Cols)
 		shrunk.Read(full, 0, m.Rows)
+		full = transposed(full, m.Rows*m.Cols/m.Kernel, m.Kernel)
 		top = r.transfer(full, m.Rows, m.Cols/m.Kernel, phases, top)
 	}
 	_, exp := normalized(spectral.Matrix{}, size)
 	return scaled.New(top).Scale(exp)
 }
 
-// frequencies has, for each frequency but for the conjugates of others, the angle of each
-// kernel position.
-func frequencies(w *dag.Window, grid []int) [][]float64 {
-	var out [][]float64
-	k := make([]int, len(grid))
-	for range dag.Size(grid) {
-		// The first coordinate that is not its own mirror says which of two comes.
-		keep := true
-		for d, x := range k {
-			if mirror := (grid[d] - x) % grid[d]; x != mirror {
-				keep = x < mirror
-				break
-			}
-		}
-		if keep {
-			angles := make([]float64, dag.Size(w.Kernel))
-			for t := range angles {
-				rest := t
-				for d := len(grid) - 1; d >= 0; d-- {
-					at := rest % w.Kernel[d] * w.Dilation[d] % grid[d] * k[d] % grid[d]
-					angles[t] += float64(at) / float64(grid[d])
-					rest /= w.Kernel[d]
-				}
-				angles[t] *= 2 * math.Pi
-			}
-			out = append(out, angles)
-		}
-		for d := len(k) - 1; d >= 0; d-- {
-			if k[d]++; k[d] < grid[d] {
-				break
-			}
-			k[d] = 0
+// transposed is a matrix of rows x cols the other way round.
+func transposed(a []float64, rows, cols int) []float64 {
+	out := make([]float64, len(a))
+	for i := range rows {
+		for j := range cols {
+			out[j*rows+i] = a[i*cols+j]
 		}
 	}
 	return out
 }
 
-// transfer is the largest of top and the singular values of sum_t W_t e^(i angle_t) over
-// frequencies, of w as rows x cols x kernel. All frequencies are looked at roughly, and those
-// finely that may have the largest.
-func (r *run) transfer(w []float64, rows, cols int, phases [][]float64, top float64) float64 {
-	rough, order := make([]float64, len(phases)), make([]int, len(phases))
-	kernel.InTurn(len(phases), r.opt.Threads, 1, func(take func() (int, int)) {
-		for f, end := take(); f < end; f, end = take() {
-			rough[f] = r.singularOf(transformed(w, rows, cols, phases[f]), roughTolerance)
-		}
-	})
-	for f := range order {
-		order[f] = f
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rough[b], rough[a]) })
-	for _, f := range order {
-		if rough[f]*(1+2*roughTolerance) < top || r.ctx.Err() != nil {
-			break
-		}
-		top = max(top, r.singularOf(transformed(w, rows, cols, phases[f]), 0))
-	}
-	return top
-}
-
-// singularOf is sigma_1 to a tolerance, 0 for the default; NaN once the context is cancelled.
+// singularOf is sigma_1 to a tolerance, with which roughMissed may be missed, 0 for the defaults; NaN
+// once the context is cancelled.
 func (r *run) singularOf(m spectral.Matrix, tolerance float64) float64 {
-	res, err := spectral.Norm(r.ctx, m, spectral.Options{Seed: r.opt.Seed, Tolerance: tolerance})
+	opt := spectral.Options{Seed: r.opt.Seed, Tolerance: tolerance}
+	if tolerance > 0 {
+		opt.Missed = roughMissed
+	}
+	res, err := spectral.Norm(r.ctx, m, opt)
 	if err != nil {
 		return math.NaN()
 	}
 	return res.Sigma
 }
 
-// transformed is sum_t W_t e^(i angle_t). A complex matrix B + iC is the real one of blocks
-// B, -C, C, B, which has its singular values twice.
-func transformed(w []float64, rows, cols int, angles []float64) spectral.Matrix {
-	re, im := make([]float64, rows*cols), make([]float64, rows*cols)
+// transformed is sum_t W_t e^(i angle_t), of w as kernel x rows x cols. A complex matrix B + iC is
+// the real one of blocks B, -C, C, B, which has its singular values twice. For a rough look it is
+// in float32, which is read in place.
+func transformed(w []float64, rows, cols int, angles []float64, rough bool) spectral.Matrix {
+	n := rows * cols
+	re, im := make([]float64, n), make([]float64, n)
 	for t, a := range angles {
 		s, c := math.Sincos(a)
-		for e := range re {
-			x := w[e*len(angles)+t]
-			re[e] += c * x
-			im[e] += s * x
-		}
+		floats.AddScaled(re, c, w[t*n:][:n])
+		floats.AddScaled(im, s, w[t*n:][:n])
 	}
-	return spectral.Matrix{Rows: 2 * rows, Cols: 2 * cols, Read: func(dst []float64, lo, hi int) {
+	m := spectral.Matrix{Rows: 2 * rows, Cols: 2 * cols, Read: func(dst []float64, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row := dst[(i-lo)*2*cols:][:2*cols]
 			left, right, sign := re, im, -1.0
@@ -260,4 +218,16 @@ func transformed(w []float64, rows, cols int, angles []float64) spectral.Matrix 
 			}
 		}
 	}}
+	if rough {
+		m.Single = make([]float32, 4*n)
+		row := make([]float64, 2*cols)
+		for i := range m.Rows {
+			m.Read(row, i, i+1)
+			for j, x := range row {
+				m.Single[i*m.Cols+j] = float32(x)
+			}
+		}
+		m.Read = func(dst []float64, lo, hi int) { kernel.Widen(dst, m.Single[lo*m.Cols:hi*m.Cols]) }
+	}
+	return m
 }
