@@ -223,6 +223,7 @@ func (w *auditWork) opened(ctx context.Context, path string, m *modelFile, opt a
 		if w.drawn() {
 			out.units = incomingNorms(m.Net, 2, opt.Bias, opt.Threads)
 			out.diagram = diagramOf(m.Net)
+			out.inputs, out.outputs = ports(m.Inputs), ports(m.Outputs)
 		}
 		return nil
 	})

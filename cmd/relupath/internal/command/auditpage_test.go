@@ -1,6 +1,7 @@
 package command
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -130,5 +131,26 @@ func TestManyOnAPage(t *testing.T) {
 	}
 	if !strings.Contains(folded, "balance_<wbr>spread") || strings.Contains(output(t, models+" --measures path_norm,frobenius"), "<details>") {
 		t.Error("the rest is missing, or what is asked for is folded")
+	}
+}
+
+// TestFactsOnAPage: a page says what goes in and comes out of a model, as inspect does, and has the
+// formulas as MathML.
+func TestFactsOnAPage(t *testing.T) {
+	inTestmodels(t)
+	page := output(t, "audit usps_conv.onnx --per-layer --format html")
+	var inspected struct {
+		Inputs, Outputs []port
+	}
+	if err := json.Unmarshal([]byte(output(t, "inspect usps_conv.onnx --format json")), &inspected); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(inspected.Inputs, inspected.Outputs...) {
+		if want := p.Name + " " + p.Type + " " + render.Dims(p.Shape); !strings.Contains(strings.ReplaceAll(page, "<wbr>", ""), want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	if strings.Count(page, "<math ") < 10 {
+		t.Error("formulas are missing")
 	}
 }

@@ -65,8 +65,10 @@ type auditedModel struct {
 	paths    *big.Int
 	why      string // of Report.Apart
 	open     string // of Options.Open
-	units    []layerNorms
-	diagram  *render.Diagram
+	// What pages show beside: inputs and outputs, norms of units, a drawing.
+	inputs, outputs []port
+	units           []layerNorms
+	diagram         *render.Diagram
 }
 
 // origin is where a model came from.
@@ -325,7 +327,7 @@ func auditDocument(r *auditJSON) *render.Document {
 	switch {
 	case len(r.Models) == 1 && r.columns == nil:
 		m := &r.Models[0]
-		d.Tables = append(d.Tables, factTable(m))
+		d.Tables = append(d.Tables, r.factTable(m))
 		if r.page {
 			d.Tables = append(d.Tables, pageMeasures(m.Measures))
 		} else {

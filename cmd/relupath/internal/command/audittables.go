@@ -58,9 +58,13 @@ func tally(words []string) string {
 	return strings.Join(order, ", ")
 }
 
-func factTable(m *auditedModel) render.Table {
+// factTable has the facts of one model; on a page also what goes in and what comes out.
+func (r *auditJSON) factTable(m *auditedModel) render.Table {
 	t := render.Table{Title: m.Path, Columns: []string{"", ""}}
 	t.Add(render.Text("producer"), render.Text(m.origin.String()))
+	if r.page {
+		addPorts(&t, m.inputs, m.outputs)
+	}
 	if m.SHA256 != "" {
 		t.Add(render.Text("sha256"), render.Code(m.SHA256))
 	}

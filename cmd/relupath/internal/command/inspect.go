@@ -238,6 +238,17 @@ func ports(ps []portInfo) []port {
 	return out
 }
 
+// addPorts adds what goes into a model and what comes out, with types and shapes.
+func addPorts(facts *render.Table, in, out []port) {
+	for i, p := range slices.Concat(in, out) {
+		what := "input"
+		if i >= len(in) {
+			what = "output"
+		}
+		facts.Add(render.Text(what), render.Text(fmt.Sprintf("%s %s %s", p.Name, p.Type, render.Dims(p.Shape))))
+	}
+}
+
 // countGroups counts groups by the reason for which they are pinned, in
 // order of appearance; one without units, as that of the inputs mostly, does not
 // count, and two with inverse factors are one.
@@ -296,14 +307,7 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	d := &render.Document{Title: "relupath inspect", Label: "relupath-inspect", Data: r}
 	facts := render.Table{Title: r.Path, Columns: []string{"", ""}}
 	facts.Add(render.Text("producer"), render.Text(r.origin.String()))
-	for _, ps := range []struct {
-		what  string
-		ports []port
-	}{{"input", r.Inputs}, {"output", r.Outputs}} {
-		for _, p := range ps.ports {
-			facts.Add(render.Text(ps.what), render.Text(fmt.Sprintf("%s %s %s", p.Name, p.Type, render.Dims(p.Shape))))
-		}
-	}
+	addPorts(&facts, r.Inputs, r.Outputs)
 	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, strings.Join(r.DTypes, ", "))))
 	facts.Add(render.Text("groups"), render.Text(fmt.Sprintf("%d, %d of several tied units, %d free", r.Groups.Count, r.Groups.Tied, r.Groups.Free)))
 	facts.Add(render.Text("layers"), render.Text(fmt.Sprintf("%d, %d with free rows, %d with columns that take a factor", r.Coverage.Layers, r.Coverage.Rows, r.Coverage.Columns)))

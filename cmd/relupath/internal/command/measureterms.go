@@ -18,7 +18,7 @@ func terms(used func(name string) bool) []render.Term {
 		if i.Invariant {
 			kept = " Rescaling does not change it."
 		}
-		out = append(out, render.Term{Name: i.Name, Says: i.Says + kept, Formula: i.Formula, Source: i.Source})
+		out = append(out, render.Term{Name: i.Name, Says: i.Says + kept, Formula: i.Formula, LaTeX: i.LaTeX, Source: i.Source})
 	}
 	return out
 }

@@ -60,7 +60,8 @@ func writeHTML(w io.Writer, d *Document, opt Options) error {
 	p := htmlPage{Title: d.Title, Subject: d.Subject, Lead: d.Lead, Made: opt.made(), Provenance: opt.Provenance.lines()}
 	terms := map[string]string{}
 	for _, t := range d.Terms {
-		h := htmlTerm{"m-" + t.Name, t.Name, t.Says, typeset(t.Formula), t.Source}
+		h := htmlTerm{ID: "m-" + t.Name, Name: t.Name, Says: t.Says, Formula: typeset(t.Formula), Source: t.Source}
+		h.Math, _ = mathML(t.LaTeX)
 		p.Terms, terms[t.Name] = append(p.Terms, h), h.ID
 	}
 	for i := range d.Tables {

@@ -7,12 +7,13 @@ import (
 	"sync"
 )
 
-// Term is a name that a page explains: a sentence, a formula in plain text, where it is from.
-type Term struct{ Name, Says, Formula, Source string }
+// Term is a name that a page explains: a sentence, a formula in plain text and in LaTeX, which a
+// page shows as MathML, where it is from.
+type Term struct{ Name, Says, Formula, LaTeX, Source string }
 
 type htmlTerm struct {
 	ID, Name, Says string
-	Formula        template.HTML
+	Math, Formula  template.HTML
 	Source         string
 }
 
