@@ -73,10 +73,37 @@ func boundEntries() []*entry {
 				Source: g24, Unit: "bound", Invariant: true, Needs: NeedsData, Scope: OfNet,
 			},
 			path: []float64{1}, margin: true, biased: true,
-			net: (*run).pathBound,
+			net: func(r *run) []Measure {
+				return r.pathBound(func(f *pathFacts) (float64, []Symbol) {
+					ways := 3 + 2*f.pools
+					logs := f.d*math.Log(ways*f.k) + math.Log(ways/(1+f.pools)*(f.din+1)*f.dout)
+					return logs, []Symbol{{"P", scaled.New(f.pools)}}
+				})
+			},
+		},
+		{
+			Info: Info{
+				Name: "bound_path_g24_sharpened", Params: []string{"percentile"},
+				Formula: "(4 B / (gamma sqrt(m))) ||pi||_1 sqrt(D ln 3 + M ln K + ln((d_in + 1) d_out)); " +
+					"||pi||_1, B, D and K of bound_path_g24, M the most poolings on a path",
+				LaTeX:  `\frac{4B}{\gamma\sqrt m}\lVert\pi\rVert_1\sqrt{D\ln3+M\ln K+\ln((d_{\mathrm{in}}+1)d_{\mathrm{out}})}`,
+				Source: g24 + ", remark 3.1", Unit: "bound", Invariant: true, Needs: NeedsData, Scope: OfNet,
+			},
+			path: []float64{1}, margin: true, biased: true,
+			net: func(r *run) []Measure {
+				return r.pathBound(func(f *pathFacts) (float64, []Symbol) {
+					most := float64(longest(r.net, func(op dag.Op) bool { _, ok := op.(*dag.Pool); return ok }))
+					logs := f.d*math.Log(3) + most*math.Log(f.k) + math.Log((f.din+1)*f.dout)
+					return logs, []Symbol{{"M", scaled.New(most)}}
+				})
+			},
 		},
 	}
 }
+
+// pathFacts is what the logarithms of the path norm's bounds are of: the depth, the
+// number of pooling sizes, the largest of them, inputs and outputs.
+type pathFacts struct{ d, pools, k, din, dout float64 }
 
 func spectralFrobenius(name, w, means, latex, where string, f func(*run, *layer) scaled.Num) *entry {
 	return &entry{
@@ -140,7 +167,8 @@ func (r *run) moved(l *layer) []scaled.Num {
 	return r.differenceRows(l)
 }
 
-func (r *run) pathBound() []Measure {
+// pathBound is (4 B / (gamma sqrt(m))) ||pi||_1 times the root of a sum of logarithms.
+func (r *run) pathBound(logarithms func(*pathFacts) (float64, []Symbol)) []Measure {
 	return r.withMargin(func(gamma scaled.Num) []Measure {
 		pi := r.forward.PathNorm(r.path(1))
 		if r.opt.Bias == ExcludeBias {
@@ -148,21 +176,21 @@ func (r *run) pathBound() []Measure {
 		}
 		b := r.largestInput()
 		sizes := map[int]bool{}
-		k := 1
+		f := pathFacts{d: float64(depth(r.net)), k: 1, din: float64(r.inputs()), dout: float64(len(r.ports))}
 		for nd, op := range body[*dag.Pool](r.net) {
 			size := len(nd.In)
 			if op.Window != nil {
 				size = dag.Size(op.Window.Kernel)
 			}
 			sizes[size] = true
-			k = max(k, size)
+			f.k = max(f.k, float64(size))
 		}
-		d, p, m := float64(depth(r.net)), float64(len(sizes)), float64(r.opt.Data.Batch)
-		din, dout := float64(r.inputs()), float64(len(r.ports))
-		root := math.Sqrt(d*math.Log((3+2*p)*float64(k)) + math.Log((3+2*p)/(1+p)*(din+1)*dout))
-		x := pi.MulFloat(4 * b / math.Sqrt(m) * root).Div(gamma)
-		return []Measure{{Value: x, Symbols: symbols(gamma, "B", b, "m", m, "path_norm", pi, "D", d, "P", p, "K", float64(k),
-			"d_in", din, "d_out", dout)}}
+		f.pools = float64(len(sizes))
+		m := float64(r.opt.Data.Batch)
+		logs, more := logarithms(&f)
+		x := pi.MulFloat(4 * b / math.Sqrt(m) * math.Sqrt(logs)).Div(gamma)
+		named := symbols(gamma, "B", b, "m", m, "path_norm", pi, "D", f.d, "K", f.k, "d_in", f.din, "d_out", f.dout)
+		return []Measure{{Value: x, Symbols: append(named, more...)}}
 	})
 }
 

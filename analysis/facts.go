@@ -69,16 +69,21 @@ func effective(n *dag.Network) int {
 
 // depth is the largest number of layers on a path; a constant is none.
 func depth(n *dag.Network) int {
+	return longest(n, func(op dag.Op) bool {
+		l, ok := op.(*dag.Linear)
+		return ok && l.Map != nil && l.Free()
+	})
+}
+
+// longest is the largest number of nodes of a kind on a path through the body.
+func longest(n *dag.Network, counts func(dag.Op) bool) int {
 	deep := make([]int, len(n.Nodes))
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
 		for _, j := range nd.Operands() {
 			deep[nd.ID] = max(deep[nd.ID], deep[j])
 		}
-		if nd.Zone != dag.Body {
-			continue
-		}
-		if l, ok := nd.Op.(*dag.Linear); ok && l.Map != nil && l.Free() {
+		if nd.Zone == dag.Body && counts(nd.Op) {
 			deep[nd.ID]++
 		}
 	}

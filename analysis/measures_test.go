@@ -439,6 +439,44 @@ func TestPathBoundBehindPreamble(t *testing.T) {
 	}
 }
 
+// The bounds of a network with poolings of 4 and 2 on one branch and of 2 on the other,
+// against their formulas: P = 2 sizes, K = 4, M = 2 poolings on a path.
+func TestPathBoundsOfPooling(t *testing.T) {
+	var b dag.Builder
+	pool := func(x, size int) int {
+		n := dag.Size(b.Shape(x)) / size
+		w := dag.NewWindow([]int{n * size}, []int{size})
+		w.Stride = []int{size}
+		return b.Node(dag.Node{In: []int{x}, Shape: []int{1, n}, Op: &dag.Pool{Channels: 1, Window: &w}})
+	}
+	x := b.Input("x", 1, 16)
+	h := b.Affine("first", x, 16, slices.Repeat([]float64{1}, 256), nil)
+	h = b.Node(dag.Node{In: []int{h}, Shape: []int{1, 16}, Op: &dag.Select{}})
+	one, two := pool(h, 2), pool(pool(h, 4), 2)
+	y := b.Sum("sum", b.Affine("one", one, 2, slices.Repeat([]float64{1}, 16), nil), b.Affine("two", two, 2, []float64{1, -1, 1, 1}, nil))
+	b.Output("y", y)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := measure(t, n, analysis.Options{
+		Names: []string{"bound_path_g24", "bound_path_g24_sharpened"}, Percentile: 50,
+		Data: &analysis.Labelled{Inputs: [][]float64{slices.Repeat([]float64{2}, 32)}, Batch: 2, Labels: []int{1, 1}},
+	})
+	// Each of the 16 first units ends 16 paths; each output has both branches.
+	pi, gamma := 2*2*256., 64.
+	for name, logs := range map[string]float64{
+		"bound_path_g24":           2*math.Log(7*4) + math.Log(7./3*17*2),
+		"bound_path_g24_sharpened": 2*math.Log(3) + 2*math.Log(4) + math.Log(17*2),
+	} {
+		want := 4 * 2 / (gamma * math.Sqrt2) * pi * math.Sqrt(logs)
+		i := slices.IndexFunc(r.Measures, func(m analysis.Measure) bool { return m.Name == name })
+		if got := r.Measures[i].Value.Float64(); !(math.Abs(got-want) <= 1e-12*want) { // a product of few numbers
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+}
+
 // A block whose two branches, each of three channels, meet in a sum before the
 // ReLU has three units there: the projection of the skip is not counted again. A
 // value that two activations read is one too.

@@ -66,6 +66,7 @@ var sentences = map[string]string{
 	"bound_spectral_frobenius":          "A bound of the generalization error by spectral norms and Euclidean distances.",
 	"bound_spectral_frobenius_theorem":  "The same bound of the weights themselves, as the theorem has it.",
 	"bound_path_g24":                    "A bound of the generalization error by the path norm of order 1.",
+	"bound_path_g24_sharpened":          "The same bound with a smaller sum of logarithms, which counts poolings on a path alone.",
 	"pac_bayes_flatness":                "How sensitive the error is to noise in the weights.",
 	"pac_bayes_magnitude_flatness":      "How sensitive the error is to noise in proportion to the weights.",
 }

@@ -132,8 +132,12 @@ func TestGroupedSinks(t *testing.T) {
 	}{
 		{"none", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias"), nil, nil, []float64{4, 4, 4, 4, 7, 7, 7, 7}},
 		{"smooth", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias"), nil, []field{attrOfInt("smooth_softmax", 1)}, []float64{2, 2, 2, 2, 5.6, 5.6, 5.6, 5.6}},
-		{"sinks", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias", "sinks"), []field{pbInitializer("sinks", []int64{2}, 0, ln2)}, nil,
-			[]float64{2, 2, 4.0 / 3, 4.0 / 3, 5.6, 5.6, 28.0 / 6, 28.0 / 6}},
+		{
+			"sinks", names("q", "k", "v", "", "", "n", "all", "", "", "", "bias", "sinks"),
+			[]field{pbInitializer("sinks", []int64{2}, 0, ln2)},
+			nil,
+			[]float64{2, 2, 4.0 / 3, 4.0 / 3, 5.6, 5.6, 28.0 / 6, 28.0 / 6},
+		},
 	} {
 		graph := append(append(slices.Clone(in), pbOutput("y", -1, 2, 4), bias), c.more...)
 		m := microsoft(t, "GroupQueryAttention", c.in, names("y"), append(c.attr, attrOfInt("num_heads", 2), attrOfInt("kv_num_heads", 1)), graph...)

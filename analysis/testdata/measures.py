@@ -252,6 +252,8 @@ def measures(spec, net, ref, x, labels, include, percentile):
     with_bias = float(pnorm(path_vector(net, 1, True), 1))
     put("bound_path_g24", 4 * big / (gamma * math.sqrt(m)) * with_bias
         * math.sqrt(d * math.log(3) + math.log(3 * (d_in + 1) * f.shape[1])))
+    put("bound_path_g24_sharpened", 4 * big / (gamma * math.sqrt(m)) * with_bias
+        * math.sqrt(d * math.log(3) + math.log((d_in + 1) * f.shape[1])))
     if spec["kind"] == "mlp":
         spreads(net, include, put)
     return out, layers

@@ -68,7 +68,7 @@ frame.onload = async () => { try { %s } catch (e) { done("the script failed: " +
 	select {
 	case saw = <-seen:
 		cancel()
-		<-ended
+		_ = <-ended // it was killed
 	case err := <-ended:
 		t.Fatalf("Chromium ended: %v\n%s", err, &errs)
 	}
