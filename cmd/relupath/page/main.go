@@ -7,81 +7,109 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"runtime/debug"
 	"syscall/js"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/onnxio"
 )
 
+// memory is what the program tries to stay below, of the 4 GiB that WebAssembly can address.
+const memory = 3 << 30
+
 func main() {
-	js.Global().Set("relupath", js.FuncOf(func(_ js.Value, args []js.Value) any {
-		path := args[0].String()
+	debug.SetMemoryLimit(memory)
+	js.Global().Set("relupath", js.FuncOf(func(_ js.Value, paths []js.Value) any {
 		// What reads files waits for the worker, which goes on when this returns.
-		go answer(path)
+		go func() {
+			for _, path := range paths {
+				answer(path.String())
+			}
+			post("done", nil)
+		}()
 		return nil
 	}))
-	post("ready", "")
+	post("ready", analysis.Registry())
 	select {}
 }
 
 // post sends a message to the page.
-func post(kind string, text string) {
-	js.Global().Call("postMessage", map[string]any{"kind": kind, "text": text})
+func post(kind string, of any) {
+	text, err := json.Marshal(of)
+	if err != nil {
+		panic(err) // of is made of this package's types
+	}
+	js.Global().Call("postMessage", map[string]any{"kind": kind, "of": string(text)})
 }
 
-// answer measures a model, first what needs one pass over its layers.
+// trouble says why there are no numbers of a model.
+type trouble struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// answer measures a model: first what needs only its layers, then all fast measures.
 func answer(path string) {
 	defer func() {
 		if r := recover(); r != nil {
-			post("error", fmt.Sprintf("relupath failed on %s: %v: please report this", path, r))
+			post("trouble", trouble{path, fmt.Sprintf("relupath failed on this file, which is a mistake of the program: %v", r)})
 		}
 	}()
-	post("stage", "reading")
-	m, err := onnxio.Read(path, onnxio.Options{})
+	for _, names := range [][]string{{"parameter_count", "group_norm", "frobenius", "max_abs"}, {"fast"}} {
+		r, err := measure(path, names)
+		if err != nil {
+			post("trouble", trouble{path, reason(err)})
+			return
+		}
+		r.Whole = names[0] == "fast"
+		post("report", r)
+	}
+}
+
+// reason is an error without the file, which the page names beside it.
+func reason(err error) string {
+	var invalid *onnxio.InvalidError
+	if errors.As(err, &invalid) {
+		err = &onnxio.InvalidError{Err: invalid.Err}
+	}
+	return err.Error()
+}
+
+// measure reads a model and measures it. Where the file leaves shapes open it measures what does
+// not depend on them: what is the same for two assumptions.
+func measure(path string, names []string) (*report, error) {
+	opt := analysis.Options{Names: names, Progress: func(stage string, done, all int) {
+		post("stage", map[string]any{"stage": stage, "done": done, "all": all})
+	}}
+	opt.Progress("reading", 0, 0)
+	m, r, err := read(path, onnxio.Options{}, opt)
+	var open *onnxio.UnsupportedError
+	if errors.As(err, &open) && open.Examples != nil {
+		opt.Open = "the file leaves shapes of the inputs open"
+		for _, shapes := range open.Examples {
+			other := r
+			if m, r, err = read(path, onnxio.Options{InputShape: shapes}, opt); err != nil {
+				return nil, err
+			}
+			if other != nil {
+				r.Agree(other, opt.Open)
+			}
+		}
+		r.Warnings = append(r.Warnings, opt.Open+": what depends on them is not measured; relupath audit --input-shape gives them")
+	}
 	if err != nil {
-		post("error", err.Error())
-		return
+		return nil, err
 	}
-	defer m.Close()
-	for _, names := range [][]string{{"group_norm", "frobenius", "max_abs"}, {"fast"}} {
-		r, err := analysis.Measures(context.Background(), m.Net, analysis.Options{
-			Names: names, Progress: func(stage string, _, _ int) { post("stage", stage) },
-		})
-		if err != nil {
-			post("error", err.Error())
-			return
-		}
-		text, err := json.Marshal(figures(r))
-		if err != nil {
-			post("error", err.Error())
-			return
-		}
-		post("measures", string(text))
-	}
-	post("done", "")
+	return newReport(path, m, r), nil
 }
 
-// figure is a measure with its orders.
-type figure struct {
-	Label string  `json:"label"`
-	Value float64 `json:"value"`
-}
-
-func figures(r *analysis.Report) []figure {
-	out := []figure{}
-	for i := range r.Measures {
-		m := &r.Measures[i]
-		v := m.Value.Float64()
-		if !m.Defined || v-v != 0 {
-			continue // JSON has no such number
-		}
-		label := m.Name
-		if args := strings.Trim(strings.Join([]string{m.P, m.Q, m.Output}, ","), ","); args != "" {
-			label += "(" + args + ")"
-		}
-		out = append(out, figure{label, v})
+func read(path string, in onnxio.Options, opt analysis.Options) (*onnxio.Model, *analysis.Report, error) {
+	m, err := onnxio.Read(path, in)
+	if err != nil {
+		return nil, nil, err
 	}
-	return out
+	r, err := analysis.Measures(context.Background(), m.Net, opt)
+	return m, r, errors.Join(err, m.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/browser"
@@ -15,7 +16,8 @@ import (
 	"github.com/relupath/relupath/testmodels"
 )
 
-// site builds the page, or takes that of RELUPATH_PAGE, and serves it with the models below /models/.
+// site builds the page, or takes that of RELUPATH_PAGE, and serves it with the models below
+// /models/, and the network that RELUPATH_RESNET18 names as one of them.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	dir := os.Getenv("RELUPATH_PAGE")
@@ -31,72 +33,215 @@ func site(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(dir)))
 	mux.Handle("/models/", http.StripPrefix("/models", http.FileServerFS(testmodels.Files())))
+	mux.HandleFunc("/models/resnet18.onnx", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, os.Getenv("RELUPATH_RESNET18")) })
 	return mux
 }
 
-// drop drops files of /models/ on the page and waits for its answer.
-const drop = `
+// drive has what scripts do: they drop files on the page, wait for its answer, and read its tables.
+const drive = `
 const page = frame.contentDocument, root = page.documentElement, wait = ms => new Promise(r => setTimeout(r, ms));
-const drop = async names => {
+const finished = async () => { while (root.dataset.state !== "done") await wait(5); };
+const drop = async (...given) => {
   const files = new frame.contentWindow.DataTransfer();
-  for (const name of names) files.items.add(new File([await (await fetch("models/" + name)).arrayBuffer()], name));
+  for (const f of given) files.items.add(f instanceof File ? f : new File([await (await fetch("models/" + f)).arrayBuffer()], f));
   root.dataset.state = "";
   const start = performance.now();
   frame.contentWindow.dispatchEvent(new frame.contentWindow.DragEvent("drop", {dataTransfer: files, cancelable: true}));
-  while (root.dataset.state !== "done" && root.dataset.state !== "error") await wait(10);
-  if (root.dataset.state === "error") throw new Error(page.getElementById("status").textContent);
-  return performance.now() - start;
+  while (!page.querySelector("#reports td[data-value]") && root.dataset.state !== "done") await wait(5);
+  const first = performance.now() - start;
+  await finished();
+  return {first, all: performance.now() - start, trouble: page.getElementById("troubles").textContent, reports: page.getElementById("reports").textContent.length};
+};
+const box = name => page.querySelector('[aria-label="' + name + '"]');
+const figures = () => {
+  const out = {};
+  for (const row of box("Measures").querySelectorAll("tbody tr"))
+    out[row.cells[0].textContent] = Number(row.cells[1].dataset.value);
+  const heads = [...box("Layers").querySelectorAll("thead th")].map(h => h.textContent);
+  for (const row of box("Layers").querySelectorAll("tbody tr"))
+    for (const [k, c] of [...row.cells].entries()) if (c.dataset.value) out[row.cells[0].textContent + " " + heads[k]] = Number(c.dataset.value);
+  return out;
 };
 `
 
-// TestPageMeasures: the figures of the page are those of the command line, and nothing is asked
-// of another host.
-func TestPageMeasures(t *testing.T) {
-	saw, elsewhere := browser.Site(t, site(t), 1400, drop+`
-await drop(["mnist_mlp.onnx"]);
-const out = {};
-for (const row of page.querySelectorAll("#measures tr")) out[row.cells[0].textContent] = Number(row.cells[1].textContent);
-done(JSON.stringify(out));`)
+// visit runs a script on the page and decodes what it saw. Nothing may be asked of another host.
+func visit(t *testing.T, site http.Handler, width int, script string, into any) {
+	t.Helper()
+	saw, elsewhere := browser.Site(t, site, width, drive+script)
 	if len(elsewhere) > 0 {
 		t.Errorf("asked of other hosts: %q", elsewhere)
 	}
-	var got map[string]float64
-	if err := json.Unmarshal([]byte(saw), &got); err != nil {
+	if err := json.Unmarshal([]byte(saw), into); err != nil {
 		t.Fatalf("%v: %s", err, saw)
 	}
+}
+
+// commandLine returns the figures of a model by their labels, those of layers behind the layer's name.
+func commandLine(t *testing.T, path string) map[string]float64 {
+	t.Helper()
 	var out, errs bytes.Buffer
-	if code := command.Run([]string{"audit", "../../../testmodels/mnist_mlp.onnx", "--format", "json"}, nil, &out, &errs); code != 0 {
+	if code := command.Run([]string{"audit", path, "--format", "json"}, nil, &out, &errs); code != 0 {
 		t.Fatal(errs.String())
 	}
-	var want struct {
+	type measure struct {
+		Name, P, Q, Output string
+		Value              *float64
+	}
+	var got struct {
 		Models []struct {
-			Measures []struct {
-				Name, P, Q, Output string
-				Value              *float64
+			Measures []measure
+			Layers   []struct {
+				Name     string
+				Measures []measure
 			}
 		}
 	}
-	if err := json.Unmarshal(out.Bytes(), &want); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for _, m := range want.Models[0].Measures {
-		label := m.Name
-		switch {
-		case m.Value == nil || m.Output != "":
-			continue
-		case m.Q != "":
-			label += fmt.Sprintf("(%s,%s)", m.P, m.Q)
-		case m.P != "":
-			label += fmt.Sprintf("(%s)", m.P)
-		}
-		n++
-		// The order of sums differs: assembly adds in lanes.
-		if x, ok := got[label]; !ok || math.Abs(x-*m.Value) > 1e-12*math.Abs(*m.Value) {
-			t.Errorf("%s: %v on the page, %v on the command line", label, x, *m.Value)
+	figures := map[string]float64{}
+	add := func(layer string, ms []measure) {
+		for _, m := range ms {
+			if m.Value == nil || m.Output != "" || m.Name == "parameter_count" {
+				continue
+			}
+			label := m.Name
+			switch {
+			case m.Q != "":
+				label += fmt.Sprintf("(%s,%s)", m.P, m.Q)
+			case m.P != "":
+				label += fmt.Sprintf("(%s)", m.P)
+			}
+			figures[layer+label] = *m.Value
 		}
 	}
-	if n < 5 {
-		t.Errorf("%d figures compared", n)
+	add("", got.Models[0].Measures)
+	for _, l := range got.Models[0].Layers {
+		add(l.Name+" ", l.Measures)
+	}
+	return figures
+}
+
+// dropped is what drop returns, with the figures.
+type dropped struct {
+	First, All float64
+	Trouble    string
+	Reports    int
+	Figures    map[string]float64
+}
+
+// TestFigures: the figures of the page are those of the command line, and nothing is asked of
+// another host. RELUPATH_RESNET18 names a network of that kind, to be among them.
+func TestFigures(t *testing.T) {
+	models := map[string][]string{
+		"mnist_mlp": {"mnist_mlp.onnx"}, "usps_conv": {"usps_conv.onnx"}, "digits_external": {"digits_external.onnx", "digits_external.onnx.data"},
+	}
+	if os.Getenv("RELUPATH_RESNET18") != "" {
+		models["resnet18"] = []string{"resnet18.onnx"}
+	}
+	list, err := json.Marshal(models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]dropped
+	visit(t, site(t), 1400, `const out = {};
+for (const [name, files] of Object.entries(`+string(list)+`)) { const d = await drop(...files); out[name] = {...d, figures: d.trouble ? {} : figures()}; }
+done(JSON.stringify(out));`, &got)
+	for name := range models {
+		path := "../../../testmodels/" + name + ".onnx"
+		if name == "resnet18" {
+			path = os.Getenv("RELUPATH_RESNET18")
+		}
+		d, want := got[name], commandLine(t, path)
+		t.Logf("%s: %d figures; first after %.0f ms, all after %.0f ms", name, len(want), d.First, d.All)
+		if d.Trouble != "" || len(want) < 20 {
+			t.Errorf("%s: %s", name, d.Trouble)
+		}
+		for label, w := range want {
+			// The order of sums differs: assembly adds in lanes.
+			if x, ok := d.Figures[label]; !ok || math.Abs(x-w) > 1e-12*math.Abs(w) {
+				t.Errorf("%s: %s is %v on the page, %v on the command line", name, label, x, w)
+			}
+		}
+		if len(d.Figures) != len(want) {
+			t.Errorf("%s: %d figures on the page, %d on the command line", name, len(d.Figures), len(want))
+		}
+	}
+}
+
+// TestHostileFiles: what is no model, or one that lies, has a sentence, names are shown as they are
+// written, and the page goes on.
+func TestHostileFiles(t *testing.T) {
+	deep := bytes.Repeat([]byte{0x3a, 0xff, 0xff, 0xff, 0xff, 0x07}, 1000)
+	var got map[string]dropped
+	visit(t, site(t), 1400, `const out = {}, good = new Uint8Array(await (await fetch("models/mnist_mlp.onnx")).arrayBuffer());
+const deep = new Uint8Array(`+strings.ReplaceAll(fmt.Sprint(deep[:60]), " ", ",")+`);
+out.random = await drop(new File([crypto.getRandomValues(new Uint8Array(5000))], "random.onnx"));
+out.cut = await drop(new File([good.slice(0, good.length / 2)], "cut.onnx"));
+out.lengths = await drop(new File([deep], "lengths.onnx"));
+out.empty = await drop(new File([], "empty.onnx"));
+out.markup = await drop(new File([deep], "<img src=x onerror=document.title=1>.onnx"));
+out.alone = await drop("digits_external.onnx");
+out.none = await drop(new File([deep], "a.txt"), new File([deep], "b.txt"));
+// The program ends, as where memory does: the next begins.
+frame.contentWindow.worker.dispatchEvent(new MessageEvent("message", {data: {kind: "ended", of: '"fatal error: out of memory"'}}));
+out.ended = {trouble: page.getElementById("troubles").textContent};
+out.good = await drop("mnist_mlp.onnx");
+out.title = {trouble: page.title};
+done(JSON.stringify(out));`, &got)
+	for name, d := range got {
+		switch name {
+		case "good":
+			if d.Trouble != "" || d.Reports == 0 {
+				t.Errorf("good: %+v", d)
+			}
+		case "title":
+			if d.Trouble != "relupath" {
+				t.Errorf("a name became markup: %s", d.Trouble)
+			}
+		default:
+			t.Log(name, d.Trouble)
+			if len(d.Trouble) < 20 || d.Reports > 0 || strings.Contains(d.Trouble, "mistake of the program") {
+				t.Errorf("%s: %+v", name, d)
+			}
+		}
+	}
+	if len(got) != 10 {
+		t.Errorf("%d answers", len(got))
+	}
+}
+
+// TestTwoModels: two models stand side by side with the change, models are read by a parameter of
+// the address, and the page is no wider than its window on a telephone and at a desk.
+func TestTwoModels(t *testing.T) {
+	served := site(t)
+	for _, width := range []int{390, 1400} {
+		var got struct {
+			Change, Before, After float64
+			Wide, Hidden          int
+			Named, Elsewhere      string
+		}
+		visit(t, served, width, `
+await drop("toy.onnx", "toy_unbalanced.onnx");
+const row = [...box("Measures").querySelectorAll("tbody tr")].find(r => r.cells[0].textContent === "frobenius"), of = k => Number(row.cells[k].dataset.value);
+const out = {before: of(1), after: of(2), change: of(3)};
+out.wide = root.scrollWidth - frame.clientWidth;
+out.hidden = Math.max(...[...page.querySelectorAll(".scroll")].map(b => b.scrollWidth - b.clientWidth));
+const again = search => new Promise(r => { frame.onload = async () => {
+  while (frame.contentDocument.documentElement.dataset.state !== "done") await wait(5);
+  r(frame.contentDocument);
+}; frame.src = "index.html" + search; });
+out.named = (await again("?model=models/toy.onnx")).querySelector("#reports h2").textContent;
+out.elsewhere = (await again("?model=https://example.org/a.onnx")).getElementById("troubles").textContent;
+done(JSON.stringify(out));`, &got)
+		if want := (got.After - got.Before) / got.Before; got.Change != want || want == 0 {
+			t.Errorf("change %v, want %v", got.Change, want)
+		}
+		if got.Wide > 0 || width > 1000 && got.Hidden > 1 {
+			t.Errorf("at %d the page is %d wider than its window, a table hides %d", width, got.Wide, got.Hidden)
+		}
+		if got.Named != "toy.onnx" || !strings.Contains(got.Elsewhere, "own server") {
+			t.Errorf("%q, %q", got.Named, got.Elsewhere)
+		}
 	}
 }

@@ -8,8 +8,8 @@ const program = fetch("relupath.wasm").then(r => {
   return r.arrayBuffer();
 }).then(bytes => WebAssembly.instantiate(bytes, go.importObject));
 program.then(({instance}) => go.run(instance)).then(
-  () => postMessage({kind: "ended", text: lastWords()}),
-  e => postMessage({kind: "ended", text: lastWords() || String(e)}));
+  () => postMessage({kind: "ended", of: JSON.stringify(lastWords())}),
+  e => postMessage({kind: "ended", of: JSON.stringify(lastWords() || String(e))}));
 onmessage = ({data}) => {
   dropped.clear();
   for (const [name, file] of data.files) dropped.set(name, file);

@@ -5,8 +5,6 @@ import (
 	"math"
 	"math/big"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -269,19 +267,11 @@ func (m *measured) log(unit string) render.Cell {
 
 // label names a measure in a table: path_norm(2), group_norm(1,inf).
 func (m *measured) label() string {
-	var args []string
-	for _, s := range []string{m.P, m.Q, m.Output} {
-		if s != "" {
-			args = append(args, s)
-		}
-	}
+	of := analysis.Measure{Name: m.Name, P: m.P, Q: m.Q, Output: m.Output}
 	if m.Percentile != nil {
-		args = append(args, strconv.FormatFloat(*m.Percentile, 'g', -1, 64)+"%")
+		of.Percentile = *m.Percentile
 	}
-	if len(args) == 0 {
-		return m.Name
-	}
-	return m.Name + "(" + strings.Join(args, ",") + ")"
+	return of.Label()
 }
 
 // fact is a count of a model.
