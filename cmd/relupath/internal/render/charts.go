@@ -231,22 +231,15 @@ func (h *Histograms) size() (w, ht float64) {
 }
 
 func (h *Histograms) draw(c canvas) error {
-	var all []Series
 	rows := categories{make([]string, len(h.Rows)), longName}
 	for i, r := range h.Rows {
 		rows.names[i] = r.Name
 	}
-	among := h.among
-	if among == nil {
-		among = h.Rows
+	s := h.span
+	if s == nil {
+		s = spanOf(h.Rows)
 	}
-	for _, r := range among {
-		all = append(all, r.Series...)
-	}
-	axis := scaleOf(all)
-	lo, hi := extremes(all, axis)
-	pad := 0.04 * (hi - lo)
-	lo, hi = room(lo-pad, hi+pad)
+	axis, lo, hi := s.axis, s.lo, s.hi
 	p := newPlot(h.Axis, "")
 	p.X.Tick.Marker = axis.ticks()
 	p.Y.Tick.Marker = rows
@@ -268,6 +261,24 @@ func (h *Histograms) draw(c canvas) error {
 	return nil
 }
 
+// span is the axis of some histograms and its ends.
+type span struct {
+	axis   Scale
+	lo, hi float64
+}
+
+func spanOf(rows []HistogramRow) *span {
+	var all []Series
+	for _, r := range rows {
+		all = append(all, r.Series...)
+	}
+	axis := scaleOf(all)
+	lo, hi := extremes(all, axis)
+	pad := 0.04 * (hi - lo)
+	lo, hi = room(lo-pad, hi+pad)
+	return &span{axis, lo, hi}
+}
+
 // maxStrips is the number of strips in a part of Histograms, as high as a window.
 const maxStrips = 16
 
@@ -275,9 +286,10 @@ const maxStrips = 16
 func (h *Histograms) parts() []Chart {
 	n := len(h.Rows)
 	count := max((n+maxStrips-1)/maxStrips, 1)
+	all := spanOf(h.Rows)
 	var out []Chart
 	for k := range count {
-		out = append(out, &Histograms{Axis: h.Axis, Rows: h.Rows[k*n/count : (k+1)*n/count], among: h.Rows})
+		out = append(out, &Histograms{Axis: h.Axis, Rows: h.Rows[k*n/count : (k+1)*n/count], span: all})
 	}
 	return out
 }

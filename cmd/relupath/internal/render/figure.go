@@ -50,8 +50,8 @@ type Histograms struct {
 	// Axis names the quantity, with its unit.
 	Axis string
 	Rows []HistogramRow
-	// among are the rows whose axis this part of them has; nil for its own.
-	among []HistogramRow
+	// span is the axis of all rows where these are a part of them; nil for their own.
+	span *span
 }
 
 // HistogramRow is one strip of a Histograms.

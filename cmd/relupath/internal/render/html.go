@@ -139,8 +139,10 @@ func headline(title string) string {
 
 // breakable is text that may go on in the next line behind its signs.
 func breakable(s string) template.HTML {
-	return template.HTML(strings.NewReplacer("_", "_<wbr>", "/", "/<wbr>", "(", "<wbr>(").Replace(template.HTMLEscapeString(s)))
+	return template.HTML(breaks.Replace(template.HTMLEscapeString(s)))
 }
+
+var breaks = strings.NewReplacer("_", "_<wbr>", "/", "/<wbr>", "(", "<wbr>(")
 
 // figure adds a figure: to the section before it where that has its group.
 func (p *htmlPage) figure(f *Figure) error {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -65,13 +66,37 @@ func TestStripsAreWhole(t *testing.T) {
 	var rows []HistogramRow
 	for _, p := range h.parts() {
 		part := p.(*Histograms)
-		if len(part.Rows) > maxStrips || len(part.among) != 40 {
-			t.Errorf("%d strips of the axis of %d", len(part.Rows), len(part.among))
+		if len(part.Rows) > maxStrips || part.span == nil || *part.span != *spanOf(h.Rows) {
+			t.Errorf("%d strips of the axis %v", len(part.Rows), part.span)
 		}
 		rows = append(rows, part.Rows...)
 	}
 	if diff := cmp.Diff(h.Rows, rows, cmp.AllowUnexported(HistogramRow{}, Series{}, scaled.Num{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestStripsReadTheirRows: a drawing of some layers allocates what these take, among however
+// many they are.
+func TestStripsReadTheirRows(t *testing.T) {
+	drawn := func(n int) uint64 {
+		h := &Histograms{}
+		for range n {
+			h.Rows = append(h.Rows, HistogramRow{Name: "layer", Series: []Series{{"s", nums(1, 2, 3)}}})
+		}
+		parts := h.parts()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, _, err := inline(&Figure{Name: "f"}, parts[0]); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	drawn(10 * maxStrips) // fonts
+	few, many := drawn(10*maxStrips), drawn(20000*maxStrips)
+	if many > 2*few {
+		t.Errorf("a part of ten allocates %d bytes, one of 20,000 %d", few, many)
 	}
 }
 
