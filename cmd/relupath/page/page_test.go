@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,10 +173,11 @@ done(JSON.stringify(out));`, &got)
 // TestHostileFiles: what is no model, or one that lies, has a sentence, names are shown as they are
 // written, and the page goes on.
 func TestHostileFiles(t *testing.T) {
-	deep := bytes.Repeat([]byte{0x3a, 0xff, 0xff, 0xff, 0xff, 0x07}, 1000)
+	deep := slices.Repeat([]int{0x3a, 0xff, 0xff, 0xff, 0xff, 0x07}, 10)
+	list := strings.ReplaceAll(fmt.Sprint(deep), " ", ",")
 	var got map[string]dropped
 	visit(t, site(t), 1400, `const out = {}, good = new Uint8Array(await (await fetch("models/mnist_mlp.onnx")).arrayBuffer());
-const deep = new Uint8Array(`+strings.ReplaceAll(fmt.Sprint(deep[:60]), " ", ",")+`);
+const deep = new Uint8Array(`+list+`);
 out.random = await drop(new File([crypto.getRandomValues(new Uint8Array(5000))], "random.onnx"));
 out.cut = await drop(new File([good.slice(0, good.length / 2)], "cut.onnx"));
 out.lengths = await drop(new File([deep], "lengths.onnx"));

@@ -63,13 +63,17 @@ frame.onload = async () => { try { %s } catch (e) { done("the script failed: " +
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		err = cmd.Wait()
+		close(ended)
+	}()
 	select {
 	case saw = <-seen:
 		cancel()
-		_ = <-ended // it was killed
-	case err := <-ended:
+		<-ended
+	case <-ended:
 		t.Fatalf("Chromium ended: %v\n%s", err, &errs)
 	}
 	mu.Lock()
