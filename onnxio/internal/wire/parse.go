@@ -17,11 +17,11 @@ func (p *parser) parseModel() *Error {
 		case 1:
 			f.Model.IRVersion = s.int64()
 		case 2:
-			f.Model.ProducerName = s.string()
+			f.Model.ProducerName = s.name()
 		case 3:
-			f.Model.ProducerVersion = s.string()
+			f.Model.ProducerVersion = s.name()
 		case 4:
-			f.Model.Domain = s.string()
+			f.Model.Domain = s.name()
 		case 5:
 			f.Model.ModelVersion = s.int64()
 		case 6:
@@ -61,7 +61,7 @@ func (s *scanner) appendOpset(to []Opset) []Opset {
 	return appendMessage(s, to, "opset_import", func(m *scanner, o *Opset) {
 		switch m.num {
 		case 1:
-			o.Domain = m.string()
+			o.Domain = m.name()
 		case 2:
 			o.Version = m.int64()
 		}
@@ -109,7 +109,7 @@ func (s *scanner) graph(g *Graph) {
 			k := len(g.Nodes) - 1
 			s.message("node", k, func(n *scanner) { n.node(&g.Nodes[k]) })
 		case 2:
-			g.Name = s.string()
+			g.Name = s.name()
 		case 5:
 			g.Initializers = append(g.Initializers, Tensor{})
 			k := len(g.Initializers) - 1
@@ -141,19 +141,19 @@ func (s *scanner) node(n *Node) {
 	for s.next() {
 		switch s.num {
 		case 1:
-			n.Inputs = s.appendString(n.Inputs)
+			n.Inputs = s.appendName(n.Inputs)
 		case 2:
-			n.Outputs = s.appendString(n.Outputs)
+			n.Outputs = s.appendName(n.Outputs)
 		case 3:
-			n.Name = s.string()
+			n.Name = s.name()
 		case 4:
-			n.OpType = s.string()
+			n.OpType = s.name()
 		case 5:
 			n.Attributes = s.appendAttribute(n.Attributes, "attribute")
 		case 7:
-			n.Domain = s.string()
+			n.Domain = s.name()
 		case 8:
-			n.Overload = s.string()
+			n.Overload = s.name()
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (s *scanner) attribute(a *Attribute) {
 		}
 		switch s.num {
 		case 1:
-			a.Name = s.string()
+			a.Name = s.name()
 		case 2:
 			a.F = s.float32()
 		case 3:
@@ -227,7 +227,7 @@ func (s *scanner) attribute(a *Attribute) {
 		case 20:
 			a.Type = AttributeType(s.int64())
 		case 21:
-			a.RefAttrName = s.string()
+			a.RefAttrName = s.name()
 		case 22, 23:
 			s.message("sparse_tensor", -1, func(t *scanner) { t.innerSparse() })
 		}
@@ -287,7 +287,7 @@ func (s *scanner) appendValueInfo(to []ValueInfo, name string) []ValueInfo {
 	return appendMessage(s, to, name, func(m *scanner, v *ValueInfo) {
 		switch m.num {
 		case 1:
-			v.Name = m.string()
+			v.Name = m.name()
 		case 2:
 			if m.once(&hasType, "type") {
 				m.message("type", -1, func(t *scanner) { t.typeProto(v) })
@@ -338,7 +338,7 @@ func (s *scanner) appendDim(to []Dim) []Dim {
 		case 1:
 			*d = Dim{Known: true, Value: m.int64()}
 		case 2:
-			*d = Dim{Param: m.string()}
+			*d = Dim{Param: m.name()}
 		}
 	})
 }
@@ -347,13 +347,13 @@ func (s *scanner) appendDim(to []Dim) []Dim {
 func (s *scanner) function(f *Function) {
 	switch s.num {
 	case 1:
-		f.Name = s.string()
+		f.Name = s.name()
 	case 4:
-		f.Inputs = s.appendString(f.Inputs)
+		f.Inputs = s.appendName(f.Inputs)
 	case 5:
-		f.Outputs = s.appendString(f.Outputs)
+		f.Outputs = s.appendName(f.Outputs)
 	case 6:
-		f.AttributeNames = s.appendString(f.AttributeNames)
+		f.AttributeNames = s.appendName(f.AttributeNames)
 	case 7:
 		s.charge(2 * nodeSize)
 		var n Node
@@ -363,10 +363,10 @@ func (s *scanner) function(f *Function) {
 	case 9:
 		f.OpsetImports = s.appendOpset(f.OpsetImports)
 	case 10:
-		f.Domain = s.string()
+		f.Domain = s.name()
 	case 11:
 		f.Attributes = s.appendAttribute(f.Attributes, "attribute_proto")
 	case 13:
-		f.Overload = s.string()
+		f.Overload = s.name()
 	}
 }

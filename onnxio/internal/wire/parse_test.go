@@ -213,6 +213,31 @@ func TestParseRefuses(t *testing.T) {
 	mustParse(t, nested(64))
 }
 
+// TestLongNames: names are repeated wherever their node or value is spoken of, and have a bound.
+func TestLongNames(t *testing.T) {
+	for field, model := range map[string]func(name []byte) []byte{
+		"producer":        func(n []byte) []byte { return join(modelOf(), bytesField(2, n)) },
+		"domain":          func(n []byte) []byte { return join(modelOf(), bytesField(8, bytesField(1, n))) },
+		"graph":           func(n []byte) []byte { return modelOf(bytesField(2, n)) },
+		"node":            func(n []byte) []byte { return modelOf(bytesField(1, bytesField(3, n))) },
+		"operator":        func(n []byte) []byte { return modelOf(bytesField(1, bytesField(4, n))) },
+		"operator domain": func(n []byte) []byte { return modelOf(bytesField(1, bytesField(7, n))) },
+		"operand":         func(n []byte) []byte { return modelOf(bytesField(1, bytesField(1, n))) },
+		"result":          func(n []byte) []byte { return modelOf(bytesField(1, bytesField(2, n))) },
+		"attribute":       func(n []byte) []byte { return modelOf(bytesField(1, bytesField(5, bytesField(1, n)))) },
+		"initializer":     func(n []byte) []byte { return modelOf(bytesField(5, bytesField(8, n))) },
+		"input":           func(n []byte) []byte { return modelOf(bytesField(11, bytesField(1, n))) },
+		"output":          func(n []byte) []byte { return modelOf(bytesField(12, bytesField(1, n))) },
+		"function":        func(n []byte) []byte { return join(modelOf(), bytesField(25, bytesField(1, n))) },
+	} {
+		t.Run(field, func(t *testing.T) {
+			_, err := Parse(model(bytes.Repeat([]byte{'n'}, longestName+1)), Options{Name: "m.onnx"})
+			wantError(t, err, "a name of 65537 bytes")
+			mustParse(t, model(bytes.Repeat([]byte{'n'}, longestName)))
+		})
+	}
+}
+
 func TestEveryTruncationFailsOrParses(t *testing.T) {
 	whole := modelOf(
 		bytesField(1, stringField(1, "x"), stringField(4, "Relu"), bytesField(5, stringField(1, "t"), bytesField(5, tensorOf(Int64, nil, bytesField(7, varints(1)))))),

@@ -167,6 +167,18 @@ func (s *scanner) string() string {
 	return string(b)
 }
 
+// longestName bounds names in bytes: each is repeated wherever its node or value is spoken of.
+const longestName = 1 << 16
+
+// name returns a copy of a field that names a node, a value, an operator or the like.
+func (s *scanner) name() string {
+	if n := len(s.bytes()); n > longestName {
+		s.fail("a name of %d bytes: names have at most %d", n, longestName)
+		return ""
+	}
+	return s.string()
+}
+
 // charge takes n bytes from the file's memory budget.
 func (s *scanner) charge(n int) bool {
 	s.left -= int64(n)
@@ -176,10 +188,10 @@ func (s *scanner) charge(n int) bool {
 	return s.err == nil
 }
 
-// appendString appends the field to a repeated string.
-func (s *scanner) appendString(to []string) []string {
+// appendName appends the field to a list of names.
+func (s *scanner) appendName(to []string) []string {
 	s.charge(16)
-	return append(to, s.string())
+	return append(to, s.name())
 }
 
 // message parses a length-delimited field; name and index say where it is.

@@ -101,7 +101,7 @@ func (s *scanner) innerNode(a *Attribute, define func(string)) {
 func (s *scanner) firstName() (name string) {
 	for s.next() {
 		if s.num == 1 {
-			name = s.string()
+			name = s.name()
 		}
 	}
 	return name

@@ -101,7 +101,7 @@ func (s *scanner) tensor(t *Tensor) {
 		case 4, 5, 6, 7, 10, 11:
 			s.typed(t)
 		case 8:
-			t.Name = s.string()
+			t.Name = s.name()
 		case 9:
 			if len(s.bytes()) > 0 || t.Encoding == NoData {
 				t.store(Raw)

@@ -32,7 +32,8 @@ func (a *app) run() *cobra.Command {
 		Use:   "run MODEL --input [NAME=]X.npy -o Y.npy",
 		Short: "Evaluate a model on inputs from NumPy files",
 		Long: `run evaluates the whole model, preamble and head included, in float64, on a
-batch of inputs (batch first). A model with several outputs writes one file an
+batch of inputs (batch first). An input of one sample serves all samples of the
+others. A model with several outputs writes one file an
 output into the folder given with -o, which it makes.`,
 		Example: `  relupath run mlp.onnx --input x.npy -o y.npy
   relupath run mlp.onnx --input x.npy -o - > y2.npy`,

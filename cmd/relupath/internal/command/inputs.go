@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -10,10 +11,11 @@ import (
 )
 
 // readInputs reads [NAME=]X.npy for every input of a network and returns the
-// values and the size of the batch. A network with one input needs no name.
+// values and the size of the batch. A network with one input needs no name. An array of
+// one sample beside others of several serves each of them.
 func (a *app) readInputs(ctx context.Context, n *dag.Network, specs []string) ([][]float64, int, error) {
-	values := make([][]float64, len(n.Inputs))
-	batch := -1
+	values, sizes := make([][]float64, len(n.Inputs)), make([]int, len(n.Inputs))
+	batch := 1
 	for _, spec := range specs {
 		k, file, err := inputOf(n, spec)
 		if err != nil {
@@ -31,17 +33,20 @@ func (a *app) readInputs(ctx context.Context, n *dag.Network, specs []string) ([
 		if !ok {
 			return nil, 0, invalidf("%s: shape %v does not fit input %q: want the batch and then %v", file, arr.shape, n.Inputs[k].Name, nd.Shape)
 		}
-		if batch >= 0 && size != batch {
+		switch {
+		case size == 0:
+			return nil, 0, invalidf("%s: shape %v has no sample", file, arr.shape)
+		case batch > 1 && size > 1 && size != batch:
 			return nil, 0, invalidf("%s: a batch of %d samples, another input has %d", file, size, batch)
 		}
-		if size == 0 {
-			return nil, 0, invalidf("%s: shape %v has no sample", file, arr.shape)
-		}
-		values[k], batch = arr.data, size
+		values[k], sizes[k], batch = arr.data, size, max(batch, size)
 	}
 	for k, v := range values {
 		if v == nil {
 			return nil, 0, usagef("input %q is missing: give %s=X.npy", n.Inputs[k].Name, n.Inputs[k].Name)
+		}
+		if sizes[k] < batch {
+			values[k] = slices.Repeat(v, batch)
 		}
 	}
 	return values, batch, nil
