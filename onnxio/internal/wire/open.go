@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"unsafe"
@@ -133,9 +134,13 @@ func within(b []byte, addr uintptr) bool {
 // Size returns the size of the file in bytes.
 func (f *File) Size() int64 { return int64(len(f.data)) }
 
+// mapping tells whether files are mapped. Windows lets nobody replace a file that is mapped, as
+// balancing a model in place does, so that files are read there.
+const mapping = runtime.GOOS != "windows"
+
 // content maps a regular file, and reads what cannot be mapped.
 func content(fd *os.File, info fs.FileInfo) ([]byte, mmap.MMap, error) {
-	if info.Mode().IsRegular() && info.Size() > 0 {
+	if mapping && info.Mode().IsRegular() && info.Size() > 0 {
 		if m, err := mmap.Map(fd, mmap.RDONLY, 0); err == nil {
 			return m, m, nil
 		}
