@@ -10,6 +10,9 @@ const make = (tag, properties = {}, ...inside) => {
   return e;
 };
 
+// breakable is a name that may be broken where it has a sign.
+const breakable = name => name.split(/(?<=[_./-])|(?=\()/).flatMap((part, k) => k ? [make("wbr"), part] : [part]);
+
 function say(text, state) {
   at("status").textContent = text;
   if (state) root.dataset.state = state;
@@ -85,14 +88,14 @@ function change(a, b) {
 }
 
 function table(title, heads, rows) {
-  const head = make("tr", {}, ...heads.map((h, k) => make("th", {scope: "col", className: k ? "n" : "", textContent: h})));
+  const head = make("tr", {}, ...heads.map((h, k) => make("th", {scope: "col", className: k && h !== "op" ? "n" : ""}, ...breakable(h))));
   const box = make("div", {className: "scroll", tabIndex: 0}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", title);
   return make("section", {}, make("h2", {textContent: title}), box);
 }
 
-const rowOf = (name, ...cells) => make("tr", {}, make("th", {scope: "row", className: "c", textContent: name}), ...cells);
+const rowOf = (name, ...cells) => make("tr", {}, make("th", {scope: "row", className: "c"}, ...breakable(name)), ...cells);
 const count = n => make("td", {className: "n", textContent: whole.format(n)});
 
 function show() {
