@@ -59,6 +59,23 @@ func (a *Activation) Identity() bool {
 	return true
 }
 
+// Element returns the stored slope that element i reads; Param is not nil.
+func (a *Activation) Element(i int) int {
+	switch {
+	case a.Index != nil:
+		return int(a.Index[i])
+	case a.Param.Param.Len() == 1:
+		return 0
+	}
+	return i
+}
+
+func (a *Activation) vectors(n *Node, f func(u *Use, size int, element func(i int) int)) {
+	if a.Param != nil {
+		f(a.Param, n.Len(), a.Element)
+	}
+}
+
 func (a *Activation) uses(yield func(Role, *Use) bool) bool {
 	return a.Param == nil || yield(Slope, a.Param)
 }

@@ -137,14 +137,15 @@ func (v *Vector) At(i int) float64 {
 	if v.Param == nil {
 		return v.Coef
 	}
-	x := v.Param.At(v.element(i))
+	x := v.Param.At(v.Element(i))
 	if v.Inverse {
 		return v.Coef / x
 	}
 	return v.Coef * x
 }
 
-func (v *Vector) element(i int) int {
+// Element returns the stored element that unit i reads; Param is not nil.
+func (v *Vector) Element(i int) int {
 	switch {
 	case v.Index != nil:
 		return int(v.Index[i])
@@ -386,6 +387,23 @@ func (s *Stage) uses(yield func(Role, *Use) bool) bool {
 		}
 	}
 	return true
+}
+
+func (l *Linear) vectors(_ *Node, f func(u *Use, size int, element func(i int) int)) {
+	n := l.Rows()
+	for k := range l.Stages {
+		s := &l.Stages[k]
+		if b := s.Norm; b != nil {
+			for _, u := range []*Use{&b.Gamma, &b.Beta, &b.Mean, &b.Var} {
+				f(u, n, func(i int) int { return i })
+			}
+		}
+		for _, v := range []*Vector{s.Mul, s.Add} {
+			if v != nil && v.Param != nil {
+				f(&v.Use, n, v.Element)
+			}
+		}
+	}
 }
 
 // Elements calls f for every weight of the layer at every position where it is

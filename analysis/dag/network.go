@@ -247,6 +247,16 @@ func (nd *Node) Uses() iter.Seq2[Role, *Use] {
 	}
 }
 
+// Vectors calls f for every use of a Param that has one number for each unit of a layer,
+// or for each element of another node: of how many of these, and which number each reads.
+func (nd *Node) Vectors(f func(u *Use, size int, element func(i int) int)) {
+	if op, ok := nd.Op.(interface {
+		vectors(n *Node, f func(u *Use, size int, element func(i int) int))
+	}); ok {
+		op.vectors(nd, f)
+	}
+}
+
 // Feeds returns the body's outputs among a node and its ancestors: the values
 // that a function in the head is a function of.
 func (n *Network) Feeds(node int) []int {

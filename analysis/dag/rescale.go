@@ -201,7 +201,7 @@ func (e *editor) vector(v *Vector, rows int, m []float64) {
 	stored := make([]float64, v.Param.Len())
 	agree := true
 	for i := range rows {
-		k := v.element(i)
+		k := v.Element(i)
 		if stored[k] != 0 && stored[k] != m[i] {
 			agree = false
 			break
@@ -219,7 +219,7 @@ func (e *editor) vector(v *Vector, rows int, m []float64) {
 	}
 	values := make([]float64, rows)
 	for i := range values {
-		values[i] = v.Param.At(v.element(i)) * m[i]
+		values[i] = v.Param.At(v.Element(i)) * m[i]
 	}
 	shape := v.Full
 	if shape == nil {

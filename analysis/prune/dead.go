@@ -231,15 +231,13 @@ func (d *Dead) free() []string {
 			}
 		}
 	}
-	for i := range d.net.Nodes {
-		switch op := d.net.Nodes[i].Op.(type) {
-		case *dag.Func:
-			stay(d.Groups.Units[i].IDs, keptFunction)
-		case *dag.Linear:
-			if op.Map != nil && op.Map.Mixes() > 1 && !oneToOne(op) {
-				stay(d.Groups.Rows[i], keptGrouped)
-				stay(d.Groups.Cols[i], keptGrouped)
-			}
+	for nd := range dag.Each[*dag.Func](d.net) {
+		stay(d.Groups.Units[nd.ID].IDs, keptFunction)
+	}
+	for nd, l := range dag.Each[*dag.Linear](d.net) {
+		if l.Map != nil && l.Map.Mixes() > 1 && !oneToOne(l) {
+			stay(d.Groups.Rows[nd.ID], keptGrouped)
+			stay(d.Groups.Cols[nd.ID], keptGrouped)
 		}
 	}
 	return out
@@ -360,17 +358,11 @@ func bias(l *dag.Linear) (u *dag.Use, element func(i int) int, coef float64) {
 		return nil, nil, 0
 	}
 	s := &l.Stages[len(l.Stages)-1]
-	straight := func(i int) int { return i }
 	switch {
 	case s.Add != nil && s.Add.Param != nil && !s.Add.Inverse:
-		if s.Add.Index != nil {
-			straight = func(i int) int { return int(s.Add.Index[i]) }
-		} else if s.Add.Param.Len() != l.Rows() {
-			return nil, nil, 0
-		}
-		return &s.Add.Use, straight, s.Add.Coef
+		return &s.Add.Use, s.Add.Element, s.Add.Coef
 	case s.Add == nil && s.Mul == nil && s.Norm != nil:
-		return &s.Norm.Beta, straight, 1
+		return &s.Norm.Beta, func(i int) int { return i }, 1
 	}
 	return nil, nil, 0
 }

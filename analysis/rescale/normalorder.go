@@ -191,14 +191,13 @@ func samples(n *dag.Network, batch int) [][]float64 {
 func extents(n *dag.Network) []int {
 	out := make([]int, len(n.Nodes))
 	for i := len(n.Nodes) - 1; i >= 0; i-- {
-		extent := 0
-		switch op := n.Nodes[i].Op.(type) {
-		case *dag.Func:
-			extent = op.Extent
-		case *dag.Select:
+		nd, extent := &n.Nodes[i], 0
+		if f, ok := nd.Op.(*dag.Func); ok {
+			extent = f.Extent
+		} else if nd.Moves() {
 			extent = out[i]
 		}
-		for _, j := range n.Nodes[i].In {
+		for _, j := range nd.In {
 			if out[j] == 0 || extent > 0 && extent < out[j] {
 				out[j] = extent
 			}

@@ -63,23 +63,13 @@ func (r *Removal) parts(net *dag.Network) (order []*dag.Param, of map[*dag.Param
 			}
 			continue
 		}
-		switch op := nd.Op.(type) {
-		case *dag.Linear:
-			r.layer(nd, op, add)
-		case *dag.Activation:
-			if op.Param != nil {
-				m := &r.Groups.Units[i]
-				r.vector(op.Param, nd.Len(), func(e int) int {
-					switch {
-					case op.Index != nil:
-						return int(op.Index[e])
-					case op.Param.Param.Len() == 1:
-						return 0
-					}
-					return e
-				}, func(e int) int32 { return m.At(e) }, add)
-			}
+		group := r.Groups.Units[i].At
+		if l, ok := nd.Op.(*dag.Linear); ok {
+			r.matrices(nd, l, add)
+			rows := r.Groups.Rows[i]
+			group = func(u int) int32 { return rows[u] }
 		}
+		nd.Vectors(func(u *dag.Use, size int, element func(int) int) { r.vector(u, size, element, group, add) })
 	}
 	for p, x := range of {
 		x.axes = product(p.Shape, x.kept)
@@ -95,48 +85,28 @@ func invert(b []bool) []bool {
 	return out
 }
 
-// layer finds the elements of a layer's tensors that go.
-func (r *Removal) layer(nd *dag.Node, l *dag.Linear, add func(u *dag.Use, goes []bool, groups []int32)) {
+// matrices finds the weights of a layer that go.
+func (r *Removal) matrices(nd *dag.Node, l *dag.Linear, add func(u *dag.Use, goes []bool, groups []int32)) {
+	ms := l.Matrices()
+	if ms == nil {
+		return
+	}
 	rows, cols := r.Groups.Rows[nd.ID], r.Groups.Cols[nd.ID]
-	if ms := l.Matrices(); ms != nil {
-		u := l.Map.Weight()
-		goes, groups, at := make([]bool, u.Param.Len()), []int32(nil), 0
-		for _, m := range ms {
-			for e := range m.Len() {
-				i, j := m.Place(e)
-				goes[at+e] = r.gone(rows[i]) || r.gone(cols[j])
-			}
-			at += m.Len()
+	u := l.Map.Weight()
+	goes, groups, at := make([]bool, u.Param.Len()), []int32(nil), 0
+	for _, m := range ms {
+		for e := range m.Len() {
+			i, j := m.Place(e)
+			goes[at+e] = r.gone(rows[i]) || r.gone(cols[j])
 		}
-		for _, id := range slices.Concat(rows, cols) {
-			if r.gone(id) {
-				groups = append(groups, id)
-			}
-		}
-		add(u, goes, groups)
+		at += m.Len()
 	}
-	row := func(i int) int32 { return rows[i] }
-	straight := func(i int) int { return i }
-	for k := range l.Stages {
-		s := &l.Stages[k]
-		if b := s.Norm; b != nil {
-			for _, u := range []*dag.Use{&b.Gamma, &b.Beta, &b.Mean, &b.Var} {
-				r.vector(u, l.Rows(), straight, row, add)
-			}
-		}
-		for _, v := range []*dag.Vector{s.Mul, s.Add} {
-			if v == nil || v.Param == nil {
-				continue
-			}
-			element := straight
-			if v.Index != nil {
-				element = func(i int) int { return int(v.Index[i]) }
-			} else if v.Param.Len() == 1 {
-				element = func(int) int { return 0 }
-			}
-			r.vector(&v.Use, l.Rows(), element, row, add)
+	for _, id := range slices.Concat(rows, cols) {
+		if r.gone(id) {
+			groups = append(groups, id)
 		}
 	}
+	add(u, goes, groups)
 }
 
 // vector finds the elements of a tensor of one number a unit that go: those that no unit that
@@ -228,15 +198,10 @@ func Keeps(f *wire.File, net *dag.Network, r *Removal) map[string][]int32 {
 				}
 			}
 		}
-		switch op := nd.Op.(type) {
-		case *dag.Select:
-			if !plainMove(nd.Source) {
-				out[keptMoved] = append(out[keptMoved], gone...)
-			}
-		case *dag.Cap:
-			if len(op.Lo) > 1 || len(op.Hi) > 1 {
-				out[keptBounds] = append(out[keptBounds], gone...)
-			}
+		if nd.Moves() && !plainMove(nd.Source) {
+			out[keptMoved] = append(out[keptMoved], gone...)
+		} else if c, ok := nd.Op.(*dag.Cap); ok && (len(c.Lo) > 1 || len(c.Hi) > 1) {
+			out[keptBounds] = append(out[keptBounds], gone...)
 		}
 	}
 	for why, groups := range out {
@@ -252,7 +217,7 @@ func Keeps(f *wire.File, net *dag.Network, r *Removal) map[string][]int32 {
 func plainMove(operators string) bool {
 	for _, op := range strings.Split(operators, "+") {
 		switch op {
-		case "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout":
+		case "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Concat":
 		default:
 			return false
 		}
