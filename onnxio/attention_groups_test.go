@@ -22,11 +22,17 @@ type attention struct {
 	// angles says where the cosines and sines of a rotary embedding come from: computed from an
 	// input, stored in initializers or in Constant nodes, or looked up at positions. Empty: there is none.
 	angles string
+	// operator is the domain of a RotaryEmbedding that turns the pairs: "ai.onnx" those of heads,
+	// "com.microsoft" of heads side by side. Empty: simpler operators do.
+	operator string
 	// pairs says how: the two halves of a head, neighbours (interleaved), or halves that are
-	// turned apart from each other and joined again.
+	// turned apart from each other and joined again. An operator may turn the first "part" of a head.
 	pairs string
-	// faster is by how much more the angles grow. A common shift would cancel in the scores.
-	faster float64
+	// faster is by how much more the angles grow, shift a common one, which cancels in the scores.
+	faster, shift float64
+	// larger is by how much more cosines and sines are stored, and queries and keys less: a
+	// power of two, 0 for 1.
+	larger float64
 }
 
 const attentionSteps, attentionHead = 3, 4
@@ -42,6 +48,9 @@ func (c attention) model() []byte {
 		w := ramp(int(rows * cols))
 		for i := range w {
 			w[i] = float32(math.Sin(float64(i*i) + float64(len(name)) + float64(name[1])))
+			if c.larger > 0 && (name == "wq" || name == "wk") {
+				w[i] /= float32(c.larger)
+			}
 		}
 		nodes = append(nodes, pbInitializer(name, []int64{rows, cols}, w...))
 	}
@@ -51,10 +60,21 @@ func (c attention) model() []byte {
 		weight("w"+name, 5, n*head)
 		nodes = append(nodes, pbIntegers("shape_"+name, -1, steps, n, head))
 		v := add("MatMul", "mm_"+name, names("x", "w"+name))
+		if rotary && c.operator == "com.microsoft" {
+			v = add("RotaryEmbedding", "rotated_"+name, names(v, "positions", "cos", "sin"), c.attributes(n)...)
+			rotary = false
+		}
 		v = add("Reshape", "split_"+name, names(v, "shape_"+name))
 		v = add("Transpose", "heads_"+name, names(v), attrOfInts("perm", 0, 2, 1, 3))
 		if !rotary {
 			return v
+		}
+		if c.operator != "" {
+			in := names(v, "cos", "sin")
+			if c.angles == "looked up" || c.angles == "stored" {
+				in = append(in, "positions")
+			}
+			return add("RotaryEmbedding", "rotated_"+name, in, c.attributes(n)...)
 		}
 		times := func(a, b string) string { return add("Mul", a+"_"+b, names(a, b)) }
 		lo, hi := "lo_"+name, "hi_"+name
@@ -87,10 +107,14 @@ func (c attention) model() []byte {
 	}
 	inputs := []field{pbInput("x", -1, steps, 5)}
 	width, both := int64(head), func(v string) string { return v }
-	switch c.pairs {
-	case "halves":
+	switch {
+	case c.pairs == "part":
+		width = 1
+	case c.operator != "":
+		width = head / 2
+	case c.pairs == "halves":
 		both = func(v string) string { return add("Concat", "angles", names(v, v), last) }
-	case "neighbours":
+	case c.pairs == "neighbours":
 		both = func(v string) string {
 			v = add("Unsqueeze", "angle_u", names(v, "last"))
 			return add("Reshape", "angles", names(add("Concat", "angle_c", names(v, v), last), "rows"))
@@ -104,13 +128,14 @@ func (c attention) model() []byte {
 		for p := range positions {
 			for k := range width {
 				of := k
-				switch c.pairs {
-				case "halves":
+				switch {
+				case c.operator != "":
+				case c.pairs == "halves":
 					of = k % (head / 2)
-				case "neighbours":
+				case c.pairs == "neighbours":
 					of = k / 2
 				}
-				out = append(out, float32(f(float64(p+1)*math.Exp2(-float64(of))*(1+c.faster))))
+				out = append(out, float32(f(float64(p+1)*math.Exp2(-float64(of))*(1+c.faster)+c.shift)*max(1, c.larger)))
 			}
 		}
 		return out
@@ -118,15 +143,34 @@ func (c attention) model() []byte {
 	functions := map[string]func(float64) float64{"cos": math.Cos, "sin": math.Sin}
 	switch c.angles {
 	case "computed":
-		inputs = append(inputs, pbInput("angle", -1, 1, steps, head/2))
+		shape := []int64{-1, 1, steps, head / 2}
+		if c.operator != "" {
+			shape = []int64{-1, steps, width}
+		}
+		inputs = append(inputs, pbInput("angle", shape...))
 		v := both("angle")
 		add("Cos", "cos", names(v))
 		add("Sin", "sin", names(v))
 	case "looked up":
-		inputs = append(inputs, pbValue(11, "positions", 7, -1, steps))
+		if c.operator == "" {
+			inputs = append(inputs, pbValue(11, "positions", 7, -1, steps))
+			break
+		}
+		inputs = append(inputs, pbValue(11, "place", 7, -1, steps))
+		add("Abs", "positions", names("place")) // none counts from the end
+	case "stored":
+		if c.operator != "" {
+			nodes = append(nodes, pbMessage(5, append(tensorHeader("positions", 7, []int64{1, steps}), pbInt(7, 0), pbInt(7, 1), pbInt(7, 2))...))
+		}
+	case "from the first":
+		nodes = append(nodes, pbIntegers("positions", 0))
 	}
 	for name, f := range functions {
 		dims := []int64{1, 1, steps, width}
+		if c.operator != "" && c.angles != "computed" {
+			nodes = append(nodes, pbInitializer(name, []int64{7, width}, table(f, 7)...))
+			continue
+		}
 		switch c.angles {
 		case "stored":
 			nodes = append(nodes, pbInitializer(name, dims, table(f, steps)...))
@@ -150,7 +194,28 @@ func (c attention) model() []byte {
 	mixed = add("Reshape", "flattened", names(add("Transpose", "back", names(mixed), attrOfInts("perm", 0, 2, 1, 3)), "flat"))
 	weight("wo", c.heads*head, 2)
 	nodes = append(nodes, pbNode("MatMul", "out", names(mixed, "wo"), names("y")))
-	return pbModel(8, 17, slices.Concat(inputs, []field{pbOutput("y", -1, steps, 2)}, nodes)...)
+	graph := slices.Concat(inputs, []field{pbOutput("y", -1, steps, 2)}, nodes)
+	switch c.operator {
+	case "ai.onnx":
+		return pbModel(10, 23, graph...)
+	case "com.microsoft":
+		return append(pbModel(8, 17, graph...), fields(pbMessage(8, pbString(1, c.operator), pbInt(2, 1)))...)
+	}
+	return pbModel(8, 17, graph...)
+}
+
+// attributes are those of the operator for a value of so many heads.
+func (c attention) attributes(heads int64) (attr []field) {
+	if c.pairs == "neighbours" {
+		attr = append(attr, attrOfInt("interleaved", 1))
+	}
+	if c.pairs == "part" {
+		attr = append(attr, attrOfInt("rotary_embedding_dim", 2))
+	}
+	if c.operator == "com.microsoft" {
+		attr = append(attr, attrOfInt("num_heads", heads), pbString(7, c.operator))
+	}
+	return attr
 }
 
 // Queries and keys have inverse factors: one for each of a head's coordinates, one for each
@@ -204,6 +269,34 @@ func TestStoredAngles(t *testing.T) {
 	}
 }
 
+// Angles that are all shifted by one leave the function as it is, and are no rescaling: numbers of
+// one unit change by several factors. Tables that are larger as queries and keys are smaller may
+// be one, written otherwise.
+func TestShiftedAngles(t *testing.T) {
+	c := attention{heads: 2, shared: 2, pairs: "halves"}
+	for _, c.angles = range []string{"stored", "looked up"} {
+		for _, c.operator = range []string{"", "ai.onnx"} {
+			b, shifted, larger := c, c, c
+			shifted.shift, larger.larger = 0.3, 4
+			for name, c := range map[string]struct {
+				attention
+				undecided bool
+			}{"shifted": {shifted, false}, "larger": {larger, true}} {
+				a, b := decode(t, b.model()), decode(t, c.model())
+				if c.operator == "" || c.angles == "stored" {
+					if d := furthest(t, a, b); d > 1e-6 { // tables of float32
+						t.Errorf("%s, %s: the function changed by %g", c.angles, name, d)
+					}
+				}
+				e, err := rescale.Equivalent(context.Background(), a, b, rescale.EquivalentOptions{Tolerance: 1e-5})
+				if err != nil || e.Equivalent || e.Undecided != c.undecided {
+					t.Errorf("%s, %s, %s: %+v, %v", c.operator, c.angles, name, e, err)
+				}
+			}
+		}
+	}
+}
+
 // Two sums that are no rotary embedding stay layers: their squares have no common sum.
 func TestNoAngles(t *testing.T) {
 	c := attention{heads: 2, shared: 2, angles: "stored", pairs: "halves"}
@@ -219,6 +312,81 @@ func TestNoAngles(t *testing.T) {
 	copy(stored[at:], []byte{0, 0, 0, 0x40}) // 2
 	if layers := layersOf(t, decode(t, stored)); len(layers) != 4+4+1 {
 		t.Errorf("%d layers, want queries, keys, values, the last one and four tables", len(layers)-1)
+	}
+}
+
+// The operator RotaryEmbedding is what it does in simpler operators: the same layers with the same
+// factors. Of a head that is turned in part, the rest has a factor for each unit.
+func TestRotaryEmbedding(t *testing.T) {
+	for _, operator := range []string{"ai.onnx", "com.microsoft"} {
+		for _, pairs := range []string{"halves", "neighbours", "part"} {
+			for _, angles := range []string{"computed", "stored", "looked up", "from the first"} {
+				if operator == "com.microsoft" && angles == "computed" || operator == "ai.onnx" && angles == "from the first" {
+					continue // it takes positions, or one for each step
+				}
+				t.Run(fmt.Sprint(operator, ", ", pairs, ", ", angles), func(t *testing.T) {
+					c := attention{heads: 4, shared: 2, operator: operator, pairs: pairs, angles: angles}
+					if pairs == "part" {
+						factorsOfAttention(t, c.model(), 2*(1+2)+2*4)
+						return
+					}
+					factorsOfAttention(t, c.model(), 2*2+2*4)
+					simple := attention{heads: 4, shared: 2, pairs: pairs, angles: angles}
+					if angles == "from the first" {
+						simple.angles = "stored"
+					}
+					a, b := decode(t, simple.model()), decode(t, c.model())
+					if d := cmp.Diff(layersOf(t, a), layersOf(t, b)); d != "" {
+						t.Error(d)
+					}
+					if angles == "computed" || angles == "looked up" {
+						return // the inputs have other shapes, or count from the end
+					}
+					if d := furthest(t, a, b); d > 1e-12 {
+						t.Errorf("its outputs differ by %g", d)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A rotary embedding turns all of its elements in pairs: where one of many is left out, or goes
+// round with two others, the tables are layers.
+func TestOneElementElsewhere(t *testing.T) {
+	const size = 192
+	cos, sin := make([]float32, size), make([]float32, size)
+	order := make([]int64, size)
+	for i := range size {
+		s, c := math.Sincos(float64(1 + i/2))
+		cos[i], sin[i], order[i] = float32(c), float32(s), int64(i^1)
+		if i%2 == 0 {
+			sin[i] = -sin[i]
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func()
+		layers int
+	}{
+		{"all in pairs", func() {}, 2},
+		{"one is left out", func() { order[size-2] = size - 2 }, 4},
+		{"three go round", func() { order[size-2], order[size-1] = size-3, size-2 }, 4},
+	} {
+		c.change()
+		w := make([]float32, 5*size)
+		for i := range w {
+			w[i] = float32(math.Sin(float64(i * i)))
+		}
+		model := pbModel(8, 17, pbInput("x", -1, 5), pbOutput("y", -1, 1),
+			pbInitializer("w", []int64{5, size}, w...), pbInitializer("out", []int64{size, 1}, w[:size]...),
+			pbInitializer("cos", []int64{size}, cos...), pbInitializer("sin", []int64{size}, sin...), pbIntegers("order", order...),
+			pbNode("MatMul", "v", names("x", "w"), names("v")), pbNode("Gather", "turned", names("v", "order"), names("turned"), attrOfInt("axis", 1)),
+			pbNode("Mul", "a", names("v", "cos"), names("a")), pbNode("Mul", "b", names("turned", "sin"), names("b")),
+			pbNode("Add", "r", names("a", "b"), names("r")), pbNode("MatMul", "y", names("r", "out"), names("y")))
+		if n := len(layersOf(t, decode(t, model))) - 1; n != c.layers {
+			t.Errorf("%s: %d layers, want %d", c.name, n, c.layers)
+		}
 	}
 }
 

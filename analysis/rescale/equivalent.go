@@ -213,6 +213,10 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		return e, nil
 	}
 	e.Groups = a.Groups()
+	if e.Reason, e.certain = tablesDiffer(a, b, e.Groups, opt.Tolerance); e.Reason != "" {
+		e.Groups = nil
+		return e, nil
+	}
 	c := newComparison(ctx, a, b, e.Groups, opt)
 	e.certain = true
 	if opt.Units == AnyOrder {

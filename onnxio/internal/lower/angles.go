@@ -131,15 +131,6 @@ func (o *op) rotates(t, u *angles, size int) bool {
 			return false
 		}
 	}
-	const some = 64
-	for k := range min(size, some) {
-		e := k * size / min(size, some)
-		a, i := o.comesFrom(t.x, e)
-		b, j := o.comesFrom(u.x, e)
-		if a != b || i == j {
-			return false
-		}
-	}
 	o.spent += n / 8
 	// A hundredth is several roundings of bfloat16.
 	const slack = 0.01
@@ -153,7 +144,35 @@ func (o *op) rotates(t, u *angles, size int) bool {
 		varies = varies || x != x0 || y != y0
 		zero = zero && (x == 0 || y == 0)
 	}
-	return sum > 0 && (varies || zero)
+	return sum > 0 && (varies || zero) && o.ofOneValue(t, u, size)
+}
+
+// ofOneValue reports whether two products are of the same value everywhere, and of the two
+// elements of a pair.
+func (o *op) ofOneValue(t, u *angles, size int) bool {
+	steps, partners := 0, map[int][]int32{} // of a node's elements, from 1 on
+	defer func() { o.spent += steps / 16 }()
+	for e := range size {
+		a, i, there := o.comesFrom(t.x, e)
+		b, j, more := o.comesFrom(u.x, e)
+		steps += there + more
+		if a != b || i == j {
+			return false
+		}
+		partner := partners[a]
+		if partner == nil {
+			partner = make([]int32, o.nodes[a].Len())
+			partners[a] = partner
+		}
+		if k := int(partner[i]); k != 0 && k != j+1 {
+			return false
+		}
+		if k := int(partner[j]); k != 0 && k != i+1 {
+			return false
+		}
+		partner[i] = int32(j + 1)
+	}
+	return true
 }
 
 // sameOrder reports whether two tables are read at the same places.
@@ -168,15 +187,16 @@ func sameOrder(t, u *angles, size int) bool {
 	return true
 }
 
-// comesFrom follows an element through nodes that move elements and change signs.
-func (o *op) comesFrom(node, e int) (from, element int) {
-	for {
+// comesFrom follows an element through nodes that move elements and change signs, so many of
+// them.
+func (o *op) comesFrom(node, e int) (from, element, steps int) {
+	for ; ; steps++ {
 		nd := &o.nodes[node]
 		switch op := nd.Op.(type) {
 		case *dag.Select:
 			if op.Index != nil {
 				if op.Index[e] < 0 {
-					return node, e
+					return node, e, steps
 				}
 				e = int(op.Index[e])
 			}
@@ -191,15 +211,15 @@ func (o *op) comesFrom(node, e int) (from, element int) {
 		case *dag.Linear:
 			_, diagonal := op.Map.(*dag.Diagonal)
 			if !diagonal || len(op.Stages) != 1 {
-				return node, e
+				return node, e, steps
 			}
 			s := op.Stages[0]
 			if s.Mul == nil || s.Mul.Param != nil || s.Mul.Coef != -1 || s.Add != nil || s.Norm != nil {
-				return node, e
+				return node, e, steps
 			}
 			node = nd.In[0]
 		default:
-			return node, e
+			return node, e, steps
 		}
 	}
 }
