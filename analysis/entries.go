@@ -28,7 +28,7 @@ func entries() []*entry {
 			over = append(over, e.over())
 		}
 	}
-	return slices.Concat(base, diagnosticEntries(), marginEntries(), over, boundEntries(), flatnessEntries())
+	return slices.Concat(base, diagnosticEntries(), marginEntries(), over, boundEntries(), flatnessEntries(), sharpnessEntries())
 }
 
 // one wraps a value that nothing else tells apart.

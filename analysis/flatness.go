@@ -261,27 +261,38 @@ func (r *run) examples(draw int) *Labelled {
 // PReLU slopes. The same draw gives the same z, in the order of the rows of a
 // layer's matrix however that is stored.
 func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
+	var rng *rand.Rand
+	last := 0
+	return r.remade(func(layer int, name string, x []float64) *dag.Param {
+		if layer != last {
+			rng, last = rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)<<32|uint64(layer))), layer
+		}
+		v := make([]float64, len(x))
+		for i, w := range x {
+			// Noise on the largest numbers stays within the range, which a slope must;
+			// no noise times more than that is none.
+			if v[i] = max(-math.MaxFloat64, min(math.MaxFloat64, f(w, rng.NormFloat64()))); math.IsNaN(v[i]) {
+				v[i] = w
+			}
+		}
+		// In float64, so that small noise is not rounded away.
+		return dag.NewParam64(name, []int{len(v)}, v)
+	})
+}
+
+// remade returns the network with what f makes of the numbers that noise is on: the
+// effective weights of each layer, row by row, its biases and PReLU slopes. Layers count
+// from 1, in order.
+func (r *run) remade(f func(layer int, name string, x []float64) *dag.Param) *dag.Network {
 	out := &dag.Network{Nodes: slices.Clone(r.net.Nodes), Inputs: r.net.Inputs, Outputs: r.net.Outputs}
 	slopes := map[*dag.Use]*dag.Param{}
-	layer := uint64(0)
+	layer := 0
 	for nd := range body[dag.Op](r.net) {
 		layer++
-		rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)<<32|layer))
-		noisy := func(x []float64) *dag.Param {
-			v := make([]float64, len(x))
-			for i, w := range x {
-				// Noise on the largest numbers stays within the range, which a slope must;
-				// no noise times more than that is none.
-				if v[i] = max(-math.MaxFloat64, min(math.MaxFloat64, f(w, rng.NormFloat64()))); math.IsNaN(v[i]) {
-					v[i] = w
-				}
-			}
-			// In float64, so that small noise is not rounded away.
-			return dag.NewParam64(nd.Name, []int{len(v)}, v)
-		}
+		made := func(x []float64) *dag.Param { return f(layer, nd.Name, x) }
 		for role, u := range nd.Uses() {
 			if role == dag.Slope {
-				slopes[u] = noisy(u.Param.Values())
+				slopes[u] = made(u.Param.Values())
 			}
 		}
 		if op, ok := nd.Op.(*dag.Linear); ok {
@@ -289,18 +300,18 @@ func (r *run) perturbed(draw int, f func(w, z float64) float64) *dag.Network {
 			switch {
 			case op.Map == nil:
 			case op.Map.Weight() != nil:
-				l.Map = reweighed(op, noisy)
+				l.Map = reweighed(op, made)
 			case op.Free():
 				// A BatchNormalization stays one: constants alone would be the preamble's.
 				use := func(x float64) dag.Use {
 					return dag.Use{Param: dag.NewParam64(nd.Name, []int{op.Rows()}, slices.Repeat([]float64{x}, op.Rows()))}
 				}
-				st.Norm = &dag.BatchNorm{Gamma: dag.Use{Param: noisy(factors(op))}, Beta: use(0), Mean: use(0), Var: use(1)}
+				st.Norm = &dag.BatchNorm{Gamma: dag.Use{Param: made(factors(op))}, Beta: use(0), Mean: use(0), Var: use(1)}
 			case op.Scale() != nil: // one that is not stored
 				st.Mul = &dag.Vector{Coef: op.Scale()[0]}
 			}
 			if b := op.Bias(); b != nil {
-				st.Add = &dag.Vector{Use: dag.Use{Param: noisy(b)}, Coef: 1}
+				st.Add = &dag.Vector{Use: dag.Use{Param: made(b)}, Coef: 1}
 			}
 			l.Stages = []dag.Stage{st}
 			out.Nodes[nd.ID].Op = l

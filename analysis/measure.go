@@ -53,6 +53,10 @@ type Options struct {
 	// rounded down, in place of a percentile; noise in proportion to the weights has the
 	// variance sigma^2 w^2 + epsilon^2 with epsilon 1e-3, not 0. Default: ours.
 	Published bool
+	// Differentiate prepares the derivatives of the cross-entropy by some tensors of a network,
+	// for batches of up to so many examples, with so many goroutines: finetune.Differentiate, which
+	// the sharpness measures need. Its error is the reason why they are undefined. Default: none.
+	Differentiate func(n *dag.Network, scores int, params []*dag.Param, batch, threads int) (Derivatives, error)
 	// FlatnessError is the relative standard error that the flatness measures are
 	// drawn for, as far as 200 draws reach. Default: 0.1.
 	FlatnessError float64

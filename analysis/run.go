@@ -83,6 +83,7 @@ type memo struct {
 	lipschitz map[bool]*paths.Values
 	steep     string
 	flat      [inProportion + 1]*found
+	sharp     [inProportion + 1]*found
 	notes     []string
 	norms     map[normKey]scaled.Num
 	groups    map[int][]scaled.Num

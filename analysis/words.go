@@ -69,6 +69,12 @@ var sentences = map[string]string{
 	"bound_path_g24_sharpened":          "The same bound with a smaller sum of logarithms, which counts poolings on a path alone.",
 	"pac_bayes_flatness":                "How sensitive the error is to noise in the weights.",
 	"pac_bayes_magnitude_flatness":      "How sensitive the error is to noise in proportion to the weights.",
+	"sharpness_flatness":                "How sensitive the error is to the worst change of the weights.",
+	"sharpness_magnitude_flatness":      "How sensitive the error is to the worst change in proportion to the weights.",
+	"sharpness_init":                    "A PAC-Bayes bound's complexity term by the worst change, and the distance to the reference.",
+	"sharpness_orig":                    "A PAC-Bayes bound's complexity term by the worst change, and the size of the weights.",
+	"sharpness_mag_init":                "A PAC-Bayes bound's complexity term by the worst change in proportion to the weights, and the distance to the reference.",
+	"sharpness_mag_orig":                "A PAC-Bayes bound's complexity term by the worst change in proportion to the weights, and their size.",
 }
 
 // sentenceOf returns the sentence of a measure.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 )
 
@@ -254,6 +255,7 @@ func (w *auditWork) scoring(ctx context.Context, m *modelFile, opt *analysis.Opt
 	at, err := newScoring(ctx, m, w.data, w.options.scores)
 	if err == nil {
 		opt.Data, err = at.labelled()
+		opt.Differentiate = finetune.Differentiate
 	}
 	return at, err
 }
