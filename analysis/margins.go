@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -160,7 +161,7 @@ func (r *run) outputs(n *dag.Network, d *Labelled, f func(example int, out []flo
 func (r *run) evaluate(n *dag.Network, d *Labelled, nodes []int, f func(lo, hi int, values [][]float64)) error {
 	for lo := 0; lo < d.Batch; lo += evalBatch {
 		hi := min(lo+evalBatch, d.Batch)
-		values, err := n.Eval(r.ctx, d.rows(lo, hi), hi-lo, dag.EvalOptions{Threads: r.opt.Threads, Values: nodes})
+		values, err := eval.Run(r.ctx, n, d.rows(lo, hi), hi-lo, eval.Options{Threads: r.opt.Threads, Values: nodes})
 		if err != nil {
 			return err
 		}

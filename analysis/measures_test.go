@@ -15,6 +15,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -252,7 +253,7 @@ func TestInvarianceIsAsRegistered(t *testing.T) {
 // predict returns the network's own classes, so that margins are positive.
 func predict(t fataler, n *dag.Network, x []float64, batch int) []int {
 	t.Helper()
-	out, err := n.Eval(context.Background(), [][]float64{x}, batch, dag.EvalOptions{})
+	out, err := eval.Run(context.Background(), n, [][]float64{x}, batch, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

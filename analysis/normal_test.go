@@ -13,6 +13,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // Every measure of a network is that of the same network with each layer's
@@ -203,11 +204,11 @@ func TestOrderOfConstants(t *testing.T) {
 		}
 		// The function is that of the network as given.
 		x := [][]float64{{1, -2, 3, 0.5, -1, 2, 0.25, 4}}
-		want, err := n.Eval(context.Background(), x, 1, dag.EvalOptions{})
+		want, err := eval.Run(context.Background(), n, x, 1, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := analysis.Normal(n).Eval(context.Background(), x, 1, dag.EvalOptions{})
+		got, err := eval.Run(context.Background(), analysis.Normal(n), x, 1, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,11 +249,11 @@ func TestNormalKeepsTheFunction(t *testing.T) {
 			}
 			x = append(x, v)
 		}
-		want, err := n.Eval(context.Background(), x, 2, dag.EvalOptions{})
+		want, err := eval.Run(context.Background(), n, x, 2, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := m.Eval(context.Background(), x, 2, dag.EvalOptions{})
+		got, err := eval.Run(context.Background(), m, x, 2, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/internal/spectral"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
@@ -116,7 +117,7 @@ func (r *run) largestMap(l *layer, size scaled.Num) (scaled.Num, error) {
 		panic("analysis: a convolution and its transpose: " + err.Error())
 	}
 	m := spectral.Matrix{Cols: n, Gram: func(ctx context.Context, dst, src []float64, width int) error {
-		y, err := net.Eval(ctx, [][]float64{src}, width, dag.EvalOptions{Threads: r.opt.Threads})
+		y, err := eval.Run(ctx, net, [][]float64{src}, width, eval.Options{Threads: r.opt.Threads})
 		if err == nil {
 			copy(dst, y[0])
 		}

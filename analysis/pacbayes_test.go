@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // perceptron is a network of three layers from a generator, with examples that it mostly
@@ -70,7 +71,7 @@ func TestPacBayesBounds(t *testing.T) {
 // The published margin is the k-th smallest, k = m // 10, without its sign.
 func TestPublishedMargin(t *testing.T) {
 	n, _, data := perceptron(t, 3)
-	y, err := n.Eval(t.Context(), data.Inputs, data.Batch, dag.EvalOptions{})
+	y, err := eval.Run(t.Context(), n, data.Inputs, data.Batch, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -21,7 +22,7 @@ func evalOne(t *testing.T, model []byte, x ...float64) (*onnxio.Model, []float64
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := m.Net.Eval(t.Context(), [][]float64{x}, 1, dag.EvalOptions{})
+	got, err := eval.Run(t.Context(), m.Net, [][]float64{x}, 1, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +182,7 @@ func TestIntegerRemainder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := m.Net.Eval(t.Context(), [][]float64{{5, -7}, {0.5, 3}}, 2, dag.EvalOptions{})
+	got, err := eval.Run(t.Context(), m.Net, [][]float64{{5, -7}, {0.5, 3}}, 2, eval.Options{})
 	if err != nil || got[0][0] == got[0][0] || got[0][1] != 2 {
 		t.Errorf("%v, %v, want NaN and 2", got, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -64,7 +65,7 @@ func TestCounterexamples(t *testing.T) {
 		if next != len(x) {
 			t.Fatalf("%s: %d inputs, the model has %d", col[0], len(x), next)
 		}
-		out, err := n.Eval(t.Context(), in, 1, evalOptions)
+		out, err := eval.Run(t.Context(), n, in, 1, evalOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -56,11 +57,11 @@ func furthest(t testing.TB, a, b *dag.Network) float64 {
 // furthestOf is furthest on so many samples.
 func furthestOf(t testing.TB, a, b *dag.Network, batch int) float64 {
 	in := randomInputs(a, batch, 7)
-	x, err := a.Eval(context.Background(), in, batch, evalOptions)
+	x, err := eval.Run(context.Background(), a, in, batch, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := b.Eval(context.Background(), in, batch, evalOptions)
+	y, err := eval.Run(context.Background(), b, in, batch, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -29,11 +30,11 @@ func TestWriteNetwork(t *testing.T) {
 			t.Fatalf("%v\n%v", err, n)
 		}
 		in := dagtest.Input(n, 3, 1)
-		want, err := n.Eval(t.Context(), in, 3, evalOptions)
+		want, err := eval.Run(t.Context(), n, in, 3, evalOptions)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := m.Net.Eval(t.Context(), in, 3, evalOptions)
+		got, err := eval.Run(t.Context(), m.Net, in, 3, evalOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

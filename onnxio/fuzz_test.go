@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -105,11 +106,11 @@ func FuzzExport(f *testing.F) {
 			t.Fatalf("the written model is refused: %v", err)
 		}
 		in := randomInputs(scaled, 2, 3)
-		want, err := scaled.Eval(t.Context(), in, 2, evalOptions)
+		want, err := eval.Run(t.Context(), scaled, in, 2, evalOptions)
 		if err != nil {
 			t.Skip(err)
 		}
-		got, err := back.Net.Eval(t.Context(), in, 2, evalOptions)
+		got, err := eval.Run(t.Context(), back.Net, in, 2, evalOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

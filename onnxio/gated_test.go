@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -88,7 +89,7 @@ func TestCurvesWrittenOut(t *testing.T) {
 			for i := range x {
 				x[i] = float64(i-n/2) * step
 			}
-			y, err := m.Net.Eval(t.Context(), [][]float64{x}, n, dag.EvalOptions{})
+			y, err := eval.Run(t.Context(), m.Net, [][]float64{x}, n, eval.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

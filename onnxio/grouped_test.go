@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -53,7 +54,7 @@ func TestPackedAttention(t *testing.T) {
 		"one":   {names("qkv"), []field{pbInput("qkv", -1, length, heads, 3, size)}, [][]float64{interleave(q, k, v)}},
 	} {
 		m := microsoft(t, "MultiHeadAttention", c.in, names("y"), attr, append(c.graph, y)...)
-		got, err := m.Net.Eval(t.Context(), c.x, 1, evalOptions)
+		got, err := eval.Run(t.Context(), m.Net, c.x, 1, evalOptions)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +101,7 @@ func TestGroupedLengths(t *testing.T) {
 		[]field{attrOfInt("num_heads", 2), attrOfInt("kv_num_heads", 1)},
 		pbInput("q", -1, 2, 4), pbInput("k", -1, 2, 2), pbInput("v", -1, 2, 2), pbValue(11, "n", 6, -1), pbValue(11, "all", 6, -1), pbOutput("y", -1, 2, 4))
 	v := []float64{1, 2, 3, 4, 1, 2, 3, 4}
-	y, err := m.Net.Eval(t.Context(), [][]float64{make([]float64, 16), make([]float64, 8), v, {1, 0}, {2, 2}}, 2, evalOptions)
+	y, err := eval.Run(t.Context(), m.Net, [][]float64{make([]float64, 16), make([]float64, 8), v, {1, 0}, {2, 2}}, 2, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestGroupedSinks(t *testing.T) {
 	} {
 		graph := append(append(slices.Clone(in), pbOutput("y", -1, 2, 4), bias), c.more...)
 		m := microsoft(t, "GroupQueryAttention", c.in, names("y"), append(c.attr, attrOfInt("num_heads", 2), attrOfInt("kv_num_heads", 1)), graph...)
-		y, err := m.Net.Eval(t.Context(), [][]float64{make([]float64, 8), make([]float64, 4), {4, 4, 8, 8}, {1}, {2}}, 1, evalOptions)
+		y, err := eval.Run(t.Context(), m.Net, [][]float64{make([]float64, 8), make([]float64, 4), {4, 4, 8, 8}, {1}, {2}}, 1, evalOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/onnxio"
 )
@@ -69,7 +70,7 @@ func TestFileShrinks(t *testing.T) {
 		"norms": norms(1), "norms on 4 goroutines": norms(4),
 		// Products are computed by a library outside Go where there is one.
 		"outputs": func() error {
-			_, err := m.Net.Eval(context.Background(), [][]float64{make([]float64, 512)}, 1, dag.EvalOptions{})
+			_, err := eval.Run(context.Background(), m.Net, [][]float64{make([]float64, 512)}, 1, eval.Options{})
 			return err
 		},
 	} {

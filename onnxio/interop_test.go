@@ -14,6 +14,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -161,7 +162,7 @@ func newCase(t *testing.T, name string, original *string, exported string) *inte
 		batch = len(in[k]) / max(n.Nodes[p.Node].Len(), 1)
 		c.Inputs[p.Name] = interopInput{m.Inputs[k].Type, full, in[k]}
 	}
-	out, err := n.Eval(context.Background(), in, batch, evalOptions)
+	out, err := eval.Run(context.Background(), n, in, batch, evalOptions)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -5,7 +5,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -34,7 +34,7 @@ func TestLogisticOfTwoClasses(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := []float64{0.25, 0.5} // 1.25 before the intercept
-		y, err := m.Net.Eval(context.Background(), [][]float64{x}, 1, dag.EvalOptions{Values: []int{m.Net.Feeds(m.Net.Outputs[0].Node)[0], m.Net.Outputs[0].Node}})
+		y, err := eval.Run(context.Background(), m.Net, [][]float64{x}, 1, eval.Options{Values: []int{m.Net.Feeds(m.Net.Outputs[0].Node)[0], m.Net.Outputs[0].Node}})
 		if err != nil {
 			t.Fatal(err)
 		}

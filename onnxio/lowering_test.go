@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/onnxio"
 )
@@ -280,7 +281,7 @@ func TestOpenFirstAxis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := m.Net.Eval(t.Context(), [][]float64{{1, 10, 2, 20, 6, 60}}, 1, dag.EvalOptions{})
+	y, err := eval.Run(t.Context(), m.Net, [][]float64{{1, 10, 2, 20, 6, 60}}, 1, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +426,7 @@ func TestIndicesOfInput(t *testing.T) {
 	if got := m.Net.Layers(); len(got) != 1 || m.Net.Nodes[got[0]].Op.(*dag.Linear).Rows() != 2 {
 		t.Errorf("the layers are %v of\n%v", got, m.Net)
 	}
-	y, err := m.Net.Eval(t.Context(), [][]float64{{3, 0, 1, -1}}, 2, evalOptions)
+	y, err := eval.Run(t.Context(), m.Net, [][]float64{{3, 0, 1, -1}}, 2, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}

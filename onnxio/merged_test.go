@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -159,7 +159,7 @@ func TestMergedBatchAgainstArrays(t *testing.T) {
 			return
 		}
 		read++
-		got, err := m.Net.Eval(t.Context(), [][]float64{x}, n, dag.EvalOptions{})
+		got, err := eval.Run(t.Context(), m.Net, [][]float64{x}, n, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
-var evalOptions = dag.EvalOptions{Threads: 2}
+var evalOptions = eval.Options{Threads: 2}
 
 // refusedModels are shared models that cannot be read, with a part of what is said.
 // ONNX Runtime loads none of them.

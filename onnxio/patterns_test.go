@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // outline tells the nodes of a network without their names.
@@ -161,7 +162,7 @@ func TestWrittenSigmoid(t *testing.T) {
 			}
 		}
 		ends := m.Net.Boundary()
-		values, err := m.Net.Eval(t.Context(), [][]float64{{0.5, -1}}, 1, dag.EvalOptions{Values: ends})
+		values, err := eval.Run(t.Context(), m.Net, [][]float64{{0.5, -1}}, 1, eval.Options{Values: ends})
 		if err != nil || len(ends) != 1 || !slices.Equal(values[0], []float64{1, -3}) {
 			t.Errorf("%s: the scores are %v, want 1 and -3: %v", name, values, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/onnxio"
@@ -113,7 +114,7 @@ func TestResNet18(t *testing.T) {
 				}
 			}
 			start = time.Now()
-			got, err := m.Net.Eval(context.Background(), [][]float64{r.Input}, 1, dag.EvalOptions{Threads: runtime.GOMAXPROCS(0)})
+			got, err := eval.Run(context.Background(), m.Net, [][]float64{r.Input}, 1, eval.Options{Threads: runtime.GOMAXPROCS(0)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +180,7 @@ func BenchmarkResNet18(b *testing.B) {
 	}
 	b.Run("Eval", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := m.Net.Eval(context.Background(), [][]float64{r.Input}, 1, dag.EvalOptions{Threads: runtime.GOMAXPROCS(0)}); err != nil {
+			if _, err := eval.Run(context.Background(), m.Net, [][]float64{r.Input}, 1, eval.Options{Threads: runtime.GOMAXPROCS(0)}); err != nil {
 				b.Fatal(err)
 			}
 		}

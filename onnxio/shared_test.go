@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -133,7 +134,7 @@ func evaluateRecorded(t testing.TB, m *onnxio.Model, r *recorded) (worst float64
 			batch = len(inputs[k]) / size
 		}
 	}
-	out, err := n.Eval(context.Background(), inputs, batch, evalOptions)
+	out, err := eval.Run(context.Background(), n, inputs, batch, evalOptions)
 	if err != nil {
 		t.Fatal(err)
 	}

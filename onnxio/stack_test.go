@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -56,7 +56,7 @@ func TestStackedProducts(t *testing.T) {
 			for i, v := range x {
 				wide[i] = float64(v)
 			}
-			got, err := m.Net.Eval(t.Context(), [][]float64{wide}, n, dag.EvalOptions{})
+			got, err := eval.Run(t.Context(), m.Net, [][]float64{wide}, n, eval.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestZipMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := m.Net.Eval(t.Context(), [][]float64{{1, -1}}, 1, dag.EvalOptions{})
+	got, err := eval.Run(t.Context(), m.Net, [][]float64{{1, -1}}, 1, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

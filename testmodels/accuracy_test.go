@@ -9,7 +9,7 @@ import (
 
 	"gonum.org/v1/gonum/floats"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/testmodels"
 )
@@ -59,7 +59,7 @@ func TestAccuracy(t *testing.T) {
 			x := make([]float64, set.Len()*set.Size())
 			set.Batch64(x, order)
 			n := open(t, name).Net
-			y, err := n.Eval(context.Background(), [][]float64{x}, set.Len(), dag.EvalOptions{})
+			y, err := eval.Run(context.Background(), n, [][]float64{x}, set.Len(), eval.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 	"github.com/relupath/relupath/testmodels"
 )
@@ -15,7 +15,7 @@ func ExampleBytes() {
 		fmt.Println(err)
 		return
 	}
-	y, err := m.Net.Eval(context.Background(), [][]float64{{1, 2}}, 1, dag.EvalOptions{})
+	y, err := eval.Run(context.Background(), m.Net, [][]float64{{1, 2}}, 1, eval.Options{})
 	fmt.Println(y, err)
 	// Output: [[17 26]] <nil>
 }

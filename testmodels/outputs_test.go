@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio"
 	"github.com/relupath/relupath/testmodels"
 )
@@ -65,7 +66,7 @@ func TestOutputs(t *testing.T) {
 			for _, s := range want.Samples {
 				x = append(x, s.Input...)
 			}
-			got, err := m.Net.Eval(context.Background(), [][]float64{x}, len(want.Samples), dag.EvalOptions{Values: values})
+			got, err := eval.Run(context.Background(), m.Net, [][]float64{x}, len(want.Samples), eval.Options{Values: values})
 			if err != nil {
 				t.Fatal(err)
 			}

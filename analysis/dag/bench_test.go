@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // threads is what docs/performance.md reports.
@@ -111,7 +112,7 @@ func BenchmarkEval(b *testing.B) {
 			b.Run(label+"/"+engine.Name(), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					_, err := n.Eval(context.Background(), [][]float64{in}, batch, dag.EvalOptions{BLAS: engine, Threads: threads})
+					_, err := eval.Run(context.Background(), n, [][]float64{in}, batch, eval.Options{BLAS: engine, Threads: threads})
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -115,11 +115,11 @@ func (c *Cap) At(i int, x float64) float64 {
 	return x
 }
 
-func (c *Cap) bounds() (b bounds, ok bool) {
+func (c *Cap) bounds() (lo, hi float64, ok bool) {
 	if len(c.Lo) != 1 || len(c.Hi) != 1 || c.Jump {
-		return unbounded, false
+		return math.Inf(-1), math.Inf(1), false
 	}
-	return bounds{c.Lo[0], c.Hi[0]}, true
+	return c.Lo[0], c.Hi[0], true
 }
 
 func (c *Cap) steep() string {
@@ -155,4 +155,15 @@ func (c *Cap) describe() string {
 		return fmt.Sprintf("Threshold %g", c.Lo[0])
 	}
 	return fmt.Sprintf("Cap %g..%g", c.Lo[0], c.Hi[0])
+}
+
+// Bounds returns the bounds that a node puts on each element, where it does nothing else
+// and they are the same for all: a ReLU bounds from below.
+func (n *Node) Bounds() (lo, hi float64, ok bool) {
+	if op, ok := n.Op.(interface {
+		bounds() (lo, hi float64, ok bool)
+	}); ok {
+		return op.bounds()
+	}
+	return math.Inf(-1), math.Inf(1), false
 }

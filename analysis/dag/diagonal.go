@@ -2,8 +2,6 @@ package dag
 
 import (
 	"fmt"
-
-	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // Diagonal maps each element to itself; the weights, if any, are the layer's
@@ -44,11 +42,6 @@ func (d *Diagonal) check() error { return d.Axis.check() }
 func (d *Diagonal) WithWeight(Use) Map { return d }
 
 func (d *Diagonal) edit(a, b []float64) *scaling { return nil }
-
-func (d *Diagonal) eval(ev *evaluator, dst, src []float64, fin *finish) {
-	copy(dst, src)
-	ev.finish(fin, dst)
-}
 
 func (d *Diagonal) elements(f func(row, col, out, in int, w float64)) {
 	for e := range d.Axis.Len() {
@@ -109,23 +102,6 @@ func (v *Average) check() error {
 func (v *Average) WithWeight(Use) Map { return v }
 
 func (v *Average) edit(a, b []float64) *scaling { return nil }
-
-func (v *Average) eval(ev *evaluator, dst, src []float64, fin *finish) {
-	nOut, nIn := v.Out().Inner, v.In().Inner
-	step := v.Window.step()
-	clear(dst)
-	kernel.Parallel(ev.batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
-		v.Window.Runs(func(out, in, _, n int) {
-			for c := lo; c < hi; c++ {
-				d, x := dst[c*nOut+out:][:n], src[c*nIn+in:]
-				for i, w := range v.Weights[out:][:n] {
-					d[i] += w * x[i*step]
-				}
-			}
-		})
-		fin.rows(dst[lo*nOut:hi*nOut], lo)
-	})
-}
 
 func (v *Average) elements(f func(row, col, out, in int, w float64)) {
 	nOut, nIn := v.Out().Inner, v.In().Inner

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // A network of two hidden units, and an equivalent one: the first unit's incoming
@@ -28,7 +29,7 @@ func Example() {
 		return
 	}
 	for _, n := range []*dag.Network{net, rescaled} {
-		y, err := n.Eval(context.Background(), [][]float64{{1, 1}}, 1, dag.EvalOptions{})
+		y, err := eval.Run(context.Background(), n, [][]float64{{1, 1}}, 1, eval.Options{})
 		if err != nil {
 			fmt.Println(err)
 			return

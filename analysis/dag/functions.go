@@ -123,12 +123,6 @@ func (n *Node) looksUp(f *Func) bool {
 	return ok && d.Cols == f.Extent && d.inner() == 1
 }
 
-// oneHot reports whether a node makes one-hot vectors.
-func (n *Network) oneHot(node int) bool {
-	f, ok := n.Nodes[node].Op.(*Func)
-	return ok && f.Kind == OneHot
-}
-
 // evaluable reports whether the evaluator can compute the function.
 func (f *Func) evaluable() bool { return f.Apply != nil || f.Kind == OneHot }
 
@@ -140,7 +134,7 @@ func (n *Network) Unevaluated(nodes []int) (node int, ok bool) {
 			nodes = append(nodes, p.Node)
 		}
 	}
-	for i, needed := range n.ancestors(nodes) {
+	for i, needed := range n.Ancestors(nodes) {
 		if f, ok := n.Nodes[i].Op.(*Func); needed && ok && !f.evaluable() {
 			return i, true
 		}

@@ -81,8 +81,8 @@ func (a *Activation) uses(yield func(Role, *Use) bool) bool {
 }
 
 // bounds are those of a ReLU, which bounds from below.
-func (a *Activation) bounds() (bounds, bool) {
-	return bounds{0, math.Inf(1)}, a.Param == nil && len(a.Slope) == 1 && a.Slope[0] == 0
+func (a *Activation) bounds() (lo, hi float64, ok bool) {
+	return 0, math.Inf(1), a.Param == nil && len(a.Slope) == 1 && a.Slope[0] == 0
 }
 
 func (a *Activation) describe() string {

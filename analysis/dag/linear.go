@@ -84,8 +84,6 @@ type Map interface {
 	matrix() (m Matrix, blocks int)
 	traits() []Trait
 	check() error
-	// eval sets all of dst, which may hold any numbers, and finishes it.
-	eval(ev *evaluator, dst, src []float64, fin *finish)
 	edit(a, b []float64) *scaling
 	elements(f func(row, col, out, in int, w float64))
 }

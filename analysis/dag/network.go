@@ -257,6 +257,22 @@ func (nd *Node) Vectors(f func(u *Use, size int, element func(i int) int)) {
 	}
 }
 
+// Ancestors reports of each node whether the values of the given ones need it; they need themselves.
+func (n *Network) Ancestors(of []int) []bool {
+	need := make([]bool, len(n.Nodes))
+	for _, j := range of {
+		need[j] = true
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		if need[i] {
+			for _, j := range n.Nodes[i].Operands() {
+				need[j] = true
+			}
+		}
+	}
+	return need
+}
+
 // Feeds returns the body's outputs among a node and its ancestors: the values
 // that a function in the head is a function of.
 func (n *Network) Feeds(node int) []int {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // sample has one of everything, for the printer and for breaking.
@@ -181,17 +182,17 @@ func TestEvalErrors(t *testing.T) {
 		{nil, "0 inputs given, the network has 1"},
 		{[][]float64{make([]float64, 15)}, `input "image": 15 values for a batch of 1, want 16`},
 	} {
-		if _, err := n.Eval(t.Context(), c.inputs, 1, dag.EvalOptions{}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := eval.Run(t.Context(), n, c.inputs, 1, eval.Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := n.Eval(ctx, [][]float64{make([]float64, 16)}, 1, dag.EvalOptions{}); err == nil {
+	if _, err := eval.Run(ctx, n, [][]float64{make([]float64, 16)}, 1, eval.Options{}); err == nil {
 		t.Error("a cancelled evaluation went on")
 	}
 	// An empty batch is no error.
-	out, err := n.Eval(t.Context(), [][]float64{{}}, 0, dag.EvalOptions{})
+	out, err := eval.Run(t.Context(), n, [][]float64{{}}, 0, eval.Options{})
 	if err != nil || len(out) != 2 || len(out[0]) != 0 {
 		t.Errorf("empty batch: %v %v", out, err)
 	}

@@ -61,7 +61,7 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 			for k, j := range nd.In {
 				in[k] = vals[j]
 			}
-			vals[i] = apply(n, m, nd, in)
+			vals[i] = Apply(n, m, nd, in)
 		}
 		if last == nil {
 			continue
@@ -78,7 +78,8 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 	return vals
 }
 
-func apply[T any](n *Network, m Meaning[T], nd *Node, in []T) T {
+// Apply is what a reading makes of one node, of the Ts of its operands.
+func Apply[T any](n *Network, m Meaning[T], nd *Node, in []T) T {
 	switch op := nd.Op.(type) {
 	case *Linear:
 		var x T

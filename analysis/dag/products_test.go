@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // gated is a network of a product of two branches: the first is linear, the second
@@ -187,11 +188,11 @@ func TestProductsCarryFactors(t *testing.T) {
 func deviation(t *testing.T, a, b *dag.Network) float64 {
 	t.Helper()
 	in := [][]float64{{0.3, -1, 2, 1, 1, -0.5}}
-	x, err := a.Eval(t.Context(), in, 2, dag.EvalOptions{})
+	x, err := eval.Run(t.Context(), a, in, 2, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := b.Eval(t.Context(), in, 2, dag.EvalOptions{})
+	y, err := eval.Run(t.Context(), b, in, 2, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

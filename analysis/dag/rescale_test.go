@@ -14,10 +14,11 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 func evaluate(t interface{ Fatal(...any) }, n *dag.Network, in [][]float64, batch int, nodes []int) [][]float64 {
-	out, err := n.Eval(context.Background(), in, batch, dag.EvalOptions{Values: nodes})
+	out, err := eval.Run(context.Background(), n, in, batch, eval.Options{Values: nodes})
 	if err != nil {
 		t.Fatal(err)
 	}

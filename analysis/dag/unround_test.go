@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // A network whose numbers are not rounded computes the function to float64's rounding,
@@ -37,10 +38,10 @@ func TestRescaleUnrounded(t *testing.T) {
 				t.Fatalf("%v, seed %d: %v", typ, seed, err)
 			}
 			in := dagtest.Input(net, 2, seed)
-			want := eval(t, net, in)
+			want := values(t, net, in)
 			for _, n := range []*dag.Network{exact, again} {
 				// A few dozen roundings of float64, in products of up to three values.
-				if d := apart(want, eval(t, n, in)); d > 1e-12 {
+				if d := apart(want, values(t, n, in)); d > 1e-12 {
 					t.Errorf("%v, seed %d: outputs differ by %g", typ, seed, d)
 				}
 			}
@@ -51,9 +52,9 @@ func TestRescaleUnrounded(t *testing.T) {
 	}
 }
 
-func eval(t *testing.T, n *dag.Network, in [][]float64) [][]float64 {
+func values(t *testing.T, n *dag.Network, in [][]float64) [][]float64 {
 	t.Helper()
-	y, err := n.Eval(t.Context(), in, 2, dag.EvalOptions{})
+	y, err := eval.Run(t.Context(), n, in, 2, eval.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func product(limit int, dims ...int) (n int, ok bool) {
 // them; all are row-major indices. A kernel position's taps of one line come
 // together: see Runs.
 func (w *Window) Taps(f func(out, in, kernel int)) {
-	step := w.step()
+	step := w.Step()
 	w.Runs(func(out, in, kernel, n int) {
 		for i := range n {
 			f(out+i, in+i*step, kernel)
@@ -136,8 +136,8 @@ func (w *Window) Taps(f func(out, in, kernel int)) {
 	})
 }
 
-// step returns by how many operand positions neighbours of a run differ.
-func (w *Window) step() int {
+// Step returns by how many operand positions neighbours of a run differ.
+func (w *Window) Step() int {
 	if d := len(w.Stride); d > 0 {
 		return w.Stride[d-1]
 	}
@@ -151,14 +151,14 @@ func (w *Window) Runs(f func(out, in, kernel, n int)) {
 		f(0, 0, 0, 1)
 		return
 	}
-	out := w.Out()
-	w.runs(out, 0, out[0], f)
+	w.RunsWithin(0, w.Out()[0], f)
 }
 
-// runs is Runs for the output positions whose first coordinate is in [lo, hi).
-func (w *Window) runs(out []int, lo, hi int, f func(out, in, kernel, n int)) {
-	r := &runner{w, out, f}
-	if len(out) > 1 {
+// RunsWithin is Runs for the output positions whose first coordinate is in [lo, hi); the window
+// has one dimension at least.
+func (w *Window) RunsWithin(lo, hi int, f func(out, in, kernel, n int)) {
+	r := &runner{w, w.Out(), f}
+	if len(r.out) > 1 {
 		for x := lo; x < hi; x++ {
 			r.line(0, x, 0, 0, 0)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/paths"
 )
 
@@ -25,7 +26,7 @@ func gradients(t *testing.T, n *dag.Network, x []float64) [][]float64 {
 		}
 	}
 	ends := n.Boundary()
-	y, err := n.Eval(context.Background(), [][]float64{batch}, 2*size, dag.EvalOptions{Values: ends})
+	y, err := eval.Run(context.Background(), n, [][]float64{batch}, 2*size, eval.Options{Values: ends})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/paths"
 )
 
@@ -63,11 +64,11 @@ func TestMetric(t *testing.T) {
 		metric := got.Float64()
 		in := dagtest.Input(a, 4, seed)
 		ends := a.Boundary()
-		x, err := a.Eval(context.Background(), in, 4, dag.EvalOptions{})
+		x, err := eval.Run(context.Background(), a, in, 4, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		y, err := b.Eval(context.Background(), in, 4, dag.EvalOptions{})
+		y, err := eval.Run(context.Background(), b, in, 4, eval.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

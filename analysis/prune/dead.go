@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/paths"
 )
 
@@ -264,7 +265,7 @@ func (d *Dead) constants(ctx context.Context, reached, reaches []bool) (map[int]
 	for k, p := range d.net.Inputs {
 		inputs[k] = make([]float64, d.net.Nodes[p.Node].Len())
 	}
-	values, err := d.net.Eval(ctx, inputs, 1, dag.EvalOptions{Values: want})
+	values, err := eval.Run(ctx, d.net, inputs, 1, eval.Options{Values: want})
 	for k, node := range want {
 		if err == nil {
 			out[node] = values[k]

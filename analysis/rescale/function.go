@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // trials is the number of inputs on which functions are compared, noises how
@@ -24,11 +25,11 @@ const (
 // differ as rounding, folding and rescaling of stored weights can explain.
 func functionsDiffer(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (string, error) {
 	in := samples(a, trials)
-	ya, err := a.Eval(ctx, in, trials, dag.EvalOptions{Threads: opt.Threads})
+	ya, err := eval.Run(ctx, a, in, trials, eval.Options{Threads: opt.Threads})
 	if err != nil {
 		return "", fmt.Errorf("rescale: %w", err)
 	}
-	yb, err := b.Eval(ctx, in, trials, dag.EvalOptions{Threads: opt.Threads})
+	yb, err := eval.Run(ctx, b, in, trials, eval.Options{Threads: opt.Threads})
 	if err != nil {
 		return "", fmt.Errorf("rescale: %w", err)
 	}
@@ -39,7 +40,7 @@ func functionsDiffer(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		if err != nil {
 			return "", err
 		}
-		y, err := n.Eval(ctx, in, trials, dag.EvalOptions{Threads: opt.Threads})
+		y, err := eval.Run(ctx, n, in, trials, eval.Options{Threads: opt.Threads})
 		if err != nil {
 			return "", fmt.Errorf("rescale: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/rescale"
 )
 
@@ -292,11 +293,11 @@ func TestNormalizeKeepsFunction(t *testing.T) {
 					in[k] = append(in[k], rng.NormFloat64())
 				}
 			}
-			a, err := n.Eval(context.Background(), in, 4, dag.EvalOptions{})
+			a, err := eval.Run(context.Background(), n, in, 4, eval.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := f.Net.Eval(context.Background(), in, 4, dag.EvalOptions{})
+			b, err := eval.Run(context.Background(), f.Net, in, 4, eval.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

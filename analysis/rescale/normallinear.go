@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 func (z *normalizer) linear(l *dag.Linear, v value) value {
@@ -38,7 +39,7 @@ func folded(l *dag.Linear, v value) value {
 	if err != nil {
 		panic("rescale: a layer of constants: " + err.Error())
 	}
-	y, err := net.Eval(context.Background(), [][]float64{x}, 1, dag.EvalOptions{})
+	y, err := eval.Run(context.Background(), net, [][]float64{x}, 1, eval.Options{})
 	if err != nil {
 		panic("rescale: a layer of constants: " + err.Error())
 	}

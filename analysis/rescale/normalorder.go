@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // number builds the network, its nodes in the order in which the outputs reach
@@ -101,7 +102,7 @@ func (z *normalizer) tell() error {
 	}
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)
-	vals, err := net.Eval(context.Background(), samples(net, prints), prints, dag.EvalOptions{Values: wanted})
+	vals, err := eval.Run(context.Background(), net, samples(net, prints), prints, eval.Options{Values: wanted})
 	if err != nil {
 		return fmt.Errorf("rescale: normal form: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/rescale"
 )
 
@@ -503,7 +504,7 @@ func applied(t fataler, n *dag.Network, r *rescale.Result) *dag.Network {
 
 func values(t fataler, n *dag.Network, in [][]float64) [][]float64 {
 	t.Helper()
-	y, err := n.Eval(context.Background(), in, 4, dag.EvalOptions{})
+	y, err := eval.Run(context.Background(), n, in, 4, eval.Options{})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // evaluated lists the nodes that the evaluator gives element by element: all but
@@ -42,7 +43,7 @@ func TestEvalAgainstEdges(t *testing.T) {
 			batch := rapid.IntRange(1, 3).Draw(t, "batch")
 			in := dagtest.Input(n, batch, 7)
 			all := evaluated(n)
-			got, err := n.Eval(context.Background(), in, batch, dag.EvalOptions{BLAS: engine, Threads: 2, Values: all})
+			got, err := eval.Run(context.Background(), n, in, batch, eval.Options{BLAS: engine, Threads: 2, Values: all})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,7 +53,7 @@ func TestEvalAgainstEdges(t *testing.T) {
 				ends = append(ends, p.Node)
 			}
 			if _, unseen := n.Unevaluated(ends); !unseen {
-				outs, err := n.Eval(context.Background(), in, batch, dag.EvalOptions{BLAS: engine, Threads: 2})
+				outs, err := eval.Run(context.Background(), n, in, batch, eval.Options{BLAS: engine, Threads: 2})
 				if err != nil {
 					t.Fatal(err)
 				}

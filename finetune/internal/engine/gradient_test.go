@@ -12,6 +12,7 @@ import (
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -55,7 +56,7 @@ func examples(t *rapid.T, p *program.Program[float64], n int, labels bool) *engi
 
 // logits evaluates a program's network by the evaluator of package dag.
 func logits(t *rapid.T, p *program.Program[float64], net *dag.Network, b *engine.Batch[float64]) []float64 {
-	y, err := net.Eval(context.Background(), [][]float64{b.X}, b.N, dag.EvalOptions{Values: []int{p.LogitNode}})
+	y, err := eval.Run(context.Background(), net, [][]float64{b.X}, b.N, eval.Options{Values: []int{p.LogitNode}})
 	if err != nil {
 		t.Fatal(err)
 	}

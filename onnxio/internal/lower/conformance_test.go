@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/topology"
@@ -180,7 +180,7 @@ func (c *conformanceCase) check(f *wire.File, ins, outs []*wire.Tensor, acts []i
 			batch = len(x) / n
 		}
 	}
-	got, err := net.Eval(context.Background(), args, batch, dag.EvalOptions{})
+	got, err := eval.Run(context.Background(), net, args, batch, eval.Options{})
 	if err != nil {
 		t.Errorf("%s: %v", label, err)
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 )
@@ -214,7 +215,7 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 		}
 		in := x[:len(part)*set.Size()]
 		set.Batch64(in, part)
-		y, err := n.Eval(ctx, [][]float64{in}, len(part), dag.EvalOptions{Threads: threads, Values: values})
+		y, err := eval.Run(ctx, n, [][]float64{in}, len(part), eval.Options{Threads: threads, Values: values})
 		if err != nil {
 			return err
 		}

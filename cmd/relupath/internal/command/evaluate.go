@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
 
@@ -130,7 +131,7 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 	}
 	step := max(1, maxScored/widest)
 	if batch <= step {
-		return n.Eval(ctx, in, batch, dag.EvalOptions{Threads: a.threads})
+		return eval.Run(ctx, n, in, batch, eval.Options{Threads: a.threads})
 	}
 	out := make([][]float64, len(n.Outputs))
 	for first := 0; first < batch; first += step {
@@ -140,7 +141,7 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 			size := len(x) / batch
 			part[k] = x[first*size : last*size]
 		}
-		ys, err := n.Eval(ctx, part, last-first, dag.EvalOptions{Threads: a.threads})
+		ys, err := eval.Run(ctx, n, part, last-first, eval.Options{Threads: a.threads})
 		if err != nil {
 			return nil, err
 		}

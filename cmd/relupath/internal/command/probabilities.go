@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune/dataset"
 )
 
@@ -41,7 +42,7 @@ func few(ctx context.Context, m *modelFile, set *dataset.Set, values []int) (ys 
 	}
 	x := make([]float64, len(order)*set.Size())
 	set.Batch64(x, order)
-	ys, err = m.Net.Eval(ctx, [][]float64{x}, len(order), dag.EvalOptions{Threads: 1, Values: values})
+	ys, err = eval.Run(ctx, m.Net, [][]float64{x}, len(order), eval.Options{Threads: 1, Values: values})
 	return ys, len(order), err
 }
 

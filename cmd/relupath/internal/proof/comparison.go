@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 type comparison struct {
@@ -69,11 +70,11 @@ func (c *comparison) run(ctx context.Context, b *dag.Network, kinds []*kind) err
 				in[k] = append(in[k], s[k]...)
 			}
 		}
-		y, err := c.a.Eval(ctx, in, len(part), dag.EvalOptions{Threads: c.opt.Threads, Values: c.outputs})
+		y, err := eval.Run(ctx, c.a, in, len(part), eval.Options{Threads: c.opt.Threads, Values: c.outputs})
 		if err != nil {
 			return err
 		}
-		z, err := b.Eval(ctx, in, len(part), dag.EvalOptions{Threads: c.opt.Threads, Values: b.Boundary()})
+		z, err := eval.Run(ctx, b, in, len(part), eval.Options{Threads: c.opt.Threads, Values: b.Boundary()})
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
-package dag
+package eval
 
-import "github.com/relupath/relupath/analysis/kernel"
+import (
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
+)
 
 // phases is the padded operand of a window, one channel of it, with its positions
 // sorted by their remainder for the stride: what one kernel position reads at
@@ -19,7 +22,7 @@ type phases struct {
 
 // phases returns the layout for the window; ok is false where it has none, since its padding
 // is far larger than operand and result.
-func (c *Conv) phases() (p *phases, ok bool) {
+func (c conv) phases() (p *phases, ok bool) {
 	w := &c.Window
 	dims := len(w.In)
 	if c.Transposed || dims == 0 {
@@ -27,7 +30,7 @@ func (c *Conv) phases() (p *phases, ok bool) {
 	}
 	out := w.Out()
 	quot := make([]int, dims) // extents of one phase
-	limit := 4*(Size(w.In)+Size(out)) + 1<<10
+	limit := 4*(dag.Size(w.In)+dag.Size(out)) + 1<<10
 	size := 1
 	for d := range dims {
 		padded := max((out[d]-1)*w.Stride[d]+w.Extent(d), w.In[d]+w.Before[d])
@@ -37,8 +40,8 @@ func (c *Conv) phases() (p *phases, ok bool) {
 		}
 		size *= quot[d] * w.Stride[d]
 	}
-	p = &phases{step: w.step(), len: size, width: out[dims-1]}
-	plane := Size(quot)
+	p = &phases{step: w.Step(), len: size, width: out[dims-1]}
+	plane := dag.Size(quot)
 	last := dims - 1
 	// at returns the place of a padded position, one coordinate after the other.
 	at := func(d, x, phase, place int) (int, int) {
@@ -60,16 +63,16 @@ func (c *Conv) phases() (p *phases, ok bool) {
 		}
 	}
 	lines(0, 0, 0, 0)
-	for t := range Size(w.Kernel) {
-		phase, place, rest := 0, 0, Size(w.Kernel)
+	for t := range dag.Size(w.Kernel) {
+		phase, place, rest := 0, 0, dag.Size(w.Kernel)
 		for d := range dims {
 			rest /= w.Kernel[d]
 			phase, place = at(d, t/rest%w.Kernel[d]*w.Dilation[d], phase, place)
 		}
 		p.taps = append(p.taps, phase*plane+place)
 	}
-	for r := range Size(out[:last]) {
-		place, rest := 0, Size(out[:last])
+	for r := range dag.Size(out[:last]) {
+		place, rest := 0, dag.Size(out[:last])
 		for d := range last {
 			rest /= out[d]
 			place = place*quot[d] + r/rest%out[d]
@@ -82,9 +85,9 @@ func (c *Conv) phases() (p *phases, ok bool) {
 // depthwise computes a convolution whose groups have one channel: each output channel is
 // a sum of shifted copies of an input channel, for which a matrix product would be a
 // copy and a call a channel.
-func (c *Conv) depthwise(ev *evaluator, p *phases, dst, src []float64, fin *finish) {
+func (c conv) depthwise(ev *evaluator, p *phases, dst, src []float64, fin *finish) {
 	outer, _, k := c.Matrix()
-	nIn, nOut := Size(c.Window.In), Size(c.Window.Out())
+	nIn, nOut := dag.Size(c.Window.In), dag.Size(c.Window.Out())
 	weights := make([]float64, c.Groups*outer*k)
 	for g := range c.Groups {
 		c.group(g, weights[g*outer*k:], 1)

@@ -1,4 +1,4 @@
-package dag_test
+package eval_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // A batch that is computed in turns has the bits of its samples one by one, for values that
@@ -54,7 +55,7 @@ func TestTurns(t *testing.T) {
 	kept := slices.Clone(in)
 	for _, values := range [][]int{nil, {x, shape, y}, {first, c, shape, r, back, sum, small, flat}} {
 		for _, threads := range []int{1, 2} {
-			all, err := n.Eval(context.Background(), [][]float64{in}, batch, dag.EvalOptions{Threads: threads, Values: values})
+			all, err := eval.Run(context.Background(), n, [][]float64{in}, batch, eval.Options{Threads: threads, Values: values})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +64,7 @@ func TestTurns(t *testing.T) {
 			}
 			m := len(in) / batch
 			for s := range batch {
-				one, err := n.Eval(context.Background(), [][]float64{kept[s*m : (s+1)*m]}, 1, dag.EvalOptions{Values: values})
+				one, err := eval.Run(context.Background(), n, [][]float64{kept[s*m : (s+1)*m]}, 1, eval.Options{Values: values})
 				if err != nil {
 					t.Fatal(err)
 				}

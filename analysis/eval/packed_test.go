@@ -1,4 +1,4 @@
-package dag_test
+package eval_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // layerCase is one linear map on a batch; maps of the sizes below need several tiles and
@@ -133,7 +134,7 @@ func TestLayersAgainstEdges(t *testing.T) {
 			})
 			var first []float64
 			for _, threads := range []int{1, 2, 3} {
-				got, err := n.Eval(context.Background(), [][]float64{in}, c.batch, dag.EvalOptions{Threads: threads})
+				got, err := eval.Run(context.Background(), n, [][]float64{in}, c.batch, eval.Options{Threads: threads})
 				if err != nil {
 					t.Fatal(err)
 				}

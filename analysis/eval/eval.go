@@ -1,4 +1,10 @@
-package dag
+// Package eval computes the values of a dag.Network on batches of inputs, in float64.
+//
+// It is the reference that proofs and training are checked against. Layers are packed products
+// (package kernel, or a BLAS library); values between layers are computed in turns of as many samples as
+// the caches hold, in place where nobody reads them any more. The result has the same bits for any
+// number of threads and any batch.
+package eval
 
 import (
 	"context"
@@ -6,11 +12,12 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 )
 
-// EvalOptions tells how to evaluate.
-type EvalOptions struct {
+// Options tells how to evaluate.
+type Options struct {
 	// BLAS does the matrix products; nil uses blas.Find.
 	BLAS *blas.Engine
 	// Threads is the number of goroutines for everything else; 0 is one.
@@ -19,15 +26,15 @@ type EvalOptions struct {
 	Values []int
 }
 
-// Eval computes the network on a batch in float64. inputs has one row-major
+// Run computes a network on a batch in float64. inputs has one row-major
 // (batch x elements) slice for each of n.Inputs; the result has one for each
 // of opt.Values, or for each of n.Outputs. It is the reference that proofs and
 // training are checked against: weights are widened exactly, and each layer is
 // computed as Scale*(W x) + Bias. Errors: a wrong number or length of inputs, a
 // function that is not evaluated, a cancelled context.
-func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt EvalOptions) ([][]float64, error) {
+func Run(ctx context.Context, n *dag.Network, inputs [][]float64, batch int, opt Options) ([][]float64, error) {
 	if len(inputs) != len(n.Inputs) {
-		return nil, fmt.Errorf("dag: %d inputs given, the network has %d", len(inputs), len(n.Inputs))
+		return nil, fmt.Errorf("eval: %d inputs given, the network has %d", len(inputs), len(n.Inputs))
 	}
 	want := opt.Values
 	if want == nil {
@@ -36,44 +43,29 @@ func (n *Network) Eval(ctx context.Context, inputs [][]float64, batch int, opt E
 		}
 	}
 	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), inputs: map[int][]float64{}, held: map[*float64]int{}}
-	needed := n.ancestors(want)
+	needed := n.Ancestors(want)
 	ev.plan(needed, want)
 	if ev.blas == nil {
 		ev.blas = blas.Find()
 	}
 	for k, p := range n.Inputs {
 		if got, w := len(inputs[k]), batch*n.Nodes[p.Node].Len(); got != w {
-			return nil, fmt.Errorf("dag: input %q: %d values for a batch of %d, want %d: give rows of shape %v",
+			return nil, fmt.Errorf("eval: input %q: %d values for a batch of %d, want %d: give rows of shape %v",
 				p.Name, got, batch, w, n.Nodes[p.Node].Shape)
 		}
 		ev.inputs[p.Node] = inputs[k]
 		ev.hold(inputs[k]) // by the caller
 	}
 	if i, ok := n.Unevaluated(want); ok {
-		return nil, fmt.Errorf("dag: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*Func).Why)
+		return nil, fmt.Errorf("eval: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*dag.Func).Why)
 	}
 	return ev.forward(ctx, needed, want, batch)
-}
-
-func (n *Network) ancestors(of []int) []bool {
-	need := make([]bool, len(n.Nodes))
-	for _, j := range of {
-		need[j] = true
-	}
-	for i := len(n.Nodes) - 1; i >= 0; i-- {
-		if need[i] {
-			for _, j := range n.Nodes[i].Operands() {
-				need[j] = true
-			}
-		}
-	}
-	return need
 }
 
 // evaluator is the reading of a network in which a value is its numbers on a
 // batch.
 type evaluator struct {
-	net     *Network
+	net     *dag.Network
 	blas    *blas.Engine
 	threads int
 	batch   int // samples of a turn
@@ -89,12 +81,12 @@ type evaluator struct {
 	fused map[int]bounds
 }
 
-func (ev *evaluator) Input(nd *Node) []float64 { return ev.inputs[nd.ID] }
+func (ev *evaluator) Input(nd *dag.Node) []float64 { return ev.inputs[nd.ID] }
 
-func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
+func (ev *evaluator) Linear(nd *dag.Node, l *dag.Linear, x []float64) []float64 {
 	fin := &finish{out: l.Out(), scale: l.Scale(), bias: l.Bias(), bounds: ev.bounds(nd)}
 	var dst []float64
-	if _, ok := l.Map.(*Diagonal); ok {
+	if _, ok := l.Map.(*dag.Diagonal); ok {
 		dst = ev.place(nd, 0, x)
 	} else {
 		dst = ev.buffer(ev.batch * nd.Len())
@@ -103,16 +95,37 @@ func (ev *evaluator) Linear(nd *Node, l *Linear, x []float64) []float64 {
 	case l.Map == nil:
 		clear(dst)
 		ev.finish(fin, dst)
-	case ev.net.oneHot(nd.In[0]):
+	case oneHot(ev.net, nd.In[0]):
 		ev.lookup(l, dst, x)
 		ev.finish(fin, dst)
 	default:
-		l.Map.eval(ev, dst, x, fin)
+		ev.layer(l.Map, dst, x, fin)
 	}
 	return dst
 }
 
-func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 {
+// oneHot reports whether a node makes one-hot vectors.
+func oneHot(n *dag.Network, node int) bool {
+	f, ok := n.Nodes[node].Op.(*dag.Func)
+	return ok && f.Kind == dag.OneHot
+}
+
+// layer sets all of dst, which may hold any numbers, and finishes it.
+func (ev *evaluator) layer(m dag.Map, dst, src []float64, fin *finish) {
+	switch m := m.(type) {
+	case *dag.Dense:
+		dense{m}.eval(ev, dst, src, fin)
+	case *dag.Conv:
+		conv{m}.eval(ev, dst, src, fin)
+	case *dag.Average:
+		ev.average(m, dst, src, fin)
+	case *dag.Diagonal:
+		copy(dst, src)
+		ev.finish(fin, dst)
+	}
+}
+
+func (ev *evaluator) Activation(nd *dag.Node, a *dag.Activation, x []float64) []float64 {
 	if y, ok := ev.bounded(nd, x); ok {
 		return y
 	}
@@ -139,24 +152,24 @@ func (ev *evaluator) Activation(nd *Node, a *Activation, x []float64) []float64 
 
 // bounded is the value of a node that only puts one pair of bounds on all elements: they
 // may be there already.
-func (ev *evaluator) bounded(nd *Node, x []float64) (y []float64, ok bool) {
+func (ev *evaluator) bounded(nd *dag.Node, x []float64) (y []float64, ok bool) {
 	if _, done := ev.fused[nd.In[0]]; done {
 		return x, true
 	}
-	b, ok := boundsOf(nd)
+	lo, hi, ok := nd.Bounds()
 	if !ok {
 		return nil, false
 	}
 	y = ev.place(nd, 0, x)
-	ev.rows(len(x), 1, func(lo, hi int) {
-		kernel.Affine(y[lo:hi], x[lo:hi], 1, 0, b.lo, b.hi)
+	ev.rows(len(x), 1, func(from, to int) {
+		kernel.Affine(y[from:to], x[from:to], 1, 0, lo, hi)
 	})
 	return y, true
 }
 
-func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
+func (ev *evaluator) Join(nd *dag.Node, xs [][]float64) []float64 {
 	dst := ev.place(nd, 0, xs[0])
-	add, sum := nd.Op.(*Add)
+	add, sum := nd.Op.(*dag.Add)
 	b := ev.bounds(nd)
 	ev.rows(len(dst), len(xs), func(lo, hi int) {
 		// A block at a time, so that the sum stays at hand.
@@ -193,7 +206,7 @@ func (ev *evaluator) Join(nd *Node, xs [][]float64) []float64 {
 // joined is the number of elements that are added up at a time.
 const joined = 1 << 11
 
-func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
+func (ev *evaluator) Concat(nd *dag.Node, xs [][]float64) []float64 {
 	size := nd.Len()
 	dst := ev.buffer(ev.batch * size)
 	ev.rows(ev.batch, size, func(lo, hi int) {
@@ -208,7 +221,7 @@ func (ev *evaluator) Concat(nd *Node, xs [][]float64) []float64 {
 	return dst
 }
 
-func (ev *evaluator) Select(nd, _ *Node, index []int32, x []float64) []float64 {
+func (ev *evaluator) Select(nd, _ *dag.Node, index []int32, x []float64) []float64 {
 	size, m := nd.Len(), len(x)/max(ev.batch, 1)
 	dst := ev.buffer(ev.batch * size)
 	ev.rows(ev.batch, size, func(lo, hi int) {
@@ -226,14 +239,14 @@ func (ev *evaluator) Select(nd, _ *Node, index []int32, x []float64) []float64 {
 	return dst
 }
 
-func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
+func (ev *evaluator) Pool(nd *dag.Node, p *dag.Pool, x []float64) []float64 {
 	dst := ev.buffer(ev.batch * nd.Len())
-	nOut, nIn := Size(p.Window.Out()), Size(p.Window.In)
+	nOut, nIn := dag.Size(p.Window.Out()), dag.Size(p.Window.In)
 	ev.rows(ev.batch*p.Channels, nOut, func(lo, hi int) {
 		for i := lo * nOut; i < hi*nOut; i++ {
 			dst[i] = math.Inf(-1)
 		}
-		step := p.Window.step()
+		step := p.Window.Step()
 		p.Window.Runs(func(out, at, _, n int) {
 			for c := lo; c < hi; c++ {
 				d, x := dst[c*nOut+out:][:n], x[c*nIn+at:]
@@ -246,7 +259,7 @@ func (ev *evaluator) Pool(nd *Node, p *Pool, x []float64) []float64 {
 	return dst
 }
 
-func (ev *evaluator) Cap(nd *Node, c *Cap, x []float64) []float64 {
+func (ev *evaluator) Cap(nd *dag.Node, c *dag.Cap, x []float64) []float64 {
 	if y, ok := ev.bounded(nd, x); ok {
 		return y
 	}
@@ -261,8 +274,8 @@ func (ev *evaluator) Cap(nd *Node, c *Cap, x []float64) []float64 {
 }
 
 // Func keeps the places of a OneHot instead of its vectors.
-func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
-	if f.Kind == OneHot {
+func (ev *evaluator) Func(nd *dag.Node, f *dag.Func, xs [][]float64) []float64 {
+	if f.Kind == dag.OneHot {
 		return xs[0]
 	}
 	xs = xs[:len(xs)-f.Inside]
@@ -284,8 +297,8 @@ func (ev *evaluator) Func(nd *Node, f *Func, xs [][]float64) []float64 {
 
 // lookup writes the columns of a table that places name; a negative one counts from
 // the end, and one outside gives NaN.
-func (ev *evaluator) lookup(l *Linear, dst, places []float64) {
-	d := l.Map.(*Dense)
+func (ev *evaluator) lookup(l *dag.Linear, dst, places []float64) {
+	d := l.Map.(*dag.Dense)
 	for k, at := range places {
 		row := dst[k*d.Rows:][:d.Rows]
 		j := int(at)
@@ -302,4 +315,21 @@ func (ev *evaluator) lookup(l *Linear, dst, places []float64) {
 
 func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 	kernel.Parallel(batch, ev.threads, max(1, 1<<15/max(size, 1)), f)
+}
+
+func (ev *evaluator) average(v *dag.Average, dst, src []float64, fin *finish) {
+	nOut, nIn := v.Out().Inner, v.In().Inner
+	step := v.Window.Step()
+	clear(dst)
+	kernel.Parallel(ev.batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
+		v.Window.Runs(func(out, in, _, n int) {
+			for c := lo; c < hi; c++ {
+				d, x := dst[c*nOut+out:][:n], src[c*nIn+in:]
+				for i, w := range v.Weights[out:][:n] {
+					d[i] += w * x[i*step]
+				}
+			}
+		})
+		fin.rows(dst[lo*nOut:hi*nOut], lo)
+	})
 }

@@ -1,4 +1,4 @@
-package dag_test
+package eval_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/eval"
 )
 
 // Convolutions with a group for each channel, over windows of one to three dimensions,
@@ -60,7 +61,7 @@ func TestDepthwiseAgainstTaps(t *testing.T) {
 				want[c*nOut+out] += weights[c%(groups*outer)*k+tap] * in[0][c/outer*nIn+at]
 			}
 		})
-		got, err := n.Eval(context.Background(), in, 2, dag.EvalOptions{Threads: 2})
+		got, err := eval.Run(context.Background(), n, in, 2, eval.Options{Threads: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

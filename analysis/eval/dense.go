@@ -1,9 +1,14 @@
-package dag
+package eval
+
+import "github.com/relupath/relupath/analysis/dag"
+
+// dense is a matrix that is evaluated.
+type dense struct{ *dag.Dense }
 
 // eval multiplies by the matrix from the right, or from the left where positions are
 // behind the units.
-func (d *Dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
-	samples, n := ev.batch*d.outer(), d.inner()
+func (d dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
+	samples, n := ev.batch*d.Out().Outer, d.Out().Inner
 	if n == 1 {
 		p := &packed{
 			groups: 1, rows: samples, cols: d.Rows, k: d.Cols, line: d.Rows,
@@ -18,7 +23,7 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
 		groups: 1, rows: d.Rows, cols: samples * n, k: d.Cols, line: n, skip: d.Rows * n,
 		left: func(p *pack, _, row, n int) { d.pack(p, row, n) },
 		right: func() func(p *pack, g, col, n int) {
-			c := &Conv{InChannels: d.Cols, OutChannels: d.Rows, Groups: 1, Window: NewWindow([]int{n}, []int{1})}
+			c := conv{&dag.Conv{InChannels: d.Cols, OutChannels: d.Rows, Groups: 1, Window: dag.NewWindow([]int{n}, []int{1})}}
 			return newUnfolding(c, src).pack
 		},
 		finish: func(dst []float64, row, _ int) { fin.unit(dst, row) },
@@ -27,7 +32,7 @@ func (d *Dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
 }
 
 // pack packs the weights of n units, from the given one on.
-func (d *Dense) pack(p *pack, unit, n int) {
+func (d dense) pack(p *pack, unit, n int) {
 	double, single := d.W.Param.Float64s(), d.W.Param.Float32s()
 	switch {
 	case double != nil && d.InOut:

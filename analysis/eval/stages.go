@@ -1,9 +1,11 @@
-package dag
+package eval
 
 import (
 	"context"
 	"math/bits"
 	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
 )
 
 // The values between the layers of a batch of pictures are far larger than the caches, and
@@ -36,7 +38,7 @@ func (ev *evaluator) stages(needed []bool, batch int) []stage {
 		for _, j := range nodes[i].In {
 			elements += ev.elements(j)
 		}
-		if l, ok := nodes[i].Op.(*Linear); ok && l.Map != nil {
+		if l, ok := nodes[i].Op.(*dag.Linear); ok && l.Map != nil {
 			if p := l.Map.Positions(); p > 0 {
 				least = ceilDiv(stageColumns, p)
 			}
@@ -61,7 +63,7 @@ func (ev *evaluator) stages(needed []bool, batch int) []stage {
 // elements returns the number of elements of a node's value; of one-hot vectors that of
 // the places.
 func (ev *evaluator) elements(i int) int {
-	if ev.net.oneHot(i) {
+	if oneHot(ev.net, i) {
 		i = ev.net.Nodes[i].In[0]
 	}
 	return ev.net.Nodes[i].Len()
@@ -122,7 +124,7 @@ func (ev *evaluator) take(ctx context.Context, r *run, st stage, needed []bool, 
 	ev.batch = min(st.samples, batch-first)
 	var lent []int
 	for j, v := range r.whole {
-		if _, input := nodes[j].Op.(Input); v != nil && (j < st.lo || input) {
+		if _, input := nodes[j].Op.(dag.Input); v != nil && (j < st.lo || input) {
 			m := len(v) / max(batch, 1)
 			r.turn[j] = v[first*m:][:ev.batch*m]
 			ev.hold(r.turn[j])
@@ -138,14 +140,14 @@ func (ev *evaluator) take(ctx context.Context, r *run, st stage, needed []bool, 
 			return err
 		}
 		nd := &nodes[i]
-		if _, input := nd.Op.(Input); input || !needed[i] {
+		if _, input := nd.Op.(dag.Input); input || !needed[i] {
 			continue
 		}
 		in := make([][]float64, len(nd.In))
 		for k, j := range nd.In {
 			in[k] = r.turn[j]
 		}
-		r.turn[i] = apply(ev.net, ev, nd, in)
+		r.turn[i] = dag.Apply(ev.net, ev, nd, in)
 		ev.hold(r.turn[i])
 		for k, j := range nd.In {
 			if j >= st.lo && r.last[j] == i && !slices.Contains(nd.In[:k], j) && r.whole[j] == nil {

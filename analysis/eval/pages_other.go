@@ -1,6 +1,6 @@
 //go:build !linux
 
-package dag
+package eval
 
 // largePages does nothing here.
 func largePages([]float64) {}

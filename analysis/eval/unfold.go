@@ -1,13 +1,16 @@
-package dag
+package eval
 
-import "github.com/relupath/relupath/analysis/kernel"
+import (
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
+)
 
 // unfolding is the right matrix of a convolution: a row for each channel and kernel
 // position, a column for each output position of each sample. It is written a tile at a
 // time and never whole.
 type unfolding struct {
 	x      []float64
-	window Window
+	window dag.Window
 	out    []int
 	// positions are those of one sample, taps those of the kernel, plane the elements of a
 	// channel, channels those of a group, sample the elements of a sample.
@@ -29,14 +32,14 @@ type unfolding struct {
 // in the panels. The sample begins at from.
 type segment struct{ to, from, n int }
 
-func newUnfolding(c *Conv, x []float64) *unfolding {
+func newUnfolding(c conv, x []float64) *unfolding {
 	_, inner, k := c.Matrix()
-	u := &unfolding{x: x, window: c.Window, plane: Size(c.Window.In), taps: k, channels: inner, sample: c.In().Len()}
+	u := &unfolding{x: x, window: c.Window, plane: dag.Size(c.Window.In), taps: k, channels: inner, sample: c.In().Len()}
 	if c.pointwise() {
-		u.window = NewWindow([]int{u.plane}, []int{1})
+		u.window = dag.NewWindow([]int{u.plane}, []int{1})
 	}
-	u.out, u.step = u.window.Out(), u.window.step()
-	u.positions = Size(u.out)
+	u.out, u.step = u.window.Out(), u.window.Step()
+	u.positions = dag.Size(u.out)
 	return u
 }
 
@@ -140,3 +143,6 @@ func add(moves []kernel.Move, to, from, n int) []kernel.Move {
 	}
 	return append(moves, kernel.Move{To: to, From: from, N: n})
 }
+
+// ceilDiv returns a/b rounded up, for a >= 0 and b > 0.
+func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -1,17 +1,21 @@
-package dag
+package eval
 
 import (
 	"slices"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 )
 
 // unfoldLimit bounds the elements of an unfolded band: 8 MB.
 const unfoldLimit = 1 << 20
 
+// conv is a convolution that is evaluated.
+type conv struct{ *dag.Conv }
+
 // group returns the weights of one group in float64, in buf: a copy for the reason
 // that Dense.widen makes one.
-func (c *Conv) group(g int, buf []float64, threads int) []float64 {
+func (c conv) group(g int, buf []float64, threads int) []float64 {
 	outer, inner, k := c.Matrix()
 	n := outer * inner * k
 	double, single := c.W.Param.Float64s(), c.W.Param.Float32s()
@@ -27,7 +31,7 @@ func (c *Conv) group(g int, buf []float64, threads int) []float64 {
 
 // eval computes the convolution as one product a group, whose columns are the output
 // positions of all samples: they are unfolded a tile at a time.
-func (c *Conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
+func (c conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
 	outer, inner, k := c.Matrix()
 	if c.Transposed {
 		c.transposed(ev, dst, src)
@@ -35,7 +39,7 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
 		return
 	}
 	if c.Groups == 1 && c.once() {
-		(&Dense{W: c.W, Rows: outer, Cols: inner * k}).eval(ev, dst, src, fin)
+		dense{&dag.Dense{W: c.W, Rows: outer, Cols: inner * k}}.eval(ev, dst, src, fin)
 		return
 	}
 	if p, ok := c.phases(); ok && inner == 1 && c.Groups > 1 {
@@ -66,16 +70,16 @@ func (c *Conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
 
 // once reports whether the kernel covers the operand and has one position: it is then a
 // full matrix.
-func (c *Conv) once() bool {
+func (c conv) once() bool {
 	w := &c.Window
-	return slices.Equal(w.Kernel, w.In) && Size(w.Out()) == 1 && !slices.ContainsFunc(w.Before, func(b int) bool { return b != 0 })
+	return slices.Equal(w.Kernel, w.In) && dag.Size(w.Out()) == 1 && !slices.ContainsFunc(w.Before, func(b int) bool { return b != 0 })
 }
 
 // pointwise reports whether the operand is its own unfolding: each output position reads
 // the one input position.
-func (c *Conv) pointwise() bool {
+func (c conv) pointwise() bool {
 	w := &c.Window
-	if Size(w.Kernel) != 1 || !slices.Equal(w.In, w.Out()) {
+	if dag.Size(w.Kernel) != 1 || !slices.Equal(w.In, w.Out()) {
 		return false
 	}
 	for d := range w.Stride {
@@ -87,14 +91,14 @@ func (c *Conv) pointwise() bool {
 }
 
 // transposed adds up what each group and band gives, sample by sample.
-func (c *Conv) transposed(ev *evaluator, dst, src []float64) {
+func (c conv) transposed(ev *evaluator, dst, src []float64) {
 	clear(dst)
 	outer, inner, k := c.Matrix()
 	rows := inner * k
 	if outer*rows == 0 {
 		return
 	}
-	nx, ny, nOut, nIn := c.In().Len(), c.Out().Len(), Size(c.Window.Out()), Size(c.Window.In)
+	nx, ny, nOut, nIn := c.In().Len(), c.Out().Len(), dag.Size(c.Window.Out()), dag.Size(c.Window.In)
 	buf := make([]float64, outer*rows)
 	bands := c.bands(rows, unfoldLimit)
 	for g := range c.Groups {
@@ -111,4 +115,50 @@ func (c *Conv) transposed(ev *evaluator, dst, src []float64) {
 			}
 		})
 	}
+}
+
+// band is a range of the window's outputs, lines [lo, hi) of the first
+// dimension, n positions from position at.
+type band struct{ lo, hi, at, n int }
+
+// bands splits the window's outputs so that an unfolded band of rows rows
+// has at most limit elements, as far as one line allows.
+func (c conv) bands(rows, limit int) []band {
+	out := c.Window.Out()
+	if len(out) == 0 {
+		return []band{{0, 1, 0, 1}}
+	}
+	line := dag.Size(out[1:])
+	step := max(1, limit/max(1, rows*line))
+	var bs []band
+	for lo := 0; lo < out[0]; lo += step {
+		hi := min(lo+step, out[0])
+		bs = append(bs, band{lo, hi, lo * line, (hi - lo) * line})
+	}
+	return bs
+}
+
+// runs lists the taps of a band's outputs, see Window.Runs; out counts from
+// the band's begin.
+func (c conv) runs(b band, f func(out, in, kernel, n int)) {
+	if len(c.Window.In) == 0 {
+		f(0, 0, 0, 1)
+		return
+	}
+	c.Window.RunsWithin(b.lo, b.hi, func(out, in, k, n int) { f(out-b.at, in, k, n) })
+}
+
+// fold adds a (channels * kernel) x (positions of b) matrix of products to the elements
+// of x that each output position reads.
+func (c conv) fold(x, src []float64, b band) {
+	kernel, nIn, step := dag.Size(c.Window.Kernel), dag.Size(c.Window.In), c.Window.Step()
+	_, inner, _ := c.Matrix()
+	c.runs(b, func(o, p, k, n int) {
+		for j := range inner {
+			d := x[j*nIn+p:]
+			for i, v := range src[(j*kernel+k)*b.n+o:][:n] {
+				d[i*step] += v
+			}
+		}
+	})
 }

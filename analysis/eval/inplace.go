@@ -1,9 +1,10 @@
-package dag
+package eval
 
 import (
 	"math"
 	"slices"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 )
 
@@ -11,21 +12,6 @@ import (
 type bounds struct{ lo, hi float64 }
 
 var unbounded = bounds{math.Inf(-1), math.Inf(1)}
-
-// Bounds returns the bounds that a node puts on each element, where it does nothing else
-// and they are the same for all: a ReLU bounds from below.
-func (n *Node) Bounds() (lo, hi float64, ok bool) {
-	b, ok := boundsOf(n)
-	return b.lo, b.hi, ok
-}
-
-// boundsOf returns what a node does to each element, where that is to bound it.
-func boundsOf(nd *Node) (bounds, bool) {
-	if op, ok := nd.Op.(interface{ bounds() (bounds, bool) }); ok {
-		return op.bounds()
-	}
-	return unbounded, false
-}
 
 // plan finds what can be computed in place.
 func (ev *evaluator) plan(needed []bool, want []int) {
@@ -46,19 +32,19 @@ func (ev *evaluator) plan(needed []bool, want []int) {
 		ev.alone[j] = n == 1
 	}
 	for i := range nodes {
-		b, ok := boundsOf(&nodes[i])
+		lo, hi, ok := nodes[i].Bounds()
 		if !ok || !needed[i] || !ev.alone[nodes[i].In[0]] {
 			continue
 		}
 		before := &nodes[nodes[i].In[0]]
-		if _, layer := before.Op.(*Linear); layer || before.Joins() {
-			ev.fused[before.ID] = b
+		if _, layer := before.Op.(*dag.Linear); layer || before.Joins() {
+			ev.fused[before.ID] = bounds{lo, hi}
 		}
 	}
 }
 
 // bounds returns the bounds of the only reader of a node.
-func (ev *evaluator) bounds(nd *Node) bounds {
+func (ev *evaluator) bounds(nd *dag.Node) bounds {
 	if b, ok := ev.fused[nd.ID]; ok {
 		return b
 	}
@@ -67,7 +53,7 @@ func (ev *evaluator) bounds(nd *Node) bounds {
 
 // place returns the buffer of a value with as many elements as operand k, whose own it
 // is where nothing reads that any more.
-func (ev *evaluator) place(nd *Node, k int, x []float64) []float64 {
+func (ev *evaluator) place(nd *dag.Node, k int, x []float64) []float64 {
 	if len(x) > 0 && ev.alone[nd.In[k]] && ev.held[&x[0]] == 1 {
 		return x
 	}
@@ -130,7 +116,7 @@ func (ev *evaluator) give(v []float64) { ev.free = append(ev.free, v) }
 // finish is what a layer does to the products of its weights: scale and bias of each
 // unit, then bounds.
 type finish struct {
-	out         Axis
+	out         dag.Axis
 	scale, bias []float64
 	bounds      bounds
 }
