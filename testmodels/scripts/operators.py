@@ -681,6 +681,90 @@ def grid_sample(d, opset):
     return a, [d.floats(batch, d.int(1, 3), *d.shape(n, 2, 5)), grid]
 
 
+def fold(d):
+    n = d.of(2, 2, 3)
+    image, block = d.shape(n, 3, 6), d.shape(n, 1, 3)
+    a = {"strides": d.ints(n, 1, 2), "pads": d.ints(2 * n, 0, 1)} if d.maybe(0.8) else {}
+    strides, pads = a.get("strides", [1] * n), a.get("pads", [0] * 2 * n)
+    places = int(np.prod([(image[k] + pads[k] + pads[n + k] - block[k]) // strides[k] + 1 for k in range(n)]))
+    x = d.floats(d.int(1, 2), d.int(1, 2) * int(np.prod(block)), places)
+    return a, [x, np.array(image, np.int64), np.array(block, np.int64)]
+
+
+def center(d):
+    r = d.int(1, 4)
+    axes = [int(k) for k in d.rng.permutation(r)[: d.int(1, r)]]
+    a = {"axes": [k - r * d.int(0, 1) for k in axes]} if len(axes) < r or d.maybe() else {}
+    return a, [d.floats(*d.shape(r, 1, 5)), np.array(d.ints(len(axes) if a else r, 1, 6), np.int64)]
+
+
+def affine_grid(d):
+    n, b = d.of(2, 3), d.int(1, 3)
+    return {"align_corners": d.int(0, 1)}, [d.floats(b, n, n + 1), np.array([b, 1, *d.shape(n, 2, 4)], np.int64)]
+
+
+def unpool(d):
+    n = d.of(1, 2, 3)
+    s = [d.int(1, 2), d.int(1, 2), *d.shape(n, 2, 3)]
+    a = {"kernel_shape": [2] * n, "strides": [2] * n}
+    to = s[:2] + [2 * k for k in s[2:]]
+    extra = []
+    if d.maybe():
+        to = to[:2] + [k + d.int(0, 1) for k in to[2:]]
+        extra = [np.array(to, np.int64)]
+    places = d.rng.permutation(int(np.prod(to)))[: int(np.prod(s))].reshape(s).astype(np.int64)
+    return a, [d.floats(*s), places, *extra]
+
+
+def roi_align(d, opset):
+    b, h, w, n = d.int(1, 3), d.int(2, 6), d.int(2, 6), d.int(1, 3)
+    a = {"output_height": d.int(1, 3), "output_width": d.int(1, 3), "sampling_ratio": d.int(0, 2), "spatial_scale": d.of(1.0, 0.5), "mode": d.of("avg", "avg", "max")}
+    if opset >= 16:
+        a["coordinate_transformation_mode"] = d.of("half_pixel", "output_half_pixel")
+    lo = d.rng.random((n, 2)) * 4
+    rois = np.concatenate([lo, lo + d.rng.random((n, 2)) * 6], 1).astype(np.float32)
+    return a, [d.floats(b, d.int(1, 3), h, w), rois, d.rng.integers(0, b, n).astype(np.int64)]
+
+
+def roi_pool(d):
+    b, n = d.int(1, 3), d.int(1, 3)
+    lo = d.rng.integers(0, 5, (n, 2))
+    rois = np.concatenate([d.rng.integers(0, b, (n, 1)), lo, lo + d.rng.integers(0, 6, (n, 2))], 1).astype(np.float32)
+    return {"pooled_shape": d.ints(2, 1, 3), "spatial_scale": d.of(1.0, 0.5)}, [d.floats(b, d.int(1, 3), *d.shape(2, 2, 6)), rois]
+
+
+def deformed(d):
+    g, parts, b = d.of(1, 2), d.of(1, 2), d.int(1, 2)
+    cin, cout, kernel, size = 2 * d.int(1, 2), g * d.int(1, 2), d.ints(2, 1, 3), d.shape(2, 4, 6)
+    a = {"group": g, "offset_group": parts, "strides": d.ints(2, 1, 2), "dilations": d.ints(2, 1, 2), "pads": d.ints(4, 0, 2), "kernel_shape": kernel}
+    out = [(size[k] + a["pads"][k] + a["pads"][2 + k] - a["dilations"][k] * (kernel[k] - 1) - 1) // a["strides"][k] + 1 for k in range(2)]
+    taps = kernel[0] * kernel[1]
+    ins = [d.floats(b, cin, *size), d.floats(cout, cin // g, *kernel), (d.rng.random((b, 2 * parts * taps, *out)) * 4 - 2).astype(np.float32)]
+    ins.append(d.floats(cout) if d.maybe() else np.zeros(0, np.float32))
+    return a, ins + ([d.floats(b, parts * taps, *out)] if d.maybe() else [])
+
+
+def cumulative(d):
+    r = d.int(1, 3)
+    return {"exclusive": d.int(0, 1), "reverse": d.int(0, 1)}, [d.floats(*d.shape(r)), np.array(d.int(-r, r - 1), np.int64)]
+
+
+def cache_update(d):
+    b, rows, n = d.int(1, 3), d.int(2, 6), d.int(2, 3)
+    t = d.int(1, rows)
+    mode = d.of("linear", "circular")
+    at = d.rng.integers(0, rows if mode == "circular" else rows - t + 1, b).astype(np.int64)
+    heads = [2] if d.maybe() else []
+    return {"mode": mode}, [d.floats(b, *heads, rows, n), d.floats(b, *heads, t, n), at]
+
+
+def einsum(d):
+    s = {c: d.int(1, 4) for c in "ijkl"}
+    equation = d.of("ij,jk->ik", "ii->i", "ii", "iij->j", "bii->bi", "ij,ij->i", "ijk,kl->ijl", "bij,bkj->bik", "iij,jk->ik", "i,j->ij")
+    s["b"] = d.int(1, 3)
+    return {"equation": equation}, [d.floats(*(s[c] for c in term)) for term in equation.split("->")[0].split(",")]
+
+
 def loss(d, outputs=1):
     s = [d.int(1, 3), d.int(2, 4), *d.shape(d.int(0, 2))]
     a = {"reduction": d.of("none", "mean", "sum")}
@@ -866,6 +950,18 @@ CASES = {
     "HammingWindow": (lambda d: ({"periodic": d.of(0, 1)}, [np.array(d.int(3, 9), np.int64)]), [17]),
     "BlackmanWindow": (lambda d: ({"periodic": d.of(0, 1)}, [np.array(d.int(3, 9), np.int64)]), [17]),
     "GridSample": (grid_sample, [16, 20]),
+    "AffineGrid": (affine_grid, [20]),
+    "CenterCropPad": (center, [18]),
+    "Col2Im": (fold, [18]),
+    "CumSum": (cumulative, [11, 14]),
+    "CumProd": (cumulative, [26]),
+    "DeformConv": (deformed, [19, 22]),
+    "Det": (lambda d: ({}, [d.floats(*d.of([], [2], [2, 1]), *d.of([1, 1], [2, 2], [3, 3], [5, 5]))]), [11, 22]),
+    "Einsum": (einsum, [12]),
+    "MaxRoiPool": (roi_pool, [7]),
+    "MaxUnpool": (unpool, [9, 11]),
+    "RoiAlign": (roi_align, [10, 16]),
+    "TensorScatter": (cache_update, [24]),
     "NegativeLogLikelihoodLoss": (loss, [12, 13]),
     "SoftmaxCrossEntropyLoss": (lambda d: loss(d, 2), [12, 13]),
     "ReverseSequence": (reverse_sequence, [10]),
@@ -924,7 +1020,7 @@ CASES = {
     "LSTM": (recurrent(4, True), [7, 14]),
     **{f"Reduce{r}": (lambda d, o, r=r: reduce(d, o, "Reduce" + r), [11, 13, 18]) for r in REDUCES},
 }
-WITH_OPSET = {"ScatterElements", "GatherND", "ScatterND", "DFT", "GridSample", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
+WITH_OPSET = {"RoiAlign", "ScatterElements", "GatherND", "ScatterND", "DFT", "GridSample", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Unsqueeze", "Split"} | {"Reduce" + r for r in REDUCES}
 
 
 def case(name, seed):

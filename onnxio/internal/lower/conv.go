@@ -46,21 +46,11 @@ func (o *op) convolution(transposed bool) (*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := int(o.int("group", 1))
-	c := &dag.Conv{InChannels: v.shape[1], Groups: groups, Transposed: transposed}
-	if groups < 1 || c.InChannels%groups != 0 {
-		return nil, refusal.New("", "%d groups of %d channels", groups, c.InChannels)
+	c, err := o.channels(v, w, transposed)
+	if err != nil {
+		return nil, err
 	}
-	wantIn, gotIn := c.InChannels/groups, w.Dims[1]
-	c.OutChannels = w.Dims[0]
-	if transposed {
-		wantIn, gotIn = c.InChannels, w.Dims[0]
-		c.OutChannels = w.Dims[1] * groups
-	}
-	if gotIn != wantIn || c.OutChannels%groups != 0 {
-		return nil, refusal.New("", "a weight of shape %v does not fit %d groups of an operand of shape %s", w.Dims, groups, tensor.DimString(v.shape))
-	}
-	in, kernel := v.shape[2:], w.Dims[2:]
+	in, kernel := v.shape[2:], w.dims()[2:]
 	g, err := o.geometry(len(in), kernel)
 	if err != nil {
 		return nil, err
@@ -78,6 +68,34 @@ func (o *op) convolution(transposed bool) (*value, error) {
 	if c.OutChannels*dag.Size(spatial) > tensor.MaxElements {
 		return nil, refusal.New("", "the result has too many elements")
 	}
+	if !w.constant() {
+		return o.convolvedBy(c, v, w, spatial)
+	}
+	return o.convolved(c, v, w.con, 2, spatial)
+}
+
+// channels fits the weight to the channels of the operand.
+func (o *op) channels(v, w *value, transposed bool) (*dag.Conv, error) {
+	groups, dims := int(o.int("group", 1)), w.dims()
+	c := &dag.Conv{InChannels: v.shape[1], Groups: groups, Transposed: transposed}
+	if groups < 1 || c.InChannels%groups != 0 {
+		return nil, refusal.New("", "%d groups of %d channels", groups, c.InChannels)
+	}
+	wantIn, gotIn := c.InChannels/groups, dims[1]
+	c.OutChannels = dims[0]
+	if transposed {
+		wantIn, gotIn = c.InChannels, dims[0]
+		c.OutChannels = dims[1] * groups
+	}
+	if gotIn != wantIn || c.OutChannels%groups != 0 {
+		return nil, refusal.New("", "a weight of shape %s does not fit %d groups of an operand of shape %s", tensor.DimString(dims), groups, tensor.DimString(v.shape))
+	}
+	return c, nil
+}
+
+// convolved adds the layer of a convolution by a stored weight, with the bias of an input.
+func (o *op) convolved(c *dag.Conv, v *value, w *tensor.Tensor, biasAt int, spatial []int) (*value, error) {
+	var err error
 	if c.W, err = o.use(w, 1); err != nil {
 		return nil, err
 	}
@@ -91,15 +109,15 @@ func (o *op) convolution(transposed bool) (*value, error) {
 		v = o.transpose(v, firstTwoSwapped(len(v.shape)))
 	}
 	lin := &dag.Linear{Map: c}
-	if b := o.arg(2); b != nil {
-		bias, err := o.constant(2, "the bias")
+	if o.arg(biasAt) != nil {
+		bias, err := o.constant(biasAt, "the bias")
 		if err != nil {
 			return nil, err
 		}
 		if bias.Size() != c.OutChannels {
 			return nil, refusal.New("", "a bias of %d for %d channels", bias.Size(), c.OutChannels)
 		}
-		add, err := o.vectorAt(bias, nil, c.OutChannels, 2)
+		add, err := o.vectorAt(bias, nil, c.OutChannels, biasAt)
 		if err != nil {
 			return nil, err
 		}
@@ -135,31 +153,65 @@ func firstTwoSwapped(rank int) []int {
 }
 
 // convOperands returns the operand and the weight, checked for rank and batch.
-func (o *op) convOperands() (v *value, w *tensor.Tensor, err error) {
-	if v, err = o.need(0); err != nil {
+func (o *op) convOperands() (v, w *value, err error) {
+	if v, w, err = o.two(); err != nil {
 		return nil, nil, err
 	}
 	if v, err = o.materialize(v); err != nil {
 		return nil, nil, err
 	}
-	x, err := o.need(1)
-	if err != nil {
-		return nil, nil, err
+	dims := w.dims()
+	if len(v.shape) < 3 || len(dims) != len(v.shape) {
+		return nil, nil, refusal.New("", "an operand of rank %d and a weight of rank %d", len(v.shape), len(dims))
 	}
-	if !x.constant() {
-		return nil, nil, refusal.New("", "its weight is computed by the network: the product of two activations is homogeneous of degree 2")
-	}
-	w = x.con
-	if len(v.shape) < 3 || len(w.Dims) != len(v.shape) {
-		return nil, nil, refusal.New("", "an operand of rank %d and a weight of rank %d", len(v.shape), len(w.Dims))
-	}
-	if b := v.batchAxis(); b > 0 {
+	if v.batchAxis() > 0 || w.batchAxis() >= 0 {
 		return nil, nil, refusal.MixesBatch("it convolves over the batch axis")
 	}
-	if slices.Contains(w.Dims, 0) || v.shape[0] == 0 {
-		return nil, nil, refusal.New("", "a weight of shape %v", w.Dims)
+	if slices.Contains(dims, 0) || v.shape[0] == 0 {
+		return nil, nil, refusal.New("", "a weight of shape %s", tensor.DimString(dims))
 	}
 	return v, w, nil
+}
+
+// convolvedBy is a convolution by a computed weight: a product of two values.
+func (o *op) convolvedBy(c *dag.Conv, v, w *value, spatial []int) (*value, error) {
+	shape := append([]int{v.shape[0], c.OutChannels}, spatial...)
+	if !tensor.Fits(shape) {
+		return nil, refusal.New("", "the result has too many elements")
+	}
+	in := []*value{v, w}
+	if b := o.arg(2); b != nil {
+		if dag.Size(tensor.SampleShape(b.dims())) != c.OutChannels || slices.Contains(b.dims(), tensor.BatchDim) {
+			return nil, refusal.New("", "a bias of shape %s for %d channels", tensor.DimString(b.dims()), c.OutChannels)
+		}
+		in = append(in, b)
+	}
+	samples, places, taps := tensor.Single(v.shape[0]), dag.Size(spatial), dag.Size(c.Window.Kernel)
+	from := dag.Size(v.shape[2:])
+	ins, outs := c.InChannels/c.Groups, c.OutChannels/c.Groups
+	return o.functionOf("its weight is computed: a product of two values", v.dataType(), shape, func(dst []float64, in ...[]float64) {
+		clear(dst)
+		for k := range samples * c.OutChannels * ins {
+			b, m, i := k/(c.OutChannels*ins), k/ins%c.OutChannels, k%ins
+			g := m / outs
+			x, y := in[0][((b*c.Groups+g)*ins+i)*from:][:from], dst[(b*c.OutChannels+m)*places:][:places]
+			kernel := in[1][(m*ins+i)*taps:]
+			if c.Transposed {
+				kernel = in[1][((g*ins+i)*outs+m%outs)*taps:]
+			}
+			c.Window.Taps(func(out, at, tap int) {
+				if c.Transposed {
+					out, at = at, out
+				}
+				y[out] += kernel[tap] * x[at]
+			})
+		}
+		if len(in) > 2 {
+			for k := range dst {
+				dst[k] += in[2][k/places%c.OutChannels]
+			}
+		}
+	}, in...)
 }
 
 // transposedWindow returns the window of the convolution whose transpose the

@@ -77,15 +77,17 @@ func (o *op) equation() (terms []labelled, out []rune, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for i, r := range axes {
+		for _, r := range axes {
 			if r >= beyond {
 				widest = max(widest, int(r)-beyond+1)
 			}
-			if count[r]++; slices.Contains(axes[:i], r) {
-				return nil, nil, refusal.New("export without diagonals", "the term %q of %q takes a diagonal", s, text)
-			}
+			count[r]++
 		}
-		terms = append(terms, labelled{v, axes})
+		t, err := o.diagonals(labelled{v, axes})
+		if err != nil {
+			return nil, nil, err
+		}
+		terms = append(terms, t)
 	}
 	if explicit {
 		rank := len(strings.ReplaceAll(right, "...", ""))
@@ -106,6 +108,43 @@ func (o *op) equation() (terms []labelled, out []rune, err error) {
 	}
 	slices.Sort(letters)
 	return terms, append(out, letters...), nil
+}
+
+// diagonals picks the elements at which axes of one label agree, and leaves one of those axes.
+func (o *op) diagonals(t labelled) (labelled, error) {
+	for k := 0; k < len(t.axes); k++ {
+		first := slices.Index(t.axes, t.axes[k])
+		if first == k {
+			continue
+		}
+		dims := t.v.dims()
+		if dims[k] == tensor.BatchDim || dims[first] == tensor.BatchDim {
+			return t, refusal.MixesBatch("it takes a diagonal of the batch axis")
+		}
+		if dims[k] != dims[first] {
+			return t, refusal.New("", "a label has the extents %s", tensor.DimString([]int{dims[first], dims[k]}))
+		}
+		singles := tensor.Singles(dims) // the batch as an axis of one
+		step := tensor.Strides(singles)
+		step[first] += step[k]
+		shape := slices.Delete(slices.Clone(dims), k, k+1)
+		if err := o.affordIndexed(dag.Size(singles) / max(singles[k], 1)); err != nil {
+			return t, err
+		}
+		index := tensor.Offsets(slices.Delete(singles, k, k+1), slices.Delete(step, k, k+1))
+		if t.v.constant() {
+			con, err := t.v.con.Indexed(shape, index)
+			if err != nil {
+				return t, err
+			}
+			t.v = &value{con: con}
+		} else {
+			t.v = o.pick(t.v, shape, index)
+		}
+		t.axes = slices.Delete(slices.Clone(t.axes), k, k+1)
+		k--
+	}
+	return t, nil
 }
 
 // summedOut sums an operand over the axes whose labels are not kept.

@@ -156,3 +156,59 @@ func lowerGridSample(o *op) error {
 		}
 	}, v, places))
 }
+
+// lowerAffineGrid maps the places of a grid, of -1 to 1 along each axis, by an affine map of
+// each sample: the grid that GridSample reads at.
+func lowerAffineGrid(o *op) error {
+	theta, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	t, err := o.constant(1, "the shape of the picture")
+	if err != nil {
+		return err
+	}
+	list, err := t.Int64s()
+	if err != nil {
+		return err
+	}
+	dims, n := theta.dims(), len(list)-2
+	if n < 2 || n > 3 || len(dims) != 3 || dims[1] != n || dims[2] != n+1 {
+		return refusal.New("", "maps of shape %s for a picture of shape %v", tensor.DimString(dims), list)
+	}
+	if list[0] != int64(dims[0]) && !(dims[0] == tensor.BatchDim && list[0] == int64(max(o.declared, 1))) {
+		return refusal.MixesBatch("it makes grids of %d samples", list[0])
+	}
+	to := make([]int, n)
+	for k := range to {
+		if list[k+2] < 1 || list[k+2] > tensor.MaxElements {
+			return refusal.New("", "a picture of shape %v", list)
+		}
+		to[k] = int(list[k+2])
+	}
+	shape := slices.Concat(dims[:1], to, []int{n})
+	if !tensor.Fits(shape) {
+		return refusal.New("", "the result has too many elements")
+	}
+	corners := o.int("align_corners", 0) != 0
+	at := func(i, size int) float64 {
+		if !corners {
+			return (2*float64(i)+1)/float64(size) - 1
+		}
+		if size == 1 {
+			return 0
+		}
+		return 2*float64(i)/float64(size-1) - 1
+	}
+	step, places := tensor.Strides(to), dag.Size(to)
+	return o.gives(o.functionOf("it maps places", theta.dataType(), shape, func(dst []float64, in ...[]float64) {
+		for k := range dst {
+			row := in[0][(k/(n*places)*n+k%n)*(n+1):]
+			dst[k] = row[n]
+			for i := range n { // the last axis comes first
+				axis := n - 1 - i
+				dst[k] += row[i] * at(k/n%places/step[axis]%to[axis], to[axis])
+			}
+		}
+	}, theta))
+}

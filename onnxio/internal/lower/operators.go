@@ -94,6 +94,8 @@ var homogeneousOperators = map[string]lowerer{
 	// Rearrangements.
 	"Cast":            lowerCast,
 	"CastLike":        lowerCastLike,
+	"CenterCropPad":   lowerCenterCropPad,
+	"Col2Im":          lowerCol2Im,
 	"Concat":          lowerConcat,
 	"DepthToSpace":    lowerDepthToSpace,
 	"Dropout":         lowerDropout,
@@ -144,7 +146,10 @@ var headOperators = map[string]lowerer{
 	"Celu":               head("it is an exponential below 0", celu),
 	"Cos":                curve("it is a curve", math.Cos),
 	"Cosh":               curve("it is a curve", math.Cosh),
-	"CumSum":             lowerCumSum,
+	"CumProd":            prefixes("it multiplies prefixes", 1, func(s, x float64) float64 { return s * x }),
+	"CumSum":             prefixes("it sums prefixes", 0, func(s, x float64) float64 { return s + x }),
+	"DeformConv":         lowerDeformConv,
+	"Det":                lowerDet,
 	"Elu":                head("it is an exponential below 0", elu),
 	"Equal":              lowerPair,
 	"Erf":                curve("it is a curve", math.Erf),
@@ -213,15 +218,20 @@ var headOperators = map[string]lowerer{
 
 // signalOperators transform signals, sample pictures and measure losses.
 var signalOperators = map[string]lowerer{
+	"AffineGrid":                lowerAffineGrid,
 	"BlackmanWindow":            cosineWindow(0.42, 0.5, 0.08),
 	"DFT":                       lowerDFT,
 	"GridSample":                lowerGridSample,
 	"HammingWindow":             cosineWindow(25.0/46, 21.0/46, 0),
 	"HannWindow":                cosineWindow(0.5, 0.5, 0),
+	"MaxRoiPool":                lowerMaxRoiPool,
+	"MaxUnpool":                 lowerMaxUnpool,
 	"NegativeLogLikelihoodLoss": lowerNegativeLogLikelihoodLoss,
 	"ReverseSequence":           lowerReverseSequence,
+	"RoiAlign":                  lowerRoiAlign,
 	"STFT":                      lowerSTFT,
 	"SoftmaxCrossEntropyLoss":   lowerSoftmaxCrossEntropyLoss,
+	"TensorScatter":             lowerTensorScatter,
 }
 
 // normalizers divide by a norm of their own operand.

@@ -398,48 +398,6 @@ func lowerTopK(o *op) error {
 	return nil
 }
 
-// lowerCumSum sums the entries up to each along an axis.
-func lowerCumSum(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
-	along, err := o.one(1, "the axis")
-	if err != nil {
-		return err
-	}
-	axis, err := tensor.AxisOf(along, rank(v))
-	if err != nil {
-		return err
-	}
-	if v.dims()[axis] == tensor.BatchDim {
-		return refusal.MixesBatch("it sums over the batch axis")
-	}
-	a := tensor.Around(v.dims(), axis)
-	exclusive, reverse := o.int("exclusive", 0) != 0, o.int("reverse", 0) != 0
-	typ := v.dataType()
-	compute := func(dst []float64, in ...[]float64) {
-		for q := range a.Outer {
-			for e := range a.Inner {
-				s := 0.0
-				for i := range a.N {
-					k := i
-					if reverse {
-						k = a.N - 1 - i
-					}
-					at := (q*a.N+k)*a.Inner + e
-					z := in[0][at]
-					if dst[at] = s; !exclusive {
-						dst[at] = s + z
-					}
-					s += z
-				}
-			}
-		}
-	}
-	return o.gives(o.functionOf("it sums prefixes", typ, v.dims(), compute, v))
-}
-
 // lowerOneHot gives vectors with one value at the place that an index names and
 // another elsewhere.
 func lowerOneHot(o *op) error {

@@ -56,7 +56,7 @@ var Pairs = map[string]Pair{
 	"BitwiseXor":     {Integer: func(x, y int64, _ bool) int64 { return x ^ y }, neutral: noNeutral},
 	// Of unsigned numbers, which is what is shifted.
 	"LEFT":  {Integer: func(x, y int64, _ bool) int64 { return int64(uint64(x) << uint64(y)) }, neutral: noNeutral},
-	"RIGHT": {Integer: func(x, y int64, _ bool) int64 { return int64(uint64(x) >> uint64(y)) }, neutral: noNeutral},
+	"RIGHT": {Integer: shiftedRight, neutral: noNeutral},
 }
 
 // noNeutral is no operand of a shape computation.
@@ -117,6 +117,14 @@ func quotient(x, y int64, unsigned bool) int64 {
 		return int64(uint64(x) / uint64(y))
 	}
 	return x / y
+}
+
+// shiftedRight keeps the sign of signed integers.
+func shiftedRight(x, y int64, unsigned bool) int64 {
+	if unsigned {
+		return int64(uint64(x) >> uint64(y))
+	}
+	return x >> uint64(y)
 }
 
 // floorMod has the sign of the divisor.
