@@ -54,8 +54,10 @@ func (r *regions) bilinear(y, x float64) (out [4]corner) {
 	top, bottom, down := split(y, r.height)
 	left, right, along := split(x, r.width)
 	return [4]corner{
-		{top*r.width + left, (1 - down) * (1 - along)}, {top*r.width + right, (1 - down) * along},
-		{bottom*r.width + left, down * (1 - along)}, {bottom*r.width + right, down * along},
+		{top*r.width + left, (1 - down) * (1 - along)},
+		{top*r.width + right, (1 - down) * along},
+		{bottom*r.width + left, down * (1 - along)},
+		{bottom*r.width + right, down * along},
 	}
 }
 
