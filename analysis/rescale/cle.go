@@ -55,8 +55,9 @@ type ranges struct {
 	inverse int32
 	arcs    []arc
 	known   map[[2]int32]int32
-	// worst is by how much, in logarithms, an edge that the last read found is too large.
-	worst float64
+	// Of the edges that the last read found, in logarithms: largest is the largest, worst by how
+	// much one is too large.
+	largest, worst float64
 }
 
 func newRanges(v *view, threads int) *ranges {
@@ -94,9 +95,10 @@ func (b *ranges) balance(ctx context.Context, r *search) ([]float64, error) {
 	}
 	b.read(z, b.floors(nil, 0))
 	r.Sweeps++
+	var g *balanced
 	for {
-		g, err := maxBalance(ctx, b.logs(z), b.arcs)
-		if err != nil {
+		var err error
+		if g, err = maxBalance(ctx, b.logs(z), b.arcs, g, b.largest); err != nil {
 			return nil, err
 		}
 		b.even(g.y)
@@ -170,7 +172,7 @@ func (b *ranges) add(from, to int32, ln float64) bool {
 // read collects the edges above the floors at the logarithms of factors z, of each row and of
 // each column the largest, and reports whether there were new ones.
 func (b *ranges) read(z []float64, f *floors) (more bool) {
-	b.worst = 0
+	b.largest, b.worst = math.Inf(-1), 0
 	y := b.logs(z)
 	for _, l := range b.v.layers {
 		if l.parts == nil {
@@ -199,7 +201,8 @@ func (b *ranges) read(z []float64, f *floors) (more bool) {
 					return
 				}
 				more = true
-				b.worst = math.Max(b.worst, ln+y[to]-y[from]-f.level(from, to))
+				x := ln + y[to] - y[from]
+				b.largest, b.worst = math.Max(b.largest, x), math.Max(b.worst, x-f.level(from, to))
 				if b.inverse > 0 {
 					b.add(b.turned(to), b.turned(from), ln)
 				}

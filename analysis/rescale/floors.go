@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"sort"
 
 	"github.com/relupath/relupath/analysis/kernel"
 )
@@ -73,61 +72,20 @@ func (f *floors) level(from, to int32) float64 {
 	return math.Log(math.Min(f.of[from], f.of[to]))
 }
 
-// line are the floors of one row's edges, one a column.
-type line struct {
-	f *floors
-	// cols are the vertices of columns, sorted the columns by the vertices' places, place these,
-	// gap the floors between one and the next.
-	cols, sorted, place []int32
-	gap                 []float64
-	floor               []float64
-	row                 int32
+// span are the places of the first and of the last of some vertices.
+type span struct{ first, last int32 }
+
+func (f *floors) span(vertices []int32) span {
+	s := span{math.MaxInt32, 0}
+	for _, v := range vertices {
+		s.first, s.last = min(s.first, f.g.at[v]), max(s.last, f.g.at[v])
+	}
+	return s
 }
 
-func (f *floors) line(cols []int32) *line {
-	l := &line{f: f, cols: cols, floor: make([]float64, len(cols)), row: none}
-	for j := range cols {
-		l.sorted = append(l.sorted, int32(j))
-	}
-	slices.SortStableFunc(l.sorted, func(i, j int32) int { return int(f.g.at[cols[i]]) - int(f.g.at[cols[j]]) })
-	for k, j := range l.sorted {
-		l.place = append(l.place, f.g.at[cols[j]])
-		if k > 0 {
-			l.gap = append(l.gap, f.between(l.place[k-1], l.place[k]))
-		}
-	}
-	return l
-}
-
-// of returns the floors of a row with some vertex.
-func (l *line) of(row int32) []float64 {
-	if row == l.row {
-		return l.floor
-	}
-	l.row = row
-	p := l.f.g.at[row]
-	mid := sort.Search(len(l.place), func(k int) bool { return l.place[k] >= p })
-	if mid < len(l.place) {
-		x := l.f.between(p, l.place[mid])
-		for k := mid; ; k++ {
-			l.floor[l.sorted[k]] = x
-			if k == len(l.gap) {
-				break
-			}
-			x = math.Min(x, l.gap[k])
-		}
-	}
-	if mid > 0 {
-		x := l.f.between(l.place[mid-1], p)
-		for k := mid - 1; ; k-- {
-			l.floor[l.sorted[k]] = x
-			if k == 0 {
-				break
-			}
-			x = math.Min(x, l.gap[k-1])
-		}
-	}
-	return l.floor
+// lowest is the least floor of edges between a vertex and those of a span.
+func (f *floors) lowest(v int32, s span) float64 {
+	return math.Min(f.between(f.g.at[v], s.first), f.between(f.g.at[v], s.last))
 }
 
 // above calls f for the number |w| of each row and of each column with the largest |w| r c at
@@ -176,41 +134,51 @@ func above[T kernel.Float](s *matrix, w []T, r, c []float64, rowVertex, colVerte
 	rows, cols := s.sides()
 	m, n := rows.n, cols.n
 	cs, vertices := along(cols, c), along(cols, colVertex)
+	// Where floors are by edge, the least of a column or that of a row says what is looked at.
+	of, never := make([]float64, n), slices.Repeat([]float64{math.Inf(1)}, n)
+	var across span
+	least := math.Inf(1)
+	if f.g != nil {
+		across = f.span(vertices)
+		down := f.span(rowVertex)
+		for j, v := range vertices {
+			of[j] = f.lowest(v, down)
+			least = math.Min(least, of[j])
+		}
+	} else {
+		for j, v := range vertices {
+			of[j] = f.of[v]
+		}
+	}
 	parts := max(1, min(threads, m*n/(1<<16)))
 	chunk := (m + parts - 1) / parts
 	ofRow, ofCol := newBest(m), make([]best, parts)
 	kernel.Parallel(parts, parts, 1, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
 			ofCol[t] = newBest(n)
-			var l *line
-			floors := make([]float64, n)
-			if f.g != nil {
-				l = f.line(vertices)
-			} else {
-				for j, v := range vertices {
-					floors[j] = f.of[v]
-				}
-			}
+			ofCols := slices.Clone(of)
 			for i := t * chunk; i < min(m, (t+1)*chunk); i++ {
 				at := rows.at(i)
 				ri, v := r[at], rowVertex[at]
 				if ri == 0 {
 					continue
 				}
-				row, floor := w[i*n:][:n], math.Inf(1)
-				if l != nil {
-					floors = l.of(v)
-				} else {
+				row, floor, floors := w[i*n:][:n], math.Inf(1), ofCols
+				if f.g == nil {
 					floor = f.of[v]
+				} else if low := f.lowest(v, across); low > least {
+					floor, floors = low, never
 				}
 				for j := kernel.Above(row, 0, ri, cs, floor, floors); j < n; j = kernel.Above(row, j+1, ri, cs, floor, floors) {
 					if vertices[j] == v {
 						continue
 					}
 					x := math.Abs(float64(row[j])) * ri * cs[j]
-					if l != nil {
-						ofRow.take(i, x, i*n+j)
-						ofCol[t].take(j, x, i*n+j)
+					if f.g != nil {
+						if x >= f.between(f.g.at[v], f.g.at[vertices[j]]) {
+							ofRow.take(i, x, i*n+j)
+							ofCol[t].take(j, x, i*n+j)
+						}
 						continue
 					}
 					if x >= floor {

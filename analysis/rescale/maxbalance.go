@@ -3,6 +3,7 @@ package rescale
 import (
 	"context"
 	"math"
+	"slices"
 )
 
 // arc is an edge of a graph, of weight e^ln.
@@ -27,35 +28,34 @@ type balanced struct {
 // no cycle joins two vertices, what the one is to the other is as in y.
 //
 // The cycle of the largest mean weight lambda has all its weights made lambda, and is one vertex
-// from then on; then that of the next mean, until no cycle is left. Cycles come from a tree of
-// longest paths, edges counted as ln - lambda, while lambda falls: an edge that makes a
-// path longer replaces the one before, and closes a cycle if it comes from behind. Source:
+// from then on; then that of the next mean, until no cycle is left. Cycles come from trees of
+// longest paths, edges counted as ln + y[to] - y[from] - lambda, while lambda falls: at first every
+// vertex is a root; an edge that makes a path longer replaces the one before, and closes a cycle if
+// it comes from behind. The nearer y is to balanced the fewer are replaced. Source:
 // Young, Tarjan, Orlin, Faster parametric shortest path and minimum-balance algorithms,
 // Networks 21, 1991.
+//
+// If last is not nil, y is its own, and arcs are those that it was made of and others, none with
+// ln + y[to] - y[from] larger than above. Cycles of larger means are then the same as before,
+// since a mean is at most its largest edge: what they join is taken from last.
 //
 // It ends: an edge in place of another makes a path of more edges, and paths have fewer edges
 // than vertices; a cycle leaves fewer vertices. At most n m steps, of which networks take a
 // small part. Errors: the context's.
-func maxBalance(ctx context.Context, y []float64, arcs []arc) (*balanced, error) {
-	c := newCycles(len(y), arcs)
-	for root := range int32(len(y)) {
-		if c.tree[root] != none {
-			continue
+func maxBalance(ctx context.Context, y []float64, arcs []arc, last *balanced, above float64) (*balanced, error) {
+	c := newCycles(y, arcs, last, above)
+	for steps := 0; len(c.heap) > 0; steps++ {
+		if steps&1023 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		c.grow(root)
-		for steps := 0; len(c.heap) > 0; steps++ {
-			if steps&1023 == 0 && ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			c.step()
-		}
+		c.step()
 	}
 	return c.result(y), nil
 }
 
 const none = -1
 
-// cycles is the state of maxBalance. Vertices that are joined to another have its number.
+// cycles is the state of maxBalance; logarithms are relative to y. Vertices that are joined to another have its number.
 type cycles struct {
 	arcs []arc
 	// up is what a vertex is joined to, itself if nothing; off its logarithm less that of up.
@@ -63,11 +63,11 @@ type cycles struct {
 	off []float64
 	// out and in are an arc each of the circles of arcs that leave and enter; nextOut and nextIn go round.
 	out, in, nextOut, nextIn []int32
-	// tree is the root of the tree that a vertex is in; parent the arc to it, length and
-	// steps those of the path: steps arcs of the sum length.
-	tree, parent []int32
-	length       []float64
-	steps        []int32
+	// parent is the arc to a vertex, none to roots; length and steps are those of the path from its
+	// root: steps arcs of the sum length.
+	parent []int32
+	length []float64
+	steps  []int32
 	// child is a child of a vertex; after and before its siblings.
 	child, after, before []int32
 	// heap has the arcs that make a path longer further down, by the lambda from which on;
@@ -85,7 +85,8 @@ type cycles struct {
 	touched []int32
 }
 
-func newCycles(n int, arcs []arc) *cycles {
+func newCycles(y []float64, arcs []arc, last *balanced, above float64) *cycles {
+	n := len(y)
 	of := func(x int32) []int32 {
 		s := make([]int32, n)
 		for i := range s {
@@ -94,9 +95,9 @@ func newCycles(n int, arcs []arc) *cycles {
 		return s
 	}
 	c := &cycles{
-		arcs: arcs, up: of(0), off: make([]float64, n),
+		arcs: slices.Clone(arcs), up: of(0), off: make([]float64, n),
 		out: of(none), in: of(none), nextOut: make([]int32, len(arcs)), nextIn: make([]int32, len(arcs)),
-		tree: of(none), parent: of(none), length: make([]float64, n), steps: make([]int32, n),
+		parent: of(none), length: make([]float64, n), steps: make([]int32, n),
 		child: of(none), after: of(none), before: of(none),
 		place: make([]int32, len(arcs)), lambda: make([]float64, len(arcs)),
 		first: of(0), final: of(0), follow: of(none), level: make([]float64, n), mark: of(0),
@@ -104,12 +105,54 @@ func newCycles(n int, arcs []arc) *cycles {
 	for v := range int32(n) {
 		c.up[v], c.first[v], c.final[v] = v, v, v
 	}
+	for i, e := range arcs {
+		c.arcs[i].ln += y[e.to] - y[e.from]
+		c.place[i] = none
+		insert(c.out, c.nextOut, e.from, int32(i))
+		insert(c.in, c.nextIn, e.to, int32(i))
+	}
+	if last != nil {
+		c.keep(last, above)
+	}
 	for e := range arcs {
-		c.place[e] = none
-		insert(c.out, c.nextOut, arcs[e].from, int32(e))
-		insert(c.in, c.nextIn, arcs[e].to, int32(e))
+		c.key(int32(e))
 	}
 	return c
+}
+
+// keep joins what an earlier result has joined at levels above some weight, and above that of
+// arcs between what no cycle has joined, since one may now.
+func (c *cycles) keep(last *balanced, above float64) {
+	order, part := make([]int32, len(last.at)), make([]int, len(last.at))
+	for v, k := range last.at {
+		order[k] = int32(v)
+	}
+	for k, v := range order[1:] {
+		part[v] = part[order[k]]
+		if math.IsInf(last.level[k], -1) {
+			part[v]++
+		}
+	}
+	for _, e := range c.arcs {
+		if part[e.from] != part[e.to] {
+			above = math.Max(above, e.ln)
+		}
+	}
+	for k, level := range last.level {
+		if level > above {
+			top, _ := c.find(order[k])
+			c.attach(order[k+1], top, 0, level)
+		}
+	}
+}
+
+// attach makes v, joined to nothing, part of top.
+func (c *cycles) attach(v, top int32, off, level float64) {
+	c.up[v], c.off[v] = top, off
+	splice(c.out, c.nextOut, top, v)
+	splice(c.in, c.nextIn, top, v)
+	c.follow[c.final[top]], c.level[c.final[top]] = c.first[v], level
+	c.final[top] = c.final[v]
 }
 
 // insert puts arc e into the circle of v.
@@ -140,45 +183,6 @@ func (c *cycles) ends(e int32) (u, v int32, ln float64) {
 	u, a := c.find(c.arcs[e].from)
 	v, b := c.find(c.arcs[e].to)
 	return u, v, c.arcs[e].ln + b - a
-}
-
-// grow makes the tree of the paths of fewest arcs from a root, the longest of these.
-func (c *cycles) grow(root int32) {
-	c.tree[root] = root
-	queue := []int32{root}
-	for k := 0; k < len(queue); k++ {
-		u := queue[k]
-		each(c.nextOut, c.out[u], func(e int32) {
-			v, x := c.arcs[e].to, c.length[u]+c.arcs[e].ln
-			switch {
-			case c.tree[v] == none:
-				c.tree[v], c.steps[v] = root, c.steps[u]+1
-				queue = append(queue, v)
-			case c.tree[v] != root || c.steps[v] != c.steps[u]+1 || x <= c.length[v]:
-				return
-			}
-			c.length[v], c.parent[v] = x, e
-		})
-	}
-	for _, v := range queue[1:] {
-		c.hang(v, c.arcs[c.parent[v]].from)
-	}
-	for _, u := range queue {
-		each(c.nextOut, c.out[u], c.key)
-	}
-}
-
-// each calls f for each arc of a circle.
-func each(next []int32, e int32, f func(e int32)) {
-	if e == none {
-		return
-	}
-	for k := next[e]; ; k = next[k] {
-		f(k)
-		if k == e {
-			return
-		}
-	}
 }
 
 // hang makes v a child of u.
@@ -225,7 +229,9 @@ func (c *cycles) step() {
 		c.join(path, lambda)
 		return
 	}
-	c.cut(v, c.above(v))
+	if c.parent[v] != none {
+		c.cut(v, c.above(v))
+	}
 	c.hang(v, u)
 	c.parent[v] = e
 	c.move(v, none, 1, c.length[u]+ln-c.length[v], c.steps[u]+1-c.steps[v])
@@ -289,11 +295,7 @@ func (c *cycles) join(path []int32, lambda float64) {
 			c.hang(x, top)
 			x = next
 		}
-		c.up[w], c.off[w] = top, offs[k]
-		splice(c.out, c.nextOut, top, w)
-		splice(c.in, c.nextIn, top, w)
-		c.follow[c.final[top]], c.level[c.final[top]] = c.first[w], lambda
-		c.final[top] = c.final[w]
+		c.attach(w, top, offs[k], lambda)
 	}
 	c.keys()
 }
@@ -361,7 +363,7 @@ func (c *cycles) keys() {
 func (c *cycles) key(e int32) {
 	u, v, ln := c.ends(e)
 	steps := c.steps[u] + 1 - c.steps[v]
-	if u == v || steps <= 0 || c.tree[u] != c.tree[v] {
+	if u == v || steps <= 0 {
 		c.drop(e)
 		return
 	}
@@ -421,23 +423,26 @@ func (c *cycles) sift(k int32) {
 	c.heap[k], c.place[e] = e, k
 }
 
+// result has the factors for which, of vertices that are joined, that of the lowest number keeps its own.
 func (c *cycles) result(y []float64) *balanced {
 	n := len(y)
 	b := &balanced{y: make([]float64, n), at: make([]int32, n), level: make([]float64, 0, n)}
-	for r := range int32(n) {
-		if c.up[r] != r {
+	for v := range int32(n) {
+		top, keeps := c.find(v)
+		if c.first[top] == none {
 			continue
 		}
-		for v := c.first[r]; ; v = c.follow[v] {
-			_, off := c.find(v)
-			b.y[v] = y[r] + off
-			b.at[v] = int32(len(b.level))
-			if v == c.final[r] {
+		for w := c.first[top]; ; w = c.follow[w] {
+			_, off := c.find(w)
+			b.y[w] = y[w] + off - keeps
+			b.at[w] = int32(len(b.level))
+			if w == c.final[top] {
 				b.level = append(b.level, math.Inf(-1))
 				break
 			}
-			b.level = append(b.level, c.level[v])
+			b.level = append(b.level, c.level[w])
 		}
+		c.first[top] = none
 	}
 	return b
 }
