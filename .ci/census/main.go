@@ -1,16 +1,18 @@
 // Census counts what the house wants few of, in production code:
 //
-//	go run ./.ci/census
+//	go run ./.ci/census [-most 6]
 //
 // It prints, for each of the types below, every place that asks a value which type it
 // has (a type switch, or two type assertions and more of one value in a function), the lines
 // of Go by package, and the names that each public package exports. What only serves tests
-// (dagtest and its like) is left out: oracles spell out each kind on their own.
+// (dagtest and its like) is left out: oracles spell out each kind on their own. With -most it
+// fails where a type has more places.
 package main
 
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/importer"
@@ -19,6 +21,7 @@ import (
 	"go/types"
 	"io"
 	"log"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +44,8 @@ type listed struct {
 
 func main() {
 	log.SetFlags(0)
+	most := flag.Int("most", math.MaxInt, "places of a type that are too many when there are more")
+	flag.Parse()
 	pkgs, err := list()
 	if err != nil {
 		log.Fatal("census: ", err)
@@ -63,11 +68,16 @@ func main() {
 		total += lines
 	}
 	fmt.Printf("%6d lines of production Go\n", total)
+	fail := false
 	for _, name := range asked {
+		fail = fail || len(c.places[name]) > *most
 		fmt.Printf("\n%s: %d\n", strings.TrimPrefix(name, module+"/"), len(c.places[name]))
 		for _, p := range c.places[name] {
 			fmt.Println("\t" + p)
 		}
+	}
+	if fail {
+		log.Fatalf("census: more than %d places ask a value for its type: the type should say it in a method", *most)
 	}
 }
 

@@ -182,6 +182,17 @@ func (*Concat) edges(n *Network, nd *Node, f func(operand, from, to int)) {
 	}
 }
 
+func (*Concat) from(nodes []Node, nd *Node, e int) (operand, element int, ok bool) {
+	for k, j := range nd.In {
+		size := nodes[j].Len()
+		if e < size {
+			return k, e, true
+		}
+		e -= size
+	}
+	return 0, 0, false
+}
+
 func (*Concat) check(n *Node, in []*Node) error {
 	s := 0
 	for _, m := range in {
@@ -218,6 +229,13 @@ func (s *Select) edges(_ *Network, nd *Node, f func(operand, from, to int)) {
 			f(0, int(s.Index[e]), e)
 		}
 	}
+}
+
+func (s *Select) from(_ []Node, _ *Node, e int) (operand, element int, ok bool) {
+	if s.Index != nil {
+		e = int(s.Index[e])
+	}
+	return 0, e, e >= 0
 }
 
 func (s *Select) check(n *Node, in []*Node) error {

@@ -112,6 +112,17 @@ func (n *Node) Moves() bool {
 	return ok && op.moves()
 }
 
+// From returns which element of which operand element e of the node is, where it only moves elements
+// (Moves); ok is false of others, and of padding. nodes are those of the network.
+func (n *Node) From(nodes []Node, e int) (operand, element int, ok bool) {
+	if op, ok := n.Op.(interface {
+		from(nodes []Node, nd *Node, e int) (operand, element int, ok bool)
+	}); ok {
+		return op.from(nodes, n, e)
+	}
+	return 0, 0, false
+}
+
 // constant reports whether the node moves elements, or maps them one by one with
 // constants.
 func (n *Node) constant() bool {

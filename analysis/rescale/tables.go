@@ -41,16 +41,17 @@ func tablesDiffer(a, b *dag.Network, g *dag.Groups, tol float64) (why string, ce
 // tabled returns a table's numbers at random places.
 func tabled(n *dag.Network, node int) []float64 {
 	nd := &n.Nodes[node]
+	f := nd.Op.(*dag.Func)
 	r := rand.New(rand.NewPCG(1, uint64(node)))
 	in := make([][]float64, len(nd.In))
 	for k, j := range nd.In {
 		in[k] = make([]float64, n.Nodes[j].Len())
 		for e := range in[k] {
-			in[k][e] = float64(r.IntN(nd.Op.(*dag.Func).Extent))
+			in[k][e] = float64(r.IntN(f.Extent))
 		}
 	}
 	out := make([]float64, nd.Len())
-	nd.Op.(*dag.Func).Apply(out, in...)
+	f.Apply(out, in...)
 	return out
 }
 

@@ -50,73 +50,79 @@ func (o *op) rotated(a, b *value) (p, q *value) {
 // angles reads a value as a product by a table.
 func (o *op) angles(v *value) (t angles, ok bool) {
 	nd := &o.nodes[v.node]
-	switch f := nd.Op.(type) {
-	case *dag.Linear:
-		d, diagonal := f.Map.(*dag.Diagonal)
-		if !diagonal || len(f.Stages) != 1 || !slices.Equal(nd.Shape, o.nodes[nd.In[0]].Shape) {
-			return t, false
-		}
-		s := f.Stages[0]
-		if s.Mul == nil || s.Add != nil || s.Norm != nil || s.Mul.Param == nil || s.Mul.Param.Len() == 1 || s.Mul.Inverse {
-			return t, false
-		}
-		return angles{
-			x: nd.In[0], table: v.node, place: -1, p: s.Mul.Param,
-			value: func(e int) float64 { return s.Mul.At(d.Axis.At(e)) },
-		}, true
-	case *dag.Func:
-		if !multiplies(nd) {
-			return t, false
-		}
+	if multiplies(nd) {
 		for k, in := range nd.In {
 			if t, ok = o.lookedUp(in); ok {
 				t.x = nd.In[1-k]
 				return t, true
 			}
 		}
+		return t, false
 	}
-	return t, false
+	d, st, ok := factors(nd)
+	if !ok || st.Mul.Param == nil || st.Mul.Param.Len() == 1 || st.Mul.Inverse || !slices.Equal(nd.Shape, o.nodes[nd.In[0]].Shape) {
+		return t, false
+	}
+	return angles{
+		x: nd.In[0], table: v.node, place: -1, p: st.Mul.Param,
+		value: func(e int) float64 { return st.Mul.At(d.Axis.At(e)) },
+	}, true
+}
+
+// factors reads a node as a multiplication of each unit by a number, and nothing else.
+func factors(nd *dag.Node) (d *dag.Diagonal, st *dag.Stage, ok bool) {
+	l, ok := nd.Op.(*dag.Linear)
+	if !ok || len(l.Stages) != 1 {
+		return nil, nil, false
+	}
+	st = &l.Stages[0]
+	d, ok = l.Map.(*dag.Diagonal)
+	return d, st, ok && st.Mul != nil && st.Add == nil && st.Norm == nil
+}
+
+// reordered follows a node to the value that it has in another order: the indices, the last one first.
+func (o *op) reordered(node int) (from int, order [][]int32) {
+	for {
+		s, ok := o.nodes[node].Op.(*dag.Select)
+		if !ok {
+			return node, order
+		}
+		if s.Index != nil {
+			order = append(order, s.Index)
+		}
+		node = o.nodes[node].In[0]
+	}
 }
 
 // lookedUp reads a node as rows of a stored table in another order of elements.
 func (o *op) lookedUp(node int) (t angles, ok bool) {
-	var order [][]int32
-	for {
-		nd := &o.nodes[node]
-		if s, ok := nd.Op.(*dag.Select); ok {
-			if s.Index != nil {
-				order = append(order, s.Index)
-			}
-			node = nd.In[0]
-			continue
-		}
-		l, ok := nd.Op.(*dag.Linear)
-		if !ok || l.Map == nil || len(l.Stages) > 0 {
-			return t, false
-		}
-		d, ok := l.Map.(*dag.Dense)
-		if !ok {
-			return t, false
-		}
-		hot, ok := o.nodes[nd.In[0]].Op.(*dag.Func)
-		if !ok || hot.Kind != dag.OneHot {
-			return t, false
-		}
-		p := d.W.Param
-		t = angles{table: node, place: o.nodes[nd.In[0]].In[0], p: p, cols: d.Cols}
-		t.at = func(e int) (index, column int) {
-			for _, s := range order {
-				if e = int(s[e]); e < 0 {
-					return -1, 0
-				}
-			}
-			return e / d.Rows, e % d.Rows
-		}
-		t.value = func(e int) float64 { // row e / columns, whatever the positions are
-			return d.At(e%d.Rows, e/d.Rows)
-		}
-		return t, true
+	node, order := o.reordered(node)
+	nd := &o.nodes[node]
+	l, ok := nd.Op.(*dag.Linear)
+	if !ok || l.Map == nil || len(l.Stages) > 0 {
+		return t, false
 	}
+	d, ok := l.Map.(*dag.Dense)
+	if !ok {
+		return t, false
+	}
+	hot, ok := o.nodes[nd.In[0]].Op.(*dag.Func)
+	if !ok || hot.Kind != dag.OneHot {
+		return t, false
+	}
+	t = angles{table: node, place: o.nodes[nd.In[0]].In[0], p: d.W.Param, cols: d.Cols}
+	t.at = func(e int) (index, column int) {
+		for _, s := range order {
+			if e = int(s[e]); e < 0 {
+				return -1, 0
+			}
+		}
+		return e / d.Rows, e % d.Rows
+	}
+	t.value = func(e int) float64 { // row e / columns, whatever the positions are
+		return d.At(e%d.Rows, e/d.Rows)
+	}
+	return t, true
 }
 
 // rotates reports whether two products are those of a rotary embedding: of one value, of
@@ -192,35 +198,15 @@ func sameOrder(t, u *angles, size int) bool {
 func (o *op) comesFrom(node, e int) (from, element, steps int) {
 	for ; ; steps++ {
 		nd := &o.nodes[node]
-		switch op := nd.Op.(type) {
-		case *dag.Select:
-			if op.Index != nil {
-				if op.Index[e] < 0 {
-					return node, e, steps
-				}
-				e = int(op.Index[e])
-			}
-			node = nd.In[0]
-		case *dag.Concat:
-			k := 0
-			for e >= o.nodes[nd.In[k]].Len() {
-				e -= o.nodes[nd.In[k]].Len()
-				k++
-			}
-			node = nd.In[k]
-		case *dag.Linear:
-			_, diagonal := op.Map.(*dag.Diagonal)
-			if !diagonal || len(op.Stages) != 1 {
-				return node, e, steps
-			}
-			s := op.Stages[0]
-			if s.Mul == nil || s.Mul.Param != nil || s.Mul.Coef != -1 || s.Add != nil || s.Norm != nil {
-				return node, e, steps
-			}
-			node = nd.In[0]
-		default:
+		if k, from, ok := nd.From(o.nodes, e); ok {
+			node, e = nd.In[k], from
+			continue
+		}
+		_, st, ok := factors(nd)
+		if !ok || st.Mul.Param != nil || st.Mul.Coef != -1 {
 			return node, e, steps
 		}
+		node = nd.In[0]
 	}
 }
 
