@@ -47,6 +47,8 @@ type array struct {
 	order binary.ByteOrder
 	shape []int
 	data  []byte
+	// texts are the labels of an array of texts, which has no kind and no data.
+	texts *texts
 	// all is the number of examples in the file: shape[0] of them are here.
 	all int
 	// rest is what class labels beyond them were.
@@ -179,12 +181,17 @@ func product(shape []int) (int64, bool) {
 func byteCount(file string, k kind, shape []int) (int64, error) {
 	n, ok := product(shape)
 	if !ok || n > math.MaxInt64/8 {
-		return 0, &DataError{
-			File: file, Problem: fmt.Sprintf("shape %v is not possible", shape),
-			Remedy: "the header is damaged: fetch or write the file again",
-		}
+		return 0, impossible(file, shape)
 	}
 	return n * int64(k.size()), nil
+}
+
+// impossible is the error for a shape that no file can hold.
+func impossible(file string, shape []int) error {
+	return &DataError{
+		File: file, Problem: fmt.Sprintf("shape %v is not possible", shape),
+		Remedy: "the header is damaged: fetch or write the file again",
+	}
 }
 
 // at returns a function that reads element i.
@@ -216,7 +223,12 @@ func (a *array) at() func(i int) float64 {
 }
 
 // len is the number of elements.
-func (a *array) len() int { return len(a.data) / a.kind.size() }
+func (a *array) len() int {
+	if a.texts != nil {
+		return len(a.texts.ids)
+	}
+	return len(a.data) / a.kind.size()
+}
 
 // rows is the number of examples and the number of values of each.
 func (a *array) rows() (n, size int) {
@@ -229,6 +241,9 @@ func (a *array) rows() (n, size int) {
 
 // examples makes a table of the array, one example a row, without labels.
 func (a *array) examples() (*table, error) {
+	if a.texts != nil {
+		return nil, &DataError{File: a.file, Problem: "the elements are texts", Remedy: "convert the array with astype('float32')"}
+	}
 	if len(a.shape) == 0 {
 		return nil, &DataError{
 			File: a.file, Problem: "the array is a single number",
@@ -311,6 +326,13 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 			File: y.file, Problem: fmt.Sprintf("%d labels for the %d examples of %s", n, t.all, t.file),
 			Remedy: "both must come from the same split of the same data",
 		}
+	}
+	if y.texts != nil {
+		if width != 1 {
+			return severalTexts(y.file, y.shape, width)
+		}
+		y.texts.ids = y.texts.ids[:t.n]
+		return y.texts.number(t, task, "")
 	}
 	open := task == ""
 	if open {

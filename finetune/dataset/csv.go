@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -43,10 +42,7 @@ type csvReader struct {
 	width   int // fields a line
 	n       int
 	column  column
-	// Labels repeat, so each text is kept once: ids are indices of texts.
-	texts []string
-	seen  []int // where each text occurs first
-	ids   []int
+	labels  *texts
 	// limit is how many examples are kept, taken what keeping them takes, in bytes.
 	limit int
 	taken int64
@@ -57,7 +53,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 		_, _ = s.r.Discard(3)
 	}
 	lines := &lineReader{s: s}
-	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, limit: spec.Limit}
+	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, labels: newTexts(s.name, "line"), limit: spec.Limit}
 	if c.limit == 0 {
 		c.limit = math.MaxInt
 	}
@@ -78,7 +74,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 		t.width, t.targets = len(c.several), c.values
 		return t, nil
 	}
-	return t, c.labels(t, spec.Task)
+	return t, c.labels.number(t, spec.Task, ",header if it is a header, ")
 }
 
 // readAll reads every line.
@@ -92,7 +88,6 @@ func (c *csvReader) readAll(spec Spec) error {
 			c.header = append(c.header, strings.TrimSpace(f))
 		}
 	}
-	known := map[string]int{}
 	// Where the classes are not told, the labels of all lines tell them.
 	told := spec.Task == Regression || spec.Classes != nil || len(spec.Labels) > 1
 	for c.n < c.limit || !told {
@@ -108,7 +103,7 @@ func (c *csvReader) readAll(spec Spec) error {
 				return err
 			}
 		}
-		if err := c.line(fields, known); err != nil {
+		if err := c.line(fields); err != nil {
 			return err
 		}
 	}
@@ -213,7 +208,7 @@ func separatorHint(fields []string, sep rune) string {
 }
 
 // line takes one line of data.
-func (c *csvReader) line(fields []string, known map[string]int) error {
+func (c *csvReader) line(fields []string) error {
 	if len(fields) != c.width {
 		return c.wrong(c.where(), fmt.Sprintf("%d fields, want %d as in the lines before", len(fields), c.width),
 			"complete the line; a field that holds a comma is written in quotes")
@@ -241,27 +236,17 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 			c.column.add(v)
 			continue
 		}
-		id, ok := known[field]
-		if !ok {
-			if field == "" {
-				return c.wrong(c.at(j), "the label is empty", "complete the line or leave it out")
-			}
-			field = strings.Clone(field)
-			id = len(c.texts)
-			known[field] = id
-			line, _ := c.r.FieldPos(j)
-			c.texts, c.seen = append(c.texts, field), append(c.seen, line)
-			c.taken += int64(len(field)) + labelSize
+		if field == "" {
+			return c.wrong(c.at(j), "the label is empty", "complete the line or leave it out")
 		}
-		if c.n < c.limit {
-			c.ids = append(c.ids, id)
-		}
+		line, _ := c.r.FieldPos(j)
+		c.labels.add(field, line, c.n < c.limit)
 	}
 	if c.n++; c.n <= c.limit {
 		c.taken += 8*int64(max(1, len(c.several))) + int64(c.width)*c.column.width()
 	}
-	if share := memoryShare(); c.taken > share {
-		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %d bytes", min(c.n, c.limit), c.taken), share,
+	if share, taken := memoryShare(), c.taken+c.labels.taken; taken > share {
+		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %d bytes", min(c.n, c.limit), taken), share,
 			"take the first N examples with limit=N, or split the file")
 	} else if c.s.packed && c.n > c.limit && c.lines.passed/shareOfMemory > share {
 		return &DataError{
@@ -272,9 +257,6 @@ func (c *csvReader) line(fields []string, known map[string]int) error {
 	}
 	return nil
 }
-
-// labelSize is what is kept of a label beside its text, in bytes.
-const labelSize = 64
 
 // maxLine bounds a line, which is in memory as a whole.
 const maxLine = 64 << 20
@@ -355,93 +337,6 @@ func (c *csvReader) damaged(err error) error {
 		return &DataError{File: c.s.name, Where: where, Problem: "not well-formed", Err: p.Err, Remedy: "check the quotes of this line"}
 	}
 	return c.s.damaged(err)
-}
-
-// labels turns the label column into class labels or targets.
-func (c *csvReader) labels(t *table, task Task) error {
-	values := make([]float64, len(c.texts))
-	numeric, whole := 0, 0
-	odd := -1 // the first text that is no number
-	for k, text := range c.texts {
-		v, ok := parseNumber(text)
-		values[k] = v
-		switch {
-		case !ok && odd < 0:
-			odd = k
-		case ok:
-			numeric++
-		}
-		if ok && v == math.Trunc(v) && v >= 0 && v < maxClasses {
-			whole++
-		}
-	}
-	all := len(c.texts)
-	mixed := odd >= 0 && numeric > 0
-	switch {
-	case task == Regression && odd >= 0, task == "" && mixed:
-		remedy := "correct it; add ,header if it is a header, task=class if the labels are names"
-		if decimalComma().MatchString(c.texts[odd]) {
-			remedy = withPoints
-		}
-		return c.wrong(fmt.Sprintf("line %d", c.seen[odd]), fmt.Sprintf("label %q is not a number", c.texts[odd]), remedy)
-	case task == Regression, task == "" && whole < all && numeric == all:
-		t.width = 1
-		t.targets = make([]float64, t.n)
-		for i, id := range c.ids {
-			t.targets[i] = values[id]
-		}
-		return nil
-	}
-	class := make([]int, all)
-	if whole == all {
-		for k, v := range values {
-			class[k] = int(v)
-			t.classes = max(t.classes, int(v)+1)
-		}
-	} else {
-		c.name(t, class, values, numeric == all)
-	}
-	t.labels = c.ids
-	for i, id := range t.labels {
-		t.labels[i] = class[id]
-	}
-	return nil
-}
-
-// name numbers the texts in sorted order. Numbers are compared by value, so that
-// 1 and 1.0 are one class.
-func (c *csvReader) name(t *table, class []int, values []float64, numeric bool) {
-	texts := slices.Clone(c.texts)
-	if numeric {
-		for k, v := range values {
-			texts[k] = formatList([]float64{v})
-		}
-	}
-	t.names = slices.Clone(texts)
-	slices.SortFunc(t.names, func(a, b string) int {
-		if numeric {
-			return cmp.Compare(mustParse(a), mustParse(b))
-		}
-		return strings.Compare(a, b)
-	})
-	t.names = slices.Compact(t.names)
-	t.classes = len(t.names)
-	place := map[string]int{}
-	for i, name := range t.names {
-		place[name] = i
-	}
-	for k, text := range texts {
-		class[k] = place[text]
-	}
-}
-
-// mustParse reads back a number that formatList wrote.
-func mustParse(text string) float64 {
-	v, ok := parseNumber(text)
-	if !ok {
-		panic("dataset: " + text + " is not a number")
-	}
-	return v
 }
 
 // column collects values in bytes as long as all of them fit, which pixels and

@@ -46,14 +46,15 @@
 // The pixel formats are classification tasks. In csv, npy and npz task= says
 // what the labels are; without it, the data do:
 //
-//	csv, all labels whole numbers in 0..65535   class labels as they stand
-//	csv, all labels numbers, others among them  regression targets
-//	csv, text                                   classes, numbered in sorted order
+//	texts, all whole numbers in 0..65535        class labels as they stand
+//	texts, all numbers, others among them       regression targets
+//	other texts                                 classes, numbered in sorted order
 //	array of integers or booleans, (N) or (N,1) class labels as they stand; other integers than
 //	                                            0..65535 only by a list of classes
 //	other arrays, (N), (N,1) or (N,K)           K regression targets an example
 //
-// With task=class, csv labels that are other numbers become classes in
+// Texts are the labels of a csv file, and those of NumPy's types U and S, without the spaces
+// around them. With task=class, texts that are other numbers become classes in
 // increasing order. Numbering what a file happens to hold is right only for a file
 // with every class: classes= or Set.WithClasses gives the order, and a test set has
 // that of the training set in Options.Like. A label that is not in a given order is

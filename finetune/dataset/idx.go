@@ -88,6 +88,15 @@ func openArray(ctx context.Context, path string, limit int, labels bool, read fu
 // loadMNIST finds the official files in a folder. The data sets that took over
 // the names (Fashion-MNIST, Kuzushiji-MNIST) have ten classes as well.
 func loadMNIST(ctx context.Context, dir string, split Split, limit int) (*table, error) {
+	files, err := findMNIST(dir, split)
+	if err != nil {
+		return nil, err
+	}
+	return loadIDX(ctx, files[0], files[1], 10, limit)
+}
+
+// findMNIST returns the files of images and of labels of a split.
+func findMNIST(dir string, split Split) ([]string, error) {
 	prefix := "train"
 	if split == Test {
 		prefix = "t10k"
@@ -97,10 +106,7 @@ func loadMNIST(ctx context.Context, dir string, split Split, limit int) (*table,
 		return nil, err
 	}
 	labels, err := findIDX(dir, prefix+"-labels", "idx1-ubyte")
-	if err != nil {
-		return nil, err
-	}
-	return loadIDX(ctx, images, labels, 10, limit)
+	return []string{images, labels}, err
 }
 
 // findIDX returns the first file that exists of the names in use.

@@ -35,13 +35,17 @@ func readNPY(s *source) (*array, error) {
 	if strings.HasPrefix(head.Descr.Type, ">") {
 		a.order = binary.BigEndian
 	}
+	what := fmt.Sprintf("the array of shape %v and type %s", a.shape, head.Descr.Type)
+	if size, runes := textSize(name); size > 0 {
+		return a, a.loadTexts(s, size, runes, what)
+	}
 	if a.kind = npyKinds[name]; a.kind == 0 {
 		return nil, &DataError{
 			File: s.name, Problem: fmt.Sprintf("element type %q is not supported", head.Descr.Type),
-			Remedy: "convert the array with astype('float32'), or astype('int64') for labels",
+			Remedy: "convert the array with astype('float32'), or astype('int64') or astype('str') for labels",
 		}
 	}
-	return a, a.load(s, head.Descr.Fortran, fmt.Sprintf("the array of shape %v and type %s", a.shape, head.Descr.Type))
+	return a, a.load(s, head.Descr.Fortran, what)
 }
 
 // readNPYHeader reads magic number, version and dictionary.
@@ -107,14 +111,14 @@ func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
 func labelled(spec Spec) bool { return spec.Task != Regression && spec.Classes == nil }
 
 // pair makes a table of examples and labels. Labels that a list of classes names may be
-// any numbers.
+// any numbers or texts.
 func pair(x, y *array, spec Spec) (*table, error) {
 	t, err := x.examples()
 	if err != nil {
 		return nil, err
 	}
 	task := spec.Task
-	if spec.Classes != nil {
+	if spec.Classes != nil && y.texts == nil {
 		task = Regression
 	}
 	return t, t.labelled(y, task, 0)

@@ -83,6 +83,28 @@ type Spec struct {
 	Drop []string
 }
 
+// Files returns the files that the spec reads: of a folder those of both splits that are there.
+func (s Spec) Files() []string {
+	var find func(dir string, split Split) ([]string, error)
+	switch s.Format {
+	case "mnist":
+		find = findMNIST
+	case "cifar10":
+		find = cifar10.find
+	case "cifar100":
+		find = cifar100.find
+	default:
+		return slices.Clone(s.Paths)
+	}
+	var out []string
+	for _, split := range []Split{Train, Test} {
+		if files, err := find(s.Paths[0], split); err == nil {
+			out = append(out, files...)
+		}
+	}
+	return out
+}
+
 // format describes what a spec of one format may hold.
 type format struct {
 	paths   []string // what each path is, for messages

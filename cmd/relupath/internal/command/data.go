@@ -29,7 +29,7 @@ func (a *app) readSet(ctx context.Context, flag, text string, opt dataset.Option
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
-	a.readsData(spec.Paths...)
+	a.readsData(spec.Files()...)
 	opt.Unlisted = true // the model may have a list
 	set, err := dataset.Load(ctx, spec, opt)
 	if err == nil && set.Len() == 0 {
