@@ -242,7 +242,7 @@ func (r *run) examples(draw int) *Labelled {
 	}
 	// The layers count from 1.
 	rng := rand.New(rand.NewPCG(r.opt.Seed, uint64(draw)<<32))
-	out := &Labelled{Scores: d.Scores, Batch: drawnExamples}
+	out := &Labelled{Scores: d.Scores, Apart: d.Apart, Batch: drawnExamples}
 	for k := range drawnExamples {
 		i := min(int((float64(k)+rng.Float64())/drawnExamples*float64(d.Batch)), d.Batch-1)
 		rows := d.rows(i, i+1)

@@ -115,10 +115,13 @@ func (r *run) checkData(d *Labelled) error {
 			}
 		}
 	}
-	if out := r.file.Boundary(); d.Scores == 0 && len(out) != 1 {
+	if out := r.file.Boundary(); d.Scores == 0 && d.Apart == nil && len(out) != 1 {
 		return fmt.Errorf("margins need one output, the network's homogeneous part has %d", len(out))
 	}
-	classes := max(r.file.Nodes[r.scores(r.file)].Len(), 2)
+	classes := len(d.Apart)
+	if d.Apart == nil {
+		classes = max(r.file.Nodes[r.scores(r.file)[0]].Len(), 2)
+	}
 	for i, y := range d.Labels {
 		if y < 0 || y >= classes {
 			return fmt.Errorf("label %d of example %d is outside the network's %d classes", y, i, classes)
@@ -127,12 +130,15 @@ func (r *run) checkData(d *Labelled) error {
 	return nil
 }
 
-// scores is the node whose values are the scores.
-func (r *run) scores(n *dag.Network) int {
-	if s := r.opt.Data.Scores; s != 0 {
-		return s
+// scores are the nodes whose values are the scores.
+func (r *run) scores(n *dag.Network) []int {
+	switch d := r.opt.Data; {
+	case d.Apart != nil:
+		return d.Apart
+	case d.Scores != 0:
+		return []int{d.Scores}
 	}
-	return n.Boundary()[0]
+	return n.Boundary()[:1]
 }
 
 // evalBatch is the number of examples that are evaluated at a time.
@@ -141,19 +147,34 @@ const evalBatch = 256
 // outputs calls f with the output of each example; a network with one output
 // unit f decides between class 1 and class 0 and gives (0, f).
 func (r *run) outputs(n *dag.Network, d *Labelled, f func(example int, out []float64)) error {
-	node := r.scores(n)
-	classes := n.Nodes[node].Len()
-	pair := make([]float64, 2)
-	return r.evaluate(n, d, []int{node}, func(lo, hi int, values [][]float64) {
+	nodes := r.scores(n)
+	row := make([]float64, max(len(nodes), 2))
+	return r.evaluate(n, d, nodes, func(lo, hi int, values [][]float64) {
 		for i := range hi - lo {
-			y := values[0][i*classes:][:classes]
-			if classes == 1 {
-				pair[0], pair[1] = 0, y[0]
-				y = pair
+			y := row
+			for k, node := range nodes {
+				width := n.Nodes[node].Len()
+				switch v := values[k][i*width:][:width]; {
+				case d.Apart != nil:
+					y[k] = LogOdds(v)
+				case width == 1:
+					y[0], y[1] = 0, v[0]
+				default:
+					y = v
+				}
 			}
 			f(lo+i, y)
 		}
 	})
+}
+
+// LogOdds returns the score of one class from the values of a classifier of its own: the only
+// value, or the second, that of the class, less the first.
+func LogOdds(v []float64) float64 {
+	if len(v) == 1 {
+		return v[0]
+	}
+	return v[1] - v[0]
 }
 
 // evaluate calls f with the values of nodes on the examples [lo, hi) of d, batch by

@@ -89,6 +89,9 @@ type Labelled struct {
 	// Scores is the node whose values are the scores of the classes. Default (0): the
 	// only one at which the homogeneous part ends.
 	Scores int
+	// Apart are instead the nodes with the score of one class each, in the order of the classes,
+	// as of one classifier for each class: their only value, or the second of two less the first.
+	Apart []int
 	// Batch is the number of examples.
 	Batch int
 	// Labels has the class of each example, an index into the output.

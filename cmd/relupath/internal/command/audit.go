@@ -252,7 +252,7 @@ func (w *auditWork) scoring(ctx context.Context, m *modelFile, opt *analysis.Opt
 	if w.data == nil {
 		return nil, nil
 	}
-	at, err := newScoring(ctx, m, w.data, w.options.scores)
+	at, err := evaluated(ctx, m, w.data, w.options.scores)
 	if err == nil {
 		opt.Data, err = at.labelled()
 		opt.Differentiate = finetune.Differentiate

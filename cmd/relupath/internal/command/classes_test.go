@@ -444,7 +444,7 @@ func TestLossOfTheProbabilities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all map[string]struct{ Error, LogLoss float64 }
+	var all map[string]struct{ Error, LogLoss, Margin5 float64 }
 	if err := json.Unmarshal(raw, &all); err != nil {
 		t.Fatal(err)
 	}
@@ -467,13 +467,25 @@ func TestLossOfTheProbabilities(t *testing.T) {
 		}
 	}
 	const model, data = "testdata/classes/one_each.onnx", "csv:testdata/classes/one_each.csv"
-	byName, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--scores", "probabilities")
-	if byName.LossName != "log" || len(byName.Margins) > 0 {
-		t.Errorf("loss %s, margins %v", byName.LossName, byName.Margins)
+	// The margins are those of the log odds, in audit too.
+	byName, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--scores", "probabilities", "--percentile", "5")
+	if byName.LossName != "log" || len(byName.Margins) != 1 {
+		t.Fatalf("loss %s, margins %v", byName.LossName, byName.Margins)
 	}
-	words := []string{"none of which has a score for each of the 3 classes", "LinearClassifier2"}
-	refused(t, codeInvalid, words, "audit", model, "--data", data)
-	refused(t, codeInvalid, words, "finetune", model, "--data", data, "-o", filepath.Join(t.TempDir(), "t.onnx"))
+	if got, want := *byName.Margins[0].Margin, all["one_each"].Margin5; !(math.Abs(got-want) <= 1e-5*math.Abs(want)) {
+		t.Errorf("margin %v, want %v", got, want)
+	}
+	r, _ := parsed[auditJSON](t, "audit", model, "--data", data, "--measures", "margin,pac_bayes_flatness")
+	if got, want := *r.Models[0].Measures[0].Value.Value, *byName.Margins[0].Margin; got != want {
+		t.Errorf("margin %v in audit, %v in eval", got, want)
+	}
+	// No message speaks of another command.
+	var out, errs bytes.Buffer
+	if code := Run([]string{"experiment", "balance", model, "--data", data, "--test", data, "-o", filepath.Join(t.TempDir(), "e")}, nil, &out, &errs); code != codeInvalid || strings.Contains(errs.String(), "finetune") {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+	refused(t, codeInvalid, []string{"none of which has a score for each of the 3 classes", "LinearClassifier2"},
+		"finetune", model, "--data", data, "-o", filepath.Join(t.TempDir(), "t.onnx"))
 }
 
 // TestSignsInArrays: integers that are no class labels as they stand are labels where the model's

@@ -147,9 +147,11 @@ type scoring struct {
 	logits   bool
 	warnings []string
 	// probabilities is an output with probabilities of its own where they are not the
-	// softmax of the scores. With it alone, the scores are in no layer.
+	// softmax of the scores. With it alone, no layer has the scores: apart are the layers of
+	// one each, if they are known.
 	probabilities *probabilityOutput
 	alone         bool
+	apart         []int
 }
 
 // layerOf is the name of a layer by that of the value that it gives in the file; other names
@@ -159,6 +161,17 @@ func layerOf(m *modelFile, name string) string {
 		return fmt.Sprintf("node %d", i)
 	}
 	return name
+}
+
+// evaluated is newScoring for what trains nothing: probabilities may stand for the scores.
+func evaluated(ctx context.Context, m *modelFile, set *dataset.Set, name string) (*scoring, error) {
+	at, err := newScoring(ctx, m, set, name)
+	if err != nil {
+		if alone, ok := probabilitiesAlone(ctx, m, set, name); ok {
+			return alone, nil
+		}
+	}
+	return at, err
 }
 
 // newScoring finds the scores of a model, as finetune does: those of the output or
@@ -201,6 +214,7 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 	if at.probabilities != nil {
 		values = append(values, at.probabilities.node)
 	}
+	values = append(values, at.apart...)
 	widest := 1
 	for i := range n.Nodes {
 		widest = max(widest, n.Nodes[i].Len())
@@ -219,11 +233,27 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 		if err != nil {
 			return err
 		}
-		if err := f(first, y[0], y[len(y)-1]); err != nil {
+		p := y[min(1, len(y)-1)]
+		if at.apart != nil {
+			y[0] = together(n, at.apart, y[2:], len(part))
+		}
+		if err := f(first, y[0], p); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// together returns rows of the scores that layers of one class each have.
+func together(n *dag.Network, nodes []int, values [][]float64, batch int) []float64 {
+	out := make([]float64, batch*len(nodes))
+	for k, node := range nodes {
+		width := n.Nodes[node].Len()
+		for i := range batch {
+			out[i*len(nodes)+k] = analysis.LogOdds(values[k][i*width:][:width])
+		}
+	}
+	return out
 }
 
 // labelled returns the examples as the measures take them.
@@ -232,7 +262,10 @@ func (s *scoring) labelled() (*analysis.Labelled, error) {
 	if set.Task() != dataset.Classification {
 		return nil, invalidf("--data: %s has targets, margins want classes: give labelled examples, or leave --data out", set.Name())
 	}
-	return &analysis.Labelled{Batch: set.Len(), Labels: set.Labels(), Scores: s.node, Read: func(lo, hi int) [][]float64 {
+	if s.alone && s.apart == nil {
+		return nil, invalidf("--data: no layer has the scores of all classes, which margins are made of: output %q has probabilities alone: leave --data out", s.name)
+	}
+	return &analysis.Labelled{Batch: set.Len(), Labels: set.Labels(), Scores: s.node, Apart: s.apart, Read: func(lo, hi int) [][]float64 {
 		order := make([]int, hi-lo)
 		for i := range order {
 			order[i] = lo + i

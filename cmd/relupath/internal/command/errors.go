@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
@@ -159,5 +161,12 @@ func sentences(err error) string {
 			}
 		}
 	}
-	return render.Visible(err.Error())
+	return render.Visible(plain(err.Error()))
 }
+
+// packages matches the names of packages at the beginning of their errors that are names of
+// commands as well, though any command may get the error.
+var packages = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|: )(?:(?:finetune|experiment|prune): )+`) })
+
+// plain is the text of an error without such names.
+func plain(text string) string { return packages().ReplaceAllString(text, "$1") }

@@ -35,7 +35,8 @@ two classes apart: the scores are then 0 and f. The loss is that of finetune:
 softmax cross-entropy, or half the squared distance to the targets, for which the
 mean squared error over examples and targets is printed too. Where the model has
 probabilities that are not the softmax of the scores, their log loss is printed too;
-where no layer has the scores of all classes, it is the loss.`,
+where no layer has the scores of all classes, it is the loss, and the scores of one
+classifier for each class are its log odds.`,
 		Example: `  relupath eval iris.onnx --data csv:iris.csv,header
   relupath eval iris.onnx --data csv:iris.csv,header --percentile 1,50 --format json`,
 		Args: cobra.ExactArgs(1),
@@ -128,13 +129,9 @@ func (o *evalOptions) work(ctx context.Context, a *app, m *modelFile, path strin
 	if err != nil {
 		return nil, err
 	}
-	at, err := newScoring(ctx, m, set, o.scores)
+	at, err := evaluated(ctx, m, set, o.scores)
 	if err != nil {
-		alone, ok := probabilitiesAlone(ctx, m, set, o.scores)
-		if !ok {
-			return nil, err
-		}
-		at = alone
+		return nil, err
 	}
 	e := newEvaluation(at)
 	a.stage(path, "evaluating")
@@ -202,7 +199,7 @@ func (e *evaluation) add(first int, y, p []float64) {
 		if predicted(row) == label {
 			e.correct++
 		}
-		if e.alone {
+		if e.alone && e.apart == nil {
 			continue
 		}
 		e.loss += crossEntropy(row, label)
@@ -276,7 +273,7 @@ func (e *evaluation) report(r *evalJSON, percentiles []float64) {
 	}
 	wrong := float64(e.set.Len()-e.correct) / n
 	r.Correct, r.Error = &e.correct, &wrong
-	if e.alone {
+	if e.alone && e.apart == nil {
 		return
 	}
 	slices.Sort(e.margins)

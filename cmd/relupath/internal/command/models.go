@@ -278,7 +278,7 @@ func reason(err error) string {
 	case errors.As(err, &file):
 		return file.Err.Error()
 	}
-	return err.Error()
+	return plain(err.Error())
 }
 
 // shortNames returns what tells paths apart: each file's name without .onnx,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune/dataset"
@@ -171,9 +172,63 @@ func probabilitiesAlone(ctx context.Context, m *modelFile, set *dataset.Set, nam
 	if len(found) != 1 {
 		return nil, false
 	}
-	o := &found[0]
-	warning := fmt.Sprintf("no layer has the scores of all classes: the loss is that of the probabilities of output %q, without margins", o.name)
-	return &scoring{set: set, node: o.node, width: o.width, name: o.name, probabilities: o, alone: true, warnings: []string{warning}}, true
+	s := &scoring{set: set, node: found[0].node, width: found[0].width, name: found[0].name, probabilities: &found[0], alone: true}
+	s.apart = apart(ctx, m, set, s.probabilities)
+	warning := fmt.Sprintf("no layer has the scores of all classes: the loss is that of the probabilities of output %q", s.name)
+	if s.apart == nil {
+		warning += ", without margins"
+	} else {
+		warning += ", and margins are those of the log odds of each class's own classifier"
+	}
+	s.warnings = []string{warning}
+	return s, true
+}
+
+// apart finds the layer of each class where an output has probabilities that are sigmoids of a
+// score for each class divided by their sum, as scikit-learn's OneVsRestClassifier has; nil for others.
+func apart(ctx context.Context, m *modelFile, set *dataset.Set, o *probabilityOutput) []int {
+	ends := m.Net.Feeds(o.node)
+	if len(ends) != o.width || o.log || slices.ContainsFunc(ends, func(i int) bool { return m.Net.Nodes[i].Len() > 2 || m.Net.Nodes[i].Zone != dag.Body }) {
+		return nil
+	}
+	ys, n, err := few(ctx, m, set, append(slices.Clone(ends), o.node))
+	if err != nil {
+		return nil
+	}
+	odds := make([][]float64, len(ends)) // by end, of each example
+	total := make([]float64, n)
+	for k := range ends {
+		for row := range slices.Chunk(ys[k], m.Net.Nodes[ends[k]].Len()) {
+			p := 1 / (1 + math.Exp(-analysis.LogOdds(row)))
+			total[len(odds[k])] += p
+			odds[k] = append(odds[k], p)
+		}
+	}
+	p := ys[len(ends)]
+	const tolerance = 1e-5 // the head's constants are float32
+	of := func(class, k int) bool {
+		for i := range n {
+			got, want := p[i*o.width+class], odds[k][i]/total[i]
+			if !(math.Abs(got-want) <= tolerance*max(got, want)) {
+				return false
+			}
+		}
+		return true
+	}
+	var out []int
+	for class := range o.width {
+		var fit []int
+		for k, end := range ends {
+			if of(class, k) && !slices.Contains(out, end) {
+				fit = append(fit, end)
+			}
+		}
+		if len(fit) != 1 {
+			return nil
+		}
+		out = append(out, fit[0])
+	}
+	return out
 }
 
 func negative(f []float64) []float64 {

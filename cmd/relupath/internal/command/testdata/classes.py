@@ -101,4 +101,8 @@ for name, model, x, y in [
     # Of one precision with the file: log_loss keeps its epsilon from 0 and 1.
     p = model.predict_proba(x).astype(np.float32)
     own[name] = {"error": float(np.mean(model.classes_[p.argmax(1)] != y)), "logloss": log_loss(y, p, labels=model.classes_)}
+    if name == "one_each":  # margins of the log odds of each class's classifier
+        f = model.decision_function(x.astype(np.float64))
+        of = model.classes_ == y[:, None]
+        own[name]["margin5"] = float(np.percentile(f[of] - np.where(of, -np.inf, f).max(1), 5))
 (out / "own.json").write_text(json.dumps(own, indent=1) + "\n")
