@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/outfile"
 )
 
 // The exit codes of the command line's contract.
@@ -161,7 +165,32 @@ func sentences(err error) string {
 			}
 		}
 	}
-	return render.Visible(plain(err.Error()))
+	return render.Visible(plain(undrafted(err)))
+}
+
+// undrafted is the text of an error, in which a file of a draft has the name of the output that it
+// was to become.
+func undrafted(err error) string {
+	text := err.Error()
+	var cause error
+	path := ""
+	var file *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &file):
+		cause, path = file, file.Path
+	case errors.As(err, &link):
+		cause, path = link, link.Old
+	}
+	draft := filepath.Dir(path)
+	if path == "" || !outfile.IsDraft(filepath.Base(draft)) {
+		return text
+	}
+	before, _, _ := strings.Cut(text, cause.Error())
+	if strings.Contains(before, draft) { // it tells of the file too
+		before = ""
+	}
+	return before + unwritten(filepath.Join(filepath.Dir(draft), filepath.Base(path)), cause).Error()
 }
 
 // packages matches the names of packages at the beginning of their errors that are names of
