@@ -167,6 +167,10 @@ func (r *run) newAscent(kind noise) (*ascent, error) {
 	if r.opt.Differentiate == nil {
 		return nil, fmt.Errorf("no derivatives are given: see Options.Differentiate")
 	}
+	scores := r.scores(r.net)
+	if len(scores) > 1 {
+		return nil, fmt.Errorf("each class has its score in a layer of its own, and the cross-entropy is of those of one")
+	}
 	n := r.remade(func(_ int, name string, x []float64) *dag.Param { return dag.NewParam64(name, []int{len(x)}, x) })
 	var params []*dag.Param
 	for nd := range body[dag.Op](n) {
@@ -176,7 +180,7 @@ func (r *run) newAscent(kind noise) (*ascent, error) {
 			}
 		}
 	}
-	loss, err := r.opt.Differentiate(n, r.scores(n), params, evalBatch, r.opt.Threads)
+	loss, err := r.opt.Differentiate(n, scores[0], params, evalBatch, r.opt.Threads)
 	if err != nil {
 		return nil, err
 	}
