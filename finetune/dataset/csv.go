@@ -49,8 +49,11 @@ type csvReader struct {
 }
 
 func readCSV(s *source, spec Spec) (*table, error) {
-	if bom, _ := s.r.Peek(3); bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
+	switch bom, _ := s.r.Peek(3); {
+	case bytes.Equal(bom, []byte("\xef\xbb\xbf")):
 		_, _ = s.r.Discard(3)
+	case bytes.HasPrefix(bom, []byte("\xff\xfe")), bytes.HasPrefix(bom, []byte("\xfe\xff")):
+		return nil, &DataError{File: s.name, Problem: "is text in UTF-16", Remedy: "save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does"}
 	}
 	lines := &lineReader{s: s}
 	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, labels: newTexts(s.name, "line"), limit: spec.Limit}

@@ -75,6 +75,7 @@ func TestCSVErrors(t *testing.T) {
 		want               []string
 	}{
 		{name: "empty", want: []string{"no examples"}},
+		{name: "UTF-16", text: "\xff\xfe1\x00,\x002\x00\n\x00", want: []string{"text in UTF-16", "UTF-8"}},
 		{name: "only a header", text: "a,b\n", option: ",header", want: []string{"no examples"}},
 		{name: "one column", text: "1;2\n", want: []string{"line 1", "1 field", "add ,sep=;"}},
 		{name: "one word", text: "1\n", want: []string{"line 1", "1 field", "commas"}},
