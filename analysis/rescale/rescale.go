@@ -33,7 +33,7 @@ const (
 	// arXiv 2602.19799.
 	PathConditioned Method = "pathcond"
 	// Unbalance multiplies random units by large factors: for each layer of h
-	// units, h/4 draws with replacement, each times 10 e^N(0,1). Source:
+	// units, h/4 draws with replacement, each times 10 e^N(0,1), until a factor is beyond 10^6. Source:
 	// Neyshabur, Salakhutdinov, Srebro, Path-SGD, NeurIPS 2015, section 5.
 	Unbalance Method = "unbalance"
 )

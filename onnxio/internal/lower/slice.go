@@ -8,12 +8,16 @@ import (
 )
 
 // take makes axis a of a value size long: its entry i is entry(i), -1 for zeros
-// in a value that is no constant. Nothing is made of a result that is too large.
+// in a value that is no constant. Nothing is made of a result that is too large. A constant of which
+// all entries are taken in their order stays, so that factors are written where it is stored.
 func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) {
 	shape := slices.Clone(v.dims())
 	shape[a] = size
 	if !tensor.Fits(shape) {
 		return nil, refusal.New("", "the result of shape %s has too many elements", tensor.DimString(shape))
+	}
+	if v.constant() && size == v.dims()[a] && inOrder(size, entry) {
+		return v, nil
 	}
 	x := tensor.Around(v.dims(), a)
 	n := x.Outer * size * x.Inner
@@ -45,6 +49,15 @@ func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) 
 		return nil, err
 	}
 	return &value{con: t}, nil
+}
+
+func inOrder(size int, entry func(i int) int) bool {
+	for i := range size {
+		if entry(i) != i {
+			return false
+		}
+	}
+	return true
 }
 
 // list makes the entries of take of a list.

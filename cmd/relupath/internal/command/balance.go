@@ -126,7 +126,7 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 	c := &clock{model: path, last: time.Now()}
 	o.given = len(o.shapes) > 0
 	var r *balanceJSON
-	err := a.withAssumed(ctx, path, &o.modelFlags, "balance", func(m *modelFile, assumed *modelFlags) error {
+	balance := func(m *modelFile, assumed *modelFlags) error {
 		if assumed != nil {
 			o.modelFlags = *assumed
 		}
@@ -141,6 +141,13 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 			r.Warnings = append(r.Warnings, ofShape(assumed)...)
 		}
 		return err
+	}
+	err := a.withAssumed(ctx, path, &o.modelFlags, "balance", func(m *modelFile, assumed *modelFlags) error {
+		if assumed == nil {
+			return balance(m, nil)
+		}
+		given := o.modelFlags
+		return a.whole(ctx, path, m, &given, assumed, balance)
 	})
 	if r == nil {
 		return err

@@ -44,8 +44,8 @@ func TestDataGiveShapes(t *testing.T) {
 }
 
 // TestBalanceOfOpenShapes: factors are found for one shape, and the outputs are compared for
-// another too. A table that the shape cuts would be scaled in part: that is refused, and where
-// the shape is given the report says that the result is for this one.
+// another too. Of a table that the shape cuts, the shape is one that reads all of it, and units that
+// read a part in any case keep 1. Where the shape is given the report says that the result is for this one.
 func TestBalanceOfOpenShapes(t *testing.T) {
 	for _, method := range []string{"enorm", "cle", "path", "pathcond"} {
 		out := filepath.Join(t.TempDir(), "b.onnx")
@@ -62,11 +62,19 @@ func TestBalanceOfOpenShapes(t *testing.T) {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "b.onnx")
-	refused(t, codeInvalid, []string{"nothing was written", "--input-shape"}, "balance", opened("positions.onnx"), "-o", out)
-	if _, err := os.Stat(out); err == nil {
-		t.Error("a model of one length was written")
+	for _, c := range []struct{ name, shape string }{{"positions.onnx", "x=2x64x4"}, {"positions_offset.onnx", "x=1x28x4"}} {
+		r, _ := parsed[balanceJSON](t, "balance", opened(c.name), "-o", out, "--force")
+		if w := strings.Join(r.Warnings, "\n"); !strings.Contains(w, c.shape) {
+			t.Errorf("%s: warnings %q", c.name, w)
+		}
+		for _, length := range []string{"1", "9", "62"} {
+			e, _ := parsed[equivalentJSON](t, "equivalent", opened(c.name), out, "--input-shape", "x=1x"+length+"x4")
+			if e.Equivalent == nil || !*e.Equivalent || *e.Factors.Min == *e.Factors.Max {
+				t.Errorf("%s of length %s: %+v", c.name, length, e)
+			}
+		}
 	}
-	r, _ := parsed[balanceJSON](t, "balance", opened("positions.onnx"), "-o", out, "--input-shape", "x=1x9x4")
+	r, _ := parsed[balanceJSON](t, "balance", opened("positions.onnx"), "-o", out, "--force", "--input-shape", "x=1x9x4")
 	if w := strings.Join(r.Warnings, "\n"); !strings.Contains(w, "another shape") {
 		t.Errorf("warnings %q", w)
 	}

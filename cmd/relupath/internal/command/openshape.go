@@ -217,7 +217,7 @@ func (o *equivalentOptions) readings(ctx context.Context, a *app, pathA, pathB s
 		for _, s := range open[given] {
 			readings = append(readings, o.with(s))
 		}
-		largest, err := o.largest(ctx, a, paths[given], open[given])
+		largest, _, err := o.modelFlags.largest(ctx, a, paths[given], open[given])
 		if err != nil {
 			return nil, err
 		}
@@ -266,26 +266,26 @@ const maxExtents = 16
 // largest are the flags of the largest shape with which a model can be read that reads more
 // weights than two assumed shapes, if those read different numbers of them: all of a table
 // that is cut to the shape. Its length is one of those of the stored tensors. It returns nil
-// where there is none.
-func (o *equivalentOptions) largest(ctx context.Context, a *app, path string, assumed []map[string][]int) (*modelFlags, error) {
+// where there is none, and whether the shapes read different numbers of weights.
+func (m *modelFlags) largest(ctx context.Context, a *app, path string, assumed []map[string][]int) (flags *modelFlags, cut bool, err error) {
 	if len(assumed) < 2 {
-		return nil, nil
+		return nil, false, nil
 	}
 	var read []int
 	var extents []int
 	for _, s := range assumed {
-		m, err := a.again(ctx, path, o.with(s), readOptions{})
+		model, err := a.again(ctx, path, m.with(s), readOptions{})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		read = append(read, analysis.Parameters(m.Net))
-		for _, t := range m.Tensors() {
+		read = append(read, analysis.Parameters(model.Net))
+		for _, t := range model.Tensors() {
 			extents = append(extents, t.Shape...)
 		}
-		_ = m.Close()
+		_ = model.Close()
 	}
 	if read[0] == read[1] {
-		return nil, nil
+		return nil, false, nil
 	}
 	slices.Sort(extents)
 	extents = slices.Compact(extents)
@@ -299,17 +299,81 @@ func (o *equivalentOptions) largest(ctx context.Context, a *app, path string, as
 				}
 			}
 		}
-		m, err := a.again(ctx, path, o.with(example), readOptions{})
+		model, err := a.again(ctx, path, m.with(example), readOptions{})
 		if err != nil {
 			continue
 		}
-		n := analysis.Parameters(m.Net)
-		_ = m.Close()
+		n := analysis.Parameters(model.Net)
+		_ = model.Close()
 		if n >= max(read[0], read[1]) {
-			return o.with(example), nil
+			return m.with(example), true, nil
 		}
 	}
-	return nil, nil
+	return nil, true, nil
+}
+
+// computed lists what units with factors read that is stored nowhere as it is, such as parts of tables.
+func computed(n *dag.Network) (out []*dag.Param) {
+	g := n.Groups()
+	free := func(ids []int32) bool {
+		return slices.ContainsFunc(ids, func(id int32) bool { return id != dag.NoGroup && g.Pin[id] == "" })
+	}
+	for nd := range dag.Each[*dag.Linear](n) {
+		if !free(g.Rows[nd.ID]) && !free(g.Cols[nd.ID]) {
+			continue
+		}
+		for _, u := range nd.Uses() {
+			if u.Param.Storage == dag.NewInitializer {
+				out = append(out, u.Param)
+			}
+		}
+	}
+	return out
+}
+
+// whole calls f with a model that was read with assumed shapes, or where those cut tables whose
+// units have factors, with the same model of the largest shape, which reads all of them. Where there
+// is none the units are pinned.
+func (a *app) whole(ctx context.Context, path string, m *modelFile, given, assumed *modelFlags, f func(m *modelFile, assumed *modelFlags) error) error {
+	bare, err := a.again(ctx, path, given, readOptions{})
+	if err == nil {
+		return errors.Join(bare.Close(), f(m, assumed))
+	}
+	shapes := assumable(err)
+	if len(shapes) < 2 {
+		return f(m, assumed)
+	}
+	parts := computed(m.Net)
+	if len(parts) == 0 {
+		return f(m, assumed)
+	}
+	pin := func(p *dag.Param) { p.Storage, p.Reason = dag.Unwritable, "other shapes may read other parts of it" }
+	largest, cut, err := given.largest(ctx, a, path, shapes)
+	switch {
+	case err != nil:
+		return err
+	case largest == nil && cut:
+		for _, p := range parts {
+			pin(p)
+		}
+		return f(m, assumed)
+	case largest == nil:
+		return f(m, assumed)
+	}
+	all, err := a.again(ctx, path, largest, readOptions{})
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	return all.Guard(func() error {
+		for _, p := range computed(all.Net) {
+			like := func(q *dag.Param) bool { return slices.Equal(q.Shape, p.Shape) }
+			if !slices.ContainsFunc(parts, like) { // its shape is the input's: still a part
+				pin(p)
+			}
+		}
+		return f(all, largest)
+	})
 }
 
 // sampleShapes are the shapes of a model's inputs for one sample, with the axis of the batch.

@@ -31,12 +31,13 @@ class Image(nn.Module):
 
 
 class Positions(nn.Module):  # a table cut to the length
-    def __init__(self):
+    def __init__(self, first=0):
         super().__init__()
+        self.first = first
         self.a, self.table, self.b, self.out = nn.Linear(4, 8), nn.Parameter(torch.randn(64, 8)), nn.Linear(8, 8), nn.Linear(8, 3)
 
     def forward(self, x):
-        return self.out(torch.relu(self.b(torch.relu(self.a(x) + self.table[: x.shape[1]]))))
+        return self.out(torch.relu(self.b(torch.relu(self.a(x) + self.table[self.first : self.first + x.shape[1]]))))
 
 
 def export(model, x, name, axes):
@@ -65,3 +66,5 @@ for t in model.graph.initializer:
         table[60, 3] += 0.1
         t.CopyFrom(numpy_helper.from_array(table, t.name))
 onnx.save(model, out / "positions_other.onnx")
+
+export(Positions(2).eval(), torch.randn(2, 7, 4), "positions_offset", {0: "n", 1: "length"})  # never all of it
