@@ -62,8 +62,8 @@ func (c conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
 			own := *u
 			return own.pack
 		},
-		ends:   u.ends,
-		finish: func(dst []float64, row, _ int) { fin.unit(dst, row) },
+		blocks:   u.ends,
+		rowUnits: fin,
 	}
 	p.eval(ev, dst)
 }

@@ -12,9 +12,9 @@ func (d dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
 	if n == 1 {
 		p := &packed{
 			groups: 1, rows: samples, cols: d.Rows, k: d.Cols, line: d.Rows,
-			left:   func(p *pack, _, row, n int) { rowPanels(p, src, d.Cols, row, n) },
-			right:  func() func(p *pack, g, col, n int) { return func(p *pack, _, col, n int) { d.pack(p, col, n) } },
-			finish: func(dst []float64, _, col int) { fin.units(dst, col) },
+			left:  func(p *pack, _, row, n int) { rowPanels(p, src, d.Cols, row, n) },
+			right: func() func(p *pack, g, col, n int) { return func(p *pack, _, col, n int) { d.pack(p, col, n) } },
+			units: fin,
 		}
 		p.eval(ev, dst)
 		return
@@ -26,7 +26,7 @@ func (d dense) eval(ev *evaluator, dst, src []float64, fin *finish) {
 			c := conv{&dag.Conv{InChannels: d.Cols, OutChannels: d.Rows, Groups: 1, Window: dag.NewWindow([]int{n}, []int{1})}}
 			return newUnfolding(c, src).pack
 		},
-		finish: func(dst []float64, row, _ int) { fin.unit(dst, row) },
+		rowUnits: fin,
 	}
 	p.eval(ev, dst)
 }

@@ -96,7 +96,7 @@ func (c conv) depthwise(ev *evaluator, p *phases, dst, src []float64, fin *finis
 	ev.rows(ev.batch*c.Groups, (nIn+nOut*k)*outer, func(lo, hi int) {
 		x := make([]float64, p.len)
 		for i := lo; i < hi; i++ {
-			kernel.Moves(x, src[i*nIn:][:nIn], p.lines, p.step)
+			kernel.Moves(x, src[i*nIn:][:nIn], p.lines, p.step, 0)
 			for o := range outer {
 				line := i*outer + o
 				s, b := fin.of(line)

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
@@ -247,16 +248,26 @@ func (ev *evaluator) Pool(nd *dag.Node, p *dag.Pool, x []float64) []float64 {
 			dst[i] = math.Inf(-1)
 		}
 		step := p.Window.Step()
-		p.Window.Runs(func(out, at, _, n int) {
-			for c := lo; c < hi; c++ {
-				d, x := dst[c*nOut+out:][:n], x[c*nIn+at:]
-				for i := range d {
-					d[i] = max(d[i], x[i*step])
+		atHand(lo, hi, nIn+nOut, func(lo, hi int) {
+			p.Window.Runs(func(out, at, _, n int) {
+				for c := lo; c < hi; c++ {
+					d, x := dst[c*nOut+out:][:n], x[c*nIn+at:]
+					for i := range d {
+						d[i] = max(d[i], x[i*step])
+					}
 				}
-			}
+			})
 		})
 	})
 	return dst
+}
+
+// atHand calls f for channels [lo, hi), as many at a time as the caches hold with so many
+// elements each.
+func atHand(lo, hi, elements int, f func(lo, hi int)) {
+	for step := max(1, 1<<14/max(1, elements)); lo < hi; lo += step {
+		f(lo, min(lo+step, hi))
+	}
 }
 
 func (ev *evaluator) Cap(nd *dag.Node, c *dag.Cap, x []float64) []float64 {
@@ -320,16 +331,28 @@ func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 func (ev *evaluator) average(v *dag.Average, dst, src []float64, fin *finish) {
 	nOut, nIn := v.Out().Inner, v.In().Inner
 	step := v.Window.Step()
+	whole := nOut == 1 && slices.Equal(v.Window.Kernel, v.Window.In) && !slices.ContainsFunc(v.Window.Before, func(b int) bool { return b != 0 })
 	clear(dst)
 	kernel.Parallel(ev.batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
-		v.Window.Runs(func(out, in, _, n int) {
+		if whole {
 			for c := lo; c < hi; c++ {
-				d, x := dst[c*nOut+out:][:n], src[c*nIn+in:]
-				for i, w := range v.Weights[out:][:n] {
-					d[i] += w * x[i*step]
+				for _, x := range src[c*nIn:][:nIn] {
+					dst[c] += v.Weights[0] * x
 				}
 			}
+			fin.rows(dst[lo:hi], lo)
+			return
+		}
+		atHand(lo, hi, nIn+nOut, func(lo, hi int) {
+			v.Window.Runs(func(out, in, _, n int) {
+				for c := lo; c < hi; c++ {
+					d, x := dst[c*nOut+out:][:n], src[c*nIn+in:]
+					for i, w := range v.Weights[out:][:n] {
+						d[i] += w * x[i*step]
+					}
+				}
+			})
+			fin.rows(dst[lo*nOut:hi*nOut], lo)
 		})
-		fin.rows(dst[lo*nOut:hi*nOut], lo)
 	})
 }

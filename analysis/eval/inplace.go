@@ -88,6 +88,10 @@ func (ev *evaluator) takeBack(v []float64) {
 	}
 }
 
+// roomy is the number of elements in multiples of which large buffers are made, so that they
+// serve again for somewhat larger values: 4 MB.
+const roomy = 4 << 20 / 8
+
 // buffer returns n numbers of any value. Memory that was used before, the least that is
 // enough, is not cleared and not asked for anew.
 func (ev *evaluator) buffer(n int) []float64 {
@@ -101,9 +105,11 @@ func (ev *evaluator) buffer(n int) []float64 {
 		}
 	}
 	if best < 0 {
-		v := make([]float64, n)
-		largePages(v)
-		return v
+		room := n
+		if n > roomy/2 {
+			room = ceilDiv(n, roomy) * roomy
+		}
+		return kernel.LargePages(make([]float64, room))[:n]
 	}
 	v := ev.free[best]
 	ev.free = slices.Delete(ev.free, best, best+1)

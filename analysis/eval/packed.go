@@ -7,10 +7,11 @@ import (
 	"github.com/relupath/relupath/analysis/kernel"
 )
 
-// A packed product is split into tasks of tileCols columns, which goroutines take, and
-// each of these into blocks: depth numbers of tileCols columns and of blockRows rows lie
-// in the second-level cache, one panel of each in the first. The split depends on the
-// extents alone, so that any number of threads gives the same bits.
+// A packed product is split into tasks of some columns, which goroutines take, and each of
+// these into blocks: at most depth numbers of the columns and of blockRows rows lie in the
+// second-level cache, one panel of each in the first. A task has tileCols columns, and more of a
+// product that is not as deep, so that it is as large. The split depends on the extents alone, so
+// that any number of threads gives the same bits.
 const (
 	tileCols  = 8 * kernel.TileCols
 	blockRows = 16 * kernel.TileRows
@@ -29,12 +30,15 @@ type packed struct {
 	// right returns what writes columns of the right matrix of a group in panels; each
 	// goroutine has its own.
 	right func() func(p *pack, g, col, n int)
-	// ends returns the end of the block of the depth that begins at k0; nil splits evenly.
-	ends func(k0 int) int
+	// blocks returns the end of the block of the depth that begins at k0; nil splits evenly.
+	blocks func(k0 int) int
 	// line is the number of columns that lie together in the result: column c of row r of
 	// group g is at c/line*skip + (g*rows+r)*line + c%line.
 	line, skip int
-	finish     func(dst []float64, row, col int)
+	// rowUnits finishes rows, each of which is one unit's; units finishes what has a unit in
+	// each column, row by row.
+	rowUnits *finish
+	units    *finish
 }
 
 // pack is a block of a matrix, in panels of width rows (or columns): panel q has entry l of
@@ -74,20 +78,54 @@ func (p *packed) eval(ev *evaluator, dst []float64) {
 			p.left(&pack{left[(g*padded+row)*p.k:], pr, p.k, 0, p.k}, g, row, min(blockRows, p.rows-row))
 		}
 	})
-	tiles := (p.cols + tileCols - 1) / tileCols
+	ends := p.finishes(padded)
+	deep := max(1, p.end(0))
+	width := p.width(deep)
+	tiles := (p.cols + width - 1) / width
 	splits := min(blocks, max(1, packedTasks/(tiles*p.groups)))
-	work := max(1, 2*p.rows*min(p.cols, tileCols)*p.k/splits)
+	work := max(1, 2*p.rows*min(p.cols, width)*p.k/splits)
 	kernel.Parallel(p.groups*tiles*splits, ev.threads, max(1, 1<<18/work), func(lo, hi int) {
 		buf := scratch.Get().(*[]float64)
 		defer scratch.Put(buf)
-		w := &packedWorker{packed: p, blas: ev.blas.Serial(), dst: dst, right: (*buf)[:depth*tileCols], apart: (*buf)[depth*tileCols:], pr: pr, pc: pc}
+		w := &packedWorker{
+			packed: p, blas: ev.blas.Serial(), dst: dst, pr: pr, pc: pc, deep: deep,
+			right: (*buf)[:depth*tileCols], apart: (*buf)[depth*tileCols:],
+		}
 		fill := p.right()
 		for t := lo; t < hi; t++ {
-			g, col := t/splits/tiles, t/splits%tiles*tileCols
+			g, col := t/splits/tiles, t/splits%tiles*width
 			from, to := t%splits*blocks/splits, (t%splits+1)*blocks/splits
-			w.tile(fill, left[g*padded*p.k:], g, from*blockRows, min(to*blockRows, p.rows), col, min(col+tileCols, p.cols))
+			if ends != nil {
+				w.ends = &kernel.Finish{Scale: ends.Scale[g*padded:][:padded], Bias: ends.Bias[g*padded:][:padded], Lo: ends.Lo, Hi: ends.Hi}
+			}
+			w.tile(fill, left[g*padded*p.k:], g, from*blockRows, min(to*blockRows, p.rows), col, min(col+width, p.cols))
 		}
 	})
+}
+
+// width returns the number of columns of a task whose blocks are so deep.
+func (p *packed) width(deep int) int {
+	if !kernel.Tiled() {
+		return tileCols
+	}
+	panels := min(depth*tileCols/deep/kernel.TileCols, ceilDiv(p.cols, packedTasks*kernel.TileCols))
+	return max(tileCols, panels*kernel.TileCols)
+}
+
+// finishes returns what becomes of the rows, padded of each group; nil where they stay.
+func (p *packed) finishes(padded int) *kernel.Finish {
+	f := p.rowUnits
+	if f == nil || f.scale == nil && f.bias == nil && f.bounds == unbounded {
+		return nil
+	}
+	ends := &kernel.Finish{Scale: make([]float64, p.groups*padded), Bias: make([]float64, p.groups*padded), Lo: f.bounds.lo, Hi: f.bounds.hi}
+	for g := range p.groups {
+		for r := range p.rows {
+			s, b := f.of(g*p.rows + r)
+			ends.Scale[g*padded+r], ends.Bias[g*padded+r] = s, b+0 // not -0: a bound of 0 gives +0
+		}
+	}
+	return ends
 }
 
 // packedWorker computes tiles of a result.
@@ -95,15 +133,18 @@ type packedWorker struct {
 	*packed
 	blas *blas.Engine
 	dst  []float64
-	// right is a block of the right matrix, apart a product of panels.
+	// right is a block of the right matrix, deep numbers of each column; apart is a product of a block of rows
+	// and a panel of columns.
 	right, apart []float64
-	pr, pc       int
+	pr, pc, deep int
+	// ends finishes the rows of the group.
+	ends *kernel.Finish
 }
 
 // scratch are buffers of workers.
 var scratch = sync.Pool{New: func() any {
-	pr, pc := panels()
-	buf := make([]float64, depth*tileCols+pr*pc)
+	_, pc := panels()
+	buf := make([]float64, depth*tileCols+blockRows*pc)
 	return &buf
 }}
 
@@ -111,22 +152,19 @@ func (w *packedWorker) tile(fill func(p *pack, g, col, n int), left []float64, g
 	k0 := 0
 	for first := true; first || k0 < w.k; first = false {
 		k1 := w.end(k0)
-		fill(&pack{w.right, w.pc, depth, k0, k1}, g, c0, c1-c0)
-		mode := kernel.Accumulate
-		if first {
-			mode = kernel.Overwrite
+		fill(&pack{w.right, w.pc, w.deep, k0, k1}, g, c0, c1-c0)
+		b := block{k: k1 - k0, last: k1 == w.k}
+		if !first {
+			b.mode = kernel.Accumulate
 		}
 		for row := r0; row < r1; row += blockRows {
 			end := min(row+blockRows, r1)
 			for col := c0; col < c1; col += w.pc {
-				b := w.right[(col-c0)*depth:]
-				for r := row; r < end; r += w.pr {
-					w.panel(left[r*w.k+k0*w.pr:], b, k1-k0, g, r, min(w.pr, end-r), col, min(w.pc, c1-col), mode)
-				}
+				w.column(left[row*w.k+k0*w.pr:], w.right[(col-c0)*w.deep:], b, g, row, end, col, min(w.pc, c1-col))
 			}
-			if k1 == w.k {
+			if b.last && w.units != nil {
 				for r := row; r < end; r++ {
-					w.lines(c0, c1, func(at, col, n int) { w.finish(w.dst[at+(g*w.rows+r)*w.line:][:n], g*w.rows+r, col) })
+					w.lines(c0, c1, func(at, col, n int) { w.units.units(w.dst[at+(g*w.rows+r)*w.line:][:n], col) })
 				}
 			}
 		}
@@ -134,15 +172,22 @@ func (w *packedWorker) tile(fill func(p *pack, g, col, n int), left []float64, g
 	}
 }
 
+// block is a part of the depth, k numbers of it.
+type block struct {
+	k    int
+	mode kernel.Store
+	last bool
+}
+
 // end returns the end of the block of the depth that begins at k0.
-func (w *packedWorker) end(k0 int) int {
+func (p *packed) end(k0 int) int {
 	switch {
-	case w.k == 0:
+	case p.k == 0:
 		return 0
-	case w.ends != nil:
-		return w.ends(k0)
+	case p.blocks != nil:
+		return p.blocks(k0)
 	}
-	return k0 + evenly(w.k-k0)
+	return k0 + evenly(p.k-k0)
 }
 
 // evenly returns the size of the first of blocks of a depth.
@@ -162,37 +207,59 @@ func (w *packed) lines(c0, c1 int, f func(at, col, n int)) {
 	}
 }
 
-// panel multiplies two panels. Where their product is no whole tile that lies together
-// in the result, it goes by way of a buffer.
-func (w *packedWorker) panel(a, b []float64, k, g, row, rows, col, cols int, mode kernel.Store) {
-	together := col%w.line+cols <= w.line
-	whole := together && (!kernel.Tiled() || rows == w.pr && cols == w.pc)
-	at := col/w.line*w.skip + (g*w.rows+row)*w.line + col%w.line
-	if whole {
-		w.multiply(w.dst[at:], w.line, a, b, k, rows, cols, mode)
+// column multiplies rows [row, end) by a panel of columns. Where their product is no whole tiles
+// that lie together in the result, it goes by way of a buffer.
+func (w *packedWorker) column(left, right []float64, b block, g, row, end, col, cols int) {
+	whole := 0
+	if col%w.line+cols <= w.line {
+		whole = end - row
+		if kernel.Tiled() {
+			whole = whole / w.pr * w.pr
+			if cols < w.pc {
+				whole = 0
+			}
+		}
+		at := col/w.line*w.skip + (g*w.rows+row)*w.line + col%w.line
+		w.multiply(w.dst[at:], w.line, left, right, b, row, whole, cols)
+	}
+	if row += whole; row == end {
 		return
 	}
-	w.multiply(w.apart, w.pc, a, b, k, rows, cols, kernel.Overwrite)
-	for i := range rows {
-		w.lines(col, col+cols, func(at, c, n int) {
-			to, from := w.dst[at+(g*w.rows+row+i)*w.line:][:n], w.apart[i*w.pc+c-col:][:n]
-			if mode == kernel.Overwrite {
-				copy(to, from)
-				return
-			}
-			for j, v := range from {
-				to[j] += v
-			}
-		})
+	if b.mode == kernel.Accumulate {
+		w.pieces(g, row, end, col, cols, func(result, apart []float64) { copy(apart, result) })
 	}
+	w.multiply(w.apart, w.pc, left[whole*w.k:], right, b, row, end-row, cols)
+	w.pieces(g, row, end, col, cols, func(result, apart []float64) { copy(result, apart) })
 }
 
-func (w *packedWorker) multiply(c []float64, stride int, a, b []float64, k, rows, cols int, mode kernel.Store) {
-	if kernel.Tiled() {
-		kernel.Tile(c, stride, a, b, k, mode)
+// pieces calls f for what lies together of rows and columns, in the result and in the buffer.
+func (w *packedWorker) pieces(g, row, end, col, cols int, f func(result, apart []float64)) {
+	w.lines(col, col+cols, func(at, c, n int) {
+		for r := row; r < end; r++ {
+			f(w.dst[at+(g*w.rows+r)*w.line:][:n], w.apart[(r-row)*w.pc+c-col:][:n])
+		}
+	})
+}
+
+// multiply multiplies rows from the given one on, and finishes them where the block is the last.
+func (w *packedWorker) multiply(c []float64, stride int, left, right []float64, b block, row, rows, cols int) {
+	if rows == 0 {
 		return
 	}
-	w.blas.Dgemm(true, false, rows, cols, k, 1, a, w.pr, b, w.pc, float64(mode), c, stride)
+	if kernel.Tiled() {
+		var ends *kernel.Finish
+		if b.last && w.ends != nil {
+			ends = &kernel.Finish{Scale: w.ends.Scale[row:], Bias: w.ends.Bias[row:], Lo: w.ends.Lo, Hi: w.ends.Hi}
+		}
+		kernel.Tiles(c, stride, left, w.k*w.pr, (rows+w.pr-1)/w.pr, right, b.k, b.mode, ends)
+		return
+	}
+	w.blas.Dgemm(true, false, rows, cols, b.k, 1, left, w.pr, right, w.pc, float64(b.mode), c, stride)
+	if b.last && w.ends != nil {
+		for i := range rows {
+			kernel.Affine(c[i*stride:][:cols], c[i*stride:][:cols], w.ends.Scale[row+i], w.ends.Bias[row+i], w.ends.Lo, w.ends.Hi)
+		}
+	}
 }
 
 // float are the types of stored weights.

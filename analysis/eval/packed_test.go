@@ -74,6 +74,7 @@ func layerCases(rng *rand.Rand) []layerCase {
 		{2, 3, 4, window([]int{2, 2}, []int{2, 2}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0})},
 		{1, 3, 2, window([]int{20, 20}, []int{15, 15}, []int{1, 1}, []int{1, 1}, []int{7, 7}, []int{7, 7})},
 		{1, 3, 4, window([]int{4, 5, 6}, []int{2, 3, 3}, []int{1, 2, 2}, []int{2, 1, 1}, []int{0, 1, -1}, []int{1, 1, 2})},
+		{1, 30, 6, window([]int{47, 53}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0})}, // tasks of many columns
 		{1, 4, 3, window([]int{5}, []int{2}, []int{1}, []int{1}, []int{6}, []int{0})},
 	} {
 		for _, transposed := range []bool{false, true} {

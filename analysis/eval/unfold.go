@@ -71,7 +71,11 @@ func (u *unfolding) pack(p *pack, g, col, n int) {
 		for _, r := range u.zeros[u.noughts[tap]:u.noughts[tap+1]] {
 			clear(dst[r.To:][:r.N])
 		}
-		kernel.Moves(dst, x, u.moves[u.starts[tap]:u.starts[tap+1]], u.step)
+		ahead := 0
+		if tap == 0 {
+			ahead = u.plane
+		}
+		kernel.Moves(dst, x, u.moves[u.starts[tap]:u.starts[tap+1]], u.step, ahead)
 	}
 }
 

@@ -28,7 +28,7 @@ func init() {
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32, affine64, sum64, taps64 = widen, affine, add, taps
-	pairs, tile64, moves64, every64 = pairsMax, tile, moves, every
+	pairs, tilesFast, moves64, every64 = pairsMax, tiles64, moves, every
 }
 
 //go:noescape
@@ -167,10 +167,10 @@ func add(dst *float64, a float64, x *float64, b float64, y *float64, n int)
 func taps(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
 
 //go:noescape
-func tile(k int, a, b, c *float64, stride, add int)
+func tiles64(p *tiles)
 
 //go:noescape
-func moves(dst, src *float64, m *Move, n int)
+func moves(dst, src *float64, m *Move, n, ahead int)
 
 //go:noescape
 func every(dst, src *float64, m *Move, n int)

@@ -17,10 +17,10 @@ func engines(t *testing.T, f func(t *testing.T)) {
 	if vector32 != nil {
 		run(Vector())
 	}
-	v32, v64, w, p, a, d, s, tl, mv, ev := vector32, vector64, widen32, pairs, affine64, sum64, taps64, tile64, moves64, every64
-	vector32, vector64, widen32, pairs, affine64, sum64, taps64, tile64, moves64, every64 = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
+	v32, v64, w, p, a, d, s, tl, mv, ev := vector32, vector64, widen32, pairs, affine64, sum64, taps64, tilesFast, moves64, every64
+	vector32, vector64, widen32, pairs, affine64, sum64, taps64, tilesFast, moves64, every64 = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
 	defer func() {
-		vector32, vector64, widen32, pairs, affine64, sum64, taps64, tile64, moves64, every64 = v32, v64, w, p, a, d, s, tl, mv, ev
+		vector32, vector64, widen32, pairs, affine64, sum64, taps64, tilesFast, moves64, every64 = v32, v64, w, p, a, d, s, tl, mv, ev
 	}()
 	run("Go")
 }

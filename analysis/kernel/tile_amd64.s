@@ -1,17 +1,37 @@
 //go:build amd64 && !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 
-// func tile(k int, a, b, c *float64, stride int, add int)
+#define FINISH(at, u, v, w) \
+	VBROADCASTSD at(R12), Y12 \
+	VBROADCASTSD at(R13), Y13 \
+	VMULPD u, Y12, u          \
+	VMULPD v, Y12, v          \
+	VMULPD w, Y12, w          \
+	VADDPD Y13, u, u          \
+	VADDPD Y13, v, v          \
+	VADDPD Y13, w, w          \
+	VMINPD u, Y15, u          \
+	VMINPD v, Y15, v          \
+	VMINPD w, Y15, w          \
+	VMAXPD u, Y14, u          \
+	VMAXPD v, Y14, v          \
+	VMAXPD w, Y14, w
+
+// func tiles(p *tiles)
 //
 // Twelve sums of four columns are held in registers: enough of them that each of the two
 // multipliers has a term to add while earlier ones are on their way.
-TEXT ·tile(SB), NOSPLIT, $0-48
-	MOVQ k+0(FP), CX
-	MOVQ a+8(FP), SI
-	MOVQ b+16(FP), DX
-	MOVQ c+24(FP), DI
-	MOVQ stride+32(FP), R8
+TEXT ·tiles64(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ tiles_a(AX), SI
+	MOVQ tiles_c(AX), DI
+	MOVQ tiles_stride(AX), R8
+	MOVQ tiles_n(AX), BX
+	MOVQ tiles_scale(AX), R12
+	MOVQ tiles_bias(AX), R13
+panel:
 	LEAQ (DI)(R8*1), R9
 	LEAQ (DI)(R8*2), R10
 	LEAQ (R9)(R8*2), R11
@@ -35,33 +55,40 @@ TEXT ·tile(SB), NOSPLIT, $0-48
 	VXORPD Y9, Y9, Y9
 	VXORPD Y10, Y10, Y10
 	VXORPD Y11, Y11, Y11
+	MOVQ p+0(FP), AX
+	MOVQ tiles_k(AX), CX
+	MOVQ tiles_b(AX), DX
+	MOVQ SI, AX
+	TESTQ CX, CX
+	JZ   summed
 loop:
 	VMOVUPD (DX), Y12
 	VMOVUPD 32(DX), Y13
 	VMOVUPD 64(DX), Y14
-	VBROADCASTSD (SI), Y15
+	VBROADCASTSD (AX), Y15
 	VFMADD231PD Y12, Y15, Y0
 	VFMADD231PD Y13, Y15, Y1
 	VFMADD231PD Y14, Y15, Y2
-	VBROADCASTSD 8(SI), Y15
+	VBROADCASTSD 8(AX), Y15
 	VFMADD231PD Y12, Y15, Y3
 	VFMADD231PD Y13, Y15, Y4
 	VFMADD231PD Y14, Y15, Y5
-	VBROADCASTSD 16(SI), Y15
+	VBROADCASTSD 16(AX), Y15
 	VFMADD231PD Y12, Y15, Y6
 	VFMADD231PD Y13, Y15, Y7
 	VFMADD231PD Y14, Y15, Y8
-	VBROADCASTSD 24(SI), Y15
+	VBROADCASTSD 24(AX), Y15
 	VFMADD231PD Y12, Y15, Y9
 	VFMADD231PD Y13, Y15, Y10
 	VFMADD231PD Y14, Y15, Y11
 	ADDQ $96, DX
-	ADDQ $32, SI
+	ADDQ $32, AX
 	DECQ CX
 	JNZ  loop
-	MOVQ add+40(FP), AX
-	TESTQ AX, AX
-	JZ   store
+summed:
+	MOVQ p+0(FP), AX
+	CMPQ tiles_add(AX), $0
+	JEQ  added
 	VADDPD (DI), Y0, Y0
 	VADDPD 32(DI), Y1, Y1
 	VADDPD 64(DI), Y2, Y2
@@ -74,6 +101,18 @@ loop:
 	VADDPD (R11), Y9, Y9
 	VADDPD 32(R11), Y10, Y10
 	VADDPD 64(R11), Y11, Y11
+added:
+	TESTQ R12, R12
+	JZ   store
+	// An element that is a NaN stays one, see AFFINE.
+	VBROADCASTSD tiles_lo(AX), Y14
+	VBROADCASTSD tiles_hi(AX), Y15
+	FINISH(0, Y0, Y1, Y2)
+	FINISH(8, Y3, Y4, Y5)
+	FINISH(16, Y6, Y7, Y8)
+	FINISH(24, Y9, Y10, Y11)
+	ADDQ $32, R12
+	ADDQ $32, R13
 store:
 	VMOVUPD Y0, (DI)
 	VMOVUPD Y1, 32(DI)
@@ -87,21 +126,40 @@ store:
 	VMOVUPD Y9, (R11)
 	VMOVUPD Y10, 32(R11)
 	VMOVUPD Y11, 64(R11)
+	ADDQ tiles_step(AX), SI
+	LEAQ (R10)(R8*2), DI
+	DECQ BX
+	JNZ  panel
 	VZEROUPPER
 	RET
 
-// func moves(dst, src *float64, m *Move, n int)
-TEXT ·moves(SB), NOSPLIT, $0-32
+// func moves(dst, src *float64, m *Move, n, ahead int)
+//
+// What lies so many bytes ahead is fetched: it is read next.
+TEXT ·moves(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ m+16(FP), DX
 	MOVQ n+24(FP), CX
+	MOVQ ahead+32(FP), R11
 move:
 	MOVQ (DX), R8
 	MOVQ 8(DX), R9
 	MOVQ 16(DX), R10
 	LEAQ (DI)(R8*8), R8
 	LEAQ (SI)(R9*8), R9
+	PREFETCHT0 (R9)(R11*1)
+	CMPQ R10, $12
+	JNE  other
+	VMOVUPD (R9), Y0
+	VMOVUPD 32(R9), Y1
+	VMOVUPD 64(R9), Y2
+	VMOVUPD Y0, (R8)
+	VMOVUPD Y1, 32(R8)
+	VMOVUPD Y2, 64(R8)
+	PREFETCHT0 88(R9)(R11*1)
+	JMP  next
+other:
 	SUBQ $4, R10
 	JLT  rest
 four:

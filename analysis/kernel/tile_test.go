@@ -8,37 +8,63 @@ import (
 	"testing"
 )
 
-func TestTile(t *testing.T) {
+func TestTiles(t *testing.T) {
 	engines(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 8))
 		for _, k := range []int{0, 1, 2, 3, 64, 257} {
-			for _, add := range []Store{Overwrite, Accumulate} {
-				a, b := weights[float64](rng, k*TileRows), weights[float64](rng, k*TileCols)
-				const stride = TileCols + 3
-				c := weights[float64](rng, TileRows*stride)
-				before := append([]float64(nil), c...)
-				Tile(c, stride, a, b, k, add)
-				for i := range TileRows {
-					for j := range stride {
-						want, size := before[i*stride+j], 0.0
-						if j < TileCols {
-							if add == Overwrite {
-								want = 0
-							}
-							size = math.Abs(want)
-							for l := range k {
-								p := a[l*TileRows+i] * b[l*TileCols+j]
-								want += p
-								size += math.Abs(p)
-							}
-						}
-						// Each of k products and sums rounds once, here and there.
-						if got := c[i*stride+j]; !(math.Abs(got-want) <= size*float64(k+1)*0x1p-51) {
-							t.Fatalf("k %d, add %v, element (%d, %d): %v, want %v", k, add, i, j, got, want)
-						}
+			for n := range 4 {
+				for _, mode := range []Store{Overwrite, Accumulate} {
+					for _, fin := range []*Finish{nil, {weights[float64](rng, n*TileRows), weights[float64](rng, n*TileRows), -0.5, 0.75}} {
+						tilesCase(t, rng, k, n, mode, fin)
 					}
 				}
 			}
+		}
+	})
+}
+
+// tilesCase compares Tiles with its formula, and looks that nothing else is written.
+func tilesCase(t *testing.T, rng *rand.Rand, k, n int, mode Store, fin *Finish) {
+	t.Helper()
+	const stride = TileCols + 3
+	step := k*TileRows + 5
+	a, b := weights[float64](rng, n*step), weights[float64](rng, k*TileCols)
+	c := weights[float64](rng, (n*TileRows+1)*stride)
+	before := slices.Clone(c)
+	Tiles(c, stride, a, step, n, b, k, mode, fin)
+	for at, got := range c {
+		i, j := at/stride, at%stride
+		want, size := before[at], 0.0
+		if i < n*TileRows && j < TileCols {
+			if mode == Overwrite {
+				want = 0
+			}
+			size = math.Abs(want)
+			for l := range k {
+				p := a[i/TileRows*step+l*TileRows+i%TileRows] * b[l*TileCols+j]
+				want += p
+				size += math.Abs(p)
+			}
+			if fin != nil {
+				size = size*math.Abs(fin.Scale[i]) + math.Abs(fin.Bias[i])
+				want = max(fin.Lo, min(fin.Hi, fin.Scale[i]*want+fin.Bias[i]))
+			}
+		}
+		// Each of k products and sums rounds once, here and there, and so do factor and bias.
+		if !(math.Abs(got-want) <= size*float64(k+3)*0x1p-51) {
+			t.Fatalf("k %d, n %d, mode %v, element (%d, %d): %v, want %v", k, n, mode, i, j, got, want)
+		}
+	}
+}
+
+// A NaN stays one behind bounds, and a bound of zero gives +0.
+func TestTilesFinish(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		a, b, c := make([]float64, TileRows), make([]float64, TileCols), make([]float64, TileRows*TileCols)
+		a[0], b[0], b[1] = 1, math.NaN(), -1
+		Tiles(c, TileCols, a, 0, 1, b, 1, Overwrite, &Finish{Scale: []float64{1, 1, 1, 1}, Bias: make([]float64, 4), Lo: 0, Hi: 6})
+		if !math.IsNaN(c[0]) || math.Float64bits(c[1]) != 0 {
+			t.Errorf("NaN and -1 became %v and %v, want NaN and +0", c[0], c[1])
 		}
 	})
 }
@@ -61,29 +87,29 @@ func TestMoves(t *testing.T) {
 						want[to+i] = src[from+i*step]
 					}
 				}
-				if Moves(got, src, moves, step); !slices.Equal(got, want) {
+				if Moves(got, src, moves, step, 7); !slices.Equal(got, want) {
 					t.Fatalf("pieces of %d, step %d: %v, want %v", n, step, got, want)
 				}
 			}
-			Moves(nil, nil, nil, step)
+			Moves(nil, nil, nil, step, 0)
 			func() {
 				defer func() {
 					if recover() == nil {
 						t.Errorf("a piece outside was copied, step %d", step)
 					}
 				}()
-				Moves(make([]float64, 10), make([]float64, 10), []Move{{0, 10 - 2*step, 3}}, step)
+				Moves(make([]float64, 10), make([]float64, 10), []Move{{0, 10 - 2*step, 3}}, step, 0)
 			}()
 		}
 	})
 }
 
-func BenchmarkTile(b *testing.B) {
+func BenchmarkTiles(b *testing.B) {
 	for _, k := range []int{64, 256, 512} {
 		b.Run(fmt.Sprintf("k=%d", k), func(b *testing.B) {
 			x, y, z := make([]float64, k*TileRows), make([]float64, k*TileCols), make([]float64, TileRows*TileCols)
 			for b.Loop() {
-				Tile(z, TileCols, x, y, k, Accumulate)
+				Tiles(z, TileCols, x, 0, 1, y, k, Accumulate, nil)
 			}
 			b.ReportMetric(2*TileRows*TileCols*float64(k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})

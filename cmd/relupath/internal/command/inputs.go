@@ -1,12 +1,14 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/dataset"
 )
 
@@ -89,11 +91,23 @@ func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
 	if file == stdStream {
 		return a.readIn(ctx)
 	}
-	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Size() > dataset.Memory()/2 {
+	info, err := os.Stat(file)
+	regular := err == nil && info.Mode().IsRegular()
+	if regular && info.Size() > dataset.Memory()/2 {
 		return nil, tooLarge(file, info.Size())
 	}
 	a.readsData(file)
-	return os.ReadFile(file)
+	if !regular {
+		return os.ReadFile(file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	buf := bytes.NewBuffer(kernel.LargePages(make([]byte, info.Size()+bytes.MinRead))[:0])
+	_, err = buf.ReadFrom(f)
+	return buf.Bytes(), err
 }
 
 // tooLarge is the error for an array of so many bytes that memory has no room for.

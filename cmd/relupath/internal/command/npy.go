@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/dataset"
 )
 
@@ -70,7 +71,7 @@ func readNPY(name string, raw []byte) (*array, error) {
 	if string(m[1]) == ">" {
 		order = binary.BigEndian
 	}
-	a.data = make([]float64, n)
+	a.data = kernel.LargePages(make([]float64, n))
 	for i := range a.data {
 		a.data[i] = element(order, body[i*size:])
 	}
