@@ -8,6 +8,7 @@ package blas
 
 import (
 	"math"
+	"runtime"
 	"sync"
 
 	gonumblas "gonum.org/v1/gonum/blas"
@@ -109,8 +110,12 @@ func scale[T float32 | float64](m, n int, beta T, c []T, ldc int) {
 	}
 }
 
-// Gonum returns the engine in Go, which is always there.
+// Gonum returns the engine in Go, which is always there. In WebAssembly, for which gonum has no
+// assembly, its products are this package's.
 func Gonum() *Engine {
+	if runtime.GOARCH == "wasm" {
+		return &Engine{name: "Go", dgemm: packed[float64], sgemm: packed[float32]}
+	}
 	return &Engine{
 		name: "gonum (Go)",
 		dgemm: func(ta, tb bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {

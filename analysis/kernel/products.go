@@ -146,15 +146,17 @@ func PairsMax(dst []float64, stride int, a, x []float64, cols int) {
 	for lo := 0; lo < cols; lo += part {
 		n := min(part, cols-lo)
 		wide := n &^ 3
-		if pairs == nil {
-			wide = 0
-		}
 		for i := 0; i < rows; i += 4 {
 			for v := 0; v < vectors; v += 2 {
 				done := 0
-				if i+4 <= rows && v+2 <= vectors && wide > 0 {
+				switch whole := i+4 <= rows && v+2 <= vectors; {
+				case !whole || wide == 0:
+				case pairs != nil:
 					pairs(&a[i*cols+lo], 8*cols, wide, &x[v*cols+lo], &dst[i*stride+v], 8*stride)
 					done = wide
+				default:
+					pairsLoop(dst[i*stride+v:], stride, a[i*cols+lo:], x[v*cols+lo:], cols, n)
+					done = n
 				}
 				for r := i; r < min(i+4, rows) && done < n; r++ {
 					for q := v; q < min(v+2, vectors); q++ {
@@ -168,6 +170,48 @@ func PairsMax(dst []float64, stride int, a, x []float64, cols int) {
 			}
 		}
 	}
+}
+
+// pairsLoop is pairs in Go: it takes all columns, of which the next row's are cols behind.
+// max is a call where the machine's own maximum is another, so comparisons stand for it.
+func pairsLoop(dst []float64, stride int, a, x []float64, cols, n int) {
+	a0, a1, a2, a3 := a[:n], a[cols:][:n], a[2*cols:][:n], a[3*cols:][:n]
+	x0, x1 := x[:n], x[cols:][:n]
+	d0, d1, d2, d3 := dst[:2], dst[stride:][:2], dst[2*stride:][:2], dst[3*stride:][:2]
+	m00, m01, m10, m11, m20, m21, m30, m31 := d0[0], d0[1], d1[0], d1[1], d2[0], d2[1], d3[0], d3[1]
+	for j, u := range x0 {
+		v := x1[j]
+		w := a0[j]
+		if y := w * u; y > m00 {
+			m00 = y
+		}
+		if y := w * v; y > m01 {
+			m01 = y
+		}
+		w = a1[j]
+		if y := w * u; y > m10 {
+			m10 = y
+		}
+		if y := w * v; y > m11 {
+			m11 = y
+		}
+		w = a2[j]
+		if y := w * u; y > m20 {
+			m20 = y
+		}
+		if y := w * v; y > m21 {
+			m21 = y
+		}
+		w = a3[j]
+		if y := w * u; y > m30 {
+			m30 = y
+		}
+		if y := w * v; y > m31 {
+			m31 = y
+		}
+	}
+	d0[0], d0[1], d1[0], d1[1] = m00, m01, m10, m11
+	d2[0], d2[1], d3[0], d3[1] = m20, m21, m30, m31
 }
 
 // MaxAbs returns the largest |w|: NaN if one is NaN, zero for none.

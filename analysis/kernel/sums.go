@@ -74,19 +74,21 @@ func Add[T Float](r *Row, w []T) {
 		n = len(w) &^ (lanes - 1)
 		v.row(data(w), n, r)
 	}
+	sum := *r // in registers
 	for _, x := range w[n:] {
 		a := math.Abs(float64(x))
 		s := a * a
-		r.Abs += a
-		r.Squares += s
-		r.Cubes += s * a
-		if !(a <= r.Max) {
-			r.Max = a
+		sum.Abs += a
+		sum.Squares += s
+		sum.Cubes += s * a
+		if !(a <= sum.Max) {
+			sum.Max = a
 		}
 		if x == 0 {
-			r.Zeros++
+			sum.Zeros++
 		}
 	}
+	*r = sum
 	if r.Abs != r.Abs {
 		r.Max = r.Abs // a NaN before the largest
 	}
