@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/mat"
 )
 
 // SingularValues returns the singular values of an m x n matrix, row-major, in
@@ -59,11 +57,11 @@ func (e *Engine) singular(m, n int, a []float64) ([]float64, error) {
 		// Row-major A is column-major A^T, which has the same values.
 		return e.svd(n, m, a)
 	}
-	var svd mat.SVD
-	if !svd.Factorize(mat.NewDense(m, n, a[:m*n]), mat.SVDNone) {
+	values, ok := singularGo(m, n, a[:m*n])
+	if !ok {
 		return nil, fmt.Errorf("blas: singular values of %d x %d: no convergence", m, n)
 	}
-	return svd.Values(nil), nil
+	return values, nil
 }
 
 // Eigen returns the eigenvalues of a symmetric n x n matrix in decreasing order
@@ -109,15 +107,9 @@ func (e *Engine) symmetric(job byte, n int, a []float64) ([]float64, error) {
 			return nil, err
 		}
 	} else {
-		var eig mat.EigenSym
-		if !eig.Factorize(mat.NewSymDense(n, slices.Clone(a[:n*n])), job == 'V') {
+		var ok bool
+		if values, ok = eigenGo(n, a[:n*n], job == 'V'); !ok {
 			return nil, fmt.Errorf("blas: eigenvalues of %d x %d: no convergence", n, n)
-		}
-		values = eig.Values(nil)
-		if job == 'V' {
-			var q mat.Dense
-			eig.VectorsTo(&q)
-			mat.NewDense(n, n, a[:n*n]).Copy(q.T())
 		}
 	}
 	slices.Reverse(values)

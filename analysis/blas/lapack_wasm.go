@@ -1,0 +1,5 @@
+package blas
+
+func singularGo(m, n int, a []float64) ([]float64, bool) { return jacobiSingular(m, n, a) }
+
+func eigenGo(n int, a []float64, vectors bool) ([]float64, bool) { return jacobiEigen(n, a, vectors) }
