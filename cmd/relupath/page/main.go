@@ -50,22 +50,67 @@ type trouble struct {
 	Reason string `json:"reason"`
 }
 
-// answer measures a model: first what needs only its layers, then all fast measures.
+// passes are what is measured in turn: what needs only the layers, then all fast measures.
+var passes = [][]string{{"parameter_count", "group_norm", "frobenius", "max_abs"}, {"fast"}}
+
+// answer measures a model and posts each pass.
 func answer(path string) {
 	defer func() {
 		if r := recover(); r != nil {
 			post("trouble", trouble{path, fmt.Sprintf("relupath failed on this file, which is a mistake of the program: %v", r)})
 		}
 	}()
-	for _, names := range [][]string{{"parameter_count", "group_norm", "frobenius", "max_abs"}, {"fast"}} {
-		r, err := measure(path, names)
-		if err != nil {
-			post("trouble", trouble{path, reason(err)})
-			return
-		}
-		r.Whole = names[0] == "fast"
-		post("report", r)
+	progress("reading", 0, 0)
+	m, err := onnxio.Read(path, onnxio.Options{})
+	var open *onnxio.UnsupportedError
+	if errors.As(err, &open) && open.Examples != nil {
+		err = assumed(path, open.Examples)
+	} else if err == nil {
+		err = errors.Join(measured(path, m), m.Close())
 	}
+	if err != nil {
+		post("trouble", trouble{path, reason(err)})
+	}
+}
+
+func progress(stage string, done, all int) {
+	post("stage", map[string]any{"stage": stage, "done": done, "all": all})
+}
+
+// measured posts the passes of a model.
+func measured(path string, m *onnxio.Model) error {
+	for k, names := range passes {
+		r, err := analysis.Measures(context.Background(), m.Net, analysis.Options{Names: names, Progress: progress})
+		if err != nil {
+			return err
+		}
+		post("report", newReport(path, m, r, k == len(passes)-1))
+	}
+	return nil
+}
+
+// assumed posts the passes of a file that leaves shapes open: what does not depend on them, which
+// is what is the same for two assumptions. One of the two is held at a time.
+func assumed(path string, shapes []map[string][]int) error {
+	const why = "the file leaves shapes of the inputs open"
+	for k, names := range passes {
+		opt := analysis.Options{Names: names, Progress: progress, Open: why}
+		var m *onnxio.Model
+		var r *analysis.Report
+		for _, s := range shapes {
+			other := r
+			var err error
+			if m, r, err = read(path, onnxio.Options{InputShape: s}, opt); err != nil {
+				return err
+			}
+			if other != nil {
+				r.Agree(other, why)
+			}
+		}
+		r.Warnings = append(r.Warnings, why+": what depends on them is not measured; relupath audit --input-shape gives them")
+		post("report", newReport(path, m, r, k == len(passes)-1))
+	}
+	return nil
 }
 
 // reason is an error without the file, which the page names beside it.
@@ -75,34 +120,6 @@ func reason(err error) string {
 		err = &onnxio.InvalidError{Err: invalid.Err}
 	}
 	return err.Error()
-}
-
-// measure reads a model and measures it. Where the file leaves shapes open it measures what does
-// not depend on them: what is the same for two assumptions.
-func measure(path string, names []string) (*report, error) {
-	opt := analysis.Options{Names: names, Progress: func(stage string, done, all int) {
-		post("stage", map[string]any{"stage": stage, "done": done, "all": all})
-	}}
-	opt.Progress("reading", 0, 0)
-	m, r, err := read(path, onnxio.Options{}, opt)
-	var open *onnxio.UnsupportedError
-	if errors.As(err, &open) && open.Examples != nil {
-		opt.Open = "the file leaves shapes of the inputs open"
-		for _, shapes := range open.Examples {
-			other := r
-			if m, r, err = read(path, onnxio.Options{InputShape: shapes}, opt); err != nil {
-				return nil, err
-			}
-			if other != nil {
-				r.Agree(other, opt.Open)
-			}
-		}
-		r.Warnings = append(r.Warnings, opt.Open+": what depends on them is not measured; relupath audit --input-shape gives them")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return newReport(path, m, r), nil
 }
 
 func read(path string, in onnxio.Options, opt analysis.Options) (*onnxio.Model, *analysis.Report, error) {

@@ -71,9 +71,13 @@ function cell(m) {
   if (!m) return td;
   if (m.value !== null) { td.textContent = shown(m.value); td.title = td.dataset.value = m.value; }
   else if (m.log10 !== null) { const e = Math.floor(m.log10); td.textContent = power(e, 1).replace(/^1/, number.format(10 ** (m.log10 - e))); td.title = "log10 " + m.log10; }
-  else { td.textContent = "undefined"; td.title = m.reason || "a weight is NaN or infinite, or a logarithm of zero is taken"; }
+  else { td.textContent = "undefined"; td.title = td.dataset.why = m.reason; }
+  td.dataset.key = m.value === 0 ? -1e9 : m.log10 ?? -1e12;
   return td;
 }
+
+// same says that two numbers differ by what single precision rounds.
+const same = (a, b) => Math.abs(b.value - a.value) <= 1e-6 * Math.max(Math.abs(a.value), Math.abs(b.value));
 
 // change is B's value against A's.
 function change(a, b) {
@@ -81,45 +85,156 @@ function change(a, b) {
   if (!a || !b || a.log10 === null && a.value === null || b.log10 === null && b.value === null) return td;
   if (a.value !== null && b.value !== null) {
     const d = b.value - a.value;
-    td.textContent = d === 0 ? "0%" : a.value === 0 ? "" : (d / Math.abs(a.value)).toLocaleString("en", {style: "percent", maximumSignificantDigits: 3});
+    td.textContent = same(a, b) ? "0%" : a.value === 0 ? "" : (d / Math.abs(a.value)).toLocaleString("en", {style: "percent", maximumSignificantDigits: 3});
     td.dataset.value = a.value === 0 ? "" : d / Math.abs(a.value);
   } else if (a.log10 !== null && b.log10 !== null) td.textContent = "× 10^" + number.format(b.log10 - a.log10);
   return td;
 }
 
-function table(title, heads, rows) {
-  const head = make("tr", {}, ...heads.map((h, k) => make("th", {scope: "col", className: k && h !== "op" ? "n" : ""}, ...breakable(h))));
+// sortable makes a column's head a button that sorts the rows by its numbers, or words.
+function sortable(head) {
+  const button = head.appendChild(make("button", {type: "button"}));
+  button.setAttribute("aria-label", "sort by " + head.textContent);
+  button.onclick = () => {
+    const down = head.getAttribute("aria-sort") === "ascending";
+    for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const body = head.closest("table").tBodies[0], key = row => { const c = row.cells[head.cellIndex]; return c.dataset.key ? Number(c.dataset.key) : c.textContent; };
+    const before = (a, b) => typeof key(a) === "number" && typeof key(b) === "number" ? key(a) - key(b) : String(key(a)).localeCompare(String(key(b)));
+    body.append(...[...body.rows].sort((a, b) => down ? before(b, a) : before(a, b)));
+  };
+}
+
+const words = ["op", "unit", "invariant", "what it is", "from", "to", "layers"];
+
+// grid is a table in a box of its own, under which stands why measures are undefined.
+function grid(title, heads, rows) {
+  const head = make("tr", {}, ...heads.map((h, k) => make("th", {scope: "col", className: k && !words.includes(h) ? "n" : ""}, ...breakable(h))));
   const box = make("div", {className: "scroll", tabIndex: 0}, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", title);
-  return make("section", {}, make("h2", {textContent: title}), box);
+  if (rows.length > 1) for (const h of head.cells) if (h.textContent) sortable(h);
+  const why = new Map();
+  for (const row of rows) for (const c of row.cells) if (c.dataset.why) why.set(c.dataset.why, [...why.get(c.dataset.why) || [], row.cells[0].textContent]);
+  return [box, ...[...why].map(([reason, of]) => make("p", {className: "note", textContent: `Undefined (${[...new Set(of)].join(", ")}): ${reason}.`}))];
 }
 
+const section = (title, ...inside) => make("section", {}, make("h2", {textContent: title}), ...inside);
+const table = (title, heads, rows) => section(title, ...grid(title, heads, rows));
+const folded = (title, heads, rows) => make("details", {}, make("summary", {textContent: title}), ...grid(title, heads, rows));
 const rowOf = (name, ...cells) => make("tr", {}, make("th", {scope: "row", className: "c"}, ...breakable(name)), ...cells);
-const count = n => make("td", {className: "n", textContent: whole.format(n)});
+const text = (t, way = "w") => make("td", {className: way, textContent: t});
+const count = n => { const td = make("td", {className: "n", textContent: whole.format(n)}); td.dataset.key = n; return td; };
+const big = n => make("td", {className: "n", textContent: n && (n.length < 16 ? whole.format(BigInt(n)) : shown(Number(n))), title: n});
+const log = m => make("td", {className: "n", textContent: m.log10 === null || /log|share/.test(unitOf(m)) ? "" : m.log10.toFixed(3)});
+const termOf = m => terms.find(t => t.Name === m.name) || {};
+const unitOf = m => termOf(m).Unit || "";
+const find = (of, label) => of.measures.find(m => m.label === label);
+
+// bars is a small plot: of numbers within two decades bars, else dots on a scale of decades.
+function bars(title, names, ms) {
+  const given = ms.map((m, k) => ({name: names[k], m})).filter(({m}) => m && (m.value !== null || m.log10 !== null));
+  const logs = given.map(({m}) => m.log10).filter(x => x !== null);
+  const dots = given.every(({m}) => m.log10 !== null || m.value === 0) && (Math.max(...logs) - Math.min(...logs) > 2 || given.some(({m}) => m.value === null));
+  const at = m => dots ? m.log10 : m.value, all = given.map(({m}) => at(m)).filter(x => x !== null);
+  if (given.length < 2 || new Set(all).size < 2) return [];
+  const low = dots ? Math.floor(Math.min(...all) - 0.3) : Math.min(0, ...all), high = dots ? Math.max(low + 1, Math.ceil(Math.max(...all))) : Math.max(0, ...all);
+  const most = 30, longest = Math.min(most, Math.max(...given.map(({name}) => name.length)));
+  const row = 13, left = 10 + 4.7 * longest, wide = left + 155, room = wide - left - 8, x = v => left + room * (v - low) / (high - low);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const draw = (tag, properties, says, into = svg) => {
+    const e = into.appendChild(document.createElementNS(svg.namespaceURI, tag));
+    for (const [k, v] of Object.entries(properties)) e.setAttribute(k, v);
+    if (says) e.textContent = says;
+    return e;
+  };
+  svg.setAttribute("viewBox", `0 0 ${wide} ${given.length * row + 16}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", title);
+  for (const v of [low, high]) {
+    draw("line", {x1: x(v), x2: x(v), y1: 0, y2: given.length * row, class: "axis"});
+    draw("text", {x: x(v), y: given.length * row + 11, "text-anchor": v === low ? "start" : "end"}, dots ? power(v, 10 ** Math.min(v, 300)).replace(/.*× /, "") : shown(Number(v.toPrecision(3))));
+  }
+  given.forEach(({name, m}, k) => {
+    const y = k * row, short = name.length > most ? name.slice(0, most / 2) + "…" + name.slice(1 - most / 2) : name;
+    draw("text", {x: left - 4, y: y + 9.5, "text-anchor": "end"}, short);
+    if (at(m) === null);
+    else if (dots) { draw("line", {x1: left, x2: x(at(m)), y1: y + 6, y2: y + 6, class: "axis"}); draw("circle", {cx: x(at(m)), cy: y + 6, r: 3}); }
+    else draw("rect", {x: Math.min(x(0), x(at(m))), y: y + 1.5, width: Math.abs(x(at(m)) - x(0)), height: 9, class: "bar"});
+    draw("title", {}, `${name}: ${cell(m).textContent}`, draw("rect", {x: 0, y, width: wide, height: row, class: "hit"}));
+  });
+  return [make("figure", {}, make("h3", {textContent: title}), svg)];
+}
+
+function figures(title, says, plots) {
+  return plots.length ? [section(title, make("p", {className: "note", textContent: says}), make("div", {className: "figures"}, ...plots))] : [];
+}
+
+const drawn = ["frobenius", "group_norm(1,inf)", "group_norm(2,inf)"];
+
+// lead is the result in a sentence.
+function lead(all) {
+  const of = r => ["path_norm(2)", "frobenius"].map(l => find(r, l)).find(m => m && !m.reason), m = of(all[0]), two = all.length === 2 && of(all[1]);
+  if (all.length === 1) return `${whole.format(all[0].parameters)} parameters in a network of depth ${all[0].depth}` + (m ? `; ${m.label} is ${cell(m).textContent}` : "") +
+    (all[0].segments.length ? `; ${all[0].segments.length} segments have path norms of their own` : "") + ".";
+  return `${all.length} models` + (m && two ? `; ${m.label} goes from ${cell(m).textContent} to ${cell(two).textContent}` : "") + ".";
+}
+
+function layers(r, alone) {
+  const columns = [...new Set(r.layers.flatMap(l => l.measures.map(m => m.label)))];
+  const rows = r.layers.map(l => rowOf(l.name, make("td", {textContent: l.op}), count(l.inputs), count(l.outputs), ...columns.map(c => cell(find(l, c)))));
+  columns.forEach((c, k) => {
+    const top = Math.max(...r.layers.map(l => find(l, c)?.value ?? 0));
+    if (top > 0 && rows.length > 1) for (const [i, l] of r.layers.entries()) {
+      const m = find(l, c);
+      if (m && m.value !== null) { rows[i].cells[k + 4].classList.add("b"); rows[i].cells[k + 4].style.setProperty("--s", m.value / top); }
+    }
+  });
+  const of = alone ? "" : " of " + r.path, names = r.layers.map(l => l.name);
+  return [table("Layers" + of, ["layer", "op", "inputs", "outputs", ...columns], rows), ...figures("Norms of the layers" + of,
+    "Where they are far apart, a few layers decide the products over layers. A logarithmic axis has dots.",
+    drawn.flatMap(label => bars(label, names, r.layers.map(l => find(l, label)))))];
+}
+
+function segments(r, alone) {
+  if (!r.segments.length) return [];
+  const columns = r.segments[0].measures.map(m => m.label), first = of => (of[0] || "") + (of.length > 1 ? ` +${of.length - 1}` : "");
+  return [table("Segments" + (alone ? "" : " of " + r.path), ["segment", "from", "to", "layers", "paths", ...columns],
+    r.segments.map((s, k) => rowOf(String(k + 1), text(first(s.starts), "c"), text(first(s.ends), "c"), text(first(s.layers), "c"), big(s.paths), ...columns.map(c => cell(find(s, c))))))];
+}
 
 function show() {
   const all = asked.map(name => reports.get(name)).filter(Boolean);
-  const two = all.length === 2, out = at("reports");
+  const two = all.length === 2, alone = all.length === 1, out = at("reports");
   out.replaceChildren();
   if (!all.length) return;
   const names = all.map(r => r.path);
-  const facts = [["parameters", "parameters"], ["hidden units", "hidden_units"], ["depth", "depth"]].map(([says, key]) => rowOf(says, ...all.map(r => count(r[key]))));
-  facts.push(rowOf("paths", ...all.map(r => make("td", {className: "n", textContent: r.paths && (r.paths.length < 16 ? whole.format(BigInt(r.paths)) : shown(Number(r.paths))), title: r.paths}))));
-  facts.push(rowOf("producer", ...all.map(r => make("td", {className: "w", textContent: `${r.producer || "unknown"} (IR ${r.ir_version}, opset ${r.opset})`}))));
-  out.append(table(all.length > 1 ? `${all.length} models` : names[0], ["", ...names], facts));
+  const row = (says, cellOf) => rowOf(says, ...all.map(cellOf));
+  const right = t => text(t, "r"), ports = (r, what) => right(r.ports.filter(p => p.what === what).map(p => `${p.name} ${p.type} ${p.shape.map(d => d < 0 ? "?" : d).join("x") || "scalar"}`).join(", "));
+  const left = r => [...new Set(r.left_out)].map(o => { const n = r.left_out.filter(x => x === o).length; return n > 1 ? `${o} (${n})` : o; }).join(", ");
+  const facts = [row("producer", r => right(`${r.producer || "unknown"} (IR ${r.ir_version}, opset ${r.opset})`)), row("inputs", r => ports(r, "input")), row("outputs", r => ports(r, "output")),
+    row("parameters", r => count(r.parameters)), row("hidden units", r => count(r.hidden_units)), row("depth", r => count(r.depth))];
+  if (all.some(r => r.paths)) facts.push(row("paths", r => big(r.paths)));
+  if (all.some(r => r.left_out.length)) facts.push(row("left out", r => right(left(r))));
+  if (all.some(r => r.apart)) facts.push(row("segments", r => right(r.apart ? `${r.segments.length}, with path norms of their own: ${r.apart}` : "1")));
+  out.append(section(alone ? names[0] : `${all.length} models`, make("p", {className: "lead", textContent: lead(all)}), ...grid("Facts", ["", ...names], facts)));
   // Measures of single outputs are many and named as each model likes.
-  const labels = [...new Set(all.flatMap(r => r.measures.filter(m => !m.output).map(m => m.label)))];
-  const find = (r, label) => r.measures.find(m => m.label === label);
-  out.append(table("Measures", ["measure", ...names, ...two ? ["change"] : []], labels.map(l => rowOf(l, ...all.map(r => cell(find(r, l))), ...two ? [change(find(all[0], l), find(all[1], l))] : []))));
-  for (const r of all) {
-    const columns = [...new Set(r.layers.flatMap(l => l.measures.map(m => m.label)))];
-    out.append(table(all.length > 1 ? "Layers of " + r.path : "Layers", ["layer", "op", "inputs", "outputs", ...columns],
-      r.layers.map(l => rowOf(l.name, make("td", {textContent: l.op}), count(l.inputs), count(l.outputs), ...columns.map(c => cell(l.measures.find(m => m.label === c)))))));
+  const of = single => [...new Set(all.flatMap(r => r.measures.filter(m => m.output === single || !single && !m.output).map(m => m.label)))];
+  const measures = labels => labels.map(l => {
+    const ms = all.map(r => find(r, l)), m = ms.find(Boolean);
+    return rowOf(l, ...ms.map(cell), ...two ? [change(...ms)] : [], ...alone ? [log(m), text(unitOf(m), ""), text(m.invariant ? "yes" : "no", ""), text(termOf(m).Says)] : []);
+  });
+  const heads = ["measure", ...alone ? ["value", "log10", "unit", "invariant", "what it is"] : names, ...two ? ["change"] : []];
+  const single = of(true);
+  out.append(section("Measures", ...grid("Measures", heads, measures(of(false))), ...single.length ? [folded(`${single.length} measures of single outputs`, heads, measures(single))] : []));
+  if (two) {
+    const moved = of(false).map(l => [l, change(find(all[0], l), find(all[1], l)).dataset.value]).filter(([, v]) => v && Math.abs(v) > 1e-6).map(([l, v]) => [l, {value: 100 * v, log10: v > 0 ? Math.log10(100 * v) : null}]);
+    out.append(...figures("Changes in per cent", "Measures that change. A logarithmic axis has dots.", bars("change (%)", moved.map(([l]) => l), moved.map(([, m]) => m))));
   }
+  for (const r of all) out.append(...segments(r, alone), ...layers(r, alone));
   for (const r of all) out.append(...r.warnings.map(w => make("p", {className: "note", textContent: `${r.path}: ${w}`})));
-  const used = new Set(all.flatMap(r => [...r.measures, ...r.layers.flatMap(l => l.measures)].map(m => m.name)));
-  out.append(make("section", {}, make("h2", {textContent: "Definitions"}), make("dl", {}, ...terms.filter(t => used.has(t.Name)).map(t => make("div", {},
+  const used = new Set(all.flatMap(r => [...r.measures, ...r.layers.flatMap(l => l.measures), ...r.segments.flatMap(s => s.measures)].map(m => m.name)));
+  out.append(section("Definitions", make("dl", {}, ...terms.filter(t => used.has(t.Name)).map(t => make("div", {},
     make("dt", {className: "c", textContent: t.Name}), make("dd", {textContent: t.Says + (t.Invariant ? " Rescaling does not change it." : " Rescaling changes it.")}),
     make("dd", {className: "f", textContent: t.Formula}), make("dd", {className: "source", textContent: t.Source}))))));
 }
@@ -144,11 +259,13 @@ async function named() {
     const url = new URL(path, location.href);
     if (url.origin !== location.origin) { trouble(path, "only models of the page's own server are read"); continue; }
     say("loading " + path, "work");
-    for (const part of [url.pathname, url.pathname + ".data"]) {
-      const got = await fetch(part).catch(e => ({ok: false, status: String(e)}));
-      if (got.ok) files.push(new File([await got.blob()], decodeURIComponent(part.split("/").pop())));
-      else if (part === url.pathname) trouble(path, "the server has no such file: " + got.status);
-    }
+    const got = await fetch(url.pathname).catch(e => ({ok: false, status: String(e)}));
+    if (!got.ok) { trouble(path, "the server has no such file: " + got.status); continue; }
+    const name = decodeURIComponent(url.pathname.split("/").pop()), model = await got.blob();
+    files.push(new File([model], name));
+    if (!(await model.text()).includes(name + ".data")) continue; // it names its data file
+    const data = await fetch(url.pathname + ".data").catch(() => ({}));
+    if (data.ok) files.push(new File([await data.blob()], name + ".data"));
   }
   if (files.length) take(files); else if (location.search) finish();
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"os"
@@ -17,8 +18,11 @@ import (
 	"github.com/relupath/relupath/testmodels"
 )
 
+// encoder has several segments.
+const encoder = "../internal/command/testdata/merged/encoder_fixed.onnx"
+
 // site builds the page, or takes that of RELUPATH_PAGE, and serves it with the models below
-// /models/, and the network that RELUPATH_RESNET18 names as one of them.
+// /models/, the network that RELUPATH_RESNET18 names as one of them, and audit's pages below /reports/.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	dir := os.Getenv("RELUPATH_PAGE")
@@ -34,6 +38,20 @@ func site(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(dir)))
 	mux.Handle("/models/", http.StripPrefix("/models", http.FileServerFS(testmodels.Files())))
+	if axe := os.Getenv("RELUPATH_AXE"); axe != "" {
+		mux.HandleFunc("/axe.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, axe) })
+	}
+	mux.HandleFunc("/models/encoder.onnx", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, encoder) })
+	mux.HandleFunc("/reports/", func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, "/reports/")
+		path := "../../../testmodels/" + name
+		if name == "encoder.onnx" {
+			path = encoder
+		}
+		if code := command.Run([]string{"audit", path, "--per-layer", "--format", "html"}, nil, w, io.Discard); code != 0 {
+			t.Errorf("audit %s: exit code %d", path, code)
+		}
+	})
 	mux.HandleFunc("/models/resnet18.onnx", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, os.Getenv("RELUPATH_RESNET18")) })
 	return mux
 }
@@ -244,6 +262,80 @@ done(JSON.stringify(out));`, &got)
 		}
 		if got.Named != "toy.onnx" || !strings.Contains(got.Elsewhere, "own server") {
 			t.Errorf("%q, %q", got.Named, got.Elsewhere)
+		}
+	}
+}
+
+// TestReport: the page has the tables of audit's page: their columns and rows, with segments,
+// measures of single outputs and why measures are undefined, and plots of its layers and of changes.
+func TestReport(t *testing.T) {
+	var got struct {
+		Differ              []string
+		Undefined, Segments int
+		Plots               map[string]int
+		Sorted              []string
+	}
+	visit(t, site(t), 1400, `
+const out = {differ: [], plots: {}};
+const words = e => e.textContent.replace(/\s+/g, " ").replace(/ ?[\d,]+$/, e.tagName === "H2" ? "" : "$&").trim();
+// The rows of each table by its columns: names alone, since each writes numbers its own way.
+const tables = doc => new Map([...doc.querySelectorAll("section table")].filter(t => t.tHead && t.tHead.rows[0].cells[0].textContent)
+  .map(t => [[...t.tHead.rows[0].cells].slice(0, 4).map(words).join("|"), [...t.tBodies[0].rows].map(r => words(r.cells[0]).replace(/ ?[\d⁰¹²³⁴⁵⁶⁷⁸⁹]+$/, x => r.cells[0].querySelector("sup") ? "" : x)).join("|")]));
+for (const name of ["encoder.onnx", "usps_conv.onnx", "toy.onnx"]) {
+  await drop(name);
+  const want = tables(new DOMParser().parseFromString(await (await fetch("reports/" + name)).text(), "text/html")), has = tables(page);
+  for (const [head, rows] of want) if (has.get(head) !== rows) out.differ.push(name + ": " + head + ": " + has.get(head) + " instead of " + rows);
+  out.plots[name] = page.querySelectorAll("#reports figure svg").length;
+  if (name === "encoder.onnx") {
+    out.undefined = [...box("Measures").querySelectorAll("td")].filter(c => c.textContent === "undefined" && box("Measures").nextSibling.textContent.includes(c.dataset.why)).length;
+    out.segments = box("Segments").querySelectorAll("tbody tr").length;
+  }
+  if (name === "usps_conv.onnx") {
+    const head = [...box("Layers").querySelectorAll("thead th")].find(h => h.textContent === "frobenius");
+    out.sorted = ["ascending", "descending"].map(() => { head.querySelector("button").click(); return [...box("Layers").querySelectorAll("tbody tr")].map(r => Number(r.cells[head.cellIndex].dataset.value)); })
+      .map((v, k) => v.every((x, i) => !i || (k ? v[i - 1] >= x : v[i - 1] <= x)) ? "sorted" : String(v));
+  }
+}
+await drop("toy.onnx", "toy_unbalanced.onnx");
+out.plots.two = page.querySelectorAll('#reports svg[aria-label="change (%)"]').length;
+done(JSON.stringify(out));`, &got)
+	if got.Differ != nil && len(got.Differ) > 0 {
+		t.Errorf("the tables differ:\n%s", strings.Join(got.Differ, "\n"))
+	}
+	if got.Undefined < 5 || got.Segments < 2 || got.Plots["encoder.onnx"] < 2 || got.Plots["two"] != 1 || !slices.Equal(got.Sorted, []string{"sorted", "sorted"}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestJudged: axe-core finds nothing on the page, of one model and of two, on a telephone and at a
+// desk. RELUPATH_AXE names its axe.min.js.
+func TestJudged(t *testing.T) {
+	if os.Getenv("RELUPATH_AXE") == "" {
+		t.Skip("RELUPATH_AXE names axe.min.js")
+	}
+	served := site(t)
+	for _, width := range []int{390, 1400} {
+		var got struct {
+			Faults []string
+			Words  int
+		}
+		visit(t, served, width, `
+const axe = page.createElement("script");
+axe.src = "axe.js";
+await new Promise(r => { axe.onload = r; page.head.append(axe); });
+const out = {faults: [], words: 0};
+for (const given of [[], ["encoder.onnx"], ["usps_conv.onnx"], ["toy.onnx", "toy_unbalanced.onnx"]]) {
+  if (given.length) await drop(...given);
+  for (const d of page.querySelectorAll("details")) d.open = true;
+  for (const body of page.querySelectorAll("tbody")) for (const row of [...body.rows].slice(12)) row.remove();
+  const r = await frame.contentWindow.axe.run({exclude: [["svg"]]});
+  out.faults.push(...r.violations.map(v => given + ": " + v.id + ": " + v.nodes[0].html.slice(0, 120)));
+  for (const b of page.querySelectorAll("tbody tr")) { const c = [...b.cells].find(c => c.dataset.value); if (c && b.closest(".scroll").scrollLeft === 0 && c.cellIndex === 1 && c.getBoundingClientRect().right > frame.clientWidth) out.faults.push(given + ": out of sight: " + b.textContent.slice(0, 60)); }
+  out.words += r.passes.filter(p => p.id === "color-contrast").reduce((n, p) => n + p.nodes.length, 0);
+}
+done(JSON.stringify(out));`, &got)
+		if len(got.Faults) > 0 || got.Words < 100 {
+			t.Errorf("at %d, %d words: %s", width, got.Words, strings.Join(got.Faults, "; "))
 		}
 	}
 }

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/onnxio"
@@ -20,6 +22,12 @@ type report struct {
 	Paths       string   `json:"paths"`
 	Measures    []figure `json:"measures"`
 	Layers      []layer  `json:"layers"`
+	// Ports are the inputs and outputs, LeftOut the operators before and after what is measured.
+	Ports   []port   `json:"ports"`
+	LeftOut []string `json:"left_out"`
+	// Apart says why the network has Segments with path norms of their own.
+	Apart    string    `json:"apart"`
+	Segments []segment `json:"segments"`
 	// Warnings are what is to be known of the numbers.
 	Warnings []string `json:"warnings"`
 	// Whole says that no more measures follow.
@@ -34,8 +42,25 @@ type figure struct {
 	Value  *float64 `json:"value"`
 	Log10  *float64 `json:"log10"`
 	Reason string   `json:"reason,omitempty"`
+	// Invariant says that rescaling does not change it.
+	Invariant bool `json:"invariant"`
 	// Output says that it is of a single output.
 	Output bool `json:"output,omitempty"`
+}
+
+type port struct {
+	What  string `json:"what"`
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []int  `json:"shape"`
+}
+
+type segment struct {
+	Starts   []string `json:"starts"`
+	Ends     []string `json:"ends"`
+	Layers   []string `json:"layers"`
+	Paths    string   `json:"paths"`
+	Measures []figure `json:"measures"`
 }
 
 type layer struct {
@@ -46,18 +71,29 @@ type layer struct {
 	Measures []figure `json:"measures"`
 }
 
-func newReport(path string, m *onnxio.Model, r *analysis.Report) *report {
+// newReport describes a model; whole says that no more measures follow.
+func newReport(path string, m *onnxio.Model, r *analysis.Report, whole bool) *report {
 	out := &report{
 		Path: path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset,
 		Parameters: r.Parameters, HiddenUnits: r.HiddenUnits, Depth: r.Depth,
 		Measures: figures(r.Measures), Layers: []layer{},
+		Ports: []port{}, LeftOut: append(append([]string{}, m.Preamble...), m.Head...), Apart: r.Apart, Segments: []segment{},
 		Warnings: append(append([]string{}, m.Warnings...), r.Warnings...),
+		Whole:    whole,
+	}
+	for i, p := range slices.Concat(m.Inputs, m.Outputs) {
+		what := "input"
+		if i >= len(m.Inputs) {
+			what = "output"
+		}
+		out.Ports = append(out.Ports, port{what, p.Name, p.Type, append([]int{}, p.Shape...)})
 	}
 	if r.Paths != nil {
 		out.Paths = r.Paths.String()
 	}
-	if r.Apart != "" {
-		out.Warnings = append(out.Warnings, r.Apart)
+	for i := range r.Segments {
+		s := &r.Segments[i]
+		out.Segments = append(out.Segments, segment{append([]string{}, s.Starts...), append([]string{}, s.Ends...), append([]string{}, s.Layers...), s.Paths.String(), figures(s.Measures)})
 	}
 	for i := range r.Layers {
 		l := &r.Layers[i]
@@ -73,9 +109,11 @@ func figures(ms []analysis.Measure) []figure {
 		if m.Name == "parameter_count" {
 			continue // among the facts
 		}
-		f := figure{Name: m.Name, Label: m.Label(), Reason: m.Reason, Output: m.Output != ""}
+		f := figure{Name: m.Name, Label: m.Label(), Reason: m.Reason, Invariant: m.Invariant, Output: m.Output != ""}
 		if m.Defined {
 			f.Value, f.Log10 = numbers(m.Value)
+		} else if f.Reason == "" {
+			f.Reason = "a weight is NaN or infinite, or a logarithm of zero is taken"
 		}
 		out = append(out, f)
 	}

@@ -2,11 +2,12 @@
 "use strict";
 importScripts("files.js", "wasm_exec.js");
 const go = new Go();
-// A server need not know the type of the file.
+// It is compiled while it comes. A server need not know the type of the file.
 const program = fetch("relupath.wasm").then(r => {
   if (!r.ok) throw new Error(`relupath.wasm: ${r.status} ${r.statusText}`);
-  return r.arrayBuffer();
-}).then(bytes => WebAssembly.instantiate(bytes, go.importObject));
+  const known = r.headers.get("Content-Type") === "application/wasm";
+  return WebAssembly.instantiateStreaming(known ? r : new Response(r.body, {headers: {"Content-Type": "application/wasm"}}), go.importObject);
+});
 program.then(({instance}) => go.run(instance)).then(
   () => postMessage({kind: "ended", of: JSON.stringify(lastWords())}),
   e => postMessage({kind: "ended", of: JSON.stringify(lastWords() || String(e))}));

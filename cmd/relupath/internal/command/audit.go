@@ -336,7 +336,11 @@ func (w *auditWork) table(ctx context.Context) error {
 	if interrupted != nil {
 		d.Notes = append(d.Notes, w.cutShort(len(result.Models)+len(result.Errors)))
 	}
-	err := errors.Join(w.report(d, w.options.output, w.existing()), w.plots(d, w.options.plots, w.existing()))
+	var err error
+	// Of one model on a terminal the sentence on standard error says it all.
+	if len(w.paths) > 1 || len(result.Errors) == 0 || w.format != string(render.TableFormat) || w.options.output != "" || w.options.verbose {
+		err = errors.Join(w.report(d, w.options.output, w.existing()), w.plots(d, w.options.plots, w.existing()))
+	}
 	if err == nil {
 		err = interrupted
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -234,4 +235,32 @@ func TestFailuresInALine(t *testing.T) {
 		}
 	}
 	refused(t, codeInvalid, []string{"2 of 2"}, "audit", dir)
+}
+
+// TestToldOnce: why one model is not measured is told once; of several the table says it, and a
+// report that is asked for has it too.
+func TestToldOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("m.onnx", []byte("a,b\n1,2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const why = "this is text"
+	for _, c := range []struct {
+		line      string
+		out, errs int
+	}{
+		{"audit m.onnx", 0, 1},
+		{"audit m.onnx m.onnx", 2, 0},
+		{"audit m.onnx --verbose", 1, 1},
+		{"audit m.onnx --format json", 1, 1},
+		{"inspect m.onnx", 0, 1},
+	} {
+		var out, errs bytes.Buffer
+		if code := Run(strings.Fields(c.line), nil, &out, &errs); code != codeInvalid {
+			t.Errorf("%s: exit code %d", c.line, code)
+		}
+		if o, e := strings.Count(out.String(), why), strings.Count(errs.String(), why); o != c.out || e != c.errs {
+			t.Errorf("%s: told %d times on standard output and %d on standard error, want %d and %d", c.line, o, e, c.out, c.errs)
+		}
+	}
 }
