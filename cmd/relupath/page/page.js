@@ -217,9 +217,9 @@ function show() {
   if (all.some(r => r.paths)) facts.push(row("paths", r => big(r.paths)));
   if (all.some(r => r.left_out.length)) facts.push(row("left out", r => right(left(r))));
   if (all.some(r => r.apart)) facts.push(row("segments", r => right(r.apart ? `${r.segments.length}, with path norms of their own: ${r.apart}` : "1")));
-  out.append(section(alone ? names[0] : `${all.length} models`, make("p", {className: "lead", textContent: lead(all)}), ...grid("Facts", ["", ...names], facts)));
+  out.append(section(alone ? names[0] : `${all.length} models`, make("p", {className: "lead", textContent: lead(all)}), ...grid("Facts", ["fact", ...names], facts)));
   // Measures of single outputs are many and named as each model likes.
-  const of = single => [...new Set(all.flatMap(r => r.measures.filter(m => m.output === single || !single && !m.output).map(m => m.label)))];
+  const of = single => [...new Set(all.flatMap(r => r.measures.filter(m => single === (m.name === "path_norm_output") && (!single || m.output)).map(m => m.label)))];
   const measures = labels => labels.map(l => {
     const ms = all.map(r => find(r, l)), m = ms.find(Boolean);
     return rowOf(l, ...ms.map(cell), ...two ? [change(...ms)] : [], ...alone ? [log(m), text(unitOf(m), ""), text(m.invariant ? "yes" : "no", ""), text(termOf(m).Says)] : []);
