@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"strings"
@@ -82,16 +81,11 @@ func seen(t *testing.T, frames []browser.Frame, script string) {
 }
 
 // TestPagesAtTwoWidths: pages on a telephone and at a desk, by day and by night.
-// RELUPATH_AXE names axe.min.js of axe-core, where it is to judge them too.
+// RELUPATH_AXE names axe.min.js of axe-core, where it is to judge four of them too.
 func TestPagesAtTwoWidths(t *testing.T) {
 	inTestmodels(t)
 	for _, name := range []string{"epoch_1.onnx", "epoch_2.onnx", "epoch_10.onnx"} {
 		if err := os.WriteFile(name, testmodels.Bytes("toy"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, content := range map[string]string{"broken.onnx": "\x08\x07\x3a\xff\xff", "notes.onnx": "a,b\n1,2\n"} {
-		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,21 +97,19 @@ func TestPagesAtTwoWidths(t *testing.T) {
 		{"tails", "audit usps_conv.onnx --measures tails"},
 		{"inspect", "inspect digits_residual.onnx"},
 		{"diff", "diff toy.onnx toy_unbalanced.onnx"},
-		{"same", "equivalent toy.onnx toy_unbalanced.onnx"},
-		{"study", "audit mnist_mlp.onnx --rescalings 3"},
-		{"broken", "audit toy.onnx broken.onnx notes.onnx"},
 		{"run", "audit epoch_1.onnx epoch_2.onnx epoch_10.onnx"},
 		{"many", "audit toy.onnx toy_unbalanced.onnx iris_own.onnx iris_sklearn.onnx digits_half.onnx digits_softmax.onnx petal_sklearn.onnx usps_conv.onnx letter_leaky.onnx"},
 	} {
-		var out, errs bytes.Buffer
-		Run(strings.Fields(c[1]+" --format html"), nil, &out, &errs) // broken files have a code of their own
-		page := out.String()
+		page := output(t, c[1]+" --format html")
 		for _, dark := range []bool{false, true} {
 			for _, width := range []int{390, 1400} {
 				frames = append(frames, browser.Frame{Name: c[0], Page: page, Width: width, Dark: dark})
 			}
 		}
-		judged = append(judged, frames[len(frames)-4], frames[len(frames)-1]) // by day on a telephone, by night at a desk
+		const most = 4 * 4 // of four pages
+		if len(frames) <= most {
+			judged = append(judged, frames[len(frames)-4], frames[len(frames)-1]) // by day on a telephone, by night at a desk
+		}
 	}
 	seen(t, frames, faults)
 	if path := os.Getenv("RELUPATH_AXE"); path != "" {
