@@ -48,7 +48,7 @@ func TestWidthSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantVerdict(t, r, "A width suffices", Holds)
-	wantVerdict(t, r, "The test error keeps falling", Holds)
+	wantVerdict(t, r, "The test error falls with H", Holds)
 	if e := cell(t, &r.Tables[0], "train (%)", 256); e > 0.05 {
 		t.Errorf("training error %.2f %% at 256 units, want none", e)
 	}

@@ -183,7 +183,7 @@ func widthClaims(opt WidthOptions, done []compared[int]) []Claim {
 		Criterion: fmt.Sprintf("mean training error of at most %g %%", fitted), Verdict: verdict(first >= 0),
 	}
 	falls := Claim{
-		Text: "The test error keeps falling with H after the training error is zero.", Source: source,
+		Text: "The test error falls with H after the training error is zero.", Source: source,
 		Criterion: "the mean test error at the largest H is below 0.98 of the one at the first H with training error zero", Verdict: NotTested,
 	}
 	if first < 0 {
@@ -196,7 +196,14 @@ func widthClaims(opt WidthOptions, done []compared[int]) []Claim {
 		return []Claim{zero, falls}
 	}
 	a, b := final(done[first].records, testError), final(done[end].records, testError)
-	falls.Measured = fmt.Sprintf("%.2f %% (%s) at H = %d, %.2f %% (%s) at H = %d", a.Mean, spread(a), done[first].setting, b.Mean, spread(b), done[end].setting)
+	low := first
+	for i := first; i <= end; i++ {
+		if final(done[i].records, testError).Mean < final(done[low].records, testError).Mean {
+			low = i
+		}
+	}
+	falls.Measured = fmt.Sprintf("%.2f %% (%s) at H = %d, %.2f %% (%s) at H = %d, least at H = %d",
+		a.Mean, spread(a), done[first].setting, b.Mean, spread(b), done[end].setting, done[low].setting)
 	falls.Verdict = verdict(b.Mean < 0.98*a.Mean)
 	out := []Claim{zero, falls}
 	for _, s := range shownMeasures {

@@ -134,6 +134,36 @@ func TestFinetuneDefaults(t *testing.T) {
 	}
 }
 
+// TestFinetuneConservation: the drift of the conservation laws is in each epoch of the log and
+// of the report on request, and nowhere else.
+func TestFinetuneConservation(t *testing.T) {
+	dir := t.TempDir()
+	iris := filepath.Join(dir, "iris.csv")
+	if err := os.WriteFile(iris, []byte(irisRows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	model := filepath.Join("..", "..", "..", "..", "testmodels", "iris_own.onnx")
+	for _, flag := range []string{"", "--conservation"} {
+		log := filepath.Join(dir, "log"+flag)
+		got := output(t, strings.Join([]string{
+			"finetune", model, "--data csv:" + iris + ",header --optimizer sgd --lr 0.01 --epochs 3 --format json", flag, "--log", log, "-o", log + ".onnx",
+		}, " "))
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		if flag != "" {
+			want = 3
+		}
+		for where, s := range map[string]string{"the log": string(text), "the report": got} {
+			if n := strings.Count(s, `"conservation_drift"`); n != want {
+				t.Errorf("%q: %s has the drift %d times, want %d", flag, where, n, want)
+			}
+		}
+	}
+}
+
 // TestInterruptFinetune: an interrupt leaves the model and a checkpoint, from
 // which the run goes on.
 func TestInterruptFinetune(t *testing.T) {
