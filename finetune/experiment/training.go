@@ -46,7 +46,7 @@ type Training struct {
 	MomentumRise float64            `json:"momentum_rise,omitempty"`
 	MomentumMax  float64            `json:"momentum_max,omitempty"`
 	Dropout      float64            `json:"dropout,omitempty"`
-	Loss         finetune.Loss      `json:"loss"`
+	Loss         finetune.Loss      `json:"loss_name"`
 	Margin       float64            `json:"margin,omitempty"`
 	Batch        int                `json:"batch"`
 	Epochs       int                `json:"epochs,omitempty"`

@@ -67,6 +67,13 @@ func TestExperimentWritesItsFolder(t *testing.T) {
 		t.Errorf("curves.csv:\n%s", text)
 	}
 	before := entries(t, "out/trainings")
+	// A loss is a number in every JSON; what was minimised is named by loss_name.
+	for _, e := range before {
+		text, err := os.ReadFile(filepath.Join("out/trainings", e.Name()))
+		if err != nil || strings.Contains(string(text), `"loss": "`) || !strings.Contains(string(text), `"loss_name": "`) {
+			t.Errorf("%s: %v\n%s", e.Name(), err, text)
+		}
+	}
 	if code, _, errs := experimentLine(t, strings.Replace(widthLine, "2,4", "2,4,8", 1)+"2"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}

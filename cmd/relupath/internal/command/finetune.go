@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -204,9 +205,13 @@ func (o *finetuneOptions) check(a *app) error {
 	return o.vacantCheckpoint(a)
 }
 
-// vacantCheckpoint refuses to write over the checkpoint of another run.
+// vacantCheckpoint refuses to write over the checkpoint of another run. The folder may be
+// missing: it is made when there is something to train.
 func (o *finetuneOptions) vacantCheckpoint(a *app) error {
 	if o.opt.Checkpoint == "" || o.opt.Resume {
+		return nil
+	}
+	if _, err := os.Stat(o.opt.Checkpoint); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return a.vacant(filepath.Join(o.opt.Checkpoint, finetune.CheckpointName), o.old)
@@ -227,11 +232,6 @@ func (o *finetuneOptions) run(ctx context.Context, a *app, path string) error {
 		// The files of the first part are the run's own. A checkpoint of another
 		// run is refused before anything is written.
 		o.old = replaced
-	}
-	if o.opt.Checkpoint != "" {
-		if err := os.MkdirAll(o.opt.Checkpoint, 0o777); err != nil {
-			return fmt.Errorf("--checkpoint: %w", err)
-		}
 	}
 	if err := o.check(a); err != nil {
 		return err
@@ -301,6 +301,11 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *modelFile, path s
 	}
 	for _, w := range append(t.Warnings(), at.warnings...) {
 		a.warn("%s: %s", path, w)
+	}
+	if o.opt.Checkpoint != "" {
+		if err := os.MkdirAll(o.opt.Checkpoint, 0o777); err != nil {
+			return fmt.Errorf("--checkpoint: %w", err)
+		}
 	}
 	if err := o.vacantCheckpoint(a); err != nil {
 		return err
