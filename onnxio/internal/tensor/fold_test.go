@@ -39,6 +39,11 @@ func TestFoldPair(t *testing.T) {
 			[]float64{1, 2, -2, -1},
 			wire.Int64,
 		},
+		{
+			"a signed shift keeps the sign, at any distance", "RIGHT", intsOf(wire.Int32, []int{4}, -8, 8, -8, -8), intsOf(wire.Int32, []int{4}, 1, 1, 40, -1),
+			[]float64{-4, 4, -1, -1},
+			wire.Int32,
+		},
 		{"uint64 above 2^63", "Greater", intsOf(wire.Uint64, one, -1), intsOf(wire.Uint64, one, 1), []float64{1}, wire.Bool},
 		{"negative power of an integer", "Pow", intsOf(wire.Int64, []int{3}, 2, 1, -1), intsOf(wire.Int64, one, -3), []float64{0, 1, -1}, wire.Int64},
 		{"float32 rounds", "Add", floatsOf(wire.Float32, one, 1), floatsOf(wire.Float32, one, 0x1p-25), []float64{1}, wire.Float32},
