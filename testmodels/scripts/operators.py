@@ -312,6 +312,14 @@ def resize(d):
     return a, [d.floats(*s), none, none, np.array(s[:2] + d.ints(2, 1, 8), np.int64)]
 
 
+def smooth(d):
+    s, none = d.shape(4, 3, 9), np.array([], np.float32)
+    a = {"mode": d.of("linear", "cubic"), "antialias": 1, "exclude_outside": d.int(0, 1), "coordinate_transformation_mode": d.of("half_pixel", "pytorch_half_pixel", "align_corners")}
+    if d.maybe():
+        return a, [d.floats(*s), none, np.array([1, 1, *[d.of(0.5, 1, 2, 0.6, 0.34) for _ in range(2)]], np.float32)]
+    return a, [d.floats(*s), none, none, np.array(s[:2] + d.ints(2, 1, 12), np.int64)]
+
+
 def upsample(d):
     return {"mode": "nearest"}, [d.floats(*d.shape(4)), np.array([1, 1, d.of(1, 2, 3), d.of(1, 2)], np.float32)]
 
@@ -927,6 +935,7 @@ CASES = {
     "DepthToSpace": (depth_to_space, [11, 13]),
     "SpaceToDepth": (space_to_depth, [7, 13]),
     "Resize": (resize, [11, 13, 18]),
+    "Resize.antialias": (smooth, [18, 19]),
     "Upsample": (upsample, [9]),
     "GatherElements": (gather_elements, [11, 13]),
     "Scatter": (scatter, [9, 10]),

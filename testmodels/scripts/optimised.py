@@ -30,7 +30,7 @@ import judge
 
 logging.disable(logging.CRITICAL)
 IDS = 12  # as in zoo.py
-STATIC = ("qdq", "qdq_signed", "qlinear", "qlinear_signed")
+STATIC = ("qdq", "qdq_signed", "qlinear", "qlinear_signed", "qdq_channels", "qlinear_channels", "qdq_16", "qdq_four")
 QUANTA = 5 / 255  # a value between two quanta falls to either side, in float32 or float64
 
 
@@ -62,8 +62,8 @@ def extended(path, out):
     ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def static(form, activations, weights):
-    return lambda path, out: quantize_static(path, out, Examples(path), quant_format=form, activation_type=activations, weight_type=weights, reduce_range=weights == QuantType.QInt8)
+def static(form, activations, weights, **more):
+    return lambda path, out: quantize_static(path, out, Examples(path), quant_format=form, activation_type=activations, weight_type=weights, reduce_range=weights == QuantType.QInt8, **more)
 
 
 def chained(path, out):
@@ -73,10 +73,10 @@ def chained(path, out):
     os.remove(out + ".part")
 
 
-def four_bits(form):
+def blocks(form, bits=4, symmetric=False):
     def make(path, out):
-        kinds = ("MatMul", "Gather") if form == QuantFormat.QOperator else ("MatMul",)
-        q = MatMulNBitsQuantizer(onnx.load(path), bits=4, block_size=16, is_symmetric=form == QuantFormat.QDQ, quant_format=form, op_types_to_quantize=kinds)
+        kinds = ("MatMul", "Gather") if form == QuantFormat.QOperator and bits == 4 else ("MatMul",)
+        q = MatMulNBitsQuantizer(onnx.load(path), bits=bits, block_size=16, is_symmetric=symmetric, quant_format=form, op_types_to_quantize=kinds)
         q.process()
         q.model.save_model_to_file(out)
 
@@ -92,7 +92,13 @@ WAYS = {
     "qdq_signed": static(QuantFormat.QDQ, QuantType.QInt8, QuantType.QInt8),
     "qlinear": static(QuantFormat.QOperator, QuantType.QUInt8, QuantType.QUInt8),
     "qlinear_signed": static(QuantFormat.QOperator, QuantType.QInt8, QuantType.QInt8),
-    "four": four_bits(QuantFormat.QOperator), "four_qdq": four_bits(QuantFormat.QDQ),
+    "four": blocks(QuantFormat.QOperator), "four_qdq": blocks(QuantFormat.QDQ, symmetric=True),
+    "four_symmetric": blocks(QuantFormat.QOperator, symmetric=True), "eight": blocks(QuantFormat.QOperator, 8), "two": blocks(QuantFormat.QOperator, 2),
+    "dynamic_channels": lambda path, out: quantize_dynamic(path, out, reduce_range=True, per_channel=True, weight_type=QuantType.QInt8),
+    "qdq_channels": static(QuantFormat.QDQ, QuantType.QUInt8, QuantType.QInt8, per_channel=True),
+    "qlinear_channels": static(QuantFormat.QOperator, QuantType.QUInt8, QuantType.QInt8, per_channel=True),
+    "qdq_16": static(QuantFormat.QDQ, QuantType.QUInt16, QuantType.QUInt8, extra_options={"UseQDQContribOps": True}),
+    "qdq_four": static(QuantFormat.QDQ, QuantType.QUInt8, QuantType.QInt4, extra_options={"UseQDQContribOps": True}),
 }
 
 

@@ -145,11 +145,11 @@ func lowerResize(o *op) error {
 		return err
 	}
 	mode := o.str("mode", "nearest")
-	if o.int("antialias", 0) != 0 {
-		return refusal.New("export without antialiasing", "it smooths before it shrinks (antialias)")
+	if o.int("antialias", 0) != 0 && mode == "nearest" {
+		return refusal.New("export without antialiasing", "it smooths (antialias) and takes the nearest element")
 	}
 	if a := o.str("keep_aspect_ratio_policy", "stretch"); a != "stretch" {
-		return refusal.New("", "keep_aspect_ratio_policy %q", a)
+		return refusal.New("export with sizes that keep the ratio", "keep_aspect_ratio_policy is %q, of which ONNX and ONNX Runtime make different sizes", a)
 	}
 	scales, sizes, err := o.resizing(v.shape)
 	if err != nil {
@@ -305,13 +305,49 @@ type tap struct {
 	weight float64
 }
 
-// cubicTaps are the four weights of Keys' cubic convolution at a distance t in [0, 1)
-// behind the second of four neighbours. Source: Keys, IEEE Transactions on Acoustics,
+// keys is the kernel of Keys' cubic convolution. Source: Keys, IEEE Transactions on Acoustics,
 // Speech, and Signal Processing 29, 1981.
+func keys(x, a float64) float64 {
+	switch x = math.Abs(x); {
+	case x <= 1:
+		return ((a+2)*x-(a+3))*x*x + 1
+	case x < 2:
+		return ((a*x-5*a)*x+8*a)*x - 4*a
+	}
+	return 0
+}
+
+// cubicTaps are the four weights of keys at a distance t in [0, 1) behind the second of four
+// neighbours.
 func cubicTaps(t, a float64) [4]float64 {
-	far := func(x float64) float64 { return ((a*x-5*a)*x+8*a)*x - 4*a }
-	near := func(x float64) float64 { return ((a+2)*x-(a+3))*x*x + 1 }
-	return [4]float64{far(1 + t), near(t), near(1 - t), far(2 - t)}
+	return [4]float64{keys(1+t, a), keys(t, a), keys(1-t, a), keys(2-t, a)}
+}
+
+// maxSmoothed bounds the elements that antialiasing makes one of along an axis.
+const maxSmoothed = 1 << 10
+
+// smoothed are the weights of the elements about place x on an axis of n, by a filter of the given
+// reach that is wider by as much as the axis shrinks; outside says that elements beyond the axis
+// have none. There are as many at each place.
+func smoothed(filter func(x float64) float64, reach, x, scale float64, n int, outside bool) []tap {
+	wide := math.Max(1, 1/scale)
+	reach *= wide
+	from, sum := int(math.Floor(x-reach+1)), 0.0
+	out := make([]tap, 2*int(math.Ceil(reach))+1)
+	for q := range out {
+		j := from + q
+		at := max(0, min(j, n-1))
+		w := filter((float64(j) - x) / wide)
+		if outside && at != j {
+			w = 0
+		}
+		out[q] = tap{at, w}
+		sum += w
+	}
+	for q := range out {
+		out[q].weight /= sum
+	}
+	return out
 }
 
 // interpolate resizes each axis in turn by the weights of its neighbours.
@@ -320,15 +356,26 @@ func (o *op) interpolate(v *value, cubic bool, scales []float64, sizes []int) er
 	if err != nil {
 		return err
 	}
-	outside, a := o.int("exclude_outside", 0) != 0, o.float("cubic_coeff_a", -0.75)
+	outside, a, antialias := o.int("exclude_outside", 0) != 0, o.float("cubic_coeff_a", -0.75), o.int("antialias", 0) != 0
+	filter, reach := func(x float64) float64 { return math.Max(0, 1-math.Abs(x)) }, 1.0
+	if cubic {
+		filter, reach = func(x float64) float64 { return keys(x, a) }, 2
+	}
 	for k := range v.shape {
 		n, size := v.shape[k], sizes[k]
 		if n == tensor.BatchDim || size == n && scales[k] == 1 {
 			continue
 		}
+		if antialias && 1/scales[k] > maxSmoothed {
+			return refusal.New("shrink in steps", "it makes one of more than %d elements", maxSmoothed)
+		}
 		taps := make([][]tap, size)
 		for i := range taps {
 			x := to(i, n, size, scales[k])
+			if antialias {
+				taps[i] = smoothed(filter, reach, x, scales[k], n, outside)
+				continue
+			}
 			if !cubic {
 				x = math.Max(0, math.Min(x, float64(n-1)))
 				j := min(int(x), n-1)
