@@ -3,20 +3,24 @@ package analysis
 import (
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
 // Registry lists every measure, in the order of reports.
-func Registry() []Info {
+func Registry() []Info { return slices.Clone(registry()) }
+
+// registry is made once: a command asks for it many times.
+var registry = sync.OnceValue(func() []Info {
 	var out []Info
 	for _, e := range entries() {
 		e.Says = sentenceOf(e.Name)
 		out = append(out, e.Info)
 	}
 	return out
-}
+})
 
 // entries makes the registry: the measures, then those of them that are also
 // reported over the margin.
