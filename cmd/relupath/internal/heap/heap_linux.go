@@ -12,13 +12,11 @@ const (
 	populateWrite = 23
 )
 
-// first is an object in the heap, which grows upwards from there by four megabytes.
-var first = prepare(new([64]byte))
-
-func prepare(object *[64]byte) *[64]byte {
-	from := uintptr(unsafe.Pointer(object)) &^ (largePage - 1)
+func init() {
+	// An object in the heap, which grows upwards from there by four megabytes.
+	object := make([]byte, syscall.Getpagesize())
+	from := uintptr(unsafe.Pointer(&object[0])) &^ (largePage - 1)
 	// The first large page is in use by now, in small ones. It is advice: without it all works as before.
 	_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, from, largePage, populateWrite)
 	_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, from+largePage, largePage, hugePage)
-	return object
 }
