@@ -53,6 +53,7 @@ var structures = map[string]dagtest.Options{
 	"dead":    {Features: dagtest.Bias | dagtest.Skip, Zeros: 0.5},
 	"all":     {Features: dagtest.All, Zeros: 0.1},
 	"partly":  {Features: dagtest.Partly, Zeros: 0.1, Steps: 4},
+	"rotary":  {Features: dagtest.Partly | dagtest.Rotary, Zeros: 0.1, Steps: 4},
 }
 
 // each runs f on random float64 networks of every structure.
