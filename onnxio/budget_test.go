@@ -1,10 +1,14 @@
 package onnxio_test
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/relupath/relupath/onnxio"
 )
@@ -19,7 +23,11 @@ func TestBudgetIsAskedFirst(t *testing.T) {
 	)
 	text := func(name, v string) field { return pbMessage(5, pbString(1, name), pbString(4, v), pbInt(20, 3)) }
 	op := func(typ string, in []string, attr ...field) []field {
-		return []field{pbNode(typ, "it", in, names("big"), attr...)}
+		out := names("big")
+		if typ == "TopK" {
+			out = names("big", "places")
+		}
+		return []field{pbNode(typ, "it", in, out, attr...)}
 	}
 	// after runs the operator on many numbers, 144 MiB, of two axes or one.
 	after := func(axes, typ string, in []string, attr ...field) []field {
@@ -60,12 +68,14 @@ func TestBudgetIsAskedFirst(t *testing.T) {
 		"ScatterND":       {nodes: after("flat", "ScatterND", names("r", "place", "one")), limit: 170},
 		"Transpose":       {nodes: after("wide", "Transpose", names("r")), limit: 170},
 		"Trilu":           {nodes: after("wide", "Trilu", names("r")), limit: 170},
+		"TopK":            {nodes: after("wide", "TopK", names("r", "two"), attrOfInt("axis", 0)), limit: 170},
+		"LRN":             {nodes: after("deep", "LRN", names("r"), attrOfInt("size", 3)), limit: 170},
 		"EyeLike":         {nodes: after("wide", "EyeLike", names("r")), limit: 170},
 	} {
 		graph := []field{
 			pbInput("x", -1, 2), pbOutput("y", -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4),
 			large("a", side, 1), large("b", 1, side), pbInitializer("one", []int64{1}, 1),
-			pbIntegers("square", side*side), pbIntegers("place", 0), pbIntegers("flat", -1), pbIntegers("wide", 2, -1),
+			pbIntegers("square", side*side), pbIntegers("place", 0), pbIntegers("flat", -1), pbIntegers("wide", 2, -1), pbIntegers("deep", 1, 2, -1), pbIntegers("two", 2),
 			pbInitializer("pair", []int64{2}, 0, 1), pbIntegers("sizes", 1, 1, 7800, 7800), pbInitializer("image", []int64{1, 1, 2, 2}, 1, 2, 3, 4),
 			pbInitializer("zero", nil, 0), pbInitializer("step", nil, 1), pbInitializer("all", nil, side*side-8), pbInitializer("many", nil, many),
 			pbIntegers("counts", side), pbIntegers("twice", side, 1), pbIntegers("some", held),
@@ -90,6 +100,35 @@ func TestBudgetIsAskedFirst(t *testing.T) {
 		}
 		if n := (now.TotalAlloc - before.TotalAlloc) >> 20; n > max(c.limit, 16) {
 			t.Errorf("%s: %d MiB were allocated before %v", what, n, err)
+		}
+	}
+}
+
+// Constants are picked from and normalised while the file is read: the network has no nodes for
+// them. Expected: 4, 3 and their places 2, 0; and 1 / (1 + 1)^0.5 and 3 / (1 + 9)^0.5.
+func TestConstantsAreFolded(t *testing.T) {
+	for what, c := range map[string]struct {
+		node field
+		want []float64
+	}{
+		"TopK":   {pbNode("TopK", "", names("c", "two"), names("big", "places")), []float64{4, 3}},
+		"places": {pbNode("TopK", "", names("c", "two"), names("values", "big")), []float64{2, 0}},
+		"LRN": {
+			pbNode("LRN", "", names("d"), names("big"), attrOfInt("size", 1), attrOfFloat("alpha", 1), attrOfFloat("beta", 0.5)),
+			[]float64{1 / math.Sqrt(2), 3 / math.Sqrt(10)},
+		},
+	} {
+		model := pbModel(8, 17, pbInput("x", -1, 2), pbOutput("y", -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4),
+			pbInitializer("c", []int64{4}, 3, 1, 4, 2), pbInitializer("d", []int64{1, 2, 1}, 1, 3), pbIntegers("two", 2), pbIntegers("flat", -1), c.node,
+			pbNode("Cast", "", names("big"), names("real"), attrOfInt("to", 1)), pbNode("Reshape", "", names("real", "flat"), names("b")),
+			pbNode("MatMul", "", names("x", "w"), names("m")), pbNode("Add", "", names("m", "b"), names("y")))
+		m, got := evalOne(t, model, 0, 0)
+		if n := len(m.Net.Nodes); n > 2 {
+			t.Errorf("%s: %d nodes, want an input and a layer:\n%v", what, n, m.Net)
+		}
+		// float32 is rounded to 24 bits, where a constant is stored in it.
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateApprox(1e-7, 0)); diff != "" {
+			t.Errorf("%s: %s", what, diff)
 		}
 	}
 }

@@ -227,18 +227,16 @@ func lowerSkipNormalization(o *op) error {
 	return nil
 }
 
-// channelled returns the operand of a normaliser over channels: (N, C, spatial...).
-func (o *op) channelled() (v *value, channels, positions int, err error) {
-	if v, err = o.activationOperand(0); err != nil {
-		return
-	}
-	if len(v.shape) < 3 {
-		return nil, 0, 0, refusal.New("", "an operand of rank %d", len(v.shape))
+// channelled returns the extents of the operand of a normaliser over channels: (N, C, spatial...).
+func channelled(v *value) (channels, positions int, err error) {
+	dims := v.dims()
+	if len(dims) < 3 {
+		return 0, 0, refusal.New("", "an operand of rank %d", len(dims))
 	}
 	if v.batchAxis() > 0 {
-		return nil, 0, 0, refusal.MixesBatch("it normalises along the batch axis")
+		return 0, 0, refusal.MixesBatch("it normalises along the batch axis")
 	}
-	return v, v.shape[1], dag.Size(v.shape[2:]), nil
+	return dims[1], dag.Size(dims[2:]), nil
 }
 
 // perChannel is the shape of one number a channel against (N, C, spatial...).
@@ -247,7 +245,11 @@ func perChannel(channels, rank int) []int {
 }
 
 func lowerInstanceNormalization(o *op) error {
-	v, c, n, err := o.channelled()
+	v, err := o.activationOperand(0)
+	if err != nil {
+		return err
+	}
+	c, n, err := channelled(v)
 	if err != nil {
 		return err
 	}
@@ -257,7 +259,11 @@ func lowerInstanceNormalization(o *op) error {
 // lowerGroupNormalization has a scale and a shift a group before opset 21, and a
 // channel from then on.
 func lowerGroupNormalization(o *op) error {
-	v, c, n, err := o.channelled()
+	v, err := o.activationOperand(0)
+	if err != nil {
+		return err
+	}
+	c, n, err := channelled(v)
 	if err != nil {
 		return err
 	}
@@ -352,7 +358,11 @@ func lowerMeanVarianceNormalization(o *op) error {
 
 // lowerLRN divides by a power of a sum of squares over neighbouring channels.
 func lowerLRN(o *op) error {
-	v, c, n, err := o.channelled()
+	v, err := o.need(0)
+	if err != nil {
+		return err
+	}
+	c, n, err := channelled(v)
 	if err != nil {
 		return err
 	}
@@ -360,9 +370,9 @@ func lowerLRN(o *op) error {
 	if size < 1 {
 		return refusal.New("", "size is %d", size)
 	}
-	samples := tensor.Single(v.shape[0])
+	samples := tensor.Single(v.dims()[0])
 	alpha, beta, bias := o.float("alpha", 0.0001), o.float("beta", 0.75), o.float("bias", 1)
-	o.give(0, o.as(dag.Normalizer, o.function(ownNorm, v.elem, v.shape, func(dst []float64, in ...[]float64) {
+	y, err := o.functionOf(ownNorm, v.dataType(), v.dims(), func(dst []float64, in ...[]float64) {
 		for q := range samples {
 			x, y := in[0][q*c*n:], dst[q*c*n:]
 			for k := range c {
@@ -376,6 +386,10 @@ func lowerLRN(o *op) error {
 				}
 			}
 		}
-	}, v)))
+	}, v)
+	if err != nil {
+		return err
+	}
+	o.give(0, o.as(dag.Normalizer, y))
 	return nil
 }

@@ -345,7 +345,7 @@ func lowerTrilu(o *op) error {
 
 // lowerTopK gives the largest or smallest entries along an axis, and their places.
 func lowerTopK(o *op) error {
-	v, err := o.activationOperand(0)
+	v, err := o.need(0)
 	if err != nil {
 		return err
 	}
@@ -355,22 +355,25 @@ func lowerTopK(o *op) error {
 			return err
 		}
 	}
-	axis, err := tensor.AxisOf(o.int("axis", -1), len(v.shape))
+	axis, err := tensor.AxisOf(o.int("axis", -1), len(v.dims()))
 	if err != nil {
 		return err
 	}
-	if v.shape[axis] == tensor.BatchDim {
+	if v.dims()[axis] == tensor.BatchDim {
 		return refusal.MixesBatch("it compares the samples of a batch")
 	}
-	a := tensor.Around(v.shape, axis)
+	a := tensor.Around(v.dims(), axis)
 	if k < 0 || k > int64(a.N) {
 		return refusal.New("", "%d of %d entries", k, a.N)
 	}
-	shape := slices.Clone(v.shape)
+	shape := slices.Clone(v.dims())
 	shape[axis] = int(k)
 	largest := o.int("largest", 1) != 0
-	for out, typ := range []wire.DataType{v.elem, wire.Int64} {
-		o.give(out, o.function("it picks extreme values", typ, shape, func(dst []float64, in ...[]float64) {
+	for out, typ := range []wire.DataType{v.dataType(), wire.Int64} {
+		if o.node.Outputs[out] == "" {
+			continue
+		}
+		y, err := o.functionOf("it picks extreme values", typ, shape, func(dst []float64, in ...[]float64) {
 			order := make([]int, a.N)
 			for q := range a.Outer {
 				for e := range a.Inner {
@@ -393,7 +396,11 @@ func lowerTopK(o *op) error {
 					}
 				}
 			}
-		}, v))
+		}, v)
+		if err != nil {
+			return err
+		}
+		o.give(out, y)
 	}
 	return nil
 }
