@@ -35,6 +35,8 @@ type csvReader struct {
 	header []string // nil without one, or where its width is not that of the data
 	label  int      // column, -1 before the first line
 	drop   []int    // columns that are left out, in order
+	by     int      // the column of Spec.SplitBy, one of drop; -1 for none
+	parts  []Split  // what it says
 	// several are the columns of more targets than one, values what they hold, example
 	// by example.
 	several []int
@@ -56,7 +58,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 		return nil, &DataError{File: s.name, Problem: "is text in UTF-16", Remedy: "save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does"}
 	}
 	lines := &lineReader{s: s}
-	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, labels: newTexts(s.name, "line"), limit: spec.Limit}
+	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, by: -1, labels: newTexts(s.name, "line"), limit: spec.Limit}
 	if c.limit == 0 {
 		c.limit = math.MaxInt
 	}
@@ -72,7 +74,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 	if c.n == 0 {
 		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
 	}
-	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), shape: []int{c.width - max(1, len(c.several)) - len(c.drop)}}
+	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), parts: c.parts, shape: []int{c.width - max(1, len(c.several)) - len(c.drop)}}
 	if c.several != nil {
 		t.width, t.targets = len(c.several), c.values
 		return t, nil
@@ -131,6 +133,15 @@ func (c *csvReader) begin(fields []string, spec Spec) error {
 			c.drop = append(c.drop, k)
 		}
 	}
+	if spec.SplitBy != "" {
+		k, err := c.columnOf("split", spec.SplitBy)
+		if err != nil {
+			return err
+		}
+		if c.by = k; !slices.Contains(c.drop, k) {
+			c.drop = append(c.drop, k)
+		}
+	}
 	// The last column that is there, unless others are named.
 	for c.label = c.width - 1; slices.Contains(c.drop, c.label); c.label-- {
 	}
@@ -140,6 +151,8 @@ func (c *csvReader) begin(fields []string, spec Spec) error {
 		switch {
 		case err != nil:
 			return err
+		case k == c.by:
+			return c.wrong("", "the label's column is that of split=", "name another with label=")
 		case slices.Contains(c.drop, k):
 			return c.wrong("", "the label's column is dropped", "leave it out of drop=, or name another with label=")
 		case slices.Contains(labels, k):
@@ -223,6 +236,14 @@ func (c *csvReader) line(fields []string) error {
 			if err := c.target(j, field); err != nil {
 				return err
 			}
+			continue
+		}
+		if j == c.by && c.n < c.limit {
+			part := Split(strings.ToLower(field))
+			if part != Train && part != Test {
+				return c.wrong(c.at(j), fmt.Sprintf("split: %q is neither train nor test", field), "name a column of these two words")
+			}
+			c.parts = append(c.parts, part)
 			continue
 		}
 		if j != c.label {

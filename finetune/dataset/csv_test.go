@@ -178,3 +178,40 @@ func TestShare(t *testing.T) {
 		t.Error("a share of MNIST, which has a split")
 	}
 }
+
+// TestSplitByColumn: a column of train and test divides a file; it is no feature, and classes are
+// numbered by the whole file.
+func TestSplitByColumn(t *testing.T) {
+	path := "csv:" + write(t, t.TempDir(), "x.csv", []byte("x,part,label\n1,train,a\n2,Test,rare\n3,train,b\n4,test,a\n")) + ",header"
+	firsts := func(s *Set) []float64 {
+		order := []int{0, 1}
+		out := make([]float64, len(order))
+		s.Batch64(out, order)
+		return out
+	}
+	train := mustLoad(t, path+",split=by:part", Options{})
+	test := mustLoad(t, path+",split=by:part", Options{DefaultSplit: Test, Like: train})
+	again := mustLoad(t, path+",split=by:1:test", Options{})
+	for _, c := range []struct {
+		s    *Set
+		part Split
+		want []float64
+	}{{train, Train, []float64{1, 3}}, {test, Test, []float64{2, 4}}, {again, Test, []float64{2, 4}}} {
+		if c.s.Len() != 2 || c.s.Split() != c.part || c.s.Classes() != 3 || !slices.Equal(firsts(c.s), c.want) {
+			t.Errorf("%s: %d examples, %d classes, %v, want %v", c.s.Split(), c.s.Len(), c.s.Classes(), firsts(c.s), c.want)
+		}
+	}
+	for with, want := range map[string]string{
+		",split=by:x": "neither train nor test", ",split=by:y": "no column has the name", ",split=by:part,label=part": "is that of split=",
+		",split=by:part:test,limit=1": "no example is in the test split",
+	} {
+		if _, err := load(path+with, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", with, err)
+		}
+	}
+	for _, text := range []string{"csv:x,split=by:part", "csv:x,split=by:a:b:test"} {
+		if s, err := Parse(text); err != nil || s.String() != text {
+			t.Errorf("%s: %s, %v", text, s, err)
+		}
+	}
+}

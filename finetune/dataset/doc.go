@@ -27,6 +27,8 @@
 //	                    name the layout wanted where the shape does not tell
 //	split=SHARE:SEED    csv, npy, npz: a share of the examples to train on, drawn at random,
 //	                    the others to test on; :train or :test behind it names the part
+//	split=by:COL        csv: a column that says train or test of each example; :train or
+//	                    :test behind it names the part
 //	label=COL           csv: the label's column, by name or by index from 0; of several
 //	                    targets label=A;B
 //	x=NAME, y=NAME      npz: the arrays of examples and of labels, where they have other names

@@ -85,8 +85,8 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 			return nil, err
 		}
 	}
-	if spec.Share > 0 {
-		if s, err = s.part(spec, split); err != nil {
+	if spec.Share > 0 || t.parts != nil {
+		if s, err = s.part(spec, t.parts, split); err != nil {
 			return nil, err
 		}
 	}
@@ -96,20 +96,31 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	return s.like(opt.Like)
 }
 
-// part returns the training or the test examples of a set that a spec divides, in the order
-// of the file. Errors: one of them would be empty.
-func (s *Set) part(spec Spec, split Split) (*Set, error) {
-	order := s.Order(spec.ShareSeed, 0)
-	n := int(math.Round(spec.Share * float64(s.n)))
-	if n == 0 || n == s.n {
-		return nil, &DataError{
-			File: s.file, Problem: fmt.Sprintf("split: a share of %v of %d examples leaves %d to train on and %d to test on", spec.Share, s.n, n, s.n-n),
-			Remedy: "give another share, or more examples",
+// part returns the training or the test examples of a set that a spec divides, by a share or by
+// what a column says of each, in the order of the file. Errors: one of them would be empty.
+func (s *Set) part(spec Spec, parts []Split, split Split) (*Set, error) {
+	var rows []int
+	if parts != nil {
+		for i, p := range parts {
+			if p == split {
+				rows = append(rows, i)
+			}
 		}
-	}
-	rows := order[:n]
-	if split == Test {
-		rows = order[n:]
+		if rows == nil {
+			return nil, &DataError{File: s.file, Problem: fmt.Sprintf("split: no example is in the %s split", split), Remedy: "name another column, or take more examples"}
+		}
+	} else {
+		order := s.Order(spec.ShareSeed, 0)
+		n := int(math.Round(spec.Share * float64(s.n)))
+		if n == 0 || n == s.n {
+			return nil, &DataError{
+				File: s.file, Problem: fmt.Sprintf("split: a share of %v of %d examples leaves %d to train on and %d to test on", spec.Share, s.n, n, s.n-n),
+				Remedy: "give another share, or more examples",
+			}
+		}
+		if rows = order[:n]; split == Test {
+			rows = order[n:]
+		}
 	}
 	slices.Sort(rows)
 	out := s.Subset(rows)

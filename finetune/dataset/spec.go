@@ -55,6 +55,9 @@ type Spec struct {
 	// drawn at random with ShareSeed; the others are the test split. 0 divides nothing.
 	Share     float64
 	ShareSeed uint64
+	// SplitBy is the column of csv, by name or index, that says train or test of each example;
+	// empty for none.
+	SplitBy string
 	// Limit keeps the first examples only; 0 keeps all. It comes before Share.
 	Limit int
 	// Scale multiplies every value; 0 means 1/255 for pixels and 1 otherwise.
@@ -268,7 +271,9 @@ func (s *Spec) setSplit(value string) (ok bool, want string) {
 	}
 	share := "split=0.8:SEED, the share of the examples to train on and a whole number, or split=0.8:SEED:test"
 	switch want = "split=train or split=test"; s.Format {
-	case "csv", "npy":
+	case "csv":
+		want = share + ", or split=by:COLUMN, a column of train and test, or split=by:COLUMN:test"
+	case "npy":
 		want = share
 	case "npz":
 		want += ", or " + share
@@ -279,6 +284,15 @@ func (s *Spec) setSplit(value string) (ok bool, want string) {
 	if s.Split = ""; !slices.Contains(divided, s.Format) {
 		return false, want
 	}
+	if by, column := strings.CutPrefix(value, "by:"); column && s.Format == "csv" {
+		if name, part, ok := lastCut(by); ok && named(part) {
+			by = name
+		} else {
+			s.Split = ""
+		}
+		s.SplitBy = by
+		return by != "", want
+	}
 	parts := strings.Split(value, ":")
 	var seed error
 	if s.Share, ok = parseNumber(parts[0]); len(parts) > 1 {
@@ -286,6 +300,15 @@ func (s *Spec) setSplit(value string) (ok bool, want string) {
 	}
 	ok = ok && s.Share > 0 && s.Share < 1 && seed == nil && len(parts) <= 3 && (len(parts) < 3 || named(parts[2]))
 	return ok, want
+}
+
+// lastCut cuts a text at its last colon.
+func lastCut(text string) (before, after string, ok bool) {
+	k := strings.LastIndexByte(text, ':')
+	if k < 0 {
+		return text, "", false
+	}
+	return text[:k], text[k+1:], true
 }
 
 // String writes the spec so that Parse returns it again.
@@ -296,9 +319,12 @@ func (s Spec) String() string {
 			parts = append(parts, key+"="+value)
 		}
 	}
-	if split := string(s.Split); s.Share == 0 {
+	switch split := string(s.Split); {
+	case s.SplitBy != "":
+		add("split", strings.TrimSuffix("by:"+s.SplitBy+":"+split, ":"))
+	case s.Share == 0:
 		add("split", split)
-	} else {
+	default:
 		add("split", strings.TrimSuffix(fmt.Sprintf("%s:%d:%s", formatList([]float64{s.Share}), s.ShareSeed, split), ":"))
 	}
 	if s.Limit != 0 {

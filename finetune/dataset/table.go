@@ -30,6 +30,8 @@ type table struct {
 	width   int // targets an example
 	// unlisted says why targets are no class labels without a list of classes.
 	unlisted error
+	// parts says of each example which split it is in, where a column does.
+	parts []Split
 }
 
 // maxChannels is how many channels an image of unknown layout may have: grey,
