@@ -17,6 +17,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag/dagtest"
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/finetune"
 )
 
 // fataler is a *testing.T or a *rapid.T.
@@ -208,6 +209,12 @@ func groupNorm(n *dag.Network, g analysis.PQ, bias analysis.Bias) float64 {
 // does.
 func TestInvarianceIsAsRegistered(t *testing.T) {
 	moved := map[string]bool{}
+	names := everyName()
+	for _, i := range analysis.Registry() {
+		if strings.HasPrefix(i.Name, "sharpness") {
+			names = append(names, i.Name)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		widths := []int{3, 5, 4, 3}
 		seed := rapid.Uint64().Draw(t, "seed")
@@ -230,7 +237,7 @@ func TestInvarianceIsAsRegistered(t *testing.T) {
 		}
 		x := g.values(3 * 20)
 		opt := analysis.Options{
-			Names: everyName(), Reference: n, FlatnessError: 10, // few draws
+			Names: names, Reference: n, FlatnessError: 10, Differentiate: finetune.Differentiate, // few draws
 			Data: &analysis.Labelled{Inputs: [][]float64{x}, Batch: 20, Labels: predict(t, n, x, 20)},
 		}
 		before, after := measure(t, n, opt), measure(t, m, opt)
