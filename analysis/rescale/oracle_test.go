@@ -466,7 +466,7 @@ func (o *oracle) least(p, lo, hi float64) (c float64, ok bool) {
 	feasible := func(c float64) (yes, settled bool) {
 		clear(b)
 		clear(inverse)
-		for range 200000 {
+		for range 20000 {
 			clear(sums)
 			for _, e := range o.edges {
 				h := 1.0
