@@ -22,7 +22,7 @@ import (
 const encoder = "../internal/command/testdata/merged/encoder_fixed.onnx"
 
 // site builds the page, or takes that of RELUPATH_PAGE, and serves it with the models below
-// /models/, the network that RELUPATH_RESNET18 names as one of them, and audit's pages below /reports/.
+// /models/, the network that RELUPATH_PAGE_RESNET18 names as one of them, and audit's pages below /reports/.
 func site(t *testing.T) http.Handler {
 	t.Helper()
 	dir := os.Getenv("RELUPATH_PAGE")
@@ -52,7 +52,9 @@ func site(t *testing.T) http.Handler {
 			t.Errorf("audit %s: exit code %d", path, code)
 		}
 	})
-	mux.HandleFunc("/models/resnet18.onnx", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, os.Getenv("RELUPATH_RESNET18")) })
+	mux.HandleFunc("/models/resnet18.onnx", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, os.Getenv("RELUPATH_PAGE_RESNET18"))
+	})
 	return mux
 }
 
@@ -150,12 +152,12 @@ type dropped struct {
 }
 
 // TestFigures: the figures of the page are those of the command line, and nothing is asked of
-// another host. RELUPATH_RESNET18 names a network of that kind, to be among them.
+// another host. RELUPATH_PAGE_RESNET18 names a network of that kind, to be among them.
 func TestFigures(t *testing.T) {
 	models := map[string][]string{
 		"mnist_mlp": {"mnist_mlp.onnx"}, "usps_conv": {"usps_conv.onnx"}, "digits_external": {"digits_external.onnx", "digits_external.onnx.data"},
 	}
-	if os.Getenv("RELUPATH_RESNET18") != "" {
+	if os.Getenv("RELUPATH_PAGE_RESNET18") != "" {
 		models["resnet18"] = []string{"resnet18.onnx"}
 	}
 	list, err := json.Marshal(models)
@@ -169,7 +171,7 @@ done(JSON.stringify(out));`, &got)
 	for name := range models {
 		path := "../../../testmodels/" + name + ".onnx"
 		if name == "resnet18" {
-			path = os.Getenv("RELUPATH_RESNET18")
+			path = os.Getenv("RELUPATH_PAGE_RESNET18")
 		}
 		d, want := got[name], commandLine(t, path)
 		t.Logf("%s: %d figures; first after %.0f ms, all after %.0f ms", name, len(want), d.First, d.All)
