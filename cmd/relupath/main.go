@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/command"
-	_ "github.com/relupath/relupath/cmd/relupath/internal/heap"
 )
 
 func main() {
