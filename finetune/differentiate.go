@@ -1,8 +1,6 @@
 package finetune
 
 import (
-	"fmt"
-
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/relupath/relupath/analysis"
@@ -20,7 +18,7 @@ import (
 func Differentiate(net *dag.Network, scores int, params []*dag.Param, batch, threads int) (analysis.Derivatives, error) {
 	prog, err := program.Compile[float64](net, program.Options{Logits: scores})
 	if err != nil {
-		return nil, fmt.Errorf("finetune: %w", err)
+		return nil, err
 	}
 	d := &derivatives{prog: prog, pool: pool.New(threads), grads: make([][]float64, len(prog.Tensors))}
 	d.eng = engine.New(prog, nil, engine.Options{Batch: batch, BLAS: blas.Find(), Pool: d.pool})
