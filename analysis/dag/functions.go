@@ -1,6 +1,10 @@
 package dag
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+)
 
 // FuncKind says what kind of function a Func is.
 type FuncKind uint8
@@ -54,6 +58,9 @@ type Func struct {
 	// Form says how a product of two values comes about, for what rescaling does to it.
 	// Default: nothing is known.
 	Form Form
+	// Definition writes what tells an Opaque function from others: operator, attributes,
+	// constants. Nil: nothing is known.
+	Definition func(w io.Writer) error
 }
 
 // Form is the arithmetic of a function of two values a and b: Times, Over or *Matrices.
@@ -125,6 +132,22 @@ func (n *Node) looksUp(f *Func) bool {
 
 // evaluable reports whether the evaluator can compute the function.
 func (f *Func) evaluable() bool { return f.Apply != nil || f.Kind == OneHot }
+
+// Same reports whether two functions that are not evaluated are known to be one.
+func (f *Func) Same(g *Func) bool {
+	if f.Kind != g.Kind || f.Definition == nil || g.Definition == nil {
+		return false
+	}
+	var sums [2][]byte
+	for k, d := range []func(io.Writer) error{f.Definition, g.Definition} {
+		h := sha256.New()
+		if d(h) != nil {
+			return false
+		}
+		sums[k] = h.Sum(nil)
+	}
+	return string(sums[0]) == string(sums[1])
+}
 
 // Unevaluated returns the first node that cannot be evaluated and that the values
 // of nodes need, and false if there is none; nil nodes are the outputs.

@@ -58,6 +58,8 @@ type Equivalence struct {
 	// certain says that a no is one of these forms: the weights differ however
 	// units and operands are ordered.
 	certain bool
+	// alike says that the functions that are not evaluated are the same in both.
+	alike bool
 }
 
 // LayerOrder is the order of one layer's units.
@@ -177,16 +179,28 @@ func (e *Equivalence) ordered(ctx context.Context, a, b *dag.Network, opt Equiva
 	return e, nil
 }
 
-// unseen withdraws a yes where a function that is not evaluated has operands: what
-// it makes of them in either network is not known.
+// unseen withdraws a yes where functions are not evaluated and not known to be the same in
+// both: what they make of their operands is not known. With units in another order they
+// come to read them in another one.
 func (e *Equivalence) unseen(a *dag.Network) *Equivalence {
 	i, ok := a.Unevaluated(nil)
-	if !e.Equivalent || !ok {
+	if !e.Equivalent || !ok || e.alike && len(e.Permutation) == 0 {
 		return e
 	}
 	e.Equivalent, e.Undecided = false, true
 	e.Reason = fmt.Sprintf("all weights agree, but %s is not evaluated: whether it is the same function in both is not known", a.Nodes[i].Label())
 	return e
+}
+
+// alike reports whether the functions of two networks that are not evaluated, which stand at the
+// same nodes, are known to be the same.
+func alike(a, b *dag.Network) bool {
+	for nd, f := range dag.Each[*dag.Func](a) {
+		if g, ok := b.Nodes[nd.ID].Op.(*dag.Func); f.Kind == dag.Opaque && (!ok || !f.Same(g)) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameEnds returns why two networks take or give values of other sizes, or
@@ -247,6 +261,7 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		return nil, fmt.Errorf("rescale: %w", err)
 	}
 	e.Equivalent = e.Residual <= opt.Tolerance
+	e.alike = e.Equivalent && alike(a, b)
 	e.certain = !c.lossy && !math.IsNaN(e.Residual)
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where

@@ -1,8 +1,10 @@
 package lower
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -40,8 +42,12 @@ func (o *op) opaque(reason string) {
 		default:
 			// A vector or a matrix: what mixes samples is not behind all that is learned.
 			o.severed = o.severed || o.mixes && v.con.Stored != nil && v.con.Kind == tensor.Floating && v.con.Size() > 1
-			if w := o.inside(v.con, k); w != nil && o.layers == nil {
+			w := o.inside(v.con, k)
+			if w != nil && o.layers == nil {
 				in = append(in, w)
+			}
+			if w == nil && v.con.Stored != nil {
+				v.con.Stored.Fixed = true // it is read as it is
 			}
 		}
 	}
@@ -51,6 +57,7 @@ func (o *op) opaque(reason string) {
 	for _, v := range in {
 		inside += o.layer(v)
 	}
+	definition := o.definition(operands)
 	var last *value
 	for k, name := range o.node.Outputs {
 		shape, elem, ok := o.declaredShape(name)
@@ -60,7 +67,7 @@ func (o *op) opaque(reason string) {
 			}
 			continue
 		}
-		v := o.emit(&dag.Func{Kind: dag.Opaque, Why: reason, Inside: inside}, shape, in...)
+		v := o.emit(&dag.Func{Kind: dag.Opaque, Why: reason, Inside: inside, Definition: definition}, shape, in...)
 		o.roots = append(o.roots, v.node)
 		v.elem = elem
 		if !ok {
@@ -70,6 +77,9 @@ func (o *op) opaque(reason string) {
 		if last == nil {
 			// Other outputs come from this one, so that the layers inside count once.
 			in, inside = []*value{v}, 0
+			if definition != nil {
+				definition = func(w io.Writer) error { return binary.Write(w, binary.LittleEndian, int64(k)) }
+			}
 		}
 		last = v
 	}
@@ -156,7 +166,9 @@ func (o *op) inside(t *tensor.Tensor, k int) *value {
 
 // layerInside is a linear map as a layer inside the current operator.
 func (o *op) layerInside(m dag.Map) *value {
-	from := o.emit(&dag.Func{Kind: dag.Opaque, Why: "it stands for what a layer inside an operator reads"}, []int{m.In().Len()})
+	from := o.emit(&dag.Func{
+		Kind: dag.Opaque, Why: "it stands for what a layer inside an operator reads", Definition: func(io.Writer) error { return nil },
+	}, []int{m.In().Len()})
 	out := o.emit(&dag.Linear{Map: m}, []int{m.Out().Len()}, from)
 	out.inside = true
 	return out

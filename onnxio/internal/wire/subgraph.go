@@ -79,6 +79,14 @@ func (f *File) Subgraphs(a *Attribute) ([]*Graph, error) {
 	return out, nil
 }
 
+// Raw returns an attribute as the file has it; nil where some of it may be in other files.
+func (f *File) Raw(a *Attribute) []byte {
+	if a.T != nil && a.T.Encoding == External || a.Graphs > 0 && f.hidden != nil {
+		return nil
+	}
+	return f.data[a.span.start:a.span.end]
+}
+
 // nameSize is charged for one name in the sets.
 const nameSize = 64
 

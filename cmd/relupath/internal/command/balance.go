@@ -165,11 +165,6 @@ func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {
 
 // work balances. A result beside an error is the report of a proof that failed.
 func (o *balanceOptions) work(ctx context.Context, a *app, m *modelFile, c *clock) (*balanceJSON, error) {
-	if i, ok := m.Net.Unevaluated(m.Net.Boundary()); ok {
-		nd := &m.Net.Nodes[i]
-		return nil, invalidf("cannot balance: %s is not evaluated (%s), so nothing could compare the outputs of the result: cut the model before it",
-			nd.Label(), nd.Op.(*dag.Func).Why)
-	}
 	a.stage(m.Path(), "finding factors")
 	res, err := rescale.Run(ctx, rescale.Method(o.method), m.Net, rescale.Options{
 		P: float64(o.p), Bias: a.biasPolicy(), Threads: a.threads, Seed: a.seed, Exact: o.exact,

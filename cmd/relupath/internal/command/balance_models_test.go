@@ -183,19 +183,6 @@ func updateWorst(t *testing.T, table map[string]*worst) {
 	}
 }
 
-// A model whose result could not be proved is refused, and why is said: x W0, a ReLU, an
-// operator of another domain, W1.
-func TestBalanceRefusesWhatItCannotProve(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "out.onnx")
-	for _, method := range []string{"path", "unbalance"} {
-		refused(t, codeInvalid, []string{"node 3 (example.Unknown)", "not supported", "compare the outputs", "cut the model"},
-			"balance", "testdata/unknown_between.onnx", "-o", out, "--method", method)
-	}
-	if _, err := os.Stat(out); err == nil {
-		t.Error("a model was written")
-	}
-}
-
 // The ranges of a network of two units, by hand. Incoming weights of the units (60, 10) and
 // (1, 4), of the outputs (0.1, 1) and (0.1, 2). cle makes each unit's largest incoming weight
 // equal to its largest outgoing one: sqrt(60 0.1) and sqrt(4 2).

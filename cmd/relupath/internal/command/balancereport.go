@@ -100,6 +100,15 @@ type factors struct {
 }
 
 type verification struct {
+	// Proof is "end to end", or "segment by segment" where functions are not evaluated, which
+	// Unevaluated names.
+	Proof       string   `json:"proof"`
+	Unevaluated []string `json:"unevaluated"`
+	// Cost counts the multiplications of one input in both networks, Budget those that all
+	// inputs were to take together, null where their number was given.
+	Cost   float64  `json:"multiplications"`
+	Budget *float64 `json:"budget"`
+
 	Samples      int      `json:"samples"`
 	Inputs       int      `json:"inputs"`
 	MaxAbs       *float64 `json:"max_abs_diff"`
@@ -129,9 +138,16 @@ type kindDiff struct {
 
 func newVerification(v *proof.Result, tolerance float64) verification {
 	out := verification{
+		Proof: endToEnd, Unevaluated: filled(v.Starts), Cost: v.Cost,
 		Samples: v.Samples, Inputs: v.Inputs, MaxAbs: render.Real(v.MaxAbs), MaxRel: render.Real(v.MaxRel),
 		BitIdentical: v.BitIdentical, Tolerance: tolerance, Where: v.Where,
 		Undecided: slices.Concat(v.Undecided, v.Infinite), proof: v,
+	}
+	if len(v.Starts) > 0 {
+		out.Proof = bySegment
+	}
+	if v.Budget > 0 {
+		out.Budget = &v.Budget
 	}
 	for _, k := range v.Kinds {
 		d := kindDiff{
@@ -142,6 +158,30 @@ func newVerification(v *proof.Result, tolerance float64) verification {
 			d.Rounding = render.Real(k.Rounding)
 		}
 		out.Kinds = append(out.Kinds, d)
+	}
+	return out
+}
+
+// The kinds of proof.
+const (
+	endToEnd  = "end to end"
+	bySegment = "segment by segment"
+)
+
+// how says in words which proof was used, and what it cost.
+func (v *verification) how() string {
+	out := v.Proof
+	if n := len(v.Unevaluated); n > 0 {
+		const most = 3
+		names := strings.Join(v.Unevaluated[:min(n, most)], ", ")
+		if n > most {
+			names += fmt.Sprintf(" and %d more", n-most)
+		}
+		out += fmt.Sprintf(", with random values of what is not evaluated, %s: what it reads agrees, and the outputs do", names)
+	}
+	out += fmt.Sprintf("; %d inputs of %.2g multiplications", v.Inputs, v.Cost)
+	if v.Budget != nil {
+		out += fmt.Sprintf(" (budget %.2g)", *v.Budget)
 	}
 	return out
 }

@@ -30,16 +30,19 @@ func (r *balanceJSON) verdict() string {
 	if p == nil {
 		return ""
 	}
-	var out string
+	var out, parts string
+	if len(p.Starts) > 0 {
+		parts = ", " + bySegment
+	}
 	switch {
 	case p.Unexplained > 0:
 		return fmt.Sprintf("Same function: no. Outputs differ by %.1g of the largest, more than the tolerance %.1g.", p.Unexplained, v.Tolerance)
 	case len(p.Undecided) > 0:
 		return "Same function: not shown, since rounding alone changes the outputs too much."
 	case p.BitIdentical:
-		out = fmt.Sprintf("Same function: yes, bit for bit on %d inputs.", p.Inputs)
+		out = fmt.Sprintf("Same function: yes%s, bit for bit on %d inputs.", parts, p.Inputs)
 	default:
-		out = fmt.Sprintf("Same function: yes, %.1g (the largest difference of outputs, relative to the largest output, on %d inputs).", p.MaxRel, p.Inputs)
+		out = fmt.Sprintf("Same function: yes%s, %.1g (the largest difference of outputs, relative to the largest output, on %d inputs).", parts, p.MaxRel, p.Inputs)
 	}
 	return out + fmt.Sprintf(" The method %s brings %s from %s to %s.", r.Method, r.Objective.Name, render.Brief(r.Objective.before), render.Brief(r.Objective.after))
 }
@@ -64,6 +67,7 @@ func balanceFacts(r *balanceJSON) render.Table {
 	if out == "" {
 		out = "nothing"
 	}
+	f.Add(render.Text("proof"), render.Text(r.Verification.how()))
 	f.Add(render.Text("written"), render.Code(out))
 	return f
 }

@@ -2,11 +2,19 @@ package command
 
 import (
 	"bytes"
+	"os"
 	"testing"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/golden"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 )
+
+// Pages have the date; those of the golden files are of one day.
+func init() {
+	if err := os.Setenv("SOURCE_DATE_EPOCH", "1795953600"); err != nil {
+		panic(err)
+	}
+}
 
 // goldens compares a document, and its page where that is another, with the golden file of every
 // format.

@@ -11,12 +11,13 @@ import (
 )
 
 type comparison struct {
-	a       *dag.Network
-	opt     *Options
-	sizes   []int
-	outputs []int // nodes of a
-	kinds   []*kind
-	res     *Result
+	a   side
+	opt *Options
+	// sizes and places are how many elements each input has, and of how many places of a
+	// table each of these names one; 0 where they name none.
+	sizes, places []int
+	kinds         []*kind
+	res           *Result
 }
 
 // kind gathers what the samples of one kind show.
@@ -44,7 +45,7 @@ func (c *comparison) add(name string, samples []sample) *kind {
 }
 
 func (c *comparison) kind(name string, samples []sample) *kind {
-	n := len(c.outputs)
+	n := len(c.a.ends)
 	return &kind{
 		Kind: Kind{Name: name, Inputs: len(samples), Decides: true, BitIdentical: true}, samples: samples,
 		largest: make([]float64, n), diff: make([]float64, n), finite: make([]bool, n),
@@ -53,7 +54,7 @@ func (c *comparison) kind(name string, samples []sample) *kind {
 
 // run evaluates the samples of kinds together, on a and on b: a batch costs one read
 // of the weights.
-func (c *comparison) run(ctx context.Context, b *dag.Network, kinds []*kind) error {
+func (c *comparison) run(ctx context.Context, b side, kinds []*kind) error {
 	var samples []sample
 	var of []*kind
 	for _, k := range kinds {
@@ -70,11 +71,11 @@ func (c *comparison) run(ctx context.Context, b *dag.Network, kinds []*kind) err
 				in[k] = append(in[k], s[k]...)
 			}
 		}
-		y, err := eval.Run(ctx, c.a, in, len(part), eval.Options{Threads: c.opt.Threads, Values: c.outputs})
+		y, err := eval.Run(ctx, c.a.net, in, len(part), eval.Options{Threads: c.opt.Threads, Values: c.a.ends})
 		if err != nil {
 			return err
 		}
-		z, err := eval.Run(ctx, b, in, len(part), eval.Options{Threads: c.opt.Threads, Values: b.Boundary()})
+		z, err := eval.Run(ctx, b.net, in, len(part), eval.Options{Threads: c.opt.Threads, Values: b.ends})
 		if err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func (c *comparison) run(ctx context.Context, b *dag.Network, kinds []*kind) err
 // difference exceeds the tolerance; and where something remains, it asks how far other
 // last digits of float64 would move the first network's outputs. A network whose numbers
 // are not the roundings of what they should be leaves everything unexplained.
-func (c *comparison) explain(ctx context.Context, b *dag.Network) error {
+func (c *comparison) explain(ctx context.Context, b side) error {
 	if c.opt.Unrounded == nil {
 		return nil
 	}
@@ -106,7 +107,11 @@ func (c *comparison) explain(ctx context.Context, b *dag.Network) error {
 	if len(again) == 0 {
 		return nil
 	}
-	exact, err := c.opt.Unrounded()
+	var exact side
+	net, err := c.opt.Unrounded()
+	if err == nil {
+		exact.net, _, exact.ends, err = net.Cut()
+	}
 	if err == nil {
 		_, err = sameEnds(b, exact)
 	}
@@ -133,7 +138,7 @@ func (c *comparison) explain(ctx context.Context, b *dag.Network) error {
 		if len(kinds) == 0 {
 			break
 		}
-		if err := c.run(ctx, jittered(c.a, rng), kinds); err != nil {
+		if err := c.run(ctx, side{jittered(c.a.net, rng), c.a.ends}, kinds); err != nil {
 			return err
 		}
 	}
@@ -145,7 +150,7 @@ func (c *comparison) explain(ctx context.Context, b *dag.Network) error {
 func (c *comparison) unexplained() []*kind {
 	var out []*kind
 	for _, k := range c.kinds {
-		for j := range c.outputs {
+		for j := range c.a.ends {
 			if !(c.relative(k, j) <= c.opt.Tolerance) && !c.rounding(k, j) {
 				out = append(out, k)
 				break
@@ -214,7 +219,7 @@ func (c *comparison) finish(k *kind) {
 	for j, d := range k.diff {
 		rel := c.relative(k, j)
 		k.MaxAbs, k.MaxRel = max(k.MaxAbs, d), max(k.MaxRel, rel)
-		where := fmt.Sprintf("%s, on %s inputs", c.a.Nodes[c.outputs[j]].Label(), k.Name)
+		where := fmt.Sprintf("%s, on %s inputs", c.a.net.Nodes[c.a.ends[j]].Label(), k.Name)
 		if rel > c.res.MaxRel {
 			c.res.MaxRel, c.res.Where = rel, where
 		}
@@ -241,14 +246,14 @@ func (c *comparison) decides(k *kind, output int) bool {
 
 // decide lists the outputs that no kind but zeros decides.
 func (c *comparison) decide() {
-	for j, node := range c.outputs {
+	for j, node := range c.a.ends {
 		decided, finite := false, false
 		for _, k := range c.kinds {
 			if k.floor == nil {
 				decided, finite = decided || c.decides(k, j), finite || k.finite[j]
 			}
 		}
-		label := c.a.Nodes[node].Label()
+		label := c.a.net.Nodes[node].Label()
 		switch {
 		case !finite:
 			c.res.Infinite = append(c.res.Infinite, label)
@@ -261,8 +266,8 @@ func (c *comparison) decide() {
 // step returns how many samples are evaluated at a time.
 func (c *comparison) step() int {
 	widest := 1
-	for i := range c.a.Nodes {
-		widest = max(widest, c.a.Nodes[i].Len())
+	for i := range c.a.net.Nodes {
+		widest = max(widest, c.a.net.Nodes[i].Len())
 	}
 	return max(1, maxValues/widest)
 }

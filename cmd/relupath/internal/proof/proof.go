@@ -3,7 +3,9 @@ package proof
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -20,7 +22,7 @@ const (
 
 // Options tells which inputs to compare on.
 type Options struct {
-	// Samples is the number of normal random inputs; 0 is DefaultSamples, or as
+	// Samples is the number of random inputs, normal or places of tables; 0 is DefaultSamples, or as
 	// many as MultiplyAdds allows.
 	Samples int
 	// Seed is the seed of the random inputs.
@@ -47,6 +49,13 @@ type Options struct {
 
 // Result is what the comparison found.
 type Result struct {
+	// Starts are the functions that are not evaluated: both networks had the same random numbers for
+	// their values, and what they read was compared as outputs are. Empty where the networks
+	// were evaluated end to end.
+	Starts []string
+	// Cost is the number of multiplications with weights, and one an element, of one input in
+	// both networks; Budget what all inputs together were to cost, 0 where Samples was given.
+	Cost, Budget float64
 	// Samples is the number of random inputs, Inputs the number of all.
 	Samples, Inputs int
 	// MaxAbs is the largest difference of two values, MaxRel the largest
@@ -131,35 +140,46 @@ func Tolerance(n *dag.Network) float64 {
 }
 
 // Compare evaluates both networks and returns the differences. The networks
-// have the same inputs and outputs. Errors: networks that differ there, inputs
-// of the wrong size, a cancelled context. Cost: two evaluations an input.
+// have the same inputs and outputs. Where functions are not evaluated, the parts between them are:
+// see Result.Starts. Errors: networks that differ there, functions that are not evaluated and are not
+// the same in both, inputs of the wrong size, a cancelled context. Cost: two evaluations an input.
 func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, error) {
-	sizes, err := sameEnds(a, b)
+	given := len(a.Inputs)
+	x, y, starts, err := cut(a, b)
+	if err != nil {
+		return nil, err
+	}
+	sizes, err := sameEnds(x, y)
 	if err != nil {
 		return nil, err
 	}
 	unit, larges := edges(sizes), 4
+	each, budget := cost(x.net)+cost(y.net), 0.0
 	if opt.Samples <= 0 {
-		opt.Samples, unit, larges = within(MultiplyAdds/(cost(a)+cost(b)), unit, larges)
+		budget = MultiplyAdds
+		opt.Samples, unit, larges = within(budget/each, unit, larges)
 	}
 	if opt.Tolerance <= 0 {
 		opt.Tolerance = Tolerance(a)
 	}
 	c := &comparison{
-		a: a, opt: &opt, sizes: sizes, outputs: a.Boundary(),
-		res: &Result{Samples: opt.Samples, BitIdentical: true},
+		a: x, opt: &opt, sizes: sizes, places: places(x.net),
+		res: &Result{Starts: starts, Cost: each, Budget: budget, Samples: opt.Samples, BitIdentical: true},
 	}
 	rng := rand.New(rand.NewPCG(opt.Seed, 0))
 	for range opt.Samples {
-		unit = append(unit, normal(rng, sizes, 1))
+		unit = append(unit, c.drawn(rng, 0, 1))
 	}
 	large := make([]sample, larges)
 	for i := range large {
-		large[i] = normal(rng, sizes, largeScale)
+		large[i] = c.drawn(rng, 0, largeScale)
 	}
-	user, err := split(opt.Inputs, opt.Batch, sizes)
+	user, err := split(opt.Inputs, opt.Batch, sizes[:given])
 	if err != nil {
 		return nil, err
+	}
+	for i := range user {
+		user[i] = append(user[i], c.drawn(rng, given, 1)...)
 	}
 	zero := []sample{fill(sizes, func(int, int) float64 { return 0 })}
 	// At zero the biases alone speak, and may cancel: a difference there counts
@@ -168,10 +188,10 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	c.add("zero", zero).floor = random
 	c.add("large", large)
 	c.add("given", user)
-	if err := c.run(ctx, b, c.kinds); err != nil {
+	if err := c.run(ctx, y, c.kinds); err != nil {
 		return nil, err
 	}
-	if err := c.explain(ctx, b); err != nil {
+	if err := c.explain(ctx, y); err != nil {
 		return nil, err
 	}
 	for _, k := range c.kinds {
@@ -181,9 +201,58 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	return c.res, nil
 }
 
+// side is a network up to the functions that are not evaluated and on from their values, and
+// the nodes whose values are compared.
+type side struct {
+	net  *dag.Network
+	ends []int
+}
+
+// cut takes two networks apart at the functions that are not evaluated, which are to be the same in
+// both, and names these.
+func cut(a, b *dag.Network) (x, y side, starts []string, err error) {
+	var atA, atB []int
+	if x.net, atA, x.ends, err = a.Cut(); err != nil {
+		return x, y, nil, err
+	}
+	if y.net, atB, y.ends, err = b.Cut(); err != nil {
+		return x, y, nil, err
+	}
+	if len(atA) != len(atB) {
+		return x, y, nil, fmt.Errorf("proof: %d functions that are not evaluated and %d", len(atA), len(atB))
+	}
+	for k, i := range atA {
+		f, g := &a.Nodes[i], &b.Nodes[atB[k]]
+		if !sameFunction(a, b, f, g) {
+			return x, y, nil, fmt.Errorf("proof: %s is not evaluated, and is not the same function in both networks", f.Label())
+		}
+		starts = append(starts, f.Label())
+	}
+	return x, y, starts, nil
+}
+
+// sameFunction compares what two functions that are not evaluated are in their files, where that
+// is known, and the layers inside them, bit for bit.
+func sameFunction(a, b *dag.Network, x, y *dag.Node) bool {
+	f, g := x.Op.(*dag.Func), y.Op.(*dag.Func)
+	if x.Source != y.Source || len(x.In) != len(y.In) || f.Inside != g.Inside ||
+		f.Definition != nil && g.Definition != nil && !f.Same(g) {
+		return false
+	}
+	for k := len(x.In) - f.Inside; k < len(x.In); k++ {
+		v, w := a.Nodes[x.In[k]].Op.(*dag.Linear), b.Nodes[y.In[k]].Op.(*dag.Linear)
+		if v.Map == nil || w.Map == nil || !slices.EqualFunc(v.Map.Weight().Param.Values(), w.Map.Weight().Param.Values(),
+			func(p, q float64) bool { return math.Float64bits(p) == math.Float64bits(q) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // sameEnds checks that two networks take and give values of the same sizes and
 // returns those of the inputs.
-func sameEnds(a, b *dag.Network) ([]int, error) {
+func sameEnds(x, y side) ([]int, error) {
+	a, b := x.net, y.net
 	if len(a.Inputs) != len(b.Inputs) {
 		return nil, fmt.Errorf("proof: %d inputs and %d", len(a.Inputs), len(b.Inputs))
 	}
@@ -195,12 +264,11 @@ func sameEnds(a, b *dag.Network) ([]int, error) {
 		}
 		sizes = append(sizes, n)
 	}
-	outA, outB := a.Boundary(), b.Boundary()
-	if len(outA) != len(outB) {
-		return nil, fmt.Errorf("proof: %d outputs and %d", len(outA), len(outB))
+	if len(x.ends) != len(y.ends) {
+		return nil, fmt.Errorf("proof: %d outputs and %d", len(x.ends), len(y.ends))
 	}
-	for k, i := range outA {
-		if n, m := a.Nodes[i].Len(), b.Nodes[outB[k]].Len(); n != m {
+	for k, i := range x.ends {
+		if n, m := a.Nodes[i].Len(), b.Nodes[y.ends[k]].Len(); n != m {
 			return nil, fmt.Errorf("proof: output %s has %d elements and %d", a.Nodes[i].Label(), n, m)
 		}
 	}

@@ -38,8 +38,43 @@ func cost(n *dag.Network) float64 {
 	return c
 }
 
-func normal(rng *rand.Rand, sizes []int, scale float64) sample {
-	return fill(sizes, func(int, int) float64 { return scale * rng.NormFloat64() })
+// drawn returns normal numbers for the inputs from the given one on, and places of a table for those
+// that name places of one.
+func (c *comparison) drawn(rng *rand.Rand, from int, scale float64) sample {
+	return fill(c.sizes[from:], func(k, _ int) float64 {
+		if n := c.places[from+k]; n > 0 {
+			return float64(rng.IntN(n))
+		}
+		return scale * rng.NormFloat64()
+	})
+}
+
+// places returns for each input how many places the tables have that its elements name, the least
+// where there are several; 0 for an input that names none.
+func places(n *dag.Network) []int {
+	of := make([]int, len(n.Nodes))
+	name := func(j, places int) {
+		if of[j] == 0 || places < of[j] {
+			of[j] = places
+		}
+	}
+	for i := len(n.Nodes) - 1; i >= 0; i-- {
+		nd := &n.Nodes[i]
+		if f, ok := nd.Op.(*dag.Func); ok && f.Extent > 0 {
+			for _, j := range nd.In {
+				name(j, f.Extent)
+			}
+		} else if of[i] > 0 && nd.Moves() {
+			for _, j := range nd.In {
+				name(j, of[i])
+			}
+		}
+	}
+	out := make([]int, len(n.Inputs))
+	for k, p := range n.Inputs {
+		out[k] = of[p.Node]
+	}
+	return out
 }
 
 func fill(sizes []int, f func(input, i int) float64) sample {
