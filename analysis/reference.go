@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/spectral"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // referenceEntries are the measures of the way from a reference network W0.
@@ -81,8 +82,8 @@ func (r *run) take(n *dag.Network) {
 func (r *run) attach(ref *dag.Network) error {
 	other := measured(ref)
 	if len(other) != len(r.layers) {
-		return fmt.Errorf("the reference has %d layers, the network %d: give the initial state of the same architecture",
-			len(other), len(r.layers))
+		return fmt.Errorf("the reference has %s, the network %d: give the initial state of the same architecture",
+			words.Count(len(other), "layer"), len(r.layers))
 	}
 	for k, l := range r.layers {
 		nd := &ref.Nodes[other[k]]
@@ -102,7 +103,7 @@ func shapeOf(l *dag.Linear) string {
 	case l.Map == nil:
 		return fmt.Sprintf("Constant %d", l.Rows())
 	case l.Map.Weight() != nil && len(l.Matrices()) > 1:
-		return fmt.Sprintf("%v, %d groups", l.Map, len(l.Matrices()))
+		return fmt.Sprintf("%v, %s", l.Map, words.Count(len(l.Matrices()), "group"))
 	}
 	return l.Map.String()
 }

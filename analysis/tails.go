@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/tail"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // reading says which matrices of a convolution a spectrum is of.
@@ -220,7 +221,7 @@ func (r *run) describe(k reading) []spectrum {
 		s.rows, s.cols = max(rows, cols), min(rows, cols)
 		n := len(own) * s.cols
 		if n < tail.Fewest {
-			s.reason = fmt.Sprintf("%d eigenvalues, and a spectrum is described from %d on", n, tail.Fewest)
+			s.reason = fmt.Sprintf("%s, and a spectrum is described from %d on", words.Count(n, "eigenvalue"), tail.Fewest)
 			continue
 		}
 		s.values = make([]float64, n)

@@ -20,6 +20,7 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/program"
 	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // CheckpointName is the file that a run keeps in its checkpoint folder.
@@ -160,7 +161,7 @@ func dataName(s *dataset.Set) string {
 	if s == nil {
 		return "none"
 	}
-	return fmt.Sprintf("%s, %d examples of %v, digest %.12s", s.Name(), s.Len(), s.Shape(), s.Digest())
+	return fmt.Sprintf("%s, %s of %v, digest %.12s", s.Name(), words.Count(s.Len(), "example"), s.Shape(), s.Digest())
 }
 
 // lock takes the checkpoint's folder until unlock is called. Errors: another

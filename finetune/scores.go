@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Scores returns the node whose value feeds the loss on labelled examples, and
@@ -81,10 +82,10 @@ func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 	if room := func(i int) bool {
 		return net.Nodes[i].Len() >= set.Classes() || net.Nodes[i].Len() == 1 && set.Classes() <= 2
 	}; !slices.ContainsFunc(ends, room) {
-		return 0, fmt.Errorf("finetune: the network ends in %d values, none of which has a score for each of the %s of %s: %s: one layer has to give them all",
-			len(ends), counted(set.Classes(), "class"), set.Name(), labels(net, ends))
+		return 0, fmt.Errorf("finetune: the network ends in %s, none of which has a score for each of the %s of %s: %s: one layer has to give them all",
+			words.Count(len(ends), "value"), words.Count(set.Classes(), "class"), set.Name(), labels(net, ends))
 	}
-	return 0, optionf("the network ends in %d values, name the one that feeds the loss: %s", len(ends), labels(net, ends))
+	return 0, optionf("the network ends in %s, name the one that feeds the loss: %s", words.Count(len(ends), "value"), labels(net, ends))
 }
 
 func isOutput(net *dag.Network, node int) bool {
@@ -116,7 +117,7 @@ func named(net *dag.Network, set *dataset.Set, name string) (int, error) {
 		}
 	}
 	if len(ends) != 1 {
-		return 0, optionf("%q is a function of %d values, name the one that feeds the loss: %s", name, len(ends), labels(net, ends))
+		return 0, optionf("%q is a function of %s, name the one that feeds the loss: %s", name, words.Count(len(ends), "value"), labels(net, ends))
 	}
 	return ends[0], nil
 }
@@ -156,7 +157,7 @@ func labels(net *dag.Network, nodes []int) string {
 // shapes tell it, the layout.
 func fitsInput(net *dag.Network, set *dataset.Set) error {
 	if len(net.Inputs) != 1 {
-		return fmt.Errorf("finetune: the network has %d inputs: labelled examples are for networks with one", len(net.Inputs))
+		return fmt.Errorf("finetune: the network has %s: labelled examples are for networks with one", words.Count(len(net.Inputs), "input"))
 	}
 	in, got := net.Nodes[net.Inputs[0].Node].Shape, set.Shape()
 	mismatch := fmt.Sprintf("finetune: the examples of %s have shape %v, the network's input %q wants %v", set.Name(), got, net.Inputs[0].Name, in)
@@ -178,14 +179,14 @@ func fitsScores(net *dag.Network, set *dataset.Set, node int) error {
 	if set.Task() == dataset.Regression {
 		if set.TargetSize() != out.Len() {
 			return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: give data with as many targets",
-				set.Name(), counted(set.TargetSize(), "target"), out.Label(), counted(out.Len(), "number"))
+				set.Name(), words.Count(set.TargetSize(), "target"), out.Label(), words.Count(out.Len(), "number"))
 		}
 		return nil
 	}
 	classes := max(out.Len(), 2) // one score tells two classes apart
 	if names := set.ClassNames(); names != nil && len(names) != classes {
 		return fmt.Errorf("finetune: %s has %s (%s), the network's %s tells %d apart: name them all with classes=A;B;C in the data spec, in the order of the scores",
-			set.Name(), counted(len(names), "class"), shortened(names), out.Label(), classes)
+			set.Name(), words.Count(len(names), "class"), shortened(names), out.Label(), classes)
 	}
 	for i, y := range set.Labels() {
 		switch {
@@ -208,16 +209,4 @@ func shortened(names []string) string {
 		return strings.Join(names[:most], ", ") + ", ..."
 	}
 	return strings.Join(names, ", ")
-}
-
-// counted writes a number of things: 1 target, 2 targets, 3 classes.
-func counted(n int, what string) string {
-	switch {
-	case n == 1:
-	case strings.HasSuffix(what, "s"):
-		what += "es"
-	default:
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

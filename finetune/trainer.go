@@ -15,6 +15,7 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Epoch is one line of the log. Losses are means over examples, errors the
@@ -326,7 +327,7 @@ func number(x float64) *float64 {
 func (t *loop[T]) epochs(ctx context.Context) (stopped string, err error) {
 	for t.state.Epoch < t.opt.Epochs {
 		if t.exhausted() {
-			return fmt.Sprintf("the test error has not fallen for %d epochs", t.opt.Patience), nil
+			return fmt.Sprintf("the test error has not fallen for %s", words.Count(t.opt.Patience, "epoch")), nil
 		}
 		if err := t.epoch(ctx); err != nil {
 			if ctx.Err() == nil {

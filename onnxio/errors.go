@@ -3,6 +3,8 @@ package onnxio
 import (
 	"fmt"
 	"strings"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Obstacle is one reason why a model cannot be taken as a positively
@@ -53,7 +55,7 @@ func (e *UnsupportedError) Error() string {
 		b.WriteString("not supported: " + e.Obstacles[0].String())
 		return b.String()
 	}
-	fmt.Fprintf(&b, "not supported, %d obstacles:", len(e.Obstacles))
+	fmt.Fprintf(&b, "not supported, %s:", words.Count(len(e.Obstacles), "obstacle"))
 	for i, o := range e.Obstacles {
 		if i == maxListed {
 			fmt.Fprintf(&b, "\n  and %d more", len(e.Obstacles)-maxListed)

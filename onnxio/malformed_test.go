@@ -143,7 +143,7 @@ func malformedModels() []malformed {
 			model: pbModel(8, 17, pbInput("x", -1, 1<<32, 1<<32), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x"), names("y"))),
 		},
 		{
-			name: "Slice with too few steps", want: "2 starts, 2 ends, 2 axes, 1 steps",
+			name: "Slice with too few steps", want: "2 starts, 2 ends, 2 axes, 1 step",
 			model: pbModel(8, 17, pbInput("x", -1, 3, 4), pbOutput("y", -1, 3), list("s", 0, 0), list("e", 2, 2), list("a", 1, 2), list("p", 1),
 				pbNode("Slice", "s", names("x", "s", "e", "a", "p"), names("y"))),
 		},
@@ -166,7 +166,7 @@ func malformedModels() []malformed {
 			model: pbModel(8, 17, pbInput("x", -1, 3), pbOutput("y", -1, 3), pbNode("Relu", "r", names("x", "x"), names("y"))),
 		},
 		{
-			name: "a product of one value", want: `node "unused" (MatMul): it has 1 inputs, the operator has 2`,
+			name: "a product of one value", want: `node "unused" (MatMul): it has 1 input, the operator has 2`,
 			model: small(w, pbNode("MatMul", "unused", names("x"), names("z"))),
 		},
 		{

@@ -8,13 +8,14 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // sameArchitecture returns why two networks differ in more than their weights,
 // or nothing.
 func sameArchitecture(a, b *dag.Network, tol float64) string {
 	if len(a.Nodes) != len(b.Nodes) {
-		return fmt.Sprintf("another architecture: %d nodes and %d", len(a.Nodes), len(b.Nodes))
+		return fmt.Sprintf("another architecture: %s and %d", words.Count(len(a.Nodes), "node"), len(b.Nodes))
 	}
 	for i := range a.Nodes {
 		if why := sameNode(&a.Nodes[i], &b.Nodes[i], tol); why != "" {
@@ -42,7 +43,7 @@ func sameNode(a, b *dag.Node, tol float64) string {
 		return "other operands"
 	}
 	if a.Len() != b.Len() {
-		return fmt.Sprintf("%d values and %d", a.Len(), b.Len())
+		return fmt.Sprintf("%s and %d", words.Count(a.Len(), "value"), b.Len())
 	}
 	of := b.Traits()
 	for k, t := range a.Traits() {

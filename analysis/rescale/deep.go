@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // deep finds what view.graded does, for networks with paths of many lengths: the b
@@ -59,7 +60,7 @@ func (d *deep) solve(ctx context.Context, hi float64) (lnC float64, z []float64,
 			return 0, nil, err
 		}
 		if k == maxRoot {
-			return 0, nil, fmt.Errorf("rescale: no least largest norm found in %d reads of the weights: it lies between e^%v and e^%v", d.sweeps, lo, hi)
+			return 0, nil, fmt.Errorf("rescale: no least largest norm found in %s of the weights: it lies between e^%v and e^%v", words.Count(d.sweeps, "read"), lo, hi)
 		}
 		x := lo + (hi-lo)*flo/(flo-fhi)
 		if k%3 == 2 || !(x > lo && x < hi) {

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Order says whether hidden units may come in another order.
@@ -209,11 +210,11 @@ func sameEnds(a, b *dag.Network) string {
 	for k, ports := range [][2][]dag.Port{{a.Inputs, b.Inputs}, {a.Outputs, b.Outputs}} {
 		what := [...]string{"input", "output"}[k]
 		if len(ports[0]) != len(ports[1]) {
-			return fmt.Sprintf("%d %ss and %d", len(ports[0]), what, len(ports[1]))
+			return fmt.Sprintf("%s and %d", words.Count(len(ports[0]), what), len(ports[1]))
 		}
 		for q, p := range ports[0] {
 			if n, m := a.Nodes[p.Node].Len(), b.Nodes[ports[1][q].Node].Len(); n != m {
-				return fmt.Sprintf("%s %q has %d elements and %d", what, p.Name, n, m)
+				return fmt.Sprintf("%s %q has %s and %d", what, p.Name, words.Count(n, "element"), m)
 			}
 		}
 	}

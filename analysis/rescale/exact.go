@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // exact rounds the factors: see Options.Exact.
@@ -27,7 +28,7 @@ func (r *search) exact() {
 	}
 	if n := r.keepBits(best); n > 0 {
 		r.Objective.After = r.objective(best)
-		r.warn("%d factors are nearer to 1 than wanted: the stored types cannot hold the rescaled weights without rounding", n)
+		r.warn("%s %s nearer to 1 than wanted: the stored types cannot hold the rescaled weights without rounding", words.Count(n, "factor"), words.Of(n, "is"))
 	}
 	if r.method.Method != Unbalance && r.Objective.After.Cmp(r.Objective.Before) > 0 {
 		// A network near the optimum is nearer to it than any rounding.

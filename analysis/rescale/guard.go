@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // guard keeps rescaled weights within the range of their stored types. Factors on
@@ -34,7 +35,7 @@ func (r *search) guard() {
 		})
 		if len(bad) == 0 {
 			if zeros > 0 {
-				r.warn("%d weights are too small for their stored type after rescaling and become zero", zeros)
+				r.warn("too small for the stored type after rescaling, and zero: %s", words.Count(zeros, "weight"))
 			}
 			break
 		}
@@ -48,7 +49,7 @@ func (r *search) guard() {
 	}
 	if len(changed) > 0 {
 		r.Objective.After = r.objective(r.Factors)
-		r.warn("%d factors are nearer to 1 than wanted: the stored types cannot hold the rescaled weights", len(changed))
+		r.warn("%s %s nearer to 1 than wanted: the stored types cannot hold the rescaled weights", words.Count(len(changed), "factor"), words.Of(len(changed), "is"))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Method names a way to choose factors: see Methods.
@@ -237,7 +238,7 @@ func (s *search) run(ctx context.Context) (*Result, error) {
 		return nil, fmt.Errorf("rescale: %s: the weights span too wide a range: no factors found", m)
 	}
 	if m != Path && !(s.Residual <= 1e-6) {
-		s.warn("the factors are not optimal: the residual is %.3g after %d reads of the weights", s.Residual, s.Sweeps)
+		s.warn("the factors are not optimal: the residual is %.3g after %s of the weights", s.Residual, words.Count(s.Sweeps, "read"))
 	}
 	s.guard()
 	s.Objective.Optimum = s.Objective.After

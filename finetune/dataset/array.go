@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // kind is the type of an array's elements.
@@ -323,7 +325,7 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 	}
 	if n != t.all {
 		return &DataError{
-			File: y.file, Problem: fmt.Sprintf("%d labels for the %d examples of %s", n, t.all, t.file),
+			File: y.file, Problem: fmt.Sprintf("%s for the %d examples of %s", words.Count(n, "label"), t.all, t.file),
 			Remedy: "both must come from the same split of the same data",
 		}
 	}
@@ -346,7 +348,7 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 	}
 	if width != 1 {
 		return &DataError{
-			File: y.file, Problem: fmt.Sprintf("shape %v holds %d numbers an example, want one class label", y.shape, width),
+			File: y.file, Problem: fmt.Sprintf("shape %v holds %s an example, want one class label", y.shape, words.Count(width, "number")),
 			Remedy: "take the argmax of one-hot rows, or add task=regression",
 		}
 	}

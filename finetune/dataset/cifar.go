@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // cifar describes the binary records of Krizhevsky, Learning multiple layers of
@@ -126,7 +128,7 @@ func (c cifar) size(path string) (records, disk int64, err error) {
 		}
 	}
 	return 0, 0, &DataError{
-		File: path, Problem: fmt.Sprintf("%d bytes are %d records of %d bytes and %d bytes over", size, n, c.record(), over),
+		File: path, Problem: fmt.Sprintf("%s are %s of %s and %s over", words.Count(size, "byte"), words.Count(n, "record"), words.Count(c.record(), "byte"), words.Count(over, "byte")),
 		Remedy: remedy,
 	}
 }

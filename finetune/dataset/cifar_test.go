@@ -55,7 +55,7 @@ func TestCIFARErrors(t *testing.T) {
 		want         []string
 	}{
 		{"truncated", "cifar10", map[string][]byte{"train.bin": one[:3000]}, []string{"train.bin", "3000 bytes are 0 records", "truncated"}},
-		{"trailing", "cifar10", map[string][]byte{"train.bin": append(cifarRecord(1, 1), 0, 0)}, []string{"1 records of 3073 bytes and 2 bytes over"}},
+		{"trailing", "cifar10", map[string][]byte{"train.bin": append(cifarRecord(1, 1), 0, 0)}, []string{"1 record of 3073 bytes and 2 bytes over"}},
 		{"other", "cifar10", map[string][]byte{"train.bin": cifarRecord(1, 1, 1)}, []string{"its size is that of cifar100"}},
 		{"empty", "cifar10", map[string][]byte{"train.bin": nil}, []string{"0 bytes"}},
 		{"label", "cifar10", map[string][]byte{"train_1.bin": one, "train_2.bin": append(cifarRecord(1, 1), cifarRecord(1, 10)...)}, []string{"train_2.bin", "record 1", "label 10", "0..9"}},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // WithClasses returns the set with label k standing for names[k]: labels are
@@ -23,7 +25,7 @@ func (s *Set) WithClasses(names []string) (*Set, error) {
 	}
 	if s.width > 1 {
 		return nil, &DataError{
-			File: s.file, Problem: fmt.Sprintf("%d targets an example, want one class label", s.width),
+			File: s.file, Problem: fmt.Sprintf("%s an example, want one class label", words.Count(s.width, "target")),
 			Remedy: "take the argmax of one-hot rows, or add task=regression",
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // loadCSV reads one example a line: numbers separated by commas, one of them,
@@ -226,7 +228,7 @@ func separatorHint(fields []string, sep rune) string {
 // line takes one line of data.
 func (c *csvReader) line(fields []string) error {
 	if len(fields) != c.width {
-		return c.wrong(c.where(), fmt.Sprintf("%d fields, want %d as in the lines before", len(fields), c.width),
+		return c.wrong(c.where(), fmt.Sprintf("%s, want %d as in the lines before", words.Count(len(fields), "field"), c.width),
 			"complete the line; a field that holds a comma is written in quotes")
 	}
 	c.values = append(c.values, make([]float64, len(c.several))...)
@@ -270,7 +272,7 @@ func (c *csvReader) line(fields []string) error {
 		c.taken += 8*int64(max(1, len(c.several))) + int64(c.width)*c.column.width()
 	}
 	if share, taken := memoryShare(), c.taken+c.labels.taken; taken > share {
-		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %d bytes", min(c.n, c.limit), taken), share,
+		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %s", min(c.n, c.limit), words.Count(taken, "byte")), share,
 			"take the first N examples with limit=N, or split the file")
 	} else if c.s.packed && c.n > c.limit && c.lines.passed/shareOfMemory > share {
 		return &DataError{

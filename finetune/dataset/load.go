@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Options are the choices that a spec leaves open.
@@ -114,7 +116,7 @@ func (s *Set) part(spec Spec, parts []Split, split Split) (*Set, error) {
 		n := int(math.Round(spec.Share * float64(s.n)))
 		if n == 0 || n == s.n {
 			return nil, &DataError{
-				File: s.file, Problem: fmt.Sprintf("split: a share of %v of %d examples leaves %d to train on and %d to test on", spec.Share, s.n, n, s.n-n),
+				File: s.file, Problem: fmt.Sprintf("split: a share of %v of %s leaves %d to train on and %d to test on", spec.Share, words.Count(s.n, "example"), n, s.n-n),
 				Remedy: "give another share, or more examples",
 			}
 		}

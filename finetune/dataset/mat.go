@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // The data types and array classes of a MATLAB 5 file: MathWorks, MAT-File
@@ -144,7 +146,7 @@ func (m *matElements) tag() (matTag, error) {
 	word := m.order.Uint32(b)
 	if n := word >> 16; n != 0 {
 		if n > 4 {
-			return matTag{}, &DataError{File: m.s.name, Problem: fmt.Sprintf("a small element declares %d bytes, want at most 4", n), Remedy: matDamaged}
+			return matTag{}, &DataError{File: m.s.name, Problem: fmt.Sprintf("a small element declares %s, want at most 4", words.Count(n, "byte")), Remedy: matDamaged}
 		}
 		return matTag{kind: word & 0xffff, size: int64(n), small: b[4 : 4+n]}, nil
 	}
@@ -176,21 +178,21 @@ func (m *matElements) variable(names []string, found map[string]*array) error {
 		return err
 	}
 	if len(flags) != 8 {
-		return damaged("the array flags take %d bytes, want 8", len(flags))
+		return damaged("the array flags take %s, want 8", words.Count(len(flags), "byte"))
 	}
 	tag, dims, err := m.element("the dimensions")
 	if err != nil {
 		return err
 	}
 	if matKinds[tag.kind] != kindI32 || len(dims) < 8 || len(dims)%4 != 0 {
-		return damaged("the dimensions take %d bytes of type %d, want 32-bit integers", len(dims), tag.kind)
+		return damaged("the dimensions take %s of type %d, want 32-bit integers", words.Count(len(dims), "byte"), tag.kind)
 	}
 	_, name, err := m.element("the name")
 	if err != nil {
 		return err
 	}
 	if len(name) > maxMATName {
-		return damaged("a name takes %d bytes", len(name))
+		return damaged("a name takes %s", words.Count(len(name), "byte"))
 	}
 	a := &array{order: m.order}
 	for _, want := range names {
@@ -237,7 +239,7 @@ func (m *matElements) values(a *array) error {
 	}
 	if want != tag.size {
 		return &DataError{
-			File: a.file, Problem: fmt.Sprintf("the values take %d bytes, but shape %v needs %d", tag.size, a.shape, want),
+			File: a.file, Problem: fmt.Sprintf("the values take %s, but shape %v needs %d", words.Count(tag.size, "byte"), a.shape, want),
 			Remedy: matDamaged,
 		}
 	}

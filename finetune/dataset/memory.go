@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // shareOfMemory is what the numbers of a packed or sparse file, or of a csv file, may
@@ -51,11 +53,11 @@ func room(file, what string, n, onDisk int64, packed bool) error {
 	share := memoryShare()
 	switch {
 	case packed && n > max(share, onDisk):
-		return tooMuch(file, fmt.Sprintf("%s unpacks to %d bytes", what, n), share, remedy)
+		return tooMuch(file, fmt.Sprintf("%s unpacks to %s", what, words.Count(n, "byte")), share, remedy)
 	case n > shareOfMemory*share:
 		return &DataError{
 			File:    file,
-			Problem: fmt.Sprintf("%s takes %d bytes, more than the memory (%d MiB)", what, n, shareOfMemory*share>>20),
+			Problem: fmt.Sprintf("%s takes %s, more than the memory (%d MiB)", what, words.Count(n, "byte"), shareOfMemory*share>>20),
 			Remedy:  remedy,
 		}
 	}

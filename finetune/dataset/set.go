@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Set is a number of labelled examples: a classification task has class labels
@@ -138,7 +140,7 @@ func (s *Set) Batch64(dst []float64, order []int) { batch(s, dst, order, s.table
 
 func batch[T float32 | float64](s *Set, dst []T, order []int, table []T) {
 	if len(dst) < len(order)*s.size {
-		panic(fmt.Sprintf("dataset: a batch of %d examples of %d values does not fit into %d", len(order), s.size, len(dst)))
+		panic(fmt.Sprintf("dataset: a batch of %s of %s does not fit into %d", words.Count(len(order), "example"), words.Count(s.size, "value"), len(dst)))
 	}
 	for k, i := range order {
 		if i < 0 || i >= s.n {

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"math/bits"
 	"os"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // inflation bounds how much DEFLATE can expand: a stored bit of input gives at
@@ -148,7 +150,7 @@ func (s *source) need(n int64, what string) error {
 	}
 	return &DataError{
 		File:    s.name,
-		Problem: fmt.Sprintf("%s should take %d bytes, but at most %d are left", what, n, s.left),
+		Problem: fmt.Sprintf("%s should take %s, but at most %d are left", what, words.Count(n, "byte"), s.left),
 		Remedy:  "the file is truncated or its header is damaged: fetch it again",
 		Err:     io.ErrUnexpectedEOF,
 	}
@@ -175,7 +177,7 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, &DataError{
 				File:    s.name,
-				Problem: fmt.Sprintf("%s should take %d bytes, but the file ends after %d of them", what, n, done),
+				Problem: fmt.Sprintf("%s should take %s, but the file ends after %d of them", what, words.Count(n, "byte"), done),
 				Remedy:  "the file is truncated: fetch it again",
 				Err:     io.ErrUnexpectedEOF,
 			}

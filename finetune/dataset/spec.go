@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Split is the part of a data set: the training or the test examples.
@@ -162,7 +164,7 @@ func Parse(text string) (Spec, error) {
 	fields := splitOn(rest, ',')
 	usage := name + ":" + strings.Join(f.paths, ",")
 	if len(fields) < len(f.paths) {
-		return fail(fmt.Sprintf("got %d of %d paths", len(fields), len(f.paths)), "write "+usage)
+		return fail(fmt.Sprintf("got %d of %s", len(fields), words.Count(len(f.paths), "path")), "write "+usage)
 	}
 	s := Spec{Format: name, Paths: slices.Clip(fields[:len(f.paths)])}
 	for i, p := range s.Paths {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // loadSVHN reads the cropped digits of Netzer et al., Reading digits in natural
@@ -48,7 +50,7 @@ func readSVHN(s *source) (*table, error) {
 	t.permute([3]int{0, 2, 1})
 	if len(y.shape) != 2 || y.len() != t.all || y.shape[0] != t.all && y.shape[1] != t.all {
 		return nil, &DataError{
-			File: y.file, Problem: fmt.Sprintf("shape %v for %d images, want (%d, 1)", y.shape, t.all, t.all),
+			File: y.file, Problem: fmt.Sprintf("shape %v for %s, want (%d, 1)", y.shape, words.Count(t.all, "image"), t.all),
 			Remedy: "the file is damaged: fetch it again",
 		}
 	}

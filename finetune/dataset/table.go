@@ -3,6 +3,8 @@ package dataset
 import (
 	"fmt"
 	"slices"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // features are all examples' values, row-major; one of the slices is in use.
@@ -152,7 +154,7 @@ func (t *table) normaliser(spec Spec) (normaliser, error) {
 	n.std = spread(n.std, channels, 1)
 	if n.mean == nil || n.std == nil {
 		return n, &DataError{
-			File: t.file, Problem: fmt.Sprintf("%d means and %d standard deviations", len(spec.Mean), len(spec.Std)),
+			File: t.file, Problem: fmt.Sprintf("%s and %d standard deviations", words.Count(len(spec.Mean), "mean"), len(spec.Std)),
 			Remedy: "give one of each, or one a channel",
 		}
 	}
@@ -169,7 +171,7 @@ func (t *table) normaliser(spec Spec) (normaliser, error) {
 	}
 	if channels > 1 && channels != have {
 		return n, &DataError{
-			File: t.file, Problem: fmt.Sprintf("mean or std holds %d numbers, but an example of shape %v has %d channels", channels, t.shape, have),
+			File: t.file, Problem: fmt.Sprintf("mean or std holds %s, but an example of shape %v has %s", words.Count(channels, "number"), t.shape, words.Count(have, "channel")),
 			Remedy: "give one number, or one a channel",
 		}
 	}

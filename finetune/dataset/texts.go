@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // texts are labels as a file writes them. Labels repeat, so each text is kept once.
@@ -156,7 +158,7 @@ func textSize(name string) (size int64, runes bool) {
 // severalTexts is the error for an array of more than one label an example.
 func severalTexts(file string, shape []int, width int) error {
 	return &DataError{
-		File: file, Problem: fmt.Sprintf("shape %v holds %d texts an example, want one class label", shape, width),
+		File: file, Problem: fmt.Sprintf("shape %v holds %s an example, want one class label", shape, words.Count(width, "text")),
 		Remedy: "give one label an example",
 	}
 }
@@ -202,7 +204,7 @@ func (a *array) loadTexts(s *source, size int64, runes bool, what string) error 
 			done++
 		}
 		if taken, share := a.texts.taken+8*min(done, kept), memoryShare(); taken > share {
-			return tooMuch(s.name, fmt.Sprintf("the first %d labels take %d bytes", done, taken), share, "take the first N examples with limit=N, or split the file")
+			return tooMuch(s.name, fmt.Sprintf("the first %d labels take %s", done, words.Count(taken, "byte")), share, "take the first N examples with limit=N, or split the file")
 		}
 	}
 	if n < int64(a.all) {

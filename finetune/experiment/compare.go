@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // grid says how step sizes are chosen and how often the choice is trained.
@@ -134,7 +136,7 @@ func meansOver(seeds int) string {
 	if seeds == 1 {
 		return "one seed"
 	}
-	return fmt.Sprintf("means over %d seeds", seeds)
+	return fmt.Sprintf("means over %s", words.Count(seeds, "seed"))
 }
 
 // rangesOf says what a figure's lines and bands are.
@@ -142,23 +144,15 @@ func rangesOf(seeds int) string {
 	if seeds == 1 {
 		return "One seed"
 	}
-	return fmt.Sprintf("Means and ranges of %d seeds", seeds)
+	return fmt.Sprintf("Means and ranges of %s", words.Count(seeds, "seed"))
 }
 
 // passes writes a number of epochs.
-func passes(n int) string { return counted(n, "epoch") }
-
-// counted writes a number of things: 1 seed, 2 seeds.
-func counted(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
+func passes(n int) string { return words.Count(n, "epoch") }
 
 func seedNotes(n int) []string {
 	if n == 1 {
 		return []string{"One seed: no bands."}
 	}
-	return []string{fmt.Sprintf("Lines are means over %d seeds, bands reach from the smallest to the largest.", n)}
+	return []string{fmt.Sprintf("Lines are means over %s, bands reach from the smallest to the largest.", words.Count(n, "seed"))}
 }

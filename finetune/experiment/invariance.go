@@ -11,6 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // InvarianceOptions says what Invariance follows.
@@ -193,20 +194,20 @@ func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toy
 	r := &Report{Name: "invariance", Title: "Trajectories of rescaling equivalent starts on " + l.Train.Name()}
 	loss := Figure{
 		Name: "trajectories", Title: "Loss of each step from equivalent starts (float32)",
-		Caption: fmt.Sprintf("Two hidden layers of %d units, batches of %d. %s, averaged over %d steps. Where one line shows, the trajectories coincide.", opt.Width, opt.Batch, rangesOf(opt.Seeds), max(1, opt.Steps/60)),
+		Caption: fmt.Sprintf("Two hidden layers of %s, batches of %d. %s, averaged over %s. Where one line shows, the trajectories coincide.", words.Count(opt.Width, "unit"), opt.Batch, rangesOf(opt.Seeds), words.Count(max(1, opt.Steps/60), "step")),
 		Legend:  []Key{{"fresh network", 0, 0}},
 	}
 	diff := Figure{
 		Name: "differences", Title: "Difference of the loss from that of the fresh network",
-		Caption: fmt.Sprintf("Relative to the loss, the largest of each %d steps; means and ranges of the seeds. No line where the bits are equal. Solid: float32, dashed: float64.", max(1, opt.Steps/60)),
+		Caption: fmt.Sprintf("Relative to the loss, the largest of each %s; means and ranges of the seeds. No line where the bits are equal. Solid: float32, dashed: float64.", words.Count(max(1, opt.Steps/60), "step")),
 	}
 	for k, e := range equivalents {
 		loss.Legend = append(loss.Legend, Key{e.name, k + 1, k + 1})
 		diff.Legend = append(diff.Legend, Key{e.name + ", float32", k + 1, 0}, Key{e.name + ", float64", k + 1, 1})
 	}
 	t := Table{
-		Title: fmt.Sprintf("Largest relative difference of the loss from equivalent starts, %s", counted(opt.Seeds, "seed")), Keys: 3,
-		Columns: []string{"optimizer", "type", "start", "step", "10 steps", fmt.Sprintf("%d steps", opt.Steps)},
+		Title: fmt.Sprintf("Largest relative difference of the loss from equivalent starts, %s", words.Count(opt.Seeds, "seed")), Keys: 3,
+		Columns: []string{"optimizer", "type", "start", "step", "10 steps", words.Count(opt.Steps, "step")},
 	}
 	n := len(equivalents)
 	for _, m := range opt.Methods {
@@ -291,7 +292,7 @@ func driftClaims(opt InvarianceOptions, drifts []drift) []Claim {
 		if m == finetune.PathSGD || m == finetune.PathAdaGrad {
 			out = append(out, Claim{
 				Text: fmt.Sprintf("%s is invariant: equivalent starts have one trajectory.", methodNames[m]), Source: source,
-				Criterion: fmt.Sprintf("losses of all %d steps equal to the bit for powers of two, within %.0e in float64 for other factors", opt.Steps, same),
+				Criterion: fmt.Sprintf("losses of all %s equal to the bit for powers of two, within %.0e in float64 for other factors", words.Count(opt.Steps, "step"), same),
 				Measured:  fmt.Sprintf("largest relative difference %.3g and %.3g", exact, real64), Verdict: verdict(exact == 0 && real64 <= same),
 			})
 			continue

@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // OptimizersOptions says what Optimizers compares. The zero value is the
@@ -117,7 +118,7 @@ var methodNames = map[finetune.Optimizer]string{
 func (s setting) name() string { return methodNames[s.method] + ", " + s.start }
 
 func optimizersReport(l *Lab, opt OptimizersOptions, done []compared[setting]) *Report {
-	r := &Report{Name: "optimizers", Title: fmt.Sprintf("Optimizers on %s, two hidden layers of %d units", l.Train.Name(), opt.Width)}
+	r := &Report{Name: "optimizers", Title: fmt.Sprintf("Optimizers on %s, two hidden layers of %s", l.Train.Name(), words.Count(opt.Width, "unit"))}
 	for _, d := range opt.Dropouts {
 		var part []compared[setting]
 		for _, c := range done {
@@ -142,7 +143,7 @@ func optimizersFigure(opt OptimizersOptions, part []compared[setting], dropout f
 ) Figure {
 	f := Figure{
 		Name: fmt.Sprintf("by_%s_dropout_%g", axis, dropout), Title: fmt.Sprintf("Dropout %g, by %s", dropout, axis),
-		Caption: fmt.Sprintf("Two hidden layers of %d units, dropout %g: training cross-entropy, training and test error. Solid: balanced start, dashed: unbalanced. %s", opt.Width, dropout, seedNotes(opt.Seeds)[0]),
+		Caption: fmt.Sprintf("Two hidden layers of %s, dropout %g: training cross-entropy, training and test error. Solid: balanced start, dashed: unbalanced. %s", words.Count(opt.Width, "unit"), dropout, seedNotes(opt.Seeds)[0]),
 	}
 	x := axis
 	if axis == "seconds" {

@@ -11,6 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Start is the network that a training begins with.
@@ -137,7 +138,7 @@ func (s *Start) network(ctx context.Context) (*dag.Network, error) {
 
 // digest names a data set by content.
 func digest(s *dataset.Set) string {
-	return fmt.Sprintf("%s, %d examples, %.12s", s.Name(), s.Len(), s.Digest())
+	return fmt.Sprintf("%s, %s, %.12s", s.Name(), words.Count(s.Len(), "example"), s.Digest())
 }
 
 // digestNetwork names a network by its layers and numbers.

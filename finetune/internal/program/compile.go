@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // Options tells Compile what to train.
@@ -26,13 +27,13 @@ type Options struct {
 // which all are listed.
 func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if len(net.Inputs) != 1 {
-		return nil, fmt.Errorf("the network has %d inputs, training wants 1", len(net.Inputs))
+		return nil, fmt.Errorf("the network has %s, training wants 1", words.Count(len(net.Inputs), "input"))
 	}
 	logits := opt.Logits
 	if logits == 0 {
 		ends := net.Boundary()
 		if len(ends) != 1 {
-			return nil, fmt.Errorf("the network ends in %d values", len(ends))
+			return nil, fmt.Errorf("the network ends in %s", words.Count(len(ends), "value"))
 		}
 		logits = ends[0]
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -135,7 +136,7 @@ func (o *op) legacySlope(t *tensor.Tensor, shape []int) (*tensor.Tensor, error) 
 		return t, nil
 	}
 	if t.Dims[0] != shape[1] {
-		return nil, refusal.New("", "%d slopes for %d channels", t.Dims[0], shape[1])
+		return nil, refusal.New("", "%s for %s", words.Count(t.Dims[0], "slope"), words.Count(shape[1], "channel"))
 	}
 	dims := []int{t.Dims[0]}
 	for range shape[2:] {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -42,7 +43,7 @@ func (o *op) byHeads(v *value, heads int) (*value, error) {
 	case len(v.shape) == 4:
 		return v, nil
 	case len(v.shape) != 3 || heads < 1 || v.shape[2] == tensor.BatchDim || v.shape[2]%heads != 0:
-		return nil, refusal.New("", "%d heads of a value of shape %s", heads, tensor.DimString(v.shape))
+		return nil, refusal.New("", "%s of a value of shape %s", words.Count(heads, "head"), tensor.DimString(v.shape))
 	case v.shape[1] == tensor.BatchDim:
 		return nil, refusal.MixesBatch("it attends along the batch axis")
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -38,7 +39,7 @@ func lowerBatchNormalization(o *op) error {
 			return err
 		}
 		if t.Size() != v.shape[1] {
-			return refusal.New("", "%d values for %d channels", t.Size(), v.shape[1])
+			return refusal.New("", "%s for %s", words.Count(t.Size(), "value"), words.Count(v.shape[1], "channel"))
 		}
 		if *u, err = o.use(t, k+1); err != nil {
 			return err
@@ -91,7 +92,7 @@ func (o *op) foldBatchStatistics(t *tensor.Tensor) error {
 			return err
 		}
 		if len(scale[k]) != c {
-			return refusal.New("", "%d values for %d channels", len(scale[k]), c)
+			return refusal.New("", "%s for %s", words.Count(len(scale[k]), "value"), words.Count(c, "channel"))
 		}
 	}
 	for k := range c {

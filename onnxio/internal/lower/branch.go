@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -26,7 +27,7 @@ func lowerIf(o *op) error {
 		return err
 	}
 	if len(x) != 1 {
-		return refusal.New("", "its condition has %d elements", len(x))
+		return refusal.New("", "its condition has %s", words.Count(len(x), "element"))
 	}
 	name := "else_branch"
 	if x[0] != 0 {
@@ -116,7 +117,7 @@ func (o *op) expandGraph(g *wire.Graph, name string, captures []string) ([]*valu
 		return nil, refusal.New("export the model without control flow", "subgraphs expand to more than %d operators", maxInlined)
 	}
 	if len(g.Outputs) != len(o.node.Outputs) || len(g.SparseInitializers) > 0 {
-		return nil, refusal.New("", "its %s has %d outputs, it has %d", name, len(g.Outputs), len(o.node.Outputs))
+		return nil, refusal.New("", "its %s has %s, it has %d", name, words.Count(len(g.Outputs), "output"), len(o.node.Outputs))
 	}
 	outer, caller, obstacles := o.scope, o.current, len(o.obstacles)
 	s := scope{opsets: o.opsets, reads: map[string]int{}, values: map[string]*value{}, call: c}

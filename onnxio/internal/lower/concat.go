@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -94,7 +95,7 @@ func (o *op) constantLike(v *value, like []int, a, b int) (*value, error) {
 	v = &value{con: t}
 	dims := slices.Clone(t.Dims)
 	if b >= 0 && dims[b] != 1 {
-		return nil, refusal.MixesBatch("a constant operand has %d samples", dims[b])
+		return nil, refusal.MixesBatch("a constant operand has %s", words.Count(dims[b], "sample"))
 	}
 	m, err := o.materialize(v)
 	if err != nil {
@@ -165,7 +166,7 @@ func lowerSplit(o *op) error {
 		sum += s
 	}
 	if sum != int64(n) || len(sizes) < len(o.node.Outputs) {
-		return refusal.New("", "split sizes %v for an axis of %d and %d outputs", sizes, n, len(o.node.Outputs))
+		return refusal.New("", "split sizes %v for an axis of %d and %s", sizes, n, words.Count(len(o.node.Outputs), "output"))
 	}
 	at := 0
 	for k := range o.node.Outputs {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -82,7 +83,7 @@ func lowerConstantOfShape(o *op) error {
 		}
 	}
 	if !fill.Scalar() {
-		return refusal.New("", "its value has %d elements, want 1", fill.Size())
+		return refusal.New("", "its value has %s, want 1", words.Count(fill.Size(), "element"))
 	}
 	if batch >= 0 {
 		shape := slices.Clone(dims)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -79,7 +80,7 @@ func (o *op) channels(v, w *value, transposed bool) (*dag.Conv, error) {
 	groups, dims := int(o.int("group", 1)), w.dims()
 	c := &dag.Conv{InChannels: v.shape[1], Groups: groups, Transposed: transposed}
 	if groups < 1 || c.InChannels%groups != 0 {
-		return nil, refusal.New("", "%d groups of %d channels", groups, c.InChannels)
+		return nil, refusal.New("", "%s of %s", words.Count(groups, "group"), words.Count(c.InChannels, "channel"))
 	}
 	wantIn, gotIn := c.InChannels/groups, dims[1]
 	c.OutChannels = dims[0]
@@ -88,7 +89,7 @@ func (o *op) channels(v, w *value, transposed bool) (*dag.Conv, error) {
 		c.OutChannels = dims[1] * groups
 	}
 	if gotIn != wantIn || c.OutChannels%groups != 0 {
-		return nil, refusal.New("", "a weight of shape %s does not fit %d groups of an operand of shape %s", tensor.DimString(dims), groups, tensor.DimString(v.shape))
+		return nil, refusal.New("", "a weight of shape %s does not fit %s of an operand of shape %s", tensor.DimString(dims), words.Count(groups, "group"), tensor.DimString(v.shape))
 	}
 	return c, nil
 }
@@ -115,7 +116,7 @@ func (o *op) convolved(c *dag.Conv, v *value, w *tensor.Tensor, biasAt int, spat
 			return nil, err
 		}
 		if bias.Size() != c.OutChannels {
-			return nil, refusal.New("", "a bias of %d for %d channels", bias.Size(), c.OutChannels)
+			return nil, refusal.New("", "a bias of %d for %s", bias.Size(), words.Count(c.OutChannels, "channel"))
 		}
 		add, err := o.vectorAt(bias, nil, c.OutChannels, biasAt)
 		if err != nil {
@@ -182,7 +183,7 @@ func (o *op) convolvedBy(c *dag.Conv, v, w *value, spatial []int) (*value, error
 	in := []*value{v, w}
 	if b := o.arg(2); b != nil {
 		if dag.Size(tensor.SampleShape(b.dims())) != c.OutChannels || slices.Contains(b.dims(), tensor.BatchDim) {
-			return nil, refusal.New("", "a bias of shape %s for %d channels", tensor.DimString(b.dims()), c.OutChannels)
+			return nil, refusal.New("", "a bias of shape %s for %s", tensor.DimString(b.dims()), words.Count(c.OutChannels, "channel"))
 		}
 		in = append(in, b)
 	}
@@ -256,7 +257,7 @@ func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
 			return w, refusal.New("export explicit pads", "auto_pad=%s with a kernel smaller than the stride: ONNX and ONNX Runtime disagree on the size of the result", g.auto)
 		}
 		if out < 1 || out > tensor.MaxElements || full > 1<<40 {
-			return w, refusal.New("", "the result has %d elements along axis %d", out, i+2)
+			return w, refusal.New("", "the result has %s along axis %d", words.Count(out, "element"), i+2)
 		}
 		switch {
 		case g.pads != nil && len(given) == 0:

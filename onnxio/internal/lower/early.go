@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -41,7 +42,7 @@ func (o *op) scaledBy(scale float64, bias []float64) error {
 		dims := []int{n}
 		if n > 1 {
 			if len(v.shape) < 2 || v.shape[1] != n {
-				return refusal.New("", "%d biases for a value of shape %s", n, tensor.DimString(v.shape))
+				return refusal.New("", "%s for a value of shape %s", words.Count(n, "bias"), tensor.DimString(v.shape))
 			}
 			for range v.shape[2:] {
 				dims = append(dims, 1)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -51,7 +52,7 @@ func (o *op) equation() (terms []labelled, out []rune, err error) {
 	left, right, explicit := strings.Cut(text, "->")
 	parts := strings.Split(left, ",")
 	if len(parts) != len(o.in) {
-		return nil, nil, refusal.New("", "%d terms in %q for %d operands", len(parts), text, len(o.in))
+		return nil, nil, refusal.New("", "%s in %q for %s", words.Count(len(parts), "term"), text, words.Count(len(o.in), "operand"))
 	}
 	const beyond = 0x10000
 	label := func(s string, rank int) ([]rune, error) {

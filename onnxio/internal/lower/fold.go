@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -120,7 +121,7 @@ func lowerCenterCropPad(o *op) error {
 		}
 	}
 	if len(axes) != len(to) {
-		return refusal.New("", "%d extents for %d axes", len(to), len(axes))
+		return refusal.New("", "%s for %s", words.Count(len(to), "extent"), words.Count(len(axes), "axis"))
 	}
 	for i, a := range axes {
 		k, err := tensor.AxisOf(a, len(v.shape))

@@ -6,6 +6,7 @@ import (
 
 	"gonum.org/v1/gonum/dsp/fourier"
 
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -69,7 +70,7 @@ func lowerDFT(o *op) error {
 			return err
 		}
 		if n < 0 || n > tensor.MaxElements {
-			return refusal.New("", "a transform of %d numbers", n)
+			return refusal.New("", "a transform of %s", words.Count(n, "number"))
 		}
 		s.n = int(n)
 	}
@@ -82,7 +83,7 @@ func lowerDFT(o *op) error {
 	shape := slices.Clone(dims)
 	shape[axis], shape[r-1] = s.bins, 2
 	if s.n < 1 || !tensor.Fits(shape) {
-		return refusal.New("", "a transform of %d numbers of %s", s.n, tensor.DimString(dims))
+		return refusal.New("", "a transform of %s of %s", words.Count(s.n, "number"), tensor.DimString(dims))
 	}
 	a, parts := tensor.Around(dims, axis), dims[r-1]
 	inner := a.Inner / parts
@@ -139,7 +140,7 @@ func lowerSTFT(o *op) error {
 		s.bins = s.n/2 + 1
 	}
 	if step < 1 || s.n < 1 || s.n > dims[1] {
-		return refusal.New("", "windows of %d numbers, a step of %d, on a signal of %d", s.n, step, dims[1])
+		return refusal.New("", "windows of %s, a step of %d, on a signal of %d", words.Count(s.n, "number"), step, dims[1])
 	}
 	frames := (dims[1]-s.n)/int(min(step, tensor.MaxElements)) + 1
 	shape := []int{dims[0], frames, s.bins, 2}
@@ -179,7 +180,7 @@ func (o *op) analysisWindow() ([]float64, error) {
 		return nil, err
 	}
 	if n < 1 || n > tensor.MaxElements {
-		return nil, refusal.New("", "windows of %d numbers", n)
+		return nil, refusal.New("", "windows of %s", words.Count(n, "number"))
 	}
 	return slices.Repeat([]float64{1}, int(n)), nil
 }
@@ -192,7 +193,7 @@ func cosineWindow(a0, a1, a2 float64) lowerer {
 			return err
 		}
 		if size < 0 || size > tensor.MaxElements {
-			return refusal.New("", "a window of %d numbers", size)
+			return refusal.New("", "a window of %s", words.Count(size, "number"))
 		}
 		typ := wire.DataType(o.int("output_datatype", int64(wire.Float32)))
 		if !tensor.IsFloat(typ) {

@@ -3,6 +3,7 @@ package lower
 import (
 	"maps"
 
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -68,8 +69,8 @@ func (o *op) expandCall(f *wire.Function) error {
 		return refusal.Exceeds("export the model without local functions", "local functions expand to more than %d operators", maxInlined)
 	}
 	if len(o.in) > len(f.Inputs) || len(o.node.Outputs) > len(f.Outputs) {
-		return refusal.New("", "%d inputs and %d outputs of a local function with %d and %d",
-			len(o.in), len(o.node.Outputs), len(f.Inputs), len(f.Outputs))
+		return refusal.New("", "%s and %s of a local function with %d and %d",
+			words.Count(len(o.in), "input"), words.Count(len(o.node.Outputs), "output"), len(f.Inputs), len(f.Outputs))
 	}
 	outer, caller, obstacles := o.scope, o.current, len(o.obstacles)
 	o.scope = o.bind(f, c)

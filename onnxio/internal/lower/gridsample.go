@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -177,7 +178,7 @@ func lowerAffineGrid(o *op) error {
 		return refusal.New("", "maps of shape %s for a picture of shape %v", tensor.DimString(dims), list)
 	}
 	if list[0] != int64(dims[0]) && !(dims[0] == tensor.BatchDim && list[0] == int64(max(o.declared, 1))) {
-		return refusal.MixesBatch("it makes grids of %d samples", list[0])
+		return refusal.MixesBatch("it makes grids of %s", words.Count(list[0], "sample"))
 	}
 	to := make([]int, n)
 	for k := range to {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -28,7 +29,7 @@ func lowerGroupQueryAttention(o *op) error {
 		a.left = int(min(w-1, tensor.MaxElements))
 	}
 	if heads < 1 || own < 1 {
-		return refusal.New("", "%d heads of queries and %d of keys", heads, own)
+		return refusal.New("", "%s of queries and %d of keys", words.Count(heads, "head"), own)
 	}
 	parts, err := o.grouped(heads, own)
 	if err != nil {
@@ -92,7 +93,7 @@ func (o *op) sinks(k, heads int) ([]float64, error) {
 		return nil, err
 	}
 	if len(t.Dims) != 1 || t.Dims[0] != heads {
-		return nil, refusal.New("", "sinks of shape %v for %d heads", t.Dims, heads)
+		return nil, refusal.New("", "sinks of shape %v for %s", t.Dims, words.Count(heads, "head"))
 	}
 	return t.Float64s()
 }
@@ -113,7 +114,7 @@ func (o *op) grouped(heads, own int) (parts [3]*value, err error) {
 	v := parts[0]
 	all := heads + 2*own
 	if o.arg(1) != nil || o.arg(2) != nil || len(v.shape) != 3 || v.shape[2] == tensor.BatchDim || v.shape[2]%all != 0 {
-		return parts, refusal.New("", "packed queries, keys and values of shape %s for %d heads", tensor.DimString(v.shape), all)
+		return parts, refusal.New("", "packed queries, keys and values of shape %s for %s", tensor.DimString(v.shape), words.Count(all, "head"))
 	}
 	size, from := v.shape[2]/all, 0
 	for k, n := range []int{heads, own, own} {
@@ -231,7 +232,7 @@ func lowerEmbedLayerNormalization(o *op) error {
 				return err
 			}
 		case length > table.Dims[0]:
-			return refusal.New("", "%d positions of %d", length, table.Dims[0])
+			return refusal.New("", "%s of %d", words.Count(length, "position"), table.Dims[0])
 		default:
 			if part, err = o.take(&value{con: table}, 0, length, func(i int) int { return i }); err != nil {
 				return err
@@ -307,7 +308,7 @@ func lowerGatherBlockQuantized(o *op) error {
 		cols = cols * 8 / width
 	}
 	if rows > 0 && cols > tensor.MaxElements/rows {
-		return refusal.New("", "a table of %d x %d numbers", rows, cols)
+		return refusal.New("", "a table of %d x %s", rows, words.Count(cols, "number"))
 	}
 	if err := o.afford(rows * cols); err != nil {
 		return err
@@ -322,7 +323,7 @@ func lowerGatherBlockQuantized(o *op) error {
 	}
 	blocks := (cols + block - 1) / block
 	if len(scale) != rows*blocks {
-		return refusal.New("", "%d scales for %d x %d blocks", len(scale), rows, blocks)
+		return refusal.New("", "%s for %d x %s", words.Count(len(scale), "scale"), rows, words.Count(blocks, "block"))
 	}
 	zero := func(int) float64 { return 0 }
 	switch {
@@ -336,7 +337,7 @@ func lowerGatherBlockQuantized(o *op) error {
 			return err
 		}
 		if len(z) != rows*blocks {
-			return refusal.New("", "%d zero points for %d x %d blocks", len(z), rows, blocks)
+			return refusal.New("", "%d zero points for %d x %s", len(z), rows, words.Count(blocks, "block"))
 		}
 		zero = func(b int) float64 { return z[b] }
 	}

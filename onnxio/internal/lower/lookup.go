@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -77,7 +78,7 @@ func place(x float64, n int) (int, bool) {
 func (o *op) embedding(t *tensor.Tensor, index *value) (*value, error) {
 	n := dag.Size(tensor.SampleShape(index.shape))
 	if n == 0 || t.Dims[0] > math.MaxInt32/n {
-		return nil, refusal.New("export shorter sequences", "one-hot vectors of %d for %d indices are too many", t.Dims[0], n)
+		return nil, refusal.New("export shorter sequences", "one-hot vectors of %d for %s are too many", t.Dims[0], words.Count(n, "index"))
 	}
 	u, err := o.use(t, 0)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -62,7 +63,7 @@ func (o *op) likelihood(log *value) error {
 			return err
 		}
 		if len(weights) != dims[1] {
-			return refusal.New("", "%d weights for %d classes", len(weights), dims[1])
+			return refusal.New("", "%s for %s", words.Count(len(weights), "weight"), words.Count(dims[1], "class"))
 		}
 	}
 	reduction, shape := o.str("reduction", "mean"), target.dims()

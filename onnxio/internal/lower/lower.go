@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -461,7 +462,7 @@ func (o *op) one(k int, what string) (int64, error) {
 		return 0, err
 	}
 	if len(x) != 1 {
-		return 0, refusal.New("", "%s has %d elements", what, len(x))
+		return 0, refusal.New("", "%s has %s", what, words.Count(len(x), "element"))
 	}
 	return x[0], nil
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -503,7 +504,7 @@ func (o *op) mergedTranspose(m merge) error {
 	v := o.in[0]
 	p := o.ints("perm")
 	if len(p) != len(v.visible()) || len(slices.Compact(slices.Sorted(slices.Values(p)))) != len(p) {
-		return refusal.New("", "perm has %d entries for rank %d", len(p), len(v.visible()))
+		return refusal.New("", "perm has %s for rank %d", words.Count(len(p), "entry"), len(v.visible()))
 	}
 	var perm []int
 	to := merge{count: m.count}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -36,7 +37,7 @@ func lowerScaler(o *op) error {
 			continue
 		}
 		if n := len(a.Floats); n != 1 && (len(v.shape) == 0 || n != v.shape[len(v.shape)-1]) {
-			return refusal.New("", "%d values of %s for a value of shape %s", n, part.name, tensor.DimString(v.shape))
+			return refusal.New("", "%s of %s for a value of shape %s", words.Count(n, "value"), part.name, tensor.DimString(v.shape))
 		}
 		f := make([]float64, len(a.Floats))
 		for i, x := range a.Floats {
@@ -125,7 +126,7 @@ func lowerArrayFeatureExtractor(o *op) error {
 	}
 	for _, x := range index {
 		if x < 0 || x >= int64(from[k]) {
-			return refusal.New("", "index %d is outside %d entries", x, from[k])
+			return refusal.New("", "index %d is outside %s", x, words.Count(from[k], "entry"))
 		}
 	}
 	size, entry := list(index)
@@ -242,7 +243,7 @@ func lowerImputer(o *op) error {
 	}
 	d := v.dims()
 	if len(d) == 0 || len(fill) != 1 && len(fill) != d[len(d)-1] {
-		return refusal.New("", "%d values for a value of shape %s", len(fill), tensor.DimString(d))
+		return refusal.New("", "%s for a value of shape %s", words.Count(len(fill), "value"), tensor.DimString(d))
 	}
 	return o.gives(o.functionOf("it replaces missing numbers", v.dataType(), d, func(dst []float64, in ...[]float64) {
 		for i, x := range in[0] {

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -24,7 +25,7 @@ func lowerMatMulNBits(o *op) error {
 	n, k := o.int("N", 0), o.int("K", 0)
 	width, block := o.int("bits", 4), o.int("block_size", 0)
 	if n < 1 || k < 1 || n > tensor.MaxElements || k > tensor.MaxElements/n || block < 1 || block > tensor.MaxElements || width != 2 && width != 4 && width != 8 {
-		return refusal.New("", "a matrix of %d x %d numbers of %d bits in blocks of %d", n, k, width, block)
+		return refusal.New("", "a matrix of %d x %s of %d bits in blocks of %d", n, words.Count(k, "number"), width, block)
 	}
 	if o.arg(4) != nil {
 		return refusal.New("quantise it without an order of groups", "its groups have an order of their own (g_idx)")
@@ -44,7 +45,7 @@ func lowerMatMulNBits(o *op) error {
 	blocks := (cols + int(block) - 1) / int(block)
 	long := blocks * int(block) // a row with its padding
 	if len(scale) != rows*blocks || long*int(width)%8 != 0 || len(raw) != rows*long*int(width)/8 {
-		return refusal.New("", "%d bytes and %d scales for %d x %d numbers", len(raw), len(scale), n, k)
+		return refusal.New("", "%s and %s for %d x %s", words.Count(len(raw), "byte"), words.Count(len(scale), "scale"), n, words.Count(k, "number"))
 	}
 	zero, err := o.zeroPoints(rows, blocks, int(width))
 	if err != nil {
@@ -86,13 +87,13 @@ func (o *op) zeroPoints(rows, blocks, width int) (func(b int) float64, error) {
 	if t.DataType() == wire.Uint8 {
 		raw, err := t.Int64s()
 		if err == nil && len(raw) != rows*((blocks+per-1)/per) {
-			err = refusal.New("", "%d bytes of zero points for %d x %d blocks", len(raw), rows, blocks)
+			err = refusal.New("", "%s of zero points for %d x %s", words.Count(len(raw), "byte"), rows, words.Count(blocks, "block"))
 		}
 		return func(b int) float64 { return bits(raw, width, blocks, b) }, err
 	}
 	x, err := t.Float64s()
 	if err == nil && len(x) != rows*blocks {
-		err = refusal.New("", "%d zero points for %d x %d blocks", len(x), rows, blocks)
+		err = refusal.New("", "%d zero points for %d x %s", len(x), rows, words.Count(blocks, "block"))
 	}
 	return func(b int) float64 { return x[b] }, err
 }

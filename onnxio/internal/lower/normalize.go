@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -63,7 +64,7 @@ func (o *op) rescaled(v *value, scale, shift int, dims []int) (*value, error) {
 			return t, nil
 		}
 		if dag.Size(dims) != t.Size() {
-			return nil, refusal.New("", "%d numbers for a shape %v", t.Size(), dims)
+			return nil, refusal.New("", "%s for a shape %v", words.Count(t.Size(), "number"), dims)
 		}
 		return t.Reshaped(dims), nil
 	}
@@ -269,7 +270,7 @@ func lowerGroupNormalization(o *op) error {
 	}
 	groups := int(o.int("num_groups", 0))
 	if groups < 1 || c%groups != 0 {
-		return refusal.New("", "%d groups of %d channels", groups, c)
+		return refusal.New("", "%s of %s", words.Count(groups, "group"), words.Count(c, "channel"))
 	}
 	y := o.standardise(v, c/groups*n, meanVariance(o.float("epsilon", 1e-5)))
 	if o.opset < 21 {

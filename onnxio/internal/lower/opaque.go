@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -185,7 +186,7 @@ func (l *lowering) unevaluated() []string {
 		out = append(out, what+" not evaluated: "+h.reason)
 	}
 	if l.behind > 0 {
-		out = append(out, fmt.Sprintf("%d nodes are not evaluated because they read their values", l.behind))
+		out = append(out, "what reads their values is not evaluated: "+words.Count(l.behind, "node"))
 	}
 	if len(out) > maxNamed {
 		out = append(out[:maxNamed], fmt.Sprintf("%d more kinds of nodes are not evaluated", len(out)-maxNamed))

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -70,7 +71,7 @@ func (o *op) pads(rank int) ([]int64, error) {
 	}
 	if o.opset < 18 || o.arg(3) == nil {
 		if len(pads) != 2*rank {
-			return nil, refusal.New("", "%d pads for rank %d", len(pads), rank)
+			return nil, refusal.New("", "%s for rank %d", words.Count(len(pads), "pad"), rank)
 		}
 		return pads, nil
 	}
@@ -79,7 +80,7 @@ func (o *op) pads(rank int) ([]int64, error) {
 		return nil, err
 	}
 	if len(pads) != 2*len(axes) {
-		return nil, refusal.New("", "%d pads for %d axes", len(pads), len(axes))
+		return nil, refusal.New("", "%s for %s", words.Count(len(pads), "pad"), words.Count(len(axes), "axis"))
 	}
 	full := make([]int64, 2*rank)
 	for i, a := range axes {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -260,7 +261,7 @@ func quantisedOne(lower lowerer, opType string) lowerer {
 // lowerQLinearConcat has the result's scale first, then three inputs an operand.
 func lowerQLinearConcat(o *op) error {
 	if len(o.in) < 5 || len(o.in)%3 != 2 {
-		return refusal.New("", "%d inputs", len(o.in))
+		return refusal.New("", "it has %s", words.Count(len(o.in), "input"))
 	}
 	var in []*value
 	var names []int

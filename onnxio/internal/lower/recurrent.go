@@ -6,6 +6,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -466,7 +467,7 @@ func (o *op) sequenceLengths(t *tensor.Tensor, steps, batch int) ([]int, error) 
 	out := make([]int, len(x))
 	for i, n := range x {
 		if n < 0 || n > int64(steps) {
-			return nil, refusal.New("", "lengths %v for %d steps", x, steps)
+			return nil, refusal.New("", "lengths %v for %s", x, words.Count(steps, "step"))
 		}
 		out[i] = int(n)
 	}

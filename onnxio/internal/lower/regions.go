@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -177,7 +178,7 @@ func lowerRoiAlign(o *op) error {
 	}
 	n := places.dims()[0]
 	if !slices.Equal(of.dims(), []int{n}) {
-		return refusal.New("", "samples of shape %s for %d regions", tensor.DimString(of.dims()), n)
+		return refusal.New("", "samples of shape %s for %s", tensor.DimString(of.dims()), words.Count(n, "region"))
 	}
 	points, mode := o.int("sampling_ratio", 0), o.str("mode", "avg")
 	if points < 0 || points > maxPoints || mode != "avg" && mode != "max" {
@@ -243,7 +244,7 @@ func lowerDeformConv(o *op) error {
 	out, taps, n := window.Out(), dag.Size(kernel), len(kernel)
 	parts := o.int("offset_group", 1)
 	if parts < 1 || parts > int64(c.InChannels) || c.InChannels%int(parts) != 0 {
-		return refusal.New("", "%d groups of offsets for %d channels", parts, c.InChannels)
+		return refusal.New("", "%s of offsets for %s", words.Count(parts, "group"), words.Count(c.InChannels, "channel"))
 	}
 	offset, err := o.need(2)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -33,7 +34,7 @@ func lowerTile(o *op) error {
 		return err
 	}
 	if len(repeats) != len(from) {
-		return refusal.New("", "%d repeats for rank %d", len(repeats), len(from))
+		return refusal.New("", "%s for rank %d", words.Count(len(repeats), "repeat"), len(from))
 	}
 	for k, r := range repeats {
 		if r == 1 {
@@ -78,7 +79,7 @@ func lowerDepthToSpace(o *op) error {
 	}
 	n, c, h, w := v.shape[0], v.shape[1], v.shape[2], v.shape[3]
 	if c%(b*b) != 0 {
-		return refusal.New("", "blocks of %d x %d in %d channels", b, b, c)
+		return refusal.New("", "blocks of %d x %d in %s", b, b, words.Count(c, "channel"))
 	}
 	parts, perm := []int{n, b, b, c / (b * b), h, w}, []int{0, 3, 4, 1, 5, 2}
 	switch mode := o.str("mode", "DCR"); mode {
@@ -204,7 +205,7 @@ func (o *op) resizing(shape []int) (scales []float64, sizes []int, err error) {
 		return nil, nil, err
 	}
 	if n := max(len(f), len(to)); n != len(axes) {
-		return nil, nil, refusal.New("", "%d scales or sizes for %d axes", n, len(axes))
+		return nil, nil, refusal.New("", "%s or sizes for %s", words.Count(n, "scale"), words.Count(len(axes), "axis"))
 	}
 	for i, k := range axes {
 		if shape[k] == tensor.BatchDim {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -60,7 +61,7 @@ func lowerTranspose(o *op) error {
 	}
 	if p := o.ints("perm"); p != nil {
 		if len(p) != r {
-			return refusal.New("", "perm has %d entries for rank %d", len(p), r)
+			return refusal.New("", "perm has %s for rank %d", words.Count(len(p), "entry"), r)
 		}
 		seen := make([]bool, r)
 		for i, x := range p {
@@ -192,13 +193,13 @@ func resolveShape(target []int64, from []int, size int, allowZero bool) ([]int, 
 	}
 	if free >= 0 {
 		if n == 0 || size%n != 0 {
-			return nil, refusal.New("", "%d elements do not fit shape %v", size, target)
+			return nil, refusal.New("", "%s do not fit shape %v", words.Count(size, "element"), target)
 		}
 		out[free] = size / n
 		n *= out[free]
 	}
 	if n != size {
-		return nil, refusal.New("", "%d elements do not fit shape %v", size, target)
+		return nil, refusal.New("", "%s do not fit shape %v", words.Count(size, "element"), target)
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -48,7 +49,7 @@ func rotary(cosines, sines, positions int) lowerer {
 			dim = size
 		}
 		if dim%2 != 0 || dim > size || dim < 0 {
-			return refusal.New("", "it turns %d of %d numbers", dim, size)
+			return refusal.New("", "it turns %d of %s", dim, words.Count(size, "number"))
 		}
 		half, table := dim/2, in[0].dims()
 		// Where a position's cosines are: in a row of a table, or beside the value.
@@ -87,7 +88,7 @@ func rotary(cosines, sines, positions int) lowerer {
 			}
 		}
 		if !slices.Equal(table, in[1].dims()) || table[len(table)-1] != half {
-			return refusal.New("", "cosines and sines of shapes %s and %s for %d numbers", tensor.DimString(table), tensor.DimString(in[1].dims()), dim)
+			return refusal.New("", "cosines and sines of shapes %s and %s for %s", tensor.DimString(table), tensor.DimString(in[1].dims()), words.Count(dim, "number"))
 		}
 		step, other := 1, half
 		if o.int("interleaved", 0) != 0 {

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -99,7 +100,7 @@ func tuples(t *tensor.Tensor, dims []int) (places []int, err error) {
 	}
 	n := t.Dims[len(t.Dims)-1]
 	if n > len(dims) {
-		return nil, refusal.New("", "tuples of %d indices for rank %d", n, len(dims))
+		return nil, refusal.New("", "tuples of %s for rank %d", words.Count(n, "index"), len(dims))
 	}
 	step := tensor.Strides(dims)
 	for i := 0; n > 0 && i < len(x); i += n {
@@ -107,7 +108,7 @@ func tuples(t *tensor.Tensor, dims []int) (places []int, err error) {
 		for k := range n {
 			j, ok := place(float64(x[i+k]), dims[k])
 			if !ok {
-				return nil, refusal.New("", "index %d is outside %d entries", x[i+k], dims[k])
+				return nil, refusal.New("", "index %d is outside %s", x[i+k], words.Count(dims[k], "entry"))
 			}
 			at += j * step[k]
 		}
@@ -142,7 +143,7 @@ func lowerScatterND(o *op) error {
 	}
 	run := dag.Size(dims[t.Dims[len(t.Dims)-1]:])
 	if dag.Size(updates.dims()) != len(places)*run {
-		return refusal.New("", "updates of shape %s for %d entries of %d", tensor.DimString(updates.dims()), len(places), run)
+		return refusal.New("", "updates of shape %s for %s of %d", tensor.DimString(updates.dims()), words.Count(len(places), "entry"), run)
 	}
 	n := dag.Size(dims)
 	from := make([]int32, n)
@@ -217,7 +218,7 @@ func (o *op) elementPlaces(t *tensor.Tensor, dims []int) ([]int, error) {
 			if k == axis {
 				var ok bool
 				if j, ok = place(float64(x[e]), dims[k]); !ok {
-					return nil, refusal.New("", "index %d is outside %d entries", x[e], dims[k])
+					return nil, refusal.New("", "index %d is outside %s", x[e], words.Count(dims[k], "entry"))
 				}
 			} else if j >= dims[k] {
 				return nil, refusal.New("", "indices of shape %v for a value of shape %s", t.Dims, tensor.DimString(dims))
@@ -364,7 +365,7 @@ func lowerTopK(o *op) error {
 	}
 	a := tensor.Around(v.dims(), axis)
 	if k < 0 || k > int64(a.N) {
-		return refusal.New("", "%d of %d entries", k, a.N)
+		return refusal.New("", "%d of %s", k, words.Count(a.N, "entry"))
 	}
 	shape := slices.Clone(v.dims())
 	shape[axis] = int(k)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -150,7 +151,7 @@ func lowerGatherND(o *op) error {
 		n = list[len(list)-1]
 	}
 	if shared < 0 || shared >= len(list) || n < 1 || n > len(dims)-shared {
-		return refusal.New("", "tuples of %d indices behind %d axes for rank %d", n, shared, len(dims))
+		return refusal.New("", "tuples of %s behind %s for rank %d", words.Count(n, "index"), words.Count(shared, "axis"), len(dims))
 	}
 	named := dims[shared : shared+n]
 	at, to := slices.Index(dims, tensor.BatchDim), slices.Index(list, tensor.BatchDim)
@@ -159,7 +160,7 @@ func lowerGatherND(o *op) error {
 		to >= 0 && to < shared && at != to:
 		return refusal.MixesBatch("it picks elements of samples of the batch")
 	case !slices.Equal(dims[:shared], list[:shared]):
-		return refusal.New("", "indices of shape %s for a value of shape %s, which share %d axes", tensor.DimString(list), tensor.DimString(dims), shared)
+		return refusal.New("", "indices of shape %s for a value of shape %s, which share %s", tensor.DimString(list), tensor.DimString(dims), words.Count(shared, "axis"))
 	}
 	shape := slices.Concat(list[:len(list)-1], dims[shared+n:])
 	if !tensor.Fits(shape) {

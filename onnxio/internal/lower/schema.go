@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -183,10 +184,10 @@ func (a arity) check(what string, names []string) error {
 		case a.least == most:
 			takes = strconv.Itoa(most)
 		}
-		return fmt.Errorf("it has %d %ss, the operator has %s", n, what, takes)
+		return fmt.Errorf("it has %s, the operator has %s", words.Count(n, what), takes)
 	}
 	if n := len(names); n > 0 && n <= most && a.letters[n-1] == 'x' {
-		return fmt.Errorf("it has %d %ss, and the operator more or fewer", n, what)
+		return fmt.Errorf("it has %s, and the operator more or fewer", words.Count(n, what))
 	}
 	for i, name := range names[:min(len(names), most)] {
 		if name == "" && a.letters[i] == '1' {

@@ -3,6 +3,7 @@ package lower
 import (
 	"slices"
 
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -89,7 +90,7 @@ func lowerSlice(o *op) error {
 		}
 	}
 	if len(starts) != len(ends) || (ok && len(axes) != len(starts)) || (steps != nil && len(steps) != len(starts)) {
-		return refusal.New("", "%d starts, %d ends, %d axes, %d steps", len(starts), len(ends), len(axes), len(steps))
+		return refusal.New("", "%s, %s, %s, %s", words.Count(len(starts), "start"), words.Count(len(ends), "end"), words.Count(len(axes), "axis"), words.Count(len(steps), "step"))
 	}
 	for i := range starts {
 		a := int64(i)
@@ -176,7 +177,7 @@ func lowerGather(o *op) error {
 	}
 	for _, x := range ints {
 		if _, err := tensor.AxisOf(x, from[a]); err != nil {
-			return refusal.New("", "index %d is outside %d entries", x, from[a])
+			return refusal.New("", "index %d is outside %s", x, words.Count(from[a], "entry"))
 		}
 	}
 	shape := slices.Concat(from[:a], t.Dims, from[a+1:])

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -27,7 +28,7 @@ func (o *op) geometry(spatial int, kernel []int) (geometry, error) {
 			return slices.Repeat([]int{def}, n), nil
 		}
 		if len(a.Ints) != n {
-			return nil, refusal.New("", "%s has %d entries, want %d", name, len(a.Ints), n)
+			return nil, refusal.New("", "%s has %s, want %d", name, words.Count(len(a.Ints), "entry"), n)
 		}
 		out := make([]int, n)
 		for i, v := range a.Ints {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -151,7 +152,7 @@ func (t *Tensor) Value() (float64, error) {
 		return 0, err
 	}
 	if len(v) != 1 {
-		return 0, fmt.Errorf("%d values, want 1", len(v))
+		return 0, fmt.Errorf("%s, want 1", words.Count(len(v), "value"))
 	}
 	return v[0], nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // DefaultSamples is the number of random inputs, and MultiplyAdds the number of
@@ -254,22 +255,22 @@ func sameFunction(a, b *dag.Network, x, y *dag.Node) bool {
 func sameEnds(x, y side) ([]int, error) {
 	a, b := x.net, y.net
 	if len(a.Inputs) != len(b.Inputs) {
-		return nil, fmt.Errorf("proof: %d inputs and %d", len(a.Inputs), len(b.Inputs))
+		return nil, fmt.Errorf("proof: %s and %d", words.Count(len(a.Inputs), "input"), len(b.Inputs))
 	}
 	var sizes []int
 	for k, p := range a.Inputs {
 		n, m := a.Nodes[p.Node].Len(), b.Nodes[b.Inputs[k].Node].Len()
 		if n != m {
-			return nil, fmt.Errorf("proof: input %q has %d elements and %d", p.Name, n, m)
+			return nil, fmt.Errorf("proof: input %q has %s and %d", p.Name, words.Count(n, "element"), m)
 		}
 		sizes = append(sizes, n)
 	}
 	if len(x.ends) != len(y.ends) {
-		return nil, fmt.Errorf("proof: %d outputs and %d", len(x.ends), len(y.ends))
+		return nil, fmt.Errorf("proof: %s and %d", words.Count(len(x.ends), "output"), len(y.ends))
 	}
 	for k, i := range x.ends {
 		if n, m := a.Nodes[i].Len(), b.Nodes[y.ends[k]].Len(); n != m {
-			return nil, fmt.Errorf("proof: output %s has %d elements and %d", a.Nodes[i].Label(), n, m)
+			return nil, fmt.Errorf("proof: output %s has %s and %d", a.Nodes[i].Label(), words.Count(n, "element"), m)
 		}
 	}
 	return sizes, nil

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // sample is one value for each of a network's inputs.
@@ -119,12 +120,12 @@ func split(inputs [][]float64, batch int, sizes []int) ([]sample, error) {
 		return nil, nil
 	}
 	if len(inputs) != len(sizes) {
-		return nil, fmt.Errorf("proof: %d inputs given, the network has %d", len(inputs), len(sizes))
+		return nil, fmt.Errorf("proof: %s given, the network has %d", words.Count(len(inputs), "input"), len(sizes))
 	}
 	out := make([]sample, batch)
 	for k, n := range sizes {
 		if len(inputs[k]) != batch*n {
-			return nil, fmt.Errorf("proof: input %d has %d values, want %d samples of %d", k, len(inputs[k]), batch, n)
+			return nil, fmt.Errorf("proof: input %d has %s, want %d samples of %d", k, words.Count(len(inputs[k]), "value"), batch, n)
 		}
 		for i := range out {
 			out[i] = append(out[i], inputs[k][i*n:(i+1)*n])
