@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // marginEntries are the measures of margins alone.
@@ -92,10 +93,10 @@ func (r *run) withMargin(f func(gamma scaled.Num) []Measure) []Measure {
 	if gamma.Frac > 0 {
 		return f(gamma)
 	}
-	r.note("the margin's %v%% percentile is %v: measures over it are undefined", r.opt.Percentile, gamma)
 	ms := f(scaled.One)
 	for i := range ms {
 		ms[i].Value, ms[i].Symbols = scaled.New(math.NaN()), []Symbol{{"gamma", gamma}}
+		ms[i].Reason = fmt.Sprintf("the margin's %v%% percentile is %v, and has to be positive", r.opt.Percentile, gamma)
 	}
 	return ms
 }
@@ -103,15 +104,15 @@ func (r *run) withMargin(f func(gamma scaled.Num) []Measure) []Measure {
 // checkData checks that data fit the network's inputs and its scores.
 func (r *run) checkData(d *Labelled) error {
 	if d.Batch < 1 || len(d.Labels) != d.Batch {
-		return fmt.Errorf("data of %d examples with %d labels: want one label an example, and an example at least", d.Batch, len(d.Labels))
+		return fmt.Errorf("data of %s with %s: want one label an example, and an example at least", words.Count(d.Batch, "example"), words.Count(len(d.Labels), "label"))
 	}
 	if d.Read == nil {
 		if len(d.Inputs) != len(r.file.Inputs) {
-			return fmt.Errorf("data for %d inputs, the network has %d", len(d.Inputs), len(r.file.Inputs))
+			return fmt.Errorf("data for %s, the network has %d", words.Count(len(d.Inputs), "input"), len(r.file.Inputs))
 		}
 		for k, p := range r.file.Inputs {
 			if got, want := len(d.Inputs[k]), d.Batch*r.file.Nodes[p.Node].Len(); got != want {
-				return fmt.Errorf("input %q: %d values for %d examples, want %d: rows of shape %v", p.Name, got, d.Batch, want, r.file.Nodes[p.Node].Shape)
+				return fmt.Errorf("input %q: %s for %s, want %d: rows of shape %v", p.Name, words.Count(got, "value"), words.Count(d.Batch, "example"), want, r.file.Nodes[p.Node].Shape)
 			}
 		}
 	}
@@ -124,7 +125,7 @@ func (r *run) checkData(d *Labelled) error {
 	}
 	for i, y := range d.Labels {
 		if y < 0 || y >= classes {
-			return fmt.Errorf("label %d of example %d is outside the network's %d classes", y, i, classes)
+			return fmt.Errorf("label %d of example %d is outside the network's %s", y, i, words.Count(classes, "class"))
 		}
 	}
 	return nil

@@ -183,7 +183,7 @@ type Measure struct {
 	StandardError scaled.Num
 	// Defined is false where the value is no number: NaN or Inf in a weight, the
 	// logarithm of a zero, a margin that is not positive, a network that is not
-	// homogeneous as a whole, unknown extents. Reason says it in the last two cases.
+	// homogeneous as a whole, unknown extents. Reason says which.
 	Defined bool
 	Reason  string
 	// Invariant says that rescaling does not change the value.

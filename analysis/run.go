@@ -445,7 +445,9 @@ func (r *run) finish(e *entry, ms []Measure) []Measure {
 				m.Percentile = publishedPercentile
 			}
 		}
-		m.Defined = m.Value.IsFinite() && m.Reason == ""
+		if m.Defined = m.Value.IsFinite() && m.Reason == ""; !m.Defined && m.Reason == "" {
+			m.Reason = "a weight is NaN or infinite, or a logarithm of zero is taken"
+		}
 	}
 	return ms
 }

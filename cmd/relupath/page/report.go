@@ -112,8 +112,6 @@ func figures(ms []analysis.Measure) []figure {
 		f := figure{Name: m.Name, Label: m.Label(), Reason: m.Reason, Invariant: m.Invariant, Output: m.Output != ""}
 		if m.Defined {
 			f.Value, f.Log10 = numbers(m.Value)
-		} else if f.Reason == "" {
-			f.Reason = "a weight is NaN or infinite, or a logarithm of zero is taken"
 		}
 		out = append(out, f)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 func (a *app) audit() *cobra.Command {
@@ -277,7 +278,7 @@ func (w *auditWork) each(ctx context.Context, f func(i int, m auditedModel, err 
 	opt := w.measure
 	opt.Threads = max(1, w.threads/jobs)
 	if w.several = len(w.paths) > 1; w.several {
-		w.stage("", fmt.Sprintf("measuring %d models", len(w.paths)))
+		w.stage("", fmt.Sprintf("measuring %s", words.Count(len(w.paths), "model")))
 	}
 	var done atomic.Int64
 	err := inOrder(ctx, jobs, len(w.paths), func(i int) (m auditedModel, err error) {
@@ -374,7 +375,7 @@ func (w *auditWork) result() *auditJSON {
 
 // cutShort says in a result that it is of the first models only.
 func (w *auditWork) cutShort(done int) string {
-	return fmt.Sprintf("Interrupted after %d of %d models.", done, len(w.paths))
+	return fmt.Sprintf("Interrupted after %d of %s.", done, words.Count(len(w.paths), "model"))
 }
 
 // streams reports whether models can be written as they are measured: what the
@@ -487,5 +488,5 @@ func (a *app) failures(fs []failure, of int) error {
 			fmt.Fprintf(a.err, "relupath: %s\n", sentences(f.err))
 		}
 	}
-	return &exit{code, fmt.Errorf("%d of %d models could not be measured", len(fs), of)}
+	return &exit{code, fmt.Errorf("%d of %s could not be measured", len(fs), words.Count(of, "model"))}
 }

@@ -281,7 +281,8 @@ func (l *auditedLayer) cell(label string) render.Cell {
 	return render.Cell{}
 }
 
-// columnRecords is what CSV shows of chosen columns: a model a row, and under it a layer a row.
+// columnRecords is what CSV shows of chosen columns: a model a row, and under it a layer a row;
+// last why models lack some of them, where one does.
 func columnRecords(r *auditJSON) render.Table {
 	all, _ := columnsOf(r)
 	of := map[string]column{}
@@ -304,6 +305,7 @@ func columnRecords(r *auditJSON) render.Table {
 		}
 	}
 	t.Columns = append(t.Columns, labels...)
+	var why []string
 	for i := range r.Models {
 		m := &r.Models[i]
 		row := []render.Cell{render.Text(m.Path)}
@@ -318,10 +320,12 @@ func columnRecords(r *auditJSON) render.Table {
 			}
 		}
 		t.Add(row...)
+		why = append(why, m.undefined(r.columns))
 		for k := range m.Layers {
 			if !r.perLayer {
 				break
 			}
+			why = append(why, "")
 			row := []render.Cell{render.Text(m.Path), render.Text(m.Layers[k].Name)}
 			for _, label := range labels {
 				row = append(row, m.Layers[k].cell(label).Exact())
@@ -329,6 +333,7 @@ func columnRecords(r *auditJSON) render.Table {
 			t.Add(row...)
 		}
 	}
+	addReasons(&t, why)
 	return t
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // maxPageColumns is the number of models up to which a page has a column for each.
@@ -82,13 +83,16 @@ func (r *auditJSON) verdict() string {
 			out += fmt.Sprintf("; %s is %s", v.label(), render.Brief(v.num))
 		}
 		if m.why != "" {
-			out += fmt.Sprintf("; %d segments have path norms of their own", len(m.Segments))
+			out += fmt.Sprintf("; %s with path norms of their own", words.Count(len(m.Segments), "segment"))
 		}
 		return out + "."
 	case n == all:
 		out = fmt.Sprintf("All %d models are measured", n)
+		if n == 2 {
+			out = "Both models are measured"
+		}
 	default:
-		out = fmt.Sprintf("%d of %d models are measured", n, all)
+		out = fmt.Sprintf("%d of %s are measured", n, words.Count(all, "model"))
 	}
 	columns, _ := columnsOf(r)
 	for _, name := range []string{"path_norm(2)", "path_norm", "frobenius"} {
@@ -136,20 +140,6 @@ func (m *auditedModel) first(names ...string) *measured {
 
 func grouped(n int) string { return render.Count(n) }
 
-// why says why a measure is undefined; empty for one that is defined.
-func (m *measured) why() string {
-	if m.num.IsFinite() {
-		return ""
-	}
-	if m.Reason != "" {
-		return m.Reason
-	}
-	if strings.HasSuffix(m.Name, "_over_margin") || strings.HasPrefix(m.Name, "bound_") || m.Name == "inverse_margin_squared" {
-		return "the margin is not positive, or a weight is NaN or infinite"
-	}
-	return "a weight is NaN or infinite, or a logarithm of zero is taken"
-}
-
 // pageMeasures is measureTable for a page, of names with their orders.
 func pageMeasures(ms []measured) render.Table {
 	t := render.Table{Title: "measures", Columns: []string{"measure", "value", "log10", "unit", "invariant", "what it is"}}
@@ -161,7 +151,7 @@ func pageMeasures(ms []measured) render.Table {
 	for i := range show {
 		m := &show[i]
 		info := infos[m.Name]
-		t.Add(render.Code(m.label()), m.cell().Because(m.why()), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
+		t.Add(render.Code(m.label()), m.cell().Because(m.Reason), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
 	}
 	return t
 }
@@ -175,7 +165,7 @@ func pageComparison(r *auditJSON) []render.Table {
 	for k := range cols {
 		cols[k].mark()
 	}
-	t := render.Table{Title: fmt.Sprintf("%d models", len(names))}
+	t := render.Table{Title: words.Count(len(names), "model")}
 	if len(names) > maxPageColumns {
 		if r.few == nil {
 			return []render.Table{modelRows(t, names, cols)}
@@ -190,7 +180,7 @@ func pageComparison(r *auditJSON) []render.Table {
 		}
 		out := []render.Table{modelRows(t, names, few)}
 		if rest != nil {
-			out = append(out, modelRows(render.Table{Fold: fmt.Sprintf("%d more measures", len(rest))}, names, rest))
+			out = append(out, modelRows(render.Table{Fold: words.Count(len(rest), "more measure")}, names, rest))
 		}
 		return out
 	}

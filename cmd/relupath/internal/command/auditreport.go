@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 const auditSchema = "relupath.audit/1"
@@ -171,8 +172,7 @@ type measured struct {
 	Bias       string   `json:"bias"`
 	render.Value
 	Invariant bool `json:"invariant"`
-	// Reason says why a measure has no value in a network that is not homogeneous as a
-	// whole.
+	// Reason says why a measure has no value.
 	Reason string `json:"reason,omitempty"`
 	// StandardError is that of a value that is estimated from random draws.
 	StandardError *render.Value `json:"standard_error,omitempty"`
@@ -320,8 +320,8 @@ func auditDocument(r *auditJSON) *render.Document {
 		d.Tables = append(d.Tables, r.factTable(m))
 		if r.page {
 			d.Tables = append(d.Tables, pageMeasures(m.Measures))
-		} else {
-			d.Tables = append(d.Tables, measureTable(m.Measures))
+		} else if t := measureTable(m.Measures); t.Rows != nil {
+			d.Tables = append(d.Tables, t)
 		}
 		d.Tables = append(d.Tables, symbolTables(m.Measures)...)
 	case len(r.Models) > 0 && r.page:
@@ -342,16 +342,19 @@ func auditDocument(r *auditJSON) *render.Document {
 		left = max(left, n)
 	}
 	d.Notes = append(dataNotes(r.Models), warnings(r.Models)...)
+	if !r.page { // which says it beside the value
+		d.Notes = append(d.Notes, undefinedNotes(r.Models, r.columns)...)
+	}
 	if r.columns == nil {
 		if len(r.Models) > 1 {
 			_, alone := columnsOf(r)
 			left += alone
 		}
 		if left > 0 {
-			d.Notes = append(d.Notes, fmt.Sprintf("%d measures of single outputs are left out here; --format csv and json have them.", left))
+			d.Notes = append(d.Notes, fmt.Sprintf("Left out here: %s of single outputs; --format csv and json have them.", words.Count(left, "measure")))
 		}
 	} else if n := r.unshown(); n > 0 && r.usual {
-		d.Notes = append(d.Notes, fmt.Sprintf("%d more measures: --measures fast shows all of these, --columns some; --list says what there are.", n))
+		d.Notes = append(d.Notes, fmt.Sprintf("%s: --measures fast shows all of these, --columns some; --list says what there are.", words.Count(n, "more measure")))
 	}
 	if len(r.Models) > 1 {
 		d.Marks = marksOfComparison
@@ -390,14 +393,21 @@ func dataNotes(models []auditedModel) []string {
 
 // warnings lists each warning once, with the models that it is about.
 func warnings(models []auditedModel) []string {
+	return saidOnce(models, func(m *auditedModel) []string { return m.Warnings })
+}
+
+// saidOnce lists what is to be said of models, each sentence once, with the models that it is about.
+func saidOnce(models []auditedModel, say func(*auditedModel) []string) []string {
 	var order []string
 	of := map[string][]string{}
 	for i := range models {
-		for _, w := range models[i].Warnings {
+		for _, w := range say(&models[i]) {
 			if of[w] == nil {
 				order = append(order, w)
 			}
-			of[w] = append(of[w], models[i].Path)
+			if !slices.Contains(of[w], models[i].Path) {
+				of[w] = append(of[w], models[i].Path)
+			}
 		}
 	}
 	for i, w := range order {

@@ -28,7 +28,7 @@ func handMade(path string, outputs int, scale float64) auditedModel {
 		{Name: "group_norm", P: "1", Q: "inf", Value: scaled.New(7), Defined: true},
 		{Name: "sum_log_frobenius_squared", Value: scaled.New(-3.25), Defined: true},
 		{Name: "zero_share", Value: scaled.New(0), Defined: true, Invariant: true},
-		{Name: "spectral", Value: scaled.New(math.NaN())},
+		{Name: "spectral", Value: scaled.New(math.NaN()), Reason: "a weight is NaN or infinite, or a logarithm of zero is taken"},
 		{Name: "pac_bayes_flatness", Value: scaled.New(48), StandardError: scaled.New(4.5), Defined: true},
 		{Name: "margin", Percentile: 5, Value: scaled.New(1.5), Defined: true, Invariant: true},
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/analysis/study"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // studyJSON is the result of audit --rescalings, schema relupath.study/1.
@@ -125,7 +126,7 @@ func studyDocument(r *studyJSON) *render.Document {
 	for i, name := range shortNames(paths) {
 		m := &r.Models[i]
 		t := render.Table{
-			Title:   fmt.Sprintf("%s and %d rescaling-equivalent networks, %d factors each", m.Path, m.Networks, m.Groups),
+			Title:   fmt.Sprintf("%s and %d rescaling-equivalent networks, %s each", m.Path, m.Networks, words.Count(m.Groups, "factor")),
 			Columns: []string{"measure", "p", "q", "value", "least", "largest", "decades", "invariant"}, Keys: 3,
 		}
 		bars := &render.Bars{Axis: "decades that the measure moves", Series: []render.Series{{Name: "decades"}}, Letters: 34}
@@ -154,7 +155,7 @@ func studyDocument(r *studyJSON) *render.Document {
 		}
 		d.Figures = append(d.Figures, render.Figure{
 			Name: stem + "rescalings", Title: "How far each measure moves: " + name,
-			Caption: fmt.Sprintf("The largest change of each measure over %d networks that compute the same function, in powers of ten. Invariant measures do not move.", m.Networks),
+			Caption: fmt.Sprintf("The largest change of each measure over %s that compute the same function, in powers of ten. Invariant measures do not move.", words.Count(m.Networks, "network")),
 			Chart:   bars,
 		})
 	}

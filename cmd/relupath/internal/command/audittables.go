@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // maxOutputs is the number of outputs up to which a table lists each one's
@@ -14,7 +15,8 @@ import (
 const maxOutputs = 3
 
 // listed returns the measures that a table shows: all but single outputs of
-// models with many, and the count that stands among the facts.
+// models with many, the count that stands among the facts, and what is undefined, of which a
+// note says why.
 func listed(ms []measured) (show []measured, left int) {
 	show, left = listedOn(ms)
 	return slices.DeleteFunc(show, func(m measured) bool { return m.Reason != "" }), left
@@ -248,12 +250,12 @@ func (f *failure) summary() string {
 	}
 	s := most.Reason
 	if n := count[of(most)]; most.Op != "" && n > 1 {
-		s = fmt.Sprintf("%s, %d nodes, first %s: %s", most.Op, n, most.Node, s)
+		s = fmt.Sprintf("%s, %s, first %s: %s", most.Op, words.Count(n, "node"), most.Node, s)
 	} else if most.Op != "" {
 		s = fmt.Sprintf("%s %s: %s", most.Op, most.Node, s)
 	}
 	if n := len(f.Obstacles) - count[of(most)]; n > 0 {
-		s += fmt.Sprintf(" (and %d other obstacles)", n)
+		s += fmt.Sprintf(" (and %s)", words.Count(n, "other obstacle"))
 	}
 	return s
 }
@@ -262,7 +264,7 @@ func (f *failure) summary() string {
 func auditRecords(r *auditJSON) *render.Table {
 	t := &render.Table{Columns: []string{
 		"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
-		"value", "range", "log10", "ln", "invariant", "standard_error",
+		"value", "range", "log10", "ln", "invariant", "standard_error", "reason",
 	}}
 	if r.Baseline != "" {
 		t.Columns = append(t.Columns, "ratio")
@@ -296,6 +298,7 @@ func recordMeasures(t *render.Table, path, layer string, ms []measured) {
 		if m.StandardError != nil {
 			row[len(row)-1] = render.Number(m.err)
 		}
+		row = append(row, render.Text(m.Reason))
 		if m.Ratio != nil {
 			row = append(row, optional(m.Ratio.Value))
 		}

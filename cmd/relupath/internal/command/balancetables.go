@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 func balanceDocument(r *balanceJSON) *render.Document {
@@ -40,9 +41,9 @@ func (r *balanceJSON) verdict() string {
 	case len(p.Undecided) > 0:
 		return "Same function: not shown, since rounding alone changes the outputs too much."
 	case p.BitIdentical:
-		out = fmt.Sprintf("Same function: yes%s, bit for bit on %d inputs.", parts, p.Inputs)
+		out = fmt.Sprintf("Same function: yes%s, bit for bit on %s.", parts, words.Count(p.Inputs, "input"))
 	default:
-		out = fmt.Sprintf("Same function: yes%s, %.1g (the largest difference of outputs, relative to the largest output, on %d inputs).", parts, p.MaxRel, p.Inputs)
+		out = fmt.Sprintf("Same function: yes%s, %.1g (the largest difference of outputs, relative to the largest output, on %s).", parts, p.MaxRel, words.Count(p.Inputs, "input"))
 	}
 	return out + fmt.Sprintf(" The method %s brings %s from %s to %s.", r.Method, r.Objective.Name, render.Brief(r.Objective.before), render.Brief(r.Objective.after))
 }
@@ -51,8 +52,8 @@ func balanceFacts(r *balanceJSON) render.Table {
 	f := render.Table{Title: "balance", Columns: []string{"", ""}}
 	f.Add(render.Text("model"), render.Code(r.Model))
 	f.Add(render.Text("method"), render.Text(r.Method))
-	f.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
-		r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
+	f.Add(render.Text("factors"), render.Text(fmt.Sprintf("%s, %d pinned, %s to %s",
+		words.Count(r.Factors.Groups, "group"), r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
 	f.Add(render.Text("sweeps"), render.Int(r.Sweeps))
 	if r.Residual != nil {
 		f.Add(render.Text("residual"), render.Float(*r.Residual))

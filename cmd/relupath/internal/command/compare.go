@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // arrange sorts the models and divides by the baseline, as the flags say.
@@ -160,13 +160,10 @@ func columnsOf(r *auditJSON) (out []column, alone int) {
 		for _, f := range facts {
 			add(i, f.name, "", f.key, f.cell(&r.Models[i]), f.num(&r.Models[i]))
 		}
-		show, _ := listed(r.Models[i].Measures)
-		if r.page {
-			show, _ = listedOn(r.Models[i].Measures)
-		}
+		show, _ := listedOn(r.Models[i].Measures)
 		for k := range show {
 			m := &show[k]
-			c := m.cell().Because(m.why())
+			c := m.cell().Because(m.Reason)
 			if m.Ratio != nil && r.Models[i].Path != r.Baseline {
 				c = render.Ratio(m.ratio)
 			}
@@ -188,10 +185,7 @@ func comparison(r *auditJSON) render.Table {
 	for k := range cols {
 		cols[k].mark()
 	}
-	title := fmt.Sprintf("%d models", len(names))
-	if len(names) == 1 {
-		title = "1 model"
-	}
+	title := words.Count(len(names), "model")
 	if len(names) <= maxSideBySide && len(cols) > maxColumns {
 		t := render.Table{Title: title, Columns: append([]string{"measure"}, names...)}
 		for _, c := range cols {
@@ -261,8 +255,11 @@ func (c *column) mark() {
 }
 
 // equalValues reports whether x and y differ by no more than equalTo of the
-// larger magnitude.
+// larger magnitude; what is undefined equals nothing.
 func equalValues(x, y scaled.Num) bool {
+	if !x.IsFinite() || !y.IsFinite() {
+		return false
+	}
 	size := x.Abs()
 	if size.Cmp(y.Abs()) < 0 {
 		size = y.Abs()

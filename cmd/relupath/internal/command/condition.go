@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -80,6 +81,7 @@ func relative(c condition) bool { return c.of != ofValue }
 type quantity struct {
 	name, label, layer string
 	num                scaled.Num
+	why                string // it is undefined
 }
 
 // String names it.
@@ -97,7 +99,7 @@ func (m *auditedModel) quantities() []quantity {
 		out = append(out, quantity{name: f.key, label: f.key, num: f.num(m)})
 	}
 	for i := range m.Measures {
-		out = append(out, quantity{name: m.Measures[i].Name, label: m.Measures[i].label(), num: m.Measures[i].num})
+		out = append(out, quantity{name: m.Measures[i].Name, label: m.Measures[i].label(), num: m.Measures[i].num, why: m.Measures[i].Reason})
 	}
 	return out
 }
@@ -111,7 +113,7 @@ func (m *auditedModel) held() []quantity {
 		for k := range l.Measures {
 			v := &l.Measures[k]
 			if !slices.ContainsFunc(m.Measures, func(w measured) bool { return w.Name == v.Name }) {
-				out = append(out, quantity{v.Name, v.label(), l.Name, v.num})
+				out = append(out, quantity{v.Name, v.label(), l.Name, v.num, v.Reason})
 			}
 		}
 	}
@@ -121,10 +123,10 @@ func (m *auditedModel) held() []quantity {
 // broken returns a sentence for each number of a model for which a condition holds, and for
 // each that has no value, which nothing can be said of. base is the other model, nil for none.
 func (c *condition) broken(m, base *auditedModel) (out []string, found bool) {
-	before := map[string]scaled.Num{}
+	before := map[string]quantity{}
 	if base != nil {
 		for _, q := range base.held() {
-			before[q.String()] = q.num
+			before[q.String()] = q
 		}
 	}
 	for _, q := range m.held() {
@@ -134,8 +136,8 @@ func (c *condition) broken(m, base *auditedModel) (out []string, found bool) {
 		found = true
 		x, sign := q.num, ""
 		if c.of != ofValue {
-			x, sign = q.num.Div(before[q.String()]), "x"
-			if before[q.String()].IsZero() && q.num.IsZero() {
+			x, sign = q.num.Div(before[q.String()].num), "x"
+			if before[q.String()].num.IsZero() && q.num.IsZero() {
 				x = scaled.New(1)
 			}
 		}
@@ -144,7 +146,11 @@ func (c *condition) broken(m, base *auditedModel) (out []string, found bool) {
 		}
 		switch {
 		case !x.IsFinite():
-			out = append(out, fmt.Sprintf("%s: %s has no value to hold against %s", m.Path, q, c.text))
+			s := fmt.Sprintf("%s: %s has no value to hold against %s", m.Path, q, c.text)
+			if why := cmp.Or(q.why, before[q.String()].why); why != "" {
+				s += ": " + why
+			}
+			out = append(out, s)
 		case c.holds(x):
 			what := render.Plain(x) + sign
 			if base != nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -58,6 +59,8 @@ type diffJSON struct {
 	OnlyB []string       `json:"only_b"`
 	// Errors are the models that could not be measured.
 	Errors []failure `json:"errors"`
+	// undefined are lines of what models lack.
+	undefined []string
 }
 
 type pairOfModels struct {
@@ -89,7 +92,9 @@ type measureChange struct {
 	B          render.Value `json:"b"`
 	Change     *float64     `json:"change"`
 	Difference render.Value `json:"difference"`
-	a, b, rel  scaled.Num
+	// Reason says why A or B is null.
+	Reason    string `json:"reason,omitempty"`
+	a, b, rel scaled.Num
 	// single says that it is of one output, which tables leave out.
 	single bool
 }
@@ -172,6 +177,11 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 			w.warn("--columns %s: no model has such a measure", c)
 		}
 	}
+	both := make([]auditedModel, 0, 2*len(before))
+	for i := range before {
+		both = append(both, before[i], after[i])
+	}
+	r.undefined = undefinedNotes(both, w.options.columns)
 	d := w.options.diffDocument(r)
 	if w.format == string(render.HTML) {
 		d.Figures = w.options.diffFigures(r)
@@ -301,14 +311,16 @@ func (r *diffJSON) match(from, to string) error {
 // compare makes the changes from m to n.
 func (p *pairOfModels) compare(m, n *auditedModel) {
 	units := unitsOf()
-	before := map[string]scaled.Num{}
+	before := map[string]quantity{}
 	for _, q := range m.quantities() {
-		before[q.label] = q.num
+		before[q.label] = q
 	}
 	p.Measures, p.Layers = []measureChange{}, []measureChange{}
 	for _, q := range n.quantities() {
-		if a, ok := before[q.label]; ok && (a.IsFinite() || q.num.IsFinite()) {
-			p.Measures = append(p.Measures, newMeasureChange(q.label, "", units[q.name], a, q.num))
+		if a, ok := before[q.label]; ok && (a.num.IsFinite() || q.num.IsFinite() || !isFact(q.label)) {
+			c := newMeasureChange(q.label, "", units[q.name], a.num, q.num)
+			c.Reason = cmp.Or(a.why, q.why)
+			p.Measures = append(p.Measures, c)
 		}
 	}
 	type place struct{ layer, label string }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // cell shows one of the values: a count with its digits.
@@ -16,12 +17,14 @@ func (c *measureChange) cell(x scaled.Num) render.Cell {
 	if f := x.Float64(); isFact(c.Measure) && f < whole {
 		return render.Int(int(f))
 	}
-	return render.Number(x)
+	return render.Number(x).Because(c.Reason)
 }
 
 // percent is the change in per cent, or the difference of logarithms.
 func (c *measureChange) percent() render.Cell {
 	switch {
+	case !c.a.IsFinite() || !c.b.IsFinite():
+		return render.Cell{}
 	case equalValues(c.a, c.b):
 		return render.Percent(scaled.Num{})
 	case c.rel.IsFinite():
@@ -77,6 +80,7 @@ func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
 			d.Notes = append(d.Notes, name+p.PathMetric.sentence())
 		}
 	}
+	d.Notes = append(d.Notes, r.undefined...)
 	d.Subject, d.Lead, d.Terms = r.A+" → "+r.B, r.verdict(), termsOf(d.Tables)
 	if len(r.Errors) > 0 {
 		t := failureTable(r.Errors, o.verbose)
@@ -89,13 +93,16 @@ func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
 // verdict says in a sentence what changes, and where most.
 func (r *diffJSON) verdict() string {
 	if len(r.Pairs) != 1 {
-		return fmt.Sprintf("%d models are in both.", len(r.Pairs))
+		return fmt.Sprintf("%s %s in both.", words.Count(len(r.Pairs), "model"), words.Of(len(r.Pairs), "is"))
 	}
 	p := &r.Pairs[0]
-	changed, out := 0, ""
+	changed, all, out := 0, 0, ""
 	for i := range p.Measures {
 		c := &p.Measures[i]
-		if !equalValues(c.a, c.b) {
+		if !c.a.IsFinite() || !c.b.IsFinite() {
+			continue
+		}
+		if all++; !equalValues(c.a, c.b) {
 			changed++
 		}
 		if c.Measure == "path_norm(2)" && c.rel.IsFinite() {
@@ -108,7 +115,7 @@ func (r *diffJSON) verdict() string {
 	if changed == 0 {
 		return "No measure changes."
 	}
-	out = fmt.Sprintf("%d of %d measures change", changed, len(p.Measures)) + out
+	out = fmt.Sprintf("%d of %s change", changed, words.Count(all, "measure")) + out
 	var most *measureChange
 	for i := range p.Layers {
 		if c := &p.Layers[i]; c.rel.IsFinite() && (most == nil || c.rel.Abs().Cmp(most.rel.Abs()) > 0) {
@@ -137,13 +144,12 @@ func asked(all []measureChange, columns []string) []measureChange {
 	return out
 }
 
-// shown are the changes that a table has: without columns all but those of single outputs.
+// shown are the changes that a table has: without columns all but those of single outputs. What
+// both models lack is in the notes.
 func (p *pairOfModels) shown(columns []string) []measureChange {
-	out := asked(p.Measures, columns)
-	if columns == nil {
-		out = slices.DeleteFunc(slices.Clone(out), func(c measureChange) bool { return c.single })
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(asked(p.Measures, columns)), func(c measureChange) bool {
+		return columns == nil && c.single || !c.a.IsFinite() && !c.b.IsFinite()
+	})
 }
 
 // name names the measure: in LaTeX as mathematics, with a word where its change is no per cent.
@@ -167,7 +173,7 @@ func (o *auditOptions) changes(r *diffJSON) render.Table {
 	if columns == nil {
 		columns = usualColumns
 	}
-	t := render.Table{Title: fmt.Sprintf("changes of %d models", len(r.Pairs)), Columns: []string{"model"}, TeX: []string{""}}
+	t := render.Table{Title: fmt.Sprintf("changes of %s", words.Count(len(r.Pairs), "model")), Columns: []string{"model"}, TeX: []string{""}}
 	for _, c := range asked(r.Pairs[0].Measures, columns) {
 		t.Columns = append(t.Columns, c.Measure)
 		tex := cmp.Or(texOf(c.Measure), `\text{`+strings.ReplaceAll(c.Measure, "_", `\_`)+`}`)
@@ -195,12 +201,12 @@ func (o *auditOptions) changes(r *diffJSON) render.Table {
 
 // diffRecords has one measure of one pair, or of its layer that changes most, a row.
 func (o *auditOptions) diffRecords(r *diffJSON) *render.Table {
-	t := &render.Table{Columns: []string{"a", "b", "layer", "measure", "before", "after", "change"}}
+	t := &render.Table{Columns: []string{"a", "b", "layer", "measure", "before", "after", "change", "reason"}}
 	for i := range r.Pairs {
 		p := &r.Pairs[i]
 		for _, c := range slices.Concat(asked(p.Measures, o.columns), asked(p.Layers, o.columns)) {
 			t.Add(render.Text(p.A), render.Text(p.B), render.Text(c.Layer), render.Text(c.Measure),
-				render.Number(c.a).Exact(), render.Number(c.b).Exact(), optional(c.Change))
+				render.Number(c.a).Exact(), render.Number(c.b).Exact(), optional(c.Change), render.Text(c.Reason))
 		}
 	}
 	return t

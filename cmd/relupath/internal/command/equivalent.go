@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // codeBroken is the exit code of an equivalence test that could not be made;
@@ -216,8 +217,8 @@ func equivalentDocument(r *equivalentJSON) *render.Document {
 			where = ", at " + r.Residual.Where
 		}
 		t.Add(render.Text("residual"), render.Text(fmt.Sprintf("%s relative%s; tolerance %.3g", short(r.Residual.MaxRel), where, r.Tolerance)))
-		t.Add(render.Text("factors"), render.Text(fmt.Sprintf("%d groups, %d pinned, %s to %s",
-			r.Factors.Groups, r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
+		t.Add(render.Text("factors"), render.Text(fmt.Sprintf("%s, %d pinned, %s to %s",
+			words.Count(r.Factors.Groups, "group"), r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
 	}
 	if len(r.Permutation) > 0 {
 		var names []string

@@ -19,6 +19,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 type runOptions struct {
@@ -165,7 +166,7 @@ func (o *runOptions) files(a *app, n *dag.Network) ([]string, error) {
 		return []string{o.output}, a.vacant(o.output, a.existing())
 	}
 	if err == nil && !folder || o.output == stdStream {
-		return nil, usagef("the model has %d outputs: give a folder with -o, %s is none", len(n.Outputs), o.output)
+		return nil, usagef("the model has %s: give a folder with -o, %s is none", words.Count(len(n.Outputs), "output"), o.output)
 	}
 	if !folder {
 		// It is made when there is something to write.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // finetuneJSON is the result of finetune, schema relupath.finetune/2.
@@ -64,7 +65,7 @@ func newFinetuneJSON(o *finetuneOptions, m *modelFile, path, scores string, res 
 
 func finetuneDocument(r *finetuneJSON) *render.Document {
 	head := render.Table{Title: r.Path, Columns: []string{"", ""}}
-	head.Add(render.Text("data"), render.Text(fmt.Sprintf("%s, %d examples", r.Data, r.Examples)))
+	head.Add(render.Text("data"), render.Text(fmt.Sprintf("%s, %s", r.Data, words.Count(r.Examples, "example"))))
 	head.Add(render.Text("optimizer"), render.Text(fmt.Sprintf("%s, p = %s, step size %.4g", r.Optimizer, r.P, r.Rate)))
 	head.Add(render.Text("loss"), render.Text(r.LossName))
 	head.Add(render.Text("scores"), render.Code(r.Scores))

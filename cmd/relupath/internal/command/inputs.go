@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // readInputs reads [NAME=]X.npy for every input of a network and returns the
@@ -39,7 +40,7 @@ func (a *app) readInputs(ctx context.Context, n *dag.Network, specs []string) ([
 		case size == 0:
 			return nil, 0, invalidf("%s: shape %v has no sample", file, arr.shape)
 		case batch > 1 && size > 1 && size != batch:
-			return nil, 0, invalidf("%s: a batch of %d samples, another input has %d", file, size, batch)
+			return nil, 0, invalidf("%s: a batch of %s, another input has %d", file, words.Count(size, "sample"), batch)
 		}
 		values[k], sizes[k], batch = arr.data, size, max(batch, size)
 	}
@@ -112,7 +113,7 @@ func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
 
 // tooLarge is the error for an array of so many bytes that memory has no room for.
 func tooLarge(file string, n int64) error {
-	return invalidf("%s: the array takes %d bytes, and there are %d MiB of memory: split it", file, n, dataset.Memory()>>20)
+	return invalidf("%s: the array takes %s, and there are %d MiB of memory: split it", file, words.Count(n, "byte"), dataset.Memory()>>20)
 }
 
 // batchOf returns the number of samples in an array: its first axis, or 1 when

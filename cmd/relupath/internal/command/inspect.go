@@ -13,6 +13,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 type inspectOptions struct {
@@ -339,8 +340,8 @@ func inspectDocument(r *inspectJSON) *render.Document {
 		d.Tables = append(d.Tables, t)
 	}
 	d.Notes, d.Subject = r.Warnings, shortNames([]string{r.Path})[0]
-	d.Lead = fmt.Sprintf("%s parameters in %d layers; units can be rescaled in %d of them, by %d free factors.",
-		grouped(r.Parameters), r.Coverage.Layers, r.Coverage.Rows, r.Groups.Free)
+	d.Lead = fmt.Sprintf("%s parameters in %s; units can be rescaled in %d of them, by %d free factors.",
+		grouped(r.Parameters), words.Count(r.Coverage.Layers, "layer"), r.Coverage.Rows, r.Groups.Free)
 	return d
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // array is the content of a NumPy file, widened to float64, row-major.
@@ -56,13 +57,13 @@ func readNPY(name string, raw []byte) (*array, error) {
 		}
 		d, err := strconv.Atoi(s)
 		if err != nil || d > 0 && n > len(raw)/d {
-			return nil, invalidf("%s: shape (%s) is more than the file of %d bytes holds", name, m[5], len(raw))
+			return nil, invalidf("%s: shape (%s) is more than the file of %s holds", name, m[5], words.Count(len(raw), "byte"))
 		}
 		a.shape = append(a.shape, d)
 		n *= d
 	}
 	if n*size != len(body) {
-		return nil, invalidf("%s: %d bytes of data, want %d for shape %v", name, len(body), n*size, a.shape)
+		return nil, invalidf("%s: %s of data, want %d for shape %v", name, words.Count(len(body), "byte"), n*size, a.shape)
 	}
 	if need := int64(len(raw)) + 8*int64(n); need > dataset.Memory() {
 		return nil, tooLarge(name, need)

@@ -16,6 +16,7 @@ import (
 	"github.com/relupath/relupath/analysis/prune"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/words"
 )
 
 type pruneOptions struct {
@@ -358,7 +359,7 @@ func pruneDocument(r *pruneJSON) *render.Document {
 	fact := func(name string, c render.Cell) { f.Add(render.Text(name), c) }
 	fact("model", render.Code(r.Model))
 	fact("score", render.Text(r.By+", "+r.Scope))
-	fact("zeros", render.Text(fmt.Sprintf("%d of %d weights, %d before", r.Zeros[1], r.Weights, r.Zeros[0])))
+	fact("zeros", render.Text(fmt.Sprintf("%d of %s, %d before", r.Zeros[1], words.Count(r.Weights, "weight"), r.Zeros[0])))
 	fact("path norm before", render.Number(r.PathNorm.before))
 	fact("path norm after", render.Number(r.PathNorm.after))
 	if r.Bound {

@@ -221,7 +221,7 @@ func TestFailuresInALine(t *testing.T) {
 	f := failure{Path: "m.onnx", Obstacles: []obstacle{
 		{"a", "Conv", "no weights", "give some"}, {"b", "Clip", "bounds are computed", ""}, {"c", "Clip", "bounds are computed", ""},
 	}}
-	if got, want := f.summary(), "Clip, 2 nodes, first b: bounds are computed (and 1 other obstacles)"; got != want {
+	if got, want := f.summary(), "Clip, 2 nodes, first b: bounds are computed (and 1 other obstacle)"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	short, long := failureTable([]failure{f, f}, false), failureTable([]failure{f, f}, true)
