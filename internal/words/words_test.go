@@ -7,8 +7,16 @@ func TestCount(t *testing.T) {
 		n         int
 		one, want string
 	}{
-		{0, "input", "0 inputs"}, {1, "input", "1 input"}, {2, "input", "2 inputs"}, {1, "class", "1 class"}, {3, "class", "3 classes"},
-		{1, "axis", "1 axis"}, {4, "axis", "4 axes"}, {2, "index", "2 indices"}, {2, "entry", "2 entries"}, {1, "more measure", "1 more measure"},
+		{0, "input", "0 inputs"},
+		{1, "input", "1 input"},
+		{2, "input", "2 inputs"},
+		{1, "class", "1 class"},
+		{3, "class", "3 classes"},
+		{1, "axis", "1 axis"},
+		{4, "axis", "4 axes"},
+		{2, "index", "2 indices"},
+		{2, "entry", "2 entries"},
+		{1, "more measure", "1 more measure"},
 		{2, "more measure", "2 more measures"},
 	} {
 		if got := Count(c.n, c.one); got != c.want {
