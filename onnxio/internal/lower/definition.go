@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
@@ -78,7 +80,22 @@ func writeConstant(w io.Writer, t *tensor.Tensor) error {
 		return err
 	}
 	if t.Floats != nil {
-		return binary.Write(w, binary.LittleEndian, t.Floats)
+		return writeWords(w, t.Floats, math.Float64bits)
 	}
-	return binary.Write(w, binary.LittleEndian, t.Ints)
+	return writeWords(w, t.Ints, func(x int64) uint64 { return uint64(x) })
+}
+
+// writeWords writes numbers of eight bytes, as binary.Write does by reflection.
+func writeWords[T any](w io.Writer, of []T, bits func(T) uint64) error {
+	buf := make([]byte, 0, 8<<10)
+	for part := range slices.Chunk(of, cap(buf)/8) {
+		buf = buf[:0]
+		for _, x := range part {
+			buf = binary.LittleEndian.AppendUint64(buf, bits(x))
+		}
+		if _, err := w.Write(buf); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -79,7 +79,10 @@ func (o *op) opaque(reason string) {
 			// Other outputs come from this one, so that the layers inside count once.
 			in, inside = []*value{v}, 0
 			if definition != nil {
-				definition = func(w io.Writer) error { return binary.Write(w, binary.LittleEndian, int64(k)) }
+				definition = func(w io.Writer) error {
+					_, err := w.Write(binary.LittleEndian.AppendUint64(nil, uint64(k)))
+					return err
+				}
 			}
 		}
 		last = v

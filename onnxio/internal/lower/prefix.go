@@ -3,7 +3,8 @@ package lower
 import (
 	"slices"
 
-	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/lapack/lapack64"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
@@ -70,11 +71,25 @@ func lowerDet(o *op) error {
 	n := dims[r-1]
 	return o.gives(o.functionOf("it is a determinant", v.dataType(), slices.Clone(dims[:r-2]), func(dst []float64, in ...[]float64) {
 		for k := range dst {
-			if dst[k] = 1; n > 0 {
-				dst[k] = mat.Det(mat.NewDense(n, n, slices.Clone(in[0][k*n*n:][:n*n])))
-			}
+			dst[k] = determinant(n, slices.Clone(in[0][k*n*n:][:n*n]))
 		}
 	}, v))
+}
+
+// determinant is that of n rows of n numbers, which it overwrites: the product of the pivots of
+// Gauss's elimination, with the sign of the exchanges. gonum's mat.Det estimates a condition number
+// too, which would bring most of LAPACK into the program.
+func determinant(n int, rows []float64) float64 {
+	det, exchanged := 1.0, make([]int, n)
+	if n > 0 {
+		lapack64.Getrf(blas64.General{Rows: n, Cols: n, Data: rows, Stride: n}, exchanged)
+	}
+	for i, j := range exchanged {
+		if det *= rows[i*n+i]; i != j {
+			det = -det
+		}
+	}
+	return det
 }
 
 // lowerTensorScatter writes an update into a cache, from the entry along an axis on that is stated
