@@ -10,6 +10,22 @@ import (
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
+// Classes returns the names of the classes in the order of the scores, where the file
+// has such a list: labels of ai.onnx.ml's ZipMap, ArrayFeatureExtractor,
+// LabelEncoder or classifiers, else what relupath stored as metadata. They are read when they are
+// asked for, so that a program which never asks links no decoder of JSON.
+func (m *Model) Classes() []string {
+	if m.named {
+		return m.names
+	}
+	list, _ := classList(m.file)
+	return list
+}
+
+// SetClasses names the classes before the model is written: a file without labels of its own then
+// keeps them.
+func (m *Model) SetClasses(names []string) { m.names, m.named = names, true }
+
 // classesKey is the metadata entry that holds Model.Classes of a file without a
 // list of its own, as a JSON array of strings.
 const classesKey = "relupath.classes"
@@ -139,11 +155,14 @@ func counts(list []int64) bool {
 
 // classes writes Model.Classes where they are not those that were read.
 func (m *Model) classes(p *wire.Patch) error {
-	list, own := classList(m.file)
-	if own || slices.Equal(list, m.Classes) {
+	if !m.named {
 		return nil
 	}
-	text, err := json.Marshal(m.Classes)
+	list, own := classList(m.file)
+	if own || slices.Equal(list, m.names) {
+		return nil
+	}
+	text, err := json.Marshal(m.names)
 	if err != nil {
 		return err
 	}

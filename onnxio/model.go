@@ -57,16 +57,14 @@ type Model struct {
 	// Preamble and Head list the nodes before and after the homogeneous part, as
 	// `name (operator)`, or the operator alone for unnamed ones.
 	Preamble, Head []string
-	// Classes are the names of the classes in the order of the scores, where the file
-	// has such a list: labels of ai.onnx.ml's ZipMap, ArrayFeatureExtractor,
-	// LabelEncoder or classifiers, else what relupath stored as metadata. It may be set
-	// before the model is written: a file without labels of its own then keeps them.
-	Classes []string
 	// Warnings are remarks on the file that do not stop it from being used.
 	Warnings []string
 
 	file *wire.File
-	path string
+	// names are those of SetClasses, if named.
+	names []string
+	named bool
+	path  string
 	// tensors are the stored ones of two or more axes.
 	tensors []*source.Tensor
 }
@@ -176,7 +174,6 @@ func (m *Model) describe(f *wire.File) {
 		}
 	}
 	m.Producer = strings.TrimSpace(f.Model.ProducerName + " " + f.Model.ProducerVersion)
-	m.Classes, _ = classList(f)
 	m.IRVersion, m.Opset = f.Model.IRVersion, f.Model.Opset("")
 	stored := map[string]bool{}
 	for i := range f.Graph.Initializers {

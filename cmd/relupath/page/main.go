@@ -13,6 +13,7 @@ import (
 	"syscall/js"
 
 	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -31,8 +32,19 @@ func main() {
 		}()
 		return nil
 	}))
-	post("ready", analysis.Registry())
+	terms := []term{}
+	for _, i := range analysis.Registry() {
+		math, _ := view.MathML(i.LaTeX)
+		terms = append(terms, term{i, math})
+	}
+	post("ready", map[string]any{"terms": terms, "units": view.UnitsCaption, "drawing": view.DrawingCaption})
 	select {}
+}
+
+// term is what the page explains of a measure, Math its formula in MathML.
+type term struct {
+	analysis.Info
+	Math string
 }
 
 // post sends a message to the page.
@@ -84,7 +96,11 @@ func measured(path string, m *onnxio.Model) error {
 		if err != nil {
 			return err
 		}
-		post("report", newReport(path, m, r, k == len(passes)-1))
+		out := newReport(path, m, r)
+		if k == len(passes)-1 {
+			out.end(m.Net)
+		}
+		post("report", out)
 	}
 	return nil
 }
@@ -95,20 +111,28 @@ func assumed(path string, shapes []map[string][]int) error {
 	const why = "the file leaves shapes of the inputs open"
 	for k, names := range passes {
 		opt := analysis.Options{Names: names, Progress: progress, Open: why}
-		var m *onnxio.Model
+		var out *report
 		var r *analysis.Report
-		for _, s := range shapes {
+		for i, s := range shapes {
 			other := r
-			var err error
-			if m, r, err = read(path, onnxio.Options{InputShape: s}, opt); err != nil {
+			err := read(path, onnxio.Options{InputShape: s}, func(m *onnxio.Model) (err error) {
+				if r, err = analysis.Measures(context.Background(), m.Net, opt); err != nil || i < len(shapes)-1 {
+					return err
+				}
+				if other != nil {
+					r.Agree(other, why)
+				}
+				r.Warnings = append(r.Warnings, why+": what depends on them is not measured; relupath audit --input-shape gives them")
+				if out = newReport(path, m, r); k == len(passes)-1 {
+					out.end(m.Net)
+				}
+				return nil
+			})
+			if err != nil {
 				return err
 			}
-			if other != nil {
-				r.Agree(other, why)
-			}
 		}
-		r.Warnings = append(r.Warnings, why+": what depends on them is not measured; relupath audit --input-shape gives them")
-		post("report", newReport(path, m, r, k == len(passes)-1))
+		post("report", out)
 	}
 	return nil
 }
@@ -122,11 +146,11 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func read(path string, in onnxio.Options, opt analysis.Options) (*onnxio.Model, *analysis.Report, error) {
+// read calls f with a model, and closes it.
+func read(path string, in onnxio.Options, f func(*onnxio.Model) error) error {
 	m, err := onnxio.Read(path, in)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	r, err := analysis.Measures(context.Background(), m.Net, opt)
-	return m, r, errors.Join(err, m.Close())
+	return errors.Join(f(m), m.Close())
 }

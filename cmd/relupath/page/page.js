@@ -2,7 +2,7 @@
 "use strict";
 const root = document.documentElement, at = id => document.getElementById(id);
 var worker; // of the window, for tests that end it
-let ready, terms = [], reports = new Map(), asked = [];
+let ready, terms = [], captions, reports = new Map(), asked = [];
 
 const make = (tag, properties = {}, ...inside) => {
   const e = Object.assign(document.createElement(tag), properties);
@@ -23,7 +23,7 @@ function start() {
   ready = new Promise(resolve => {
     worker.onmessage = ({data: {kind, of}}) => {
       const what = of && JSON.parse(of);
-      if (kind === "ready") { terms = what; resolve(); }
+      if (kind === "ready") { captions = what; terms = what.terms; resolve(); }
       else if (kind === "stage") progress(what);
       else if (kind === "report") { reports.set(what.path, what); show(); }
       else if (kind === "trouble") { trouble(what.path, what.reason); }
@@ -131,39 +131,115 @@ const termOf = m => terms.find(t => t.Name === m.name) || {};
 const unitOf = m => termOf(m).Unit || "";
 const find = (of, label) => of.measures.find(m => m.label === label);
 
-// bars is a small plot: of numbers within two decades bars, else dots on a scale of decades.
-function bars(title, names, ms) {
-  const given = ms.map((m, k) => ({name: names[k], m})).filter(({m}) => m && (m.value !== null || m.log10 !== null));
-  const logs = given.map(({m}) => m.log10).filter(x => x !== null);
-  const dots = given.every(({m}) => m.log10 !== null || m.value === 0) && (Math.max(...logs) - Math.min(...logs) > 2 || given.some(({m}) => m.value === null));
-  const at = m => dots ? m.log10 : m.value, all = given.map(({m}) => at(m)).filter(x => x !== null);
-  if (given.length < 2 || new Set(all).size < 2) return [];
-  const low = dots ? Math.floor(Math.min(...all) - 0.3) : Math.min(0, ...all), high = dots ? Math.max(low + 1, Math.ceil(Math.max(...all))) : Math.max(0, ...all);
-  const most = 30, longest = Math.min(most, Math.max(...given.map(({name}) => name.length)));
-  const row = 13, left = 10 + 4.7 * longest, wide = left + 155, room = wide - left - 8, x = v => left + room * (v - low) / (high - low);
+// picture is an empty drawing, and what draws on it.
+function picture(title, wide, high) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", `0 0 ${wide} ${high}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", title);
   const draw = (tag, properties, says, into = svg) => {
     const e = into.appendChild(document.createElementNS(svg.namespaceURI, tag));
     for (const [k, v] of Object.entries(properties)) e.setAttribute(k, v);
     if (says) e.textContent = says;
     return e;
   };
-  svg.setAttribute("viewBox", `0 0 ${wide} ${given.length * row + 16}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", title);
+  // hit tells something of a part to those who point at it.
+  const hit = (x, y, width, height, says) => draw("title", {}, says, draw("rect", {x, y, width, height, class: "hit"}));
+  return {svg, draw, hit};
+}
+
+const short = (name, most) => name.length > most ? name.slice(0, most / 2) + "…" + name.slice(1 - most / 2) : name;
+
+// rows is a plot with a named row for each of some things, on an axis from low to high, of logarithms or not.
+function rows(title, names, row, low, high, logs) {
+  const most = 30, longest = Math.min(most, Math.max(...names.map(n => n.length)));
+  const left = 10 + 4.7 * longest, wide = left + 155, x = v => left + (wide - left - 8) * (v - low) / (high - low);
+  const p = picture(title, wide, names.length * row + 16);
   for (const v of [low, high]) {
-    draw("line", {x1: x(v), x2: x(v), y1: 0, y2: given.length * row, class: "axis"});
-    draw("text", {x: x(v), y: given.length * row + 11, "text-anchor": v === low ? "start" : "end"}, dots ? power(v, 10 ** Math.min(v, 300)).replace(/.*× /, "") : shown(Number(v.toPrecision(3))));
+    p.draw("line", {x1: x(v), x2: x(v), y1: 0, y2: names.length * row, class: "axis"});
+    p.draw("text", {x: x(v), y: names.length * row + 11, "text-anchor": v === low ? "start" : "end"}, logs ? power(v, 10 ** Math.min(v, 300)).replace(/.*× /, "") : shown(Number(v.toPrecision(3))));
   }
+  names.forEach((n, k) => p.draw("text", {x: left - 4, y: (k + 1) * row - 3.5, "text-anchor": "end"}, short(n, most)));
+  return {...p, x, left, wide};
+}
+
+const framed = (title, svg) => make("figure", {}, make("h3", {textContent: title}), svg);
+
+// decades says whether numbers want a logarithmic axis: none is negative, and they are far apart.
+const decades = all => { const l = all.filter(x => x !== 0).map(Math.log10); return l.length && !l.some(isNaN) && Math.max(...l) - Math.min(...l) > 2; };
+
+// bars is a small plot: of numbers within two decades bars, else dots on a scale of decades.
+function bars(title, names, ms) {
+  const given = ms.map((m, k) => ({name: names[k], m})).filter(({m}) => m && (m.value !== null || m.log10 !== null));
+  const dots = given.every(({m}) => m.log10 !== null || m.value === 0) && (given.some(({m}) => m.value === null) || decades(given.map(({m}) => m.value)));
+  const at = m => dots ? m.log10 : m.value, all = given.map(({m}) => at(m)).filter(x => x !== null);
+  if (given.length < 2 || new Set(all).size < 2) return [];
+  const low = dots ? Math.floor(Math.min(...all) - 0.3) : Math.min(0, ...all), high = dots ? Math.max(low + 1, Math.ceil(Math.max(...all))) : Math.max(0, ...all);
+  const {svg, draw, hit, x, left, wide} = rows(title, given.map(({name}) => name), 13, low, high, dots);
   given.forEach(({name, m}, k) => {
-    const y = k * row, short = name.length > most ? name.slice(0, most / 2) + "…" + name.slice(1 - most / 2) : name;
-    draw("text", {x: left - 4, y: y + 9.5, "text-anchor": "end"}, short);
+    const y = k * 13;
     if (at(m) === null);
     else if (dots) { draw("line", {x1: left, x2: x(at(m)), y1: y + 6, y2: y + 6, class: "axis"}); draw("circle", {cx: x(at(m)), cy: y + 6, r: 3}); }
     else draw("rect", {x: Math.min(x(0), x(at(m))), y: y + 1.5, width: Math.abs(x(at(m)) - x(0)), height: 9, class: "bar"});
-    draw("title", {}, `${name}: ${cell(m).textContent}`, draw("rect", {x: 0, y, width: wide, height: row, class: "hit"}));
+    hit(0, y, wide, 13, `${name}: ${cell(m).textContent}`);
   });
-  return [make("figure", {}, make("h3", {textContent: title}), svg)];
+  return [framed(title, svg)];
+}
+
+// histograms shows how the norms of each layer's units are distributed, on one axis.
+function histograms(units) {
+  const every = units.flatMap(u => u.norms), logs = decades(every), at = v => logs ? Math.log10(v) : v, all = every.map(at).filter(isFinite);
+  let low = Infinity, high = -Infinity;
+  for (const v of all) { low = Math.min(low, v); high = Math.max(high, v); }
+  if (!(low < high)) return [];
+  const pad = 0.04 * (high - low), bins = 40, row = 26, plots = [], most = 16;
+  if (logs) { low = Math.floor(low); high = Math.ceil(high); } else { low -= pad; high += pad; }
+  for (let from = 0; from < units.length; from += most) {
+    const of = units.slice(from, from + most), title = "2-norm of a unit's incoming weights";
+    const {svg, draw, hit, x, left, wide} = rows(title, of.map(u => u.layer), row, low, high, logs);
+    of.forEach(({layer, norms}, k) => {
+      const n = Array(bins).fill(0), base = (k + 1) * row;
+      for (const v of norms.map(at)) if (isFinite(v)) n[Math.min(bins - 1, Math.max(0, Math.floor(bins * (v - low) / (high - low))))]++;
+      const top = Math.max(1, ...n), b = i => x(low + i * (high - low) / bins);
+      draw("path", {d: `M${left} ${base}` + n.map((c, i) => `H${b(i)}V${base - c / top * row * 0.85}H${b(i + 1)}`).join("") + `V${base}Z`, class: "bar"});
+      const sorted = norms.toSorted((a, c) => a - c);
+      hit(0, k * row, wide, row, !sorted.length ? layer : `${layer}\nunits: ${sorted.length}, from ${shown(sorted[0])} to ${shown(sorted.at(-1))}, median ${shown(sorted[(sorted.length - 1) >> 1])}`);
+    });
+    plots.push(framed(title, svg));
+  }
+  return plots;
+}
+
+const dims = shape => shape.map(d => d < 0 ? "?" : d).join("x") || "scalar";
+
+// drawing shows the layers from top to bottom: each below the last that it takes values from.
+function drawing(boxes) {
+  const wide = 168, high = 44, at = [], lanes = [];
+  for (const {in: from} of boxes) {
+    const rank = Math.max(0, ...(from || []).map(j => at[j].rank + 1));
+    lanes[rank] = (lanes[rank] || 0) + 1;
+    at.push({rank, x: 2 + (lanes[rank] - 1) * wide, y: 2 + rank * high});
+  }
+  const across = Math.max(...lanes) * wide + 60;
+  const {svg, draw, hit} = picture("Network", across, lanes.length * high);
+  svg.style.width = across * 1.25 + "px";
+  boxes.forEach(({in: from}, i) => (from || []).forEach(j => {
+    const a = at[j], b = at[i], out = Math.min(12 + 4 * (b.rank - a.rank), 54), right = Math.max(a.x, b.x) + 150 + out;
+    draw("path", {class: "edge", d: b.rank === a.rank + 1
+      ? `M${a.x + 75} ${a.y + 28}C${a.x + 75} ${b.y - 8} ${b.x + 75} ${a.y + 36} ${b.x + 75} ${b.y}`
+      : `M${a.x + 150} ${a.y + 14}Q${right} ${a.y + 14} ${right} ${(a.y + b.y) / 2 + 14}T${b.x + 150} ${b.y + 14}`});
+  }));
+  boxes.forEach(({label, detail, shape, style}, i) => {
+    const {x, y} = at[i], says = `${detail} → ${dims(shape || [])}`;
+    draw("rect", {x, y, width: 150, height: 28, class: "box s" + style});
+    draw("text", {x: x + 75, y: y + 11, "text-anchor": "middle"}, short(label, 28));
+    draw("text", {x: x + 75, y: y + 22, "text-anchor": "middle", class: "d"}, short(says, 34));
+    hit(x, y, 150, 28, `${label}\n${says}`);
+  });
+  const box = make("div", {className: "scroll drawing", tabIndex: 0}, svg);
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", "Network");
+  return box;
 }
 
 function figures(title, says, plots) {
@@ -210,7 +286,7 @@ function show() {
   if (!all.length) return;
   const names = all.map(r => r.path);
   const row = (says, cellOf) => rowOf(says, ...all.map(cellOf));
-  const right = t => text(t, "r"), ports = (r, what) => right(r.ports.filter(p => p.what === what).map(p => `${p.name} ${p.type} ${p.shape.map(d => d < 0 ? "?" : d).join("x") || "scalar"}`).join(", "));
+  const right = t => text(t, "r"), ports = (r, what) => right(r.ports.filter(p => p.what === what).map(p => `${p.name} ${p.type} ${dims(p.shape)}`).join(", "));
   const left = r => [...new Set(r.left_out)].map(o => { const n = r.left_out.filter(x => x === o).length; return n > 1 ? `${o} (${n})` : o; }).join(", ");
   const facts = [row("producer", r => right(`${r.producer || "unknown"} (IR ${r.ir_version}, opset ${r.opset})`)), row("inputs", r => ports(r, "input")), row("outputs", r => ports(r, "output")),
     row("parameters", r => count(r.parameters)), row("hidden units", r => count(r.hidden_units)), row("depth", r => count(r.depth))];
@@ -231,12 +307,17 @@ function show() {
     const moved = of(false).map(l => [l, change(find(all[0], l), find(all[1], l)).dataset.value]).filter(([, v]) => v && Math.abs(v) > 1e-6).map(([l, v]) => [l, {value: 100 * v, log10: v > 0 ? Math.log10(100 * v) : null}]);
     out.append(...figures("Changes in per cent", "Measures that change. A logarithmic axis has dots.", bars("change (%)", moved.map(([l]) => l), moved.map(([, m]) => m))));
   }
-  for (const r of all) out.append(...segments(r, alone), ...layers(r, alone));
+  for (const r of all) {
+    const of = alone ? "" : " of " + r.path;
+    out.append(...segments(r, alone), ...layers(r, alone));
+    if (r.units) out.append(...figures("Incoming norms of the units" + of, captions.units, histograms(r.units)));
+    if (r.boxes) out.append(section("Network" + of, make("p", {className: "note", textContent: captions.drawing}), drawing(r.boxes)));
+  }
   for (const r of all) out.append(...r.warnings.map(w => make("p", {className: "note", textContent: `${r.path}: ${w}`})));
   const used = new Set(all.flatMap(r => [...r.measures, ...r.layers.flatMap(l => l.measures), ...r.segments.flatMap(s => s.measures)].map(m => m.name)));
   out.append(section("Definitions", make("dl", {}, ...terms.filter(t => used.has(t.Name)).map(t => make("div", {},
     make("dt", {className: "c", textContent: t.Name}), make("dd", {textContent: t.Says + (t.Invariant ? " Rescaling does not change it." : " Rescaling changes it.")}),
-    make("dd", {className: "f", textContent: t.Formula}), make("dd", {className: "source", textContent: t.Source}))))));
+    t.Math ? make("dd", {className: "math", tabIndex: 0, innerHTML: t.Math}) : make("dd", {className: "f", textContent: t.Formula}), make("dd", {className: "source", textContent: t.Source}))))));
 }
 
 // take measures the models among the files; the others may be their data.

@@ -269,17 +269,23 @@ done(JSON.stringify(out));`, &got)
 }
 
 // TestReport: the page has the tables of audit's page: their columns and rows, with segments,
-// measures of single outputs and why measures are undefined, and plots of its layers and of changes.
+// measures of single outputs and why measures are undefined, plots of its layers and of changes, and
+// histograms, drawings of the network and formulas that say what those of audit's page do.
 func TestReport(t *testing.T) {
 	var got struct {
 		Differ              []string
 		Undefined, Segments int
 		Compared            int
+		Drawn, Formulas     int
 		Plots               map[string]int
 		Sorted              []string
 	}
 	visit(t, site(t), 1400, `
-const out = {differ: [], plots: {}};
+const out = {differ: [], plots: {}, drawn: 0, formulas: 0};
+const told = (doc, label) => [...doc.querySelectorAll('svg[aria-label^="' + label + '"] title')].map(t => t.textContent);
+const formulas = doc => [...doc.querySelectorAll("dd math")].map(m => m.outerHTML);
+// Histograms round numbers in ways of their own.
+const counted = says => says.replace(/, from .*/, "");
 // What tables name, by their first column: columns and rows. Audit's page cuts wide tables, has its facts
 // without a head, marks what is undefined, and leaves out outputs where they are many.
 const words = e => [...e.childNodes].filter(n => n.nodeName !== "SUP").map(n => n.textContent).join("").replace(/\s+/g, " ").trim();
@@ -293,7 +299,14 @@ const tables = doc => {
 };
 for (const name of ["encoder.onnx", "usps_conv.onnx", "toy.onnx"]) {
   await drop(name);
-  const want = tables(new DOMParser().parseFromString(await (await fetch("reports/" + name)).text(), "text/html")), has = tables(page);
+  const other = new DOMParser().parseFromString(await (await fetch("reports/" + name)).text(), "text/html"), want = tables(other), has = tables(page);
+  for (const [wanted, got] of [[told(other, "Network:"), told(page, "Network")], [formulas(other), formulas(page)],
+      [told(other, "Incoming norms").map(counted), told(page, "2-norm").map(counted)]]) {
+    const lack = wanted.filter(x => !got.includes(x));
+    if (lack.length || !wanted.length) out.differ.push(name + ": of " + wanted.length + " drawings and formulas the page lacks " + lack.length + ", such as " + lack[0] + " beside " + got[0]);
+    out.drawn += wanted.length;
+  }
+  out.formulas += [...page.querySelectorAll("dd math")].filter(m => m.getBoundingClientRect().height > 10).length;
   for (const head in want) {
     const lack = want[head].filter(x => !(has[head] || []).includes(x));
     if (lack.length) out.differ.push(name + ": " + head + " lacks " + lack);
@@ -313,7 +326,7 @@ for (const name of ["encoder.onnx", "usps_conv.onnx", "toy.onnx"]) {
 await drop("toy.onnx", "toy_unbalanced.onnx");
 out.plots.two = page.querySelectorAll('#reports svg[aria-label="change (%)"]').length;
 done(JSON.stringify(out));`, &got)
-	if len(got.Differ) > 0 || got.Compared < 100 {
+	if len(got.Differ) > 0 || got.Compared < 100 || got.Drawn < 80 || got.Formulas < 40 {
 		t.Errorf("the tables differ:\n%s", strings.Join(got.Differ, "\n"))
 	}
 	if got.Undefined < 5 || got.Segments < 2 || got.Plots["encoder.onnx"] < 2 || got.Plots["two"] != 1 || !slices.Equal(got.Sorted, []string{"sorted", "sorted"}) {

@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis"
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 	"github.com/relupath/relupath/onnxio"
 )
 
@@ -30,8 +32,16 @@ type report struct {
 	Segments []segment `json:"segments"`
 	// Warnings are what is to be known of the numbers.
 	Warnings []string `json:"warnings"`
-	// Whole says that no more measures follow.
-	Whole bool `json:"whole"`
+	// Whole says that no more measures follow. Then Units has the 2-norms of the incoming weights of
+	// each layer's units, and Boxes is a drawing, unless there are too many layers.
+	Whole bool       `json:"whole"`
+	Units []units    `json:"units"`
+	Boxes []view.Box `json:"boxes"`
+}
+
+type units struct {
+	Layer string    `json:"layer"`
+	Norms []float32 `json:"norms"`
 }
 
 // figure is a measure with its orders. Value is null where float64 has no such number, Log10 where
@@ -71,15 +81,29 @@ type layer struct {
 	Measures []figure `json:"measures"`
 }
 
-// newReport describes a model; whole says that no more measures follow.
-func newReport(path string, m *onnxio.Model, r *analysis.Report, whole bool) *report {
+// end adds what is drawn of a network to its last report.
+func (r *report) end(n *dag.Network) {
+	r.Whole, r.Units, r.Boxes = true, []units{}, view.Boxes(n)
+	for _, l := range view.UnitNorms(n, 2, analysis.IncludeBias, 1) {
+		u := units{l.Layer, []float32{}}
+		for _, x := range l.Units {
+			// JSON has no NaN, and a plot no place for it.
+			if f := float32(x.Float64()); f-f == 0 {
+				u.Norms = append(u.Norms, f)
+			}
+		}
+		r.Units = append(r.Units, u)
+	}
+}
+
+// newReport describes a model.
+func newReport(path string, m *onnxio.Model, r *analysis.Report) *report {
 	out := &report{
 		Path: path, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset,
 		Parameters: r.Parameters, HiddenUnits: r.HiddenUnits, Depth: r.Depth,
 		Measures: figures(r.Measures), Layers: []layer{},
 		Ports: []port{}, LeftOut: append(append([]string{}, m.Preamble...), m.Head...), Apart: r.Apart, Segments: []segment{},
 		Warnings: append(append([]string{}, m.Warnings...), r.Warnings...),
-		Whole:    whole,
 	}
 	for i, p := range slices.Concat(m.Inputs, m.Outputs) {
 		what := "input"

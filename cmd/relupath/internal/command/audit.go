@@ -16,6 +16,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/internal/words"
@@ -223,7 +224,7 @@ func (w *auditWork) opened(ctx context.Context, path string, m *modelFile, opt a
 		data, warnings := dataOf(at)
 		out.Data, out.Warnings = data, append(out.Warnings, warnings...)
 		if w.drawn() {
-			out.units = incomingNorms(m.Net, 2, opt.Bias, opt.Threads)
+			out.units = view.UnitNorms(m.Net, 2, opt.Bias, opt.Threads)
 			out.diagram = diagramOf(m.Net)
 			out.inputs, out.outputs = ports(m.Inputs), ports(m.Outputs)
 		}

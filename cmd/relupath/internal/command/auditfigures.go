@@ -1,82 +1,27 @@
 package command
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // maxDrawn is the number of models up to which each has figures of its own.
 const maxDrawn = 4
 
-// maxBoxes is the number of layers up to which the network is drawn.
-const maxBoxes = 400
-
-// layerNorms has the incoming norms of a layer's units.
-type layerNorms struct {
-	name  string
-	norms []scaled.Num
-}
-
-// incomingNorms returns the p-norm of the incoming weights of every unit, layer
-// by layer, with the bias among them under IncludeBias.
-func incomingNorms(n *dag.Network, p float64, bias analysis.Bias, threads int) []layerNorms {
-	var out []layerNorms
-	for _, i := range n.Layers() {
-		l := n.Nodes[i].Op.(*dag.Linear)
-		norms := paths.RowNorms(l, p, threads)
-		if b := l.Bias(); b != nil && bias == analysis.IncludeBias {
-			for k := range norms {
-				norms[k] = scaled.Norm([]scaled.Num{norms[k], scaled.New(b[k])}, p)
-			}
-		}
-		out = append(out, layerNorms{n.Nodes[i].Ref(), norms})
-	}
-	return out
-}
-
-const diagramCaption = "The layers as read. Blue boxes are positively homogeneous, orange ones functions, grey ones stand before or after; numbers are those of the segments, where there are several."
-
 // diagramOf draws a network's layers; nil for one with too many.
 func diagramOf(n *dag.Network) *render.Diagram {
-	if len(n.Nodes) > maxBoxes {
-		return nil
+	if boxes := view.Boxes(n); boxes != nil {
+		return &render.Diagram{Nodes: boxes}
 	}
-	d, of := &render.Diagram{}, make([]int, len(n.Nodes))
-	if segments := n.Segments(); len(segments) > 1 {
-		for k, s := range segments {
-			for _, i := range s.Nodes {
-				of[i] = k + 1
-			}
-		}
-	}
-	for i := range n.Nodes {
-		nd := &n.Nodes[i]
-		what, style := dag.Describe(nd), render.Homogeneous
-		if nd.Zone != dag.Body {
-			style = render.Outside
-		}
-		if _, ok := nd.Op.(*dag.Func); ok {
-			what, style = nd.Source, render.Function
-		}
-		if of[i] > 0 {
-			what = fmt.Sprintf("%d: %s", of[i], what)
-		}
-		d.Nodes = append(d.Nodes, render.DiagramNode{
-			Label: nd.Ref(), Detail: what + " → " + render.Dims(nd.Shape),
-			Style: style, In: nd.In,
-		})
-	}
-	return d
+	return nil
 }
 
 // auditFigures draws each of a few models, and several as a sequence.
@@ -97,14 +42,14 @@ func auditFigures(r *auditJSON) []render.Figure {
 		out = append(out, layerBars(m, stem, "Norms of the layers"+of)...)
 		out = append(out, render.Figure{
 			Name: stem + "incoming", Title: "Incoming norms of the units" + of,
-			Caption: "How the 2-norms of the units' incoming weights are distributed in each layer; in a balanced network they are narrow and alike. Units with norm 0 are not shown on a logarithmic axis.",
+			Caption: view.UnitsCaption,
 			Chart:   normHistograms([]string{"units"}, m.units),
 		})
 		out = append(out, spectraFigures(m, stem, of)...)
 		if m.diagram != nil {
 			out = append(out, render.Figure{
 				Name: stem + "network", Title: "Network" + of,
-				Caption: diagramCaption, Chart: m.diagram,
+				Caption: view.DrawingCaption, Chart: m.diagram,
 			})
 		}
 	}
@@ -149,12 +94,12 @@ func fileName(label string) string {
 
 // normHistograms draws the incoming norms of one network, or of several of the
 // same layers in the same strips.
-func normHistograms(names []string, of ...[]layerNorms) *render.Histograms {
+func normHistograms(names []string, of ...[]view.Norms) *render.Histograms {
 	h := &render.Histograms{Axis: "2-norm of a unit's incoming weights"}
 	for i, l := range of[0] {
-		row := render.HistogramRow{Name: l.name}
+		row := render.HistogramRow{Name: l.Layer}
 		for k := range of {
-			row.Series = append(row.Series, render.Series{Name: names[k], Values: of[k][i].norms})
+			row.Series = append(row.Series, render.Series{Name: names[k], Values: of[k][i].Units})
 		}
 		h.Rows = append(h.Rows, row)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/internal/words"
 )
@@ -66,7 +67,7 @@ type auditedModel struct {
 	open     string // of Options.Open
 	// What pages show beside: inputs and outputs, norms of units, a drawing.
 	inputs, outputs []port
-	units           []layerNorms
+	units           []view.Norms
 	diagram         *render.Diagram
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // balanceJSON is the result of balance, schema relupath.balance/1.
@@ -48,7 +49,7 @@ type balanceJSON struct {
 	// Output is empty when nothing was written.
 	Output        string `json:"output"`
 	optimum       scaled.Num
-	before, after []layerNorms
+	before, after []view.Norms
 }
 
 // seconds says where the time went.
@@ -259,8 +260,8 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 			r.Spreads = append(r.Spreads, c)
 		}
 	}
-	r.before = incomingNorms(before, 2, opt.Bias, a.threads)
-	r.after = incomingNorms(after, 2, opt.Bias, a.threads)
+	r.before = view.UnitNorms(before, 2, opt.Bias, a.threads)
+	r.after = view.UnitNorms(after, 2, opt.Bias, a.threads)
 	ranges, ranges2 := newRanges(before, a.threads), newRanges(after, a.threads)
 	r.Ranges = []change{
 		newChange("channel_range", "", ranges.widest(), ranges2.widest()),
@@ -268,11 +269,11 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 		newChange("smallest_channel", "", ranges.smallest, ranges2.smallest),
 	}
 	for i, b := range r.before {
-		lo, hi := ends(b.norms)
-		lo2, hi2 := ends(r.after[i].norms)
+		lo, hi := ends(b.Units)
+		lo2, hi2 := ends(r.after[i].Units)
 		r.Layers = append(r.Layers, layerChange{
-			b.name, len(b.norms),
-			newChange("norm", "2", scaled.Norm(b.norms, 2), scaled.Norm(r.after[i].norms, 2)),
+			b.Layer, len(b.Units),
+			newChange("norm", "2", scaled.Norm(b.Units, 2), scaled.Norm(r.after[i].Units, 2)),
 			newChange("smallest_incoming", "2", lo, lo2), newChange("largest_incoming", "2", hi, hi2),
 			newChange("channel_range", "", ranges.layers[i], ranges2.layers[i]),
 		})
@@ -307,8 +308,8 @@ type ranges struct {
 
 func newRanges(n *dag.Network, threads int) *ranges {
 	r := &ranges{}
-	for _, l := range incomingNorms(n, math.Inf(1), analysis.ExcludeBias, threads) {
-		top := slices.DeleteFunc(l.norms, scaled.Num.IsZero)
+	for _, l := range view.UnitNorms(n, math.Inf(1), analysis.ExcludeBias, threads) {
+		top := slices.DeleteFunc(l.Units, scaled.Num.IsZero)
 		slices.SortFunc(top, scaled.Num.Cmp)
 		wide := scaled.One
 		if k := len(top); k > 0 {

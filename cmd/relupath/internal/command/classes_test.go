@@ -214,8 +214,8 @@ func TestClassesWithoutAList(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if !slices.Equal(m.Classes, g.Classes) {
-		t.Errorf("the model has the classes %v", m.Classes)
+	if !slices.Equal(m.Classes(), g.Classes) {
+		t.Errorf("the model has the classes %v", m.Classes())
 	}
 }
 

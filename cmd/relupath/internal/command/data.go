@@ -46,13 +46,14 @@ func (a *app) readSet(ctx context.Context, flag, text string, opt dataset.Option
 // numbers from 0 says nothing of names. Numbers that the data were taken for targets of,
 // such as -1 and 1, are labels where the model has a list and they are in it or whole.
 func numbered(m *modelFile, set *dataset.Set) (_ *dataset.Set, warning string, err error) {
-	own := mapping(m.Classes)
+	classes := m.Classes()
+	own := mapping(classes)
 	regression := set.Task() == dataset.Regression
 	switch {
-	case m.Classes == nil, regression && (set.TaskGiven() || set.TargetSize() > 1):
+	case classes == nil, regression && (set.TaskGiven() || set.TargetSize() > 1):
 		return set, "", nil
 	case regression:
-		named, err := set.WithClasses(m.Classes)
+		named, err := set.WithClasses(classes)
 		if err != nil && slices.ContainsFunc(set.Targets(), func(y float64) bool { return y != math.Trunc(y) }) {
 			return set, "", nil
 		}
@@ -61,14 +62,14 @@ func numbered(m *modelFile, set *dataset.Set) (_ *dataset.Set, warning string, e
 		}
 		return named, "", err
 	case set.ClassesGiven():
-		if own != "" && !slices.Equal(m.Classes, set.ClassNames()) {
+		if own != "" && !slices.Equal(classes, set.ClassNames()) {
 			warning = fmt.Sprintf("the classes of the data spec (%s) are not those of the model (%s)", mapping(set.ClassNames()), own)
 		}
 		return set, warning, nil
 	case own == "" && !isNumber(set.ClassNames()...):
 		return set, "", nil
 	}
-	set, err = set.WithClasses(m.Classes)
+	set, err = set.WithClasses(classes)
 	if err != nil {
 		err = fmt.Errorf("--data: %w", err)
 	}

@@ -261,7 +261,7 @@ func (o *finetuneOptions) load(ctx context.Context, a *app, m *modelFile, data s
 		return err
 	}
 	if names := o.train.ClassNames(); names != nil {
-		m.Classes = names // so that later evaluations of the result number the labels alike
+		m.SetClasses(names) // so that later evaluations of the result number the labels alike
 	}
 	o.opt.Output = layerOf(m, o.opt.Output)
 	for i, name := range o.opt.Freeze {

@@ -13,6 +13,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -165,7 +166,7 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 		if diagram := diagramOf(m.Net); diagram != nil {
 			d.Figures = []render.Figure{{
 				Name: "network", Title: "Network",
-				Caption: diagramCaption, Chart: diagram,
+				Caption: view.DrawingCaption, Chart: diagram,
 			}}
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // The curves of a spectrum.
@@ -34,7 +35,7 @@ func spectraFigures(m *auditedModel, stem, of string) []render.Figure {
 			for k := range m.Layers[i].spectra {
 				s := &m.Layers[i].spectra[k]
 				top := s.Eigenvalues[len(s.Eigenvalues)-1]
-				if s.Flattened == flattened && top > 0 && !math.IsInf(top, 0) && len(p.Panels) < maxBoxes {
+				if s.Flattened == flattened && top > 0 && !math.IsInf(top, 0) && len(p.Panels) < view.MaxBoxes {
 					p.Panels = append(p.Panels, spectrumPanel(m.Layers[i].Name, s))
 				}
 			}

@@ -379,6 +379,9 @@ func (l *Lines) draw(c canvas) error {
 			if l.Names != nil {
 				name = l.Names[i]
 			}
+			if !l.small() {
+				name += ", " + s.Name
+			}
 			if y, ok := axis.at(v); ok {
 				pts, says = append(pts, plotter.XY{X: x, Y: y}), append(says, name+": "+Number(v).page(digits))
 			}

@@ -7,6 +7,8 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // Sizes of a Diagram in points.
@@ -69,9 +71,9 @@ func (d *Diagram) draw(c canvas) error {
 	for i, n := range d.Nodes {
 		fill, frame, words1 := boxFill, palette[0], ink
 		switch n.Style {
-		case Outside:
+		case view.Outside:
 			fill, frame, words1 = dimFill, soft, soft
-		case Function:
+		case view.Function:
 			fill, frame = functionFill, palette[1]
 		}
 		p := at(i)
@@ -85,8 +87,9 @@ func (d *Diagram) draw(c canvas) error {
 		})
 		center := vg.Point{X: p.X + boxWidth/2, Y: p.Y + boxHeight - 3}
 		label(c, words(textSize, words1), center, n.Label, 28)
-		label(c, words(smallSize-0.5, soft), center.Add(vg.Point{Y: -12}), n.Detail, 34)
-		tell(c, p, p.Add(vg.Point{X: boxWidth, Y: boxHeight}), n.Label, n.Detail)
+		detail := n.Detail + " → " + Dims(n.Shape)
+		label(c, words(smallSize-0.5, soft), center.Add(vg.Point{Y: -12}), detail, 34)
+		tell(c, p, p.Add(vg.Point{X: boxWidth, Y: boxHeight}), n.Label, detail)
 	}
 	return nil
 }

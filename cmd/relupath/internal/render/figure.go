@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // Figure is a plot with a name for its files and words for its caption.
@@ -74,27 +75,7 @@ type Lines struct {
 
 // Diagram draws a directed acyclic graph from top to bottom.
 type Diagram struct {
-	Nodes []DiagramNode
-}
-
-// DiagramStyle is how a box looks.
-type DiagramStyle uint8
-
-// The styles: of the homogeneous part, of what lies before or after it, and of functions.
-const (
-	Homogeneous DiagramStyle = iota
-	Outside
-	Function
-)
-
-// DiagramNode is one box of a Diagram.
-type DiagramNode struct {
-	// Label is the first line of the box, Detail the second.
-	Label, Detail string
-	Style         DiagramStyle
-	// In are the indices of the nodes that it takes values from, all smaller
-	// than its own.
-	In []int
+	Nodes []view.Box
 }
 
 // decades is the range above which an axis becomes logarithmic.

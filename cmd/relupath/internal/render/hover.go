@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
@@ -18,7 +19,15 @@ type hovered struct {
 
 // tell says in lines what a rectangle of a drawing shows, where it is drawn into a page.
 func tell(c canvas, from, to vg.Point, says ...string) {
-	h, ok := c.Canvas.(*hovered)
+	under := c.Canvas
+	for {
+		part, ok := under.(draw.Canvas) // plots draw on parts of parts
+		if !ok {
+			break
+		}
+		under = part.Canvas
+	}
+	h, ok := under.(*hovered)
 	if !ok {
 		return
 	}

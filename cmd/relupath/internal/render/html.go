@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 //go:embed page.html
@@ -61,7 +63,8 @@ func writeHTML(w io.Writer, d *Document, opt Options) error {
 	terms := map[string]string{}
 	for _, t := range d.Terms {
 		h := htmlTerm{ID: "m-" + t.Name, Name: t.Name, Says: t.Says, Formula: typeset(t.Formula), Source: t.Source}
-		h.Math, _ = mathML(t.LaTeX)
+		math, _ := view.MathML(t.LaTeX)
+		h.Math = template.HTML(math)
 		p.Terms, terms[t.Name] = append(p.Terms, h), h.ID
 	}
 	for i := range d.Tables {

@@ -112,3 +112,29 @@ func TestSparks(t *testing.T) {
 		t.Error(line)
 	}
 }
+
+// TestPlotsTellTheirValues: whoever points at a part of a plot is told its name and number, in every
+// kind of plot.
+func TestPlotsTellTheirValues(t *testing.T) {
+	want := map[string][]string{
+		"layers":   {"fc1, frobenius: 12", "fc2, spectral: undefined", "a_layer_with_a_very_long_name_of_an_exporter, spectral: 1"},
+		"incoming": {"fc1\nbefore: 200, from ", "after: 51, from 0"},
+		"time":     {"1, path_norm(1): 1.3182 × 10¹²⁰⁴", "3, path_norm(2): "},
+		"network":  {"fc2\nLinear 64x64", "softmax\nSoftmax"},
+	}
+	for _, f := range figures() {
+		svg, _, err := inline(&f, f.Chart)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want[f.Name] {
+			if !strings.Contains(string(svg), "<title>"+w) && !strings.Contains(string(svg), "\n"+w) {
+				t.Errorf("%s does not tell %q", f.Name, w)
+			}
+		}
+		delete(want, f.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no figures %v", want)
+	}
+}

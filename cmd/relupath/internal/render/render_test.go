@@ -13,6 +13,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/cmd/relupath/internal/golden"
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // sample holds one cell of every kind and magnitude.
@@ -88,8 +89,8 @@ func figures() []Figure {
 				{"path_norm(2)", []scaled.Num{scaled.FromLog2(2000), {}, scaled.FromLog2(2013)}},
 			},
 		}},
-		{Name: "network", Title: "Network", Caption: "A residual block.", Chart: &Diagram{Nodes: []DiagramNode{
-			{Label: "x", Detail: "input 784", Style: Outside},
+		{Name: "network", Title: "Network", Caption: "A residual block.", Chart: &Diagram{Nodes: []view.Box{
+			{Label: "x", Detail: "input 784", Style: view.Outside},
 			{Label: "fc1", Detail: "Linear 64x784 +bias", In: []int{0}},
 			{Label: "relu <1> & co", Detail: "ReLU", In: []int{1}},
 			{Label: "fc2", Detail: "Linear 64x64", In: []int{2}},
@@ -97,7 +98,7 @@ func figures() []Figure {
 			{Label: "left", Detail: "Linear 5x64", In: []int{4}},
 			{Label: "right", Detail: "Linear 5x64", In: []int{4}},
 			{Label: "concat", Detail: "Concat 10", In: []int{5, 6}},
-			{Label: "softmax", Detail: "Softmax", In: []int{7}, Style: Outside},
+			{Label: "softmax", Detail: "Softmax", In: []int{7}, Style: view.Outside},
 		}}},
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/view"
 )
 
 // hostileWords are what a stranger's file may call things: sequences that steer a
@@ -47,7 +49,7 @@ func TestHiddenIsShown(t *testing.T) {
 				{Name: "lines", Title: word(), Caption: word(), Chart: &Lines{
 					XAxis: word(), YAxis: word(), Series: []Series{{word(), nums(1, 2, 3)}},
 				}},
-				{Name: "network", Title: word(), Caption: word(), Chart: &Diagram{Nodes: []DiagramNode{
+				{Name: "network", Title: word(), Caption: word(), Chart: &Diagram{Nodes: []view.Box{
 					{Label: word(), Detail: word()}, {Label: word(), Detail: word(), In: []int{0}},
 				}}},
 			},

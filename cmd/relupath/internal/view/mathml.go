@@ -1,21 +1,20 @@
-package render
+package view
 
 import (
 	"fmt"
-	"html/template"
 	"strings"
 	"unicode"
 )
 
-// mathML writes a formula of LaTeX, as measures have them, for browsers: MathML Core, without
+// MathML writes a formula of LaTeX, as measures have them, for browsers: MathML Core, without
 // scripts. It knows what the registry of measures uses; ok is false for anything else.
-func mathML(latex string) (out template.HTML, ok bool) {
+func MathML(latex string) (out string, ok bool) {
 	p := &texReader{rest: latex}
 	row := p.row(0)
 	if p.unknown || p.rest != "" || row == "" {
 		return "", false
 	}
-	return template.HTML(`<math display="block">` + row + `</math>`), true
+	return `<math display="block">` + row + `</math>`, true
 }
 
 // texReader reads a formula from left to right.

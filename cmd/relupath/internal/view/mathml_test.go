@@ -1,4 +1,4 @@
-package render
+package view
 
 import (
 	"encoding/xml"
@@ -23,12 +23,12 @@ func TestMathML(t *testing.T) {
 			`<mo stretchy="false" lspace="0" rspace="0">|</mo><mo stretchy="true">)</mo></mrow><mn>2</mn></msup>`,
 		`\ln m`: `<mi>ln</mi>` + apply + `<mi>m</mi>`,
 	} {
-		if got, ok := mathML(latex); !ok || string(got) != `<math display="block">`+want+`</math>` {
+		if got, ok := MathML(latex); !ok || got != `<math display="block">`+want+`</math>` {
 			t.Errorf("%s is %s, want %s", latex, got, want)
 		}
 	}
 	for _, latex := range []string{"", `\nosuch x`, `{a`, `\bigl(a`, `\Bigl(a\bigr)`, `a}`, `\frac1`, `x^`, `\`, `\mathrm x`, `<b>`, `\text{<b>}`} {
-		if got, ok := mathML(latex); ok {
+		if got, ok := MathML(latex); ok {
 			t.Errorf("%q is %s", latex, got)
 		}
 	}
@@ -39,14 +39,14 @@ func TestMathML(t *testing.T) {
 func TestMathMLOfMeasures(t *testing.T) {
 	parts := map[string]int{"mfrac": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3, "msqrt": 1}
 	for _, i := range analysis.Registry() {
-		got, ok := mathML(i.LaTeX)
+		got, ok := MathML(i.LaTeX)
 		if !ok {
 			t.Errorf("%s: %s is not known", i.Name, i.LaTeX)
 			continue
 		}
 		var open []string
 		var children []int
-		for d := xml.NewDecoder(strings.NewReader(string(got))); ; {
+		for d := xml.NewDecoder(strings.NewReader(got)); ; {
 			token, err := d.Token()
 			if errors.Is(err, io.EOF) {
 				break
