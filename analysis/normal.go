@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/relupath/relupath/analysis/dag"
 )
@@ -132,8 +133,24 @@ func (f *folder) moves(nd *dag.Node) bool {
 	return nd.Moves() || f.layers[nd.ID] != nil && f.layers[nd.ID].gone
 }
 
-// stretch is n neighbouring elements of a node's, from one on; padding has node -1.
-type stretch struct{ node, at, n int }
+// stretch is n elements of a node's, from one on and so many apart, as a row or a column is;
+// padding has node -1.
+type stretch struct{ node, at, n, step int }
+
+// extend takes one element more, if it is the next.
+func (s *stretch) extend(node, at int) bool {
+	switch {
+	case s.node != node:
+		return false
+	case node < 0:
+	case s.n == 1:
+		s.step = at - s.at
+	case at != s.at+s.n*s.step:
+		return false
+	}
+	s.n++
+	return true
+}
 
 // sources returns where the elements of a node's value come from, in order, behind
 // the nodes that only move elements. Known holds what was found before.
@@ -145,7 +162,7 @@ func (f *folder) sources(i int, known map[int][]stretch) []stretch {
 	var out []stretch
 	switch {
 	case !f.moves(nd):
-		out = []stretch{{i, 0, nd.Len()}}
+		out = []stretch{{i, 0, nd.Len(), 1}}
 	case f.layers[i] != nil:
 		out = f.sources(nd.In[0], known)
 	default:
@@ -164,25 +181,28 @@ func (f *folder) sources(i int, known map[int][]stretch) []stretch {
 
 // selected has for each of index that element of from; -1 is padding.
 func selected(from []stretch, index []int32) []stretch {
-	var flat []stretch
-	for _, s := range from {
-		for e := range s.n {
-			flat = append(flat, stretch{s.node, s.at + e, 1})
-		}
+	first, n := make([]int, len(from)), 0 // of each stretch among all elements
+	for k, s := range from {
+		first[k] = n
+		n += s.n
 	}
 	var out []stretch
+	in := 0 // the stretch that had the last element
 	for _, e := range index {
-		x := stretch{-1, 0, 1}
-		if e >= 0 {
-			x = flat[e]
+		node, at := -1, 0
+		if e := int(e); e >= 0 {
+			if e < first[in] || e >= first[in]+from[in].n {
+				in = sort.SearchInts(first, e+1) - 1
+			}
+			if s := &from[in]; s.node >= 0 {
+				node, at = s.node, s.at+(e-first[in])*s.step
+			}
 		}
-		if k := len(out) - 1; k >= 0 && out[k].node == x.node && (x.node < 0 || out[k].at+out[k].n == x.at) {
-			out[k].n++
-			continue
+		if k := len(out) - 1; k < 0 || !out[k].extend(node, at) {
+			out = append(out, stretch{node, at, 1, 1})
 		}
-		out = append(out, x)
 	}
-	return out
+	return slices.Clip(out)
 }
 
 // leaves finds the constant maps that read a node's value; ok is false when
@@ -289,7 +309,7 @@ func (f *folder) fold(i int, done map[int]bool) (changed bool) {
 					sameShift = sameShift && y.c[by] == 0
 					continue
 				}
-				u := f.layers[x.node].axis.At(x.at + e)
+				u := f.layers[x.node].axis.At(x.at + e*x.step)
 				sameScale = agree(&scale[x.node][u], &y.s[by]) && sameScale
 				sameShift = agree(&shift[x.node][u], &y.c[by]) && sameShift
 				if !sameScale {
@@ -353,7 +373,7 @@ func (f *folder) shift(c chain) (changed bool) {
 					y.spread()
 				}
 				for e := range x.n {
-					y.c[at+e] += y.s[at+e] * from.c[from.axis.At(x.at+e)]
+					y.c[at+e] += y.s[at+e] * from.c[from.axis.At(x.at+e*x.step)]
 				}
 				y.biased, y.changed = true, true
 			}
