@@ -190,6 +190,40 @@ done(JSON.stringify(out));`, &got)
 	}
 }
 
+// TestSpeed says how long after the drop the first figures and all of them are there: on a page that is
+// opened at that moment, whose program is fetched, compiled and started, and then five times more, medians.
+// RELUPATH_PAGE_SPEED asks for it, and for failure beyond half a second for the first figures of a model of
+// 100 kB, and 3 s for all of a ResNet-18, RELUPATH_PAGE_RESNET18.
+func TestSpeed(t *testing.T) {
+	if os.Getenv("RELUPATH_PAGE_SPEED") == "" {
+		t.Skip("RELUPATH_PAGE_SPEED asks for it")
+	}
+	served := site(t)
+	for _, c := range []struct {
+		file       string
+		first, all float64 // limits in ms, 0 for none
+	}{{"mnist_mlp.onnx", 500, 0}, {"resnet18.onnx", 0, 3000}} {
+		if c.file == "resnet18.onnx" && os.Getenv("RELUPATH_PAGE_RESNET18") == "" {
+			continue
+		}
+		var got []dropped
+		visit(t, served, 1400, `const out = [];
+for (let k = 0; k < 6; k++) out.push(await drop(`+fmt.Sprintf("%q", c.file)+`));
+done(JSON.stringify(out));`, &got)
+		var first, all []float64
+		for _, d := range got[1:] {
+			first, all = append(first, d.First), append(all, d.All)
+		}
+		slices.Sort(first)
+		slices.Sort(all)
+		m := len(first) / 2
+		t.Logf("%s: first figures %.0f ms after the drop, all %.0f; on a page just opened %.0f and %.0f", c.file, first[m], all[m], got[0].First, got[0].All)
+		if c.first > 0 && first[m] > c.first || c.all > 0 && all[m] > c.all {
+			t.Errorf("%s: later than %.0f and %.0f ms", c.file, c.first, c.all)
+		}
+	}
+}
+
 // TestHostileFiles: what is no model, or one that lies, has a sentence, names are shown as they are
 // written, and the page goes on.
 func TestHostileFiles(t *testing.T) {
