@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -43,7 +44,8 @@ type csvReader struct {
 	// by example.
 	several []int
 	values  []float64
-	width   int // fields a line
+	width   int  // fields a line
+	headed  bool // the first line is a header
 	n       int
 	column  column
 	labels  *texts
@@ -86,7 +88,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 
 // readAll reads every line.
 func (c *csvReader) readAll(spec Spec) error {
-	if spec.Header {
+	if c.headed = spec.Header; c.headed {
 		fields, err := c.r.Read()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return c.damaged(err)
@@ -121,7 +123,8 @@ func (c *csvReader) readAll(spec Spec) error {
 func (c *csvReader) begin(fields []string, spec Spec) error {
 	c.width = len(fields)
 	if c.width < 2 {
-		return c.wrong(c.where(), fmt.Sprintf("the line holds %d field, want features and a label", c.width), separatorHint(fields, c.r.Comma))
+		return c.wrong(c.where(), fmt.Sprintf("the line holds %d field, want features and a label", c.width),
+			cmp.Or(c.otherSeparator(), "separate the fields with commas, or name what separates them with sep="))
 	}
 	if len(c.header) != c.width {
 		c.header = nil // such as the line "examples,features,class,class"
@@ -212,24 +215,27 @@ func (c *csvReader) columnOf(option, name string) (int, error) {
 	return k, nil
 }
 
-// separatorHint guesses what stands between the fields of a line that has one field only.
-func separatorHint(fields []string, sep rune) string {
-	if len(fields) == 1 {
-		for _, guess := range []rune{';', '\t', '|', ',', ' '} {
-			if guess != sep && strings.ContainsRune(fields[0], guess) {
-				name := formatSeparator(guess)
-				return "add ,sep=" + name + " if that stands between the fields (the shell wants quotes)"
-			}
+// otherSeparator says what stands between the fields where another sign than the separator is more
+// frequent in the first line; empty where none is.
+func (c *csvReader) otherSeparator() string {
+	most := bytes.Count(c.lines.first, []byte(string(c.r.Comma)))
+	guess := rune(0)
+	for _, sign := range []rune{';', '\t', '|', ',', ' '} {
+		if n := bytes.Count(c.lines.first, []byte(string(sign))); sign != c.r.Comma && n > most {
+			most, guess = n, sign
 		}
 	}
-	return "separate the fields with commas, or name what separates them with sep="
+	if guess == 0 {
+		return ""
+	}
+	return "add ,sep=" + formatSeparator(guess) + " if that stands between the fields (the shell wants quotes)"
 }
 
 // line takes one line of data.
 func (c *csvReader) line(fields []string) error {
 	if len(fields) != c.width {
 		return c.wrong(c.where(), fmt.Sprintf("%s, want %d as in the lines before", words.Count(len(fields), "field"), c.width),
-			"complete the line; a field that holds a comma is written in quotes")
+			cmp.Or(c.otherSeparator(), "complete the line; a field that holds a comma is written in quotes"))
 	}
 	c.values = append(c.values, make([]float64, len(c.several))...)
 	for j, field := range fields {
@@ -293,11 +299,22 @@ type lineReader struct {
 	line int // bytes since the last end of a line
 	// passed counts all bytes.
 	passed int64
+	// first is the beginning of the first line.
+	first []byte
+	whole bool
 }
+
+// longestLook is how much of the first line is kept.
+const longestLook = 4 << 10
 
 func (l *lineReader) Read(b []byte) (int, error) {
 	n, err := l.s.r.Read(b)
 	l.passed += int64(n)
+	if !l.whole {
+		part, _, ended := bytes.Cut(b[:n], []byte("\n"))
+		l.first = append(l.first, part[:min(len(part), longestLook-len(l.first))]...)
+		l.whole = ended || len(l.first) == longestLook
+	}
 	if i := bytes.LastIndexByte(b[:n], '\n'); i >= 0 {
 		l.line = n - 1 - i
 	} else {
@@ -319,11 +336,15 @@ const withPoints = `write decimals with points, as pandas.read_csv(FILE, sep=";"
 
 // notNumber is the error for a feature that is no number.
 func (c *csvReader) notNumber(j int, field string) error {
-	remedy := "replace texts by numbers and fill in missing values"
+	column := strconv.Itoa(j)
+	if c.header != nil {
+		column = c.header[j]
+	}
+	remedy := "replace texts by numbers and fill in missing values, or leave the column out with drop=" + column
 	if decimalComma().MatchString(field) {
 		remedy = withPoints
 	}
-	if c.n == 0 && remedy != withPoints {
+	if c.n == 0 && !c.headed && remedy != withPoints {
 		remedy = "if this line is a header, add ,header; " + remedy
 	}
 	if j == 0 && c.label == c.width-1 {
@@ -360,7 +381,8 @@ func (c *csvReader) damaged(err error) error {
 	var p *csv.ParseError
 	if errors.As(err, &p) {
 		where := fmt.Sprintf("line %d", p.Line)
-		return &DataError{File: c.s.name, Where: where, Problem: "not well-formed", Err: p.Err, Remedy: "check the quotes of this line"}
+		remedy := cmp.Or(c.otherSeparator(), "check the quotes of this line")
+		return &DataError{File: c.s.name, Where: where, Problem: "not well-formed", Err: p.Err, Remedy: remedy}
 	}
 	return c.s.damaged(err)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // What helps, as a line to be typed.
@@ -19,7 +18,7 @@ const (
 
 // sniff says what a file is that failed to parse, or "".
 func sniff(data []byte) string {
-	switch head := bytes.ToLower(bytes.TrimSpace(data[:min(len(data), 512)])); {
+	switch head := bytes.ToLower(bytes.TrimSpace(bytes.TrimPrefix(data[:min(len(data), 512)], []byte("\ufeff")))); {
 	case len(data) == 0:
 		return "the file is empty"
 	case bytes.HasPrefix(head, []byte("version https://git-lfs")):
@@ -68,16 +67,14 @@ func archive(data []byte) string {
 	return "this is a zip archive, not an ONNX model: unpack it; of a PyTorch or Keras file, export the model to ONNX"
 }
 
-// words reports whether a file begins with text.
+// words reports whether a file begins with text: as UTF-16 with its mark, or in bytes without
+// control characters, as UTF-8 and Latin-1 are. Models have some in their first bytes.
 func words(data []byte) bool {
 	head := data[:min(len(data), 512)]
-	if len(data) > len(head) {
-		for len(head) > 0 && !utf8.RuneStart(head[len(head)-1]) {
-			head = head[:len(head)-1]
-		}
-		head = head[:len(head)-1]
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
+		return true
 	}
-	return utf8.Valid(head) && !bytes.ContainsFunc(head, func(r rune) bool { return !unicode.IsPrint(r) && !unicode.IsSpace(r) })
+	return !bytes.ContainsFunc(head, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) })
 }
 
 var magics = []struct {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -177,7 +178,7 @@ func (c *condition) holds(x scaled.Num) bool {
 // check tells which conditions hold for models, each against what base returns for it, nil for
 // none. Errors: a condition holds (exit code 1); no model has such a measure (wrong usage).
 func check(conditions []condition, models []auditedModel, base func(i int) *auditedModel) error {
-	var broken []string
+	var broken []error
 	for k := range conditions {
 		any := false
 		for i := range models {
@@ -191,7 +192,9 @@ func check(conditions []condition, models []auditedModel, base func(i int) *audi
 				b = nil
 			}
 			s, found := conditions[k].broken(&models[i], b)
-			broken = append(broken, s...)
+			for _, sentence := range s {
+				broken = append(broken, errors.New(sentence))
+			}
 			any = any || found
 		}
 		if !any && len(models) > 0 {
@@ -201,5 +204,5 @@ func check(conditions []condition, models []auditedModel, base func(i int) *audi
 	if broken == nil {
 		return nil
 	}
-	return &exit{codeCondition, fmt.Errorf("%s", strings.Join(broken, "\n"))}
+	return &exit{codeCondition, errors.Join(broken...)}
 }

@@ -181,7 +181,11 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 	for i := range before {
 		both = append(both, before[i], after[i])
 	}
-	r.undefined = undefinedNotes(both, w.options.columns)
+	columns := w.options.columns
+	if columns == nil && len(pairs) > 1 {
+		columns = usualColumns
+	}
+	r.undefined = undefinedNotes(both, columns)
 	d := w.options.diffDocument(r)
 	if w.format == string(render.HTML) {
 		d.Figures = w.options.diffFigures(r)

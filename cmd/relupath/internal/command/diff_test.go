@@ -163,6 +163,8 @@ func TestFailIf(t *testing.T) {
 		}
 		refused(t, c.code, words, strings.Fields(c.line)...)
 	}
+	// A line for each model.
+	refused(t, codeFailed, []string{"relupath: a.onnx: frobenius is 7.8102: fails by frobenius>1\nb.onnx: frobenius is "}, "audit", "a.onnx", "b.onnx", "--fail-if", "frobenius>1")
 	// What has no value is not passed over.
 	if s, found := (&condition{measure: "margin", op: ">"}).broken(&auditedModel{Measures: []measured{{Name: "margin", num: nan()}}}, nil); !found || len(s) != 1 {
 		t.Errorf("%v, %v", s, found)
