@@ -2,6 +2,7 @@ package onnxio_test
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"testing"
 
@@ -119,6 +120,60 @@ func TestCostIsLinear(t *testing.T) {
 			t.Errorf("%s: %d bytes take %d, %d bytes take %d", what, len(small), a, len(large), b)
 		}
 		t.Logf("%s: %.1f and %.1f times the file", what, float64(a)/float64(len(small)), float64(b)/float64(len(large)))
+	}
+}
+
+// TestWritingIsLinear rescales networks whose n layers share one tensor, so that each needs one of
+// its own in the written file, as bounds of caps and normalisations do.
+func TestWritingIsLinear(t *testing.T) {
+	chain := func(n int, behind func(k int, from, to string) field) []byte {
+		nodes := []field{
+			pbInput("v0", -1, 2), pbOutput(fmt.Sprintf("v%d", n), -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4),
+			pbInitializer("ones", []int64{2}, 1, 1), pbInitializer("zeros", []int64{2}, 0, 0), pbInitializer("lo", nil, 0), pbInitializer("hi", nil, 6),
+		}
+		for k := range n {
+			h := fmt.Sprintf("h%d", k)
+			nodes = append(nodes, pbNode("MatMul", "", names(fmt.Sprintf("v%d", k), "w"), names(h)), behind(k, h, fmt.Sprintf("v%d", k+1)))
+		}
+		return pbModel(8, 17, nodes...)
+	}
+	for what, behind := range map[string]func(k int, from, to string) field{
+		"ReLUs": func(_ int, from, to string) field { return pbNode("Relu", "", names(from), names(to)) },
+		"caps":  func(_ int, from, to string) field { return pbNode("Clip", "", names(from, "lo", "hi"), names(to)) },
+		"normalisations": func(_ int, from, to string) field {
+			return pbNode("BatchNormalization", "", names(from, "ones", "zeros", "zeros", "ones"), names(to))
+		},
+	} {
+		written := func(n int) uint64 {
+			m, err := onnxio.Decode(chain(n, behind), onnxio.Options{})
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			defer m.Close()
+			g := m.Net.Groups()
+			factors := g.Ones()
+			for k := range factors {
+				if g.Pin[k] == "" {
+					factors[k] = 1 + float64(k+1)/float64(3*n) // all different
+				}
+			}
+			net, err := m.Net.Rescale(g, factors)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if err := m.Write(io.Discard, net); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			runtime.ReadMemStats(&after)
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		a, b := written(500), written(2000)
+		if b > 6*a {
+			t.Errorf("%s: 500 layers take %d bytes, 2000 take %d", what, a, b)
+		}
+		t.Logf("%s: %.1f times the bytes for 4 times the layers", what, float64(b)/float64(a))
 	}
 }
 

@@ -232,9 +232,9 @@ func (o *op) gated(a, b *value) *value {
 			out := o.emit(&dag.Func{
 				Kind: dag.Curve, Why: "it is a curve, written out", Lipschitz: math.Abs(k) * g.slope,
 				Apply: func(dst []float64, in ...[]float64) {
-					var block [gatedBlock]float64
+					block := make([]float64, min(len(in[0]), gatedBlock))
 					for x := range slices.Chunk(in[0], gatedBlock) {
-						u := block[:copy(block[:], x)]
+						u := block[:copy(block, x)]
 						f(u)
 						for i, z := range x {
 							dst[i] = k * z * u[i]

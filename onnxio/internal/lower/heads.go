@@ -19,7 +19,7 @@ func sigmoid(x float64) float64 {
 
 // sigmoids is sigmoid of each element, in place.
 func sigmoids(u []float64) {
-	var block [gatedBlock]float64
+	block := make([]float64, min(len(u), gatedBlock))
 	for x := range slices.Chunk(u, gatedBlock) {
 		e := block[:len(x)]
 		for i, v := range x {

@@ -1,9 +1,9 @@
 package lower
 
 import (
+	"cmp"
 	"math"
 	"slices"
-	"sort"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/internal/words"
@@ -344,6 +344,12 @@ func lowerTrilu(o *op) error {
 	return nil
 }
 
+// ranked is a number to sort, and its place.
+type ranked struct {
+	value float64
+	at    int
+}
+
 // lowerTopK gives the largest or smallest entries along an axis, and their places.
 func lowerTopK(o *op) error {
 	v, err := o.need(0)
@@ -367,6 +373,11 @@ func lowerTopK(o *op) error {
 	if k < 0 || k > int64(a.N) {
 		return refusal.New("", "%d of %s", k, words.Count(a.N, "entry"))
 	}
+	if v.constant() {
+		if err := o.afford(2 * a.N); err != nil { // a line with its places
+			return err
+		}
+	}
 	shape := slices.Clone(v.dims())
 	shape[axis] = int(k)
 	largest := o.int("largest", 1) != 0
@@ -375,23 +386,22 @@ func lowerTopK(o *op) error {
 			continue
 		}
 		y, err := o.functionOf("it picks extreme values", typ, shape, func(dst []float64, in ...[]float64) {
-			order := make([]int, a.N)
+			// Of equal ones the first comes first.
+			order := func(x, y ranked) int { return cmp.Or(cmp.Compare(x.value, y.value), cmp.Compare(x.at, y.at)) }
+			if largest {
+				order = func(x, y ranked) int { return cmp.Or(cmp.Compare(y.value, x.value), cmp.Compare(x.at, y.at)) }
+			}
+			line := make([]ranked, a.N)
 			for q := range a.Outer {
 				for e := range a.Inner {
-					at := func(i int) float64 { return in[0][(q*a.N+i)*a.Inner+e] }
-					for i := range order {
-						order[i] = i
+					for i := range line {
+						line[i] = ranked{in[0][(q*a.N+i)*a.Inner+e], i}
 					}
-					sort.SliceStable(order, func(i, j int) bool {
-						if largest {
-							return at(order[i]) > at(order[j])
-						}
-						return at(order[i]) < at(order[j])
-					})
+					slices.SortFunc(line, order)
 					for i := range int(k) {
-						x := float64(order[i])
+						x := float64(line[i].at)
 						if out == 0 {
-							x = at(order[i])
+							x = line[i].value
 						}
 						dst[(q*int(k)+i)*a.Inner+e] = x
 					}

@@ -16,6 +16,10 @@ type Patch struct {
 	splices []splice
 	// outer holds the names of values in the main graph, those added included.
 	outer map[string]struct{}
+	// numbered is, for a base, the last number that was tried for a fresh name.
+	numbered map[string]int
+	// fields holds where the fields of the graph lie, by number, once it was asked for.
+	fields map[protowire.Number][]span
 	// touched holds what was edited already, by its place in the file.
 	touched map[int]struct{}
 	// external holds new payloads of tensors with external data, relocated the
@@ -27,7 +31,7 @@ type Patch struct {
 
 // NewPatch returns a Patch without edits.
 func NewPatch(f *File) *Patch {
-	p := &Patch{f: f, outer: map[string]struct{}{}, touched: map[int]struct{}{}, external: map[*Tensor]Payload{}}
+	p := &Patch{f: f, outer: map[string]struct{}{}, numbered: map[string]int{}, touched: map[int]struct{}{}, external: map[*Tensor]Payload{}}
 	g := &f.Graph
 	for i := range g.Nodes {
 		for _, name := range g.Nodes[i].Outputs {
@@ -145,8 +149,9 @@ func (p *Patch) taken(name string) bool {
 // that makes it a name not in use.
 func (p *Patch) FreshName(base string) string {
 	name := base
-	for i := 1; name == "" || p.taken(name); i++ {
-		name = fmt.Sprintf("%s_%d", base, i)
+	for name == "" || p.taken(name) {
+		p.numbered[base]++
+		name = fmt.Sprintf("%s_%d", base, p.numbered[base])
 	}
 	return name
 }
@@ -185,13 +190,22 @@ func (p *Patch) AddInitializer(name string, typ DataType, dims []int64, data Pay
 func (p *Patch) insert(num protowire.Number, r rope) {
 	g := p.f.Graph.span
 	at := g.end
-	s := newParser(p.f, p.f.data).scan(g)
-	for s.next() {
-		if s.num == num {
-			at = s.pos
-		}
+	if list := p.graphFields(num); len(list) > 0 {
+		at = list[len(list)-1].end
 	}
 	p.splices = append(p.splices, splice{start: at, end: at, within: []span{g}, with: r})
+}
+
+// graphFields returns where the fields of a number lie in the graph, each from its tag on.
+func (p *Patch) graphFields(num protowire.Number) []span {
+	if p.fields == nil {
+		p.fields = map[protowire.Number][]span{}
+		s := newParser(p.f, p.f.data).scan(p.f.Graph.span)
+		for s.next() {
+			p.fields[s.num] = append(p.fields[s.num], span{start: s.tag, end: s.pos})
+		}
+	}
+	return p.fields[num]
 }
 
 // SetMetadata gives a key of the model's metadata a value: in the place of the value
@@ -338,13 +352,8 @@ func (p *Patch) RemoveValueInfo() {
 
 // putField puts r in the place of the k-th field of a number in the graph.
 func (p *Patch) putField(num protowire.Number, k int, r rope) {
-	at := -1
-	p.exchange(p.f.Graph.span, []span{p.f.Graph.span}, r, func(s *scanner) bool {
-		if s.num == num {
-			at++
-		}
-		return s.num == num && at == k
-	})
+	at := p.graphFields(num)[k]
+	p.splices = append(p.splices, splice{start: at.start, end: at.end, within: []span{p.f.Graph.span}, with: r})
 }
 
 // Size returns the size of the file that [Patch.WriteTo] writes.

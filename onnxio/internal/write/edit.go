@@ -26,7 +26,7 @@ func Edits(f *wire.File, old, net *dag.Network) (*wire.Patch, error) {
 		known[p] = true
 	}
 	var order []*dag.Param
-	variants := map[*dag.Param][]variant{}
+	variants, place := map[*dag.Param][]variant{}, map[*dag.Param]int{}
 	for u := range net.Uses() {
 		from := u.Param.Origin()
 		if !known[from] {
@@ -35,7 +35,14 @@ func Edits(f *wire.File, old, net *dag.Network) (*wire.Patch, error) {
 		if variants[from] == nil {
 			order = append(order, from)
 		}
-		variants[from] = addUse(variants[from], u)
+		// A variant is of one stored tensor.
+		k, ok := place[u.Param]
+		if !ok {
+			k = len(variants[from])
+			place[u.Param] = k
+			variants[from] = append(variants[from], variant{param: u.Param})
+		}
+		variants[from][k].uses = append(variants[from][k].uses, u)
 	}
 	e := &exporter{Patch: wire.NewPatch(f), repointed: map[[2]int]string{}, unread: map[string]int{}}
 	for _, from := range order {
@@ -49,16 +56,6 @@ func Edits(f *wire.File, old, net *dag.Network) (*wire.Patch, error) {
 		return nil, err
 	}
 	return e.Patch, nil
-}
-
-func addUse(v []variant, u *dag.Use) []variant {
-	for i := range v {
-		if v[i].param == u.Param {
-			v[i].uses = append(v[i].uses, u)
-			return v
-		}
-	}
-	return append(v, variant{u.Param, []*dag.Use{u}})
 }
 
 // exporter makes the edits of a patch.
