@@ -246,6 +246,18 @@ func (s *scaling) equal(t *scaling) bool {
 		slices.Equal(s.a, t.a) && slices.Equal(s.b, t.b)
 }
 
+// hash is the same for equal scalings: layers without number may share one tensor.
+func (s *scaling) hash() uint64 {
+	var key uint64
+	for _, factors := range [][]float64{s.a, s.b} {
+		for _, f := range factors {
+			key = (key ^ math.Float64bits(f)) * 0x100000001b3 // FNV-1a, by numbers
+			key ^= key >> 32
+		}
+	}
+	return key
+}
+
 // param returns the lazily scaled Param: its values are computed at the first
 // look, or block by block in AppendRaw.
 func (s *scaling) param() *Param {

@@ -36,7 +36,7 @@ func (n *Network) rescale(g *Groups, c []float64, e *editor) (*Network, error) {
 	c = slices.Clone(c)
 	g.Invert(c)
 	e.params, e.whole = map[*Use]*Param{}, map[*Use]bool{}
-	e.made, e.done = map[*Param][]*scaling{}, map[*scaling]*Param{}
+	e.made, e.done = map[uint64][]*scaling{}, map[*scaling]*Param{}
 	for nd, l := range Each[*Linear](n) {
 		if nd.Zone == Body {
 			e.linear(l, expand(g.Rows[nd.ID], c), expand(g.Cols[nd.ID], c))
@@ -81,8 +81,8 @@ func expand(ids []int32, c []float64) []float64 {
 // make one new Param.
 type editor struct {
 	params map[*Use]*Param
-	whole  map[*Use]bool // vectors that now have one value a unit
-	made   map[*Param][]*scaling
+	whole  map[*Use]bool         // vectors that now have one value a unit
+	made   map[uint64][]*scaling // by their hash
 	done   map[*scaling]*Param
 	// unrounded says that edited numbers are float64, whatever is stored.
 	unrounded bool
@@ -168,7 +168,8 @@ func (e *editor) scale(u *Use, s *scaling) {
 	if s.base.zero() {
 		return
 	}
-	for _, t := range e.made[s.base] {
+	key := s.hash()
+	for _, t := range e.made[key] {
 		if t.equal(s) {
 			e.params[u] = e.done[t]
 			return
@@ -178,7 +179,7 @@ func (e *editor) scale(u *Use, s *scaling) {
 	if e.unrounded {
 		p.Type = Float64
 	}
-	e.made[s.base] = append(e.made[s.base], s)
+	e.made[key] = append(e.made[key], s)
 	e.done[s] = p
 	e.params[u] = p
 }

@@ -268,11 +268,22 @@ func (m *measured) log(unit string) render.Cell {
 
 // label names a measure in a table: path_norm(2), group_norm(1,inf).
 func (m *measured) label() string {
-	of := analysis.Measure{Name: m.Name, P: m.P, Q: m.Q, Output: m.Output}
+	of := m.of()
+	return (&analysis.Measure{Name: of.name, P: of.p, Q: of.q, Output: of.output, Percentile: of.percentile}).Label()
+}
+
+// identity is what tells a measure from the others of a model or layer.
+type identity struct {
+	name, p, q, output string
+	percentile         float64
+}
+
+func (m *measured) of() identity {
+	out := identity{m.Name, m.P, m.Q, m.Output, 0}
 	if m.Percentile != nil {
-		of.Percentile = *m.Percentile
+		out.percentile = *m.Percentile
 	}
-	return of.Label()
+	return out
 }
 
 // fact is a count of a model.

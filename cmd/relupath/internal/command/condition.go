@@ -109,11 +109,15 @@ func (m *auditedModel) quantities() []quantity {
 // whole network has not.
 func (m *auditedModel) held() []quantity {
 	out := m.quantities()
+	whole := map[string]bool{}
+	for i := range m.Measures {
+		whole[m.Measures[i].Name] = true
+	}
 	for i := range m.Layers {
 		l := &m.Layers[i]
 		for k := range l.Measures {
 			v := &l.Measures[k]
-			if !slices.ContainsFunc(m.Measures, func(w measured) bool { return w.Name == v.Name }) {
+			if !whole[v.Name] {
 				out = append(out, quantity{v.Name, v.label(), l.Name, v.num, v.Reason})
 			}
 		}

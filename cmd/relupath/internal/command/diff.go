@@ -73,7 +73,7 @@ type pairOfModels struct {
 	Layers []measureChange `json:"layers"`
 	// PathMetric is that of --path-metric.
 	PathMetric *metricJSON     `json:"path_metric,omitempty"`
-	inLayers   []measureChange // every measure of every layer
+	inLayers   []changeOfLayer // every measure of every layer
 }
 
 // metricJSON bounds ||pi(A) - pi(B)||_1, with biases; Reason says why there is no such number.
@@ -99,14 +99,27 @@ type measureChange struct {
 	single bool
 }
 
-func newMeasureChange(label, layer, unit string, a, b scaled.Num) measureChange {
-	d := b.Add(a.MulFloat(-1))
-	rel := d.Div(a.Abs())
+// changeOfLayer is the change of one measure of a layer: there may be a million of them.
+type changeOfLayer struct {
+	measure, layer string
+	rel            scaled.Num
+	same           bool // but for rounding
+}
+
+// differences returns b - a, and that over |a|, NaN where there is no such number.
+func differences(unit string, a, b scaled.Num) (d, rel scaled.Num) {
+	d = b.Add(a.MulFloat(-1))
+	rel = d.Div(a.Abs())
 	if unit == "log" || a.IsZero() && !b.IsZero() {
 		rel = scaled.New(math.NaN())
 	} else if d.IsZero() {
 		rel = scaled.Num{}
 	}
+	return d, rel
+}
+
+func newMeasureChange(label, layer, unit string, a, b scaled.Num) measureChange {
+	d, rel := differences(unit, a, b)
 	return measureChange{
 		Measure: label, Layer: layer, A: render.NewValue(a), B: render.NewValue(b),
 		Change: render.RealNum(rel), Difference: render.NewValue(d), a: a, b: b, rel: rel,
@@ -187,8 +200,11 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 	}
 	r.undefined = undefinedNotes(both, columns)
 	d := w.options.diffDocument(r)
-	if w.format == string(render.HTML) {
+	switch w.format {
+	case string(render.HTML):
 		d.Figures = w.options.diffFigures(r)
+	case string(render.CSV):
+		d.Records = w.options.diffRecords(r)
 	}
 	if err := w.report(d, w.options.output, w.existing()); err != nil {
 		return err
@@ -319,38 +335,67 @@ func (p *pairOfModels) compare(m, n *auditedModel) {
 	for _, q := range m.quantities() {
 		before[q.label] = q
 	}
-	p.Measures, p.Layers = []measureChange{}, []measureChange{}
-	for _, q := range n.quantities() {
+	after := n.quantities()
+	p.Measures, p.Layers = make([]measureChange, 0, len(after)), []measureChange{}
+	for _, q := range after {
 		if a, ok := before[q.label]; ok && (a.num.IsFinite() || q.num.IsFinite() || !isFact(q.label)) {
 			c := newMeasureChange(q.label, "", units[q.name], a.num, q.num)
 			c.Reason = cmp.Or(a.why, q.why)
 			p.Measures = append(p.Measures, c)
 		}
 	}
-	type place struct{ layer, label string }
-	inLayer := map[place]scaled.Num{}
+	layers := map[string]*auditedLayer{}
 	for i := range m.Layers {
-		for k := range m.Layers[i].Measures {
-			v := &m.Layers[i].Measures[k]
-			inLayer[place{m.Layers[i].Name, v.label()}] = v.num
-		}
+		layers[m.Layers[i].Name] = &m.Layers[i]
 	}
+	all := 0
+	for i := range n.Layers {
+		all += len(n.Layers[i].Measures)
+	}
+	p.inLayers = make([]changeOfLayer, 0, all)
 	at := map[string]int{}
 	for i := range n.Layers {
+		from := layers[n.Layers[i].Name]
+		if from == nil {
+			continue
+		}
 		for k := range n.Layers[i].Measures {
 			v := &n.Layers[i].Measures[k]
-			a, ok := inLayer[place{n.Layers[i].Name, v.label()}]
-			if !ok {
-				continue
-			}
-			c := newMeasureChange(v.label(), n.Layers[i].Name, units[v.Name], a, v.num)
-			p.inLayers = append(p.inLayers, c)
-			if k, seen := at[c.Measure]; !seen {
-				at[c.Measure] = len(p.Layers)
-				p.Layers = append(p.Layers, c)
-			} else if c.rel.IsFinite() && (!p.Layers[k].rel.IsFinite() || c.rel.Abs().Cmp(p.Layers[k].rel.Abs()) > 0) {
-				p.Layers[k] = c
+			if before := from.measure(v, k); before != nil {
+				p.compareInLayer(n.Layers[i].Name, before, v, units[v.Name], at)
 			}
 		}
+	}
+}
+
+// measure returns the measure of a layer that v is of another, which mostly is in the same place.
+func (l *auditedLayer) measure(v *measured, place int) *measured {
+	if place < len(l.Measures) && l.Measures[place].of() == v.of() {
+		return &l.Measures[place]
+	}
+	for k := range l.Measures {
+		if l.Measures[k].of() == v.of() {
+			return &l.Measures[k]
+		}
+	}
+	return nil
+}
+
+// compareInLayer makes the change of a measure of a layer from v to w; at has the places in Layers of
+// the measures so far.
+func (p *pairOfModels) compareInLayer(layer string, v, w *measured, unit string, at map[string]int) {
+	label := w.label()
+	k, seen := at[label]
+	if seen {
+		label = p.Layers[k].Measure // one string for all layers
+	}
+	_, rel := differences(unit, v.num, w.num)
+	p.inLayers = append(p.inLayers, changeOfLayer{label, layer, rel, equalValues(v.num, w.num)})
+	switch {
+	case !seen:
+		at[label] = len(p.Layers)
+		p.Layers = append(p.Layers, newMeasureChange(label, layer, unit, v.num, w.num))
+	case rel.IsFinite() && (!p.Layers[k].rel.IsFinite() || rel.Abs().Cmp(p.Layers[k].rel.Abs()) > 0):
+		p.Layers[k] = newMeasureChange(label, layer, unit, v.num, w.num)
 	}
 }

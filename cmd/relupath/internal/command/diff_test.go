@@ -217,7 +217,9 @@ func TestChangesDrawn(t *testing.T) {
 	p := pairOfModels{
 		Name:     "m",
 		Measures: []measureChange{change("frobenius", "", 2, 3), change("path_norm(2)", "", 1, 1), change("max_abs", "", 4, 1)},
-		inLayers: []measureChange{change("frobenius", "first", 1, 1.1), change("frobenius", "second", 1, 0.5), change("frobenius", "third", 1, 1)},
+		inLayers: []changeOfLayer{
+			{"frobenius", "first", scaled.New(0.1), false}, {"frobenius", "second", scaled.New(-0.5), false}, {"frobenius", "third", scaled.Num{}, true},
+		},
 	}
 	figures := (&auditOptions{}).diffFigures(&diffJSON{Pairs: []pairOfModels{p}})
 	if len(figures) != 2 {

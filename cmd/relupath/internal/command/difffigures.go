@@ -74,15 +74,20 @@ func changeOfLayers(p *pairOfModels, columns []string) []render.Figure {
 		if columns != nil && !asks(columns, label) {
 			continue
 		}
-		of := moved(slices.DeleteFunc(slices.Clone(p.inLayers), func(c measureChange) bool { return c.Measure != label }))
-		slices.SortStableFunc(of, func(a, b measureChange) int { return b.rel.Abs().Cmp(a.rel.Abs()) })
+		var of []changeOfLayer
+		for _, c := range p.inLayers {
+			if c.measure == label && c.rel.IsFinite() && !c.same {
+				of = append(of, c)
+			}
+		}
+		slices.SortStableFunc(of, func(a, b changeOfLayer) int { return b.rel.Abs().Cmp(a.rel.Abs()) })
 		of = of[:min(len(of), maxChangedLayers)]
 		if len(of) == 0 {
 			continue
 		}
 		b := &render.Bars{Axis: "change (%)", Letters: longName, Series: []render.Series{{Name: label, Values: make([]scaled.Num, len(of))}}}
 		for i, c := range of {
-			b.Categories = append(b.Categories, c.Layer)
+			b.Categories = append(b.Categories, c.layer)
 			b.Series[0].Values[i] = c.rel.MulFloat(100)
 		}
 		out = append(out, render.Figure{

@@ -39,9 +39,9 @@ const percentHead = `\text{change (\%)}`
 // singleOutput is the beginning of the labels of measures of one output.
 const singleOutput = "path_norm_output("
 
-// diffDocument describes the result. One pair has all its measures, several the usual ones.
+// diffDocument describes the result for every format but CSV, whose records are made apart. One pair has all its measures, several the usual ones.
 func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
-	d := &render.Document{Title: "relupath diff", Label: "relupath-diff", Data: r, Records: o.diffRecords(r)}
+	d := &render.Document{Title: "relupath diff", Label: "relupath-diff", Data: r}
 	if len(r.Pairs) == 1 {
 		p := &r.Pairs[0]
 		t := render.Table{Title: p.A + " to " + p.B, Columns: []string{"measure", "before", "after", "change"}, TeX: []string{"", "", "", percentHead}}
@@ -134,9 +134,11 @@ func asked(all []measureChange, columns []string) []measureChange {
 		return all
 	}
 	var out []measureChange
+	has := map[string]bool{}
 	for _, want := range columns {
 		for _, c := range all {
-			if asks([]string{want}, c.Measure) && !slices.ContainsFunc(out, func(o measureChange) bool { return o.Measure == c.Measure }) {
+			if !has[c.Measure] && asks([]string{want}, c.Measure) {
+				has[c.Measure] = true
 				out = append(out, c)
 			}
 		}

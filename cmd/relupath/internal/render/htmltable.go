@@ -18,6 +18,7 @@ type htmlTable struct {
 	Rows  [][]htmlCell
 	// Reasons are why cells are undefined, each once.
 	Reasons []htmlReason
+	reasons map[string]int // where each is
 	keys    int
 }
 
@@ -148,9 +149,12 @@ func (c Cell) page(digits int) string {
 
 // reason returns the entry of a reason.
 func (t *htmlTable) reason(why, prefix string, n int) *htmlReason {
-	k := slices.IndexFunc(t.Reasons, func(r htmlReason) bool { return r.Text == why })
-	if k < 0 {
-		k = len(t.Reasons)
+	k, ok := t.reasons[why]
+	if !ok {
+		if k = len(t.Reasons); k == 0 {
+			t.reasons = map[string]int{}
+		}
+		t.reasons[why] = k
 		t.Reasons = append(t.Reasons, htmlReason{fmt.Sprintf("%s%d", prefix, n+k+1), why, n + k + 1})
 	}
 	r := t.Reasons[k]
