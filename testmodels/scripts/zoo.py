@@ -91,10 +91,57 @@ def transformer(name):
         return tr.Qwen2ForCausalLM(tr.Qwen2Config(**small, num_key_value_heads=2, use_cache=False, **eager)), (ids,), ["logits"]
     if name == "opt":
         return tr.OPTForCausalLM(tr.OPTConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48, word_embed_proj_dim=32, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "deberta_v2":
+        return tr.DebertaV2Model(tr.DebertaV2Config(**small, position_buckets=8, relative_attention=True, pos_att_type=["p2c", "c2p"], max_relative_positions=16)), (ids,), ["last_hidden_state"]
+    if name == "albert":
+        return tr.AlbertModel(tr.AlbertConfig(**small, embedding_size=16, **eager)), (ids,), ["last_hidden_state"]
+    if name == "xlm_roberta":
+        return tr.XLMRobertaModel(tr.XLMRobertaConfig(**small, **eager)), (ids,), ["last_hidden_state"]
+    if name == "mamba":
+        return tr.MambaForCausalLM(tr.MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=4, time_step_rank=4, use_cache=False)), (ids,), ["logits"]
+    if name in ("gemma", "gemma2", "phi", "phi3", "stablelm", "mistral", "olmo2", "granite", "cohere", "qwen3", "starcoder2", "smollm3"):
+        kind = {"gemma": "Gemma", "gemma2": "Gemma2", "phi": "Phi", "phi3": "Phi3", "stablelm": "StableLm", "mistral": "Mistral", "olmo2": "Olmo2", "granite": "Granite", "cohere": "Cohere", "qwen3": "Qwen3", "starcoder2": "Starcoder2", "smollm3": "SmolLM3"}[name]
+        more = {"head_dim": 8} if name in ("gemma", "gemma2", "qwen3") else {}
+        return getattr(tr, kind + "ForCausalLM")(getattr(tr, kind + "Config")(**small, **more, num_key_value_heads=2, use_cache=False, pad_token_id=0, bos_token_id=1, eos_token_id=2, **eager)), (ids,), ["logits"]
+    if name == "bloom":
+        return tr.BloomForCausalLM(tr.BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "falcon":
+        return tr.FalconForCausalLM(tr.FalconConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "gpt_neox":
+        return tr.GPTNeoXForCausalLM(tr.GPTNeoXConfig(**small, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "gptj":
+        return tr.GPTJForCausalLM(tr.GPTJConfig(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=32, rotary_dim=4, use_cache=False, **eager)), (ids,), ["logits"]
+    if name == "bart":
+        return tr.BartModel(tr.BartConfig(vocab_size=64, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48, max_position_embeddings=32, use_cache=False, **eager)), (ids,), ["last_hidden_state"]
+    picture = torch.randn(1, 3, 32, 32)
+    vision = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, image_size=32, patch_size=8)
+    if name == "clip_vision":
+        return tr.CLIPVisionModel(tr.CLIPVisionConfig(**vision, projection_dim=16, **eager)), (picture,), ["last_hidden_state"]
+    if name == "clip_text":
+        return tr.CLIPTextModel(tr.CLIPTextConfig(**small, projection_dim=16, eos_token_id=11, **eager)), (ids,), ["last_hidden_state"]
+    if name == "siglip_vision":
+        return tr.SiglipVisionModel(tr.SiglipVisionConfig(**vision, **eager)), (picture,), ["last_hidden_state"]
+    if name == "dinov2":
+        return tr.Dinov2Model(tr.Dinov2Config(**vision, mlp_ratio=2, **eager)), (picture,), ["last_hidden_state"]
+    if name == "deit":
+        return tr.DeiTModel(tr.DeiTConfig(**vision, **eager)), (picture,), ["last_hidden_state"]
+    if name == "sam_vision":
+        return tr.SamVisionModel(tr.SamVisionConfig(**vision, output_channels=16, window_size=2, global_attn_indexes=[1], mlp_dim=48, **eager)), (picture,), ["last_hidden_state"]
+    if name == "segformer":
+        return tr.SegformerForSemanticSegmentation(tr.SegformerConfig(num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[16, 32], patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2], mlp_ratios=[2, 2], decoder_hidden_size=16, num_labels=5)), (picture,), ["logits"]
+    if name == "wav2vec2":
+        return tr.Wav2Vec2Model(tr.Wav2Vec2Config(**small, conv_dim=[16, 16], conv_stride=[5, 2], conv_kernel=[10, 3], num_feat_extract_layers=2, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, **eager)), (torch.randn(1, 400),), ["last_hidden_state"]
+    if name == "hubert":
+        return tr.HubertModel(tr.HubertConfig(**small, conv_dim=[16, 16], conv_stride=[5, 2], conv_kernel=[10, 3], num_feat_extract_layers=2, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, **eager)), (torch.randn(1, 400),), ["last_hidden_state"]
+    if name == "detr":
+        back = tr.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 16, 32], depths=[1, 1, 1, 1], layer_type="basic", out_features=["stage4"])
+        return tr.DetrForObjectDetection(tr.DetrConfig(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=back, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=48, decoder_ffn_dim=48, num_queries=5, num_labels=3, **eager)), (torch.randn(1, 3, 64, 64),), ["logits"]
     raise KeyError(name)
 
 
-TRANSFORMERS = ["bert", "distilbert", "roberta", "electra", "gpt2", "opt", "llama", "qwen2", "mixtral", "t5", "vit", "whisper"]
+TRANSFORMERS = ["bert", "distilbert", "roberta", "electra", "gpt2", "opt", "llama", "qwen2", "mixtral", "t5", "vit", "whisper", "deberta_v2", "albert", "xlm_roberta", "mamba", "gemma", "gemma2", "phi", "phi3",
+                "stablelm", "mistral", "olmo2", "granite", "cohere", "qwen3", "starcoder2", "smollm3", "bloom", "falcon", "gpt_neox", "gptj", "bart", "clip_vision", "clip_text",
+                "siglip_vision", "dinov2", "deit", "sam_vision", "segformer", "wav2vec2", "hubert", "detr"]
 
 
 def networks(kind):
