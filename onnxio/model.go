@@ -51,6 +51,9 @@ type Model struct {
 	// Mixed says which operator mixes the samples of a batch, where outputs are left out
 	// for that: see Options.Whole. It is empty for others.
 	Mixed string
+	// Unbatched lists the outputs that the file gives once for all samples of a batch, as it does a
+	// constant: they have no axis of samples.
+	Unbatched []string
 	// Values has the nodes of Net by the names of the values in the file that they give.
 	// Operators that became one node give that of the last.
 	Values map[string]int
@@ -151,7 +154,7 @@ func decode(f *wire.File, path string, opt Options) (*Model, error) {
 		return nil, e
 	}
 	m := &Model{
-		Net: l.Net, Batchless: l.Batchless, Mixed: l.Mixed, Warnings: l.Warnings,
+		Net: l.Net, Batchless: l.Batchless, Mixed: l.Mixed, Unbatched: l.Unbatched, Warnings: l.Warnings,
 		file: f, path: path, tensors: l.Tensors, Values: l.Values,
 	}
 	m.describe(f)

@@ -43,6 +43,8 @@ def feed(s, rng):
             out[i.name] = rng.standard_normal(shape).astype(np.float64 if "double" in i.type else np.float32)
         elif i.type == "tensor(bool)":
             out[i.name] = np.ones(shape, bool)
+        elif i.type == "tensor(uint8)":
+            out[i.name] = rng.integers(0, 256, shape).astype(np.uint8)
         else:
             out[i.name] = (np.ones if "mask" in i.name else lambda s: rng.integers(0, 8, s))(shape).astype(np.int64)
     return out

@@ -129,7 +129,7 @@ def matrices(w, conv):
     """A layer's weight matrix as docs/measures.md defines it, as its diagonal blocks: a row for
     each output channel, a column for each input channel and kernel position."""
     if conv is None:
-        return w.reshape(1, len(w), -1)
+        return w.reshape(-1, *w.shape[-2:])  # of a stack of matrices each is a block
     groups = next((a.i for a in conv.attribute if a.name == "group"), 1)
     if conv.op_type != "ConvTranspose":
         return w.reshape(groups, len(w) // groups, -1)

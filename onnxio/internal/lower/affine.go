@@ -23,7 +23,10 @@ func (l *lowering) use(t *tensor.Tensor, k int) (dag.Use, error) {
 	case k >= 0 && k < len(l.current.in):
 		name = l.current.node.Inputs[k]
 		if v := l.current.in[k]; v.constant() {
-			at.Dims = v.con.Dims
+			at.Dims, at.Swapped = v.con.Dims, v.con.Swapped && t.Stored != nil
+			if n := len(v.con.Turns); t.Stored == nil && len(t.Turns) > n {
+				at.Turns = t.Turns[n:]
+			}
 		}
 	default:
 		name = nodeLabel(l.current.node, l.current.index) // a number that it makes itself

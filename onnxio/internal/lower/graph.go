@@ -41,6 +41,8 @@ type Result struct {
 	Batchless bool
 	Mixed     string
 	Warnings  []string
+	// Unbatched is that of onnxio.Model.
+	Unbatched []string
 	// Tensors are the stored ones of two or more axes.
 	Tensors []*source.Tensor
 	// Values has the nodes of the graph's values by their names.
@@ -73,7 +75,7 @@ func Graph(f *wire.File, opt Options) (*Result, error) {
 			Reason: "no output of the model holds numbers that can be computed",
 		})
 	}
-	r := &Result{Batchless: l.batchless, Mixed: l.mixed, Examples: l.examples}
+	r := &Result{Batchless: l.batchless, Mixed: l.mixed, Unbatched: l.unbatched, Examples: l.examples}
 	if len(l.obstacles) == 0 {
 		if r.Net, err = l.build(); err != nil {
 			return nil, err

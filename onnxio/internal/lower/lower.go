@@ -53,6 +53,8 @@ type lowering struct {
 	indexes map[uint64][][]int32
 	inputs  []dag.Port
 	outputs []dag.Port
+	// unbatched are the outputs without an axis of samples.
+	unbatched []string
 	// unitAxes holds the ONNX axes that a Linear's units lie along.
 	unitAxes map[int][]int
 	// facts is what is known of the values of nodes.

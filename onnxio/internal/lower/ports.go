@@ -120,6 +120,7 @@ func (l *lowering) graphOutputs() {
 				continue
 			}
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: m.node})
+			l.alone(out.Name)
 		case (v.batchAxis() > 0 || v.merged.count > 0) && !l.batchless:
 			// A network's values have the batch first.
 			if l.cuts && v.merged.count == 0 {
@@ -130,6 +131,16 @@ func (l *lowering) graphOutputs() {
 			return
 		default:
 			l.outputs = append(l.outputs, dag.Port{Name: out.Name, Node: v.node})
+			if v.batchAxis() < 0 {
+				l.alone(out.Name)
+			}
 		}
+	}
+}
+
+// alone notes an output that has one value for all samples.
+func (l *lowering) alone(output string) {
+	if !l.batchless {
+		l.unbatched = append(l.unbatched, output)
 	}
 }

@@ -15,8 +15,23 @@ type Site struct {
 	Node, Input int
 	// Swapped says that the operator sees the transpose of the Param.
 	Swapped bool
+	// Turns are the permutations, one after the other, by which the Param came of what the
+	// operator sees.
+	Turns []Turn
 	// Dims is the shape that the operator sees.
 	Dims []int
+}
+
+// Turn is a permutation of the axes of numbers of some shape: axis i of the result is axis Perm[i].
+type Turn struct{ Dims, Perm []int }
+
+// Undo returns the shape of the result and the permutation back.
+func (t Turn) Undo() Turn {
+	back := Turn{make([]int, len(t.Perm)), make([]int, len(t.Perm))}
+	for i, p := range t.Perm {
+		back.Dims[i], back.Perm[p] = t.Dims[p], i
+	}
+	return back
 }
 
 // Tensor is a tensor of the file and what is known of its consumers.

@@ -38,6 +38,9 @@ type Tensor struct {
 	Swapped bool
 	// Pinned says why no other numbers can be written in their place.
 	Pinned string
+	// Turns are the permutations of axes by which the numbers came of other constants, the last of
+	// which are those by which an operator turns its own operand.
+	Turns []source.Turn
 	// From are the stored tensors that a computed constant comes from.
 	From []*source.Tensor
 
@@ -162,7 +165,7 @@ func (t *Tensor) Reshaped(dims []int) *Tensor {
 	if t.Swapped {
 		// A swapped matrix has no stored order of its own any more.
 		_ = t.Load()
-		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Floats: t.Floats, Ints: t.Ints}
+		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Turns: t.Turns, Floats: t.Floats, Ints: t.Ints}
 	}
 	c := *t
 	c.Dims = dims
@@ -186,13 +189,14 @@ func (t *Tensor) Transposed(perm []int) (*Tensor, error) {
 	if moved == 0 {
 		return t.Reshaped(dims), nil
 	}
+	turns := append(slices.Clip(t.Turns), source.Turn{Dims: t.Dims, Perm: slices.Clone(perm)})
 	if t.Stored != nil && len(perm) == 2 && t.Kind == Floating {
-		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Stored: t.Stored, Swapped: !t.Swapped}, nil
+		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Stored: t.Stored, Swapped: !t.Swapped, Turns: turns}, nil
 	}
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned}
+	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Turns: turns}
 	if t.Kind == Floating {
 		out.Floats = Permuted(t.Floats, t.Dims, perm)
 	} else {

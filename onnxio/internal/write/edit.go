@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -123,6 +124,7 @@ func (e *exporter) split(from *dag.Param, v *variant) error {
 	type form struct {
 		dims    string
 		swapped bool
+		turns   string
 	}
 	made := map[form]string{}
 	for _, u := range v.uses {
@@ -134,11 +136,19 @@ func (e *exporter) split(from *dag.Param, v *variant) error {
 		if p.Len() == from.Len() {
 			dims = at.Dims
 		}
-		f := form{tensor.DimString(dims), at.Swapped}
+		f := form{tensor.DimString(dims), at.Swapped, fmt.Sprint(at.Turns)}
 		name, ok := made[f]
 		if !ok {
 			if at.Swapped {
 				p = p.WithValues(dims, tensor.Permuted(p.Values(), []int{dims[1], dims[0]}, []int{1, 0}))
+			}
+			if len(at.Turns) > 0 && p.Len() == from.Len() {
+				v := p.Values()
+				for _, t := range slices.Backward(at.Turns) {
+					back := t.Undo()
+					v = tensor.Permuted(v, back.Dims, back.Perm)
+				}
+				p = p.WithValues(dims, v)
 			}
 			wide := make([]int64, len(dims))
 			for i, d := range dims {

@@ -255,3 +255,27 @@ func TestEvalOfOneScore(t *testing.T) {
 		t.Errorf("three classes: exit code %d: %s", code, &sink)
 	}
 }
+
+// An output that the file gives once for all samples, as the version numbers of a policy for a game
+// engine, has no axis of samples in what run writes.
+func TestRunOfConstantOutputs(t *testing.T) {
+	model, err := filepath.Abs("testdata/shapes/version.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	var file bytes.Buffer
+	if err := writeNPY(&file, &array{[]int{2, 2}, []float64{1, 2, 3, 4}}, "float64"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("x.npy", file.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	parsed[runJSON](t, "run", model, "--input", "x.npy", "-o", "out")
+	if y := readNumbers(t, "out/y.npy"); !slices.Equal(y.shape, []int{2, 3}) {
+		t.Errorf("y has shape %v", y.shape)
+	}
+	if v := readNumbers(t, "out/version.npy"); !slices.Equal(v.shape, []int{1}) || v.data[0] != 3 {
+		t.Errorf("version is %v of shape %v", v.data, v.shape)
+	}
+}

@@ -103,7 +103,11 @@ func (o *runOptions) work(ctx context.Context, a *app, m *modelFile, path string
 		}
 	}
 	for k, p := range m.Net.Outputs {
-		y := &array{shapeOf(m, &m.Net.Nodes[p.Node], batch), ys[k]}
+		nd := &m.Net.Nodes[p.Node]
+		y := &array{shapeOf(m, nd, batch), ys[k]}
+		if slices.Contains(m.Unbatched, p.Name) {
+			y = &array{slices.Clone(nd.Shape), ys[k][:nd.Len()]}
+		}
 		typ := elementOf(m.Outputs, p.Name)
 		if err := a.save(files[k], a.existing(), func(w io.Writer) error { return writeNPY(w, y, typ) }); err != nil {
 			return err

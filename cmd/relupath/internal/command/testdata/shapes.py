@@ -54,3 +54,11 @@ graph = helper.make_graph(nodes, "attention", [helper.make_tensor_value_info("x"
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 onnx.checker.check_model(model, full_check=True)
 write("attention", model, rng.standard_normal((2, 5, 4)).astype(np.float32))
+
+# A constant beside the outputs of the samples, as policies for game engines have it.
+graph = helper.make_graph(
+    [helper.make_node("MatMul", ["x", "w"], ["y"])], "version",
+    [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3]), helper.make_tensor_value_info("version", TensorProto.FLOAT, [1])],
+    [numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "w"), numpy_helper.from_array(np.array([3], np.float32), "version")])
+(out / "version.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
