@@ -71,8 +71,9 @@ func TestOperatorsAgainstNumPy(t *testing.T) {
 			r := measure(t, c.build(t, by), analysis.Options{Names: []string{"spectral", "spectral_operator", "spectral_circular", "product_spectral_operator"}, Threads: 2})
 			ms := r.Layers[0].Measures
 			got, circular := find(t, ms, "spectral_operator").Value.Float64(), find(t, ms, "spectral_circular").Value.Float64()
-			// The iteration's bound; its value is usually far closer.
-			if !(math.Abs(got/c.Operator-1) <= 1e-6) {
+			// The iteration's bound is 1e-4. Two values nearer to each other than that are not told apart
+			// ("large, grouped" has two 1.6e-5 apart); all others are far closer.
+			if !(math.Abs(got/c.Operator-1) <= 1e-5) {
 				t.Errorf("%s, weights of %g: operator %v, want %v", c.Name, by, got, c.Operator)
 			}
 			if !(math.Abs(circular/c.Circular-1) <= 1e-8) {

@@ -76,6 +76,16 @@ CASES = [
     case("transposed", (7, 7), (3, 3), stride=2, pad=(1, 1), transposed=True),
     case("transposed grouped", (6, 6), (2, 2), stride=2, groups=2, outer=2, inner=3, transposed=True),
     case("many channels", (6, 6), (3, 3), pad=(1, 1), outer=40, inner=30),
+    case("large", (14, 14), (3, 3), pad=(1, 1), outer=6, inner=6),
+    case("large, strided", (21, 21), (3, 3), stride=2, pad=(1, 1), outer=12, inner=4),
+    case("large, dilated", (14, 15), (3, 3), dilation=3, pad=(3, 2), outer=5, inner=6),
+    case("large, strided and dilated", (22, 20), (3, 3), stride=2, dilation=2, pad=(2, 1), outer=10, inner=4),
+    case("large, grouped", (12, 12), (3, 3), pad=(1, 1), groups=3, outer=3, inner=3),
+    case("large, depthwise", (14, 14), (5, 5), pad=(2, 2), groups=6, outer=1, inner=1),
+    case("large, multiplied", (14, 14), (3, 3), pad=(1, 1), groups=5, outer=2, inner=1),
+    case("large, uneven, grouped", (13, 16), (2, 5), dilation=2, pad=(3, 1), groups=2, outer=3, inner=3),
+    case("large, transposed", (13, 14), (3, 4), pad=(1, 2), outer=5, inner=7, transposed=True),
+    case("large, transposed, dilated and grouped", (13, 13), (3, 3), dilation=2, pad=(1, 3), groups=2, outer=2, inner=4, transposed=True),
 ]
 
 

@@ -195,3 +195,56 @@ func TestNormOfHardMatrices(t *testing.T) {
 	}
 	t.Logf("%d runs, off by at most %.2g; reads of what float32 holds: %d in float32, %d in float64", runs, worst, narrow, wide)
 }
+
+// The same of matrices that are given as maps, whose iteration has one vector: to the tolerance of
+// convolutions, and to that of matrices, which most of them reach in blocks only.
+func TestLineOfHardMatrices(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	every := 7
+	if testing.Short() {
+		every = 41
+	}
+	cases := slices.Concat(structured(rng), clustersOf(rng))
+	const n = 500
+	for _, gap := range []float64{0, 1e-3, 1e-2, 0.1} {
+		// A dense spectrum, as a convolution's, below one value.
+		sigma := make([]float64, n)
+		for i := range sigma {
+			sigma[i] = math.Cos(math.Pi / 2 * float64(i) / n)
+		}
+		sigma[n/2] = 1 + gap
+		cases = append(cases, hard{fmt.Sprintf("dense, one %g above", gap), n, n, reflected(n, n, sigma, rng)})
+	}
+	var worst float64
+	for i, c := range cases {
+		if i%every != 0 && i < len(cases)-4 {
+			continue
+		}
+		e := blas.Find()
+		m := Matrix{Cols: c.cols, Gram: func(_ context.Context, dst, src []float64, width int) error {
+			y := make([]float64, width*c.rows)
+			e.Dgemm(false, true, width, c.rows, c.cols, 1, src, c.cols, c.a, c.cols, 0, y, c.rows)
+			e.Dgemm(false, false, width, c.cols, c.rows, 1, y, c.rows, c.a, c.cols, 0, dst, c.cols)
+			return nil
+		}}
+		want := Values(dense(c.rows, c.cols, c.a), e)[0]
+		for _, opt := range []Options{{Tolerance: 1e-4, Missed: 1e-4}, {Tolerance: 1e-8, Missed: 1e-10}} {
+			for seed := range min(2, *starts) {
+				opt.Seed = uint64(seed)
+				got, err := Norm(context.Background(), m, opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				off := math.Abs(got.Sigma-want) / want
+				worst = max(worst, off/opt.Tolerance)
+				if c.name == "dense, one 0.01 above" && opt.Tolerance == 1e-4 && got.Reads > 70 {
+					t.Errorf("%s, seed %d: %d reads, a line whose vectors are orthogonal takes some 50", c.name, seed, got.Reads)
+				}
+				if !(off <= opt.Tolerance && got.Bound <= opt.Tolerance && got.Missed <= opt.Missed && got.Sigma <= want*(1+1e-12)) {
+					t.Errorf("%s, seed %d, tolerance %g: %+v, off by %.2g", c.name, seed, opt.Tolerance, got, off)
+				}
+			}
+		}
+	}
+	t.Logf("off by at most %.2g of the tolerance", worst)
+}

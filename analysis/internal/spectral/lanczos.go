@@ -67,13 +67,20 @@ type lanczos struct {
 
 func newLanczos(m Matrix, opt Options) *lanczos {
 	size, shrunk := most, 0
+	if m.Gram != nil && lineMost*m.Cols <= longest {
+		size = lineMost
+	}
 	for size > least && size*m.Cols > longest {
 		size, shrunk = size/2, shrunk+1
 	}
 	ld := size + block
+	rows := ld
+	if m.Gram != nil {
+		rows = min(ld, lineRows)
+	}
 	return &lanczos{
 		ata: newProduct(m, opt.Threads, opt.BLAS), opt: opt, n: m.Cols, ld: ld,
-		basis: make([]float64, ld*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols), scratch: make([]float64, block*m.Cols),
+		basis: make([]float64, rows*m.Cols), h: make([]float64, ld*ld), next: make([]float64, block*m.Cols), scratch: make([]float64, block*m.Cols),
 		rng:  rand.New(rand.NewPCG(opt.Seed, 0x5eed)),
 		most: size, shrunk: shrunk,
 	}
@@ -82,13 +89,22 @@ func newLanczos(m Matrix, opt Options) *lanczos {
 func (l *lanczos) row(i int) []float64 { return l.basis[i*l.n:][:l.n] }
 
 func (l *lanczos) run(ctx context.Context) (Result, error) {
+	l.goal = l.opt.Tolerance
 	for i := range l.next {
 		l.next[i] = l.rng.NormFloat64()
 	}
-	width := l.orthonormalize(min(block, l.n), nil)
+	width := 0
+	if l.ata.m.Gram != nil {
+		res, left, ok, err := l.line(ctx)
+		if ok || err != nil {
+			return res, err
+		}
+		width = left
+	} else {
+		width = l.orthonormalize(min(block, l.n), nil)
+	}
 	// The next look at the Ritz values, and the last one.
-	look, last := 4, Result{}
-	l.goal = l.opt.Tolerance
+	look, last := l.reads+4, Result{}
 	for {
 		if err := ctx.Err(); err != nil {
 			return Result{}, fmt.Errorf("spectral norm: %w", err)

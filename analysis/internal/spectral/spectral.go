@@ -91,6 +91,12 @@ const small = 48
 //
 // (Kuczynski, Wozniakowski, theorem 4.2, of each of the four vectors of the start).
 //
+// Of a map (Matrix.Gram) the iteration has one vector, as a rule some 100 products and no restart, until rounding comes in:
+// the exponent 4 is 1 then, and k is not 32 but all reads. With n = 200,000 and k = 130 the chance of being off by
+// more than 0.2 % is below 1e-4; blocks of four promise as much of 1 %. Both conditions are tested as for
+// blocks, on the four largest Ritz vectors and their residuals, after these were multiplied once more. If they do not hold, the
+// iteration goes on in blocks from there.
+//
 // An isolated sigma_1 meets the second condition before the first. Of more than four
 // values that agree to some digits the iteration must tell the largest apart: where
 // 64 agree to 1e-7 and the next are 1 % below, it takes some 350 reads.
