@@ -13,8 +13,8 @@ import (
 // product that is not as deep, so that it is as large. The split depends on the extents alone, so
 // that any number of threads gives the same bits.
 const (
-	tileCols  = 8 * kernel.TileCols
-	blockRows = 16 * kernel.TileRows
+	tileCols  = 4 * kernel.MaxTileCols
+	blockRows = 8 * kernel.MaxTileRows
 	depth     = 192
 	// packedTasks is the number of tasks that there are at least, of products with that
 	// many blocks of rows.
@@ -54,7 +54,7 @@ type pack struct {
 // blocks, which a library multiplies.
 func panels() (rows, cols int) {
 	if kernel.Tiled() {
-		return kernel.TileRows, kernel.TileCols
+		return kernel.TileSize()
 	}
 	return blockRows, tileCols
 }
@@ -108,8 +108,9 @@ func (p *packed) width(deep int) int {
 	if !kernel.Tiled() {
 		return tileCols
 	}
-	panels := min(depth*tileCols/deep/kernel.TileCols, ceilDiv(p.cols, packedTasks*kernel.TileCols))
-	return max(tileCols, panels*kernel.TileCols)
+	_, pc := kernel.TileSize()
+	panels := min(depth*tileCols/deep/pc, ceilDiv(p.cols, packedTasks*pc))
+	return max(tileCols, panels*pc)
 }
 
 // finishes returns what becomes of the rows, padded of each group; nil where they stay.

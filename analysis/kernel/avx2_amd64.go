@@ -28,7 +28,12 @@ func init() {
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32, affine64, sum64, taps64 = widen, affine, add, taps
-	pairs, tilesFast, moves64, every64 = pairsMax, tiles64, moves, every
+	pairs, moves64, every64 = pairsMax, moves, every
+	if cpu.X86.HasAVX512F {
+		tilesFast = append(tilesFast, tileOps{8, 24, tiles512})
+	}
+	tilesFast = append(tilesFast, tileOps{4, 12, tiles64})
+	tile = tilesFast[0]
 }
 
 //go:noescape
@@ -168,6 +173,9 @@ func taps(dst *float64, width int, x *float64, rows *int, lines int, at *int, w 
 
 //go:noescape
 func tiles64(p *tiles)
+
+//go:noescape
+func tiles512(p *tiles)
 
 //go:noescape
 func moves(dst, src *float64, m *Move, n, ahead int)

@@ -14,13 +14,18 @@ func engines(t *testing.T, f func(t *testing.T)) {
 	run := func(name string) {
 		t.Run(name, f)
 	}
-	if vector32 != nil {
-		run(Vector())
+	for _, of := range tilesFast {
+		tile = of
+		run(fmt.Sprintf("%s/tiles=%dx%d", Vector(), of.rows, of.cols))
 	}
-	v32, v64, w, p, a, d, s, tl, mv, ev := vector32, vector64, widen32, pairs, affine64, sum64, taps64, tilesFast, moves64, every64
-	vector32, vector64, widen32, pairs, affine64, sum64, taps64, tilesFast, moves64, every64 = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
+	tile = tilesGo
+	if tilesFast != nil {
+		tile = tilesFast[0]
+	}
+	v32, v64, w, p, a, d, s, tl, mv, ev := vector32, vector64, widen32, pairs, affine64, sum64, taps64, tile, moves64, every64
+	vector32, vector64, widen32, pairs, affine64, sum64, taps64, tile, moves64, every64 = nil, nil, nil, nil, nil, nil, nil, tilesGo, nil, nil
 	defer func() {
-		vector32, vector64, widen32, pairs, affine64, sum64, taps64, tilesFast, moves64, every64 = v32, v64, w, p, a, d, s, tl, mv, ev
+		vector32, vector64, widen32, pairs, affine64, sum64, taps64, tile, moves64, every64 = v32, v64, w, p, a, d, s, tl, mv, ev
 	}()
 	run("Go")
 }

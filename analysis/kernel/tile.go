@@ -1,13 +1,31 @@
 package kernel
 
-// TileRows and TileCols are the sizes of the product that Tile computes.
-const (
-	TileRows = 4
-	TileCols = 12
+// tileOps is Tiles for one size of tiles: of a panel with panels of so many rows, so many columns wide.
+type tileOps struct {
+	rows, cols int
+	fast       func(p *tiles) // nil for Go
+}
+
+// tile are the tiles in use: the first of tilesFast, those in assembly that this machine has, else
+// tilesGo.
+var (
+	tile      = tilesGo
+	tilesFast []tileOps
+	tilesGo   = tileOps{rows: 4, cols: 12}
 )
 
+// The largest tiles of any machine.
+const (
+	MaxTileRows = 8
+	MaxTileCols = 24
+)
+
+// TileSize returns the rows and columns of the products that Tiles computes on this machine: 8 and 24
+// with AVX-512, 4 and 12 without. An element's sum is the same on both.
+func TileSize() (rows, cols int) { return tile.rows, tile.cols }
+
 // Tiled reports whether Tiles is in assembly: otherwise a library's products are faster.
-func Tiled() bool { return tilesFast != nil }
+func Tiled() bool { return tile.fast != nil }
 
 // Finish is what becomes of sums: those of row i are bounded, max(Lo, min(Hi, Scale[i]*v + Bias[i])),
 // and a NaN stays.
@@ -26,9 +44,10 @@ type tiles struct {
 	lo, hi          float64
 }
 
-// Tiles writes the products of n packed panels with another, or adds them:
+// Tiles writes the products of n packed panels with another, or adds them: with the rows and cols of
+// TileSize,
 //
-//	c[(q*TileRows+i)*stride+j] = sum over l < k of a[q*step+l*TileRows+i] * b[l*TileCols+j].
+//	c[(q*rows+i)*stride+j] = sum over l < k of a[q*step+l*rows+i] * b[l*cols+j].
 //
 // Terms are added in the order of l, and the sum to c at the end; then it is finished, where
 // fin is not nil.
@@ -36,42 +55,43 @@ func Tiles(c []float64, stride int, a []float64, step, n int, b []float64, k int
 	if n == 0 {
 		return
 	}
-	_ = c[(n*TileRows-1)*stride+TileCols-1]
+	rows, cols := tile.rows, tile.cols
+	_ = c[(n*rows-1)*stride+cols-1]
 	if fin != nil {
-		_, _ = fin.Scale[n*TileRows-1], fin.Bias[n*TileRows-1]
+		_, _ = fin.Scale[n*rows-1], fin.Bias[n*rows-1]
 	}
-	if tilesFast != nil {
+	if tile.fast != nil {
 		t := tiles{c: &c[0], k: k, stride: 8 * stride, step: 8 * step, n: n, add: int(mode)}
 		if k > 0 {
-			_ = a[(n-1)*step:][:k*TileRows]
-			_ = b[:k*TileCols]
+			_ = a[(n-1)*step:][:k*rows]
+			_ = b[:k*cols]
 			t.a, t.b = &a[0], &b[0]
 		}
 		if fin != nil {
 			t.scale, t.bias, t.lo, t.hi = &fin.Scale[0], &fin.Bias[0], fin.Lo, fin.Hi
 		}
-		tilesFast(&t)
+		tile.fast(&t)
 		return
 	}
 	for q := range n {
-		var sums [TileRows][TileCols]float64
+		var sums [MaxTileRows][MaxTileCols]float64
 		for l := range k {
-			for i, x := range a[q*step+l*TileRows:][:TileRows] {
-				for j, y := range b[l*TileCols:][:TileCols] {
+			for i, x := range a[q*step+l*rows:][:rows] {
+				for j, y := range b[l*cols:][:cols] {
 					sums[i][j] += x * y
 				}
 			}
 		}
-		for i := range sums {
-			row := c[(q*TileRows+i)*stride:][:TileCols]
-			for j, s := range sums[i] {
+		for i := range rows {
+			row := c[(q*rows+i)*stride:][:cols]
+			for j, s := range sums[i][:cols] {
 				if mode == Accumulate {
 					s += row[j]
 				}
 				row[j] = s
 			}
 			if fin != nil {
-				Affine(row, row, fin.Scale[q*TileRows+i], fin.Bias[q*TileRows+i], fin.Lo, fin.Hi)
+				Affine(row, row, fin.Scale[q*rows+i], fin.Bias[q*rows+i], fin.Lo, fin.Hi)
 			}
 		}
 	}
@@ -85,9 +105,6 @@ const (
 	Overwrite Store = iota
 	Accumulate
 )
-
-// tilesFast is Tiles in assembly; nil when there is none.
-var tilesFast func(p *tiles)
 
 // Move is N elements that go from one place to another.
 type Move struct{ To, From, N int }

@@ -11,10 +11,11 @@ import (
 func TestTiles(t *testing.T) {
 	engines(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 8))
+		rows, _ := TileSize()
 		for _, k := range []int{0, 1, 2, 3, 64, 257} {
 			for n := range 4 {
 				for _, mode := range []Store{Overwrite, Accumulate} {
-					for _, fin := range []*Finish{nil, {weights[float64](rng, n*TileRows), weights[float64](rng, n*TileRows), -0.5, 0.75}} {
+					for _, fin := range []*Finish{nil, {weights[float64](rng, n*rows), weights[float64](rng, n*rows), -0.5, 0.75}} {
 						tilesCase(t, rng, k, n, mode, fin)
 					}
 				}
@@ -26,22 +27,22 @@ func TestTiles(t *testing.T) {
 // tilesCase compares Tiles with its formula, and looks that nothing else is written.
 func tilesCase(t *testing.T, rng *rand.Rand, k, n int, mode Store, fin *Finish) {
 	t.Helper()
-	const stride = TileCols + 3
-	step := k*TileRows + 5
-	a, b := weights[float64](rng, n*step), weights[float64](rng, k*TileCols)
-	c := weights[float64](rng, (n*TileRows+1)*stride)
+	rows, cols := TileSize()
+	stride, step := cols+3, k*rows+5
+	a, b := weights[float64](rng, n*step), weights[float64](rng, k*cols)
+	c := weights[float64](rng, (n*rows+1)*stride)
 	before := slices.Clone(c)
 	Tiles(c, stride, a, step, n, b, k, mode, fin)
 	for at, got := range c {
 		i, j := at/stride, at%stride
 		want, size := before[at], 0.0
-		if i < n*TileRows && j < TileCols {
+		if i < n*rows && j < cols {
 			if mode == Overwrite {
 				want = 0
 			}
 			size = math.Abs(want)
 			for l := range k {
-				p := a[i/TileRows*step+l*TileRows+i%TileRows] * b[l*TileCols+j]
+				p := a[i/rows*step+l*rows+i%rows] * b[l*cols+j]
 				want += p
 				size += math.Abs(p)
 			}
@@ -60,9 +61,10 @@ func tilesCase(t *testing.T, rng *rand.Rand, k, n int, mode Store, fin *Finish) 
 // A NaN stays one behind bounds, and a bound of zero gives +0.
 func TestTilesFinish(t *testing.T) {
 	engines(t, func(t *testing.T) {
-		a, b, c := make([]float64, TileRows), make([]float64, TileCols), make([]float64, TileRows*TileCols)
+		rows, cols := TileSize()
+		a, b, c := make([]float64, rows), make([]float64, cols), make([]float64, rows*cols)
 		a[0], b[0], b[1] = 1, math.NaN(), -1
-		Tiles(c, TileCols, a, 0, 1, b, 1, Overwrite, &Finish{Scale: []float64{1, 1, 1, 1}, Bias: make([]float64, 4), Lo: 0, Hi: 6})
+		Tiles(c, cols, a, 0, 1, b, 1, Overwrite, &Finish{Scale: slices.Repeat([]float64{1}, rows), Bias: make([]float64, rows), Lo: 0, Hi: 6})
 		if !math.IsNaN(c[0]) || math.Float64bits(c[1]) != 0 {
 			t.Errorf("NaN and -1 became %v and %v, want NaN and +0", c[0], c[1])
 		}
@@ -73,7 +75,7 @@ func TestMoves(t *testing.T) {
 	engines(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 10))
 		for _, step := range []int{1, 2, 3} {
-			for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 31} {
+			for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 23, 24, 25, 31} {
 				src := weights[float64](rng, 100)
 				var moves []Move
 				got, want := make([]float64, 200), make([]float64, 200)
@@ -105,13 +107,54 @@ func TestMoves(t *testing.T) {
 }
 
 func BenchmarkTiles(b *testing.B) {
-	for _, k := range []int{64, 256, 512} {
-		b.Run(fmt.Sprintf("k=%d", k), func(b *testing.B) {
-			x, y, z := make([]float64, k*TileRows), make([]float64, k*TileCols), make([]float64, TileRows*TileCols)
-			for b.Loop() {
-				Tiles(z, TileCols, x, 0, 1, y, k, Accumulate, nil)
+	const panels = 8
+	for _, of := range tilesFast {
+		for _, k := range []int{64, 192, 512} {
+			b.Run(fmt.Sprintf("tile=%dx%d/k=%d", of.rows, of.cols, k), func(b *testing.B) {
+				before := tile
+				tile = of
+				defer func() { tile = before }()
+				x, y, z := make([]float64, panels*k*of.rows), make([]float64, k*of.cols), make([]float64, panels*of.rows*of.cols)
+				for b.Loop() {
+					Tiles(z, of.cols, x, k*of.rows, panels, y, k, Accumulate, nil)
+				}
+				b.ReportMetric(2*float64(panels*of.rows*of.cols)*float64(k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}
+
+// Tiles of one size give the bits of another's: the terms of a sum have one order.
+func TestTilesBits(t *testing.T) {
+	if len(tilesFast) < 2 {
+		t.Skip("this machine has one kind of tiles in assembly")
+	}
+	defer func(before tileOps) { tile = before }(tile)
+	rng := rand.New(rand.NewPCG(11, 12))
+	const k, edge = 193, MaxTileRows * MaxTileCols
+	a, b := weights[float64](rng, k*edge), weights[float64](rng, k*edge) // rows and columns of k terms
+	var want []float64
+	for _, of := range tilesFast {
+		tile = of
+		pack := func(x []float64, width int) []float64 {
+			out := make([]float64, len(x))
+			for v := range edge {
+				for l := range k {
+					out[v/width*width*k+l*width+v%width] = x[v*k+l]
+				}
 			}
-			b.ReportMetric(2*TileRows*TileCols*float64(k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-		})
+			return out
+		}
+		left, right := pack(a, of.rows), pack(b, of.cols)
+		got := make([]float64, edge*edge)
+		fin := &Finish{Scale: a[:edge], Bias: b[:edge], Lo: -3, Hi: 5}
+		for j := 0; j < edge; j += of.cols {
+			Tiles(got[j:], edge, left, of.rows*k, edge/of.rows, right[j*k:], k, Overwrite, fin)
+		}
+		if want == nil {
+			want = got
+		} else if !slices.Equal(got, want) {
+			t.Errorf("tiles of %d x %d and of %d x %d differ", of.rows, of.cols, tilesFast[0].rows, tilesFast[0].cols)
+		}
 	}
 }

@@ -177,6 +177,8 @@ type programme[T kernel.Float] struct {
 	h  []float64 // (h 2^-he)^p
 	he int64
 	ok bool // h holds all of the path
+	// sum is what the products add up to.
+	sum []float64
 	// The weights times f = 2^-we are raised to p.
 	f  float64
 	we int64
@@ -295,14 +297,44 @@ func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) Pat
 // number of blocks that keep all threads busy without splitting one.
 const small, enough = 1 << 12, 8
 
-// toRows gathers what each tap reads into a matrix of stored columns x places and
-// multiplies, block by block: some rows of one group by some places, for one order.
+// toRows multiplies the matrix of stored columns x places, of what each tap reads, by the weights: sums
+// in tiles where the machine has them, maxima and the rest block by block.
 func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 	places := win.Places
-	sums := make([][]float64, len(ps))
-	for k := range sums {
-		sums[k] = make([]float64, m.rows*places)
+	var tiled, rest []*programme[T]
+	for _, r := range ps {
+		r.sum = make([]float64, m.rows*places)
+		if kernel.Tiled() && !math.IsInf(r.P, 1) && m.outer > few && m.outer*m.cols*places > small {
+			tiled = append(tiled, r)
+		} else {
+			rest = append(rest, r)
+		}
 	}
+	m.tiled(win, tiled)
+	m.blocks(win, rest)
+	out := make([]Path, len(ps))
+	for k, r := range ps {
+		out[k] = r.finish(r.sum, func(cell int) scaled.Num {
+			row, place := cell/places, cell%places
+			var acc scaled.Accumulator
+			acc.Reset(r.P)
+			for j, w := range m.w[row*m.cols:][:m.cols] {
+				if src := win.Source[j%m.taps][place]; src >= 0 {
+					acc.Add(r.H[(row/m.outer*m.inner+j/m.taps)*win.Sources+int(src)].MulFloat(float64(w)))
+				}
+			}
+			return acc.Norm()
+		})
+	}
+	return out
+}
+
+// blocks multiplies some rows of one group by some places, for one order, at a time.
+func (m *convMatrix[T]) blocks(win *grid.Windowed, ps []*programme[T]) {
+	if len(ps) == 0 {
+		return
+	}
+	places := win.Places
 	step := min(max(16, min(256, 1<<17/m.cols)), m.outer)
 	width := max(64, min(512, 1<<18/m.cols))
 	width = (places + (places+width-1)/width - 1) / ((places + width - 1) / width)
@@ -332,7 +364,7 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 				a := t % perGroup * step
 				rows := min(step, m.outer-a)
 				row := g*m.outer + a
-				dst, w := sums[part/(m.c.Groups*blocks)][row*places+first:], m.w[row*m.cols:][:rows*m.cols]
+				dst, w := r.sum[row*places+first:], m.w[row*m.cols:][:rows*m.cols]
 				tile := (*tile)[:len(w)]
 				inf := math.IsInf(r.P, 1)
 				switch direct := win.Direct(); {
@@ -352,21 +384,6 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 			}
 		}
 	})
-	out := make([]Path, len(ps))
-	for k, r := range ps {
-		out[k] = r.finish(sums[k], func(cell int) scaled.Num {
-			row, place := cell/places, cell%places
-			var acc scaled.Accumulator
-			acc.Reset(r.P)
-			for j, w := range m.w[row*m.cols:][:m.cols] {
-				if src := win.Source[j%m.taps][place]; src >= 0 {
-					acc.Add(r.H[(row/m.outer*m.inner+j/m.taps)*win.Sources+int(src)].MulFloat(float64(w)))
-				}
-			}
-			return acc.Norm()
-		})
-	}
-	return out
 }
 
 // scratch has room for blocks, which a network's layers use in turn.

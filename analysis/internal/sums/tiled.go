@@ -1,0 +1,139 @@
+package sums
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/analysis/kernel"
+)
+
+// Products in the tiles of kernel.Tiles go by blocks: so many rows of weights, raised, by so many terms lie in
+// the second-level cache, a panel of what they are multiplied by in the first. What the taps
+// read is gathered for so many numbers at a time.
+const (
+	tiledRows  = 128
+	tiledTerms = 192
+	tiledRoom  = 1 << 20
+	// tiledTasks is the least number of tasks that goroutines take in turn.
+	tiledTasks = 16
+)
+
+// tiled multiplies for orders none of which is Inf: see toRows. The split depends on the extents alone.
+func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
+	if len(ps) == 0 {
+		return
+	}
+	direct := win.Direct()
+	pr, pc := kernel.TileSize()
+	parts := len(ps) * m.c.Groups
+	panels := min((win.Places+pc-1)/pc, max(1, tiledRoom/(parts*m.cols*pc)))
+	high := (m.outer + pr - 1) / pr * pr
+	right, out := room(parts*panels*pc*m.cols), room(parts*panels*pc*high)
+	defer scratch.Put(right)
+	defer scratch.Put(out)
+	blocks := (m.outer + tiledRows - 1) / tiledRows
+	for first := 0; first < win.Places; first += panels * pc {
+		b := block{first, min(panels*pc, win.Places-first)}
+		here := (b.n + pc - 1) / pc
+		stride := here * pc
+		kernel.Parallel(parts*m.inner, m.threads, 1+1<<12/(m.taps*b.n), func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				q, channel := t/m.inner, t%m.inner
+				r, g := ps[q/m.c.Groups], q%m.c.Groups
+				x := r.h[(g*m.inner+channel)*win.Sources:][:win.Sources]
+				dst := (*right)[q*stride*m.cols+channel*m.taps*pc:]
+				if direct {
+					copyPanels(dst, x[b.first:][:b.n], m.cols*pc, pc)
+				} else {
+					gatherPanels(dst, x, win, b, m.cols*pc, pc)
+				}
+			}
+		})
+		splits := max(1, min(here, tiledTasks/(parts*blocks)))
+		kernel.InTurn(parts*blocks*splits, m.threads, 1, func(take func() (int, int)) {
+			left := room(tiledRows * tiledTerms)
+			defer scratch.Put(left)
+			for lo, hi := take(); lo < hi; lo, hi = take() {
+				q, a := lo/splits/blocks, lo/splits%blocks*tiledRows
+				r, g := ps[q/m.c.Groups], q%m.c.Groups
+				rows := min(tiledRows, m.outer-a)
+				from, to := lo%splits*here/splits, (lo%splits+1)*here/splits
+				mode := kernel.Overwrite
+				for k0 := 0; k0 < m.cols; k0 += tiledTerms {
+					k := min(tiledTerms, m.cols-k0)
+					r.panels(*left, m.w[(g*m.outer+a)*m.cols+k0:], rows, k, pr)
+					for j := from; j < to; j++ {
+						c := (*out)[(q*high+a)*stride+j*pc:]
+						kernel.Tiles(c, stride, *left, k*pr, (rows+pr-1)/pr, (*right)[(q*here+j)*pc*m.cols+k0*pc:], k, mode, nil)
+					}
+					mode = kernel.Accumulate
+				}
+			}
+		})
+		kernel.Parallel(parts*m.outer, m.threads, 1+1<<14/b.n, func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				q, a := t/m.outer, t%m.outer
+				copy(ps[q/m.c.Groups].sum[(q%m.c.Groups*m.outer+a)*win.Places+first:][:b.n], (*out)[(q*high+a)*stride:])
+			}
+		})
+	}
+}
+
+// copyPanels writes a row to panels of width places, which lie step apart. What is left of the last one
+// may have any value.
+func copyPanels(dst, x []float64, step, width int) {
+	for p := 0; p < len(x); p += width {
+		copy(dst[p/width*step:][:width], x[p:])
+	}
+}
+
+// gatherPanels is copyPanels of what each tap reads of a channel, a row of each panel a tap.
+func gatherPanels(dst, x []float64, win *grid.Windowed, b block, step, width int) {
+	for t, source := range win.Source {
+		source = source[b.first:][:b.n]
+		for p := 0; p < b.n; p += width {
+			d := dst[p/width*step+t*width:][:width]
+			for i, src := range source[p:min(p+width, b.n)] {
+				if d[i] = 0; src >= 0 {
+					d[i] = x[src]
+				}
+			}
+		}
+	}
+}
+
+// panels writes n rows of weights raised to p, k of each, to panels of some rows: term l of row i lies at
+// l*height+i. What is left of the last panel may have any value.
+func (r *programme[T]) panels(dst []float64, w []T, n, k, height int) {
+	for i := 0; i < n; i++ {
+		d := dst[i/height*height*k+i%height:]
+		if i+4 <= n && r.plain && r.P <= 2 { // heights are multiples of four
+			r.fourRows(d, w[i*r.cols:], k, height)
+			i += 3
+			continue
+		}
+		raised := room(k)
+		r.weights(*raised, w[i*r.cols:][:k])
+		for l, v := range *raised {
+			d[l*height] = v
+		}
+		scratch.Put(raised)
+	}
+}
+
+// fourRows is panels of four rows, p = 1 or 2.
+func (r *programme[T]) fourRows(dst []float64, w []T, k, height int) {
+	w0, w1, w2, w3 := w[:k], w[r.cols:][:k], w[2*r.cols:][:k], w[3*r.cols:][:k]
+	if r.P == 1 {
+		for l, v := range w0 {
+			d := dst[l*height:][:4]
+			d[0], d[1], d[2], d[3] = math.Abs(float64(v)), math.Abs(float64(w1[l])), math.Abs(float64(w2[l])), math.Abs(float64(w3[l]))
+		}
+		return
+	}
+	for l, v := range w0 {
+		a, b, c, e := float64(v), float64(w1[l]), float64(w2[l]), float64(w3[l])
+		d := dst[l*height:][:4]
+		d[0], d[1], d[2], d[3] = a*a, b*b, c*c, e*e
+	}
+}
