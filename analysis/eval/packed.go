@@ -269,26 +269,8 @@ type float interface{ float32 | float64 }
 // rowPanels packs n rows, from the given one on, of a matrix that is stored by rows of ld
 // numbers.
 func rowPanels[T float](p *pack, src []T, ld, row, n int) {
-	k := p.k1 - p.k0
-	if k == 0 {
-		return
-	}
-	at := func(i int) []T { return src[(row+i)*ld+p.k0:][:k] }
-	for i := 0; i < n; {
-		dst := p.dst[i/p.width*p.depth*p.width+i%p.width:]
-		if i+4 <= n && i%p.width+4 <= p.width {
-			r0, r1, r2, r3 := at(i), at(i+1), at(i+2), at(i+3)
-			for l, v := range r0 {
-				d := dst[l*p.width:][:4]
-				d[0], d[1], d[2], d[3] = float64(v), float64(r1[l]), float64(r2[l]), float64(r3[l])
-			}
-			i += 4
-			continue
-		}
-		for l, v := range at(i) {
-			dst[l*p.width] = float64(v)
-		}
-		i++
+	if k := p.k1 - p.k0; k > 0 {
+		kernel.PanelRows(p.dst, p.width, p.depth, src[row*ld+p.k0:], ld, n, k, kernel.Same)
 	}
 }
 

@@ -27,7 +27,7 @@ func init() {
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
-	widen32, affine64, sum64, taps64 = widen, affine, add, taps
+	widen32, rows32, affine64, sum64, taps64 = widen, panelRows, affine, add, taps
 	pairs, moves64, every64 = pairsMax, moves, every
 	if cpu.X86.HasAVX512F {
 		tilesFast = append(tilesFast, tileOps{8, 24, tiles512})
@@ -182,3 +182,6 @@ func moves(dst, src *float64, m *Move, n, ahead int)
 
 //go:noescape
 func every(dst, src *float64, m *Move, n int)
+
+//go:noescape
+func panelRows(dst *float64, step int, src *float32, stride, n int, power Power)

@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // tileOps is Tiles for one size of tiles: of a panel with panels of so many rows, so many columns wide.
 type tileOps struct {
 	rows, cols int
@@ -105,6 +107,61 @@ const (
 	Overwrite Store = iota
 	Accumulate
 )
+
+// Power is what becomes of numbers on their way into panels.
+type Power int
+
+// The numbers as they are, their magnitudes, or their squares.
+const (
+	Same Power = iota
+	Magnitude
+	Square
+)
+
+// of returns x, |x| or x^2.
+func (p Power) of(x float64) float64 {
+	switch p {
+	case Magnitude:
+		return math.Abs(x)
+	case Square:
+		return x * x
+	default:
+		return x
+	}
+}
+
+// PanelRows writes rows of k numbers, stride apart, to panels of height rows each, raised: term l of
+// row i goes to dst[(i/height*step + l)*height + i%height].
+func PanelRows[T Float](dst []float64, height, step int, src []T, stride, rows, k int, power Power) {
+	if k == 0 {
+		return
+	}
+	for i := 0; i < rows; {
+		to := dst[i/height*step*height+i%height:]
+		if single, ok := any(src).([]float32); ok && rows32 != nil && i+4 <= rows && i%height+4 <= height {
+			whole := k &^ 3
+			if whole > 0 {
+				_, _ = single[i*stride:][3*stride+whole-1], to[(whole-1)*height+3]
+				rows32(&to[0], 8*height, &single[i*stride], 4*stride, whole, power)
+			}
+			for r := range 4 {
+				for l := whole; l < k; l++ {
+					to[l*height+r] = power.of(float64(single[(i+r)*stride+l]))
+				}
+			}
+			i += 4
+			continue
+		}
+		for l, v := range src[i*stride:][:k] {
+			to[l*height] = power.of(float64(v))
+		}
+		i++
+	}
+}
+
+// rows32 is PanelRows of four rows in assembly, n of each, a multiple of four; step and stride are in
+// bytes. It is nil when there is none.
+var rows32 func(dst *float64, step int, src *float32, stride, n int, power Power)
 
 // Move is N elements that go from one place to another.
 type Move struct{ To, From, N int }

@@ -249,3 +249,77 @@ next:
 	JNZ  move
 	VZEROUPPER
 	RET
+
+// Four numbers of each of four rows become four columns, Y8 to Y11.
+#define COLUMNS4 \
+	VMOVUPS (SI), X0          \
+	VMOVUPS (SI)(R8*1), X1    \
+	VMOVUPS (SI)(R8*2), X2    \
+	VMOVUPS (SI)(R9*1), X3    \
+	VUNPCKLPS X1, X0, X4      \
+	VUNPCKHPS X1, X0, X5      \
+	VUNPCKLPS X3, X2, X6      \
+	VUNPCKHPS X3, X2, X7      \
+	VMOVLHPS X6, X4, X8       \
+	VMOVHLPS X4, X6, X9       \
+	VMOVLHPS X7, X5, X10      \
+	VMOVHLPS X5, X7, X11      \
+	VCVTPS2PD X8, Y8          \
+	VCVTPS2PD X9, Y9          \
+	VCVTPS2PD X10, Y10        \
+	VCVTPS2PD X11, Y11
+
+#define PUT4 \
+	VMOVUPD Y8, (DI)          \
+	VMOVUPD Y9, (DI)(R10*1)   \
+	VMOVUPD Y10, (DI)(R10*2)  \
+	VMOVUPD Y11, (DI)(R11*1)  \
+	LEAQ (DI)(R10*4), DI      \
+	ADDQ $16, SI
+
+// func panelRows(dst *float64, step int, src *float32, stride, n int, power Power)
+TEXT ·panelRows(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DI
+	MOVQ step+8(FP), R10
+	MOVQ src+16(FP), SI
+	MOVQ stride+24(FP), R8
+	MOVQ n+32(FP), CX
+	MOVQ power+40(FP), AX
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R10)(R10*2), R11
+	CMPQ AX, $1
+	JEQ  magnitudes
+	CMPQ AX, $2
+	JEQ  squares
+same:
+	COLUMNS4
+	PUT4
+	SUBQ $4, CX
+	JNZ  same
+	VZEROUPPER
+	RET
+magnitudes:
+	VPCMPEQD Y12, Y12, Y12
+	VPSRLQ $1, Y12, Y12
+absolute:
+	COLUMNS4
+	VANDPD Y12, Y8, Y8
+	VANDPD Y12, Y9, Y9
+	VANDPD Y12, Y10, Y10
+	VANDPD Y12, Y11, Y11
+	PUT4
+	SUBQ $4, CX
+	JNZ  absolute
+	VZEROUPPER
+	RET
+squares:
+	COLUMNS4
+	VMULPD Y8, Y8, Y8
+	VMULPD Y9, Y9, Y9
+	VMULPD Y10, Y10, Y10
+	VMULPD Y11, Y11, Y11
+	PUT4
+	SUBQ $4, CX
+	JNZ  squares
+	VZEROUPPER
+	RET

@@ -71,6 +71,42 @@ func TestTilesFinish(t *testing.T) {
 	})
 }
 
+func TestPanelRows(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(12, 13))
+		for _, height := range []int{4, 8} {
+			for _, rows := range []int{1, 3, 4, 5, 8, 11, 16} {
+				for _, k := range []int{0, 1, 3, 4, 5, 64, 67} {
+					for power := Same; power <= Square; power++ {
+						stride, step := k+3, k+2
+						src := weights[float32](rng, rows*stride)
+						panels := (rows + height - 1) / height
+						got, want := make([]float64, panels*height*step), make([]float64, panels*height*step)
+						wide := make([]float64, len(src))
+						for i, v := range src {
+							wide[i] = float64(v)
+						}
+						for i := range rows {
+							for l := range k {
+								x := wide[i*stride+l]
+								want[(i/height*step+l)*height+i%height] = [...]float64{x, math.Abs(x), x * x}[power]
+							}
+						}
+						PanelRows(got, height, step, src, stride, rows, k, power)
+						if !slices.Equal(got, want) {
+							t.Fatalf("float32, height %d, %d rows of %d, power %d: %v, want %v", height, rows, k, power, got, want)
+						}
+						clear(got)
+						if PanelRows(got, height, step, wide, stride, rows, k, power); !slices.Equal(got, want) {
+							t.Fatalf("float64, height %d, %d rows of %d, power %d: %v, want %v", height, rows, k, power, got, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestMoves(t *testing.T) {
 	engines(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 10))

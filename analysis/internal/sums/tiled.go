@@ -36,6 +36,10 @@ func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 		b := block{first, min(panels*pc, win.Places-first)}
 		here := (b.n + pc - 1) / pc
 		stride := here * pc
+		var taps []reads
+		if !direct {
+			taps = readsOf(win, b, m.cols*pc, pc)
+		}
 		kernel.Parallel(parts*m.inner, m.threads, 1+1<<12/(m.taps*b.n), func(lo, hi int) {
 			for t := lo; t < hi; t++ {
 				q, channel := t/m.inner, t%m.inner
@@ -45,7 +49,7 @@ func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 				if direct {
 					copyPanels(dst, x[b.first:][:b.n], m.cols*pc, pc)
 				} else {
-					gatherPanels(dst, x, win, b, m.cols*pc, pc)
+					gatherPanels(dst, x, taps)
 				}
 			}
 		})
@@ -87,53 +91,59 @@ func copyPanels(dst, x []float64, step, width int) {
 	}
 }
 
-// gatherPanels is copyPanels of what each tap reads of a channel, a row of each panel a tap.
-func gatherPanels(dst, x []float64, win *grid.Windowed, b block, step, width int) {
+// reads are what one tap reads of a channel, by pieces that lie together in it and in a panel, and
+// the pieces that are outside it.
+type reads struct{ moves, zeros []kernel.Move }
+
+// readsOf returns what each tap reads at some places, for panels of width places that lie step apart: a row
+// of each panel is a tap's.
+func readsOf(win *grid.Windowed, b block, step, width int) []reads {
+	out := make([]reads, len(win.Source))
 	for t, source := range win.Source {
 		source = source[b.first:][:b.n]
-		for p := 0; p < b.n; p += width {
-			d := dst[p/width*step+t*width:][:width]
-			for i, src := range source[p:min(p+width, b.n)] {
-				if d[i] = 0; src >= 0 {
-					d[i] = x[src]
-				}
+		for p := 0; p < b.n; {
+			end, src := min((p/width+1)*width, b.n), source[p]
+			n := 1
+			for p+n < end && (source[p+n] < 0) == (src < 0) && (src < 0 || source[p+n] == src+int32(n)) {
+				n++
 			}
+			piece := kernel.Move{To: p/width*step + t*width + p%width, From: int(src), N: n}
+			if src < 0 {
+				out[t].zeros = append(out[t].zeros, piece)
+			} else {
+				out[t].moves = append(out[t].moves, piece)
+			}
+			p += n
 		}
+	}
+	return out
+}
+
+// gatherPanels is copyPanels of what each tap reads.
+func gatherPanels(dst, x []float64, taps []reads) {
+	for _, r := range taps {
+		for _, z := range r.zeros {
+			clear(dst[z.To:][:z.N])
+		}
+		kernel.Moves(dst, x, r.moves, 1, 0)
 	}
 }
 
 // panels writes n rows of weights raised to p, k of each, to panels of some rows: term l of row i lies at
 // l*height+i. What is left of the last panel may have any value.
 func (r *programme[T]) panels(dst []float64, w []T, n, k, height int) {
-	for i := 0; i < n; i++ {
-		d := dst[i/height*height*k+i%height:]
-		if i+4 <= n && r.plain && r.P <= 2 { // heights are multiples of four
-			r.fourRows(d, w[i*r.cols:], k, height)
-			i += 3
-			continue
+	if r.plain && r.P <= 2 && r.P == math.Trunc(r.P) {
+		power := kernel.Magnitude
+		if r.P == 2 {
+			power = kernel.Square
 		}
-		raised := room(k)
-		r.weights(*raised, w[i*r.cols:][:k])
-		for l, v := range *raised {
-			d[l*height] = v
-		}
-		scratch.Put(raised)
-	}
-}
-
-// fourRows is panels of four rows, p = 1 or 2.
-func (r *programme[T]) fourRows(dst []float64, w []T, k, height int) {
-	w0, w1, w2, w3 := w[:k], w[r.cols:][:k], w[2*r.cols:][:k], w[3*r.cols:][:k]
-	if r.P == 1 {
-		for l, v := range w0 {
-			d := dst[l*height:][:4]
-			d[0], d[1], d[2], d[3] = math.Abs(float64(v)), math.Abs(float64(w1[l])), math.Abs(float64(w2[l])), math.Abs(float64(w3[l]))
-		}
+		kernel.PanelRows(dst, height, k, w, r.cols, n, k, power)
 		return
 	}
-	for l, v := range w0 {
-		a, b, c, e := float64(v), float64(w1[l]), float64(w2[l]), float64(w3[l])
-		d := dst[l*height:][:4]
-		d[0], d[1], d[2], d[3] = a*a, b*b, c*c, e*e
+	raised := room(k)
+	defer scratch.Put(raised)
+	for i := range n {
+		r.weights(*raised, w[i*r.cols:][:k])
+		kernel.PanelRows(dst[i/height*height*k+i%height:], height, k, *raised, k, 1, k, kernel.Same)
 	}
 }
