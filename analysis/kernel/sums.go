@@ -47,12 +47,16 @@ type vectorOps struct {
 // vector32 and vector64 are nil where there is no vector unit that we use.
 var vector32, vector64 *vectorOps
 
-// Vector names the instructions that the loops use: "AVX2" or "Go".
+// Vector names the instructions that the loops use: "AVX2", "AVX2, products AVX-512" or "Go".
 func Vector() string {
-	if vector32 != nil {
+	switch {
+	case vector32 == nil:
+		return "Go"
+	case tile.rows == MaxTileRows:
+		return "AVX2, products AVX-512"
+	default:
 		return "AVX2"
 	}
-	return "Go"
 }
 
 // vector returns T's loops in assembly, nil when there are none.
