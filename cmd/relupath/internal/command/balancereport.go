@@ -71,15 +71,38 @@ type change struct {
 	After       *float64 `json:"after"`
 	BeforeLog10 *float64 `json:"before_log10"`
 	AfterLog10  *float64 `json:"after_log10"`
-	before      scaled.Num
-	after       scaled.Num
+	// Reason says why neither is defined.
+	Reason string `json:"reason,omitempty"`
+	before scaled.Num
+	after  scaled.Num
 }
 
 func newChange(name, p string, before, after scaled.Num) change {
 	return change{
 		name, p, render.RealNum(before), render.RealNum(after),
-		render.Log10(before), render.Log10(after), before, after,
+		render.Log10(before), render.Log10(after), "", before, after,
 	}
+}
+
+// undefined says in a sentence for each reason what is not defined for it.
+func (r *balanceJSON) undefined() (out []string) {
+	var reasons []string
+	of := map[string][]string{}
+	for _, c := range r.changes() {
+		if c.Reason == "" {
+			continue
+		}
+		if of[c.Reason] == nil {
+			reasons = append(reasons, c.Reason)
+		}
+		if !slices.Contains(of[c.Reason], c.Name) {
+			of[c.Reason] = append(of[c.Reason], c.Name)
+		}
+	}
+	for _, why := range reasons {
+		out = append(out, fmt.Sprintf("%s: undefined: %s", strings.Join(of[why], ", "), why))
+	}
+	return out
 }
 
 // layerChange has the norms of one layer, the range of its units' incoming
@@ -254,6 +277,9 @@ func (r *balanceJSON) measure(ctx context.Context, a *app, before, after *dag.Ne
 	}
 	for i, m := range rs[0].Measures {
 		c := newChange(m.Name, m.P, m.Value, rs[1].Measures[i].Value)
+		if !m.Defined && !rs[1].Measures[i].Defined {
+			c.Reason = m.Reason
+		}
 		if m.Name == "path_norm" {
 			r.Invariants = append(r.Invariants, c)
 		} else {

@@ -11,7 +11,7 @@ import (
 func balanceDocument(r *balanceJSON) *render.Document {
 	d := &render.Document{
 		Title: "relupath balance", Label: "relupath-balance", Data: r, Records: balanceRecords(r),
-		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: r.Warnings,
+		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: slices.Concat(r.Warnings, r.undefined()),
 	}
 	d.Subject, d.Lead, d.Terms = r.Model, r.verdict(), termsOf(d.Tables)
 	if len(r.before) > 0 {

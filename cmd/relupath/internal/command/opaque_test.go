@@ -45,7 +45,7 @@ func TestBalanceBySegment(t *testing.T) {
 				t.Fatalf("%s: %s", c.name, &errs)
 			}
 			words := strings.Join(strings.Fields(out.String()), " ")
-			for _, want := range []string{bySegment, "random values of what is not evaluated", "(budget 5e+10)"} {
+			for _, want := range []string{bySegment, "random values of what is not evaluated", "(budget 5e+10)", "path_norm, kappa_spread: undefined: functions stand between its layers"} {
 				if !strings.Contains(words, want) {
 					t.Errorf("%s as %s lacks %q", c.name, format, want)
 				}
