@@ -42,7 +42,7 @@ bench:
 ci:
 	.ci/run
 
-# Archives for five platforms in build/release; the version is that of the tag.
+# Archives and wheels for five platforms in build/release; the version is that of the tag.
 release:
 	cmd/relupath/release.sh build/release
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Archives of the program for each platform, with completions, man pages and checksums:
+# Archives of the program for each platform, with completions and man pages, wheels, and checksums:
 #
 #   cmd/relupath/release.sh [FOLDER]
 #
@@ -16,7 +16,8 @@ for shell in bash zsh fish powershell; do
 	"$work/host" completion "$shell" >"$work/completions/relupath.$shell"
 done
 go run ./cmd/relupath/internal/manual "$work/man"
-for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64}; do
+PLATFORMS=${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64}
+for platform in $PLATFORMS; do
 	os=${platform%/*} arch=${platform#*/}
 	name=relupath-$version-$os-$arch
 	program=relupath
@@ -25,7 +26,8 @@ for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 w
 	CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=true -trimpath -ldflags '-s -w' -o "$work/$name/$program" ./cmd/relupath
 	cp -r LICENSE README.md CHANGELOG.md "$work/completions" "$work/man" "$work/$name"
 	tar -C "$work" -czf "$out/$name.tar.gz" "$name"
-	(cd "$out" && sha256sum "$name.tar.gz") >>"$work/checksums"
 	echo "$name: $(wc -c <"$work/$name/$program") bytes, archive $(wc -c <"$out/$name.tar.gz")"
 done
-mv "$work/checksums" "$out/checksums.txt"
+PLATFORMS=$PLATFORMS RELUPATH_VERSION=$version cmd/relupath/python/build.sh "$work/wheels"
+mv "$work/wheels"/*.whl "$out"
+(cd "$out" && sha256sum -- *.tar.gz *.whl >checksums.txt && wc -c -- *.whl)
