@@ -29,5 +29,6 @@ for platform in $PLATFORMS; do
 	echo "$name: $(wc -c <"$work/$name/$program") bytes, archive $(wc -c <"$out/$name.tar.gz")"
 done
 PLATFORMS=$PLATFORMS RELUPATH_VERSION=$version cmd/relupath/python/build.sh "$work/wheels"
-mv "$work/wheels"/*.whl "$out"
-(cd "$out" && sha256sum -- *.tar.gz *.whl >checksums.txt && wc -c -- *.whl)
+cp "$work/wheels"/*.whl "$out"
+wheels=$(cd "$work/wheels" && echo *.whl)
+(cd "$out" && wc -c $wheels && sha256sum "relupath-$version"-*.tar.gz $wheels >checksums.txt)

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"unicode/utf8"
 )
 
 // latexSpecial maps the characters that LaTeX reads as syntax, and the few
@@ -32,11 +35,12 @@ func escapeLaTeX(s string) string {
 	return latexSpecial.Replace(s)
 }
 
-// The number of characters up to which a LaTeX table stays in one piece, and the
-// number from which it has a smaller type; the number of rows up to which it is a
-// float: about a page of the class article.
+// The number of characters up to which a LaTeX table stays in one piece, and a longtable, which
+// cannot be made smaller as a whole; the number from which it has a smaller type; the number of rows
+// up to which it is a float: about a page of the class article.
 const (
 	latexWidth  = 96
+	longWidth   = 86
 	latexNormal = 76
 	latexRows   = 42
 )
@@ -64,13 +68,17 @@ func writeLaTeX(w io.Writer, d *Document, opt Options) error {
 	for i := range d.Tables {
 		t := newTexTable(&d.Tables[i], opt.Digits)
 		caption := escapeLaTeX(t.caption(d, i))
-		for piece, cols := range t.cut(t.widths, latexWidth) {
+		room := latexWidth
+		if len(t.rows) > latexRows {
+			room = longWidth
+		}
+		for piece, cols := range t.cut(t.widths, room) {
 			label := fmt.Sprintf("\\label{tab:%s}", d.label(i))
 			if d.ownLabel {
 				label = fmt.Sprintf("\\label{%s}", d.label(i))
 			}
 			if piece > 0 {
-				caption, label = escapeLaTeX(cmp.Or(t.Title, d.Title))+" (continued)", ""
+				caption, label = escapeLaTeX(t.name(d, i))+" (continued)", ""
 			}
 			var err error
 			if len(t.rows) > latexRows {
@@ -86,15 +94,20 @@ func writeLaTeX(w io.Writer, d *Document, opt Options) error {
 	return nil
 }
 
-// caption returns the words over table i: its title, or the document's for one, and what
-// marks mean with the first.
-func (t *texTable) caption(d *Document, i int) string {
-	words := cmp.Or(t.Title, d.Title)
-	switch {
-	case i > 0:
-		return words
-	case d.Caption != "":
+// name returns the words over table i: the document's caption over the first, its title, or
+// the document's for one.
+func (t *texTable) name(d *Document, i int) string {
+	if i == 0 && d.Caption != "" {
 		return d.Caption
+	}
+	return cmp.Or(t.Title, d.Title)
+}
+
+// caption is name with what marks mean, over the first that has no caption of its own.
+func (t *texTable) caption(d *Document, i int) string {
+	words := t.name(d, i)
+	if i > 0 || d.Caption != "" {
+		return words
 	}
 	if legend := d.legend("bold", "italic"); legend != "" {
 		words += ". " + legend
@@ -123,6 +136,11 @@ func newTexTable(t *Table, digits int) *texTable {
 			x.formats[i] = tableFormat(t, g, i)
 		}
 	}
+	for i, tex := range t.TeX {
+		if tex != "" {
+			g.heads[i] = strings.Repeat("x", texWidth(tex))
+		}
+	}
 	x.widths = g.widths()
 	for i, tex := range t.TeX {
 		if tex != "" {
@@ -134,6 +152,25 @@ func newTexTable(t *Table, digits int) *texTable {
 	}
 	return x
 }
+
+// texWidth estimates how many letters wide a formula is: a command is a sign, unless it is about the
+// type.
+func texWidth(tex string) int {
+	s := texCommand().ReplaceAllStringFunc(tex, func(command string) string {
+		switch command {
+		case `\text`, `\textstyle`, `\mathrm`:
+			return ""
+		case `\max`:
+			return "max"
+		case `\ln`:
+			return "ln"
+		}
+		return "x"
+	})
+	return utf8.RuneCountInString(strings.NewReplacer("{", "", "}", "", "_", "", "^", "").Replace(s))
+}
+
+var texCommand = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\\([a-zA-Z]+|.)`) })
 
 // oneNotation writes all numbers of a column with exponents where one has an
 // exponent, so that siunitx keeps no room for what most lack. It reports false where

@@ -103,3 +103,30 @@ func TestTableFormat(t *testing.T) {
 		t.Errorf("%s for %v", got, tab.strings(numerals{digits, decimal.String}, escapeLaTeX).rows)
 	}
 }
+
+// TestFormulasAreNarrow: heads are as wide as they look, not as they are typed, so that a table of eight
+// measures is one float; what is cut keeps its caption.
+func TestFormulasAreNarrow(t *testing.T) {
+	for tex, want := range map[string]int{
+		`\|\pi\|_{1}`: 4, `\textstyle\prod\sigma_1`: 3, `\mu_{1,\infty}`: 4, `\max|w|`: 6, `\text{max\_abs}`: 7, `\textstyle\sum\ln\|W\|_F^2`: 8,
+	} {
+		if got := texWidth(tex); got != want {
+			t.Errorf("%s: %d letters wide, want %d", tex, got, want)
+		}
+	}
+	of := Table{Title: "models", Columns: []string{"model"}, TeX: []string{""}}
+	row := []Cell{Code("a_name")}
+	for range 8 {
+		of.Columns, of.TeX, row = append(of.Columns, "a_measure_of_many_letters(1,inf)"), append(of.TeX, `\mu_{1,\infty}`), append(row, Float(12.345))
+	}
+	of.Add(row...)
+	if got := rendered(t, &Document{Tables: []Table{of}}, Options{Format: LaTeX}); strings.Count(got, `\begin{tabular}`) != 1 {
+		t.Errorf("eight columns are cut:\n%s", got)
+	}
+	for range 30 {
+		of.Columns, of.TeX, of.Rows[0] = append(of.Columns, "x"), append(of.TeX, `\mu_{1,\infty}`), append(of.Rows[0], Float(12.345))
+	}
+	if got := rendered(t, &Document{Tables: []Table{of}, Caption: "Mine"}, Options{Format: LaTeX}); !strings.Contains(got, `\caption{Mine (continued)}`) {
+		t.Errorf("the caption is lost:\n%s", got)
+	}
+}
