@@ -296,7 +296,8 @@ function show() {
   out.append(section(alone ? names[0] : `${all.length} models`, make("p", {className: "lead", textContent: lead(all)}), ...grid("Facts", ["fact", ...names], facts)));
   // Measures of single outputs are many and named as each model likes.
   const of = single => [...new Set(all.flatMap(r => r.measures.filter(m => single === (m.name === "path_norm_output") && (!single || m.output)).map(m => m.label)))];
-  const measures = labels => labels.map(l => {
+  // What has a value comes first.
+  const measures = labels => labels.toSorted((a, b) => !all.some(r => find(r, a)?.reason === undefined) - !all.some(r => find(r, b)?.reason === undefined)).map(l => {
     const ms = all.map(r => find(r, l)), m = ms.find(Boolean);
     return rowOf(l, ...ms.map(cell), ...two ? [change(...ms)] : [], ...alone ? [log(m), text(unitOf(m), ""), text(m.invariant ? "yes" : "no", ""), text(termOf(m).Says)] : []);
   });

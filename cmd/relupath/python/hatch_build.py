@@ -37,7 +37,7 @@ class Program(BuildHookInterface):
             # Without a search for OpenBLAS the Linux program is static, and runs with any libc.
             static = ["-tags", "noblas"] if goos == "linux" else []
             subprocess.run(
-                ["go", "build", "-trimpath", "-ldflags", "-s -w", *static, "-o", str(program), ".."],
+                ["go", "build", "-buildvcs=auto", "-trimpath", "-ldflags", "-s -w", *static, "-o", str(program), ".."],
                 cwd=self.root,
                 env={**os.environ, "CGO_ENABLED": "0"},
                 check=True,

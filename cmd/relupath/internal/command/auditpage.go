@@ -144,6 +144,10 @@ func grouped(n int) string { return render.Count(n) }
 func pageMeasures(ms []measured) render.Table {
 	t := render.Table{Title: "measures", Columns: []string{"measure", "value", "log10", "unit", "invariant", "what it is"}}
 	show, _ := listedOn(ms)
+	// What has a value comes first, so that it is in sight.
+	lacks := func(m measured) bool { return m.Reason != "" }
+	has := slices.DeleteFunc(slices.Clone(show), lacks)
+	show = append(has, slices.DeleteFunc(show, func(m measured) bool { return !lacks(m) })...)
 	infos := map[string]analysis.Info{}
 	for _, i := range analysis.Registry() {
 		infos[i.Name] = i
@@ -162,6 +166,11 @@ func pageComparison(r *auditJSON) []render.Table {
 	names := modelNames(r.Models)
 	all, _ := columnsOf(r)
 	cols := r.selected(all)
+	if r.columns == nil { // what some model has comes first
+		none := func(c column) bool { return c.defined() == 0 }
+		has := slices.DeleteFunc(slices.Clone(cols), none)
+		cols = append(has, slices.DeleteFunc(slices.Clone(cols), func(c column) bool { return !none(c) })...)
+	}
 	for k := range cols {
 		cols[k].mark()
 	}

@@ -82,7 +82,11 @@ func (r *auditJSON) factTable(m *auditedModel) render.Table {
 	case m.open != "":
 		t.Add(render.Text("not measured"), render.Text("path norms and counts: "+m.open))
 	case m.why != "":
-		t.Add(render.Text("segments"), render.Text(fmt.Sprintf("%d, with path norms of their own (--segments): %s", len(m.Segments), m.why)))
+		of := "with path norms of their own"
+		if !r.segments {
+			of += " (--segments)"
+		}
+		t.Add(render.Text("segments"), render.Text(fmt.Sprintf("%d, %s: %s", len(m.Segments), of, m.why)))
 	}
 	if m.Data != nil {
 		t.Add(render.Text("data"), render.Text(m.Data.String()))
