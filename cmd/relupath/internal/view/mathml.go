@@ -14,7 +14,8 @@ func MathML(latex string) (out string, ok bool) {
 	if p.unknown || p.rest != "" || row == "" {
 		return "", false
 	}
-	return `<math display="block">` + row + `</math>`, true
+	// Firefox breaks lines between parts of math, and not within a row.
+	return `<math display="block"><mrow>` + row + `</mrow></math>`, true
 }
 
 // texReader reads a formula from left to right.

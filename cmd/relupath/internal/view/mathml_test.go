@@ -23,7 +23,7 @@ func TestMathML(t *testing.T) {
 			`<mo stretchy="false" lspace="0" rspace="0">|</mo><mo stretchy="true">)</mo></mrow><mn>2</mn></msup>`,
 		`\ln m`: `<mi>ln</mi>` + apply + `<mi>m</mi>`,
 	} {
-		if got, ok := MathML(latex); !ok || got != `<math display="block">`+want+`</math>` {
+		if got, ok := MathML(latex); !ok || got != `<math display="block"><mrow>`+want+`</mrow></math>` {
 			t.Errorf("%s is %s, want %s", latex, got, want)
 		}
 	}
