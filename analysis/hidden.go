@@ -130,8 +130,8 @@ func windowed(w *dag.Window, channels int, x names) names {
 	from := grid.Gather(x.of, r.From)
 	of := make([]uint64, r.Layout.Cells())
 	for c := range of {
-		for _, source := range r.Source {
-			if src := source[c%r.Places]; src >= 0 {
+		for _, tap := range r.Taps {
+			if src := tap.At(c % r.Places); src >= 0 {
 				of[c] = max(of[c], from[c/r.Places*r.Sources+int(src)])
 			}
 		}

@@ -267,6 +267,21 @@ func malformedModels() []malformed {
 				pbNode("Pad", "wide", names("x", "p"), names("y"))),
 		},
 		{
+			name: "a pool of 30,000 elements at as many places", want: `node "pool" (MaxPool): a kernel of 30000 elements at 30001 positions along one axis`,
+			model: pbModel(8, 17, pbInput("x", -1, 1, 60000), pbOutput("y", -1, 1, 30001),
+				pbNode("MaxPool", "pool", names("x"), names("y"), attrOfInts("kernel_shape", 30000))),
+		},
+		{
+			name: "a kernel of 30,000 elements at as many places", want: `node "c" (Conv): a kernel of 30000 elements at 30001 positions along one axis`,
+			model: pbModel(8, 17, pbInput("x", -1, 1, 60000), pbOutput("y", -1, 1, 30001),
+				pbInitializer("w", []int64{1, 1, 30000}, make([]float32, 30000)...), pbNode("Conv", "c", names("x", "w"), names("y"))),
+		},
+		{
+			name: "sums over 30,000 channels", want: `node "l" (LRN): sums over 30000 of 60000 channels`,
+			model: pbModel(8, 17, pbInput("x", -1, 60000, 1), pbOutput("y", -1, 60000, 1),
+				pbNode("LRN", "l", names("x"), names("y"), attrOfInt("size", 30000))),
+		},
+		{
 			name: "a pool of any size", want: `node "pool" (MaxPool)`,
 			model: pbModel(8, 17, pbInput("x", -1, 1, 1<<13, 1<<13), pbOutput("y", -1, 1, 1, 1),
 				pbNode("MaxPool", "pool", names("x"), names("y"), attrOfInts("kernel_shape", 1<<12, 1<<12))),

@@ -200,8 +200,8 @@ func (c *counts) windowed(w *dag.Window, channels int, transposed bool) *counts 
 	out := &counts{grid: r.Layout}
 	for i := range r.Layout.Cells() {
 		s := new(big.Int)
-		for _, source := range r.Source {
-			if src := source[i%r.Places]; src >= 0 {
+		for _, tap := range r.Taps {
+			if src := tap.At(i % r.Places); src >= 0 {
 				s.Add(s, x[i/r.Places*r.Sources+int(src)])
 			}
 		}

@@ -101,11 +101,7 @@ func (k *Kappa) edges(node int, power float64) []scaled.Num {
 		o, rows := byUnit(out, m.Out())
 		i, cols := byUnit(in, m.In())
 		l, from := grid.Join(o, i)
-		n := make([][]float64, 1)
-		for _, c := range l.Counts() {
-			n[0] = append(n[0], float64(c))
-		}
-		s := &sites{outer: m.Rows, inner: m.Cols, groups: 1, n: n, same: true}
+		s := &sites{outer: m.Rows, inner: m.Cols, groups: 1, taps: 1, of: func(int) []grid.Pair { return same(l.Counts()) }}
 		s.rows, s.cols = columns(rows, from[0]), columns(cols, from[1])
 		kappa := s.sums()
 		if !m.InOut {
@@ -125,7 +121,8 @@ func (k *Kappa) edges(node int, power float64) []scaled.Num {
 		s := &sites{groups: m.Groups}
 		s.outer, s.inner, _ = m.Matrix()
 		o, i := over(out, m.Groups*s.outer, m.Window.Out()), over(in, m.Groups*s.inner, m.Window.In)
-		s.n, _, _ = grid.Pairs(&m.Window, o.grid, i.grid)
+		p := grid.PairsOf(&m.Window, o.grid, i.grid)
+		s.taps, s.of = p.Taps, p.Tap
 		s.rows, s.cols = table(o.n, m.Groups*s.outer), table(i.n, m.Groups*s.inner)
 		return s.sums()
 	}
@@ -170,45 +167,56 @@ func table(h []scaled.Num, rows int) [][]scaled.Num {
 	return out
 }
 
-// sites are the places where the weights of a layer are used: weight (a, b) at tap
-// t joins n[t] times each class of positions of row a with each of column b, or,
-// if they are the same positions, each with itself.
-type sites struct {
-	outer, inner, groups int
-	rows, cols           [][]scaled.Num // by channel over all groups, then by class
-	n                    [][]float64
-	same                 bool
+// same pairs each class of positions with itself.
+func same(counts []int64) []grid.Pair {
+	out := make([]grid.Pair, len(counts))
+	for k, n := range counts {
+		out[k] = grid.Pair{Out: k, In: k, Times: float64(n)}
+	}
+	return out
 }
 
-// sums returns sum over classes of n rows[a] cols[b], by a, b and t.
+// sites are the places where the weights of a layer are used: weight (a, b) at a
+// tap joins classes of positions of row a with classes of column b, as of says.
+type sites struct {
+	outer, inner, groups, taps int
+	rows, cols                 [][]scaled.Num // by channel over all groups, then by class
+	of                         func(tap int) []grid.Pair
+}
+
+// sums returns the sum over pairs of rows[a] cols[b], by a, b and tap.
 func (s *sites) sums() []scaled.Num {
-	taps := len(s.n)
-	out := make([]scaled.Num, s.groups*s.outer*s.inner*taps)
+	out := make([]scaled.Num, s.groups*s.outer*s.inner*s.taps)
+	fits := make([]bool, s.groups)
+	rf, cf, exp := make([][]float64, s.groups), make([][]float64, s.groups), make([]int64, s.groups)
 	for g := range s.groups {
-		rows, cols := s.rows[g*s.outer:][:s.outer], s.cols[g*s.inner:][:s.inner]
-		store := func(a, b, t int) *scaled.Num { return &out[((g*s.outer+a)*s.inner+b)*taps+t] }
-		rf, re, ok1 := narrow(rows)
-		cf, ce, ok2 := narrow(cols)
-		if !ok1 || !ok2 {
-			s.slow(rows, cols, store)
-			continue
-		}
-		no, ni := len(rows[0]), len(cols[0])
-		joint, prod := make([]float64, s.inner*no), make([]float64, s.outer*s.inner)
-		for t, n := range s.n {
-			if s.same {
-				for b := range s.inner {
-					for q, m := range n {
-						joint[b*no+q] = m * cf[b*ni+q]
-					}
-				}
-			} else { // cols (inner x ni) times n^T (ni x no)
-				blas.Find().Dgemm(false, true, s.inner, no, ni, 1, cf, ni, n, ni, 0, joint, no)
+		var re, ce int64
+		var ok1, ok2 bool
+		rf[g], re, ok1 = narrow(s.rows[g*s.outer:][:s.outer])
+		cf[g], ce, ok2 = narrow(s.cols[g*s.inner:][:s.inner])
+		fits[g], exp[g] = ok1 && ok2, re+ce
+	}
+	no, ni := len(s.rows[0]), len(s.cols[0])
+	joint, prod := make([]float64, s.inner*no), make([]float64, s.outer*s.inner)
+	for t := range s.taps {
+		pairs := s.of(t)
+		for g := range s.groups {
+			store := func(a, b int) *scaled.Num { return &out[((g*s.outer+a)*s.inner+b)*s.taps+t] }
+			if !fits[g] {
+				s.slow(g, pairs, store)
+				continue
 			}
-			blas.Find().Dgemm(false, true, s.outer, s.inner, no, 1, rf, no, joint, no, 0, prod, s.inner)
+			clear(joint)
+			for b := range s.inner {
+				to, from := joint[b*no:][:no], cf[g][b*ni:][:ni]
+				for _, p := range pairs {
+					to[p.Out] += p.Times * from[p.In]
+				}
+			}
+			blas.Find().Dgemm(false, true, s.outer, s.inner, no, 1, rf[g], no, joint, no, 0, prod, s.inner)
 			for a := range s.outer {
 				for b := range s.inner {
-					*store(a, b, t) = scaled.New(prod[a*s.inner+b]).Scale(re + ce)
+					*store(a, b) = scaled.New(prod[a*s.inner+b]).Scale(exp[g])
 				}
 			}
 		}
@@ -217,25 +225,12 @@ func (s *sites) sums() []scaled.Num {
 }
 
 // slow works with an exponent a term.
-func (s *sites) slow(rows, cols [][]scaled.Num, store func(a, b, t int) *scaled.Num) {
-	for t, n := range s.n {
-		for a := range rows {
-			for b := range cols {
-				k := store(a, b, t)
-				for o, x := range rows[a] {
-					for i, y := range cols[b] {
-						m := 0.0
-						switch {
-						case !s.same:
-							m = n[o*len(cols[b])+i]
-						case o == i:
-							m = n[o]
-						}
-						if m != 0 {
-							*k = k.Add(x.Mul(y).MulFloat(m))
-						}
-					}
-				}
+func (s *sites) slow(g int, pairs []grid.Pair, store func(a, b int) *scaled.Num) {
+	for a, row := range s.rows[g*s.outer:][:s.outer] {
+		for b, col := range s.cols[g*s.inner:][:s.inner] {
+			k := store(a, b)
+			for _, p := range pairs {
+				*k = k.Add(row[p.Out].Mul(col[p.In]).MulFloat(p.Times))
 			}
 		}
 	}

@@ -261,14 +261,14 @@ func TestWindow(t *testing.T) {
 		r := a.l.Window(w, c, backward)
 		cells := Gather(a.cell, r.From)
 		taps := product(w.Kernel)
-		if len(r.Source) != taps {
-			t.Fatalf("%d taps, want %d", len(r.Source), taps)
+		if len(r.Taps) != taps {
+			t.Fatalf("%d taps, want %d", len(r.Taps), taps)
 		}
 		// A number for each tap, so that taps cannot be mistaken.
 		sum := make([]int, r.Layout.Cells())
 		for i := range sum {
 			for k := range taps {
-				if s := r.Source[k][i%r.Places]; s >= 0 {
+				if s := r.Taps[k].At(i % r.Places); s >= 0 {
 					sum[i] += (k + 1) * cells[i/r.Places*r.Sources+int(s)]
 				}
 			}
@@ -286,11 +286,40 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// TestWindowOfAll: a window over all of an axis, run backward, reads at each place with one tap
+// alone, and so many numbers are held, not their square; forward it has one place.
+func TestWindowOfAll(t *testing.T) {
+	const n = 300
+	for _, dims := range [][]int{{n * n}, {n, n}} {
+		ones, zeros := make([]int, len(dims)), make([]int, len(dims))
+		for k := range ones {
+			ones[k] = 1
+		}
+		w := &dag.Window{In: dims, Kernel: dims, Stride: ones, Dilation: ones, Before: zeros, After: zeros}
+		for _, backward := range []bool{false, true} {
+			places := 1
+			of := Uniform(append([]int{1}, dims...)...)
+			if backward {
+				of, places = Uniform(append([]int{1}, ones...)...), n*n
+			}
+			r := of.Window(w, 1, backward)
+			held := 0
+			for _, tap := range r.Taps {
+				held += cap(tap.Source)
+			}
+			if len(r.Taps) != n*n || r.Places != places || held > 2*n*n {
+				t.Errorf("%v, backward %v: %d taps at %d places hold %d numbers", dims, backward, len(r.Taps), r.Places, held)
+			}
+		}
+	}
+}
+
 func TestPairs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := drawWindow(t)
 		out, in := draw(t, append([]int{1}, w.Out()...)).l, draw(t, append([]int{1}, w.In...)).l
-		n, no, ni := Pairs(w, out, in)
+		p := PairsOf(w, out, in)
+		no, ni := p.Out, p.In
 		want := make([][]float64, product(w.Kernel))
 		for k := range want {
 			want[k] = make([]float64, no*ni)
@@ -301,8 +330,12 @@ func TestPairs(t *testing.T) {
 		}
 		w.Taps(func(o, i, k int) { want[k][out.Cell(o)*ni+in.Cell(i)]++ })
 		for k := range want {
-			if !slices.Equal(n[k], want[k]) {
-				t.Fatalf("tap %d: %v, want %v", k, n[k], want[k])
+			n := make([]float64, no*ni)
+			for _, x := range p.Tap(k) {
+				n[x.Out*ni+x.In] += x.Times
+			}
+			if !slices.Equal(n, want[k]) {
+				t.Fatalf("tap %d: %v, want %v", k, n, want[k])
 			}
 		}
 	})

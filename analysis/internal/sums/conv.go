@@ -319,7 +319,7 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 			var acc scaled.Accumulator
 			acc.Reset(r.P)
 			for j, w := range m.w[row*m.cols:][:m.cols] {
-				if src := win.Source[j%m.taps][place]; src >= 0 {
+				if src := win.Taps[j%m.taps].At(place); src >= 0 {
 					acc.Add(r.H[(row/m.outer*m.inner+j/m.taps)*win.Sources+int(src)].MulFloat(float64(w)))
 				}
 			}
@@ -413,7 +413,9 @@ func (r *programme[T]) weighted(dst, tile, h []float64, b block, rows int) {
 		d := dst[i*places:][:b.n]
 		for j, w := range tile[i*r.cols:][:r.cols] {
 			x := h[j/r.taps*sources:]
-			for p, src := range r.win.Source[j%r.taps][b.first:][:b.n] {
+			tap := r.win.Taps[j%r.taps].Within(b.first, b.n)
+			d := d[tap.First:]
+			for p, src := range tap.Source {
 				switch {
 				case src < 0:
 				case !inf:
@@ -438,23 +440,26 @@ func (r *programme[T]) unfold(dst, h []float64, blk block) {
 	}
 	for b := range r.inner {
 		x := h[b*sources:][:sources]
-		for t, source := range r.win.Source {
-			at := (b*r.taps + t) * stride
+		for t := range r.win.Taps {
+			at, tap := (b*r.taps+t)*stride, r.win.Taps[t].Within(blk.first, blk.n)
 			if across == 1 {
 				d := dst[at:][:blk.n]
-				for p, src := range source[blk.first:][:blk.n] {
-					if d[p] = 0; src >= 0 {
+				clear(d)
+				d = d[tap.First:]
+				for p, src := range tap.Source {
+					if src >= 0 {
 						d[p] = x[src]
 					}
 				}
 				continue
 			}
-			for p, src := range source[blk.first:][:blk.n] {
-				v := 0.0
+			for p := range blk.n {
+				dst[at+p*across] = 0
+			}
+			for p, src := range tap.Source {
 				if src >= 0 {
-					v = x[src]
+					dst[at+(tap.First+p)*across] = x[src]
 				}
-				dst[at+p*across] = v
 			}
 		}
 	}
@@ -540,15 +545,15 @@ func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) []Path
 		sum := make([]float64, channels*places)
 		kernel.Parallel(channels, m.threads, max(1, 1<<12/(m.taps*places)), func(lo, hi int) {
 			for b := lo; b < hi; b++ {
-				join(sum[b*places:][:places], prod[k][b*m.taps*sources:], win.Source, sources, math.IsInf(r.P, 1))
+				join(sum[b*places:][:places], prod[k][b*m.taps*sources:], win.Taps, sources, math.IsInf(r.P, 1))
 			}
 		})
 		out[k] = r.finish(sum, func(cell int) scaled.Num {
 			b, place := cell/places, cell%places
 			var acc scaled.Accumulator
 			acc.Reset(r.P)
-			for t, source := range win.Source {
-				src := source[place]
+			for t := range win.Taps {
+				src := win.Taps[t].At(place)
 				for a := 0; src >= 0 && a < m.outer; a++ {
 					row := b/m.inner*m.outer + a
 					acc.Add(r.H[row*sources+int(src)].MulFloat(float64(m.w[row*m.cols+b%m.inner*m.taps+t])))

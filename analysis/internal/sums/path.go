@@ -412,31 +412,38 @@ func windows(r *grid.Windowed, p Path, threads int) Path {
 		g, inf := make([]float64, n), math.IsInf(p.P, 1)
 		kernel.Parallel(n/max(r.Places, 1), threads, max(1, 1<<12/max(1, r.Places)), func(lo, hi int) {
 			for c := lo; c < hi; c++ {
-				join(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Source, 0, inf)
+				join(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Taps, 0, inf)
 			}
 		})
 		return packed(p.P, p.exp, g, threads)
 	}
 	h := make([]scaled.Num, n)
-	var acc scaled.Accumulator
-	for c := range h {
-		acc.Reset(p.P)
+	acc := make([]scaled.Accumulator, r.Places)
+	for c := 0; c < n; c += r.Places {
+		for k := range acc {
+			acc[k].Reset(p.P)
+		}
 		x := p.H[c/r.Places*r.Sources:]
-		for _, source := range r.Source {
-			if i := source[c%r.Places]; i >= 0 {
-				acc.Add(x[i])
+		for _, tap := range r.Taps {
+			for k, i := range tap.Source {
+				if i >= 0 {
+					acc[tap.First+k].Add(x[i])
+				}
 			}
 		}
-		h[c] = acc.Norm()
+		for k := range acc {
+			h[c+k] = acc[k].Norm()
+		}
 	}
 	return Pack(p.P, h)
 }
 
 // join adds up, or with inf takes the largest of, what the taps give to one
 // channel's places; a tap's numbers lie stride behind those of the one before.
-func join(dst, x []float64, taps [][]int32, stride int, inf bool) {
-	for _, source := range taps {
-		for p, src := range source {
+func join(dst, x []float64, taps []grid.Tap, stride int, inf bool) {
+	for _, tap := range taps {
+		dst := dst[tap.First:]
+		for p, src := range tap.Source {
 			switch {
 			case src < 0:
 			case !inf:

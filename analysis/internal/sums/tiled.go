@@ -98,9 +98,14 @@ type reads struct{ moves, zeros []kernel.Move }
 // readsOf returns what each tap reads at some places, for panels of width places that lie step apart: a row
 // of each panel is a tap's.
 func readsOf(win *grid.Windowed, b block, step, width int) []reads {
-	out := make([]reads, len(win.Source))
-	for t, source := range win.Source {
-		source = source[b.first:][:b.n]
+	out := make([]reads, len(win.Taps))
+	source := make([]int32, b.n)
+	for t := range win.Taps {
+		for p := range source {
+			source[p] = -1
+		}
+		tap := win.Taps[t].Within(b.first, b.n)
+		copy(source[tap.First:], tap.Source)
 		for p := 0; p < b.n; {
 			end, src := min((p/width+1)*width, b.n), source[p]
 			n := 1

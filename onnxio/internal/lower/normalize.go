@@ -371,6 +371,9 @@ func lowerLRN(o *op) error {
 	if size < 1 {
 		return refusal.New("", "size is %d", size)
 	}
+	if c > maxSteps/min(c, size) {
+		return refusal.New("", "sums over %d of %d channels: more than %d squares", size, c, maxSteps)
+	}
 	samples := tensor.Single(v.dims()[0])
 	alpha, beta, bias := o.float("alpha", 0.0001), o.float("beta", 0.75), o.float("bias", 1)
 	y, err := o.functionOf(ownNorm, v.dataType(), v.dims(), func(dst []float64, in ...[]float64) {

@@ -117,8 +117,17 @@ func (g *geometry) window(in []int, ceil bool) (dag.Window, error) {
 			return w, refusal.New("", "a kernel of %v at %v positions: more than %d products", g.kernel, w.Out(), maxTaps)
 		}
 	}
+	for i, k := range g.kernel {
+		if n := w.Out()[i]; k*n > maxSteps {
+			return w, refusal.New("", "a kernel of %d elements at %d positions along one axis: more than %d products", k, n, maxSteps)
+		}
+	}
 	return w, nil
 }
+
+// maxSteps bounds the pairs of window and kernel positions along one axis, of which several bytes
+// are held where no two positions agree: a second of sound at 48 kHz under a kernel of 699.
+const maxSteps = 1 << 25
 
 // maxTaps bounds the pairs of window and kernel positions, which are visited
 // one by one: a few bytes of a file could ask for hours.
