@@ -13,16 +13,19 @@ import (
 
 // The flatness measures look for the largest noise that costs no more than
 // flatnessRise of error, in expectation over draws that are the same for every
-// size of noise. There are as many draws, from leastDraws to mostDraws, as
-// Options.FlatnessError wants. A draw is of the noise and, where there are more than
+// size of noise. There are as many draws, from leastDraws on, as Options.FlatnessError
+// wants: mostDraws at most, more where all of them multiply flatnessWork times at most. A draw is of the noise and, where there are more than
 // drawnExamples, of the examples.
 const (
 	flatnessRise      = 0.1
 	flatnessTolerance = 0.01
 	leastDraws        = 5
 	mostDraws         = 200
-	// slopeDraws are enough for the slope, which only the standard error and the
-	// steps of the search are taken from.
+	flatnessWork      = 1e9
+	// drawWork is what a draw costs beside its products.
+	drawWork = 1e5
+	// slopeDraws, or a quarter of all, are enough for the slope, which only the standard
+	// error and the steps of the search are taken from.
 	slopeDraws    = 100
 	drawnExamples = 1000
 )
@@ -110,6 +113,7 @@ func (r *run) flatness(kind noise) *found {
 	f := &flatSearch{run: r, kind: kind, bound: base + flatnessRise, known: map[float64][]float64{}}
 	const limit = 1 << 40
 	draws, spread := leastDraws, 0.0
+	most := max(mostDraws, int(flatnessWork/(drawWork+products(r.net)*float64(min(r.opt.Data.Batch, drawnExamples)))))
 	sigma := largest(limit, func(s float64) bool { return stat.Mean(f.errors(s, leastDraws), nil) <= f.bound })
 	// Otherwise all noise is borne, or none.
 	for inside := sigma < limit/2 && sigma > 2./limit; inside && !f.stopped(); {
@@ -118,15 +122,32 @@ func (r *run) flatness(kind noise) *found {
 			spread = scatter / math.Sqrt(float64(draws)) / slope
 		}
 		want := 2 * spread / r.opt.FlatnessError // the value goes with sigma^-2
-		if want <= 1 || draws == mostDraws {
+		if want <= 1 {
 			break
 		}
-		draws = int(math.Min(mostDraws, float64(draws)*math.Max(1.5, math.Min(10, want*want))))
+		if draws == most {
+			r.note("the largest noise %s: after %d draws 1/sigma^2 has a standard error of %.0f %%, not the %.0f %% that was to be reached",
+				[...]string{"on weights", "in proportion to weights"}[kind], draws, 200*spread, 100*r.opt.FlatnessError)
+			break
+		}
+		draws = int(math.Min(float64(most), float64(draws)*math.Max(1.5, math.Min(10, want*want))))
 		sigma = f.refine(sigma, draws, slope, scatter)
 	}
 	out := &found{scaled.New(sigma), spread, base, draws}
 	r.memo.flat[kind] = out
 	return out
+}
+
+// products is the number of multiplications with weights of one evaluation, and one an element.
+func products(n *dag.Network) float64 {
+	all := 0.0
+	for i := range n.Nodes {
+		all += float64(n.Nodes[i].Len())
+		if l, ok := n.Nodes[i].Op.(*dag.Linear); ok && l.Map != nil && l.Map.Weight() != nil {
+			all += float64(l.Map.Weight().Param.Len()) * float64(l.Map.Positions())
+		}
+	}
+	return all
 }
 
 // flatSearch looks for the noise at which the mean error passes bound.
@@ -155,7 +176,7 @@ func (f *flatSearch) errors(sigma float64, draws int) []float64 {
 // sigma alone a few draws can all have the same error.
 func (f *flatSearch) sensitivity(sigma float64, draws int) (slope, scatter float64) {
 	const step = math.Sqrt2
-	at, few := f.errors(sigma, draws), min(draws, slopeDraws)
+	at, few := f.errors(sigma, draws), min(draws, max(slopeDraws, draws/4))
 	up, down := f.errors(sigma*step, few), f.errors(sigma/step, few)
 	slope = math.Max(0, stat.Mean(up, nil)-stat.Mean(down, nil)) / (2 * math.Log(step))
 	variance := (stat.Variance(at, nil) + stat.Variance(up, nil) + stat.Variance(down, nil)) / 3
