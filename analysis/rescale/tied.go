@@ -113,10 +113,11 @@ func (t *tied) choose(mu float64) []float64 {
 // system is the sparse matrix P of the chosen rows. back lists the rows that read groups
 // from their own on, as tied groups may: between these P is lower triangular.
 type system struct {
-	cols [][]int32
-	vals [][]float64
-	back []int
-	lu   *mat.LU // of I - P with only the rows of back left
+	cols  [][]int32
+	vals  [][]float64
+	back  []int
+	terms int     // entries of P
+	lu    *mat.LU // of I - P with only the rows of back left
 }
 
 func (t *tied) system() *system {
@@ -129,6 +130,7 @@ func (t *tied) system() *system {
 		t.slopes(row, t.value(row), func(j int32, d float64) {
 			s.cols[g], s.vals[g] = append(s.cols[g], j), append(s.vals[g], d*(1-leak))
 		})
+		s.terms += len(s.cols[g])
 		if slices.ContainsFunc(s.cols[g], func(j int32) bool { return int(j) >= g }) {
 			s.back = append(s.back, g)
 		}
@@ -140,19 +142,13 @@ func (t *tied) system() *system {
 // the ratio of two solutions is then what the cycle demands.
 const leak = 1e-13
 
-// maxDense is the number of rows up to which those of back are factorised; with more of
-// them, mostSweeps bounds the sweeps.
-const (
-	maxDense   = 3000
-	mostSweeps = 20000
-)
+// mostDense is the number of multiplications up to which the rows of back are factorised; more of
+// them are solved for by iteration.
+const mostDense = 2e9
 
 // solve returns (I - P)^-1 b: in the order of the layers but for the rows of back, for
-// which a dense system remains.
+// which a system of their own remains.
 func (s *system) solve(b []float64) []float64 {
-	if len(s.back) > maxDense {
-		return s.sweeps(b)
-	}
 	x := make([]float64, len(b))
 	s.forward(x, b, 1)
 	if len(s.back) == 0 {
@@ -162,17 +158,35 @@ func (s *system) solve(b []float64) []float64 {
 	for k, i := range s.back {
 		rest[k] = b[i] + s.row(i, x)
 	}
-	if s.lu == nil {
-		s.factorize()
-	}
-	y := mat.NewVecDense(len(rest), nil)
-	// A system this close to singular still gives the ratio that is wanted.
-	_ = s.lu.SolveVecTo(y, false, mat.NewVecDense(len(rest), rest))
+	y := s.cycles(rest)
 	for k, i := range s.back {
-		x[i] = y.AtVec(k)
+		x[i] = y[k]
 	}
 	s.forward(x, b, 1)
 	return x
+}
+
+// cycles solves what is left for the rows of back.
+func (s *system) cycles(b []float64) []float64 {
+	if float64(len(b))*float64(s.terms) > mostDense {
+		x := make([]float64, len(s.cols))
+		return gmres(b, func(dst, y []float64) {
+			for k, i := range s.back {
+				x[i] = y[k]
+			}
+			s.forward(x, nil, 1)
+			for k, i := range s.back {
+				dst[k] = y[k] - s.row(i, x)
+			}
+		})
+	}
+	if s.lu == nil {
+		s.factorize()
+	}
+	y := mat.NewVecDense(len(b), nil)
+	// A system this close to singular still gives the ratio that is wanted.
+	_ = s.lu.SolveVecTo(y, false, mat.NewVecDense(len(b), b))
+	return y.RawVector().Data
 }
 
 // forward solves for all rows but those of back, of n right-hand sides side by side; nil is
@@ -188,6 +202,10 @@ func (s *system) forward(x, b []float64, n int) {
 		if clear(to); b != nil {
 			copy(to, b[i*n:])
 		}
+		if n == 1 {
+			to[0] += s.row(i, x)
+			continue
+		}
 		for k, j := range s.cols[i] {
 			floats.AddScaled(to, s.vals[i][k], x[int(j)*n:][:n])
 		}
@@ -196,8 +214,9 @@ func (s *system) forward(x, b []float64, n int) {
 
 // row is a row of P times x.
 func (s *system) row(i int, x []float64) (sum float64) {
+	vals := s.vals[i]
 	for k, j := range s.cols[i] {
-		sum += s.vals[i][k] * x[j]
+		sum += vals[k] * x[j]
 	}
 	return sum
 }
@@ -227,24 +246,6 @@ func (s *system) factorize() {
 	}
 	s.lu = &mat.LU{}
 	s.lu.Factorize(a)
-}
-
-// sweeps solves by sweeps in the order of the layers, which are exact but for cycles
-// through tied groups.
-func (s *system) sweeps(b []float64) []float64 {
-	x := make([]float64, len(b))
-	for range mostSweeps {
-		var change float64
-		for i := range x {
-			v := b[i] + s.row(i, x)
-			change = math.Max(change, math.Abs(v-x[i])/math.Max(1, math.Abs(v)))
-			x[i] = v
-		}
-		if change < 1e-15 {
-			break
-		}
-	}
-	return x
 }
 
 // solve finds ln c* from below, then the least x for it.
