@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,5 +187,29 @@ func TestInfiniteValueHidesNothing(t *testing.T) {
 	}
 	if largest != 1 || diff != 2 {
 		t.Errorf("largest value %v and difference %v, want 1 and 2", largest, diff)
+	}
+}
+
+// TestPoolingsCost: a maximum or a mean of 3,000 elements at as many places reads 9 million in each
+// network, which counts against MultiplyAdds as products with weights do.
+func TestPoolingsCost(t *testing.T) {
+	const k = 3000
+	w := &dag.Window{In: []int{2*k - 1}, Kernel: []int{k}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}
+	weights := slices.Repeat([]float64{1. / k}, k)
+	for _, op := range []dag.Op{&dag.Pool{Window: w, Channels: 1}, &dag.Linear{Map: &dag.Average{Window: *w, Channels: 1, Weights: weights}, Units: 1}} {
+		var b dag.Builder
+		x := b.Input("x", 1, 2*k-1)
+		b.Output("y", b.Node(dag.Node{Source: "pool", In: []int{x}, Shape: []int{1, k}, Op: op}))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Compare(context.Background(), n, n, Options{Samples: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Cost < 2*k*k {
+			t.Errorf("%T: the evaluations of both cost %g, want %d reads at least", op, r.Cost, 2*k*k)
+		}
 	}
 }

@@ -24,16 +24,29 @@ func within(inputs float64, given []sample, large int) (random int, of []sample,
 	return min(DefaultSamples, max(LeastSamples, n-len(given)-large-1)), given, large
 }
 
-// cost returns the number of multiplications with weights of one evaluation, and
-// one an element.
+// readsOfPool is what an element that a pooling reads costs, in multiplications of a matrix product.
+const readsOfPool = 4
+
+// cost returns the number of multiplications with weights of one evaluation, one an element,
+// and readsOfPool for what poolings read.
 func cost(n *dag.Network) float64 {
 	c := 0.0
 	for i := range n.Nodes {
 		c += float64(n.Nodes[i].Len())
 	}
-	for _, l := range dag.Each[*dag.Linear](n) {
-		if l.Map != nil && l.Map.Weight() != nil {
-			c += float64(l.Map.Weight().Param.Len()) * float64(l.Map.Positions())
+	for nd, l := range dag.Each[*dag.Linear](n) {
+		if l.Map == nil {
+			continue
+		}
+		if u := l.Map.Weight(); u != nil {
+			c += float64(u.Param.Len()) * float64(l.Map.Positions())
+		} else if w, _ := l.Map.Slides(); w != nil { // a mean
+			c += readsOfPool * float64(nd.Len()) * float64(dag.Size(w.Kernel))
+		}
+	}
+	for nd, p := range dag.Each[*dag.Pool](n) {
+		if p.Window != nil {
+			c += readsOfPool * float64(nd.Len()) * float64(dag.Size(p.Window.Kernel))
 		}
 	}
 	return c
