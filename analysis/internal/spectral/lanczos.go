@@ -101,7 +101,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		}
 		width = left
 	} else {
-		width = l.orthonormalize(min(block, l.n), nil)
+		width = l.orthonormalize(min(block, l.n), 0, nil)
 	}
 	// The next look at the Ritz values, and the last one.
 	look, last := l.reads+4, Result{}
@@ -123,7 +123,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		}
 		l.project(old, width)
 		b := make([]float64, block*block)
-		next := min(l.orthonormalize(width, b), l.n-l.size)
+		next := min(l.orthonormalize(width, l.scale, b), l.n-l.size)
 		full := l.size+block > l.most
 		if next > 0 && !full && l.reads < look {
 			width = next
@@ -231,7 +231,7 @@ func (l *lanczos) refine(ctx context.Context, theta, vec []float64) (Result, int
 	}
 	l.project(0, width)
 	l.narrow, l.goal = l.refined < mostRefined, 0.7*l.opt.Tolerance
-	width = min(l.orthonormalize(width, nil), l.n-l.size)
+	width = min(l.orthonormalize(width, l.scale, nil), l.n-l.size)
 	return l.result(square, residual, width), width, nil
 }
 
@@ -282,7 +282,7 @@ func (l *lanczos) project(at, width int) {
 // orthonormalize makes the rows of next orthonormal, drops those that are only
 // rounding next to scale, and returns how many are left. coef (block x block)
 // takes the coefficients: old row i = sum_j coef[i][j] new row j.
-func (l *lanczos) orthonormalize(width int, coef []float64) int {
+func (l *lanczos) orthonormalize(width int, scale float64, coef []float64) int {
 	kept := 0
 	for i := range width {
 		x := l.next[i*l.n:][:l.n]
@@ -300,7 +300,7 @@ func (l *lanczos) orthonormalize(width int, coef []float64) int {
 				}
 			}
 			s = norm2(x)
-			if !(s > 64*epsilon*l.scale) || s > before/16 {
+			if !(s > 64*epsilon*scale) || s > before/16 {
 				break
 			}
 			// Most of the row cancelled: what it had of the basis by rounding
@@ -309,7 +309,7 @@ func (l *lanczos) orthonormalize(width int, coef []float64) int {
 				floats.AddScaled(x, -floats.Dot(l.row(j), x), l.row(j))
 			}
 		}
-		if !(s > 64*epsilon*l.scale) {
+		if !(s > 64*epsilon*scale) {
 			continue
 		}
 		if coef != nil {

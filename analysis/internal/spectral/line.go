@@ -105,7 +105,7 @@ func (l *lanczos) certify(ctx context.Context, theta, vec []float64, going int) 
 	l.condense(min(block, l.size), theta, vec)
 	copy(l.next, l.basis[:l.size*l.n])
 	l.size = 0
-	width := l.orthonormalize(min(block, len(theta)), nil)
+	width := l.orthonormalize(min(block, len(theta)), 1, nil)
 	if width == 0 {
 		return Result{Reads: l.reads}, 0, true, nil
 	}
@@ -133,5 +133,5 @@ func (l *lanczos) certify(ctx context.Context, theta, vec []float64, going int) 
 	for i := range l.n {
 		l.next[width*l.n+i] = l.rng.NormFloat64()
 	}
-	return res, l.orthonormalize(min(width+1, l.n), nil), false, nil
+	return res, l.orthonormalize(min(width+1, l.n), 1, nil), false, nil
 }
