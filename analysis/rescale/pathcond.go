@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
 )
@@ -270,12 +271,7 @@ func (k *shares) products(x, y, ax, aty []float64) {
 		}
 		return
 	}
-	for r := range k.row {
-		for c, w := range k.a[r*len(k.col):][:len(k.col)] {
-			ax[r] += w * x[c]
-			aty[c] += w * y[r]
-		}
-	}
+	kernel.ProductsAbs(ax, aty, k.a, x, y)
 }
 
 // countEdges adds a layer's live edges to n and to the linear term, whose
