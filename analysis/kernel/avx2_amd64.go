@@ -28,7 +28,7 @@ func init() {
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32, rows32, affine64, sum64, taps64 = widen, panelRows, affine, add, taps
-	pairs, moves64, every64 = pairsMax, moves, every
+	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
 		tilesFast = append(tilesFast, tileOps{8, 24, tiles512})
 	}
@@ -185,3 +185,9 @@ func every(dst, src *float64, m *Move, n int)
 
 //go:noescape
 func panelRows(dst *float64, step int, src *float32, stride, n int, power Power)
+
+//go:noescape
+func expFour(dst, x *float64, n int, table *float64, c *expConstants) int
+
+//go:noescape
+func logisticFour(x, e *float64, n int)

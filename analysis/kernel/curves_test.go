@@ -63,6 +63,50 @@ func TestCurves(t *testing.T) {
 	}
 }
 
+// Exp and Logistic give the same bits with and without assembly, wherever numbers stand that it leaves out,
+// and Logistic's formula.
+func TestCurvesBits(t *testing.T) {
+	var exps, logistics []float64
+	engines(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(15, 16))
+		special := []float64{0, math.Copysign(0, -1), 708, -708, 709, -746, 5e-324, math.Inf(1), math.Inf(-1), math.NaN()}
+		var x []float64
+		for range 20000 {
+			if rng.IntN(16) == 0 {
+				x = append(x, special[rng.IntN(len(special))])
+			} else {
+				x = append(x, rng.NormFloat64()*math.Pow(10, float64(rng.IntN(5)-1)))
+			}
+		}
+		e, l := make([]float64, len(x)), append([]float64(nil), x...)
+		for at := 0; at < len(x); { // pieces of every remainder
+			n := min(rng.IntN(40), len(x)-at)
+			Exp(e[at:at+n], x[at:at+n])
+			Logistic(l[at:at+n], make([]float64, n))
+			at += n
+		}
+		if exps == nil {
+			exps, logistics = e, l
+		}
+		for i, v := range x {
+			if !same(e[i], exps[i]) || !same(l[i], logistics[i]) {
+				t.Fatalf("%v: %v and %v, with other instructions %v and %v", v, e[i], l[i], exps[i], logistics[i])
+			}
+			want := 1 / (1 + math.Exp(-v))
+			if v < -700 {
+				continue // e^-v is infinite there, or about to be
+			}
+			if want != want {
+				if !same(l[i], want) {
+					t.Fatalf("logistic function of %v: %v, want %v", v, l[i], want)
+				}
+			} else if u := ulps(l[i], want); !(u <= 6) { // four here, some two in want
+				t.Fatalf("logistic function of %v: %v, want %v: %v units", v, l[i], want, u)
+			}
+		}
+	})
+}
+
 // Against series in 300 bits: 2 units at most.
 func TestCurvesAgainstSeries(t *testing.T) {
 	rng := rand.New(rand.NewPCG(13, 14))

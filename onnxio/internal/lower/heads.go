@@ -21,18 +21,7 @@ func sigmoid(x float64) float64 {
 func sigmoids(u []float64) {
 	block := make([]float64, min(len(u), gatedBlock))
 	for x := range slices.Chunk(u, gatedBlock) {
-		e := block[:len(x)]
-		for i, v := range x {
-			e[i] = -math.Abs(v)
-		}
-		kernel.Exp(e, e)
-		for i, v := range x {
-			if v < 0 {
-				x[i] = e[i] / (1 + e[i])
-			} else {
-				x[i] = 1 / (1 + e[i])
-			}
-		}
+		kernel.Logistic(x, block)
 	}
 }
 
