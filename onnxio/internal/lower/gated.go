@@ -76,6 +76,16 @@ func each(f func(u float64) float64) func(u []float64) {
 	}
 }
 
+// line makes each number a*u + b.
+func line(u []float64, a, b float64) {
+	if a == 1 && b == 0 {
+		return
+	}
+	for i, v := range u {
+		u[i] = a*v + b
+	}
+}
+
 // gatedBlock is the number of elements whose gates are computed at a time.
 const gatedBlock = 512
 
@@ -96,13 +106,9 @@ func (o *op) gates(v *value) []gate {
 		out = append(out, gate{
 			x: x, slope: scale * slope, consts: slices.Concat(s.consts, x.consts),
 			f: func(u []float64) {
-				for i, z := range u {
-					u[i] = x.mul*z + x.add
-				}
+				line(u, x.mul, x.add)
 				f(u)
-				for i, y := range u {
-					u[i] = s.add + s.mul*y
-				}
+				line(u, s.mul, s.add)
 			},
 		})
 	}
