@@ -276,12 +276,48 @@ func (ev *evaluator) Cap(nd *dag.Node, c *dag.Cap, x []float64) []float64 {
 	}
 	size := nd.Len()
 	dst := ev.place(nd, 0, x)
-	ev.rows(ev.batch, size, func(lo, hi int) {
-		for i := lo * size; i < hi*size; i++ {
-			dst[i] = c.At(i%size, x[i])
+	runs := boundRuns(c, size)
+	ev.rows(ev.batch, size, func(from, to int) {
+		for b := from; b < to; b++ {
+			y, x := dst[b*size:][:size], x[b*size:][:size]
+			if runs == nil {
+				for i, v := range x {
+					y[i] = c.At(i, v)
+				}
+				continue
+			}
+			at := 0
+			for _, end := range runs {
+				lo, hi := c.Bounds(at)
+				kernel.Affine(y[at:end], x[at:end], 1, 0, lo, hi)
+				at = end
+			}
 		}
 	})
 	return dst
+}
+
+// boundRuns returns where runs of elements with the same bounds end; nil for a cap that jumps, or whose runs are
+// short.
+func boundRuns(c *dag.Cap, size int) (runs []int) {
+	if c.Jump {
+		return nil
+	}
+	for at := 0; at < size; {
+		lo, hi := c.Bounds(at)
+		end := at + 1
+		for end < size {
+			if l, h := c.Bounds(end); l != lo || h != hi {
+				break
+			}
+			end++
+		}
+		if runs = append(runs, end); len(runs)*8 > size {
+			return nil
+		}
+		at = end
+	}
+	return runs
 }
 
 // Func keeps the places of a OneHot instead of its vectors.
