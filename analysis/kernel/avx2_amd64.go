@@ -30,9 +30,9 @@ func init() {
 	widen32, rows32, affine64, sum64, taps64 = widen, panelRows, affine, add, taps
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
-		tilesFast = append(tilesFast, tileOps{8, 24, tiles512})
+		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512})
 	}
-	tilesFast = append(tilesFast, tileOps{4, 12, tiles64})
+	tilesFast = append(tilesFast, tileOps{4, 12, tiles64, tilesMax64})
 	tile = tilesFast[0]
 }
 
@@ -176,6 +176,12 @@ func tiles64(p *tiles)
 
 //go:noescape
 func tiles512(p *tiles)
+
+//go:noescape
+func tilesMax64(p *tiles)
+
+//go:noescape
+func tilesMax512(p *tiles)
 
 //go:noescape
 func moves(dst, src *float64, m *Move, n, ahead int)

@@ -5,7 +5,7 @@ import "math"
 // tileOps is Tiles for one size of tiles: of a panel with panels of so many rows, so many columns wide.
 type tileOps struct {
 	rows, cols int
-	fast       func(p *tiles) // nil for Go
+	fast, max  func(p *tiles) // Tiles and TilesMax; nil for Go
 }
 
 // tile are the tiles in use: the first of tilesFast, those in assembly that this machine has, else
@@ -54,47 +54,78 @@ type tiles struct {
 // Terms are added in the order of l, and the sum to c at the end; then it is finished, where
 // fin is not nil.
 func Tiles(c []float64, stride int, a []float64, step, n int, b []float64, k int, mode Store, fin *Finish) {
-	if n == 0 {
-		return
-	}
 	rows, cols := tile.rows, tile.cols
-	_ = c[(n*rows-1)*stride+cols-1]
-	if fin != nil {
+	if fin != nil && n > 0 {
 		_, _ = fin.Scale[n*rows-1], fin.Bias[n*rows-1]
 	}
 	if tile.fast != nil {
-		t := tiles{c: &c[0], k: k, stride: 8 * stride, step: 8 * step, n: n, add: int(mode)}
-		if k > 0 {
-			_ = a[(n-1)*step:][:k*rows]
-			_ = b[:k*cols]
-			t.a, t.b = &a[0], &b[0]
-		}
-		if fin != nil {
+		t := tiles{stride: 8 * stride, step: 8 * step, n: n, k: k, add: int(mode)}
+		if fin != nil && n > 0 {
 			t.scale, t.bias, t.lo, t.hi = &fin.Scale[0], &fin.Bias[0], fin.Lo, fin.Hi
 		}
-		tile.fast(&t)
+		t.run(tile.fast, c, stride, a, step, b)
 		return
 	}
+	tilesSlow(c, stride, a, step, n, b, k, func(sum, p float64) float64 { return sum + p }, func(i int, row, sums []float64) {
+		for j, s := range sums {
+			if mode == Accumulate {
+				s += row[j]
+			}
+			row[j] = s
+		}
+		if fin != nil {
+			Affine(row[:cols], row[:cols], fin.Scale[i], fin.Bias[i], fin.Lo, fin.Hi)
+		}
+	})
+}
+
+// TilesMax is Tiles with the largest product, and at least zero, in place of the sum, and with the larger
+// number for what is accumulated. No number is negative, NaN or infinite.
+func TilesMax(c []float64, stride int, a []float64, step, n int, b []float64, k int, mode Store) {
+	if tile.max != nil {
+		t := tiles{stride: 8 * stride, step: 8 * step, n: n, k: k, add: int(mode)}
+		t.run(tile.max, c, stride, a, step, b)
+		return
+	}
+	tilesSlow(c, stride, a, step, n, b, k, func(sum, p float64) float64 { return max(sum, p) }, func(_ int, row, sums []float64) {
+		for j, s := range sums {
+			if mode == Accumulate {
+				s = max(s, row[j])
+			}
+			row[j] = s
+		}
+	})
+}
+
+// run calls f with operands that are long enough.
+func (t *tiles) run(f func(p *tiles), c []float64, stride int, a []float64, step int, b []float64) {
+	if t.n == 0 {
+		return
+	}
+	_ = c[(t.n*tile.rows-1)*stride+tile.cols-1]
+	t.c = &c[0]
+	if t.k > 0 {
+		_ = a[(t.n-1)*step:][:t.k*tile.rows]
+		_ = b[:t.k*tile.cols]
+		t.a, t.b = &a[0], &b[0]
+	}
+	f(t)
+}
+
+// tilesSlow calls store with each row of the result, what the terms made of zeros.
+func tilesSlow(c []float64, stride int, a []float64, step, n int, b []float64, k int, add func(sum, p float64) float64, store func(i int, row, sums []float64)) {
+	rows, cols := tile.rows, tile.cols
 	for q := range n {
 		var sums [MaxTileRows][MaxTileCols]float64
 		for l := range k {
 			for i, x := range a[q*step+l*rows:][:rows] {
 				for j, y := range b[l*cols:][:cols] {
-					sums[i][j] += x * y
+					sums[i][j] = add(sums[i][j], x*y)
 				}
 			}
 		}
 		for i := range rows {
-			row := c[(q*rows+i)*stride:][:cols]
-			for j, s := range sums[i][:cols] {
-				if mode == Accumulate {
-					s += row[j]
-				}
-				row[j] = s
-			}
-			if fin != nil {
-				Affine(row, row, fin.Scale[q*rows+i], fin.Bias[q*rows+i], fin.Lo, fin.Hi)
-			}
+			store(q*rows+i, c[(q*rows+i)*stride:][:cols], sums[i][:cols])
 		}
 	}
 }

@@ -156,3 +156,102 @@ store:
 	JNZ  panel
 	VZEROUPPER
 	RET
+
+#define LARGER(at, u, v, w) \
+	VBROADCASTSD at(AX), Z27 \
+	VMULPD Z24, Z27, Z28     \
+	VMULPD Z25, Z27, Z29     \
+	VMULPD Z26, Z27, Z30     \
+	VMAXPD Z28, u, u         \
+	VMAXPD Z29, v, v         \
+	VMAXPD Z30, w, w
+
+#define OLDER(u, v, w) \
+	VMAXPD (R9), u, u    \
+	VMAXPD 64(R9), v, v  \
+	VMAXPD 128(R9), w, w \
+	ADDQ R8, R9
+
+// func tilesMax512(p *tiles)
+//
+// It is tiles512 with the largest product for the sum, and nothing to finish.
+TEXT ·tilesMax512(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), R10
+	MOVQ tiles_a(R10), SI
+	MOVQ tiles_c(R10), DI
+	MOVQ tiles_stride(R10), R8
+	MOVQ tiles_n(R10), BX
+panel:
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	VPXORQ Z18, Z18, Z18
+	VPXORQ Z19, Z19, Z19
+	VPXORQ Z20, Z20, Z20
+	VPXORQ Z21, Z21, Z21
+	VPXORQ Z22, Z22, Z22
+	VPXORQ Z23, Z23, Z23
+	MOVQ tiles_k(R10), CX
+	MOVQ tiles_b(R10), DX
+	MOVQ SI, AX
+	TESTQ CX, CX
+	JZ   found
+loop:
+	VMOVUPD (DX), Z24
+	VMOVUPD 64(DX), Z25
+	VMOVUPD 128(DX), Z26
+	LARGER(0, Z0, Z1, Z2)
+	LARGER(8, Z3, Z4, Z5)
+	LARGER(16, Z6, Z7, Z8)
+	LARGER(24, Z9, Z10, Z11)
+	LARGER(32, Z12, Z13, Z14)
+	LARGER(40, Z15, Z16, Z17)
+	LARGER(48, Z18, Z19, Z20)
+	LARGER(56, Z21, Z22, Z23)
+	ADDQ $192, DX
+	ADDQ $64, AX
+	DECQ CX
+	JNZ  loop
+found:
+	CMPQ tiles_add(R10), $0
+	JEQ  store
+	MOVQ DI, R9
+	OLDER(Z0, Z1, Z2)
+	OLDER(Z3, Z4, Z5)
+	OLDER(Z6, Z7, Z8)
+	OLDER(Z9, Z10, Z11)
+	OLDER(Z12, Z13, Z14)
+	OLDER(Z15, Z16, Z17)
+	OLDER(Z18, Z19, Z20)
+	OLDER(Z21, Z22, Z23)
+store:
+	MOVQ DI, R9
+	STORE(Z0, Z1, Z2)
+	STORE(Z3, Z4, Z5)
+	STORE(Z6, Z7, Z8)
+	STORE(Z9, Z10, Z11)
+	STORE(Z12, Z13, Z14)
+	STORE(Z15, Z16, Z17)
+	STORE(Z18, Z19, Z20)
+	STORE(Z21, Z22, Z23)
+	ADDQ tiles_step(R10), SI
+	MOVQ R9, DI
+	DECQ BX
+	JNZ  panel
+	VZEROUPPER
+	RET

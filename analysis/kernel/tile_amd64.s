@@ -133,6 +133,83 @@ store:
 	VZEROUPPER
 	RET
 
+#define LARGER(at, u, v, w) \
+	VBROADCASTSD at(AX), Y12   \
+	VMULPD (DX), Y12, Y13      \
+	VMULPD 32(DX), Y12, Y14    \
+	VMULPD 64(DX), Y12, Y15    \
+	VMAXPD Y13, u, u           \
+	VMAXPD Y14, v, v           \
+	VMAXPD Y15, w, w
+
+#define OLDER(at, u, v, w) \
+	VMAXPD (at), u, u          \
+	VMAXPD 32(at), v, v        \
+	VMAXPD 64(at), w, w
+
+#define PUT(at, u, v, w) \
+	VMOVUPD u, (at)            \
+	VMOVUPD v, 32(at)          \
+	VMOVUPD w, 64(at)
+
+// func tilesMax64(p *tiles)
+//
+// It is tiles64 with the largest product for the sum, and nothing to finish.
+TEXT ·tilesMax64(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), R12
+	MOVQ tiles_a(R12), SI
+	MOVQ tiles_c(R12), DI
+	MOVQ tiles_stride(R12), R8
+	MOVQ tiles_n(R12), BX
+panel:
+	LEAQ (DI)(R8*1), R9
+	LEAQ (DI)(R8*2), R10
+	LEAQ (R9)(R8*2), R11
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+	VXORPD Y11, Y11, Y11
+	MOVQ tiles_k(R12), CX
+	MOVQ tiles_b(R12), DX
+	MOVQ SI, AX
+	TESTQ CX, CX
+	JZ   found
+loop:
+	LARGER(0, Y0, Y1, Y2)
+	LARGER(8, Y3, Y4, Y5)
+	LARGER(16, Y6, Y7, Y8)
+	LARGER(24, Y9, Y10, Y11)
+	ADDQ $96, DX
+	ADDQ $32, AX
+	DECQ CX
+	JNZ  loop
+found:
+	CMPQ tiles_add(R12), $0
+	JEQ  store
+	OLDER(DI, Y0, Y1, Y2)
+	OLDER(R9, Y3, Y4, Y5)
+	OLDER(R10, Y6, Y7, Y8)
+	OLDER(R11, Y9, Y10, Y11)
+store:
+	PUT(DI, Y0, Y1, Y2)
+	PUT(R9, Y3, Y4, Y5)
+	PUT(R10, Y6, Y7, Y8)
+	PUT(R11, Y9, Y10, Y11)
+	ADDQ tiles_step(R12), SI
+	LEAQ (R10)(R8*2), DI
+	DECQ BX
+	JNZ  panel
+	VZEROUPPER
+	RET
+
 // func moves(dst, src *float64, m *Move, n, ahead int)
 //
 // What lies so many bytes ahead is fetched: it is read next.

@@ -58,6 +58,39 @@ func tilesCase(t *testing.T, rng *rand.Rand, k, n int, mode Store, fin *Finish) 
 	}
 }
 
+func TestTilesMax(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(17, 18))
+		rows, cols := TileSize()
+		for _, k := range []int{0, 1, 2, 65} {
+			for n := range 4 {
+				for _, mode := range []Store{Overwrite, Accumulate} {
+					stride, step := cols+3, k*rows+5
+					a, b := positive(rng, n*step), positive(rng, k*cols)
+					got := positive(rng, (n*rows+1)*stride)
+					want := slices.Clone(got)
+					for i := range n * rows {
+						for j := range cols {
+							best := 0.0
+							if mode == Accumulate {
+								best = want[i*stride+j]
+							}
+							for l := range k {
+								best = max(best, a[i/rows*step+l*rows+i%rows]*b[l*cols+j])
+							}
+							want[i*stride+j] = best
+						}
+					}
+					TilesMax(got, stride, a, step, n, b, k, mode)
+					if !slices.Equal(got, want) { // a product is rounded once, here and there
+						t.Fatalf("k %d, n %d, mode %v: %v, want %v", k, n, mode, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 // A NaN stays one behind bounds, and a bound of zero gives +0.
 func TestTilesFinish(t *testing.T) {
 	engines(t, func(t *testing.T) {

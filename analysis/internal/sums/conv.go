@@ -297,14 +297,14 @@ func (r *programme[T]) finish(sum []float64, slow func(cell int) scaled.Num) Pat
 // number of blocks that keep all threads busy without splitting one.
 const small, enough = 1 << 12, 8
 
-// toRows multiplies the matrix of stored columns x places, of what each tap reads, by the weights: sums
-// in tiles where the machine has them, maxima and the rest block by block.
+// toRows multiplies the matrix of stored columns x places, of what each tap reads, by the weights: in tiles
+// where the machine has them, small and strange ones block by block.
 func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 	places := win.Places
 	var tiled, rest []*programme[T]
 	for _, r := range ps {
 		r.sum = make([]float64, m.rows*places)
-		if kernel.Tiled() && !math.IsInf(r.P, 1) && m.outer > few && m.outer*m.cols*places > small {
+		if kernel.Tiled() && m.outer > few && m.outer*m.cols*places > small && r.tileable() {
 			tiled = append(tiled, r)
 		} else {
 			rest = append(rest, r)
@@ -327,6 +327,15 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 		})
 	}
 	return out
+}
+
+// tileable reports whether the loops of tiles have what the order needs: for maxima finite numbers.
+func (r *programme[T]) tileable() bool {
+	if !math.IsInf(r.P, 1) {
+		return true
+	}
+	top := r.c.W.Param.MaxAbs(r.threads)
+	return r.g != nil && top-top == 0
 }
 
 // blocks multiplies some rows of one group by some places, for one order, at a time.

@@ -18,7 +18,7 @@ const (
 	tiledTasks = 16
 )
 
-// tiled multiplies for orders none of which is Inf: see toRows. The split depends on the extents alone.
+// tiled multiplies for some orders: see toRows. The split depends on the extents alone.
 func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 	if len(ps) == 0 {
 		return
@@ -67,8 +67,12 @@ func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 					k := min(tiledTerms, m.cols-k0)
 					r.panels(*left, m.w[(g*m.outer+a)*m.cols+k0:], rows, k, pr)
 					for j := from; j < to; j++ {
-						c := (*out)[(q*high+a)*stride+j*pc:]
-						kernel.Tiles(c, stride, *left, k*pr, (rows+pr-1)/pr, (*right)[(q*here+j)*pc*m.cols+k0*pc:], k, mode, nil)
+						c, b := (*out)[(q*high+a)*stride+j*pc:], (*right)[(q*here+j)*pc*m.cols+k0*pc:]
+						if n := (rows + pr - 1) / pr; math.IsInf(r.P, 1) {
+							kernel.TilesMax(c, stride, *left, k*pr, n, b, k, mode)
+						} else {
+							kernel.Tiles(c, stride, *left, k*pr, n, b, k, mode, nil)
+						}
 					}
 					mode = kernel.Accumulate
 				}
@@ -137,7 +141,7 @@ func gatherPanels(dst, x []float64, taps []reads) {
 // panels writes n rows of weights raised to p, k of each, to panels of some rows: term l of row i lies at
 // l*height+i. What is left of the last panel may have any value.
 func (r *programme[T]) panels(dst []float64, w []T, n, k, height int) {
-	if r.plain && r.P <= 2 && r.P == math.Trunc(r.P) {
+	if r.plain && (r.P == 1 || r.P == 2 || math.IsInf(r.P, 1)) {
 		power := kernel.Magnitude
 		if r.P == 2 {
 			power = kernel.Square
