@@ -359,7 +359,7 @@ func (m *convMatrix[T]) blocks(win *grid.Windowed, ps []*programme[T]) {
 		engine = engine.Serial()
 	}
 	kernel.InTurn(n*perGroup, m.threads, grain, func(take func() (int, int)) {
-		tile, cols := room(step*m.cols), room(m.cols*width)
+		tile, cols := scratch.room(step*m.cols), scratch.room(m.cols*width)
 		defer scratch.Put(tile)
 		defer scratch.Put(cols)
 		last := -1
@@ -395,12 +395,15 @@ func (m *convMatrix[T]) blocks(win *grid.Windowed, ps []*programme[T]) {
 	})
 }
 
-// scratch has room for blocks, which a network's layers use in turn.
-var scratch sync.Pool
+// scratch has room for blocks, gathered and products for what many blocks share: a network's layers use them
+// in turn.
+var scratch, gathered, products pool
+
+type pool struct{ sync.Pool }
 
 // room returns n numbers of any value, to be put back.
-func room(n int) *[]float64 {
-	p, ok := scratch.Get().(*[]float64)
+func (s *pool) room(n int) *[]float64 {
+	p, ok := s.Get().(*[]float64)
 	if !ok || cap(*p) < n {
 		p = new(make([]float64, n))
 	}

@@ -9,11 +9,11 @@ import (
 
 // Products in the tiles of kernel.Tiles go by blocks: so many rows of weights, raised, by so many terms lie in
 // the second-level cache, a panel of what they are multiplied by in the first. What the taps
-// read is gathered for so many numbers at a time.
+// read is gathered for so many numbers at a time, and no more are written.
 const (
 	tiledRows  = 128
 	tiledTerms = 192
-	tiledRoom  = 1 << 20
+	tiledRoom  = 1 << 19
 	// tiledTasks is the least number of tasks that goroutines take in turn.
 	tiledTasks = 16
 )
@@ -26,11 +26,11 @@ func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 	direct := win.Direct()
 	pr, pc := kernel.TileSize()
 	parts := len(ps) * m.c.Groups
-	panels := min((win.Places+pc-1)/pc, max(1, tiledRoom/(parts*m.cols*pc)))
 	high := (m.outer + pr - 1) / pr * pr
-	right, out := room(parts*panels*pc*m.cols), room(parts*panels*pc*high)
-	defer scratch.Put(right)
-	defer scratch.Put(out)
+	panels := min((win.Places+pc-1)/pc, max(1, tiledRoom/(parts*max(m.cols, high)*pc)))
+	right, out := gathered.room(parts*panels*pc*m.cols), products.room(parts*panels*pc*high)
+	defer gathered.Put(right)
+	defer products.Put(out)
 	blocks := (m.outer + tiledRows - 1) / tiledRows
 	for first := 0; first < win.Places; first += panels * pc {
 		b := block{first, min(panels*pc, win.Places-first)}
@@ -55,7 +55,7 @@ func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 		})
 		splits := max(1, min(here, tiledTasks/(parts*blocks)))
 		kernel.InTurn(parts*blocks*splits, m.threads, 1, func(take func() (int, int)) {
-			left := room(tiledRows * tiledTerms)
+			left := scratch.room(tiledRows * tiledTerms)
 			defer scratch.Put(left)
 			for lo, hi := take(); lo < hi; lo, hi = take() {
 				q, a := lo/splits/blocks, lo/splits%blocks*tiledRows
@@ -149,7 +149,7 @@ func (r *programme[T]) panels(dst []float64, w []T, n, k, height int) {
 		kernel.PanelRows(dst, height, k, w, r.cols, n, k, power)
 		return
 	}
-	raised := room(k)
+	raised := scratch.room(k)
 	defer scratch.Put(raised)
 	for i := range n {
 		r.weights(*raised, w[i*r.cols:][:k])
