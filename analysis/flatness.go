@@ -21,7 +21,7 @@ const (
 	flatnessTolerance = 0.01
 	leastDraws        = 5
 	mostDraws         = 200
-	flatnessWork      = 1e9
+	flatnessWork      = 2e8
 	// drawWork is what a draw costs beside its products.
 	drawWork = 1e5
 	// slopeDraws, or a quarter of all, are enough for the slope, which only the standard
