@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/ebitengine/purego"
 )
@@ -37,8 +38,21 @@ func load() (*Engine, []string) {
 	return nil, tried
 }
 
-// open loads a library, whose own threads are not used: see tiles.
+// alone tells OpenBLAS, whose own threads are not used (see tiles), to start none: they would
+// wait for work in a loop that takes a processor from ours. Go's own variables are not the C library's.
+var alone = sync.OnceFunc(func() {
+	p, err := purego.Dlsym(purego.RTLD_DEFAULT, "setenv")
+	if err != nil {
+		return
+	}
+	var setenv func(name, value string, overwrite int32) int32
+	purego.RegisterFunc(&setenv, p)
+	setenv("OPENBLAS_NUM_THREADS", "1", 1)
+})
+
+// open loads a library.
 func open(name string) (*Engine, error) {
+	alone()
 	lib, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("not found")
