@@ -207,6 +207,20 @@ func (l *lanczos) restart(theta, vec []float64) int {
 	return width
 }
 
+// quotients has the Rayleigh quotient and the residual of each of the first vectors of the basis, whose
+// products are in next.
+func (l *lanczos) quotients(width int) (square, residual []float64) {
+	square, residual = make([]float64, width), make([]float64, width)
+	r := make([]float64, l.n)
+	for j := range width {
+		q, z := l.row(j), l.next[j*l.n:][:l.n]
+		square[j] = floats.Dot(q, z)
+		floats.AddScaledTo(r, z, -square[j], q)
+		residual[j] = norm2(r)
+	}
+	return square, residual
+}
+
 // refine makes good what products in float32 left out: it condenses the basis to
 // its largest Ritz vectors, multiplies the very largest of them in float64, and
 // returns their residuals as the next block. The first gives the result with its
@@ -222,13 +236,7 @@ func (l *lanczos) refine(ctx context.Context, theta, vec []float64) (Result, int
 	if err := l.multiply(ctx, 0, width); err != nil {
 		return Result{}, 0, err
 	}
-	square, residual, r := make([]float64, width), make([]float64, width), make([]float64, l.n)
-	for j := range width {
-		q, z := l.row(j), l.next[j*l.n:][:l.n]
-		square[j] = floats.Dot(q, z)
-		floats.AddScaledTo(r, z, -square[j], q)
-		residual[j] = norm2(r)
-	}
+	square, residual := l.quotients(width)
 	l.project(0, width)
 	l.narrow, l.goal = l.refined < mostRefined, 0.7*l.opt.Tolerance
 	width = min(l.orthonormalize(width, l.scale, nil), l.n-l.size)

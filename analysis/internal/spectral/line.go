@@ -113,13 +113,7 @@ func (l *lanczos) certify(ctx context.Context, theta, vec []float64, going int) 
 	if err := l.multiply(ctx, 0, width); err != nil {
 		return Result{}, 0, false, fmt.Errorf("spectral norm: %w", err)
 	}
-	square, residual, r := make([]float64, width), make([]float64, width), make([]float64, l.n)
-	for j := range width {
-		q, z := l.row(j), l.next[j*l.n:][:l.n]
-		square[j] = floats.Dot(q, z)
-		floats.AddScaledTo(r, z, -square[j], q)
-		residual[j] = norm2(r)
-	}
+	square, residual := l.quotients(width)
 	res := l.result(square, residual, going)
 	if res.Bound <= l.opt.Tolerance && res.Missed <= l.opt.Missed {
 		return res, 0, true, nil

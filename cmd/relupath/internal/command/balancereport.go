@@ -86,21 +86,14 @@ func newChange(name, p string, before, after scaled.Num) change {
 
 // undefined says in a sentence for each reason what is not defined for it.
 func (r *balanceJSON) undefined() (out []string) {
-	var reasons []string
-	of := map[string][]string{}
+	var of lacks
 	for _, c := range r.changes() {
-		if c.Reason == "" {
-			continue
-		}
-		if of[c.Reason] == nil {
-			reasons = append(reasons, c.Reason)
-		}
-		if !slices.Contains(of[c.Reason], c.Name) {
-			of[c.Reason] = append(of[c.Reason], c.Name)
+		if c.Reason != "" {
+			of.add(c.Reason, c.Name)
 		}
 	}
-	for _, why := range reasons {
-		out = append(out, fmt.Sprintf("%s: undefined: %s", strings.Join(of[why], ", "), why))
+	for _, why := range of.reasons {
+		out = append(out, fmt.Sprintf("%s: undefined: %s", strings.Join(of.names[why], ", "), why))
 	}
 	return out
 }

@@ -11,24 +11,37 @@ import (
 // reason once; empty for none. Nil columns stand for all but those of single outputs, which are
 // undefined where the others are.
 func (m *auditedModel) undefined(columns []string) string {
-	var reasons []string
-	names := map[string][]string{}
+	var of lacks
 	for i := range m.Measures {
 		v := &m.Measures[i]
 		if v.Reason == "" || columns == nil && v.Name == "path_norm_output" || columns != nil && !asks(columns, v.label()) {
 			continue
 		}
-		if names[v.Reason] == nil {
-			reasons = append(reasons, v.Reason)
-		}
-		if !slices.Contains(names[v.Reason], v.Name) {
-			names[v.Reason] = append(names[v.Reason], v.Name)
-		}
+		of.add(v.Reason, v.Name)
 	}
-	for i, why := range reasons {
-		reasons[i] = strings.Join(names[why], ", ") + ": " + why
+	for i, why := range of.reasons {
+		of.reasons[i] = strings.Join(of.names[why], ", ") + ": " + why
 	}
-	return strings.Join(reasons, "; ")
+	return strings.Join(of.reasons, "; ")
+}
+
+// lacks has what is undefined by reason, in the order of the reasons.
+type lacks struct {
+	reasons []string
+	names   map[string][]string
+}
+
+// add adds a name to a reason, once.
+func (l *lacks) add(reason, name string) {
+	if l.names == nil {
+		l.names = map[string][]string{}
+	}
+	if l.names[reason] == nil {
+		l.reasons = append(l.reasons, reason)
+	}
+	if !slices.Contains(l.names[reason], name) {
+		l.names[reason] = append(l.names[reason], name)
+	}
 }
 
 // undefinedNotes has a line for each model that lacks measures of those shown, one for all that
