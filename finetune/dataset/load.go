@@ -21,8 +21,9 @@ type Options struct {
 	// Like is the training set of a test set: the labels are read as its are, and
 	// get the same numbers, or are refused. Default: nil.
 	Like *Set
-	// Unlisted keeps integers that are no class labels as they stand, such as -1, as
-	// targets with the error in Set.Unlisted, for a list of classes that comes later.
+	// Unlisted keeps labels that are none as they stand, integers such as -1 (as targets)
+	// and numbers among words, with the error in Set.Unlisted, for a list of classes that
+	// comes later.
 	// By default Load returns the error.
 	Unlisted bool
 }

@@ -26,7 +26,7 @@ type Set struct {
 	given   bool // names were given, not found in the file
 	targets []float64
 	width   int
-	// unlisted says why integers are no class labels without a list of classes.
+	// unlisted says why the labels are none without a list of classes.
 	unlisted error
 	told     bool // the task was named, not found by the labels
 	norm     normaliser
@@ -100,9 +100,10 @@ func (s *Set) Classes() int { return s.classes }
 // whole numbers as they stand.
 func (s *Set) ClassNames() []string { return slices.Clone(s.names) }
 
-// Unlisted is the error of integers that are labels only if a list of classes has them,
-// as -1 and 1: no task is named, and WithClasses has not been called. Task is
-// Regression until then. Nil for other sets.
+// Unlisted is the error of labels that are some only if a list of classes has them, as
+// the integers -1 and 1, or texts of which some are numbers: no task is named, and
+// WithClasses has not been called. Task is Regression for such integers until then. Nil for
+// other sets.
 func (s *Set) Unlisted() error { return s.unlisted }
 
 // ClassesGiven says that the order of the classes was given, by the spec or by

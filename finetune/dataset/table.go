@@ -30,7 +30,7 @@ type table struct {
 	names   []string // of the classes, where the file has them
 	targets []float64
 	width   int // targets an example
-	// unlisted says why targets are no class labels without a list of classes.
+	// unlisted says why labels or targets are no class labels without a list of classes.
 	unlisted error
 	// parts says of each example which split it is in, where a column does.
 	parts []Split

@@ -70,15 +70,11 @@ func (l *texts) number(t *table, task Task, hint string) error {
 	all := len(l.list)
 	mixed := odd >= 0 && numeric > 0
 	switch {
-	case task == Regression && odd >= 0, task == "" && mixed:
-		remedy := "correct it; add " + hint + "task=class if the labels are names"
-		if decimalComma().MatchString(l.list[odd]) {
-			remedy = withPoints
-		}
-		return &DataError{
-			File: l.file, Where: fmt.Sprintf("%s %d", l.unit, l.seen[odd]),
-			Problem: fmt.Sprintf("label %q is not a number", l.list[odd]), Remedy: remedy,
-		}
+	case task == Regression && odd >= 0:
+		return l.noNumber(odd, hint)
+	case task == "" && mixed:
+		// Names or a mistake: a list of classes that comes later may have them.
+		t.unlisted = l.noNumber(odd, hint)
 	case task == Regression, task == "" && whole < all && numeric == all:
 		t.width = 1
 		t.targets = make([]float64, t.n)
@@ -101,6 +97,18 @@ func (l *texts) number(t *table, task Task, hint string) error {
 		t.labels[i] = class[id]
 	}
 	return nil
+}
+
+// noNumber is the error for the text of a place in the list among numbers.
+func (l *texts) noNumber(odd int, hint string) error {
+	remedy := "correct it; add " + hint + "task=class if the labels are names"
+	if decimalComma().MatchString(l.list[odd]) {
+		remedy = withPoints
+	}
+	return &DataError{
+		File: l.file, Where: fmt.Sprintf("%s %d", l.unit, l.seen[odd]),
+		Problem: fmt.Sprintf("label %q is not a number", l.list[odd]), Remedy: remedy,
+	}
 }
 
 // name numbers the texts in sorted order. Numbers are compared by value, so that

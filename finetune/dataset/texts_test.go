@@ -61,6 +61,16 @@ func TestTextArrays(t *testing.T) {
 			diff(t, "targets", test.targets, s.Targets())
 		})
 	}
+	// A list that comes later may have numbers among words.
+	mixed := write(t, dir, "mixed.npy", npyFile("|S1", "False", "(3,)", '1', 'a', '2'))
+	open := mustLoad(t, "npy:"+x+","+mixed, Options{Unlisted: true})
+	wantDataError(t, open.Unlisted(), "record 1", `label "a" is not a number`, "add task=class")
+	listed, err := open.WithClasses([]string{"a", "2", "1"})
+	if err != nil || listed.Unlisted() != nil {
+		t.Fatal(err, listed.Unlisted())
+	}
+	diff(t, "listed", []int{2, 0, 1}, listed.Labels())
+
 	// A test array that lacks a class has the numbers of the training file.
 	train := mustLoad(t, "csv:"+write(t, dir, "train.csv", []byte("1,a\n2,b\n3,c\n")), Options{})
 	y := write(t, dir, "y.npy", npyFile("<U1", "False", "(3,)", little(1, "c", "c", "b")...))
@@ -89,7 +99,7 @@ func TestTextArrays(t *testing.T) {
 	}
 	one := write(t, dir, "one.npy", npyFile("|u1", "False", "(1, 1)", 7))
 	row := write(t, dir, "row.npy", npyFile("|S1", "False", "(1, 2)", 'a', 'b'))
-	_, err := load("npy:"+one+","+row, Options{})
+	_, err = load("npy:"+one+","+row, Options{})
 	wantDataError(t, err, "holds 2 texts")
 	_, err = load("npy:"+row+","+row, Options{})
 	wantDataError(t, err, "the elements are texts", "astype")

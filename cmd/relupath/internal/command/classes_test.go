@@ -527,3 +527,35 @@ func TestSignsInArrays(t *testing.T) {
 	refused(t, codeInvalid, []string{"label -1 is out of range", "classes=A;B;C"}, "eval", model, "--data", data)
 	refused(t, codeInvalid, []string{"label -1 is out of range"}, "finetune", model, "--data", data, "-o", filepath.Join(dir, "t.onnx"))
 }
+
+// TestNumbersAmongWords: labels of which some are numbers are classes where the model's list has
+// them all, and refused elsewhere.
+func TestNumbersAmongWords(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"text.onnx", "text.csv"} {
+		raw, err := os.ReadFile("testdata/classes/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw = bytes.ReplaceAll(raw, []byte("virginica"), []byte("123456789"))
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := "csv:" + filepath.Join(dir, "text.csv")
+	want, _ := parsed[evalJSON](t, "eval", "testdata/classes/text.onnx", "--data", "csv:testdata/classes/text.csv")
+	got, _ := parsed[evalJSON](t, "eval", filepath.Join(dir, "text.onnx"), "--data", data)
+	if *got.Loss != *want.Loss || *got.Error != *want.Error || !slices.Equal(got.Classes, []string{"setosa", "versicolor", "123456789"}) {
+		t.Errorf("loss %v, error %v, classes %v; want %v, %v", *got.Loss, *got.Error, got.Classes, *want.Loss, *want.Error)
+	}
+	f := finetuned(t, filepath.Join(dir, "text.onnx"), "--data", data, "--test", data, "-o", filepath.Join(dir, "t.onnx"), "--epochs", "1", "--lr", "1e-3")
+	// finetune computes in float32.
+	if math.Abs(*f.Before.TestLoss-*want.Loss) > 1e-6 {
+		t.Errorf("finetune begins with the loss %v, want %v", *f.Before.TestLoss, *want.Loss)
+	}
+	model := filepath.Join(dir, "m.onnx")
+	output(t, "init --widths 4,3,2 -o "+model)
+	for _, line := range []string{"eval " + model, "audit " + model, "finetune " + model + " -o " + filepath.Join(dir, "u.onnx")} {
+		refused(t, codeInvalid, []string{`label "versicolor" is not a number`, "task=class"}, append(strings.Fields(line), "--data", data)...)
+	}
+}
