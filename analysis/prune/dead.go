@@ -261,11 +261,16 @@ func (d *Dead) constants(ctx context.Context, reached, reaches []bool) (map[int]
 	if want == nil {
 		return out, nil
 	}
-	inputs := make([][]float64, len(d.net.Inputs))
-	for k, p := range d.net.Inputs {
-		inputs[k] = make([]float64, d.net.Nodes[p.Node].Len())
+	// No constant comes of a function that is not evaluated.
+	net, _, _, err := d.net.Cut()
+	if err != nil {
+		return nil, err
 	}
-	values, err := eval.Run(ctx, d.net, inputs, 1, eval.Options{Values: want})
+	inputs := make([][]float64, len(net.Inputs))
+	for k, p := range net.Inputs {
+		inputs[k] = make([]float64, net.Nodes[p.Node].Len())
+	}
+	values, err := eval.Run(ctx, net, inputs, 1, eval.Options{Values: want})
 	for k, node := range want {
 		if err == nil {
 			out[node] = values[k]

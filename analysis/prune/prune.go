@@ -82,8 +82,8 @@ type candidate struct {
 	zero    bool
 }
 
-// Run prunes the weights of fully connected layers and convolutions; biases, normalisers
-// and constants stay. A tensor with several uses is pruned as one, its score is the sum over
+// Run prunes the weights of fully connected layers and convolutions; biases, normalisers,
+// constants and what is inside functions, as the matrices of recurrent cells are, stay. A tensor with several uses is pruned as one, its score is the sum over
 // them. Of equal scores those of earlier layers go first, and in a layer those of earlier
 // elements.
 //
@@ -105,7 +105,7 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 	if opt.By == ByPath {
 		kappa = paths.NewKappa(n, 1, po)
 	}
-	res := &Result{}
+	res, inside := &Result{}, inside(n)
 	var lists [][]candidate
 	at := map[*dag.Param]int{}
 	for nd, l := range dag.Each[*dag.Linear](n) {
@@ -118,6 +118,8 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 		switch {
 		case p.Storage == dag.Unwritable:
 			layer.Kept = p.Reason
+		case inside[nd.ID] != "":
+			layer.Kept = "they are inside " + inside[nd.ID]
 		case kappa != nil:
 			if scores = kappa.Derivatives(nd.ID); scores == nil {
 				layer.Kept = "no path of the network's homogeneous part goes through it"
@@ -183,6 +185,18 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 	res.Before, res.After = norm(n, po), norm(res.Net, po)
 	res.Metric = difference(res.Before, res.After)
 	return res, nil
+}
+
+// inside names the function that a layer is inside of, by the layer's node: what such a function computes
+// with its weights does not follow them here.
+func inside(n *dag.Network) map[int]string {
+	out := map[int]string{}
+	for nd, f := range dag.Each[*dag.Func](n) {
+		for _, j := range nd.In[len(nd.In)-f.Inside:] {
+			out[j] = nd.Label()
+		}
+	}
+	return out
 }
 
 // smallest returns the candidates that are to become zero and are not.

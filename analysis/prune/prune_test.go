@@ -132,3 +132,35 @@ func TestScores(t *testing.T) {
 		t.Error("no error for sparsity 1")
 	}
 }
+
+// What is inside a function, as the matrices of a recurrent cell are, keeps its weights by either score:
+// the function computes with them what no layer here follows.
+func TestInsideStays(t *testing.T) {
+	cells := 0
+	for seed := range uint64(100) {
+		n := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Partly})
+		inside := map[int]bool{}
+		for nd, f := range dag.Each[*dag.Func](n) {
+			for _, j := range nd.In[len(nd.In)-f.Inside:] {
+				inside[j] = true
+			}
+		}
+		for _, by := range prune.Scores() {
+			res, err := prune.Run(n, prune.Options{Sparsity: 0.6, By: by})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range res.Layers {
+				if inside[l.Node] {
+					cells++
+				}
+				if inside[l.Node] && (l.After != l.Before || l.Kept == "") {
+					t.Errorf("seed %d by %s: %+v", seed, by, l)
+				}
+			}
+		}
+	}
+	if cells == 0 {
+		t.Error("no function had layers inside")
+	}
+}

@@ -106,9 +106,8 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	if err != nil {
 		return nil, err
 	}
-	tangled := opt.Units == AnyOrder && multiplies(a)
 	if e.Equivalent {
-		return e.ordered(ctx, a, b, opt, tangled)
+		return e.ordered(ctx, a, b, opt)
 	}
 	na, err := Normalize(a)
 	if err != nil {
@@ -122,12 +121,13 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	if err != nil {
 		return nil, err
 	}
-	same := e.certain && n.certain && !na.Ambiguous && !nb.Ambiguous && !tangled
-	if n.Equivalent || e.Groups == nil {
-		e = n.of(a, na)
+	same := e.certain && n.certain && !na.Ambiguous && !nb.Ambiguous
+	if n.Equivalent {
+		e, err = n.ordered(ctx, na.Net, nb.Net, opt)
+		return e.of(a, na), err
 	}
-	if e.Equivalent {
-		return e.ordered(ctx, a, b, opt, tangled)
+	if e.Groups == nil {
+		e = n.of(a, na)
 	}
 	if same {
 		return e, nil
@@ -152,45 +152,52 @@ func Equivalent(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (
 	return e, nil
 }
 
-// multiplies reports whether units of two layers meet in products: the order of those of
-// one layer is then tied to that of the other's, which matching does not see.
-func multiplies(n *dag.Network) bool {
-	for _, f := range dag.Each[*dag.Func](n) {
-		if f.Form != nil {
-			return true
+// ordered withdraws a yes about a and b, networks of the same nodes, where units come in another order, which
+// functions stand between, and the values differ: each weight agrees, and the order of one side of a
+// product is not that of the other. Where functions are not evaluated, that is asked of the parts between
+// them. What such a function makes of its operands is known only where it is the same in both.
+func (e *Equivalence) ordered(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) {
+	i, opaque := a.Unevaluated(nil)
+	if opaque && !e.alike {
+		e.Equivalent, e.Undecided = false, true
+		e.Reason = fmt.Sprintf("all weights agree, but %s is not evaluated: whether it is the same function in both is not known", a.Nodes[i].Label())
+		return e, nil
+	}
+	if len(e.Permutation) == 0 || len(a.Functions()) == 0 {
+		return e, nil
+	}
+	var parts [2]*dag.Network
+	for k, n := range []*dag.Network{a, b} {
+		var err error
+		if parts[k], err = between(n); err != nil {
+			return nil, err
 		}
 	}
-	return false
-}
-
-// ordered withdraws a yes where units in another order meet others in products
-// (tangled) and the values differ: each weight agrees, and the order of one side of a
-// product is not that of the other.
-func (e *Equivalence) ordered(ctx context.Context, a, b *dag.Network, opt EquivalentOptions, tangled bool) (*Equivalence, error) {
-	if _, ok := a.Unevaluated(nil); ok || !tangled || len(e.Permutation) == 0 {
-		return e.unseen(a), nil
-	}
-	why, err := functionsDiffer(ctx, a, b, opt)
+	why, err := functionsDiffer(ctx, parts[0], parts[1], opt)
 	if err != nil {
 		return nil, err
 	}
 	if why != "" {
-		e.Equivalent, e.Reason = false, why+", though all weights agree in another order of units"
+		e.Equivalent, e.Undecided, e.Reason = false, opaque, why+", though all weights agree in another order of units"
 	}
 	return e, nil
 }
 
-// unseen withdraws a yes where functions are not evaluated and not known to be the same in
-// both: what they make of their operands is not known. With units in another order they
-// come to read them in another one.
-func (e *Equivalence) unseen(a *dag.Network) *Equivalence {
-	i, ok := a.Unevaluated(nil)
-	if !e.Equivalent || !ok || e.alike && len(e.Permutation) == 0 {
-		return e
+// between returns the network up to the functions that are not evaluated and on from their values: these
+// are inputs, and what they read are outputs beside its own.
+func between(n *dag.Network) (*dag.Network, error) {
+	cut, at, ends, err := n.Cut()
+	if err != nil || at == nil {
+		return n, err
 	}
-	e.Equivalent, e.Undecided = false, true
-	e.Reason = fmt.Sprintf("all weights agree, but %s is not evaluated: whether it is the same function in both is not known", a.Nodes[i].Label())
-	return e
+	var b dag.Builder
+	for _, nd := range cut.Nodes {
+		b.Node(nd)
+	}
+	for _, i := range ends {
+		b.Output(cut.Nodes[i].Ref(), i)
+	}
+	return b.Build()
 }
 
 // alike reports whether the functions of two networks that are not evaluated, which stand at the
@@ -232,7 +239,6 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		e.Groups = nil
 		return e, nil
 	}
-	c := newComparison(ctx, a, b, e.Groups, opt)
 	e.certain = true
 	if opt.Units == AnyOrder {
 		same := opt
@@ -240,16 +246,49 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		if first, err := equivalentForms(ctx, a, b, same); err != nil || first.Equivalent {
 			return first, err
 		}
-		e.Reason = c.match()
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("rescale: %w", err)
-		}
-		if e.Reason != "" {
-			e.Groups, e.certain = nil, !c.lossy
-			return e, nil
-		}
-		e.Permutation = c.permutation()
+		return e.inAnyOrder(ctx, a, b, opt)
 	}
+	return e.fit(newComparison(ctx, a, b, e.Groups, opt))
+}
+
+// inAnyOrder compares a and b under the order of units that match finds.
+func (e *Equivalence) inAnyOrder(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) {
+	curves := uniform(a)
+	x, err := unitwise(a, curves)
+	if err != nil {
+		return nil, err
+	}
+	y, err := unitwise(b, curves)
+	if err != nil {
+		return nil, err
+	}
+	e.Groups = x.Groups()
+	c := newComparison(ctx, x, y, e.Groups, opt)
+	e.Reason = c.match()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("rescale: %w", err)
+	}
+	if e.Reason != "" {
+		e.Groups, e.certain = nil, !c.lossy && keepsOrder(x, e.Groups)
+		return e, nil
+	}
+	e.Permutation = c.permutation()
+	if e, err = e.fit(c); err != nil {
+		return nil, err
+	}
+	e.certain = e.certain && keepsOrder(x, c.g)
+	if x == a {
+		return e, nil
+	}
+	nodes := make([]int, len(a.Nodes))
+	for i := range nodes {
+		nodes[i] = i
+	}
+	return e.of(a, &Normal{Net: x, To: nodes}), nil
+}
+
+// fit looks for factors and compares every weight.
+func (e *Equivalence) fit(c *comparison) (*Equivalence, error) {
 	c.solve()
 	e.Factors = e.Groups.Ones()
 	for id, z := range c.z {
@@ -258,11 +297,11 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		}
 	}
 	e.Residual, e.Where = c.verify()
-	if err := ctx.Err(); err != nil {
+	if err := c.ctx.Err(); err != nil {
 		return nil, fmt.Errorf("rescale: %w", err)
 	}
-	e.Equivalent = e.Residual <= opt.Tolerance
-	e.alike = e.Equivalent && alike(a, b)
+	e.Equivalent = e.Residual <= e.Tolerance
+	e.alike = e.Equivalent && alike(c.a, c.b)
 	e.certain = !c.lossy && !math.IsNaN(e.Residual)
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where

@@ -29,10 +29,9 @@ func (c *comparison) match() string {
 		return why
 	}
 	m := &matching{comparison: c, class: make([]int32, c.g.Count), ln: [2]map[int32]float64{{}, {}}}
-	done := map[int32]bool{}
+	done := inPlace(c.a, c.g)
 	for id := range m.class {
 		m.class[id] = int32(id)
-		done[int32(id)] = c.g.Pin[id] != ""
 	}
 	for _, p := range c.layers {
 		var open []int32
@@ -118,8 +117,9 @@ func (m *matching) rows(p *pair, open []int32) string {
 				first, w = b.row(int(row))
 				m.project(&y, p, slot, first, w, biasAt(p.b, int(row)), shift, weight[1], rho, back, p.leastB)
 			}
-			x.finish(slope[0][id])
-			y.finish(slope[1][id])
+			pinned := m.g.Pin[id] != ""
+			x.finish(slope[0][id], pinned, shift)
+			y.finish(slope[1][id], pinned, shift)
 			ka[n], kb[n] = x, y
 		}
 	})
@@ -155,6 +155,9 @@ func (m *matching) rows(p *pair, open []int32) string {
 		}
 		used[best] = true
 		m.sigma[a.id] = kb[best].id
+		if m.g.Pin[a.id] != "" {
+			continue
+		}
 		m.ln[0][a.id], m.ln[1][kb[best].id] = a.ln()+shift, kb[best].ln()+shift
 		m.factor(a.id)
 	}
@@ -184,12 +187,16 @@ func (m *matching) form(ka []key, window float64) (classes [][]int32) {
 	return classes
 }
 
-// finish divides the projections by the length and adds the slope's number.
-func (k *key) finish(slope float64) {
+// finish divides the projections by the length and adds the slope's number, and the length
+// of a unit that has no factor.
+func (k *key) finish(slope float64, pinned bool, shift float64) {
 	k.len = math.Sqrt(k.len)
 	for q := range k.x {
 		if k.len > 0 {
 			k.x[q] /= k.len
+			if pinned {
+				k.x[q] += (k.ln() + shift) * float64(keys-q)
+			}
 		}
 		k.x[q] += slope * float64(q+1)
 	}
@@ -417,7 +424,9 @@ func (m *matching) pairUp(class []int32, member, places map[int32]*key) {
 			}
 		}
 		m.sigma[id] = kb[best].id
-		m.factor(id)
+		if m.g.Pin[id] == "" {
+			m.factor(id)
+		}
 		kb = slices.Delete(kb, best, best+1)
 	}
 }

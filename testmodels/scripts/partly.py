@@ -70,7 +70,7 @@ class Maker:
     # Sequences: batch x STEPS x WIDTH.
 
     def mlp(self, x):
-        y = self.positive(self.dense(x, WIDTH, 12))
+        y = (self.curve if self.rng.random() < 0.3 else self.positive)(self.dense(x, WIDTH, 12))
         return self.dense(y, 12, WIDTH)
 
     def gate(self, x):

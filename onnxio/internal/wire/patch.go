@@ -345,9 +345,17 @@ func (p *Patch) ResizeInitializer(k int, dims []int64, data Payload) error {
 	return nil
 }
 
-// RemoveValueInfo takes out what the file says of the types of values between the nodes.
-func (p *Patch) RemoveValueInfo() {
-	p.exchange(p.f.Graph.span, []span{p.f.Graph.span}, rope{}, func(s *scanner) bool { return s.num == 13 })
+// KeepValueInfo takes out what the file says of the types of values between the nodes, but of those
+// that are named to be kept.
+func (p *Patch) KeepValueInfo(keep func(name string) bool) {
+	k := -1
+	p.exchange(p.f.Graph.span, []span{p.f.Graph.span}, rope{}, func(s *scanner) bool {
+		if s.num != 13 {
+			return false
+		}
+		k++
+		return !keep(p.f.Graph.ValueInfo[k].Name)
+	})
 }
 
 // putField puts r in the place of the k-th field of a number in the graph.

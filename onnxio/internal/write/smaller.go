@@ -228,7 +228,8 @@ func plainMove(operators string) bool {
 // Smaller collects the edits that take a file to net, a network of its architecture, less some
 // units; values are those of Model.Values. It is for removals of which Keeps lists nothing, and for
 // edits of tensors that have one use. What the file says of the types of values between nodes goes
-// too.
+// too, but for those of values that keep all units: the shape of what an operator of nobody's makes
+// is known from nothing else.
 func Smaller(f *wire.File, net *dag.Network, r *Removal, values map[string]int) (*wire.Patch, error) {
 	p := wire.NewPatch(f)
 	order, of := r.parts(net)
@@ -269,7 +270,10 @@ func Smaller(f *wire.File, net *dag.Network, r *Removal, values map[string]int) 
 	if err := r.operators(p, f, net, values); err != nil {
 		return nil, err
 	}
-	p.RemoveValueInfo()
+	p.KeepValueInfo(func(name string) bool {
+		i, ok := values[name]
+		return ok && !slices.ContainsFunc(r.Groups.Units[i].IDs, r.gone)
+	})
 	return p, nil
 }
 

@@ -185,16 +185,23 @@ const (
 	bySegment = "segment by segment"
 )
 
+// someOf names the first few, each once where an operator has several values.
+func someOf(names []string) string {
+	const most = 3
+	names = slices.Compact(slices.Clone(names))
+	n := len(names)
+	out := strings.Join(names[:min(n, most)], ", ")
+	if n > most {
+		out += fmt.Sprintf(" and %d more", n-most)
+	}
+	return out
+}
+
 // how says in words which proof was used, and what it cost.
 func (v *verification) how() string {
 	out := v.Proof
-	if n := len(v.Unevaluated); n > 0 {
-		const most = 3
-		names := strings.Join(v.Unevaluated[:min(n, most)], ", ")
-		if n > most {
-			names += fmt.Sprintf(" and %d more", n-most)
-		}
-		out += fmt.Sprintf(", with random values of what is not evaluated, %s: what it reads agrees, and the outputs do", names)
+	if len(v.Unevaluated) > 0 {
+		out += fmt.Sprintf(", with random values of what is not evaluated, %s: what it reads agrees, and the outputs do", someOf(v.Unevaluated))
 	}
 	out += fmt.Sprintf("; %d inputs of %.2g multiplications", v.Inputs, v.Cost)
 	if v.Budget != nil {

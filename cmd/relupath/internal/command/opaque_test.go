@@ -62,3 +62,33 @@ func TestEquivalentOfOtherOperators(t *testing.T) {
 		t.Errorf("exit code %d: %s%s", code, &out, &errs)
 	}
 }
+
+// What is not evaluated stops no pruning: the weights between go by the same scores, those inside such a
+// function stay, the parts between are compared, and units that are dead go from the file, in which the
+// values of these functions keep the shapes that nothing else tells.
+func TestPruneBesideOpaque(t *testing.T) {
+	for _, name := range []string{"operator", "loop", "scan", "suppression"} {
+		model, pruned := filepath.Join("testdata", "opaque", name+".onnx"), filepath.Join(t.TempDir(), "pruned.onnx")
+		for _, by := range []string{"path", "magnitude"} {
+			r, _ := parsed[pruneJSON](t, "prune", model, "--sparsity", "0.6", "--by", by, "--remove-dead", "--force", "-o", pruned)
+			if r.Proof != bySegment || len(r.Unevaluated) == 0 || r.MaxAbs == nil || *r.MaxAbs == 0 || r.Bound {
+				t.Errorf("%s by %s: %q, not evaluated %q, bound %v", name, by, r.Proof, r.Unevaluated, r.Bound)
+			}
+			if r.Removed.Units == 0 || *r.Removed.MaxRel > removalTolerance {
+				t.Errorf("%s by %s: removed %+v", name, by, r.Removed)
+			}
+			free := 0
+			for _, l := range r.Layers {
+				switch inside := strings.Contains(l.Kept, "inside"); {
+				case inside && (l.Layer != "loop" || l.Zeros[1] != 0):
+					t.Errorf("%s by %s: %+v", name, by, l)
+				case !inside:
+					free += l.Weights
+				}
+			}
+			if r.Zeros[1] != int(0.6*float64(free)) || name == "loop" && free == r.Weights {
+				t.Errorf("%s by %s: %d zeros of %d, of %d in all", name, by, r.Zeros[1], free, r.Weights)
+			}
+		}
+	}
+}

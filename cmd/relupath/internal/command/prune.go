@@ -96,6 +96,11 @@ type pruneJSON struct {
 	Metric   *float64 `json:"path_metric"`
 	Log10    *float64 `json:"path_metric_log10"`
 	Bound    bool     `json:"bound"`
+	// Proof is "end to end", or "segment by segment" where functions are not evaluated, which
+	// Unevaluated names: the differences are then those of the parts between them, on random
+	// values of these.
+	Proof       string   `json:"proof"`
+	Unevaluated []string `json:"unevaluated"`
 	// MaxAbs and MaxRel are the largest differences of an output on random inputs of unit
 	// scale.
 	MaxAbs *float64 `json:"max_abs_diff"`
@@ -180,11 +185,6 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 
 // work prunes into a draft, reads it again, compares, and puts it in place.
 func (o *pruneOptions) work(ctx context.Context, a *app, m *modelFile, path string, data setReader) (*pruneJSON, error) {
-	if i, ok := m.Net.Unevaluated(m.Net.Boundary()); ok {
-		nd := &m.Net.Nodes[i]
-		return nil, invalidf("cannot prune: %s is not evaluated (%s), so nothing could compare the outputs: cut the model before it",
-			nd.Label(), nd.Op.(*dag.Func).Why)
-	}
 	res, err := prune.Run(m.Net, prune.Options{
 		Sparsity: o.sparsity, By: prune.Score(o.by), Scope: prune.Scope(o.scope), Bias: a.biasPolicy(), Threads: a.threads,
 	})
@@ -319,7 +319,11 @@ func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *modelFile,
 	r := &pruneJSON{
 		Schema: "relupath.prune/1", Sparsity: o.sparsity, By: o.by, Scope: o.scope, Layers: []prunedJSON{},
 		PathNorm: newChange("path_norm", "1", res.Before, res.After), Metric: render.RealNum(res.Metric), Log10: render.Log10(res.Metric),
-		Bound: len(m.Net.Functions()) == 0, Warnings: []string{}, res: res,
+		Bound: len(m.Net.Functions()) == 0, Proof: endToEnd, Unevaluated: filled(v.Starts), Warnings: []string{}, res: res,
+	}
+	if len(v.Starts) > 0 {
+		r.Proof = bySegment
+		r.Warnings = append(r.Warnings, fmt.Sprintf("not evaluated: %s; the parts between were compared, on random values of it: how the model as a whole changes is not known", someOf(v.Starts)))
 	}
 	if o.removeDead {
 		r.Removed = &removedJSON{MaxRel: render.Real(same.MaxRel)}
