@@ -80,6 +80,10 @@ func attrOfFloat(name string, v float32) field {
 	return pbMessage(5, pbString(1, name), pbFloat(2, v), pbInt(20, 1))
 }
 
+func attrOfString(name, v string) field {
+	return pbMessage(5, pbString(1, name), pbString(4, v), pbInt(20, 3))
+}
+
 func attrOfTensor(name string, tensor ...field) field {
 	return pbMessage(5, pbString(1, name), pbMessage(5, tensor...), pbInt(20, 4))
 }
