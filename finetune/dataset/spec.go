@@ -138,6 +138,8 @@ func likely(text string) string {
 		return fmt.Sprintf("; such as csv:%s,sep=tab", text)
 	case "npy":
 		return fmt.Sprintf("; such as npy:%s,LABELS.npy", path)
+	case "parquet", "xlsx", "xls", "json", "feather":
+		return "; of a " + name + " file, write a table with df.to_csv(\"data.csv\", index=False)"
 	case "mat":
 		return fmt.Sprintf("; such as svhn:%s", text)
 	}
@@ -155,11 +157,11 @@ func Parse(text string) (Spec, error) {
 	name, rest, found := strings.Cut(text, ":")
 	f, known := formats[name]
 	if !found || !known {
-		problem := fmt.Sprintf("format %q is not known", name)
+		problem, path := fmt.Sprintf("format %q is not known", name), rest
 		if !found {
-			problem = "no format before the path"
+			problem, path = "no format before the path", text
 		}
-		return fail(problem, "write FORMAT:PATH with one of "+strings.Join(slices.Sorted(maps.Keys(formats)), ", ")+likely(text))
+		return fail(problem, "write FORMAT:PATH with one of "+strings.Join(slices.Sorted(maps.Keys(formats)), ", ")+likely(path))
 	}
 	fields := splitOn(rest, ',')
 	usage := name + ":" + strings.Join(f.paths, ",")

@@ -45,6 +45,8 @@ func TestParseErrors(t *testing.T) {
 		"data.csv":                          {"no format before the path", "such as csv:data.csv"},
 		"data.tsv.gz,header":                {"such as csv:data.tsv.gz,header,sep=tab"},
 		"a.npz":                             {"such as npz:a.npz"},
+		"a.parquet":                         {"no format before the path", "df.to_csv"},
+		"parquet:a.parquet,label=y":         {`format "parquet" is not known`, "of a parquet file", "df.to_csv"},
 		"csv:a.csv,label=A,B":               {`option "B" is not known`, "label=A;B"},
 		"mnits:data":                        {`format "mnits" is not known`},
 		"mnist:":                            {"DIR is empty", "mnist:DIR"},

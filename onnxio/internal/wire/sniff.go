@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"strings"
 	"unicode"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // What helps, as a line to be typed.
@@ -13,8 +15,11 @@ const (
 	fromKeras  = "export it with keras.saving.load_model(FILE).export(\"model.onnx\", format=\"onnx\")"
 	fromLite   = "convert it with python -m tf2onnx.convert --tflite FILE --output model.onnx"
 	fromPickle = "load it and export it, with torch.onnx.export(model, (example_input,), \"model.onnx\", dynamo=True) or onnx.save(skl2onnx.to_onnx(model, X[:1]), \"model.onnx\")"
+	fromGraph  = "convert it with python -m tf2onnx.convert --saved-model FOLDER --output model.onnx (--graphdef FILE of a frozen graph)"
 	fromStore  = "it has weights and no graph: load them into their module, then torch.onnx.export(model, (example_input,), \"model.onnx\", dynamo=True)"
 )
+
+const picture = "this is a picture, not an ONNX model"
 
 // sniff says what a file is that failed to parse, or "".
 func sniff(data []byte) string {
@@ -37,6 +42,9 @@ func sniff(data []byte) string {
 		if len(data) >= m.offset && strings.HasPrefix(string(data[m.offset:min(len(data), m.offset+16)]), m.magic) {
 			return m.sentence
 		}
+	}
+	if tensorFlow(data) {
+		return "this is a TensorFlow graph: " + fromGraph
 	}
 	if len(data) > 9 && data[8] == '{' && binary.LittleEndian.Uint64(data) < uint64(len(data)) {
 		return "this is a safetensors file: " + fromStore
@@ -67,6 +75,25 @@ func archive(data []byte) string {
 	return "this is a zip archive, not an ONNX model: unpack it; of a PyTorch or Keras file, export the model to ONNX"
 }
 
+// tensorFlow reports whether a file begins as a SavedModel, a version and a graph that begins with
+// what it is, or as a frozen graph, a node with a name and an operator.
+func tensorFlow(data []byte) bool {
+	if graph, saved := bytes.CutPrefix(data, []byte("\x08\x01\x12")); saved {
+		_, n := protowire.ConsumeVarint(graph)
+		return n > 0 && bytes.HasPrefix(graph[n:], []byte("\x0a"))
+	}
+	const name, op = "\x0a", "\x12" // the first two fields
+	if !bytes.HasPrefix(data, []byte(name)) {
+		return false
+	}
+	node, n := protowire.ConsumeBytes(data[1:])
+	if n < 0 || !bytes.HasPrefix(node, []byte(name)) {
+		return false
+	}
+	_, n = protowire.ConsumeBytes(node[1:])
+	return n > 0 && bytes.HasPrefix(node[1+n:], []byte(op))
+}
+
 // words reports whether a file begins with text: as UTF-16 with its mark, or in bytes without
 // control characters, as UTF-8 and Latin-1 are. Models have some in their first bytes.
 func words(data []byte) bool {
@@ -91,5 +118,10 @@ var magics = []struct {
 	{0, "\x93NUMPY", "this is a NumPy array, not an ONNX model; arrays are given with --data npy:X,Y or --input"},
 	{0, "GGUF", "this is a GGUF file of llama.cpp: " + fromStore},
 	{4, "ORTM", "this is an ONNX Runtime .ort file: use the .onnx file that it was made from"},
+	{0, "\x89PNG", picture},
+	{0, "\xff\xd8\xff", picture},
+	{0, "GIF8", picture},
+	{0, "%PDF-", "this is a PDF file, not an ONNX model"},
+	{0, "PAR1", "this is a Parquet file, not an ONNX model; for --data, write a table of data with df.to_csv(\"data.csv\", index=False)"},
 	{4, "TFL3", "this is a TensorFlow Lite model: " + fromLite},
 }

@@ -337,51 +337,108 @@ func columnRecords(r *auditJSON) render.Table {
 	return t
 }
 
-// symbols has the short forms of measures in the mathematics of papers; %p, %q and %k stand for
-// orders and percentiles.
+// symbols has the short forms of measures in the mathematics of papers; %p, %q, %k and %o stand for
+// orders, percentiles and outputs. Those over margins, and of flattened kernels, are made of these.
 var symbols = map[string]string{
-	"path_norm":                    `\|\pi\|_{%p}`,
-	"path_norm_max_output":         `\max_j\|\pi_j\|_{%p}`,
-	"path_2":                       `\|\pi\|_2^2`,
-	"lipschitz_path":               `\textstyle\sum|\pi|L`,
-	"group_norm":                   `\mu_{%p,%q}`,
-	"product_group_norm":           `\gamma_{%p,%q}`,
-	"frobenius":                    `\|W\|_F`,
-	"product_frobenius":            `\textstyle\prod\|W\|_F`,
-	"sum_frobenius_squared":        `\textstyle\sum\|W\|_F^2`,
-	"sum_log_frobenius_squared":    `\textstyle\sum\ln\|W\|_F^2`,
-	"sum_of_frobenius":             `d(\textstyle\prod\|W\|_F^2)^{1/d}`,
-	"max_abs":                      `\max|w|`,
-	"spectral":                     `\sigma_1`,
-	"stable_rank":                  `\|W\|_F^2/\sigma_1^2`,
-	"nuclear":                      `\|W\|_*`,
-	"product_spectral":             `\textstyle\prod\sigma_1`,
-	"sum_log_spectral_squared":     `\textstyle\sum\ln\sigma_1^2`,
-	"sum_of_spectral":              `d(\textstyle\prod\sigma_1^2)^{1/d}`,
-	"fro_over_spec":                `\textstyle\sum\|W\|_F^2/\sigma_1^2`,
-	"distance_frobenius":           `\|W-W_0\|_F`,
-	"distance_spectral":            `\sigma_1(W-W_0)`,
-	"margin":                       `\gamma_{%k}`,
-	"inverse_margin_squared":       `\gamma_{%k}^{-2}`,
-	"parameter_count":              ``,
-	"pac_bayes_flatness":           `1/\sigma^2`,
-	"pac_bayes_magnitude_flatness": `1/\sigma_{\mathrm{mag}}^2`,
+	"path_norm":                         `\|\pi\|_{%p}`,
+	"path_norm_max_output":              `\max_j\|\pi_j\|_{%p}`,
+	"path_norm_output":                  `\|\pi_{%o}\|_{%p}`,
+	"path_2":                            `\|\pi\|_2^2`,
+	"lipschitz_path":                    `\textstyle\sum|\pi|L`,
+	"lipschitz_path_max_output":         `\max_j\textstyle\sum|\pi_j|L`,
+	"lipschitz_path_maxpool":            `\textstyle\sum_{\max}|\pi|L`,
+	"lipschitz_path_maxpool_max_output": `\max_j\textstyle\sum_{\max}|\pi_j|L`,
+	"parameter_count":                   `n`,
+	"group_norm":                        `\mu_{%p,%q}`,
+	"product_group_norm":                `\gamma_{%p,%q}`,
+	"frobenius":                         `\|W\|_F`,
+	"product_frobenius":                 `\textstyle\prod\|W\|_F`,
+	"sum_frobenius_squared":             `\textstyle\sum\|W\|_F^2`,
+	"sum_log_frobenius_squared":         `\textstyle\sum\ln\|W\|_F^2`,
+	"sum_of_frobenius":                  `d(\textstyle\prod\|W\|_F^2)^{1/d}`,
+	"max_abs":                           `\max|w|`,
+	"zero_share":                        `|\{w=0\}|/n`,
+	"spectral":                          `\sigma_1`,
+	"stable_rank":                       `\|W\|_F^2/\sigma_1^2`,
+	"nuclear":                           `\|W\|_*`,
+	"schatten":                          `\|W\|_{S_{%p}}`,
+	"product_schatten":                  `\textstyle\prod\|W\|_{S_{%p}}`,
+	"product_spectral":                  `\textstyle\prod\sigma_1`,
+	"sum_log_spectral_squared":          `\textstyle\sum\ln\sigma_1^2`,
+	"sum_of_spectral":                   `d(\textstyle\prod\sigma_1^2)^{1/d}`,
+	"fro_over_spec":                     `\textstyle\sum\|W\|_F^2/\sigma_1^2`,
+	"spec_orig":                         `\text{spec}_{\mathrm{orig}}`,
+	"spec_init":                         `\text{spec}_{\mathrm{init}}`,
+	"spectral_operator":                 `\sigma_{1,\mathrm{map}}`,
+	"spectral_circular":                 `\sigma_{1,\mathrm{circ}}`,
+	"product_spectral_operator":         `\textstyle\prod\sigma_{1,\mathrm{map}}`,
+	"product_spectral_circular":         `\textstyle\prod\sigma_{1,\mathrm{circ}}`,
+	"alpha":                             `\alpha`,
+	"alpha_weighted":                    `\hat\alpha`,
+	"log_alpha_norm":                    `\log\|W\|_\alpha^\alpha`,
+	"log_spectral_norm":                 `\log\lambda_{\max}`,
+	"alpha_xmin":                        `x_{\min}`,
+	"alpha_distance":                    `D`,
+	"alpha_tail":                        `n_{\mathrm{tail}}`,
+	"mp_spikes":                         `n_{\mathrm{spikes}}`,
+	"mp_edge":                           `\lambda_+`,
+	"mp_softrank":                       `\lambda_+/\lambda_{\max}`,
+	"esd_stable_rank":                   `\|W\|_F^2/\lambda_{\max}`,
+	"distance_frobenius":                `\|W-W_0\|_F`,
+	"distance_spectral":                 `\sigma_1(W-W_0)`,
+	"balance_spread":                    `\text{balance spread}`,
+	"kappa_spread":                      `\kappa_{%p}\text{ spread}`,
+	"margin":                            `\gamma_{%k}`,
+	"inverse_margin_squared":            `\gamma_{%k}^{-2}`,
+	"bound_l1_inf":                      `\text{bound}_{1,\infty}`,
+	"bound_frobenius":                   `\text{bound}_{F}`,
+	"bound_l3_15":                       `\text{bound}_{3,1.5}`,
+	"bound_spectral_l21":                `\text{bound}_{\sigma,2,1}`,
+	"bound_spectral_frobenius":          `\text{bound}_{\sigma,F}`,
+	"bound_spectral_frobenius_theorem":  `\text{bound}_{\sigma,F}'`,
+	"bound_path_g24":                    `\text{bound}_{\pi}`,
+	"bound_path_g24_sharpened":          `\text{bound}_{\pi}'`,
+	"pac_bayes_flatness":                `1/\sigma^2`,
+	"pac_bayes_magnitude_flatness":      `1/\sigma_{\mathrm{mag}}^2`,
+	"pac_bayes_init":                    `\text{PB}_{\mathrm{init}}`,
+	"pac_bayes_orig":                    `\text{PB}_{\mathrm{orig}}`,
+	"pac_bayes_mag_init":                `\text{PB}_{\mathrm{mag,init}}`,
+	"pac_bayes_mag_orig":                `\text{PB}_{\mathrm{mag,orig}}`,
+	"sharpness_flatness":                `1/\alpha_{\mathrm{sharp}}^2`,
+	"sharpness_magnitude_flatness":      `1/\alpha_{\mathrm{sharp,mag}}^2`,
+	"sharpness_init":                    `\text{sharp}_{\mathrm{init}}`,
+	"sharpness_orig":                    `\text{sharp}_{\mathrm{orig}}`,
+	"sharpness_mag_init":                `\text{sharp}_{\mathrm{mag,init}}`,
+	"sharpness_mag_orig":                `\text{sharp}_{\mathrm{mag,orig}}`,
 }
 
-// texOf returns a measure as mathematics, empty where it is words.
+// The ends of names of measures over the margin, and of kernels that are read as one matrix.
+const (
+	overMargin = "_over_margin"
+	flattened  = "_flattened"
+)
+
+// texOf returns a measure as mathematics, empty of what is none.
 func texOf(label string) string {
 	name, rest, _ := strings.Cut(label, "(")
-	s := symbols[name]
-	if s == "" {
-		return ""
-	}
-	args := strings.Split(strings.TrimSuffix(rest, ")"), ",")
-	for i, a := range args {
-		if a == "inf" {
-			args[i] = `\infty`
+	rest = strings.TrimSuffix(rest, ")")
+	if of, ok := strings.CutSuffix(name, overMargin); ok {
+		orders, percentile := "", rest
+		if i := strings.LastIndex(rest, ","); i >= 0 {
+			orders, percentile = "("+rest[:i]+")", rest[i+1:]
 		}
-		args[i] = strings.ReplaceAll(args[i], "%", `\%`)
+		return texOf(of+orders) + "/" + texOf("margin("+percentile+")")
 	}
-	first, last := args[0], args[len(args)-1]
-	return strings.NewReplacer("%p", first, "%q", last, "%k", last).Replace(s)
+	if of, ok := strings.CutSuffix(name, flattened); ok {
+		return texOf(of) + `\ \text{(flat)}`
+	}
+	order := func(s string) string {
+		if s == "inf" {
+			return `\infty`
+		}
+		return render.TeXEscape(s)
+	}
+	p, q, _ := strings.Cut(rest, ",")
+	k := rest[strings.LastIndex(rest, ",")+1:]
+	return strings.NewReplacer("%p", order(p), "%q", order(q), "%k", order(k), "%o", `\text{`+render.TeXEscape(q)+`}`).Replace(symbols[name])
 }

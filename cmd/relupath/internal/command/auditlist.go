@@ -37,9 +37,9 @@ func listDocument(registry []analysis.Info) *render.Document {
 			i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Unit, i.Invariant,
 			i.Cost.String(), i.Needs.String(), i.Scope.String(), i.Policy,
 		})
-		t.Add(render.Code(i.Name), render.Text(i.Scope.String()), render.Text(i.Unit), render.YesNo(i.Invariant),
+		t.Add(render.Measure(i.Name), render.Text(i.Scope.String()), render.Text(i.Unit), render.YesNo(i.Invariant),
 			render.Text(cost(&i)), render.Formula(i.Formula, i.LaTeX))
-		sources.Add(render.Code(i.Name), render.Text(i.Source))
+		sources.Add(render.Measure(i.Name), render.Text(i.Source))
 	}
 	return &render.Document{
 		Title: "relupath measures", Label: "relupath-measures", Data: r, Records: listRecords(r),

@@ -155,7 +155,7 @@ func pageMeasures(ms []measured) render.Table {
 	for i := range show {
 		m := &show[i]
 		info := infos[m.Name]
-		t.Add(render.Code(m.label()), m.cell().Because(m.Reason), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
+		t.Add(render.Measure(m.label()), m.cell().Because(m.Reason), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
 	}
 	return t
 }
@@ -197,13 +197,13 @@ func pageComparison(r *auditJSON) []render.Table {
 	if _, run := runOf(r.Models); run {
 		spark = render.SparkLine
 	}
-	t.Columns = append([]string{"measure", "models"}, names...)
+	t.Columns, t.Names = append([]string{"measure", "models"}, names...), true
 	for _, c := range cols {
 		plot := render.Cell{}
 		if c.defined() > 1 {
 			plot = spark(names, c.nums)
 		}
-		t.Add(append([]render.Cell{render.Code(c.label), plot}, c.cells...)...)
+		t.Add(append([]render.Cell{render.Measure(c.label), plot}, c.cells...)...)
 	}
 	return []render.Table{t}
 }

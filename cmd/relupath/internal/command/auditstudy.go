@@ -136,7 +136,7 @@ func studyDocument(r *studyJSON) *render.Document {
 				continue
 			}
 			plain := measured{Name: s.Name, Percentile: s.Percentile}
-			t.Add(render.Code(plain.label()), render.Text(s.P), render.Text(s.Q), s.cell(), render.Number(s.least),
+			t.Add(render.Measure(plain.label()), render.Text(s.P), render.Text(s.Q), s.cell(), render.Number(s.least),
 				render.Number(s.max), render.Log(s.decades), render.YesNo(s.Invariant))
 			bars.Categories = append(bars.Categories, s.label())
 			bars.Series[0].Values = append(bars.Series[0].Values, tiny(s.decades))

@@ -145,7 +145,7 @@ func measureTable(ms []measured) render.Table {
 	for i := range show {
 		m := &show[i]
 		name := measured{Name: m.Name, Output: m.Output, Percentile: m.Percentile}
-		t.Add(render.Code(name.label()), render.Text(m.P), render.Text(m.Q), m.cell(), m.log(units[m.Name]), render.Text(units[m.Name]), render.YesNo(m.Invariant))
+		t.Add(render.Measure(name.label()), render.Text(m.P), render.Text(m.Q), m.cell(), m.log(units[m.Name]), render.Text(units[m.Name]), render.YesNo(m.Invariant))
 	}
 	return t
 }
@@ -163,7 +163,7 @@ func symbolTables(ms []measured) []render.Table {
 		for _, s := range m.Symbols {
 			of = append(of, s.Name+" = "+render.Plain(s.num))
 		}
-		t.Add(render.Code(m.label()), render.Text(strings.Join(of, ", ")))
+		t.Add(render.Measure(m.label()), render.Text(strings.Join(of, ", ")))
 	}
 	if t.Rows == nil {
 		return nil

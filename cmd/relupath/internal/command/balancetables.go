@@ -85,7 +85,7 @@ func balanceChanges(r *balanceJSON) render.Table {
 		if i == 0 {
 			name += " (objective)"
 		}
-		t.Add(render.Code(name), render.Text(c.P), render.Number(c.before), render.Number(c.after))
+		t.Add(render.Measure(name), render.Text(c.P), render.Number(c.before), render.Number(c.after))
 	}
 	return t
 }

@@ -105,8 +105,8 @@ func modelNames(models []auditedModel) []string {
 	return shortNames(paths)
 }
 
-// Models have a row each; maxSideBySide is the number of them up to which each has a
-// column where there are more than maxColumns measures.
+// Models have a row each, unless they fit into fewer tables with a column each; maxSideBySide is the
+// number of them up to which each has a column where there are more than maxColumns measures.
 const (
 	maxSideBySide = 4
 	maxColumns    = 5
@@ -185,15 +185,7 @@ func comparison(r *auditJSON) render.Table {
 	for k := range cols {
 		cols[k].mark()
 	}
-	title := words.Count(len(names), "model")
-	if len(names) <= maxSideBySide && len(cols) > maxColumns {
-		t := render.Table{Title: title, Columns: append([]string{"measure"}, names...)}
-		for _, c := range cols {
-			t.Add(append([]render.Cell{render.Code(c.label).WithTeX(texOf(c.label))}, c.cells...)...)
-		}
-		return t
-	}
-	t := render.Table{Title: title, Columns: []string{"model"}, TeX: []string{""}}
+	t := render.Table{Title: words.Count(len(names), "model"), Columns: []string{"model"}, TeX: []string{""}, Turns: "measure"}
 	for _, c := range cols {
 		t.Columns = append(t.Columns, c.label)
 		t.TeX = append(t.TeX, texOf(c.label))
@@ -204,6 +196,9 @@ func comparison(r *auditJSON) render.Table {
 			row = append(row, c.cells[i])
 		}
 		t.Add(row...)
+	}
+	if len(names) <= maxSideBySide && len(cols) > maxColumns {
+		return t.Turned()
 	}
 	return t
 }

@@ -199,7 +199,7 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 		columns = usualColumns
 	}
 	r.undefined = undefinedNotes(both, columns)
-	d := w.options.diffDocument(r)
+	d := w.options.diffDocument(r, w.format == string(render.HTML))
 	switch w.format {
 	case string(render.HTML):
 		d.Figures = w.options.diffFigures(r)

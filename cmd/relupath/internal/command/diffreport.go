@@ -39,27 +39,13 @@ const percentHead = `\text{change (\%)}`
 // singleOutput is the beginning of the labels of measures of one output.
 const singleOutput = "path_norm_output("
 
-// diffDocument describes the result for every format but CSV, whose records are made apart. One pair has all its measures, several the usual ones.
-func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
+// diffDocument describes the result for a page or for other readers; CSV has records, which are made
+// apart. One pair has all its measures, several the usual ones.
+func (o *auditOptions) diffDocument(r *diffJSON, page bool) *render.Document {
 	d := &render.Document{Title: "relupath diff", Label: "relupath-diff", Data: r}
 	if len(r.Pairs) == 1 {
 		p := &r.Pairs[0]
-		t := render.Table{Title: p.A + " to " + p.B, Columns: []string{"measure", "before", "after", "change"}, TeX: []string{"", "", "", percentHead}}
-		for _, c := range p.shown(o.columns) {
-			t.Add(c.name(), c.cell(c.a), c.cell(c.b), c.percent())
-		}
-		layers := render.Table{Title: "the layer that changes most", Columns: []string{"measure", "layer", "before", "after", "change"}, TeX: []string{"", "", "", "", percentHead}}
-		for _, c := range asked(p.Layers, o.columns) {
-			if c.rel.IsFinite() && !equalValues(c.a, c.b) {
-				layers.Add(c.name(), render.Code(c.Layer), render.Number(c.a), render.Number(c.b), c.percent())
-			}
-		}
-		if t.Rows != nil {
-			d.Tables = append(d.Tables, t)
-		}
-		if layers.Rows != nil {
-			d.Tables = append(d.Tables, layers)
-		}
+		d.Tables = append(d.Tables, p.tables(o.columns, page)...)
 	} else if len(r.Pairs) > 1 {
 		d.Tables = append(d.Tables, o.changes(r))
 	}
@@ -88,6 +74,36 @@ func (o *auditOptions) diffDocument(r *diffJSON) *render.Document {
 		d.Tables = append(d.Tables, t)
 	}
 	return d
+}
+
+// tables has the changes of the measures and of the layers that change most. The change stands
+// beside the name, where narrow windows have it in sight; what stays the same is hidden on a page.
+func (p *pairOfModels) tables(columns []string, page bool) []render.Table {
+	heads := func() render.Table {
+		return render.Table{Columns: []string{"measure", "change", "before", "after"}, TeX: []string{"", percentHead, "", ""}}
+	}
+	all, same, layers := heads(), heads(), heads()
+	for _, c := range p.shown(columns) {
+		t := &all
+		if page && equalValues(c.a, c.b) {
+			t = &same
+		}
+		t.Add(c.name(), c.percent(), c.cell(c.a), c.cell(c.b))
+	}
+	layers.Columns, layers.TeX = slices.Insert(layers.Columns, 1, "layer"), slices.Insert(layers.TeX, 1, "")
+	for _, c := range asked(p.Layers, columns) {
+		if c.rel.IsFinite() && !equalValues(c.a, c.b) {
+			layers.Add(c.name(), render.Code(c.Layer), c.percent(), render.Number(c.a), render.Number(c.b))
+		}
+	}
+	all.Title, layers.Title = p.A+" to "+p.B, "the layer that changes most"
+	if all.Rows != nil {
+		n := len(same.Rows)
+		same.Fold = fmt.Sprintf("%s %s the same", words.Count(n, "measure"), words.Of(n, "is"))
+	} else {
+		same.Title = all.Title
+	}
+	return slices.DeleteFunc([]render.Table{all, same, layers}, func(t render.Table) bool { return t.Rows == nil })
 }
 
 // verdict says in a sentence what changes, and where most.
@@ -158,9 +174,9 @@ func (p *pairOfModels) shown(columns []string) []measureChange {
 func (c *measureChange) name() render.Cell {
 	tex := texOf(c.Measure)
 	if unitsOf()[nameOf(c.Measure)] == "log" {
-		tex = cmp.Or(tex, `\text{`+strings.ReplaceAll(c.Measure, "_", `\_`)+`}`) + `\ \text{(difference)}`
+		tex += `\ \text{(difference)}`
 	}
-	return render.Code(c.Measure).WithTeX(tex)
+	return render.Measure(c.Measure).WithTeX(tex)
 }
 
 // nameOf returns a measure's name without its orders.

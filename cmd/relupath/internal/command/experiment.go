@@ -45,11 +45,15 @@ or rates trains only what is new.`,
   relupath experiment width --data csv:iris.csv,header --test csv:iris.csv,header -o width --widths 2,4 --epochs 2 --seeds 1
   relupath experiment invariance --data csv:iris.csv,header -o invariance --width 4 --steps 10 --seeds 1
   relupath experiment balance iris.onnx --data csv:iris.csv,header --test csv:iris.csv,header -o tuned --epochs 1 --seeds 1 --rates 0.01`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usagef("there is no experiment %q: want optimizers, width, invariance or balance", args[0])
+			var known []string
+			for _, c := range cmd.Commands() {
+				known = append(known, c.Name())
+			}
+			return usagef("there is no experiment %q: want one of %s%s", args[0], strings.Join(known, ", "), meant(args[0], known))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -163,9 +163,12 @@ func (o *inspectOptions) run(ctx context.Context, a *app, path string) error {
 			r.Warnings = append(r.Warnings, "NaN or infinite values in "+strings.Join(bad, ", "))
 		}
 		d = inspectDocument(r)
+		if a.format == string(render.HTML) {
+			d.Tables[0].Title, d.Tables[1].Title = "", "nodes" // the path is the page's
+		}
 		if diagram := diagramOf(m.Net); diagram != nil {
 			d.Figures = []render.Figure{{
-				Name: "network", Title: "Network",
+				Name: "network", Title: "Network", First: true,
 				Caption: view.DrawingCaption, Chart: diagram,
 			}}
 		}
@@ -310,7 +313,7 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	facts := render.Table{Title: r.Path, Columns: []string{"", ""}}
 	facts.Add(render.Text("producer"), render.Text(r.origin.String()))
 	addPorts(&facts, r.Inputs, r.Outputs)
-	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%d %s", r.Parameters, strings.Join(r.DTypes, ", "))))
+	facts.Add(render.Text("parameters"), render.Text(fmt.Sprintf("%s %s", grouped(r.Parameters), strings.Join(r.DTypes, ", "))))
 	facts.Add(render.Text("groups"), render.Text(fmt.Sprintf("%d, %d of several tied units, %d free", r.Groups.Count, r.Groups.Tied, r.Groups.Free)))
 	facts.Add(render.Text("layers"), render.Text(fmt.Sprintf("%d, %d with free rows, %d with columns that take a factor", r.Coverage.Layers, r.Coverage.Rows, r.Coverage.Columns)))
 	facts.Add(render.Text("parts"), render.Text(r.parted()))

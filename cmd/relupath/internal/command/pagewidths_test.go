@@ -23,6 +23,10 @@ for (const box of document.querySelectorAll(".scroll")) {
   if (!narrow && box.scrollWidth > box.clientWidth + 1) faults.push("a column is hidden: " + name + " " + box.scrollWidth);
   const value = row && row.cells.length > 2 && ([...row.cells].slice(1, 5).find(c => c.classList.contains("n")) || row.cells[1]);
   if (value && value.getBoundingClientRect().right > innerWidth) faults.push("the first number is out of sight: " + name);
+  for (const head of box.querySelectorAll("th")) {
+    const words = head.querySelector("span");
+    if (words && words.textContent === "change" && words.getBoundingClientRect().right > innerWidth) faults.push("the change is out of sight: " + name);
+  }
   if (row && !box.querySelector(".facts")) {
     const left = row.cells[0].getBoundingClientRect().left;
     box.scrollLeft = 1e6;
@@ -99,6 +103,7 @@ func TestPagesAtTwoWidths(t *testing.T) {
 		{"equivalent", "equivalent toy.onnx toy_unbalanced.onnx"},
 		{"prune", "prune usps_conv.onnx --sparsity 0.5 -o pruned.onnx"},
 		{"diff", "diff toy.onnx toy_unbalanced.onnx"},
+		{"large changes", "diff digits_residual.onnx mnist_mlp.onnx"},
 		{"run", "audit epoch_1.onnx epoch_2.onnx epoch_10.onnx"},
 		{"many", "audit toy.onnx toy_unbalanced.onnx iris_own.onnx iris_sklearn.onnx digits_half.onnx digits_softmax.onnx petal_sklearn.onnx usps_conv.onnx letter_leaky.onnx"},
 	} {

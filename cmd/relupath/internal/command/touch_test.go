@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/testmodels"
 )
 
@@ -48,6 +49,9 @@ func TestFormatFollowsEnding(t *testing.T) {
 	refused(t, codeUsage, []string{"ONNX", "--report x.csv"}, "balance", "m.onnx", "-o", "x.csv")
 	refused(t, codeUsage, []string{"ONNX", "--report x.json"}, "finetune", "m.onnx", "--data", "csv:x", "-o", "x.json")
 	refused(t, codeUsage, []string{"ONNX"}, "init", "--widths", "2,2", "-o", "x.html")
+	refused(t, codeUsage, []string{"ONNX", "no ending of one: want .onnx"}, "init", "--widths", "2,2", "-o", "x.pt")
+	refused(t, codeUsage, []string{"ONNX", "no ending of one: want .onnx"}, "balance", "m.onnx", "-o", "x.safetensors")
+	output(t, "init --widths 2,2 -o x.model") // an ending that means nothing else
 }
 
 // TestMeant: what is misspelt is answered with what was meant, where that is near.
@@ -66,6 +70,7 @@ func TestMeant(t *testing.T) {
 		{`"audit"`, "audti m.onnx"},
 		{`"equivalent"`, "equiv a b"},
 		{`"exclude"`, "audit m.onnx --bias exlude"},
+		{`"optimizers"`, "experiment optimisers --data csv:x"},
 	} {
 		refused(t, codeUsage, []string{"did you mean " + c.want}, strings.Fields(c.line)...)
 	}
@@ -172,6 +177,60 @@ func TestDigits(t *testing.T) {
 	refused(t, codeUsage, []string{"--label"}, "audit", "toy.onnx", "--label", "a b")
 	if tex := output(t, "audit toy.onnx --columns frobenius --format latex --label tab:my_norms"); !strings.Contains(tex, `\label{tab:my_norms}`) {
 		t.Error(tex)
+	}
+}
+
+// TestMathematicsOfPapers: every measure has a form for the heads of LaTeX tables, and names of
+// outputs, which come from files, are words in it.
+func TestMathematicsOfPapers(t *testing.T) {
+	for _, i := range analysis.Registry() {
+		label := i.Name
+		if i.Params != nil {
+			label += "(" + strings.Join([]string{"1", "inf"}[:min(len(i.Params), 2)], ",") + ")"
+		}
+		if tex := texOf(label); tex == "" || strings.HasPrefix(tex, "/") || strings.Contains(tex, "%p") {
+			t.Errorf("%s is %q in LaTeX", label, tex)
+		}
+	}
+	for label, want := range map[string]string{
+		"path_norm(inf)":                     `\|\pi\|_{\infty}`,
+		"path_norm_output(2,a_b,$[0])":       `\|\pi_{\text{a\_b,\$[0]}}\|_{2}`,
+		"group_norm_over_margin(1,inf,5%)":   `\mu_{1,\infty}/\gamma_{5\%}`,
+		"frobenius_over_margin(5%)":          `\|W\|_F/\gamma_{5\%}`,
+		"margin(5%)":                         `\gamma_{5\%}`,
+		"alpha_flattened":                    `\alpha\ \text{(flat)}`,
+		"product_schatten_over_margin(3,5%)": `\textstyle\prod\|W\|_{S_{3}}/\gamma_{5\%}`,
+	} {
+		if got := texOf(label); got != want {
+			t.Errorf("%s is %s in LaTeX, want %s", label, got, want)
+		}
+	}
+}
+
+// TestSixModelsFit: all fast measures of six models are one float, and in a terminal no more tables
+// than their names take.
+func TestSixModelsFit(t *testing.T) {
+	inTestmodels(t)
+	const six = "audit toy.onnx toy_unbalanced.onnx iris_own.onnx iris_sklearn.onnx digits_half.onnx usps_conv.onnx --measures fast"
+	if tex := output(t, six+" --format latex"); strings.Count(tex, `\begin{table*}`) != 1 || strings.Contains(tex, "(continued)") || strings.Contains(tex, `_norm`) {
+		t.Errorf("LaTeX:\n%s", tex)
+	}
+	if text := output(t, six); strings.Count(text, "\nmeasure ") > 2 || strings.Contains(text, "\nmodel ") {
+		t.Errorf("text:\n%s", text)
+	}
+}
+
+// TestNamesAreNoMeasures: models and layers that are named as measures are lead to no definition.
+func TestNamesAreNoMeasures(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"frobenius.onnx", "max_abs.onnx"} {
+		if err := os.WriteFile(name, testmodels.Bytes("toy"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := output(t, "audit frobenius.onnx max_abs.onnx --measures path_norm --format html")
+	if strings.Contains(page, `"#m-frobenius"`) || strings.Contains(page, `id="m-max_abs"`) || !strings.Contains(page, `"#m-path_norm"`) {
+		t.Error("names of models are links")
 	}
 }
 

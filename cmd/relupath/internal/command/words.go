@@ -122,10 +122,14 @@ var endings = []ending{
 	{".txt", render.TableFormat},
 }
 
-// otherFiles are endings of files that are no reports: a table under such a name opens nowhere.
+// onnxFile is the ending of models. otherFiles are endings of files that are neither models in ONNX nor
+// reports: either opens nowhere under such a name.
+const onnxFile = ".onnx"
+
 var otherFiles = []string{
-	".onnx", ".pt", ".pth", ".npz", ".npy", ".svg", ".png", ".jpg", ".pdf", ".eps",
-	".xlsx", ".xls", ".ods", ".docx", ".odt", ".tsv", ".xml", ".yaml", ".yml", ".ipynb", ".parquet",
+	".pt", ".pth", ".safetensors", ".h5", ".keras", ".tflite", ".pb", ".pkl", ".joblib", ".npz", ".npy",
+	".svg", ".png", ".jpg", ".pdf", ".eps", ".xlsx", ".xls", ".ods", ".docx", ".odt",
+	".tsv", ".xml", ".yaml", ".yml", ".ipynb", ".parquet", ".zip", ".gz",
 }
 
 // formatFlag is the choice of a format, by its name or by the ending of its files.
@@ -170,13 +174,15 @@ func (a *app) followEndings(cmd *cobra.Command) error {
 			case cmd.Flags().Changed("format"):
 			case ok:
 				a.format = string(format)
-			case name == "report" && ext == ".onnx": // where the model is to be written, it is told so
-			case slices.Contains(otherFiles, ext):
+			case name == "report" && ext == onnxFile: // where the model is to be written, it is told so
+			case ext == onnxFile, slices.Contains(otherFiles, ext):
 				return usagef("%s: the result is a report, which is no %s file: want an ending of %s%s", f.Value, ext, strings.Join(reportEndings(), " "), plotsHint(cmd, ext))
 			}
-		case !ok:
-		case slices.Contains(what, "model"):
-			return usagef("-o %s: the output is a model in ONNX, and .%s is no ending of one%s", f.Value, strings.TrimPrefix(filepath.Ext(f.Value.String()), "."), reportHint(cmd, f.Value.String()))
+		case !slices.Contains(what, "model"):
+		case ok:
+			return usagef("-o %s: the output is a model in ONNX, and %s is no ending of one%s", f.Value, ext, reportHint(cmd, f.Value.String()))
+		case slices.Contains(otherFiles, ext):
+			return usagef("-o %s: the output is a model in ONNX, and %s is no ending of one: want %s", f.Value, ext, onnxFile)
 		}
 	}
 	return nil

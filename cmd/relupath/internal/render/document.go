@@ -79,6 +79,12 @@ type Table struct {
 	// TeX has the heads as mathematics of LaTeX without dollars, where they are
 	// some; nil for none.
 	TeX []string
+	// Names says that the heads are names from files, such as those of models, and not of what a page
+	// explains.
+	Names bool
+	// Turns heads the names of columns where the table may be turned round to fit; empty where it
+	// may not.
+	Turns string
 	// Last says that a page has it below the figures.
 	Last bool
 	// Fold are the words behind which a page hides it until they are opened; empty for none.
@@ -123,18 +129,52 @@ func (t *Table) Bars(from int) {
 	}
 }
 
-// Words calls f with the heads, and with the cells that hold names of code.
+// Words calls f with the heads and cells that name measures, or may.
 func (t *Table) Words(f func(string)) {
-	for _, head := range t.Columns {
-		f(head)
+	if !t.Names {
+		for _, head := range t.Columns {
+			f(head)
+		}
 	}
 	for _, row := range t.Rows {
 		for _, c := range row {
-			if c.kind == codeCell {
+			if c.term {
 				f(c.text)
 			}
 		}
 	}
+}
+
+// Turned returns a table of numbers by names with a row for each of its columns: its first
+// column has the heads of the others.
+func (t *Table) Turned() Table {
+	out := Table{Title: t.Title, Columns: []string{t.Turns}, Names: true}
+	for r := range t.Rows {
+		out.Columns = append(out.Columns, t.cell(r, 0).text)
+	}
+	for k := 1; k < len(t.Columns); k++ {
+		head := Measure(t.Columns[k])
+		if t.TeX != nil {
+			head = head.WithTeX(t.TeX[k])
+		}
+		row := []Cell{head}
+		for r := range t.Rows {
+			row = append(row, t.cell(r, k))
+		}
+		out.Add(row...)
+	}
+	return out
+}
+
+// fitting returns the table, or it turned round, whichever is in fewer pieces.
+func (t *Table) fitting(pieces func(*Table) int) *Table {
+	if t.Turns == "" || pieces(t) == 1 {
+		return t
+	}
+	if turned := t.Turned(); pieces(&turned) < pieces(t) {
+		return &turned
+	}
+	return t
 }
 
 func (t *Table) keys() int { return min(max(t.Keys, 1), len(t.Columns)) }
@@ -165,6 +205,8 @@ type Cell struct {
 	unit string
 	// tex is the cell's formula in LaTeX.
 	tex string
+	// term says that it names a measure, which a page explains.
+	term bool
 	// why says why a number is undefined, for pages.
 	why   string
 	spark *spark
@@ -198,6 +240,9 @@ func Text(s string) Cell { return Cell{text: s} }
 
 // Code is a cell with a name as it stands in a file or on the command line.
 func Code(s string) Cell { return Cell{kind: codeCell, text: s} }
+
+// Measure is a cell with the name of a measure, which a page links to what it is.
+func Measure(s string) Cell { return Cell{kind: codeCell, text: s, term: true} }
 
 // Formula is a cell of mathematics, in plain text and in LaTeX without dollars.
 func Formula(plain, latex string) Cell { return Cell{text: plain, tex: latex} }

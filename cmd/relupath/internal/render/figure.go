@@ -17,6 +17,8 @@ type Figure struct {
 	Caption string
 	// Group is the heading on a page under which figures that follow one another stand.
 	Group string
+	// First says that a page has it before all tables but the one of facts.
+	First bool
 	Chart Chart
 }
 

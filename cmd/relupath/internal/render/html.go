@@ -67,9 +67,26 @@ func writeHTML(w io.Writer, d *Document, opt Options) error {
 		h.Math = template.HTML(math)
 		p.Terms, terms[t.Name] = append(p.Terms, h), h.ID
 	}
+	figures := func(first bool) error {
+		for i := range d.Figures {
+			if d.Figures[i].First != first {
+				continue
+			}
+			if err := p.figure(&d.Figures[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for i := range d.Tables {
 		if !d.Tables[i].Last {
 			p.table(&d.Tables[i], opt.Digits, terms)
+		}
+		if i > 0 {
+			continue
+		}
+		if err := figures(true); err != nil {
+			return err
 		}
 	}
 	if notes := d.notes("▾", "▴"); len(notes) > 0 {
@@ -78,10 +95,8 @@ func writeHTML(w io.Writer, d *Document, opt Options) error {
 		}
 		p.Sections[len(p.Sections)-1].Notes = notes
 	}
-	for i := range d.Figures {
-		if err := p.figure(&d.Figures[i]); err != nil {
-			return err
-		}
+	if err := figures(false); err != nil {
+		return err
 	}
 	for i := range d.Tables {
 		if d.Tables[i].Last {

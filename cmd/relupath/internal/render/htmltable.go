@@ -63,7 +63,11 @@ func htmlTableOf(t *Table, digits int, terms map[string]string, prefix string, n
 	for k, head := range t.Columns {
 		right := t.rightAligned(k)
 		if !t.headless() {
-			out.Heads = append(out.Heads, htmlHead{breakable(head), link(head), right, widest(head)})
+			h := htmlHead{breakable(head), link(head), right, widest(head)}
+			if t.Names {
+				h.Link = ""
+			}
+			out.Heads = append(out.Heads, h)
 		}
 		lines := t.lines(k)
 		for r, rank := range t.ranks(k) {
@@ -76,6 +80,8 @@ func htmlTableOf(t *Table, digits int, terms map[string]string, prefix string, n
 			}
 			if c.kind == codeCell {
 				class = append(class, "c")
+			}
+			if c.term {
 				v.Link = link(c.text)
 			}
 			if c.kind == numCell && c.text == "" {

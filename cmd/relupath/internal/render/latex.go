@@ -21,6 +21,9 @@ var latexSpecial = strings.NewReplacer(
 	"×", `$\times$`, "∞", `$\infty$`, "κ", `$\kappa$`, "σ", `$\sigma$`, "γ", `$\gamma$`, "≤", `$\le$`, "–", "--", "…", `\ldots{}`,
 )
 
+// TeXEscape protects words in mathematics from LaTeX.
+func TeXEscape(s string) string { return latexSpecial.Replace(s) }
+
 // escapeLaTeX protects words from LaTeX; a column's head or a cell that is
 // just inf, p, q or log10 is mathematics.
 func escapeLaTeX(s string) string {
@@ -36,13 +39,15 @@ func escapeLaTeX(s string) string {
 }
 
 // The number of characters up to which a LaTeX table stays in one piece, and a longtable, which
-// cannot be made smaller as a whole; the number from which it has a smaller type; the number of rows
-// up to which it is a float: about a page of the class article.
+// cannot be made smaller as a whole; the numbers from which these have smaller types; the number of rows
+// up to which it is a float: about a page of the class article, and with the smaller type.
 const (
 	latexWidth  = 96
 	longWidth   = 86
 	latexNormal = 76
-	latexRows   = 42
+	longNormal  = 80
+	normalRows  = 42
+	latexRows   = 48
 )
 
 // latexHead names the packages. A table that is too wide for its line is made
@@ -57,22 +62,20 @@ const latexHead = `%% needs \usepackage{amsmath,amssymb,booktabs,graphicx,%ssiun
 // where it is longer than a page; only what is wider than latexWidth is cut into several.
 // The meaning of marks follows the first caption, notes are comments.
 func writeLaTeX(w io.Writer, d *Document, opt Options) error {
-	long := ""
-	if slices.ContainsFunc(d.Tables, func(t Table) bool { return len(t.Rows) > latexRows }) {
-		long = "longtable,"
+	long, tables := "", make([]*texTable, len(d.Tables))
+	for i := range d.Tables {
+		tables[i] = newTexTable(d.Tables[i].fitting(func(t *Table) int { return len(newTexTable(t, opt.Digits).pieces()) }), opt.Digits)
+		if tables[i].long() {
+			long = "longtable,"
+		}
 	}
 	fmt.Fprintf(w, latexHead, long)
 	for _, line := range slices.Concat(d.Notes, opt.Provenance.lines()) {
 		fmt.Fprintf(w, "%% %s\n", line)
 	}
-	for i := range d.Tables {
-		t := newTexTable(&d.Tables[i], opt.Digits)
+	for i, t := range tables {
 		caption := escapeLaTeX(t.caption(d, i))
-		room := latexWidth
-		if len(t.rows) > latexRows {
-			room = longWidth
-		}
-		for piece, cols := range t.cut(t.widths, room) {
+		for piece, cols := range t.pieces() {
 			label := fmt.Sprintf("\\label{tab:%s}", d.label(i))
 			if d.ownLabel {
 				label = fmt.Sprintf("\\label{%s}", d.label(i))
@@ -81,7 +84,7 @@ func writeLaTeX(w io.Writer, d *Document, opt Options) error {
 				caption, label = escapeLaTeX(t.name(d, i))+" (continued)", ""
 			}
 			var err error
-			if len(t.rows) > latexRows {
+			if t.long() {
 				err = t.longtable(w, cols, "\\caption{"+caption+"}"+label)
 			} else {
 				err = t.float(w, cols, "\\caption{"+caption+"}"+label)
@@ -136,16 +139,33 @@ func newTexTable(t *Table, digits int) *texTable {
 			x.formats[i] = tableFormat(t, g, i)
 		}
 	}
+	// Mathematics is as wide as it looks.
 	for i, tex := range t.TeX {
 		if tex != "" {
 			g.heads[i] = strings.Repeat("x", texWidth(tex))
 		}
 	}
+	for i := 1; i < len(g.heads) && t.Names; i++ {
+		g.heads[i] = slices.MaxFunc(headLines(t.Columns[i]), func(a, b string) int { return len(a) - len(b) })
+	}
+	for r, row := range g.rows {
+		for i := range row {
+			if tex := t.cell(r, i).tex; tex != "" {
+				row[i] = strings.Repeat("x", texWidth(tex))
+			}
+		}
+	}
 	x.widths = g.widths()
+	for i, format := range x.formats {
+		x.widths[i] = max(x.widths[i], formatWidth(format))
+	}
 	for i, tex := range t.TeX {
 		if tex != "" {
 			g.heads[i] = "$" + tex + "$"
 		}
+	}
+	for i := 1; i < len(g.heads) && t.Names; i++ {
+		g.heads[i] = stacked(headLines(t.Columns[i]))
 	}
 	if x.wide >= 0 {
 		x.least = t.least(x.wide)
@@ -153,17 +173,59 @@ func newTexTable(t *Table, digits int) *texTable {
 	return x
 }
 
+// long reports whether the table is longer than a page.
+func (t *texTable) long() bool { return len(t.rows) > latexRows }
+
+// pieces shares the columns over as many tables as they need.
+func (t *texTable) pieces() [][]int {
+	if t.long() {
+		return t.cut(t.widths, longWidth)
+	}
+	return t.cut(t.widths, latexWidth)
+}
+
+// headLetters is the number of letters from which the name of a file over a column has several lines.
+const headLetters = 10
+
+// headLines breaks a name behind its signs into lines.
+func headLines(name string) []string {
+	lines := []string{""}
+	for name != "" {
+		n := strings.IndexAny(name, "_-./ ") + 1
+		if n == 0 {
+			n = len(name)
+		}
+		last := &lines[len(lines)-1]
+		if *last != "" && utf8.RuneCountInString(*last)+n > headLetters {
+			lines = append(lines, "")
+			last = &lines[len(lines)-1]
+		}
+		*last += name[:n]
+		name = name[n:]
+	}
+	return lines
+}
+
+// stacked puts lines below each other.
+func stacked(lines []string) string {
+	for i := range lines {
+		lines[i] = escapeLaTeX(lines[i])
+	}
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	return `\begin{tabular}[b]{@{}c@{}}` + strings.Join(lines, `\\`) + `\end{tabular}`
+}
+
 // texWidth estimates how many letters wide a formula is: a command is a sign, unless it is about the
 // type.
 func texWidth(tex string) int {
 	s := texCommand().ReplaceAllStringFunc(tex, func(command string) string {
 		switch command {
-		case `\text`, `\textstyle`, `\mathrm`:
+		case `\text`, `\textstyle`, `\mathrm`, `\hat`:
 			return ""
-		case `\max`:
-			return "max"
-		case `\ln`:
-			return "ln"
+		case `\max`, `\min`, `\log`, `\ln`:
+			return command[1:]
 		}
 		return "x"
 	})
@@ -252,7 +314,10 @@ func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
 
 // size returns the type in which some columns fit a line of article.
 func (t *texTable) size(cols []int) string {
-	if total(t.widths, cols) > latexNormal {
+	switch width := total(t.widths, cols); {
+	case width > longNormal && t.long():
+		return `\scriptsize`
+	case width > latexNormal, len(t.rows) > normalRows && !t.long():
 		return `\footnotesize`
 	}
 	return `\small`
@@ -344,6 +409,22 @@ func latexCell(c Cell, s, format string) string {
 		return `\textit{` + s + "}"
 	}
 	return s
+}
+
+// formatWidth returns how many letters wide a column of numbers is at least: room is kept for the most
+// digits on both sides of the marker, in whichever rows they are.
+func formatWidth(format string) int {
+	n := 0
+	mantissa, exponent, has := strings.Cut(format, "e")
+	for i, side := range strings.Split(mantissa, ".") {
+		digits, _ := strconv.Atoi(strings.TrimPrefix(side, "-"))
+		n += digits + i
+	}
+	if has {
+		digits, _ := strconv.Atoi(strings.TrimPrefix(exponent, "-"))
+		n += digits + len("x10")
+	}
+	return n + strings.Count(format, "-")
 }
 
 func latexNumber(s string) bool {

@@ -64,6 +64,21 @@ func TestLaTeXCompiles(t *testing.T) {
 	}
 }
 
+// TestNamesInLines: long names over columns are broken behind their signs, and keep every letter.
+func TestNamesInLines(t *testing.T) {
+	for name, want := range map[string]string{
+		"toy": "toy", "": "", "digits_keras_conv": "digits_|keras_conv", "a_b_c_d_e_f": "a_b_c_d_e_|f",
+		"mobilenetwithoutsigns": "mobilenetwithoutsigns", "résnet_18-é.x": "résnet_18-|é.x",
+	} {
+		if got := strings.Join(headLines(name), "|"); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if got, want := stacked([]string{"a_", "b"}), `\begin{tabular}[b]{@{}c@{}}a\_\\b\end{tabular}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // TestOneNotation: a column that needs exponents has them throughout, whole numbers
 // beside others stay.
 func TestOneNotation(t *testing.T) {
@@ -98,6 +113,11 @@ func TestTableFormat(t *testing.T) {
 	tab := Table{Columns: []string{"x"}}
 	for _, x := range []float64{-12.5, 3, 1e9, 1.5e-11, 0.001} {
 		tab.Add(Float(x))
+	}
+	for format, want := range map[string]int{"3": 3, "5.3": 9, "-2.7e-2": 17, "1.2e3": 10, "": 0} {
+		if got := formatWidth(format); got != want {
+			t.Errorf("%s is %d wide, want %d", format, got, want)
+		}
 	}
 	if got := tableFormat(&tab, tab.strings(numerals{digits, decimal.String}, escapeLaTeX), 0); got != "-2.7e-2" {
 		t.Errorf("%s for %v", got, tab.strings(numerals{digits, decimal.String}, escapeLaTeX).rows)

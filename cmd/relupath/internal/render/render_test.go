@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -144,6 +147,55 @@ func TestPlainTableFitsTheWidth(t *testing.T) {
 		t.Errorf("letters are lost: %s", got)
 	}
 	golden.Check(t, "wide.table", got)
+}
+
+// TestTurnedToFit: a table of few models and many measures is turned round where that makes fewer
+// pieces, in text and in LaTeX, with every number in its place; one that may not turn, or fits, stays.
+func TestTurnedToFit(t *testing.T) {
+	models := func(names, measures int) Table {
+		t := Table{Columns: []string{"model"}, TeX: []string{""}, Turns: "measure"}
+		for k := range measures {
+			t.Columns, t.TeX = append(t.Columns, fmt.Sprintf("a_long_measure(%d)", k)), append(t.TeX, fmt.Sprintf(`\mu_{%d}`, k))
+		}
+		for i := range names {
+			row := []Cell{Code(fmt.Sprintf("model_%d", i))}
+			for k := range measures {
+				row = append(row, Float(float64(1000+100*i+k)))
+			}
+			t.Add(row...)
+		}
+		return t
+	}
+	text := func(t2 Table) string {
+		return rendered(t, &Document{Tables: []Table{t2}}, Options{Format: TableFormat, Width: 80})
+	}
+	got := text(models(6, 20))
+	lines := strings.Split(strings.TrimSpace(got), "\n")
+	if len(lines) != 22 || strings.Fields(lines[0])[0] != "measure" || !slices.Equal(strings.Fields(lines[21]), []string{"a_long_measure(19)", "1019", "1119", "1219", "1319", "1419", "1519"}) {
+		t.Errorf("six models:\n%s", got)
+	}
+	for line := range strings.Lines(got) {
+		if utf8.RuneCountInString(line) > 81 {
+			t.Errorf("wider than 80: %s", line)
+		}
+	}
+	if got := text(models(6, 2)); !strings.HasPrefix(got, "model ") {
+		t.Errorf("what fits is turned:\n%s", got)
+	}
+	if got := text(models(60, 12)); !strings.HasPrefix(got, "model ") {
+		t.Errorf("of many models each has a column:\n%s", got)
+	}
+	fixed := models(6, 20)
+	if fixed.Turns = ""; !strings.HasPrefix(text(fixed), "model ") {
+		t.Error("a table is turned that may not be")
+	}
+	tex := rendered(t, &Document{Tables: []Table{models(6, 45)}}, Options{Format: LaTeX})
+	if strings.Count(tex, `\begin{table*}`) != 1 || strings.Contains(tex, "longtable") || !strings.Contains(tex, `$\mu_{44}$ & 1044 & 1144 & 1244 & 1344 & 1444 & 1544`) {
+		t.Errorf("six models in LaTeX:\n%s", tex)
+	}
+	if tex := rendered(t, &Document{Tables: []Table{models(6, 70)}}, Options{Format: LaTeX}); strings.Count(tex, `\begin{longtable}`) != 1 || strings.Contains(tex, "table*") {
+		t.Errorf("more than a page in LaTeX:\n%s", tex)
+	}
 }
 
 func TestReaderNumbers(t *testing.T) {

@@ -23,20 +23,17 @@ const (
 func writeText(w io.Writer, d *Document, opt Options) error {
 	width := opt.Width
 	for i := range d.Tables {
-		t := &d.Tables[i]
+		t := d.Tables[i].fitting(func(t *Table) int {
+			_, widths := t.laidOut(opt.Digits, width)
+			return len(t.cut(widths, width))
+		})
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
 		if t.Title != "" {
 			fmt.Fprintln(w, t.Title)
 		}
-		grid := t.strings(numerals{opt.Digits, decimal.String}, func(s string) string { return s })
-		grid.alignPoints(t)
-		widths := grid.widths()
-		for i := range widths {
-			// A longer cell breaks its line anyway: the others need no room beside it.
-			widths[i] = min(widths[i], width)
-		}
+		grid, widths := t.laidOut(opt.Digits, width)
 		for k, cols := range t.cut(widths, width) {
 			if k > 0 {
 				fmt.Fprintln(w)
@@ -47,6 +44,18 @@ func writeText(w io.Writer, d *Document, opt Options) error {
 		}
 	}
 	return writeNotes(w, d, slices.Concat(d.notes("*", "!"), opt.Provenance.lines()), func(s string) string { return s })
+}
+
+// laidOut returns the table as characters, and the widths of its columns on lines of a width.
+func (t *Table) laidOut(digits, width int) (grid, []int) {
+	g := t.strings(numerals{digits, decimal.String}, func(s string) string { return s })
+	g.alignPoints(t)
+	widths := g.widths()
+	for i := range widths {
+		// A longer cell breaks its line anyway: the others need no room beside it.
+		widths[i] = min(widths[i], width)
+	}
+	return g, widths
 }
 
 func writeNotes(w io.Writer, d *Document, notes []string, escape func(string) string) error {
