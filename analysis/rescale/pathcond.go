@@ -70,6 +70,7 @@ func (v *view) kappaProblem() *problem {
 	const s = -2
 	q := &problem{s: s, vars: len(v.active), lin: make([]float64, len(v.active))}
 	var loops []loop
+	var fixed lnSum
 	for _, y := range v.layers {
 		b := v.newLinks(y, s)
 		out, in := v.squares(y, b)
@@ -82,9 +83,18 @@ func (v *view) kappaProblem() *problem {
 			loops = append(loops, k.cut(b)...)
 			b.mul = k.products
 		}
-		q.links = append(q.links, b)
+		// The shares of a layer without variables on one side are as many as its weights, and only their
+		// sums are asked for.
+		if !hasVariables(b.rows) || !hasVariables(b.cols) {
+			var rest lnSum
+			b, rest = b.collapsed()
+			fixed.add(rest.ln())
+		}
+		if b != nil {
+			q.links = append(q.links, b)
+		}
 	}
-	shift := math.Inf(-1)
+	shift := fixed.ln()
 	for _, b := range q.links {
 		shift = math.Max(shift, largestLn(b.row)+largestLn(b.col))
 		shift = math.Max(shift, largestLn(b.bias))
@@ -101,6 +111,7 @@ func (v *view) kappaProblem() *problem {
 			}
 		}
 	}
+	q.fixed = math.Exp(fixed.ln() - shift)
 	for _, c := range loops {
 		q.fixed += c.a * math.Exp(c.b.row[c.row]+c.b.col[c.col])
 	}
@@ -114,6 +125,7 @@ type lnSum struct {
 
 func (s *lnSum) add(ln float64) {
 	switch {
+	case math.IsInf(ln, -1):
 	case s.sum == 0:
 		s.top, s.sum = ln, 1
 	case ln <= s.top:

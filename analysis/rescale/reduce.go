@@ -29,47 +29,64 @@ func (p *problem) reduced(b *links, parts []matrix, kind norm, threads int) *lin
 		}
 		return b
 	}
-	x, y, ax, aty := exps(b.col), exps(b.row), make([]float64, len(b.row)), make([]float64, len(b.col))
+	left, fixed := b.collapsed()
+	p.fixed += math.Exp(fixed.ln())
+	return left
+}
+
+// collapsed is links of which no column, or no row, has a variable, with what it is multiplied by added up
+// over those. Nil is links without variables; fixed are their sum and that of biases without one.
+func (b *links) collapsed() (left *links, fixed lnSum) {
+	rows, cols := hasVariables(b.rows), hasVariables(b.cols)
+	x, highest := exps(b.col)
+	y, top := exps(b.row)
+	ax, aty := make([]float64, len(b.row)), make([]float64, len(b.col))
 	b.mul(x, y, ax, aty)
 	if rows {
-		b.col, b.cols = []float64{0}, []int32{-1}
+		b.col, b.cols = []float64{highest}, []int32{-1}
 		b.mul = func(x, y, sum, across []float64) {
 			for i, a := range ax {
 				sum[i] += a * x[0]
 				across[0] += a * y[i]
 			}
 		}
-		return b
+		return b, fixed
 	}
 	for _, l := range b.bias {
-		p.fixed += math.Exp(l)
+		fixed.add(l)
 	}
 	if !cols {
+		total := 0.0
 		for i, a := range ax {
-			p.fixed += a * y[i]
+			total += a * y[i]
 		}
-		return nil
+		fixed.add(math.Log(total) + highest + top)
+		return nil, fixed
 	}
-	b.row, b.rows, b.rowSign, b.bias = []float64{0}, []int32{-1}, []float64{1}, nil
+	b.row, b.rows, b.rowSign, b.bias = []float64{top}, []int32{-1}, []float64{1}, nil
 	b.mul = func(x, y, across, sum []float64) {
 		for j, a := range aty {
 			sum[j] += a * y[0]
 			across[0] += a * x[j]
 		}
 	}
-	return b
+	return b, fixed
 }
 
 func hasVariables(of []int32) bool {
 	return slices.ContainsFunc(of, func(v int32) bool { return v >= 0 })
 }
 
-func exps(ln []float64) []float64 {
-	out := make([]float64, len(ln))
-	for i, l := range ln {
-		out[i] = math.Exp(l)
+// exps are numbers given by their logarithms, over the largest, whose logarithm is top: 0 where there is none.
+func exps(ln []float64) (out []float64, top float64) {
+	if top = largestLn(ln); math.IsInf(top, -1) {
+		top = 0
 	}
-	return out
+	out = make([]float64, len(ln))
+	for i, l := range ln {
+		out[i] = math.Exp(l - top)
+	}
+	return out, top
 }
 
 // folded returns the sums of |w|, or of w^2, over the positions of the kernel, as a matrix
