@@ -1,22 +1,26 @@
-// Package blas finds the fastest matrix product that the machine offers: the
-// OpenBLAS library, loaded at run time without cgo, else gonum's in Go.
+// Package blas has the fastest matrix products that the machine offers: those of package kernel
+// where they are in assembly, else those of the OpenBLAS library, loaded at run time without cgo,
+// else gonum's in Go. Decompositions are the library's where there is one, else gonum's.
 //
 // All matrices are row-major. The environment variable RELUPATH_BLAS picks the
-// library: a path to load, or "none" for the engine in Go. The build tag noblas
+// library: a path to load, whose products are then used too, or "none". The build tag noblas
 // leaves the loader out, for a static binary.
 package blas
 
 import (
 	"math"
+	"os"
 	"runtime"
 	"sync"
 
 	gonumblas "gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
+
+	"github.com/relupath/relupath/analysis/kernel"
 )
 
-// Env names the environment variable that picks the library: a path to load,
-// or "none" for the engine in Go. It has no effect on builds with noblas.
+// Env names the environment variable that picks the library: a path to load, for products too,
+// or "none". It has no effect on builds with noblas.
 const Env = "RELUPATH_BLAS"
 
 // Engine is one implementation of the products. It is safe for concurrent use. Its
@@ -25,6 +29,8 @@ type Engine struct {
 	name  string
 	dgemm gemm[float64]
 	sgemm gemm[float32]
+	// library tells whether decompositions are those of a library.
+	library bool
 	// split says that a product is to be split over goroutines here.
 	split bool
 	// svd gives singular values of a column-major matrix; nil where the library
@@ -41,6 +47,9 @@ type gemm[T float32 | float64] func(transA, transB bool, m, n, k int, alpha T, a
 
 // Name says what the engine is, with its version.
 func (e *Engine) Name() string { return e.name }
+
+// Library reports whether decompositions are those of a library; gonum's are slower.
+func (e *Engine) Library() bool { return e.library }
 
 // Serial returns an engine whose products run on the caller's thread, for callers
 // that split their work over goroutines themselves.
@@ -139,8 +148,29 @@ var found = sync.OnceValues(func() (*Engine, []string) {
 	if e == nil {
 		e = Gonum()
 	}
+	if kernel.Multiplies() && !(e.library && named() != "") {
+		e = e.withPanels()
+	}
 	return e, tried
 })
+
+// named is the path of a library that Env asks for.
+func named() string {
+	if v := os.Getenv(Env); v != "none" {
+		return v
+	}
+	return ""
+}
+
+// withPanels returns an engine with the products of package kernel and the decompositions of e.
+func (e *Engine) withPanels() *Engine {
+	p := *e
+	p.name, p.dgemm, p.sgemm, p.split = "relupath ("+kernel.Multiplier()+")", panels[float64], panels[float32], true
+	if e.library {
+		p.name += ", decompositions by " + e.name
+	}
+	return &p
+}
 
 // Find returns the fastest engine, looked for once.
 func Find() *Engine {

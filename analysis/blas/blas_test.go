@@ -12,9 +12,10 @@ import (
 	"testing"
 )
 
-// engines are those of this machine: gonum's, that of WebAssembly, and a library when there is one.
+// engines are those of this machine: gonum's, that of WebAssembly, that of package kernel, and a library when there is one.
 func engines() []*Engine {
-	e := []*Engine{Gonum(), {name: "packed", dgemm: packed[float64], sgemm: packed[float32]}}
+	e := []*Engine{Gonum(), {name: "packed", dgemm: packed[float64], sgemm: packed[float32]},
+		{name: "panels", dgemm: panels[float64], sgemm: panels[float32], split: true}}
 	if f := Find(); f.Name() != e[0].Name() {
 		e = append(e, f)
 	}
@@ -54,7 +55,7 @@ func TestGemm(t *testing.T) {
 func testGemm[T number](t *testing.T, e *Engine, eps float64, of func(e *Engine) gemm[T]) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	product := of(e)
-	for _, s := range [][3]int{{1, 1, 1}, {3, 4, 5}, {1, 7, 3}, {17, 1, 9}, {5, 515, 259}, {2, 3, 0}, {0, 3, 2}, {3, 0, 2}, {70, 65, 80}} {
+	for _, s := range [][3]int{{1, 1, 1}, {3, 4, 5}, {1, 7, 3}, {17, 1, 9}, {5, 515, 259}, {130, 340, 400}, {9, 50, 770}, {2, 3, 0}, {0, 3, 2}, {3, 0, 2}, {70, 65, 80}} {
 		m, n, k := s[0], s[1], s[2]
 		for mask := range 4 {
 			ta, tb := mask&1 != 0, mask&2 != 0
@@ -259,6 +260,30 @@ func TestThreads(t *testing.T) {
 						}
 					}
 				}
+			}
+		}
+	}
+}
+
+// BenchmarkSgemm times the three products of a layer in training: of a batch of 100 forward, by the input,
+// and by the weights.
+func BenchmarkSgemm(b *testing.B) {
+	for _, s := range [][2]int{{784, 256}, {256, 256}, {256, 10}, {4000, 4000}} {
+		in, out := s[0], s[1]
+		const m = 100
+		x, w, y := make([]float32, m*in), make([]float32, in*out), make([]float32, m*out)
+		for name, product := range map[string]func(e *Engine){
+			"forward": func(e *Engine) { e.Sgemm(false, true, m, out, in, 1, x, in, w, in, 0, y, out) },
+			"input":   func(e *Engine) { e.Sgemm(false, false, m, in, out, 1, y, out, w, in, 0, x, in) },
+			"weights": func(e *Engine) { e.Sgemm(true, false, out, in, m, -1, y, out, x, in, 1, w, in) },
+		} {
+			for _, e := range engines() {
+				b.Run(fmt.Sprintf("%dx%d/%s/%s", in, out, name, e.Name()), func(b *testing.B) {
+					for b.Loop() {
+						product(e)
+					}
+					b.ReportMetric(2*m*float64(in)*float64(out)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				})
 			}
 		}
 	}

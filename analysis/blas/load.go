@@ -13,10 +13,11 @@ import (
 )
 
 func candidates() []string {
-	if v := os.Getenv(Env); v != "" {
-		if v == "none" {
-			return nil
-		}
+	switch v := os.Getenv(Env); v {
+	case "":
+	case "none":
+		return nil
+	default:
 		return []string{v}
 	}
 	if runtime.GOOS == "darwin" {
@@ -78,7 +79,7 @@ func open(name string) (*Engine, error) {
 		name:  strings.TrimSpace(cfg),
 		dgemm: gemmOf[float64](sym["dgemm_"]),
 		sgemm: gemmOf[float32](sym["sgemm_"]),
-		split: true,
+		split: true, library: true,
 		svd:   svdOf(lib),
 		eigen: eigenOf(lib),
 	}, nil
