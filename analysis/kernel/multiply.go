@@ -35,6 +35,9 @@ func NewPlaces(at []int) Places {
 	return p
 }
 
+// Part is the places lo to hi of a list.
+func (p Places) Part(lo, hi int) Places { return Places{p.at[lo:hi], p.most} }
+
 // multiply are the arguments of a product in assembly: panels of rows, one to three vectors wide.
 // rows and at count elements; step, stride and ldc are bytes. C, rows and panels change on the way.
 type multiply struct {

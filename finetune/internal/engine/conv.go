@@ -7,6 +7,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -14,73 +15,102 @@ import (
 // its operand become matrix products.
 //
 // The operand is padded first. In padded memory, kernel position k of output
-// position o reads base[o] + off[k]. With strides of 1, base runs through the
-// padded memory, so that the column of k is one piece of it; the positions that
+// position o reads base[o] + off[k], where neighbouring outputs of a row read
+// neighbours: what lies a stride apart is in another part of that memory, a phase
+// for each remainder of the division by it. So the row of a tap, a channel and a
+// kernel position, is a piece of padded memory, and the matrix of all rows is never
+// written where kernel.Multiply takes rows that begin anywhere. The positions that
 // are no outputs are computed too, and dropped.
 type unfold struct {
 	groups, out, in, kernel int
 	inLen, outLen           int // positions of one channel
 	padLen                  int
-	rows                    []piece // the parts of the operand that padding keeps
-	base, off               []int32
-	// flat says that the strides are 1. A product is over length positions, step
-	// at a time: those of the padded memory where it is flat, outputs elsewhere.
-	flat         bool
-	length, step int
-	width        int // outputs that are neighbours
-	// group is the number of examples that are one product, more than 1 where one
-	// has few positions: else the weights would be read for a handful of columns.
+	pieces                  []piece // the parts of the operand that padding keeps
+	off                     []int32
+	// base is where the runs of width outputs begin; length is where the last ends.
+	base          []int32
+	width, length int
+	// group is the number of examples side by side in padded memory, more than one
+	// where one has few positions: else the weights would be read for a handful of columns.
 	group int
+	// taps are the rows of the padded operand.
+	taps   []int
+	places kernel.Places
+	// rows are where the weights of an output begin.
+	rows []int
+	// step is how many positions are worked on at a time.
+	step int
 }
 
-// piece is n numbers at from that lie at to in padded memory.
-type piece struct{ from, to, n int }
+// piece is n numbers, step apart from from on, that lie at to in padded memory.
+type piece struct{ from, step, to, n int }
 
-// tileSize is the number of elements of the unfolded operand worked on at a
-// time: they stay in the second-level cache.
-const tileSize = 1 << 15
+const (
+	// tileSize is the number of elements of the result worked on at a time where they
+	// are not written in place: they stay in the second-level cache.
+	tileSize = 1 << 15
+	// terms is the most taps that are summed at a time: as many rows of the operand,
+	// of some columns, stay in that cache while all outputs are computed.
+	terms = 1 << 9
+	// fewPositions are so few that several examples are worked on together, about
+	// manyPositions.
+	fewPositions, manyPositions = 48, 64
+)
 
 func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 	f := &unfold{
-		groups: groups, out: out, in: in, kernel: dag.Size(w.Kernel), inLen: dag.Size(w.In), outLen: dag.Size(w.Out()),
-		padLen: 1, flat: true,
+		groups: groups, out: out, in: in, kernel: dag.Size(w.Kernel), inLen: dag.Size(w.In), outLen: dag.Size(w.Out()), group: 1,
 	}
 	dims, shape := len(w.In), w.Out()
-	stride := make([]int, dims) // of padded memory
+	// A coordinate of padded memory is stride*(its quotient by the window's stride) and
+	// phase*(the remainder) from the beginning.
+	stride, phase := make([]int, dims), make([]int, dims)
+	f.padLen = 1
 	for d := dims - 1; d >= 0; d-- {
+		extent := max(w.In[d]+w.Before[d]+w.After[d], (shape[d]-1)*w.Stride[d]+w.Extent(d))
 		stride[d] = f.padLen
-		f.padLen *= max(w.In[d]+w.Before[d]+w.After[d], (shape[d]-1)*w.Stride[d]+w.Extent(d))
-		f.flat = f.flat && w.Stride[d] == 1
+		f.padLen *= (extent + w.Stride[d] - 1) / w.Stride[d]
 	}
-	f.base = positions(shape, func(d, i int) int { return i * w.Stride[d] * stride[d] })
-	f.off = positions(w.Kernel, func(d, i int) int { return i * w.Dilation[d] * stride[d] })
-	f.pieces(w, stride)
-	f.width = shape[dims-1]
-	f.step = max(128, tileSize/(in*f.kernel))
-	f.length = f.outLen
-	if f.flat {
-		f.length = int(f.base[f.outLen-1]) + 1
-		if f.length == f.outLen {
-			f.width = f.length
-		} else {
-			row := f.padLen
-			if dims > 1 {
-				row = stride[dims-2]
-			}
-			f.step = max(1, f.step/row) * row
+	for d := dims - 1; d >= 0; d-- {
+		phase[d] = f.padLen
+		f.padLen *= w.Stride[d]
+	}
+	at := func(d, i int) int { return i/w.Stride[d]*stride[d] + i%w.Stride[d]*phase[d] }
+	base := positions(shape, func(d, i int) int { return at(d, i*w.Stride[d]) })
+	f.off = positions(w.Kernel, func(d, i int) int { return at(d, i*w.Dilation[d]) })
+	f.width, f.length = shape[dims-1], int(base[f.outLen-1])+1
+	if f.length == f.outLen {
+		f.width = f.length
+	}
+	for o := 0; o < f.outLen; o += f.width {
+		f.base = append(f.base, base[o])
+	}
+	for o := range out {
+		f.rows = append(f.rows, o*in*f.kernel)
+	}
+	f.keep(w, at, phase)
+	return f.gather(1)
+}
+
+// gather puts the examples of a batch side by side, in four groups at least, where they are small.
+func (f *unfold) gather(batch int) *unfold {
+	f.group = 1
+	if f.length <= fewPositions {
+		f.group = max(1, min((manyPositions+f.padLen-1)/f.padLen, batch/4))
+	}
+	f.taps = f.taps[:0]
+	for c := range f.in {
+		for _, off := range f.off {
+			f.taps = append(f.taps, c*f.group*f.padLen+int(off))
 		}
 	}
-	f.group = 1
+	f.places = kernel.NewPlaces(f.taps)
+	f.step = min(f.positions(f.group), max(manyPositions, tileSize/max(f.out, f.in)))
 	return f
 }
 
-// gather makes groups of the examples of a batch, four at least.
-func (f *unfold) gather(batch int) *unfold {
-	if f.length < 128 && f.length <= f.step {
-		f.group = max(1, min(256/f.length, batch/4))
-	}
-	return f
-}
+// positions is how many positions some examples have.
+func (f *unfold) positions(examples int) int { return (examples-1)*f.padLen + f.length }
 
 // positions lists, for each index of a shape, the sum of what its coordinates
 // contribute.
@@ -98,20 +128,33 @@ func positions(shape []int, of func(d, i int) int) []int32 {
 	return out
 }
 
-// pieces lists the rows of the operand that padding, which may crop, keeps.
-func (f *unfold) pieces(w *dag.Window, stride []int) {
+// keep lists the pieces of the operand that padding, which may crop, keeps and that are read: of each row
+// of the last axis those of one phase. at gives the place of a coordinate of an axis.
+func (f *unfold) keep(w *dag.Window, at func(d, i int) int, phase []int) {
 	last := len(w.In) - 1
+	// Phases are counted as a kernel position's remainders are.
+	read := map[int32]bool{}
+	plane := int32(phase[last])
+	for _, off := range f.off {
+		read[off/plane] = true
+	}
 	outside := -1 << 30
 	starts := positions(w.In[:last], func(d, i int) int {
 		if i += w.Before[d]; i < 0 || i >= w.In[d]+w.Before[d]+w.After[d] {
 			return outside / (last + 1)
 		}
-		return i * stride[d]
+		return at(d, i)
 	})
 	lo, hi := max(0, -w.Before[last]), w.In[last]+min(0, w.After[last])
-	for r, at := range starts {
-		if at >= 0 && hi > lo {
-			f.rows = append(f.rows, piece{r*w.In[last] + lo, int(at) + lo + w.Before[last], hi - lo})
+	for r, row := range starts {
+		if row < 0 {
+			continue
+		}
+		for first := lo; first < min(hi, lo+w.Stride[last]); first++ {
+			to := int(row) + at(last, first+w.Before[last])
+			if read[int32(to)/plane] {
+				f.pieces = append(f.pieces, piece{r*w.In[last] + first, w.Stride[last], to, (hi - first + w.Stride[last] - 1) / w.Stride[last]})
+			}
 		}
 	}
 }
@@ -120,13 +163,10 @@ func (f *unfold) pieces(w *dag.Window, stride []int) {
 // the derivatives by the outputs with the kernel turned round; nil where strides
 // or more padding than the kernel reaches forbid it.
 func (f *unfold) back(w *dag.Window) *unfold {
-	if !f.flat {
-		return nil
-	}
 	b := dag.Window{In: w.Out(), Kernel: w.Kernel, Stride: w.Stride, Dilation: w.Dilation}
 	for d := range w.In {
 		reach := w.Extent(d) - 1
-		if w.Before[d] < 0 || w.After[d] < 0 || w.Before[d] > reach || w.After[d] > reach {
+		if w.Stride[d] != 1 || w.Before[d] < 0 || w.After[d] < 0 || w.Before[d] > reach || w.After[d] > reach {
 			return nil
 		}
 		b.Before, b.After = append(b.Before, reach-w.Before[d]), append(b.After, reach-w.After[d])
@@ -161,10 +201,13 @@ func (e *Engine[T]) reserve(f *unfold) {
 			m.free <- new(workspace[T])
 		}
 	}
-	step := max(min(f.step, f.length), f.group*f.length)
+	wide := kernel.Columns[T](f.step)
 	for range cap(m.free) {
 		w := <-m.free
-		w.pad, w.cols, w.tile = longer(w.pad, f.in*f.padLen), longer(w.cols, f.in*f.kernel*step), longer(w.tile, f.out*step)
+		// The last row of padded memory is read so far that all columns are computed at once.
+		w.pad = longer(w.pad, f.in*f.group*f.padLen+wide-f.step)
+		w.cols, w.tile = longer(w.cols, f.in*f.kernel*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
+		w.owner = nil
 		m.free <- w
 	}
 }
@@ -177,132 +220,158 @@ func longer[T program.Float](x []T, n int) []T {
 	return x
 }
 
-// prepare pads one group's operand.
-func (m *workspace[T]) prepare(f *unfold, x []T) {
-	if f.padLen == f.inLen {
-		m.padded = x
+// prepare pads one group's operand, of some examples the first of which is x.
+func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
+	x = x[g*f.in*f.inLen:]
+	if f.padLen == f.inLen && f.group == 1 && kernel.Columns[T](f.inLen) == f.inLen {
+		m.padded = x[:f.in*f.inLen]
 		return
 	}
-	m.padded = m.pad[:f.in*f.padLen]
+	m.padded = m.pad
 	if m.owner != f {
-		clear(m.padded)
+		clear(m.pad)
 		m.owner = f
 	}
 	for c := range f.in {
-		src, dst := x[c*f.inLen:][:f.inLen], m.padded[c*f.padLen:][:f.padLen]
-		for _, r := range f.rows {
-			copy(dst[r.to:][:r.n], src[r.from:])
-		}
-	}
-}
-
-// columns returns what n positions from p on read, of group g of some examples,
-// the first of which is x: a matrix of a row for each channel and kernel
-// position, and its leading dimension.
-func (m *workspace[T]) columns(f *unfold, x []T, g, examples, p, n int) ([]T, int) {
-	for e := range examples {
-		if p == 0 {
-			m.prepare(f, x[(e*f.groups+g)*f.in*f.inLen:])
-		}
-		if f.flat && f.kernel == 1 && examples == 1 {
-			return m.padded[p:], f.padLen
-		}
-		for c := range f.in {
-			src := m.padded[c*f.padLen:][:f.padLen]
-			for k, off := range f.off {
-				row := m.cols[((c*f.kernel+k)*examples+e)*n:][:n]
-				if f.flat {
-					copy(row, src[int(off)+p:])
+		for e := range examples {
+			src, dst := x[(e*f.groups*f.in+c)*f.inLen:][:f.inLen], m.pad[(c*f.group+e)*f.padLen:][:f.padLen]
+			for _, r := range f.pieces {
+				if r.step == 1 {
+					copy(dst[r.to:][:r.n], src[r.from:])
 					continue
 				}
-				for j, at := range f.base[p:][:n] {
-					row[j] = src[at+off]
+				at := r.from
+				for i := range dst[r.to:][:r.n] {
+					dst[r.to+i] = src[at]
+					at += r.step
 				}
 			}
 		}
 	}
-	return m.cols, examples * n
 }
 
-// gaps tells whether some positions are no outputs.
-func (f *unfold) gaps() bool { return f.length != f.outLen }
+// columns writes what n positions from p on read: a matrix of a row for each tap.
+func (m *workspace[T]) columns(f *unfold, p, n int) []T {
+	for t, at := range f.taps {
+		copy(m.cols[t*n:][:n], m.padded[at+p:])
+	}
+	return m.cols
+}
 
-// outputs calls do for each run of outputs of one channel among n positions from
-// p on: so many outputs from o on lie at positions at, counted from p, and on.
-func (f *unfold) outputs(p, n int, do func(o, at, many int)) {
-	if !f.gaps() {
-		do(p, 0, n)
+// multiply computes the products of one group's weights w at n positions of the padded operand
+// from p on: rows of y, ld apart.
+func (e *Engine[T]) multiply(f *unfold, m *workspace[T], y []T, ld int, w []T, p, n int, add bool) {
+	depth := len(f.taps)
+	if !kernel.Multiplies() {
+		e.serial(false, false, f.out, n, depth, 1, w, depth, m.columns(f, p, n), n, weight[T](add), y, ld)
 		return
 	}
-	first, _ := slices.BinarySearch(f.base, int32(p))
-	for o := first; o < f.outLen && int(f.base[o]) < p+n; o += f.width {
-		do(o, int(f.base[o])-p, f.width)
+	for l := 0; l < depth; l += terms {
+		mode := kernel.Overwrite
+		if add || l > 0 {
+			mode = kernel.Accumulate
+		}
+		k := min(terms, depth-l)
+		o := kernel.Operands[T]{A: w[l:], Rows: f.rows, Step: 1, B: m.padded[p:], At: f.places.Part(l, l+k), K: k}
+		kernel.Multiply(y, ld, n, &o, 1, mode)
 	}
 }
 
-// each calls do for the products of the examples lo to hi: group g of so many
-// examples from i on, at n positions from p on.
-func (f *unfold) each(lo, hi int, do func(i, examples, g, p, n int)) {
-	for i := lo; i < hi; i += f.group {
-		for g := range f.groups {
-			for p := 0; p < f.length; p += f.step {
-				do(i, min(f.group, hi-i), g, p, min(f.step, f.length-p))
+// outputs calls do for each run of outputs of one channel among n positions from
+// p on: so many outputs of example e from o on lie at positions at, counted from p, and on.
+func (f *unfold) outputs(p, n int, do func(e, o, at, many int)) {
+	for e := p / f.padLen; ; e++ {
+		first := e * f.padLen
+		if first >= p+n {
+			return
+		}
+		run, _ := slices.BinarySearch(f.base, int32(p-first-f.width+1))
+		for ; run < len(f.base); run++ {
+			at := first + int(f.base[run])
+			lo, hi := max(at, p), min(at+f.width, p+n)
+			if lo >= hi {
+				break
 			}
+			do(e, run*f.width+lo-at, lo-p, hi-lo)
 		}
 	}
+}
+
+// each calls do for each group g of so many of the examples lo to hi, from i on.
+func (f *unfold) each(lo, hi int, do func(i, examples, g int)) {
+	for i := lo; i < hi; i += f.group {
+		for g := range f.groups {
+			do(i, min(f.group, hi-i), g)
+		}
+	}
+}
+
+// tiles calls do for the positions of some examples, n of them at a time from p on.
+func (f *unfold) tiles(examples int, do func(p, n int)) {
+	for p, end := 0, f.positions(examples); p < end; p += f.step {
+		do(p, min(f.step, end-p))
+	}
+}
+
+// inPlace tells whether runs of outputs are computed where they belong: in whole vectors.
+func (f *unfold) inPlace(columns func(n int) int) bool {
+	return f.group == 1 && (len(f.base) == 1 || columns(f.width) == f.width)
 }
 
 // correlate computes the examples lo to hi.
 func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi int, add bool) {
-	depth, nx, ny := f.in*f.kernel, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
-	f.each(lo, hi, func(i, examples, g, p, n int) {
-		cols, ld := m.columns(f, x[i*nx:], g, examples, p, n)
+	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	inPlace := f.inPlace(kernel.Columns[T])
+	f.each(lo, hi, func(i, examples, g int) {
+		m.prepare(f, x[i*nx:], g, examples)
 		w, y := w[g*f.out*depth:], y[i*ny+g*f.out*f.outLen:]
-		if examples == 1 && !f.gaps() {
-			e.serial(false, false, f.out, n, depth, 1, w, depth, cols, ld, weight[T](add), y[p:], f.outLen)
+		if inPlace {
+			for run, at := range f.base {
+				e.multiply(f, m, y[run*f.width:], f.outLen, w, int(at), f.width, add)
+			}
 			return
 		}
-		all := examples * n
-		e.serial(false, false, f.out, all, depth, 1, w, depth, cols, ld, 0, m.tile, all)
-		for k := range examples * f.out {
-			c, e := k/examples, k%examples
-			dst, src := y[e*ny+c*f.outLen:][:f.outLen], m.tile[k*n:][:n]
-			f.outputs(p, n, func(o, at, many int) {
-				if !add {
-					copy(dst[o:][:many], src[at:])
-					return
-				}
-				for j, v := range src[at:][:many] {
-					dst[o+j] += v
-				}
-			})
-		}
+		f.tiles(examples, func(p, n int) {
+			ld := kernel.Columns[T](n)
+			e.multiply(f, m, m.tile, ld, w, p, n, false)
+			for c := range f.out {
+				src := m.tile[c*ld:][:n]
+				f.outputs(p, n, func(e, o, at, many int) {
+					dst := y[e*ny+c*f.outLen+o:][:many]
+					if !add {
+						copy(dst, src[at:])
+						return
+					}
+					for j, v := range src[at:][:many] {
+						dst[j] += v
+					}
+				})
+			}
+		})
 	})
 }
 
-// spread returns one group's derivatives by the outputs at n positions from p
-// on, zero where the positions are no outputs, and the leading dimension.
-func (m *workspace[T]) spread(f *unfold, dy []T, g, examples, p, n int) ([]T, int) {
-	if examples == 1 && !f.gaps() {
-		return dy[g*f.out*f.outLen+p:], f.outLen
-	}
-	tile := m.tile[:f.out*examples*n]
-	clear(tile)
-	for k := range f.out * examples {
-		c, e := k/examples, k%examples
-		src, dst := dy[((e*f.groups+g)*f.out+c)*f.outLen:][:f.outLen], tile[k*n:][:n]
-		f.outputs(p, n, func(o, at, many int) { copy(dst[at:][:many], src[o:]) })
-	}
-	return tile, examples * n
-}
-
-// weights adds the derivative by the weights of the examples lo to hi to dw.
+// weights adds the derivative by the weights of the examples lo to hi to dw, for each group a matrix of a
+// row for each tap, of columns of outputs.
 func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi int) {
-	depth, nx, ny := f.in*f.kernel, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
-	f.each(lo, hi, func(i, examples, g, p, n int) {
-		cols, ld := m.columns(f, x[i*nx:], g, examples, p, n)
-		d, ldd := m.spread(f, dy[i*ny:], g, examples, p, n)
-		e.serial(false, true, f.out, depth, examples*n, 1, d, ldd, cols, ld, 1, dw[g*f.out*depth:], depth)
+	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	columns := kernel.Columns[T](f.out)
+	f.each(lo, hi, func(i, examples, g int) {
+		m.prepare(f, x[i*nx:], g, examples)
+		dy, dw := dy[i*ny+g*f.out*f.outLen:], dw[g*depth*columns:]
+		f.tiles(examples, func(p, n int) {
+			tile := m.tile[:n*columns]
+			clear(tile)
+			f.outputs(p, n, func(e, o, at, many int) {
+				kernel.Transpose(tile[at*columns:], columns, dy[e*ny+o:], f.outLen, f.out, many)
+			})
+			if !kernel.Multiplies() {
+				e.serial(false, false, depth, columns, n, 1, m.columns(f, p, n), n, tile, columns, 1, dw, columns)
+				return
+			}
+			o := kernel.Operands[T]{A: m.padded[p:], Rows: f.taps, Step: 1, B: tile, Stride: columns, K: n}
+			kernel.Multiply(dw, columns, columns, &o, 1, kernel.Accumulate)
+		})
 	})
 }
 
@@ -310,49 +379,44 @@ func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi in
 // the convolution has no back: products by the weights, added up where they were
 // read.
 func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int, add bool) {
-	depth, nx, ny := f.in*f.kernel, f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
 	m.owner = nil
-	pad := m.pad[:f.in*f.padLen]
-	f.each(lo, hi, func(i, examples, g, p, n int) {
-		d, ld := m.spread(f, dy[i*ny:], g, examples, p, n)
-		all := examples * n
-		e.serial(true, false, depth, all, f.out, 1, w[g*f.out*depth:], depth, d, ld, 0, m.cols, all)
-		for e := range examples {
-			if p == 0 {
-				clear(pad)
+	f.each(lo, hi, func(i, examples, g int) {
+		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.group*f.padLen]
+		clear(pad)
+		f.tiles(examples, func(p, n int) {
+			tile := m.tile[:f.out*n]
+			clear(tile)
+			for c := range f.out {
+				f.outputs(p, n, func(e, o, at, many int) { copy(tile[c*n+at:][:many], dy[e*ny+c*f.outLen+o:]) })
 			}
-			for r := range depth {
-				dst, row, off := pad[r/f.kernel*f.padLen:][:f.padLen], m.cols[r*all+e*n:][:n], f.off[r%f.kernel]
-				if f.flat {
-					dst = dst[int(off)+p:]
-					for j, v := range row {
-						dst[j] += v
-					}
-					continue
-				}
-				for j, at := range f.base[p:][:n] {
-					dst[at+off] += row[j]
+			e.serial(true, false, depth, n, f.out, 1, w[g*f.out*depth:], depth, tile, n, 0, m.cols, n)
+			for t, at := range f.taps {
+				dst := pad[at+p:]
+				for j, v := range m.cols[t*n:][:n] {
+					dst[j] += v
 				}
 			}
-			if p+n == f.length {
-				unpad(f, dx[(i+e)*nx+g*f.in*f.inLen:], pad, add)
+		})
+		for c := range f.in {
+			for e := range examples {
+				unpad(f, dx[(i+e)*nx+(g*f.in+c)*f.inLen:], pad[(c*f.group+e)*f.padLen:], add)
 			}
 		}
 	})
 }
 
-// unpad writes what padding keeps of one group, or adds it.
+// unpad writes what padding keeps of one channel, or adds it.
 func unpad[T program.Float](f *unfold, dx, pad []T, add bool) {
-	for c := range f.in {
-		src, dst := pad[c*f.padLen:][:f.padLen], dx[c*f.inLen:][:f.inLen]
-		if !add {
-			clear(dst)
-		}
-		for _, r := range f.rows {
-			dst := dst[r.from:][:r.n]
-			for j, v := range src[r.to:][:r.n] {
-				dst[j] += v
-			}
+	dst := dx[:f.inLen]
+	if !add {
+		clear(dst)
+	}
+	for _, r := range f.pieces {
+		at := r.from
+		for _, v := range pad[r.to:][:r.n] {
+			dst[at] += v
+			at += r.step
 		}
 	}
 }
@@ -427,12 +491,13 @@ func turn[T program.Float](f *unfold, dst, w []T) {
 // parts' derivatives are added up in order.
 func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G.Node {
 	e := b.Engine
-	size := f.groups * f.out * f.in * f.kernel
+	depth, columns := f.in*f.kernel, kernel.Columns[T](f.out)
+	size := f.groups * depth * columns
 	parts := min(b.opt.Batch, max(2, min(8, 1<<22/size)))
 	if e.far == nil {
 		e.conv.sums = longer(e.conv.sums, parts*size)
 	}
-	dw := op[T]{name: "conv dw", shape: b.row(size), over: -1, grain: 1, span: parts, adds: true, far: there.byWeights}
+	dw := op[T]{name: "conv dw", shape: b.row(f.groups * f.out * depth), over: -1, grain: 1, span: parts, adds: true, far: there.byWeights}
 	dw.run = func(c *call[T], lo, hi int) {
 		m := <-e.conv.free
 		for k := lo; k < hi; k++ {
@@ -446,9 +511,16 @@ func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G
 		if !c.add {
 			clear(c.dst)
 		}
-		for k := range parts {
+		sum := e.conv.sums[:size]
+		for k := 1; k < parts; k++ {
 			for j, v := range e.conv.sums[k*size:][:size] {
-				c.dst[j] += v
+				sum[j] += v
+			}
+		}
+		for r := range f.groups * depth {
+			dst := c.dst[r/depth*f.out*depth+r%depth:]
+			for o, v := range sum[r*columns:][:f.out] {
+				dst[o*depth] += v
 			}
 		}
 	}
