@@ -27,7 +27,9 @@ func init() {
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
-	widen32, rows32, affine64, sum64, taps64 = widen, panelRows, affine, add, taps
+	widen32, rows32, taps64 = widen, panelRows, taps
+	elements32 = elementOps[float32]{affineSingle, addSingle, gateSingle, totalSingle, dotSingle}
+	elements64 = elementOps[float64]{affine: affine, add: add}
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
 		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512})
@@ -197,3 +199,18 @@ func expFour(dst, x *float64, n int, table *float64, c *expConstants) int
 
 //go:noescape
 func logisticFour(x, e *float64, n int)
+
+//go:noescape
+func affineSingle(dst, x *float32, n int, s, b, lo, hi float32)
+
+//go:noescape
+func addSingle(dst *float32, a float32, x *float32, b float32, y *float32, n int)
+
+//go:noescape
+func gateSingle(dst, d, y *float32, n int)
+
+//go:noescape
+func totalSingle(x *float32, n int) float32
+
+//go:noescape
+func dotSingle(x, y *float32, n int) float32

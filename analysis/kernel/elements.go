@@ -1,18 +1,21 @@
 package kernel
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+)
 
 // Affine writes max(lo, min(hi, s*x + b)) to dst, element by element; a NaN stays. dst
 // may be x.
-func Affine(dst, x []float64, s, b, lo, hi float64) {
+func Affine[T Float](dst, x []T, s, b, lo, hi T) {
 	if b == 0 {
 		b = 0 // not -0: a bound of 0 gives +0
 	}
 	x = x[:len(dst)]
 	n := 0
-	if affine64 != nil && len(x) >= lanes {
+	if f := elements[T]().affine; f != nil && len(x) >= lanes {
 		n = len(x) &^ (lanes - 1)
-		affine64(&dst[0], &x[0], n, s, b, lo, hi)
+		f(&dst[0], &x[0], n, s, b, lo, hi)
 	}
 	for i, v := range x[n:] {
 		dst[n+i] = max(lo, min(hi, s*v+b))
@@ -20,16 +23,95 @@ func Affine(dst, x []float64, s, b, lo, hi float64) {
 }
 
 // Sum writes a*x + b*y to dst, which may be either.
-func Sum(dst []float64, a float64, x []float64, b float64, y []float64) {
+func Sum[T Float](dst []T, a T, x []T, b T, y []T) {
 	x, y = x[:len(dst)], y[:len(dst)]
 	n := 0
-	if sum64 != nil && len(dst) >= lanes {
+	if f := elements[T]().add; f != nil && len(dst) >= lanes {
 		n = len(dst) &^ (lanes - 1)
-		sum64(&dst[0], a, &x[0], b, &y[0], n)
+		f(&dst[0], a, &x[0], b, &y[0], n)
 	}
 	for i, v := range x[n:] {
 		dst[n+i] = a*v + b*y[n+i]
 	}
+}
+
+// Gate writes d to dst where y, the result of a ReLU, is not zero, and zero where it is. y is not
+// negative, so that it is zero if and only if its bits are; a branch on it would be mispredicted half of
+// the time. dst may be d or y.
+func Gate[T Float](dst, d, y []T) {
+	dst, d = dst[:len(y)], d[:len(y)]
+	if len(y) == 0 {
+		return
+	}
+	n := 0
+	if f := elements[T]().gate; f != nil && len(y) >= lanes {
+		n = len(y) &^ (lanes - 1)
+		f(&dst[0], &d[0], &y[0], n)
+	}
+	if dst, d, y = dst[n:], d[n:], y[n:]; len(y) == 0 {
+		return
+	}
+	if unsafe.Sizeof(y[0]) == 4 {
+		to, from := bits[uint32](dst), bits[uint32](d)
+		for j, b := range bits[uint32](y) {
+			to[j] = from[j] & uint32(-int32(b)>>31)
+		}
+		return
+	}
+	to, from := bits[uint64](dst), bits[uint64](d)
+	for j, b := range bits[uint64](y) {
+		to[j] = from[j] & uint64(-int64(b)>>63)
+	}
+}
+
+func bits[B uint32 | uint64, T Float](x []T) []B {
+	return unsafe.Slice((*B)(unsafe.Pointer(&x[0])), len(x))
+}
+
+// sumLanes is how many sums Total and Dot add up side by side in assembly.
+const sumLanes = 32
+
+// Total adds up numbers, in the precision that they have and in several sums side by side.
+func Total[T Float](x []T) T {
+	var first T
+	if f := elements[T]().total; f != nil && len(x) >= sumLanes {
+		n := len(x) &^ (sumLanes - 1)
+		first = f(&x[0], n)
+		x = x[n:]
+	}
+	var s [4]T
+	for ; len(x) >= 4; x = x[4:] {
+		s[0] += x[0]
+		s[1] += x[1]
+		s[2] += x[2]
+		s[3] += x[3]
+	}
+	for _, v := range x {
+		s[0] += v
+	}
+	return first + (s[0] + s[1] + (s[2] + s[3]))
+}
+
+// Dot is Total of the products x_i y_i.
+func Dot[T Float](x, y []T) T {
+	y = y[:len(x)]
+	var first T
+	if f := elements[T]().dot; f != nil && len(x) >= sumLanes {
+		n := len(x) &^ (sumLanes - 1)
+		first = f(&x[0], &y[0], n)
+		x, y = x[n:], y[n:]
+	}
+	var s [4]T
+	for ; len(x) >= 4 && len(y) >= 4; x, y = x[4:], y[4:] {
+		s[0] += x[0] * y[0]
+		s[1] += x[1] * y[1]
+		s[2] += x[2] * y[2]
+		s[3] += x[3] * y[3]
+	}
+	for j, v := range x {
+		s[0] += v * y[j]
+	}
+	return first + (s[0] + s[1] + (s[2] + s[3]))
 }
 
 // Taps writes lines of width elements, each of which is
@@ -65,10 +147,27 @@ func Taps(dst []float64, width int, x []float64, rows, at []int, w []float64, s,
 	}
 }
 
-// These are Affine and Sum in assembly for n a multiple of lanes, and Taps for at least
-// four elements a line and one tap; nil when there is none.
+// elementOps are loops over elements in assembly, for n a multiple of lanes, or of sumLanes in
+// total and dot; nil where there is none.
+type elementOps[T Float] struct {
+	affine func(dst, x *T, n int, s, b, lo, hi T)
+	add    func(dst *T, a T, x *T, b T, y *T, n int)
+	gate   func(dst, d, y *T, n int)
+	total  func(x *T, n int) T
+	dot    func(x, y *T, n int) T
+}
+
 var (
-	affine64 func(dst, x *float64, n int, s, b, lo, hi float64)
-	sum64    func(dst *float64, a float64, x *float64, b float64, y *float64, n int)
-	taps64   func(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
+	elements32 elementOps[float32]
+	elements64 elementOps[float64]
 )
+
+func elements[T Float]() *elementOps[T] {
+	if e, ok := any(&elements32).(*elementOps[T]); ok {
+		return e
+	}
+	return any(&elements64).(*elementOps[T])
+}
+
+// taps64 is Taps in assembly for at least four elements a line and one tap; nil when there is none.
+var taps64 func(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)

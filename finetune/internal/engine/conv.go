@@ -26,6 +26,8 @@ type unfold struct {
 	inLen, outLen           int // positions of one channel
 	padLen                  int
 	pieces                  []piece // the parts of the operand that padding keeps
+	// plain says that padded memory would be the operand.
+	plain bool
 	off                     []int32
 	// base is where the runs of width outputs begin; length is where the last ends.
 	base          []int32
@@ -65,8 +67,9 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 	// A coordinate of padded memory is stride*(its quotient by the window's stride) and
 	// phase*(the remainder) from the beginning.
 	stride, phase := make([]int, dims), make([]int, dims)
-	f.padLen = 1
+	f.padLen, f.plain = 1, true
 	for d := dims - 1; d >= 0; d-- {
+		f.plain = f.plain && w.Stride[d] == 1 && w.Before[d] == 0 && w.After[d] == 0
 		extent := max(w.In[d]+w.Before[d]+w.After[d], (shape[d]-1)*w.Stride[d]+w.Extent(d))
 		stride[d] = f.padLen
 		f.padLen *= (extent + w.Stride[d] - 1) / w.Stride[d]
@@ -223,7 +226,7 @@ func longer[T program.Float](x []T, n int) []T {
 // prepare pads one group's operand, of some examples the first of which is x.
 func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 	x = x[g*f.in*f.inLen:]
-	if f.padLen == f.inLen && f.group == 1 && kernel.Columns[T](f.inLen) == f.inLen {
+	if f.plain && f.group == 1 && kernel.Columns[T](f.inLen) == f.inLen {
 		m.padded = x[:f.in*f.inLen]
 		return
 	}
@@ -342,9 +345,7 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 						copy(dst, src[at:])
 						return
 					}
-					for j, v := range src[at:][:many] {
-						dst[j] += v
-					}
+					kernel.Sum(dst, 1, dst, 1, src[at:])
 				})
 			}
 		})
@@ -392,10 +393,8 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int,
 			}
 			e.serial(true, false, depth, n, f.out, 1, w[g*f.out*depth:], depth, tile, n, 0, m.cols, n)
 			for t, at := range f.taps {
-				dst := pad[at+p:]
-				for j, v := range m.cols[t*n:][:n] {
-					dst[j] += v
-				}
+				dst := pad[at+p:][:n]
+				kernel.Sum(dst, 1, dst, 1, m.cols[t*n:])
 			}
 		})
 		for c := range f.in {
@@ -513,9 +512,7 @@ func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G
 		}
 		sum := e.conv.sums[:size]
 		for k := 1; k < parts; k++ {
-			for j, v := range e.conv.sums[k*size:][:size] {
-				sum[j] += v
-			}
+			kernel.Sum(sum, 1, sum, 1, e.conv.sums[k*size:])
 		}
 		for r := range f.groups * depth {
 			dst := c.dst[r/depth*f.out*depth+r%depth:]

@@ -7,6 +7,7 @@ import (
 
 	G "gorgonia.org/gorgonia"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -230,9 +231,7 @@ func (m *machine[T]) plus(n *G.Node) *op[T] {
 	o.arity = 2
 	o.run = func(c *call[T], lo, hi int) {
 		x, y, dst := c.in[0][lo*width:hi*width], c.in[1][lo*width:hi*width], c.dst[lo*width:hi*width]
-		for j, v := range x {
-			dst[j] = v + y[j]
-		}
+		kernel.Sum(dst, 1, x, 1, y)
 	}
 	o.far = func(c *remote) { m.combine(c.dst, c.in[0], c.in[1], 1, 1, m.numbers(n, c.n)) }
 	return o

@@ -1,11 +1,12 @@
 package engine
 
 import (
-	"unsafe"
+	"math"
 
 	G "gorgonia.org/gorgonia"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -156,13 +157,10 @@ func (k *chain[T]) forward(dst, src []T) {
 // row computes one number for each unit.
 func (k *chain[T]) row(dst, src []T) {
 	switch {
-	case k.act && k.slope == 0 && !k.scales:
-		for j, c := range k.c {
-			dst[j] = max(src[j]+c, 0)
-		}
-	case !k.act && !k.scales:
-		for j, c := range k.c {
-			dst[j] = src[j] + c
+	case (!k.act || k.slope == 0) && !k.scales:
+		kernel.Sum(dst, 1, src, 1, k.c)
+		if k.act {
+			kernel.Affine(dst, dst, 1, 0, 0, infinity[T]())
 		}
 	case k.act && k.slope == 0:
 		for j, c := range k.c {
@@ -183,13 +181,9 @@ func (k *chain[T]) row(dst, src []T) {
 func (k *chain[T]) unit(dst, src []T, a, c T) {
 	switch {
 	case k.act && k.slope == 0:
-		for j, x := range src {
-			dst[j] = max(x*a+c, 0)
-		}
+		kernel.Affine(dst, src, a, c, 0, infinity[T]())
 	case !k.act:
-		for j, x := range src {
-			dst[j] = x*a + c
-		}
+		kernel.Affine(dst, src, a, c, -infinity[T](), infinity[T]())
 	default:
 		for j, x := range src {
 			z := x*a + c
@@ -200,6 +194,9 @@ func (k *chain[T]) unit(dst, src []T, a, c T) {
 		}
 	}
 }
+
+// infinity bounds what has no bound.
+func infinity[T program.Float]() T { return T(math.Inf(1)) }
 
 // unitsBack adds the derivatives of a chain: through the activation, by its
 // input, and by the tensors of its stages, which need two sums a unit.
@@ -255,7 +252,7 @@ func (k *chain[T]) gate(dst, dy, y []T, at int, drop bool) {
 		dy = dst
 	}
 	if k.slope == 0 {
-		gate(dst, dy, y)
+		kernel.Gate(dst, dy, y)
 		return
 	}
 	for j, z := range y {
@@ -265,31 +262,6 @@ func (k *chain[T]) gate(dst, dy, y []T, at int, drop bool) {
 		}
 		dst[j] = d
 	}
-}
-
-// gate is d where y, the result of a ReLU, is not zero, and zero where it is. y
-// is not negative, so that it is zero if and only if its bits are; a branch on it
-// would be mispredicted half of the time.
-func gate[T program.Float](dst, d, y []T) {
-	if len(y) == 0 {
-		return
-	}
-	dst, d = dst[:len(y)], d[:len(y)]
-	if unsafe.Sizeof(y[0]) == 4 {
-		to, from := bits[uint32](dst), bits[uint32](d)
-		for j, b := range bits[uint32](y) {
-			to[j] = from[j] & uint32(-int32(b)>>31)
-		}
-		return
-	}
-	to, from := bits[uint64](dst), bits[uint64](d)
-	for j, b := range bits[uint64](y) {
-		to[j] = from[j] & uint64(-int64(b)>>63)
-	}
-}
-
-func bits[B uint32 | uint64, T program.Float](x []T) []B {
-	return unsafe.Slice((*B)(unsafe.Pointer(&x[0])), len(x))
 }
 
 // unitSums adds the sums over the elements of each unit of dz and, where a stage
@@ -308,9 +280,7 @@ func (b *builder[T]) unitSums(k *chain[T], there *farUnits[T], dz, x *G.Node, wi
 			clear(c.dst[lo:hi])
 			for r := 0; r < len(c.in[0]); r += n {
 				dst := c.dst[lo:hi]
-				for j, d := range c.in[0][r+lo : r+hi] {
-					dst[j] += d
-				}
+				kernel.Sum(dst, 1, dst, 1, c.in[0][r+lo:r+hi])
 			}
 			if k.scales {
 				clear(c.dst[n+lo : n+hi])
@@ -327,9 +297,9 @@ func (b *builder[T]) unitSums(k *chain[T], there *farUnits[T], dz, x *G.Node, wi
 		for u := lo; u < hi; u++ {
 			var s, sx float64
 			for at := u * m; at < len(c.in[0]); at += n * m {
-				s += float64(total(c.in[0][at:][:m]))
+				s += float64(kernel.Total(c.in[0][at:][:m]))
 				if k.scales {
-					sx += float64(dot(c.in[0][at:][:m], c.in[1][at:][:m]))
+					sx += float64(kernel.Dot(c.in[0][at:][:m], c.in[1][at:][:m]))
 				}
 			}
 			c.dst[u] = T(s)
@@ -339,36 +309,6 @@ func (b *builder[T]) unitSums(k *chain[T], there *farUnits[T], dz, x *G.Node, wi
 		}
 	}
 	return b.apply(o, from...)
-}
-
-// total adds up numbers, in four sums that the processor can do side by side.
-func total[T program.Float](x []T) T {
-	var s [4]T
-	for ; len(x) >= 4; x = x[4:] {
-		s[0] += x[0]
-		s[1] += x[1]
-		s[2] += x[2]
-		s[3] += x[3]
-	}
-	for _, v := range x {
-		s[0] += v
-	}
-	return s[0] + s[1] + (s[2] + s[3])
-}
-
-// dot is total of the products.
-func dot[T program.Float](x, y []T) T {
-	var s [4]T
-	for ; len(x) >= 4 && len(y) >= 4; x, y = x[4:], y[4:] {
-		s[0] += x[0] * y[0]
-		s[1] += x[1] * y[1]
-		s[2] += x[2] * y[2]
-		s[3] += x[3] * y[3]
-	}
-	for j, v := range x {
-		s[0] += v * y[j]
-	}
-	return s[0] + s[1] + (s[2] + s[3])
 }
 
 // stageGrad adds the derivative by the tensor of stage j: with z = a x + c before

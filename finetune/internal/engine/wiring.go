@@ -3,6 +3,7 @@ package engine
 import (
 	G "gorgonia.org/gorgonia"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -40,20 +41,14 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 		for k, x := range c.in {
 			x = x[lo:hi]
 			switch {
-			case k == 0 && s.Sign[k] < 0:
+			case k > 0:
+				kernel.Sum(dst, 1, dst, T(s.Sign[k]), x)
+			case s.Sign[k] < 0:
 				for j, v := range x {
 					dst[j] = -v
 				}
-			case k == 0:
-				copy(dst, x)
-			case s.Sign[k] < 0:
-				for j, v := range x {
-					dst[j] -= v
-				}
 			default:
-				for j, v := range x {
-					dst[j] += v
-				}
+				copy(dst, x)
 			}
 		}
 	}
