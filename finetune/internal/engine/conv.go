@@ -28,7 +28,7 @@ type unfold struct {
 	pieces                  []piece // the parts of the operand that padding keeps
 	// plain says that padded memory would be the operand.
 	plain bool
-	off                     []int32
+	off   []int32
 	// base is where the runs of width outputs begin; length is where the last ends.
 	base          []int32
 	width, length int

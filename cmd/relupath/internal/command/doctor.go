@@ -51,8 +51,12 @@ func diagnosis() *doctorJSON {
 		Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), BLAS: blas.Find().Name(), Tried: filled(blas.Tried()),
 		Kernels: kernel.Vector(), GPU: gpu(), Advice: []string{},
 	}
-	if !strings.Contains(strings.ToLower(d.BLAS), "openblas") {
-		d.Advice = append(d.Advice, "matrix products run in Go; OpenBLAS is about ten times as fast and is used when installed (Debian: apt install libopenblas0)")
+	if !blas.Find().Library() {
+		what := "singular values are computed in Go; OpenBLAS is several times as fast"
+		if !kernel.Multiplies() {
+			what = "matrix products run in Go; OpenBLAS is about ten times as fast"
+		}
+		d.Advice = append(d.Advice, what+" and is used when installed (Debian: apt install libopenblas0)")
 	}
 	return d
 }
