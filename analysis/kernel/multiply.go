@@ -153,12 +153,10 @@ func Multiply[T Float](c []T, ldc, n int, o *Operands[T], alpha T, mode Store) {
 
 // vectors is how many of those that are left are taken at a time: three, where not one is left then.
 func vectors(left int) int {
-	switch {
-	case left == 4:
+	if left == 4 {
 		return 2
-	default:
-		return min(left, 3)
 	}
+	return min(left, 3)
 }
 
 // rest computes the rows from done on of so many columns, by way of memory that has room for a panel.
