@@ -72,6 +72,12 @@ func table() string {
 		}
 	}
 	fmt.Fprintf(&b, "\nWith data, these are also reported over the margin, with the suffix `_over_margin`: %s.\n", strings.Join(over, ", "))
+	fmt.Fprintf(&b, "\nWhere published code departs from the paper, or from this: %s; over the margin also as `inverse_margin_squared` says. `m` is the number of examples.\n\n| name | its code |\n|---|---|\n", analysis.PublishedCode)
+	for _, i := range analysis.Registry() {
+		if i.Code != "" && !strings.HasSuffix(i.Name, "_over_margin") {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", i.Name, i.Code)
+		}
+	}
 	return b.String()
 }
 
@@ -88,6 +94,12 @@ func TestRegistryIsComplete(t *testing.T) {
 		}
 		if !strings.HasSuffix(i.Says, ".") || strings.HasPrefix(i.Says, " ") {
 			t.Errorf("%s has no sentence in words.go: %q", i.Name, i.Says)
+		}
+		if strings.HasPrefix(i.Source, "Jiang et al.") != (i.Code != "") && !strings.HasSuffix(i.Name, "_over_margin") {
+			t.Errorf("%s of %s: its published code is %q", i.Name, i.Source, i.Code)
+		}
+		if i.Code != "" && !strings.HasSuffix(i.Code, ".") {
+			t.Errorf("%s: the published code is no sentence: %q", i.Name, i.Code)
 		}
 	}
 	// The names of the command line's contract.

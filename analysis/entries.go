@@ -16,7 +16,7 @@ func Registry() []Info { return slices.Clone(registry()) }
 var registry = sync.OnceValue(func() []Info {
 	var out []Info
 	for _, e := range entries() {
-		e.Says = sentenceOf(e.Name)
+		e.Says, e.Code = sentenceOf(e.Name), departureOf(e.Name)
 		out = append(out, e.Info)
 	}
 	return out

@@ -68,6 +68,9 @@ type Info struct {
 	Formula, LaTeX string
 	// Source is the paper that defines or uses it.
 	Source string
+	// Code says where published code departs from that paper, or from this; empty without such code.
+	// It is PublishedCode.
+	Code string
 	// Unit says what kind of number it is: "norm" (homogeneous of degree 1 in
 	// each layer's weights or in all), "count", "share", "log", "pure".
 	Unit string

@@ -34,7 +34,7 @@ BULK = {"mp_spikes": "num_spikes", "mp_edge": "bulk_max", "mp_softrank": "mp_sof
 
 
 def matrices(path):
-    """Yields (node name, weights) of convolutions and matrix products with stored weights, out first."""
+    """Yields (node name, weights, groups) of convolutions and matrix products with stored weights, out first."""
     graph = onnx.load(path).graph
     stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     for n in graph.node:
@@ -64,7 +64,18 @@ def matrices(path):
             eps = next((a.f for a in bn.attribute if a.name == "epsilon"), 1e-5)
             scale = stored[bn.input[1]].astype(np.float64) / np.sqrt(stored[bn.input[4]].astype(np.float64) + eps)
             w = w * scale.reshape(-1, *[1] * (w.ndim - 1))
-        yield n.name or n.output[0], w
+        yield n.name or n.output[0], w, attr.get("group", 1)
+
+
+def flattened(w, groups):
+    """The matrix of a convolution: one column an input channel and position, groups as blocks."""
+    w = w.reshape(len(w), -1)
+    if groups == 1:
+        return w
+    out = np.zeros((len(w), groups * w.shape[1]))
+    for g, rows in enumerate(np.split(np.arange(len(w)), groups)):
+        out[rows, g * w.shape[1]:(g + 1) * w.shape[1]] = w[rows]
+    return out
 
 
 def layer(w):
@@ -122,13 +133,13 @@ def audit(relupath, path, measures):
 
 
 def compare(relupath, path, bulk, readings):
-    names, ws = zip(*matrices(path))
+    names, ws, groups = zip(*matrices(path))
     columns = dict(COLUMNS, **(BULK if bulk else {}))
     bad = False
     for reading in readings:
         suffix = "" if reading == "positions" else "_flattened"
         if suffix:
-            ws = [w.reshape(len(w), -1) for w in ws]
+            ws = [flattened(w, g) for w, g in zip(ws, groups)]
             columns.pop("esd_stable_rank")
         rows, theirs = watch(ws, bulk)
         found, ours = audit(relupath, path, [c + suffix for c in columns])
@@ -165,7 +176,7 @@ def compare(relupath, path, bulk, readings):
 def record(out, paths):
     found = {}
     for path in paths:
-        names, ws = zip(*matrices(path))
+        names, ws, _ = zip(*matrices(path))
         rows, _ = watch(ws, True)
         found[os.path.basename(path)] = {
             names[k]: {ours: float(row[column]) for ours, column in {**COLUMNS, **({} if flat(ws[k]) else BULK)}.items()}

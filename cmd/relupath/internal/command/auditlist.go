@@ -19,6 +19,7 @@ type listedInfo struct {
 	Formula   string   `json:"formula"`
 	LaTeX     string   `json:"latex"`
 	Source    string   `json:"source"`
+	Code      string   `json:"code,omitempty"`
 	Unit      string   `json:"unit"`
 	Invariant bool     `json:"invariant"`
 	Cost      string   `json:"cost"`
@@ -32,18 +33,22 @@ func listDocument(registry []analysis.Info) *render.Document {
 	r := &listJSON{Schema: "relupath.measures/1", Measures: []listedInfo{}}
 	t := render.Table{Title: "measures", Columns: []string{"measure", "of", "unit", "invariant", "cost", "formula"}}
 	sources := render.Table{Title: "sources", Columns: []string{"measure", "source"}}
+	codes := render.Table{Title: "where published code departs from the paper, or from this: " + analysis.PublishedCode, Columns: []string{"measure", "its code"}}
 	for _, i := range registry {
 		r.Measures = append(r.Measures, listedInfo{
-			i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Unit, i.Invariant,
+			i.Name, filled(i.Params), i.Formula, i.LaTeX, i.Source, i.Code, i.Unit, i.Invariant,
 			i.Cost.String(), i.Needs.String(), i.Scope.String(), i.Policy,
 		})
 		t.Add(render.Measure(i.Name), render.Text(i.Scope.String()), render.Text(i.Unit), render.YesNo(i.Invariant),
 			render.Text(cost(&i)), render.Formula(i.Formula, i.LaTeX))
 		sources.Add(render.Measure(i.Name), render.Text(i.Source))
+		if i.Code != "" {
+			codes.Add(render.Measure(i.Name), render.Text(i.Code))
+		}
 	}
 	return &render.Document{
 		Title: "relupath measures", Label: "relupath-measures", Data: r, Records: listRecords(r),
-		Tables: []render.Table{t, sources},
+		Tables: []render.Table{t, sources, codes},
 	}
 }
 
@@ -56,10 +61,10 @@ func cost(i *analysis.Info) string {
 }
 
 func listRecords(r *listJSON) *render.Table {
-	t := &render.Table{Columns: []string{"measure", "params", "scope", "unit", "invariant", "cost", "needs", "bias_policy", "formula", "latex", "source"}}
+	t := &render.Table{Columns: []string{"measure", "params", "scope", "unit", "invariant", "cost", "needs", "bias_policy", "formula", "latex", "source", "code"}}
 	for _, m := range r.Measures {
 		t.Add(render.Text(m.Name), render.Text(strings.Join(m.Params, " ")), render.Text(m.Scope), render.Text(m.Unit), truth(m.Invariant),
-			render.Text(m.Cost), render.Text(m.Needs), truth(m.Policy), render.Text(m.Formula), render.Text(m.LaTeX), render.Text(m.Source))
+			render.Text(m.Cost), render.Text(m.Needs), truth(m.Policy), render.Text(m.Formula), render.Text(m.LaTeX), render.Text(m.Source), render.Text(m.Code))
 	}
 	return t
 }

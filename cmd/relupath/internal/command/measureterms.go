@@ -18,7 +18,11 @@ func terms(used func(name string) bool) []render.Term {
 		if i.Invariant {
 			kept = " Rescaling does not change it."
 		}
-		out = append(out, render.Term{Name: i.Name, Says: i.Says + kept, Formula: i.Formula, LaTeX: i.LaTeX, Source: i.Source})
+		source := i.Source
+		if i.Code != "" {
+			source += ". Published code: " + i.Code
+		}
+		out = append(out, render.Term{Name: i.Name, Says: i.Says + kept, Formula: i.Formula, LaTeX: i.LaTeX, Source: source})
 	}
 	return out
 }
