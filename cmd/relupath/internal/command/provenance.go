@@ -1,13 +1,16 @@
 package command
 
 import (
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/outfile"
 )
 
 // now is the time, or that of SOURCE_DATE_EPOCH where the environment has it, for results that
@@ -30,16 +33,45 @@ func (a *app) provenance() (*render.Provenance, error) {
 		Files: []render.SourceFile{},
 	}
 	a.mu.Lock()
-	sources := slices.Compact(slices.Sorted(slices.Values(a.sources)))
-	a.mu.Unlock()
-	for _, path := range sources {
-		sum, err := hash(path)
-		if err != nil {
-			return nil, err
+	defer a.mu.Unlock()
+	for _, path := range slices.Sorted(maps.Keys(a.sums)) {
+		s := a.sums[path]
+		if s.err != nil {
+			return nil, s.err
 		}
-		p.Files = append(p.Files, render.SourceFile{Path: path, SHA256: sum})
+		p.Files = append(p.Files, render.SourceFile{Path: path, SHA256: s.sum})
 	}
 	return p, nil
+}
+
+// fileSum is the SHA-256 of a file, or why there is none.
+type fileSum struct {
+	sum string
+	err error
+}
+
+// sumUp takes the sums of files for --provenance as they are read: a command may write over them. What
+// is no file has none, nor have drafts of outputs, which are read again.
+func (a *app) sumUp(files []string) {
+	if !a.provenanced {
+		return
+	}
+	for _, path := range files {
+		a.mu.Lock()
+		_, known := a.sums[path]
+		draft := slices.ContainsFunc(a.drafts, func(d *outfile.Draft) bool { return filepath.Dir(d.Path("x")) == filepath.Dir(path) })
+		a.mu.Unlock()
+		if info, err := os.Stat(path); known || draft || err == nil && !info.Mode().IsRegular() {
+			continue
+		}
+		sum, err := hash(path)
+		a.mu.Lock()
+		if a.sums == nil {
+			a.sums = map[string]fileSum{}
+		}
+		a.sums[path] = fileSum{sum, err}
+		a.mu.Unlock()
+	}
 }
 
 // commandLine writes a command as a shell reads it.

@@ -63,6 +63,8 @@ type app struct {
 	examples []string
 	drafts   []*outfile.Draft
 	swept    map[string]bool
+	// sums has the SHA-256 of what was read, by its path.
+	sums map[string]fileSum
 }
 
 // Run executes one command line and returns the exit code: 0 done, 1 failed,

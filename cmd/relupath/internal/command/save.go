@@ -84,6 +84,7 @@ func (a *app) vacantBut(path string, old existing, source string) error {
 
 // reads notes the files that a model is read from, which no output replaces.
 func (a *app) reads(files []string) {
+	a.sumUp(files)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sources = append(a.sources, files...)
@@ -92,6 +93,7 @@ func (a *app) reads(files []string) {
 // readsData notes the files that examples and inputs are read from, which no output
 // replaces either.
 func (a *app) readsData(files ...string) {
+	a.sumUp(files)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.examples = append(a.examples, files...)

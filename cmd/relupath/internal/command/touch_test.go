@@ -262,15 +262,58 @@ func TestProvenance(t *testing.T) {
 			t.Errorf("no JSON: %s", raw)
 		}
 	}
-	refused(t, 0, nil, "inspect", "a toy.onnx", "--provenance", "-o", "i.json")
-	var inspected struct {
-		Provenance struct {
-			Files []struct{ Path, SHA256 string }
+}
+
+// TestProvenanceOfEveryCommand: reports have the sums of the models and data that were read, as these
+// were when they were read, and of no drafts.
+func TestProvenanceOfEveryCommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	sums := map[string]string{}
+	for name, content := range map[string][]byte{
+		"toy.onnx": testmodels.Bytes("toy"), "other.onnx": testmodels.Bytes("toy_unbalanced"), "d.csv": []byte("1,2,0\n2,1,1\n"),
+	} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
 		}
+		sum, err := hash(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[name] = sum
 	}
-	raw, _ := os.ReadFile("i.json")
-	if err := json.Unmarshal(raw, &inspected); err != nil || len(inspected.Provenance.Files) != 1 || inspected.Provenance.Files[0].SHA256 != sum {
-		t.Errorf("%v: %s", err, raw)
+	for _, c := range []struct{ line, files string }{
+		{"inspect toy.onnx -o r.json", "toy.onnx"},
+		{"audit toy.onnx --baseline other.onnx -o r.json", "other.onnx toy.onnx"},
+		{"audit toy.onnx --data csv:d.csv -o r.json", "d.csv toy.onnx"},
+		{"diff toy.onnx other.onnx -o r.json", "other.onnx toy.onnx"},
+		{"equivalent toy.onnx other.onnx -o r.json", "other.onnx toy.onnx"},
+		{"eval toy.onnx --data csv:d.csv -o r.json", "d.csv toy.onnx"},
+		{"balance toy.onnx --dry-run --report r.json", "toy.onnx"},
+		{"balance toy.onnx -o new.onnx --report r.json", "toy.onnx"},
+		{"prune toy.onnx --sparsity 0.5 -o new.onnx --report r.json", "toy.onnx"},
+		{"finetune toy.onnx --data csv:d.csv --epochs 1 -o new.onnx --report r.json", "d.csv toy.onnx"},
+		{"balance toy.onnx -o toy.onnx --report r.json", "toy.onnx"}, // written over
+	} {
+		_ = os.Remove("r.json")
+		refused(t, 0, nil, append(strings.Fields(c.line), "--provenance", "--force", "--quiet")...)
+		var got struct {
+			Provenance struct {
+				Files []struct{ Path, SHA256 string }
+			}
+		}
+		raw, err := os.ReadFile("r.json")
+		if err == nil {
+			err = json.Unmarshal(raw, &got)
+		}
+		var files []string
+		for _, f := range got.Provenance.Files {
+			if files = append(files, f.Path); f.SHA256 != sums[f.Path] {
+				t.Errorf("%s: the sum of %s is %s, want %s", c.line, f.Path, f.SHA256, sums[f.Path])
+			}
+		}
+		if strings.Join(files, " ") != c.files {
+			t.Errorf("%s: of %v, want %s (%v)", c.line, files, c.files, err)
+		}
 	}
 }
 
