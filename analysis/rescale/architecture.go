@@ -57,6 +57,10 @@ func sameNode(a, b *dag.Node, tol float64) string {
 	return ""
 }
 
+// sampled is about how many numbers of each function are compared: a value of more has that many
+// in two rounds, one of operands of unit size and one of all sizes.
+const sampled = 1 << 16
+
 // sameFunction compares two functions outside the homogeneous part, of which
 // nothing but their values is known, on random operands of every size; true for
 // nodes of another kind. Two that are not evaluated are taken for the same: see
@@ -76,7 +80,7 @@ func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 		in[k] = make([]float64, a.Nodes[j].Len())
 	}
 	x, y := make([]float64, a.Nodes[node].Len()), make([]float64, a.Nodes[node].Len())
-	for round := range 32 {
+	for round := range max(2, min(32, sampled/max(len(x), 1))) {
 		for k := range in {
 			for e := range in[k] {
 				in[k][e] = r.NormFloat64()

@@ -239,16 +239,12 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 		e.Groups = nil
 		return e, nil
 	}
-	e.certain = true
-	if opt.Units == AnyOrder {
-		same := opt
-		same.Units = SameOrder
-		if first, err := equivalentForms(ctx, a, b, same); err != nil || first.Equivalent {
-			return first, err
-		}
-		return e.inAnyOrder(ctx, a, b, opt)
+	same := *e
+	first, err := same.fit(newComparison(ctx, a, b, e.Groups, opt))
+	if err != nil || first.Equivalent || opt.Units == SameOrder {
+		return first, err
 	}
-	return e.fit(newComparison(ctx, a, b, e.Groups, opt))
+	return e.inAnyOrder(ctx, a, b, opt)
 }
 
 // inAnyOrder compares a and b under the order of units that match finds.
