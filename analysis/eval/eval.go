@@ -225,9 +225,14 @@ func (ev *evaluator) Concat(nd *dag.Node, xs [][]float64) []float64 {
 func (ev *evaluator) Select(nd, _ *dag.Node, index []int32, x []float64) []float64 {
 	size, m := nd.Len(), len(x)/max(ev.batch, 1)
 	dst := ev.buffer(ev.batch * size)
+	moves, whole := movesOf(index)
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
 			d, from := dst[b*size:][:size], x[b*m:][:m]
+			if whole {
+				kernel.Moves(d, from, moves, 1, 0)
+				continue
+			}
 			for i, j := range index {
 				if j >= 0 {
 					d[i] = from[j]
@@ -238,6 +243,26 @@ func (ev *evaluator) Select(nd, _ *dag.Node, index []int32, x []float64) []float
 		}
 	})
 	return dst
+}
+
+// piece is how many elements of a Select lie together, on average, where they are copied by pieces.
+const piece = 8
+
+// movesOf lists the pieces of a Select that lie together, as the heads of an attention do; whole says
+// that they are all of it, and long.
+func movesOf(index []int32) (moves []kernel.Move, whole bool) {
+	for i := 0; i < len(index); {
+		n := 1
+		for i+n < len(index) && index[i+n] == index[i]+int32(n) {
+			n++
+		}
+		if index[i] < 0 || len(moves)*piece > i+4*piece {
+			return nil, false
+		}
+		moves = append(moves, kernel.Move{To: i, From: int(index[i]), N: n})
+		i += n
+	}
+	return moves, true
 }
 
 func (ev *evaluator) Pool(nd *dag.Node, p *dag.Pool, x []float64) []float64 {

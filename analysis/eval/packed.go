@@ -280,9 +280,13 @@ func columnPanels[T float](p *pack, src []T, ld, col, n int) {
 	for l := p.k0; l < p.k1; l++ {
 		row := src[l*ld+col:][:n]
 		for q := 0; q < n; q += p.width {
-			dst := p.dst[q*p.depth+(l-p.k0)*p.width:]
-			for i, v := range row[q:min(q+p.width, n)] {
-				dst[i] = float64(v)
+			part := row[q:min(q+p.width, n)]
+			dst := p.dst[q*p.depth+(l-p.k0)*p.width:][:len(part)]
+			switch part := any(part).(type) {
+			case []float32:
+				kernel.Widen(dst, part)
+			case []float64:
+				copy(dst, part)
 			}
 		}
 	}

@@ -167,6 +167,12 @@ func PanelRows[T Float](dst []float64, height, step int, src []T, stride, rows, 
 	if k == 0 {
 		return
 	}
+	if double, ok := any(src).([]float64); ok && power == Same {
+		for i := 0; i < rows; i += height {
+			Transpose(dst[i*step:], height, double[i*stride:], stride, min(height, rows-i), k)
+		}
+		return
+	}
 	for i := 0; i < rows; {
 		to := dst[i/height*step*height+i%height:]
 		if single, ok := any(src).([]float32); ok && rows32 != nil && i+4 <= rows && i%height+4 <= height {

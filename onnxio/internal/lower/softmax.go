@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"math"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -87,18 +88,25 @@ func softmax(x []float64) {
 	if len(x) == 0 {
 		return
 	}
-	m := extremeOf(x, tensor.Larger)
-	s := 0.0
-	for i := range x {
-		x[i] -= m
-	}
+	m := largestOf(x)
+	kernel.Affine(x, x, 1, -m, math.Inf(-1), math.Inf(1))
 	kernel.Exp(x, x)
-	for _, v := range x {
-		s += v
-	}
+	s := kernel.Total(x)
 	for i := range x {
 		x[i] /= s
 	}
+}
+
+// largestOf is the largest number, NaN if one is, in four maxima that the processor can do side by side.
+func largestOf(x []float64) float64 {
+	m := [4]float64{x[0], x[0], x[0], x[0]}
+	for ; len(x) >= 4; x = x[4:] {
+		m[0], m[1], m[2], m[3] = max(m[0], x[0]), max(m[1], x[1]), max(m[2], x[2]), max(m[3], x[3])
+	}
+	for _, v := range x {
+		m[0] = max(m[0], v)
+	}
+	return max(m[0], m[1], m[2], m[3])
 }
 
 // softmaxBeside is softmax with one more number, whose own share is left out.
