@@ -89,51 +89,86 @@ func benchBatch(n, size int) *engine.Batch[float32] {
 	return b
 }
 
-// residual is the network of testdata/torch_conv.py.
-func residual() *dag.Network {
-	var b dag.Builder
-	rng := rand.New(rand.NewPCG(1, 1))
-	conv := func(in, i, o, kernel, stride int) int {
-		shape := b.Shape(in)
-		pad := kernel / 2
-		w := dag.Window{
-			In: shape[1:], Kernel: []int{kernel, kernel}, Stride: []int{stride, stride}, Dilation: []int{1, 1},
-			Before: []int{pad, pad}, After: []int{pad, pad},
-		}
-		draw := func() float64 { return rng.NormFloat64() / math.Sqrt(float64(i*kernel*kernel)) }
-		return b.Node(dag.Node{Source: "Conv", In: []int{in}, Shape: append([]int{o}, w.Out()...), Op: &dag.Linear{
-			Map: &dag.Conv{
-				W: dag.Use{Param: param(dag.Float32, []int{o, i, kernel, kernel}, draw)}, InChannels: i, OutChannels: o, Groups: 1, Window: w,
-			},
-			Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: param(dag.Float32, []int{o}, draw)}, Coef: 1}}},
-		}})
-	}
-	h := b.Activation("", conv(b.Input("x", 3, 32, 32), 3, 16, 3, 1), 0)
-	for _, k := range [][3]int{{16, 16, 1}, {16, 16, 1}, {16, 32, 2}, {32, 32, 1}, {32, 64, 2}, {64, 64, 1}} {
-		i, o, stride := k[0], k[1], k[2]
-		y := conv(b.Activation("", conv(h, i, o, 3, stride), 0), o, o, 3, 1)
-		if stride > 1 {
-			h = conv(h, i, o, 1, stride)
-		}
-		h = b.Activation("", b.Sum("", y, h), 0)
-	}
-	w := dag.Window{In: []int{8, 8}, Kernel: []int{8, 8}, Stride: []int{1, 1}, Dilation: []int{1, 1}, Before: []int{0, 0}, After: []int{0, 0}}
-	h = b.Node(dag.Node{Source: "GlobalAveragePool", In: []int{h}, Shape: []int{64, 1, 1}, Op: &dag.Linear{
-		Map: &dag.Average{Channels: 64, Window: w, Weights: []float64{1.0 / 64}},
-	}})
-	scores := make([]float64, 640)
-	for i := range scores {
-		scores[i] = rng.NormFloat64() / 8
-	}
-	b.Output("y", b.Affine("", h, 10, scores, make([]float64, 10)))
-	return build(&b)
+// convolutions builds networks of convolutions with ReLUs and ten scores.
+type convolutions struct {
+	dag.Builder
+	rng *rand.Rand
 }
 
-// BenchmarkConv times a step of a residual network: the counterpart of
+func (b *convolutions) conv(in, out, groups, kernel, stride int) int {
+	shape := b.Shape(in)
+	pad, i := kernel/2, shape[0]/groups
+	w := dag.Window{
+		In: shape[1:], Kernel: []int{kernel, kernel}, Stride: []int{stride, stride}, Dilation: []int{1, 1},
+		Before: []int{pad, pad}, After: []int{pad, pad},
+	}
+	draw := func() float64 { return b.rng.NormFloat64() / math.Sqrt(float64(i*kernel*kernel)) }
+	return b.Node(dag.Node{Source: "Conv", In: []int{in}, Shape: append([]int{out}, w.Out()...), Op: &dag.Linear{
+		Map: &dag.Conv{
+			W:          dag.Use{Param: param(dag.Float32, []int{out, i, kernel, kernel}, draw)},
+			InChannels: i * groups, OutChannels: out, Groups: groups, Window: w,
+		},
+		Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: param(dag.Float32, []int{out}, draw)}, Coef: 1}}},
+	}})
+}
+
+func (b *convolutions) relu(x int) int { return b.Activation("", x, 0) }
+
+// scores ends a network with the mean over positions and a full matrix.
+func (b *convolutions) scores(h int) *dag.Network {
+	shape := b.Shape(h)
+	w := dag.Window{In: shape[1:], Kernel: shape[1:], Stride: []int{1, 1}, Dilation: []int{1, 1}, Before: []int{0, 0}, After: []int{0, 0}}
+	h = b.Node(dag.Node{Source: "GlobalAveragePool", In: []int{h}, Shape: []int{shape[0], 1, 1}, Op: &dag.Linear{
+		Map: &dag.Average{Channels: shape[0], Window: w, Weights: []float64{1 / float64(dag.Size(shape[1:]))}},
+	}})
+	scores := make([]float64, 10*shape[0])
+	for i := range scores {
+		scores[i] = b.rng.NormFloat64() / 8
+	}
+	b.Output("y", b.Affine("", h, 10, scores, make([]float64, 10)))
+	return build(&b.Builder)
+}
+
+// residual is the network of testdata/torch_conv.py.
+func residual() *dag.Network {
+	b := &convolutions{rng: rand.New(rand.NewPCG(1, 1))}
+	h := b.relu(b.conv(b.Input("x", 3, 32, 32), 16, 1, 3, 1))
+	for _, k := range [][3]int{{16, 16, 1}, {16, 16, 1}, {16, 32, 2}, {32, 32, 1}, {32, 64, 2}, {64, 64, 1}} {
+		o, stride := k[1], k[2]
+		y := b.conv(b.relu(b.conv(h, o, 1, 3, stride)), o, 1, 3, 1)
+		if stride > 1 {
+			h = b.conv(h, o, 1, 1, stride)
+		}
+		h = b.relu(b.Sum("", y, h))
+	}
+	return b.scores(h)
+}
+
+// inverted is a network of inverted residuals with depthwise convolutions, as MobileNetV2 has them.
+func inverted() *dag.Network {
+	b := &convolutions{rng: rand.New(rand.NewPCG(1, 1))}
+	h := b.relu(b.conv(b.Input("x", 3, 32, 32), 16, 1, 3, 1))
+	for _, k := range [][3]int{{16, 16, 1}, {16, 24, 2}, {24, 24, 1}, {24, 32, 2}, {32, 32, 1}} {
+		i, o, stride := k[0], k[1], k[2]
+		y := b.relu(b.conv(h, 6*i, 1, 1, 1))
+		y = b.conv(b.relu(b.conv(y, 6*i, 6*i, 3, stride)), o, 1, 1, 1)
+		if i == o && stride == 1 {
+			y = b.Sum("", y, h)
+		}
+		h = y
+	}
+	return b.scores(h)
+}
+
+// BenchmarkConv times a step of a residual network and of one of inverted residuals: the counterpart of
 // testdata/torch_conv.py.
 func BenchmarkConv(b *testing.B) {
+	b.Run("residual", func(b *testing.B) { benchmarkConv(b, residual()) })
+	b.Run("inverted", func(b *testing.B) { benchmarkConv(b, inverted()) })
+}
+
+func benchmarkConv(b *testing.B, net *dag.Network) {
 	blas.SetThreads(2)
-	net := residual()
 	for _, kind := range []optim.Kind{optim.SGD, optim.PathSGD} {
 		b.Run(map[optim.Kind]string{optim.SGD: "sgd", optim.PathSGD: "path-sgd"}[kind], func(b *testing.B) {
 			p, err := program.Compile[float32](net, program.Options{})

@@ -27,9 +27,9 @@ func init() {
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
-	widen32, rows32, taps64 = widen, panelRows, taps
-	elements32 = elementOps[float32]{affineSingle, addSingle, gateSingle, totalSingle, dotSingle}
-	elements64 = elementOps[float64]{affine: affine, add: add}
+	widen32, rows32 = widen, panelRows
+	elements32 = elementOps[float32]{affineSingle, addSingle, gateSingle, totalSingle, dotSingle, tapsSingle, 8}
+	elements64 = elementOps[float64]{affine: affine, add: add, taps: tapsDouble, lanes: 4}
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
 		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512})
@@ -171,7 +171,10 @@ func affine(dst, x *float64, n int, s, b, lo, hi float64)
 func add(dst *float64, a float64, x *float64, b float64, y *float64, n int)
 
 //go:noescape
-func taps(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
+func tapsDouble(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
+
+//go:noescape
+func tapsSingle(dst *float32, width int, x *float32, rows *int, lines int, at *int, w *float32, taps int, s, b, lo, hi float32)
 
 //go:noescape
 func tiles64(p *tiles)

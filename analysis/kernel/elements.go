@@ -119,7 +119,7 @@ func Dot[T Float](x, y []T) T {
 //	dst[r*width+i] = max(lo, min(hi, s*sum over t of w[t]*x[rows[r]+at[t]+i] + b)).
 //
 // Terms are added in the order of t; a NaN stays.
-func Taps(dst []float64, width int, x []float64, rows, at []int, w []float64, s, b, lo, hi float64) {
+func Taps[T Float](dst []T, width int, x []T, rows, at []int, w []T, s, b, lo, hi T) {
 	w = w[:len(at)]
 	if b == 0 {
 		b = 0 // not -0: a bound of 0 gives +0
@@ -128,17 +128,17 @@ func Taps(dst []float64, width int, x []float64, rows, at []int, w []float64, s,
 		return
 	}
 	_ = dst[:width*len(rows)]
-	if taps64 != nil && width >= 4 && len(at) > 0 {
+	if e := elements[T](); e.taps != nil && width >= e.lanes && len(at) > 0 {
 		first, last := slices.Min(at), slices.Max(at)+width
 		for _, r := range rows {
 			_ = x[r+first : r+last]
 		}
-		taps64(&dst[0], width, &x[0], &rows[0], len(rows), &at[0], &w[0], len(at), s, b, lo, hi)
+		e.taps(&dst[0], width, &x[0], &rows[0], len(rows), &at[0], &w[0], len(at), s, b, lo, hi)
 		return
 	}
 	for r, from := range rows {
 		for i := range width {
-			sum := 0.0
+			var sum T
 			for t, a := range at {
 				sum += w[t] * x[from+a+i]
 			}
@@ -148,13 +148,15 @@ func Taps(dst []float64, width int, x []float64, rows, at []int, w []float64, s,
 }
 
 // elementOps are loops over elements in assembly, for n a multiple of lanes, or of sumLanes in
-// total and dot; nil where there is none.
+// total and dot, and for lines of at least so many lanes and one tap in taps; nil where there is none.
 type elementOps[T Float] struct {
 	affine func(dst, x *T, n int, s, b, lo, hi T)
 	add    func(dst *T, a T, x *T, b T, y *T, n int)
 	gate   func(dst, d, y *T, n int)
 	total  func(x *T, n int) T
 	dot    func(x, y *T, n int) T
+	taps   func(dst *T, width int, x *T, rows *int, lines int, at *int, w *T, taps int, s, b, lo, hi T)
+	lanes  int
 }
 
 var (
@@ -168,6 +170,3 @@ func elements[T Float]() *elementOps[T] {
 	}
 	return any(&elements64).(*elementOps[T])
 }
-
-// taps64 is Taps in assembly for at least four elements a line and one tap; nil when there is none.
-var taps64 func(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)

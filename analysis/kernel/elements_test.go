@@ -115,10 +115,7 @@ func TestTotals(t *testing.T) { ofBoth(t, testTotals[float32], testTotals[float6
 
 func testTotals[T Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	eps := float64(math.Nextafter32(1, 2) - 1)
-	if _, double := any(T(0)).(float64); double {
-		eps = 0x1p-52
-	}
+	eps := roundoff[T]()
 	for _, n := range append([]int{63, 64, 65, 1000}, lengths...) {
 		x, y := weights[T](rng, n), weights[T](rng, n)
 		var total, size, dot, dots float64
@@ -140,48 +137,58 @@ func testTotals[T Float](t *testing.T) {
 
 // Lines of every length up to three blocks, with bounds; each of k products and sums rounds
 // once.
-func TestTaps(t *testing.T) {
-	engines(t, func(t *testing.T) {
-		rng := rand.New(rand.NewPCG(5, 6))
-		for width := range 49 {
-			for _, k := range []int{0, 1, 2, 9, 25} {
-				x, w, at, rows := weights[float64](rng, width+80), weights[float64](rng, k), make([]int, k), make([]int, 3)
-				for i := range at {
-					at[i] = rng.IntN(41)
+func TestTaps(t *testing.T) { ofBoth(t, testTaps[float32], testTaps[float64]) }
+
+func testTaps[T Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	eps := roundoff[T]()
+	for width := range 100 {
+		for _, k := range []int{0, 1, 2, 9, 25} {
+			x, w, at, rows := weights[T](rng, width+80), weights[T](rng, k), make([]int, k), make([]int, 3)
+			for i := range at {
+				at[i] = rng.IntN(41)
+			}
+			for r := range rows {
+				rows[r] = rng.IntN(41)
+			}
+			const scale, bias, lo, hi = -1.5, 0.25, -1, 2
+			got := extremes[T](rng, 3*width+1)
+			end := got[3*width]
+			Taps(got, width, x, rows, at, w, scale, bias, lo, hi)
+			for i := range 3 * width {
+				want, size := bias, math.Abs(bias)
+				for j, a := range at {
+					p := scale * float64(w[j]) * float64(x[rows[i/width]+a+i%width])
+					want += p
+					size += math.Abs(p)
 				}
-				for r := range rows {
-					rows[r] = rng.IntN(41)
-				}
-				const scale, bias, lo, hi = -1.5, 0.25, -1, 2
-				got := extremes[float64](rng, 3*width+1)
-				end := got[3*width]
-				Taps(got, width, x, rows, at, w, scale, bias, lo, hi)
-				for i := range 3 * width {
-					want, size := bias, math.Abs(bias)
-					for j, a := range at {
-						p := scale * w[j] * x[rows[i/width]+a+i%width]
-						want += p
-						size += math.Abs(p)
-					}
-					want = max(lo, min(hi, want))
-					if !(math.Abs(got[i]-want) <= size*float64(k+2)*0x1p-52) {
-						t.Fatalf("width %d, %d taps, element %d: %v, want %v", width, k, i, got[i], want)
-					}
-				}
-				if !same(got[3*width], end) {
-					t.Fatalf("width %d: what is behind the lines was written to", width)
+				want = max(lo, min(hi, want))
+				if !(math.Abs(float64(got[i])-want) <= size*float64(k+2)*eps) {
+					t.Fatalf("width %d, %d taps, element %d: %v, want %v", width, k, i, got[i], want)
 				}
 			}
-		}
-		got := []float64{1, 2, 3, 4, 5}
-		if Taps(got, 5, []float64{0, math.NaN(), 2, -3, 7}, []int{0}, []int{0}, []float64{1}, 1, 0, 0, 6); !math.IsNaN(got[1]) || got[3] != 0 || got[4] != 6 {
-			t.Fatalf("bounds: %v", got)
-		}
-		defer func() {
-			if recover() == nil {
-				t.Error("a line outside was read")
+			if !same(got[3*width], end) {
+				t.Fatalf("width %d: what is behind the lines was written to", width)
 			}
-		}()
-		Taps(got, 5, make([]float64, 9), []int{3}, []int{2}, []float64{1}, 1, 0, 0, 6)
-	})
+		}
+	}
+	got := []T{1, 2, 3, 4, 5, 6, 7, 8, 9}
+	x := []T{0, T(math.NaN()), 2, -3, 7, 0, 0, 0, 0}
+	if Taps(got, 9, x, []int{0}, []int{0}, []T{1}, 1, 0, 0, 6); !math.IsNaN(float64(got[1])) || got[3] != 0 || got[4] != 6 {
+		t.Fatalf("bounds: %v", got)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a line outside was read")
+		}
+	}()
+	Taps(got, 9, make([]T, 13), []int{3}, []int{2}, []T{1}, 1, 0, 0, 6)
+}
+
+// roundoff is the distance of 1 from the next number.
+func roundoff[T Float]() float64 {
+	if _, double := any(T(0)).(float64); double {
+		return 0x1p-52
+	}
+	return 0x1p-23
 }

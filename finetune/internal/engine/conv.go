@@ -30,7 +30,7 @@ type unfold struct {
 	plain bool
 	off   []int32
 	// base is where the runs of width outputs begin; length is where the last ends.
-	base          []int32
+	base          []int
 	width, length int
 	// group is the number of examples side by side in padded memory, more than one
 	// where one has few positions: else the weights would be read for a handful of columns.
@@ -86,7 +86,7 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 		f.width = f.length
 	}
 	for o := 0; o < f.outLen; o += f.width {
-		f.base = append(f.base, base[o])
+		f.base = append(f.base, int(base[o]))
 	}
 	for o := range out {
 		f.rows = append(f.rows, o*in*f.kernel)
@@ -98,7 +98,7 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 // gather puts the examples of a batch side by side, in four groups at least, where they are small.
 func (f *unfold) gather(batch int) *unfold {
 	f.group = 1
-	if f.length <= fewPositions {
+	if f.length <= fewPositions && !f.depthwise() {
 		f.group = max(1, min((manyPositions+f.padLen-1)/f.padLen, batch/4))
 	}
 	f.taps = f.taps[:0]
@@ -111,6 +111,9 @@ func (f *unfold) gather(batch int) *unfold {
 	f.step = min(f.positions(f.group), max(manyPositions, tileSize/max(f.out, f.in)))
 	return f
 }
+
+// depthwise tells whether a group has one channel on either side. Its products are sums of shifted copies.
+func (f *unfold) depthwise() bool { return f.in == 1 && f.out == 1 }
 
 // positions is how many positions some examples have.
 func (f *unfold) positions(examples int) int { return (examples-1)*f.padLen + f.length }
@@ -210,6 +213,9 @@ func (e *Engine[T]) reserve(f *unfold) {
 		// The last row of padded memory is read so far that all columns are computed at once.
 		w.pad = longer(w.pad, f.in*f.group*f.padLen+wide-f.step)
 		w.cols, w.tile = longer(w.cols, f.in*f.kernel*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
+		if f.depthwise() {
+			w.tile = longer(w.tile, f.outLen)
+		}
 		w.owner = nil
 		m.free <- w
 	}
@@ -288,9 +294,9 @@ func (f *unfold) outputs(p, n int, do func(e, o, at, many int)) {
 		if first >= p+n {
 			return
 		}
-		run, _ := slices.BinarySearch(f.base, int32(p-first-f.width+1))
+		run, _ := slices.BinarySearch(f.base, p-first-f.width+1)
 		for ; run < len(f.base); run++ {
-			at := first + int(f.base[run])
+			at := first + f.base[run]
 			lo, hi := max(at, p), min(at+f.width, p+n)
 			if lo >= hi {
 				break
@@ -328,9 +334,20 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 	f.each(lo, hi, func(i, examples, g int) {
 		m.prepare(f, x[i*nx:], g, examples)
 		w, y := w[g*f.out*depth:], y[i*ny+g*f.out*f.outLen:]
+		if f.depthwise() {
+			dst := y[:f.outLen]
+			if add {
+				dst = m.tile[:f.outLen]
+			}
+			kernel.Taps(dst, f.width, m.padded, f.base, f.taps, w[:depth], 1, 0, -infinity[T](), infinity[T]())
+			if add {
+				kernel.Sum(y[:f.outLen], 1, y, 1, dst)
+			}
+			return
+		}
 		if inPlace {
 			for run, at := range f.base {
-				e.multiply(f, m, y[run*f.width:], f.outLen, w, int(at), f.width, add)
+				e.multiply(f, m, y[run*f.width:], f.outLen, w, at, f.width, add)
 			}
 			return
 		}
@@ -352,6 +369,17 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 	})
 }
 
+// spread returns one group's derivatives by the outputs at n positions from p on, ny from one example to the
+// next: a row of each output, zero where positions are no outputs.
+func (m *workspace[T]) spread(f *unfold, dy []T, ny, p, n int) []T {
+	tile := m.tile[:f.out*n]
+	clear(tile)
+	for c := range f.out {
+		f.outputs(p, n, func(e, o, at, many int) { copy(tile[c*n+at:][:many], dy[e*ny+c*f.outLen+o:]) })
+	}
+	return tile
+}
+
 // weights adds the derivative by the weights of the examples lo to hi to dw, for each group a matrix of a
 // row for each tap, of columns of outputs.
 func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi int) {
@@ -361,6 +389,13 @@ func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi in
 		m.prepare(f, x[i*nx:], g, examples)
 		dy, dw := dy[i*ny+g*f.out*f.outLen:], dw[g*depth*columns:]
 		f.tiles(examples, func(p, n int) {
+			if f.depthwise() {
+				tile := m.spread(f, dy, ny, p, n)
+				for t, at := range f.taps {
+					dw[t*columns] += kernel.Dot(tile, m.padded[at+p:])
+				}
+				return
+			}
 			tile := m.tile[:n*columns]
 			clear(tile)
 			f.outputs(p, n, func(e, o, at, many int) {
@@ -386,12 +421,15 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int,
 		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.group*f.padLen]
 		clear(pad)
 		f.tiles(examples, func(p, n int) {
-			tile := m.tile[:f.out*n]
-			clear(tile)
-			for c := range f.out {
-				f.outputs(p, n, func(e, o, at, many int) { copy(tile[c*n+at:][:many], dy[e*ny+c*f.outLen+o:]) })
+			tile, w := m.spread(f, dy, ny, p, n), w[g*f.out*depth:]
+			if f.depthwise() {
+				for t, at := range f.taps {
+					dst := pad[at+p:][:n]
+					kernel.Sum(dst, 1, dst, w[t], tile)
+				}
+				return
 			}
-			e.serial(true, false, depth, n, f.out, 1, w[g*f.out*depth:], depth, tile, n, 0, m.cols, n)
+			e.serial(true, false, depth, n, f.out, 1, w, depth, tile, n, 0, m.cols, n)
 			for t, at := range f.taps {
 				dst := pad[at+p:][:n]
 				kernel.Sum(dst, 1, dst, 1, m.cols[t*n:])
