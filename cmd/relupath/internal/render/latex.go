@@ -51,9 +51,13 @@ const (
 )
 
 // latexHead names the packages. A table that is too wide for its line is made
-// smaller by \fitline.
+// smaller by \fitline. longHead lets a longtable, which stands in one column alone, have pages of its own in a
+// document of two: \onlycolumn before it, \samecolumns behind it.
 const latexHead = `%% needs \usepackage{amsmath,amssymb,booktabs,graphicx,%ssiunitx}
 \providecommand{\fitline}[1]{\sbox0{#1}\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi}
+`
+
+const longHead = `\makeatletter\providecommand{\onlycolumn}{\if@twocolumn\onecolumn\def\samecolumns{\twocolumn\relax}\else\let\samecolumns\relax\fi}\makeatother
 `
 
 // writeLaTeX writes each table with caption and label, to be \input into a document:
@@ -70,6 +74,9 @@ func writeLaTeX(w io.Writer, d *Document, opt Options) error {
 		}
 	}
 	fmt.Fprintf(w, latexHead, long)
+	if long != "" {
+		fmt.Fprint(w, longHead)
+	}
 	for _, line := range slices.Concat(d.Notes, opt.Provenance.lines()) {
 		fmt.Fprintf(w, "%% %s\n", line)
 	}
@@ -300,7 +307,7 @@ func (t *texTable) float(w io.Writer, cols []int, caption string) error {
 
 // longtable writes some columns as a table of several pages, each under the heads.
 func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
-	fmt.Fprintf(w, "\n{%s\\sisetup{detect-all, mode = text}\\setlength{\\tabcolsep}{%s}\n", t.size(cols), t.gap(cols))
+	fmt.Fprintf(w, "\n\\onlycolumn\n{%s\\sisetup{detect-all, mode = text}\\setlength{\\tabcolsep}{%s}\n", t.size(cols), t.gap(cols))
 	fmt.Fprintf(w, "\\begin{longtable}{@{}%s@{}}\n%s\\\\\n", t.spec(cols), caption)
 	rule, head := "\\toprule\n", t.head(cols)
 	if head != "" {
@@ -308,7 +315,7 @@ func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
 	}
 	fmt.Fprintf(w, "%s\\endfirsthead\n%s\\endhead\n\\bottomrule\n\\endlastfoot\n", rule, rule)
 	t.body(w, cols)
-	_, err := fmt.Fprint(w, "\\end{longtable}}\n")
+	_, err := fmt.Fprint(w, "\\end{longtable}}\n\\samecolumns\n")
 	return err
 }
 

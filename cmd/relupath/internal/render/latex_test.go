@@ -42,9 +42,10 @@ func TestLaTeXCompiles(t *testing.T) {
 	float.Tables = append(slices.Clone(float.Tables), wide)
 	longer.Tables = []Table{long}
 	for class, doc := range map[string]*Document{
-		"\\documentclass{article}":            &float,
-		"\\documentclass[twocolumn]{article}": &float,
-		"\\documentclass[11pt]{article}":      &longer,
+		"\\documentclass{article}":                 &float,
+		"\\documentclass[twocolumn]{article}":      &float,
+		"\\documentclass[11pt]{article}":           &longer,
+		"\\documentclass[twocolumn,10pt]{article}": &longer,
 	} {
 		text := class + "\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,siunitx}\\begin{document}\n" +
 			rendered(t, doc, Options{Format: LaTeX, Provenance: &Provenance{Version: "1", Command: "relupath audit 100%", Date: "now"}}) +
