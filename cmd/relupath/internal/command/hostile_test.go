@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -79,6 +80,11 @@ func hostileNetwork(rng *rand.Rand) (net *dag.Network, moderate bool) {
 	if rng.IntN(4) == 0 {
 		return net, true
 	}
+	return extreme(rng, net), false
+}
+
+// extreme returns the network with extreme numbers for its weights.
+func extreme(rng *rand.Rand, net *dag.Network) *dag.Network {
 	made, slopes := map[*dag.Param]*dag.Param{}, map[*dag.Param]bool{}
 	for i := range net.Nodes {
 		if a, ok := net.Nodes[i].Op.(*dag.Activation); ok && a.Param != nil {
@@ -93,7 +99,7 @@ func hostileNetwork(rng *rand.Rand) (net *dag.Network, moderate bool) {
 					v[i] = math.MaxFloat32 // a slope is finite
 				}
 			}
-			if opt.Type == dag.Float64 {
+			if u.Param.Type == dag.Float64 {
 				made[u.Param] = dag.NewParam64(u.Param.Name, u.Param.Shape, v)
 			} else {
 				w := make([]float32, len(v))
@@ -108,7 +114,57 @@ func hostileNetwork(rng *rand.Rand) (net *dag.Network, moderate bool) {
 			}
 		}
 		return made[u.Param]
-	}), false
+	})
+}
+
+// testdata is absolute: tests change the folder.
+var testdata, _ = filepath.Abs("testdata")
+
+// realFiles are the small models of testdata: classifiers, networks with functions, with
+// dead units, with operators that are not evaluated, in several forms, with open shapes.
+var realFiles = sync.OnceValue(func() (files [][]byte) {
+	for _, pattern := range []string{"*.onnx", "classes/*.onnx", "dead/*.onnx", "forms/*.onnx", "opaque/*.onnx", "open/*.onnx", "rounding/*.onnx", "shapes/*.onnx", "merged/lines*.onnx", "merged/windows*.onnx"} {
+		paths, err := filepath.Glob(filepath.Join(testdata, pattern))
+		if err != nil || paths == nil {
+			panic(fmt.Sprint("no files ", pattern, err))
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				panic(err)
+			}
+			files = append(files, data)
+		}
+	}
+	return files
+})
+
+// hostileModel is the file of a hostile network, or one of testdata, with other weights mostly;
+// nil for what has no file.
+func hostileModel(rng *rand.Rand) (file []byte, net *dag.Network, moderate bool) {
+	var out bytes.Buffer
+	if rng.IntN(3) > 0 {
+		net, moderate = hostileNetwork(rng)
+		if err := onnxio.WriteNetwork(&out, net); err != nil {
+			return nil, nil, false // a pooling that ONNX has no attributes for
+		}
+		return out.Bytes(), net, moderate
+	}
+	files := realFiles()
+	file = files[rng.IntN(len(files))]
+	m, err := onnxio.Decode(file, onnxio.Options{})
+	if err != nil {
+		return file, nil, true // an open shape
+	}
+	defer m.Close()
+	if rng.IntN(4) == 0 {
+		return file, m.Net, true
+	}
+	net = extreme(rng, m.Net)
+	if err := m.Write(&out, net); err != nil {
+		return file, m.Net, true // weights that cannot be written
+	}
+	return out.Bytes(), net, false
 }
 
 // hostileLine draws a command line for the model in m.onnx.
@@ -116,23 +172,30 @@ func hostileLine(rng *rand.Rand) string {
 	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
 	const data = " --data npy:x.npy,y.npy,task=class"
 	line := pick(
-		"inspect m.onnx",
-		"audit m.onnx --measures all"+pick("", " --per-layer")+pick("", " --p 1,1.5,2,3,inf")+pick("", data),
-		"audit m.onnx --measures all"+pick("", " --per-layer")+pick("", " --reference m.onnx", " --group 1:inf,2:2,inf:1"),
+		"inspect m.onnx"+pick("", " --plots plots"),
+		"audit m.onnx --measures all"+pick("", " --per-layer")+pick("", " --p 1,1.5,2,3,inf")+pick("", data+pick("", " --published", " --percentile 0", " --percentile 100")),
+		"audit m.onnx --measures all"+pick("", " --per-layer", " --segments")+pick("", " --reference m.onnx", " --group 1:inf,2:2,inf:1"),
+		"audit m.onnx --measures tails"+pick("", " --per-layer", " --per-layer --plots plots"),
 		"audit m.onnx m.onnx"+pick("", " --baseline m.onnx", " --sort path_norm")+pick("", " --measures all"),
-		"audit m.onnx --rescalings 2",
+		"audit m.onnx --measures spectral_operator,spectral_circular,schatten,lipschitz_path --per-layer --columns parameters,path_norm(2),path_norm(inf),product_spectral",
+		"audit m.onnx --fail-if path_norm(2)"+pick(">1", "<=1.1x --baseline m.onnx", ">=10% --baseline m.onnx"),
+		"audit m.onnx --rescalings 2"+pick("", data+" --measures margin"),
+		"diff m.onnx n.onnx"+pick("", " --path-metric", " --measures all", " --measures tails", " --fail-if max_abs>1.1x"),
 		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "enorm", "cle", "pathcond", "unbalance")+pick("", " --exact")+pick("", " --p 1", " --p 1.5", " --p 7"),
-		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "cle", "pathcond", "enorm"),
+		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "cle", "pathcond", "enorm")+pick("", " --plots plots", " --report r.html"),
 		"balance m.onnx --dry-run --samples 2 --method path --p inf",
-		"equivalent m.onnx m.onnx"+pick("", " --permute"),
+		"prune m.onnx -o out.onnx --samples 2 --sparsity "+pick("0", "0.3", "0.999")+pick("", " --by magnitude")+pick("", " --scope layer")+pick("", " --remove-dead")+pick("", data),
+		"equivalent m.onnx "+pick("m.onnx", "n.onnx")+pick("", " --permute"),
 		"run m.onnx --input x.npy -o y2.npy",
-		"eval m.onnx"+data,
+		"eval m.onnx"+data+pick("", " --percentile 0,50,100"),
 		"finetune m.onnx -o out.onnx --epochs 1"+data+" --optimizer "+pick("sgd", "path-sgd", "adagrad", "path-adagrad")+
 			pick("", " --lr 1e300", " --lr 1e-300", " --lr 0.1 --momentum 0.9")+pick("", " --batch 2", " --batch 2000000000")+
-			pick("", " --p 1", " --dropout 0.5", " --max-norm 1", " --weight-decay 0.1", " --loss squared"),
-		"init --widths "+pick("1,1", "2,1,3", "1,1,1,1")+" -o out.onnx"+pick("", " --no-bias"),
+			pick("", " --p 1", " --dropout 0.5", " --max-norm 1", " --weight-decay 0.1", " --loss squared", " --path-penalty 0.1", " --keep-zeros", " --conservation")+
+			pick("", " --test npy:x.npy,y.npy,task=class --patience 1"),
+		"init --widths "+pick("1,1", "2,1,3", "1,1,1,1")+" -o out.onnx"+pick("", " --no-bias", " --dtype float64"),
 	)
-	return line + " --force --threads " + pick("1", "3") + " --format " + pick(render.Formats()...) + pick("", "", " --bias exclude", " --quiet")
+	return line + " --force --threads " + pick("1", "3") + " --format " + pick(render.Formats()...) +
+		pick("", "", " --bias exclude", " --quiet", " --provenance", " --digits 1", " --digits 17")
 }
 
 // hostile runs one command on one model, and checks what holds for all of them: a
@@ -140,19 +203,28 @@ func hostileLine(rng *rand.Rand) string {
 // equivalent to its source. The current folder is its own.
 func hostile(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 11))
-	net, moderate := hostileNetwork(rng)
-	var model bytes.Buffer
-	if err := onnxio.WriteNetwork(&model, net); err != nil {
-		return // a pooling that ONNX has no attributes for
+	model, net, moderate := hostileModel(rng)
+	if model == nil {
+		return
+	}
+	other := model
+	if rng.IntN(2) == 0 {
+		if file, _, _ := hostileModel(rng); file != nil {
+			other = file
+		}
 	}
 	write := func(path string, b []byte) {
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("m.onnx", model.Bytes())
+	write("m.onnx", model)
+	write("n.onnx", other)
 	const samples = 5
-	shape := append([]int{samples}, net.Nodes[net.Inputs[0].Node].Shape...)
+	shape := []int{samples, 2}
+	if net != nil && len(net.Inputs) > 0 {
+		shape = append(shape[:1], net.Nodes[net.Inputs[0].Node].Shape...)
+	}
 	array := func(shape []int, values []float64) []byte {
 		var b bytes.Buffer
 		if err := writeNPY(&b, &array{shape, values}, "float64"); err != nil {
