@@ -61,13 +61,13 @@ func readCSV(s *source, spec Spec) (*table, error) {
 	case bytes.HasPrefix(bom, []byte("\xff\xfe")), bytes.HasPrefix(bom, []byte("\xfe\xff")):
 		return nil, &DataError{File: s.name, Problem: "is text in UTF-16", Remedy: "save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does"}
 	}
-	lines := &lineReader{s: s}
+	lines := &lineReader{s: s, separator: []byte{','}}
 	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, by: -1, labels: newTexts(s.name, "line"), limit: spec.Limit}
 	if c.limit == 0 {
 		c.limit = math.MaxInt
 	}
 	if spec.Separator != 0 {
-		c.r.Comma = spec.Separator
+		c.r.Comma, lines.separator = spec.Separator, []byte(string(spec.Separator))
 	}
 	c.r.FieldsPerRecord = -1
 	c.r.ReuseRecord = true
@@ -100,6 +100,7 @@ func (c *csvReader) readAll(spec Spec) error {
 	// Where the classes are not told, the labels of all lines tell them.
 	told := spec.Task == Regression || spec.Classes != nil || len(spec.Labels) > 1
 	for c.n < c.limit || !told {
+		c.lines.begin()
 		fields, err := c.r.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -293,10 +294,16 @@ func (c *csvReader) line(fields []string) error {
 // maxLine bounds a line, which is in memory as a whole.
 const maxLine = 64 << 20
 
+// maxFields bounds the fields of a line: each takes some 40 bytes beside its text.
+const maxFields = 2 << 20
+
 // lineReader passes a source on as long as it has lines.
 type lineReader struct {
-	s    *source
-	line int // bytes since the last end of a line
+	s         *source
+	separator []byte
+	// Since the last example that was read: its bytes, those since the last end of a line
+	// (a field in quotes may hold such ends), and the separators.
+	record, line, fields int
 	// passed counts all bytes.
 	passed int64
 	// first is the beginning of the first line.
@@ -306,6 +313,9 @@ type lineReader struct {
 
 // longestLook is how much of the first line is kept.
 const longestLook = 4 << 10
+
+// begin is told that an example was read.
+func (l *lineReader) begin() { l.record, l.fields = 0, 0 }
 
 func (l *lineReader) Read(b []byte) (int, error) {
 	n, err := l.s.r.Read(b)
@@ -320,13 +330,20 @@ func (l *lineReader) Read(b []byte) (int, error) {
 	} else {
 		l.line += n
 	}
-	if l.line > maxLine {
-		return n, &DataError{
-			File: l.s.name, Problem: fmt.Sprintf("a line is longer than %d MiB", maxLine>>20),
-			Remedy: "this is no csv file, or it is damaged: fetch it again",
-		}
+	l.record += n
+	l.fields += bytes.Count(b[:n], l.separator)
+	problem, remedy := "", "this is no csv file, or it is damaged: fetch it again"
+	switch {
+	case l.line > maxLine:
+		problem = fmt.Sprintf("a line is longer than %d MiB", maxLine>>20)
+	case l.fields > maxFields:
+		problem = fmt.Sprintf("a line has more than %d fields", maxFields)
+	case l.record > maxLine:
+		problem, remedy = fmt.Sprintf("%d MiB of lines hold no example", maxLine>>20), "close the quotes, and leave empty lines out"
+	default:
+		return n, err
 	}
-	return n, err
+	return n, &DataError{File: l.s.name, Problem: problem, Remedy: remedy}
 }
 
 // decimalComma matches a number as it is written in much of Europe.

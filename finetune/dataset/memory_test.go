@@ -72,6 +72,8 @@ func TestEndless(t *testing.T) {
 		want       string
 	}{
 		{"one line of zeros", "csv:" + write(t, dir, "zeros.csv.gz", pour(t, "\x00", maxLine+1<<20)), "a line is longer than 64 MiB"},
+		{"one line of fields", "csv:" + write(t, dir, "fields.csv.gz", pour(t, "0,", maxLine)), "a line has more than 2097152 fields"},
+		{"one quote", "csv:" + write(t, dir, "quote.csv.gz", append(pack([]byte("1,2,0\n1,\"")), pour(t, "a word\n", maxLine+1<<20)...)), "hold no example"},
 		{"a line for ever", "csv:" + write(t, dir, "lines.csv.gz", pour(t, "1,2,3\n", 4<<20)), "limit=N"},
 		{"classes for ever", "csv:" + write(t, dir, "long.csv.gz", pour(t, "1,2,3\n", 10<<20)) + ",limit=1", "name the classes"},
 		{"classes told", "csv:" + filepath.Join(dir, "long.csv.gz") + ",limit=1,classes=3", ""},
