@@ -42,7 +42,7 @@ func escapeLaTeX(s string) string {
 // cannot be made smaller as a whole; the numbers from which these have smaller types; the number of rows
 // up to which it is a float: about a page of the class article, and with the smaller type.
 const (
-	latexWidth  = 96
+	latexWidth  = 104
 	longWidth   = 86
 	latexNormal = 76
 	longNormal  = 80
