@@ -229,13 +229,15 @@ func (o *Optimizer[T]) Apply(t int, g []T) {
 		o.pass.sum = math.Ldexp(1, exp-2*st.SumExp)
 		o.pass.root = math.Ldexp(1, st.SumExp)
 	}
-	rows := len(x.Data) / max(u.cols, 1)
-	if rows == 1 {
-		o.run(0, 1)
-		return
+	if u.row == nil && u.col == nil {
+		o.pass.cols = piece // rows mean nothing
 	}
-	o.pool.Do(rows, max(1, 1<<14/u.cols), o.run)
+	cols := max(o.pass.cols, 1)
+	o.pool.Do((len(x.Data)+cols-1)/cols, max(1, piece/cols), o.run)
 }
+
+// piece is how many elements are worth a goroutine.
+const piece = 1 << 14
 
 // range4 chooses the k for which the largest g^2/kappa is near 4^k, so that
 // AdaGrad's sums stay in range whatever the path norm is.
@@ -282,7 +284,7 @@ func (o *Optimizer[T]) slice(lo, hi int) {
 			row = u.row[r]
 		}
 		at := r * u.cols
-		for c, w := range u.w[at:][:u.cols] {
+		for c, w := range u.w[at:min(at+u.cols, len(u.w))] {
 			e := at + c
 			g, q := float64(u.g[e]), row
 			if u.col != nil {
