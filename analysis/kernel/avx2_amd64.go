@@ -27,7 +27,7 @@ func init() {
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
-	widen32, rows32 = widen, panelRows
+	widen32, rows32, extremes64 = widen, panelRows, leastMost
 	elements32 = elementOps[float32]{affineSingle, addSingle, gateSingle, totalSingle, dotSingle, tapsSingle, 8}
 	elements64 = elementOps[float64]{affine: affine, add: add, taps: tapsDouble, lanes: 4}
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
@@ -217,3 +217,6 @@ func totalSingle(x *float32, n int) float32
 
 //go:noescape
 func dotSingle(x, y *float32, n int) float32
+
+//go:noescape
+func leastMost(x *float64, n int, out *[12]uint64)

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"slices"
 	"unsafe"
 )
@@ -113,6 +114,34 @@ func Dot[T Float](x, y []T) T {
 	}
 	return first + (s[0] + s[1] + (s[2] + s[3]))
 }
+
+// Extremes returns the least of x that is not zero, infinity if there is none, and the largest, zero for none. No number is
+// negative; ok says that all are finite.
+func Extremes(x []float64) (least, most float64, ok bool) {
+	// Bits are ordered as the numbers are; less one, zero is the largest.
+	low, high := uint64(math.MaxUint64), uint64(0)
+	if extremes64 != nil && len(x) >= lanes {
+		var out [12]uint64
+		n := len(x) &^ (lanes - 1)
+		extremes64(&x[0], n, &out)
+		x = x[n:]
+		for k := range 4 {
+			low, high = min(low, out[k]), max(high, out[4+k], out[8+k]&(1<<63))
+		}
+	}
+	for _, v := range x {
+		b := math.Float64bits(v)
+		low, high = min(low, b-1), max(high, b)
+	}
+	least = math.Inf(1)
+	if low != math.MaxUint64 {
+		least = math.Float64frombits(low + 1)
+	}
+	return least, math.Float64frombits(high), high < math.Float64bits(math.Inf(1))
+}
+
+// extremes64 is Extremes in assembly; nil when there is none.
+var extremes64 func(x *float64, n int, out *[12]uint64)
 
 // Taps writes lines of width elements, each of which is
 //

@@ -135,6 +135,39 @@ func testTotals[T Float](t *testing.T) {
 	}
 }
 
+func TestExtremes(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(13, 14))
+		for _, n := range lengths {
+			for try := range 40 {
+				x := make([]float64, n)
+				least, most, finite := math.Inf(1), 0.0, true
+				for i := range x {
+					x[i] = math.Ldexp(rng.Float64(), rng.IntN(2000)-1060)
+					switch {
+					case rng.IntN(3) == 0:
+						x[i] = 0
+					case try%4 == 3 && rng.IntN(20) == 0:
+						x[i] = []float64{math.Inf(1), math.NaN(), math.Float64frombits(0xfff8 << 48)}[rng.IntN(3)]
+						finite = false
+					}
+					if x[i] > 0 {
+						least = min(least, x[i])
+					}
+					most = max(most, x[i])
+				}
+				low, high, ok := Extremes(x)
+				if ok != finite || finite && (low != least || high != most) {
+					t.Fatalf("%v: %v, %v, %v, want %v, %v, %v", x, low, high, ok, least, most, finite)
+				}
+			}
+		}
+		if low, high, ok := Extremes(make([]float64, 40)); !math.IsInf(low, 1) || high != 0 || !ok {
+			t.Errorf("zeros: %v, %v, %v", low, high, ok)
+		}
+	})
+}
+
 // Lines of every length up to three blocks, with bounds; each of k products and sums rounds
 // once.
 func TestTaps(t *testing.T) { ofBoth(t, testTaps[float32], testTaps[float64]) }

@@ -161,28 +161,21 @@ func Each(n, cells, threads int, f func(k, threads int)) {
 func bounds(g []float64, threads int) (least, most float64) {
 	const part = 1 << 14
 	n := (len(g) + part - 1) / part
-	lows, highs := make([]uint64, n), make([]uint64, n)
+	lows, highs := make([]float64, n), make([]float64, n)
 	kernel.Parallel(n, threads, 1, func(lo, hi int) {
 		for k := lo; k < hi; k++ {
-			low, high := uint64(math.MaxUint64), uint64(0)
-			for _, x := range g[k*part : min((k+1)*part, len(g))] {
-				b := math.Float64bits(x) // ordered as the numbers are, which are not negative
-				low, high = min(low, b-1), max(high, b)
+			low, high, ok := kernel.Extremes(g[k*part : min((k+1)*part, len(g))])
+			if !ok {
+				high = math.NaN()
 			}
 			lows[k], highs[k] = low, high
 		}
 	})
-	low, high := uint64(math.MaxUint64), uint64(0)
+	least = math.Inf(1)
 	for k := range lows {
-		low, high = min(low, lows[k]), max(high, highs[k])
+		least, most = min(least, lows[k]), max(most, highs[k])
 	}
-	if low == math.MaxUint64 {
-		return math.Inf(1), 0
-	}
-	if high >= math.Float64bits(math.Inf(1)) {
-		return 0, math.NaN()
-	}
-	return math.Float64frombits(low + 1), math.Float64frombits(high)
+	return least, most
 }
 
 // Gather returns the programme over cells with the given origin: see grid.Gather.
@@ -263,9 +256,7 @@ func Plus(x, y Path, threads int) Path {
 			}
 			return
 		}
-		for c := range g {
-			g[c] = a[c] + f*b[c]
-		}
+		kernel.Sum(g, 1, a, f, b)
 	})
 	return within(x.P, x.exp, g, least, most, threads)
 }
@@ -335,13 +326,9 @@ func affine(p Path, n, inner int, scale, shift Path, threads int) Path {
 			}
 			x, y := p.g[u*inner:][:inner], g[u*inner:][:inner]
 			if inf {
-				for c, v := range x {
-					y[c] = max(s*v, b)
-				}
-				continue
-			}
-			for c, v := range x {
-				y[c] = s*v + b
+				kernel.Affine(y, x, s, 0, b, math.Inf(1))
+			} else {
+				kernel.Affine(y, x, s, b, math.Inf(-1), math.Inf(1))
 			}
 		}
 	})
@@ -415,7 +402,11 @@ func windows(r *grid.Windowed, p Path, threads int) Path {
 				join(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Taps, 0, inf)
 			}
 		})
-		return packed(p.P, p.exp, g, threads)
+		most := p.most
+		if !inf {
+			most *= float64(len(r.Taps))
+		}
+		return within(p.P, p.exp, g, p.least, most, threads)
 	}
 	h := make([]scaled.Num, n)
 	acc := make([]scaled.Accumulator, r.Places)
