@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,28 @@ func TestMeant(t *testing.T) {
 		if got := meant(word, measureNames()); got != "" {
 			t.Errorf("%q: %s", word, got)
 		}
+	}
+}
+
+// TestHelpSpeaksPlainly: the help of every command says numbers, names and files where a library would say
+// float64 or stringSlice, and both ways to ask for the version have one answer.
+func TestHelpSpeaksPlainly(t *testing.T) {
+	types := regexp.MustCompile(`(?m)^ +(?:-[a-z], )?--[a-z-]+ (?:strings?|stringSlice|stringArray|floats?|float(?:32|64)|u?int[0-9]*|ints|uints|bool|duration|choice|value)\b`)
+	list := regexp.MustCompile(`(?m)^  ([a-z]+) +[A-Z]`).FindAllStringSubmatch(output(t, "--help"), -1)
+	if len(list) < 12 {
+		t.Fatalf("%d commands", len(list))
+	}
+	for _, c := range list {
+		help := output(t, c[1]+" --help")
+		if found := types.FindAllString(help, -1); found != nil {
+			t.Errorf("%s: %q", c[1], found)
+		}
+		if c[1] != "help" && c[1] != "experiment" && c[1] != "completion" && strings.Count(help, "\n      --") == 0 {
+			t.Errorf("%s has no flags:\n%s", c[1], help)
+		}
+	}
+	if a, b := output(t, "version"), output(t, "--version"); a != b || !strings.HasPrefix(a, "relupath ") {
+		t.Errorf("%q and %q", a, b)
 	}
 }
 
