@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -204,5 +205,45 @@ func TestBalanceReportsRanges(t *testing.T) {
 	// The weights are float32: each carries an error of at most 6e-8 of itself.
 	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(3e-7, 0)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestLemma: of layered ReLU networks the least mu_{p,inf}^d over rescalings, without biases, is the largest
+// output's path norm: the path norm itself for one output, less for several (docs/experiments.md).
+func TestLemma(t *testing.T) {
+	inTestmodels(t)
+	for _, c := range []struct {
+		model string
+		one   bool
+	}{{"cancer_sklearn", true}, {"mnist_mlp", false}, {"digits_nobias", false}, {"digits_softmax", false}} {
+		for _, p := range []string{"1", "2"} {
+			output(t, fmt.Sprintf("balance %s.onnx --method path --p %s --bias exclude -o out.onnx --force", c.model, p))
+			var got struct {
+				Models []struct {
+					Depth    float64
+					Measures []struct {
+						Measure string `json:"name"`
+						Value   float64
+					}
+				}
+			}
+			columns := fmt.Sprintf("depth,path_norm(%[1]s),path_norm_max_output(%[1]s),group_norm(%[1]s,inf)", p)
+			raw := output(t, "audit out.onnx --bias exclude --format json --columns "+columns+" --p "+p+" --group "+p+":inf --measures path_norm,path_norm_max_output,group_norm")
+			if err := json.Unmarshal([]byte(raw), &got); err != nil {
+				t.Fatal(err)
+			}
+			of := map[string]float64{}
+			for _, m := range got.Models[0].Measures {
+				of[m.Measure] = m.Value
+			}
+			least, norm, largest := math.Pow(of["group_norm"], got.Models[0].Depth), of["path_norm"], of["path_norm_max_output"]
+			// Weights are float32: each layer is off by 1e-7 at most.
+			if math.Abs(least-largest) > 1e-6*largest {
+				t.Errorf("%s, p = %s: the least is %v, the largest output's path norm %v", c.model, p, least, largest)
+			}
+			if same := math.Abs(least-norm) < 1e-6*norm; same != c.one {
+				t.Errorf("%s, p = %s: the least is %v, the path norm %v", c.model, p, least, norm)
+			}
+		}
 	}
 }
