@@ -406,6 +406,29 @@ func TestPerturbationsDoNotImprove(t *testing.T) {
 	})
 }
 
+// moved is the largest change of the logarithm of a group's factor where every number moves by some
+// roundings: where a cycle of tied units has just no gain at the optimum of path, factors of those before
+// it are the inverse of a difference that rounding leaves few digits of.
+func moved(t fataler, m rescale.Method, n *dag.Network, r *rescale.Result, id int) float64 {
+	t.Helper()
+	most := 0.0
+	for seed := range uint64(8) {
+		rng, made := rand.New(rand.NewPCG(seed, 5)), map[*dag.Param]*dag.Param{}
+		near := n.Replace(func(u *dag.Use) *dag.Param {
+			if made[u.Param] == nil {
+				v := u.Param.Values()
+				for e := range v {
+					v[e] *= 1 + 0x1p-52*float64(rng.IntN(9)-4)
+				}
+				made[u.Param] = u.Param.WithValues(nil, v)
+			}
+			return made[u.Param]
+		})
+		most = max(most, math.Abs(math.Log(find(t, m, near, rescale.Options{}).Factors[id]/r.Factors[id])))
+	}
+	return most
+}
+
 // The result depends on the class only: an unbalanced copy is balanced to the
 // same weights.
 func TestResultDependsOnTheClass(t *testing.T) {
@@ -430,7 +453,7 @@ func TestResultDependsOnTheClass(t *testing.T) {
 				got, want := math.Log(b.Factors[id])+math.Log(u.Factors[id]), math.Log(a.Factors[id])
 				// The stored weights of the copy are rounded, and the solution
 				// moves by that times the condition of the problem.
-				if !(math.Abs(got-want) <= 1e-9+1e-13*o.condition2(m, o.logs(a.Factors))) {
+				if !(math.Abs(got-want) <= 1e-9+1e-13*o.condition2(m, o.logs(a.Factors))) && !(math.Abs(got-want) <= 32*moved(t, m, n, a, id)) {
 					t.Fatalf("%s: group %d: ln c %v, of the unbalanced copy %v (infimum %v, residual %v %v)\n%s", m, id, want, got,
 						a.Infimum, a.Residual, b.Residual, n)
 				}
