@@ -265,7 +265,7 @@ func (e *Equivalence) inAnyOrder(ctx context.Context, a, b *dag.Network, opt Equ
 		return nil, fmt.Errorf("rescale: %w", err)
 	}
 	if e.Reason != "" {
-		e.Groups, e.certain = nil, !c.lossy && keepsOrder(x, e.Groups)
+		e.Groups, e.certain = nil, !c.lossy && keepsOrder(x, c.g) && !confined(x, c.g)
 		return e, nil
 	}
 	e.Permutation = c.permutation()
@@ -283,6 +283,36 @@ func (e *Equivalence) inAnyOrder(ctx context.Context, a, b *dag.Network, opt Equ
 	return e.of(a, &Normal{Net: x, To: nodes}), nil
 }
 
+// confined reports whether factors are possible that the groups do not give: a product has units on both sides, of
+// which the groups let one change, or the file of n cannot store a factor that another file may.
+func confined(n *dag.Network, g *dag.Groups) bool {
+	for u := range n.Uses() {
+		if u.Param.Storage == dag.Unwritable {
+			return true
+		}
+	}
+	units := func(node int) (any, pinned bool) {
+		for _, id := range g.Units[node].IDs {
+			if id != dag.NoGroup && id != dag.InputGroup {
+				any, pinned = true, pinned || g.Pin[id] != ""
+			}
+		}
+		return any, pinned
+	}
+	for nd, f := range dag.Each[*dag.Func](n) {
+		if f.Form == nil || inStep(g, nd) {
+			continue
+		}
+		x, p := units(nd.In[0])
+		y, q := units(nd.In[1])
+		// In a matrix product both sides have factors, but where other weights read one of them.
+		if _, sum := f.Form.(*dag.Matrices); x && y && (!sum || p || q) {
+			return true
+		}
+	}
+	return false
+}
+
 // fit looks for factors and compares every weight.
 func (e *Equivalence) fit(c *comparison) (*Equivalence, error) {
 	c.solve()
@@ -298,7 +328,7 @@ func (e *Equivalence) fit(c *comparison) (*Equivalence, error) {
 	}
 	e.Equivalent = e.Residual <= e.Tolerance
 	e.alike = e.Equivalent && alike(c.a, c.b)
-	e.certain = !c.lossy && !math.IsNaN(e.Residual)
+	e.certain = !c.lossy && !math.IsNaN(e.Residual) && !confined(c.a, c.g)
 	if !e.Equivalent {
 		e.Reason = "no factors fit: at best the weights differ, at " + e.Where
 	}

@@ -700,3 +700,61 @@ func TestEquivalentOrdersOfUnevenCurves(t *testing.T) {
 		}
 	}
 }
+
+// The operands of an elementwise product come in either order, and where both have units, factors may be on either
+// side though the groups give them to one: never a no where the function is the same.
+func TestEquivalentProductsEitherWay(t *testing.T) {
+	type sides struct {
+		curve, swap   bool
+		first, second float64 // factors of the units of either side
+		change        float64
+	}
+	network := func(c sides) *dag.Network {
+		var b dag.Builder
+		w := func(f float64, x ...float64) []float64 {
+			for i := range x {
+				x[i] *= f
+			}
+			return x
+		}
+		x := b.Input("x", 2)
+		p := b.Affine("a", x, 2, w(c.first, 1, 2, 3+c.change, -4), nil)
+		q := b.Affine("b", x, 2, w(c.second, 1, -1, 2, 5), nil)
+		if c.curve {
+			q = hiddens[1].add(&b, q)
+		}
+		if c.swap {
+			p, q = q, p
+		}
+		b.Output("y", b.Affine("w", times(&b, p, q), 1, w(1/(c.first*c.second), 1, 7), nil))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, c := range []struct {
+		curve   bool
+		b       sides
+		yes, no bool
+	}{
+		{true, sides{swap: true, first: 1, second: 1}, true, false},
+		{true, sides{swap: true, first: 3, second: 1}, true, false},
+		{true, sides{swap: true, first: 3, second: 1, change: 0.5}, false, true},
+		{true, sides{first: 1, second: 3}, false, true},
+		{false, sides{first: 3, second: 1}, true, false},
+		{false, sides{first: 1, second: 3}, false, false},
+		{false, sides{swap: true, first: 1, second: 1}, false, false},
+		{false, sides{swap: true, first: 2, second: 3}, false, false},
+		{false, sides{first: 1, second: 3, change: 0.5}, false, true},
+	} {
+		c.b.curve = c.curve
+		a, b := network(sides{curve: c.curve, first: 1, second: 1}), network(c.b)
+		for _, order := range []rescale.Order{rescale.SameOrder, rescale.AnyOrder} {
+			e := compare(t, a, b, order)
+			if yes, no := e.Equivalent, !e.Equivalent && !e.Undecided; yes != c.yes || no != c.no {
+				t.Errorf("%+v, order %d: yes %v, no %v: %s", c.b, order, yes, no, e.Reason)
+			}
+		}
+	}
+}

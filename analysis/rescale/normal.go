@@ -1,6 +1,10 @@
 package rescale
 
-import "github.com/relupath/relupath/analysis/dag"
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
 
 // Normal is the normal form of a network: another network with the same inputs,
 // outputs and function, in which what exporters write in several ways is written
@@ -148,12 +152,16 @@ func (z *normalizer) Cap(nd *dag.Node, c *dag.Cap, x value) value {
 	return one(z.add([]int{z.materialize(x)}, nd.Len(), c), nd.Len())
 }
 
-// Func implements dag.Meaning.
+// Func implements dag.Meaning. The order of a product's operands is that of what they compute.
 func (z *normalizer) Func(nd *dag.Node, f *dag.Func, xs []value) value {
 	z.begin(nd)
 	ids := make([]int, len(xs))
 	for k := range xs {
 		ids[k] = z.materialize(xs[k])
+	}
+	if f.Form == (dag.Times{}) {
+		slices.SortStableFunc(ids, z.compare)
+		z.ambiguous = z.ambiguous || ids[0] != ids[1] && z.compare(ids[0], ids[1]) == 0
 	}
 	return one(z.add(ids, nd.Len(), f), nd.Len())
 }
