@@ -42,9 +42,11 @@ func (c conv) eval(ev *evaluator, dst, src []float64, fin *finish) {
 		dense{&dag.Dense{W: c.W, Rows: outer, Cols: inner * k}}.eval(ev, dst, src, fin)
 		return
 	}
-	if p, ok := c.phases(); ok && inner == 1 && c.Groups > 1 {
-		c.depthwise(ev, p, dst, src, fin)
-		return
+	if inner == 1 && c.Groups > 1 {
+		if p := c.phases(); p != nil {
+			c.depthwise(ev, p, dst, src, fin)
+			return
+		}
 	}
 	double, single := c.W.Param.Float64s(), c.W.Param.Float32s()
 	u := newUnfolding(c, src)

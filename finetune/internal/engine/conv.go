@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 
 	G "gorgonia.org/gorgonia"
@@ -14,24 +15,15 @@ import (
 // unfold is the geometry of a convolution: how the products of its weights by
 // its operand become matrix products.
 //
-// The operand is padded first. In padded memory, kernel position k of output
-// position o reads base[o] + off[k], where neighbouring outputs of a row read
-// neighbours: what lies a stride apart is in another part of that memory, a phase
-// for each remainder of the division by it. So the row of a tap, a channel and a
-// kernel position, is a piece of padded memory, and the matrix of all rows is never
+// The operand is padded first, in phases. The row of a tap, a channel and a
+// kernel position, is then a piece of padded memory, and the matrix of all rows is never
 // written where kernel.Multiply takes rows that begin anywhere. The positions that
 // are no outputs are computed too, and dropped.
 type unfold struct {
-	groups, out, in, kernel int
-	inLen, outLen           int // positions of one channel
-	padLen                  int
-	pieces                  []piece // the parts of the operand that padding keeps
-	// plain says that padded memory would be the operand.
-	plain bool
-	off   []int32
-	// base is where the runs of width outputs begin; length is where the last ends.
-	base          []int
-	width, length int
+	groups, out, in int
+	inLen, outLen   int // positions of one channel
+	*dag.Phases
+	length int // of positions, from the first output to the last
 	// group is the number of examples side by side in padded memory, more than one
 	// where one has few positions: else the weights would be read for a handful of columns.
 	group int
@@ -43,9 +35,6 @@ type unfold struct {
 	// step is how many positions are worked on at a time.
 	step int
 }
-
-// piece is n numbers, step apart from from on, that lie at to in padded memory.
-type piece struct{ from, step, to, n int }
 
 const (
 	// tileSize is the number of elements of the result worked on at a time where they
@@ -60,38 +49,11 @@ const (
 )
 
 func newUnfold(groups, out, in int, w *dag.Window) *unfold {
-	f := &unfold{
-		groups: groups, out: out, in: in, kernel: dag.Size(w.Kernel), inLen: dag.Size(w.In), outLen: dag.Size(w.Out()), group: 1,
-	}
-	dims, shape := len(w.In), w.Out()
-	// A coordinate of padded memory is stride*(its quotient by the window's stride) and
-	// phase*(the remainder) from the beginning.
-	stride, phase := make([]int, dims), make([]int, dims)
-	f.padLen, f.plain = 1, true
-	for d := dims - 1; d >= 0; d-- {
-		f.plain = f.plain && w.Stride[d] == 1 && w.Before[d] == 0 && w.After[d] == 0
-		extent := max(w.In[d]+w.Before[d]+w.After[d], (shape[d]-1)*w.Stride[d]+w.Extent(d))
-		stride[d] = f.padLen
-		f.padLen *= (extent + w.Stride[d] - 1) / w.Stride[d]
-	}
-	for d := dims - 1; d >= 0; d-- {
-		phase[d] = f.padLen
-		f.padLen *= w.Stride[d]
-	}
-	at := func(d, i int) int { return i/w.Stride[d]*stride[d] + i%w.Stride[d]*phase[d] }
-	base := positions(shape, func(d, i int) int { return at(d, i*w.Stride[d]) })
-	f.off = positions(w.Kernel, func(d, i int) int { return at(d, i*w.Dilation[d]) })
-	f.width, f.length = shape[dims-1], int(base[f.outLen-1])+1
-	if f.length == f.outLen {
-		f.width = f.length
-	}
-	for o := 0; o < f.outLen; o += f.width {
-		f.base = append(f.base, int(base[o]))
-	}
+	f := &unfold{groups: groups, out: out, in: in, inLen: dag.Size(w.In), outLen: dag.Size(w.Out()), Phases: w.Phases(math.MaxInt)}
+	f.length = f.Rows[len(f.Rows)-1] + f.Width
 	for o := range out {
-		f.rows = append(f.rows, o*in*f.kernel)
+		f.rows = append(f.rows, o*in*len(f.Taps))
 	}
-	f.keep(w, at, phase)
 	return f.gather(1)
 }
 
@@ -99,12 +61,12 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 func (f *unfold) gather(batch int) *unfold {
 	f.group = 1
 	if f.length <= fewPositions && !f.depthwise() {
-		f.group = max(1, min((manyPositions+f.padLen-1)/f.padLen, batch/4))
+		f.group = max(1, min((manyPositions+f.Len-1)/f.Len, batch/4))
 	}
 	f.taps = f.taps[:0]
 	for c := range f.in {
-		for _, off := range f.off {
-			f.taps = append(f.taps, c*f.group*f.padLen+int(off))
+		for _, off := range f.Taps {
+			f.taps = append(f.taps, c*f.group*f.Len+off)
 		}
 	}
 	f.places = kernel.NewPlaces(f.taps)
@@ -116,54 +78,7 @@ func (f *unfold) gather(batch int) *unfold {
 func (f *unfold) depthwise() bool { return f.in == 1 && f.out == 1 }
 
 // positions is how many positions some examples have.
-func (f *unfold) positions(examples int) int { return (examples-1)*f.padLen + f.length }
-
-// positions lists, for each index of a shape, the sum of what its coordinates
-// contribute.
-func positions(shape []int, of func(d, i int) int) []int32 {
-	out := []int32{0}
-	for d, n := range shape {
-		var next []int32
-		for _, x := range out {
-			for i := range n {
-				next = append(next, x+int32(of(d, i)))
-			}
-		}
-		out = next
-	}
-	return out
-}
-
-// keep lists the pieces of the operand that padding, which may crop, keeps and that are read: of each row
-// of the last axis those of one phase. at gives the place of a coordinate of an axis.
-func (f *unfold) keep(w *dag.Window, at func(d, i int) int, phase []int) {
-	last := len(w.In) - 1
-	// Phases are counted as a kernel position's remainders are.
-	read := map[int32]bool{}
-	plane := int32(phase[last])
-	for _, off := range f.off {
-		read[off/plane] = true
-	}
-	outside := -1 << 30
-	starts := positions(w.In[:last], func(d, i int) int {
-		if i += w.Before[d]; i < 0 || i >= w.In[d]+w.Before[d]+w.After[d] {
-			return outside / (last + 1)
-		}
-		return at(d, i)
-	})
-	lo, hi := max(0, -w.Before[last]), w.In[last]+min(0, w.After[last])
-	for r, row := range starts {
-		if row < 0 {
-			continue
-		}
-		for first := lo; first < min(hi, lo+w.Stride[last]); first++ {
-			to := int(row) + at(last, first+w.Before[last])
-			if read[int32(to)/plane] {
-				f.pieces = append(f.pieces, piece{r*w.In[last] + first, w.Stride[last], to, (hi - first + w.Stride[last] - 1) / w.Stride[last]})
-			}
-		}
-	}
-}
+func (f *unfold) positions(examples int) int { return (examples-1)*f.Len + f.length }
 
 // back is the geometry of the derivative by the operand, itself a convolution of
 // the derivatives by the outputs with the kernel turned round; nil where strides
@@ -211,8 +126,8 @@ func (e *Engine[T]) reserve(f *unfold) {
 	for range cap(m.free) {
 		w := <-m.free
 		// The last row of padded memory is read so far that all columns are computed at once.
-		w.pad = longer(w.pad, f.in*f.group*f.padLen+wide-f.step)
-		w.cols, w.tile = longer(w.cols, f.in*f.kernel*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
+		w.pad = longer(w.pad, f.in*f.group*f.Len+wide-f.step)
+		w.cols, w.tile = longer(w.cols, len(f.taps)*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
 		if f.depthwise() {
 			w.tile = longer(w.tile, f.outLen)
 		}
@@ -232,7 +147,7 @@ func longer[T program.Float](x []T, n int) []T {
 // prepare pads one group's operand, of some examples the first of which is x.
 func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 	x = x[g*f.in*f.inLen:]
-	if f.plain && f.group == 1 && kernel.Columns[T](f.inLen) == f.inLen {
+	if f.Plain && f.group == 1 && kernel.Columns[T](f.inLen) == f.inLen {
 		m.padded = x[:f.in*f.inLen]
 		return
 	}
@@ -243,16 +158,16 @@ func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 	}
 	for c := range f.in {
 		for e := range examples {
-			src, dst := x[(e*f.groups*f.in+c)*f.inLen:][:f.inLen], m.pad[(c*f.group+e)*f.padLen:][:f.padLen]
-			for _, r := range f.pieces {
-				if r.step == 1 {
-					copy(dst[r.to:][:r.n], src[r.from:])
+			src, dst := x[(e*f.groups*f.in+c)*f.inLen:][:f.inLen], m.pad[(c*f.group+e)*f.Len:][:f.Len]
+			for _, l := range f.Lines {
+				if f.Step == 1 {
+					copy(dst[l.To:][:l.N], src[l.From:])
 					continue
 				}
-				at := r.from
-				for i := range dst[r.to:][:r.n] {
-					dst[r.to+i] = src[at]
-					at += r.step
+				to, at := dst[l.To:][:l.N], l.From
+				for i := range to {
+					to[i] = src[at]
+					at += f.Step
 				}
 			}
 		}
@@ -289,19 +204,19 @@ func (e *Engine[T]) multiply(f *unfold, m *workspace[T], y []T, ld int, w []T, p
 // outputs calls do for each run of outputs of one channel among n positions from
 // p on: so many outputs of example e from o on lie at positions at, counted from p, and on.
 func (f *unfold) outputs(p, n int, do func(e, o, at, many int)) {
-	for e := p / f.padLen; ; e++ {
-		first := e * f.padLen
+	for e := p / f.Len; ; e++ {
+		first := e * f.Len
 		if first >= p+n {
 			return
 		}
-		run, _ := slices.BinarySearch(f.base, p-first-f.width+1)
-		for ; run < len(f.base); run++ {
-			at := first + f.base[run]
-			lo, hi := max(at, p), min(at+f.width, p+n)
+		run, _ := slices.BinarySearch(f.Rows, p-first-f.Width+1)
+		for ; run < len(f.Rows); run++ {
+			at := first + f.Rows[run]
+			lo, hi := max(at, p), min(at+f.Width, p+n)
 			if lo >= hi {
 				break
 			}
-			do(e, run*f.width+lo-at, lo-p, hi-lo)
+			do(e, run*f.Width+lo-at, lo-p, hi-lo)
 		}
 	}
 }
@@ -324,7 +239,7 @@ func (f *unfold) tiles(examples int, do func(p, n int)) {
 
 // inPlace tells whether runs of outputs are computed where they belong: in whole vectors.
 func (f *unfold) inPlace(columns func(n int) int) bool {
-	return f.group == 1 && (len(f.base) == 1 || columns(f.width) == f.width)
+	return f.group == 1 && (len(f.Rows) == 1 || columns(f.Width) == f.Width)
 }
 
 // correlate computes the examples lo to hi.
@@ -339,15 +254,15 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 			if add {
 				dst = m.tile[:f.outLen]
 			}
-			kernel.Taps(dst, f.width, m.padded, f.base, f.taps, w[:depth], 1, 0, -infinity[T](), infinity[T]())
+			kernel.Taps(dst, f.Width, m.padded, f.Rows, f.taps, w[:depth], 1, 0, -infinity[T](), infinity[T]())
 			if add {
 				kernel.Sum(y[:f.outLen], 1, y, 1, dst)
 			}
 			return
 		}
 		if inPlace {
-			for run, at := range f.base {
-				e.multiply(f, m, y[run*f.width:], f.outLen, w, at, f.width, add)
+			for run, at := range f.Rows {
+				e.multiply(f, m, y[run*f.Width:], f.outLen, w, at, f.Width, add)
 			}
 			return
 		}
@@ -418,7 +333,7 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int,
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
 	m.owner = nil
 	f.each(lo, hi, func(i, examples, g int) {
-		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.group*f.padLen]
+		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.group*f.Len]
 		clear(pad)
 		f.tiles(examples, func(p, n int) {
 			tile, w := m.spread(f, dy, ny, p, n), w[g*f.out*depth:]
@@ -437,7 +352,7 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int,
 		})
 		for c := range f.in {
 			for e := range examples {
-				unpad(f, dx[(i+e)*nx+(g*f.in+c)*f.inLen:], pad[(c*f.group+e)*f.padLen:], add)
+				unpad(f, dx[(i+e)*nx+(g*f.in+c)*f.inLen:], pad[(c*f.group+e)*f.Len:], add)
 			}
 		}
 	})
@@ -449,11 +364,11 @@ func unpad[T program.Float](f *unfold, dx, pad []T, add bool) {
 	if !add {
 		clear(dst)
 	}
-	for _, r := range f.pieces {
-		at := r.from
-		for _, v := range pad[r.to:][:r.n] {
+	for _, l := range f.Lines {
+		at := l.From
+		for _, v := range pad[l.To:][:l.N] {
 			dst[at] += v
-			at += r.step
+			at += f.Step
 		}
 	}
 }
@@ -511,12 +426,13 @@ func (b *builder[T]) convInput(o *program.Conv, f *unfold, there *farConv[T], dy
 // turn writes the weights as the convolution of back has them: inputs and
 // outputs exchanged, kernels turned round.
 func turn[T program.Float](f *unfold, dst, w []T) {
+	n := len(f.Taps)
 	for g := range f.groups {
 		for i := range f.out {
 			for j := range f.in {
-				src, to := w[((g*f.out+i)*f.in+j)*f.kernel:][:f.kernel], dst[((g*f.in+j)*f.out+i)*f.kernel:][:f.kernel]
+				src, to := w[((g*f.out+i)*f.in+j)*n:][:n], dst[((g*f.in+j)*f.out+i)*n:][:n]
 				for k, v := range src {
-					to[f.kernel-1-k] = v
+					to[n-1-k] = v
 				}
 			}
 		}
@@ -528,7 +444,7 @@ func turn[T program.Float](f *unfold, dst, w []T) {
 // parts' derivatives are added up in order.
 func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G.Node {
 	e := b.Engine
-	depth, columns := f.in*f.kernel, kernel.Columns[T](f.out)
+	depth, columns := len(f.taps), kernel.Columns[T](f.out)
 	size := f.groups * depth * columns
 	parts := min(b.opt.Batch, max(2, min(8, 1<<22/size)))
 	if e.far == nil {

@@ -97,7 +97,7 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 		e := prepare[T](&program.Program[T]{}, nil, Options{Pool: threads, BLAS: blas.Find()})
 		e.reserve(f)
 		m := <-e.conv.free
-		inLen, outLen, positions := f.inLen, f.outLen, f.kernel
+		inLen, outLen, positions := f.inLen, f.outLen, len(f.Taps)
 		nx, ny, depth := groups*in*inLen, groups*out*outLen, in*positions
 		x, dy, weights := draw(batch*nx), draw(batch*ny), draw(groups*out*depth)
 		y, dx, dw := make([]float64, len(dy)), make([]float64, len(x)), make([]float64, len(weights))
