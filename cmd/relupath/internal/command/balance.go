@@ -47,7 +47,13 @@ written to a temporary file and read again; only when its outputs agree with
 the model's does it become OUT. A model with external data gets a new data file,
 OUT.data, or OUT.1.data where that is another's.
 
-Methods:` + methods.String(),
+Methods:` + methods.String() + `
+
+Before quantisation to int8 with one scale for a tensor: cle or enorm, where the
+report's channel_range is above about 4. With a scale for each channel: mostly none.
+Before float16: any, where largest_weight is above 65504. Before fine-tuning by SGD
+of a network that is out of balance: enorm or cle. To compare models: the same for all.
+docs/balancing.md has what each was measured to be worth.`,
 		Example: `  relupath balance mlp.onnx -o equal.onnx --method enorm
   relupath balance mlp.onnx -o exact.onnx --exact --format json
   relupath balance mlp.onnx -o paths.onnx --format html --report proof.html

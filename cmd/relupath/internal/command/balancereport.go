@@ -350,6 +350,23 @@ func newRanges(n *dag.Network, threads int) *ranges {
 	return r
 }
 
+// rangeTerms explain what ranges measure, and what it is good for.
+var rangeTerms = []render.Term{
+	{
+		Name: "channel_range", Formula: "max over layers of (max_i m_i) / (median of m_i), m_i the largest |w| of channel i",
+		Says: "How many times larger the largest weight of a layer is than what is usual in its channels, in the worst layer. With one scale for a tensor, " +
+			"int8 leaves the usual channel its log2 in bits fewer: above about 4 balancing by cle or enorm helps.",
+	},
+	{
+		Name: "largest_weight", Formula: "max over weights of |w|",
+		Says: "The largest weight. float16 holds up to 65504.",
+	},
+	{
+		Name: "smallest_channel", Formula: "min over channels of the largest |w|",
+		Says: "The largest weight of the channel where it is least. Below 6e-5 float16 has fewer digits.",
+	},
+}
+
 // widest is the largest channel_range of a layer.
 func (r *ranges) widest() scaled.Num {
 	var out scaled.Num
