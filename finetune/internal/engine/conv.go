@@ -446,7 +446,7 @@ func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G
 	e := b.Engine
 	depth, columns := len(f.taps), kernel.Columns[T](f.out)
 	size := f.groups * depth * columns
-	parts := min(b.opt.Batch, max(2, min(8, 1<<22/size)))
+	parts := max(2, min(8, b.opt.Batch, 1<<22/size))
 	if e.far == nil {
 		e.conv.sums = longer(e.conv.sums, parts*size)
 	}
@@ -461,17 +461,19 @@ func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G
 		e.conv.free <- m
 	}
 	dw.after = func(c *call[T]) {
-		if !c.add {
-			clear(c.dst)
-		}
-		sum := e.conv.sums[:size]
+		// The first part becomes the sum, and the second, of which there is one at least, room for it turned.
+		sum, turned := e.conv.sums[:size], e.conv.sums[size:]
 		for k := 1; k < parts; k++ {
 			kernel.Sum(sum, 1, sum, 1, e.conv.sums[k*size:])
 		}
-		for r := range f.groups * depth {
-			dst := c.dst[r/depth*f.out*depth+r%depth:]
-			for o, v := range sum[r*columns:][:f.out] {
-				dst[o*depth] += v
+		for g := range f.groups {
+			dst := c.dst[g*f.out*depth:][:f.out*depth]
+			if !c.add {
+				turned = dst
+			}
+			kernel.Transpose(turned, depth, sum[g*depth*columns:], columns, depth, f.out)
+			if c.add {
+				kernel.Sum(dst, 1, dst, 1, turned)
 			}
 		}
 	}

@@ -25,11 +25,9 @@ func (s *convScratch) reserve(op *program.Conv) {
 func (c *conv[T]) edges(group int) []float64 {
 	g := c.g
 	n := c.Out * c.In * c.Kernel
-	dst := g.conv.weights[:n]
-	for i, w := range g.prog.Tensors[c.W].Data[group*n:][:n] {
-		dst[i] = g.edge(float64(w))
-	}
-	return dst
+	c.stored, c.raised = g.prog.Tensors[c.W].Data[group*n:][:n], g.conv.weights[:n]
+	g.opt.Pool.Do(n, stretch, c.raise)
+	return c.raised
 }
 
 // unfold lists, for each input channel and kernel position of a group, the sums
@@ -53,6 +51,22 @@ func (c *conv[T]) unfold(dst, src []float64, group int) {
 type conv[T program.Float] struct {
 	g *Geometry[T]
 	*program.Conv
+	// raise writes what some of a group's stored weights multiply path sums by.
+	raise  func(lo, hi int)
+	stored []T
+	raised []float64
+}
+
+func newConv[T program.Float](g *Geometry[T], op *program.Conv) *conv[T] {
+	g.conv.reserve(op)
+	c := &conv[T]{g: g, Conv: op}
+	c.raise = func(lo, hi int) {
+		dst := c.raised[lo:hi]
+		for i, w := range c.stored[lo:hi] {
+			dst[i] = g.edge(float64(w))
+		}
+	}
+	return c
 }
 
 func (c *conv[T]) forward(y *vec) {

@@ -77,11 +77,11 @@ func (g *Geometry[T]) Inverse(t int) *Factors {
 	f.fresh = true
 	if op := g.outer(t); op != nil {
 		f.Exp = -g.raise(f.In, &g.in[op.X], 2) - g.raise(f.Out, &g.out[op.Y], 2)
-		f.Exp += reciprocal(f.In) + reciprocal(f.Out)
+		f.Exp += g.reciprocal(f.In) + g.reciprocal(f.Out)
 		return &f.Factors
 	}
 	f.Exp = -g.total(t, f.All, 2, every)
-	f.Exp += reciprocal(f.All)
+	f.Exp += g.reciprocal(f.All)
 	return &f.Factors
 }
 
@@ -124,26 +124,61 @@ func (g *Geometry[T]) raise(dst []float64, x *vec, q float64) int {
 	return int(whole)
 }
 
+// stretch is how many numbers a goroutine takes at least, and the parts of reciprocals.
+const stretch = 1 << 14
+
+// reciprocals is the pass over numbers in progress.
+type reciprocals struct {
+	x, most []float64 // the numbers, and the largest reciprocal of each stretch
+	f       float64
+	// invert and scale are the two halves of it, of some stretches.
+	invert, scale func(lo, hi int)
+}
+
+func newReciprocals(longest int) *reciprocals {
+	r := &reciprocals{most: make([]float64, (longest+stretch-1)/stretch)}
+	part := func(k int) []float64 { return r.x[k*stretch : min((k+1)*stretch, len(r.x))] }
+	r.invert = func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			most, x := 0.0, part(k)
+			for i, v := range x {
+				q := 1 / v
+				if v == 0 || q-q != 0 || v-v != 0 {
+					q = 0
+				}
+				x[i] = q
+				most = max(most, q)
+			}
+			r.most[k] = most
+		}
+	}
+	r.scale = func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			x := part(k)
+			for i := range x {
+				x[i] *= r.f
+			}
+		}
+	}
+	return r
+}
+
 // reciprocal replaces positive numbers by their reciprocals over 2^k, the
 // largest near 1, and returns k. Zero and what is not finite become zero.
-func reciprocal(x []float64) int {
+func (g *Geometry[T]) reciprocal(x []float64) int {
+	r, n := g.inverse, (len(x)+stretch-1)/stretch
+	r.x = x
+	g.opt.Pool.Do(n, 1, r.invert)
 	most := 0.0
-	for i, v := range x {
-		r := 1 / v
-		if v == 0 || r-r != 0 || v-v != 0 {
-			r = 0
-		}
-		x[i] = r
-		most = max(most, r)
+	for _, v := range r.most[:n] {
+		most = max(most, v)
 	}
 	if most == 0 {
 		return 0
 	}
 	_, k := math.Frexp(most)
-	f := math.Ldexp(1, -k)
-	for i := range x {
-		x[i] *= f
-	}
+	r.f = math.Ldexp(1, -k)
+	g.opt.Pool.Do(n, 1, r.scale)
 	return k
 }
 

@@ -90,6 +90,8 @@ type Geometry[T program.Float] struct {
 	conv   convScratch
 	uses   [][]int
 	facts  []factors
+	// inverse is the memory of reciprocals.
+	inverse *reciprocals
 }
 
 // New prepares the programmes; nothing is computed yet.
@@ -125,6 +127,10 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 		}
 	}
 	g.reserveFactors()
+	for _, t := range prog.Tensors {
+		longest = max(longest, len(t.Data))
+	}
+	g.inverse = newReciprocals(longest)
 	return g
 }
 
@@ -138,8 +144,7 @@ func (g *Geometry[T]) pass(op program.Op) pass {
 		}
 		return &dense[T]{g, op, newMatrix(g.prog.Tensors[op.W].Data, rows, cols, g.opt.P, g.opt.Pool)}
 	case *program.Conv:
-		g.conv.reserve(op)
-		return &conv[T]{g, op}
+		return newConv(g, op)
 	case *program.Average:
 		return &window[T]{g, op.X, op.Taps, op.Weight}
 	case *program.Shift:

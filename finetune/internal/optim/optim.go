@@ -189,6 +189,7 @@ type update[T program.Float] struct {
 	w, g, v, a []T
 	cols       int
 	row, col   []float64 // factors of 1/kappa; nil is ones
+	all        []float64 // 1/kappa of each element; nil is ones
 	pen        geometry.Factors
 	penalty    float64
 	step, sum  float64
@@ -209,7 +210,7 @@ func (o *Optimizer[T]) Apply(t int, g []T) {
 		exp = f.Exp
 		switch {
 		case f.All != nil:
-			u.col = f.All
+			u.all = f.All
 		case f.InOut:
 			u.row, u.col, u.cols = f.In, f.Out, len(f.Out)
 		default:
@@ -267,6 +268,9 @@ func (u *update[T]) at(o *Optimizer[T], e int) (g, q float64) {
 	if u.col != nil {
 		q *= u.col[e%u.cols]
 	}
+	if u.all != nil {
+		q = u.all[e]
+	}
 	if u.penalty != 0 {
 		w := float64(u.w[e])
 		g += u.penalty * u.pen.At(e) * math.Copysign(math.Pow(math.Abs(w), o.P-1), w)
@@ -289,6 +293,9 @@ func (o *Optimizer[T]) slice(lo, hi int) {
 			g, q := float64(u.g[e]), row
 			if u.col != nil {
 				q *= u.col[c]
+			}
+			if u.all != nil {
+				q = u.all[e]
 			}
 			if u.penalty != 0 {
 				g, q = u.at(o, e)
