@@ -14,9 +14,9 @@ func Affine[T Float](dst, x []T, s, b, lo, hi T) {
 	}
 	x = x[:len(dst)]
 	n := 0
-	if f := elements[T]().affine; f != nil && len(x) >= lanes {
-		n = len(x) &^ (lanes - 1)
-		f(&dst[0], &x[0], n, s, b, lo, hi)
+	if e := elements[T](); e.affine != nil && len(x) >= 4*e.lanes {
+		n = len(x) &^ (4*e.lanes - 1)
+		e.affine(&dst[0], &x[0], n, s, b, lo, hi)
 	}
 	for i, v := range x[n:] {
 		dst[n+i] = max(lo, min(hi, s*v+b))
@@ -27,9 +27,9 @@ func Affine[T Float](dst, x []T, s, b, lo, hi T) {
 func Sum[T Float](dst []T, a T, x []T, b T, y []T) {
 	x, y = x[:len(dst)], y[:len(dst)]
 	n := 0
-	if f := elements[T]().add; f != nil && len(dst) >= lanes {
-		n = len(dst) &^ (lanes - 1)
-		f(&dst[0], a, &x[0], b, &y[0], n)
+	if e := elements[T](); e.add != nil && len(dst) >= 4*e.lanes {
+		n = len(dst) &^ (4*e.lanes - 1)
+		e.add(&dst[0], a, &x[0], b, &y[0], n)
 	}
 	for i, v := range x[n:] {
 		dst[n+i] = a*v + b*y[n+i]
@@ -176,8 +176,9 @@ func Taps[T Float](dst []T, width int, x []T, rows, at []int, w []T, s, b, lo, h
 	}
 }
 
-// elementOps are loops over elements in assembly, for n a multiple of lanes, or of sumLanes in
-// total and dot, and for lines of at least so many lanes and one tap in taps; nil where there is none.
+// elementOps are loops over elements in assembly: affine and add for n a multiple of four times lanes, which
+// are those of a vector, gate of the constant of that name, total and dot of sumLanes, and taps for lines of at least
+// lanes elements and one tap. They are nil where there are none.
 type elementOps[T Float] struct {
 	affine func(dst, x *T, n int, s, b, lo, hi T)
 	add    func(dst *T, a T, x *T, b T, y *T, n int)

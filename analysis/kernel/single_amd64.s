@@ -2,60 +2,25 @@
 
 #include "textflag.h"
 
-// Loops over elements in float32, of which all but the sums take 16 at a time; n is a multiple of
-// 16 and not zero.
-
-// An element that is a NaN stays one, see AFFINE of float64.
-#define AFFINE(off, v) \
-	VMULPS  off(SI), Y4, v \
-	VADDPS  Y5, v, v       \
-	VMINPS  v, Y7, v       \
-	VMAXPS  v, Y6, v       \
-	VMOVUPS v, off(DI)
-
 // func affineSingle(dst, x *float32, n int, s, b, lo, hi float32)
-TEXT ·affineSingle(SB), NOSPLIT, $0-40
-	MOVQ dst+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ n+16(FP), CX
-	VBROADCASTSS s+24(FP), Y4
-	VBROADCASTSS b+28(FP), Y5
-	VBROADCASTSS lo+32(FP), Y6
-	VBROADCASTSS hi+36(FP), Y7
-loop:
-	AFFINE(0, Y0)
-	AFFINE(32, Y1)
-	ADDQ $64, DI
-	ADDQ $64, SI
-	SUBQ $16, CX
-	JNZ  loop
-	VZEROUPPER
-	RET
-
-#define ADD(off, v, t) \
-	VMULPS  off(SI), Y8, v \
-	VMULPS  off(DX), Y9, t \
-	VADDPS  t, v, v        \
-	VMOVUPS v, off(DI)
+#define AFFINE ·affineSingle
+#define AFFINEARGS 40
+#define S s+24
+#define B b+28
+#define LO lo+32
+#define HI hi+36
 
 // func addSingle(dst *float32, a float32, x *float32, b float32, y *float32, n int)
-TEXT ·addSingle(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), DI
-	VBROADCASTSS a+8(FP), Y8
-	MOVQ x+16(FP), SI
-	VBROADCASTSS b+24(FP), Y9
-	MOVQ y+32(FP), DX
-	MOVQ n+40(FP), CX
-loop:
-	ADD(0, Y0, Y4)
-	ADD(32, Y1, Y5)
-	ADDQ $64, DI
-	ADDQ $64, SI
-	ADDQ $64, DX
-	SUBQ $16, CX
-	JNZ  loop
-	VZEROUPPER
-	RET
+#define SUM ·addSingle
+#define ROUND 32
+#define MOVE VMOVUPS
+#define BROADCAST VBROADCASTSS
+#define MUL VMULPS
+#define ADD VADDPS
+#define MIN VMINPS
+#define MAX VMAXPS
+
+#include "elements.h"
 
 // What is greater than zero as an integer is greater than zero, or a NaN.
 #define GATE(off, v) \
@@ -82,7 +47,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// The sums of 32 numbers side by side, n a multiple of 32.
+// The sums of 32 numbers side by side; n is a multiple of 32.
 #define BEGIN \
 	VXORPS Y0, Y0, Y0 \
 	VXORPS Y1, Y1, Y1 \
