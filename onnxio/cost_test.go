@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/relupath/relupath/onnxio"
@@ -207,6 +208,37 @@ func TestDoublingConstants(t *testing.T) {
 		}
 		// The budget of 256 MiB, and what was made on the way to it.
 		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 800 {
+			t.Errorf("%s: %d MiB were allocated before %v", op, n, err)
+		}
+	}
+}
+
+// TestLayersOnConstants: what operators that are layers make of constants counts by its
+// bytes, as what is computed of constants at once.
+func TestLayersOnConstants(t *testing.T) {
+	const k = 6000 // 36 million elements
+	half := []int64{k / 2, k / 2, k / 2, k / 2}
+	for op, nodes := range map[string][]field{
+		"Pad":                  {pbIntegers("p", 0, 0, 0, 0, 0, 0, k, k), pbNode("Pad", "", names("c", "p"), names("big"))},
+		"Conv":                 {pbInitializer("k", []int64{1, 1, 3, 3}, 1, 2, 3, 4, 5, 6, 7, 8, 9), pbNode("Conv", "", names("c", "k"), names("big"), attrOfInts("pads", half...))},
+		"ConvTranspose":        {pbInitializer("k", []int64{1, 1, 1, 1}, 1), pbNode("ConvTranspose", "", names("c", "k"), names("big"), attrOfInts("strides", k-1, k-1))},
+		"Resize by neighbours": {pbInitializer("s", []int64{4}, 1, 1, k/2, k/2), pbNode("Resize", "", names("c", "", "s"), names("big"))},
+		"Resize":               {pbInitializer("s", []int64{4}, 1, 1, k/2, k/2), pbNode("Resize", "", names("c", "", "s"), names("big"), attrOfString("mode", "linear"))},
+	} {
+		model := pbModel(8, 17, append(nodes,
+			pbInput("x", -1, 2), pbInitializer("c", []int64{1, 1, 2, 2}, 1, 2, 3, 4), pbIntegers("flat", -1), pbIntegers("from", 0), pbIntegers("to", 2),
+			pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4), pbOutput("y", -1, 2),
+			pbNode("Reshape", "", names("big", "flat"), names("r")), pbNode("Slice", "", names("r", "from", "to"), names("s2")),
+			pbNode("MatMul", "", names("x", "w"), names("m")), pbNode("Add", "", names("m", "s2"), names("y")))...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := onnxio.Decode(model, onnxio.Options{})
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "256 MiB") {
+			t.Errorf("%s: %v", op, err)
+		}
+		// The budget of 256 MiB.
+		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 400 {
 			t.Errorf("%s: %d MiB were allocated before %v", op, n, err)
 		}
 	}

@@ -114,9 +114,20 @@ func (r *Windowed) Direct() bool {
 // reads of the operand's classes. Coordinates agree that read the same classes with the
 // same taps. It takes as many steps as taps read anything.
 func line(w *dag.Window, k int, operand axis, out int, backward bool) (axis, []Tap) {
+	taps := make([]Tap, w.Kernel[k])
+	if out == 1 { // as of a sum over millions of elements: one list for all taps
+		lo, hi := reading(w, k, 0, backward)
+		source := make([]int32, 0, hi-lo)
+		for t := lo; t < hi; t++ {
+			if i, ok := tap(w, k, 0, t, backward); ok {
+				source = append(source, int32(operand.at(i)))
+				taps[t].Source = source[len(source)-1 : len(source) : len(source)]
+			}
+		}
+		return identity(1), taps
+	}
 	a := axis{make([]int32, out), 0}
 	number := map[string]int32{}
-	taps := make([]Tap, w.Kernel[k])
 	var key []byte
 	for o := range out {
 		lo, hi := reading(w, k, o, backward)

@@ -61,6 +61,8 @@ type lowering struct {
 	facts map[int]fact
 	// owners has the stored tensor of each Param of one number.
 	owners map[*dag.Param]*source.Tensor
+	// fixed says of each node that constants alone determine its value.
+	fixed []bool
 	// origin is the ONNX node that made each dag node.
 	origin    []int
 	current   *op
@@ -334,9 +336,16 @@ func (l *lowering) emit(op dag.Op, shape []int, in ...*value) *value {
 	}
 	l.nodes = append(l.nodes, nd)
 	l.spent += nd.Len() / 8
+	fixed := op != dag.Op(dag.Input{}) && !slices.ContainsFunc(in, func(v *value) bool { return !l.fixed[v.node] })
+	l.fixed = append(l.fixed, fixed)
+	if fixed {
+		l.computed += 8 * int64(nd.Len())
+	}
 	if s, ok := op.(*dag.Select); ok {
 		l.spent += len(s.Index)
-		s.Index = l.shared(s.Index)
+		if s.Index = l.shared(s.Index); fixed {
+			l.computed += 4 * int64(len(s.Index))
+		}
 	}
 	l.origin = append(l.origin, k)
 	out := &value{node: len(l.nodes) - 1, shape: shape, exclusive: true}

@@ -26,7 +26,11 @@ func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) 
 	if v.constant() {
 		afford = o.affordIndexed
 	}
-	if err := afford(n); err != nil {
+	err := afford(n)
+	if err == nil && !v.constant() && o.fixed[v.node] {
+		err = o.affordIndexed(n)
+	}
+	if err != nil {
 		return nil, err
 	}
 	index := make([]int32, 0, n)
