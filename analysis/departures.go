@@ -20,7 +20,6 @@ const (
 var departures = map[string]string{
 	"parameter_count":              "It counts weights and no biases. " + codeRoot,
 	"path_2":                       "It takes the network's output for ones with squared weights, where max-pooling passes on its largest operand, not the sum. " + codeRoot,
-	"zero_share":                   codeNone,
 	"sum_frobenius_squared":        codeRoot,
 	"sum_log_frobenius_squared":    "It reports half of it less ln m.",
 	"sum_of_frobenius":             codeHalf,

@@ -114,7 +114,7 @@ func weightEntries() []*entry {
 		{
 			Info: Info{
 				Name: "zero_share", Formula: "number of weights that are zero over the number of weights",
-				LaTeX: `\#\{w=0\}/\#\{w\}`, Source: j20, Unit: "share", Invariant: true, Scope: OfBoth,
+				LaTeX: `\#\{w=0\}/\#\{w\}`, Source: "a count", Unit: "share", Invariant: true, Scope: OfBoth,
 			},
 			net: func(r *run) []Measure {
 				var zeros, weights int
