@@ -13,14 +13,14 @@ import (
 // sigmoids do, pass the order of their operand's units on to their value. Each is a cap whose
 // bounds no factor may move: units that it ties have factor 1, as they have before a function, and
 // one order. Nothing else is read of these caps. It returns n where there is no such function.
-func unitwise(n *dag.Network, functions []int) (*dag.Network, error) {
+func unitwise(n *dag.Network, functions map[int]bool) (*dag.Network, error) {
 	if len(functions) == 0 {
 		return n, nil
 	}
 	var b dag.Builder
 	for i := range n.Nodes {
 		nd := n.Nodes[i]
-		if slices.Contains(functions, i) {
+		if functions[i] {
 			nd.Op = &dag.Cap{Lo: []float64{-1}, Hi: []float64{1}, Storage: dag.BoundsFixed, Reason: "it stands for a function"}
 		}
 		b.Node(nd)
@@ -35,12 +35,12 @@ func unitwise(n *dag.Network, functions []int) (*dag.Network, error) {
 	return out, nil
 }
 
-// uniform lists the functions between layers that are evaluated and do the same to each element of their operand.
-func uniform(n *dag.Network) []int {
-	var out []int
+// uniform has the functions between layers that are evaluated and do the same to each element of their operand.
+func uniform(n *dag.Network) map[int]bool {
+	out := map[int]bool{}
 	for _, i := range n.Functions() {
 		if f, ok := n.Nodes[i].Op.(*dag.Func); ok && f.Kind == dag.Curve && f.Apply != nil && alikeAt(f, n.Nodes[i].Len(), uint64(i)) {
-			out = append(out, i)
+			out[i] = true
 		}
 	}
 	return out
