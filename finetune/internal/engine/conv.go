@@ -125,8 +125,8 @@ func (e *Engine[T]) reserve(f *unfold) {
 	wide := kernel.Columns[T](f.step)
 	for range cap(m.free) {
 		w := <-m.free
-		// The last row of padded memory is read so far that all columns are computed at once.
-		w.pad = longer(w.pad, f.in*f.group*f.Len+wide-f.step)
+		// The last row of padded memory is read so far that all columns are computed at once: a vector more.
+		w.pad = longer(w.pad, f.in*f.group*f.Len+kernel.Columns[T](1))
 		w.cols, w.tile = longer(w.cols, len(f.taps)*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
 		if f.depthwise() {
 			w.tile = longer(w.tile, f.outLen)
@@ -261,14 +261,21 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 			return
 		}
 		if inPlace {
+			most := f.Width
+			if !kernel.Multiplies() {
+				most = f.step // for which there is memory
+			}
 			for run, at := range f.Rows {
-				e.multiply(f, m, y[run*f.Width:], f.outLen, w, at, f.Width, add)
+				for p := 0; p < f.Width; p += most {
+					e.multiply(f, m, y[run*f.Width+p:], f.outLen, w, at+p, min(most, f.Width-p), add)
+				}
 			}
 			return
 		}
 		f.tiles(examples, func(p, n int) {
 			ld := kernel.Columns[T](n)
-			e.multiply(f, m, m.tile, ld, w, p, n, false)
+			// What is computed behind the n-th column is not read.
+			e.multiply(f, m, m.tile, ld, w, p, ld, false)
 			for c := range f.out {
 				src := m.tile[c*ld:][:n]
 				f.outputs(p, n, func(e, o, at, many int) {
