@@ -445,6 +445,10 @@ func TestResultDependsOnTheClass(t *testing.T) {
 				!(math.Abs(x-y) <= 1e-9*(1+math.Abs(x))) {
 				t.Fatalf("%s: objective %v, of the unbalanced copy %v\n%s", m, x, y, n)
 			}
+			// c* moves by no more than the weights, however much the factors that reach it do.
+			if x, y := a.Objective.After.Ln(), b.Objective.After.Ln(); m == rescale.Path && !a.Infimum && !b.Infimum && x != y && !(math.Abs(x-y) <= 1e-12*(1+math.Abs(x))) {
+				t.Fatalf("%s: ln c* %v, of the unbalanced copy %v\n%s", m, x, y, n)
+			}
 			o := newOracle(n, m != rescale.CrossLayer)
 			for id := range a.Factors {
 				if o.vars[id] < 0 {
