@@ -176,7 +176,7 @@ func (r *run) pathBound(logarithms func(*pathFacts) (float64, []Symbol)) []Measu
 		}
 		b := r.largestInput()
 		sizes := map[int]bool{}
-		f := pathFacts{d: float64(depth(r.net)), k: 1, din: float64(r.inputs()), dout: float64(len(r.ports))}
+		f := pathFacts{d: float64(depth(r.net)), k: 1, din: float64(r.inputs()), dout: float64(r.ends)}
 		for nd, op := range body[*dag.Pool](r.net) {
 			size := len(nd.In)
 			if op.Window != nil {

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -82,6 +83,9 @@ func pathEntries() []*entry {
 			},
 			orders: true,
 			net: func(r *run) []Measure {
+				if r.ends > maxPorts {
+					return []Measure{{Value: scaled.New(math.NaN()), Reason: fmt.Sprintf("%d outputs are more than %d: path_norm_max_output has the largest", r.ends, maxPorts)}}
+				}
 				out := make([]Measure, 0, len(r.opt.P)*len(r.ports))
 				for _, p := range r.opt.P {
 					for j, x := range r.forward.PerOutput(r.path(p)) {

@@ -65,7 +65,8 @@ type run struct {
 	forward *paths.Values
 	orders  []float64 // of the row norms in forward
 	kept    bool      // forward has the values of all nodes
-	ports   []string  // the name of each output element
+	ends    int       // elements of outputs
+	ports   []string  // their names, of up to maxPorts
 	memo    memo
 	// apart says why the network is not homogeneous as a whole, or is not known in its
 	// extents; empty where neither is so.
@@ -332,6 +333,12 @@ func (r *run) pass(chosen []*entry) {
 		outputs[p.Node] = p.Name
 	}
 	for _, i := range r.net.Boundary() {
+		r.ends += r.net.Nodes[i].Len()
+	}
+	if r.ends > maxPorts {
+		return
+	}
+	for _, i := range r.net.Boundary() {
 		name := outputs[i]
 		if name == "" {
 			name = r.net.Nodes[i].Ref()
@@ -341,6 +348,10 @@ func (r *run) pass(chosen []*entry) {
 		}
 	}
 }
+
+// maxPorts is how many outputs have measures of their own: those of pixels, or of products
+// of all pairs, are millions in a small file.
+const maxPorts = 1 << 16
 
 func unique(p []float64) []float64 {
 	p = slices.Clone(p)

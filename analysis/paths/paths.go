@@ -314,9 +314,14 @@ func (v *Values) PerOutput(k int) []scaled.Num {
 // SegmentNorm is PathNorm over the paths of one segment of the network, from its
 // starts to its ends.
 func (v *Values) SegmentNorm(k int, s *dag.Segment) scaled.Num {
+	return v.norm(k, s.Ends)
+}
+
+// norm is over the paths that end in some nodes.
+func (v *Values) norm(k int, ends []int) scaled.Num {
 	p := v.P[k]
 	var h []scaled.Num
-	for _, i := range s.Ends {
+	for _, i := range ends {
 		x := v.of[i]
 		if x == nil {
 			continue
@@ -336,10 +341,16 @@ func (v *Values) SegmentNorm(k int, s *dag.Segment) scaled.Num {
 // PathNorm returns ||pi||_p = (sum_j phi_j^p)^(1/p) of order k, after Forward;
 // for p = Inf, the largest product of weights of a path. It is invariant under
 // rescaling. Source: Neyshabur, Tomioka, Srebro, COLT 2015, section 3.
-func (v *Values) PathNorm(k int) scaled.Num { return scaled.Norm(v.PerOutput(k), v.P[k]) }
+func (v *Values) PathNorm(k int) scaled.Num { return v.norm(k, v.net.Boundary()) }
 
 // MaxOutput returns the largest phi_j of order k, after Forward; zero without
 // outputs.
 func (v *Values) MaxOutput(k int) scaled.Num {
-	return scaled.Norm(v.PerOutput(k), math.Inf(1))
+	var most []scaled.Num
+	for _, i := range v.net.Boundary() {
+		if x := v.of[i]; x != nil {
+			most = append(most, scaled.Norm(x.h[k].Nums(), math.Inf(1)))
+		}
+	}
+	return scaled.Norm(most, math.Inf(1))
 }
