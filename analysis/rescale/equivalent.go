@@ -247,40 +247,67 @@ func equivalentForms(ctx context.Context, a, b *dag.Network, opt EquivalentOptio
 	return e.inAnyOrder(ctx, a, b, opt)
 }
 
-// inAnyOrder compares a and b under the order of units that match finds.
+// inAnyOrder compares a and b under the order of units that match finds: first with the factors of a's groups, then
+// with none for units on both sides of a product, as of a gate, whose order is then one.
 func (e *Equivalence) inAnyOrder(ctx context.Context, a, b *dag.Network, opt EquivalentOptions) (*Equivalence, error) {
 	curves := uniform(a)
-	x, err := unitwise(a, curves)
-	if err != nil {
-		return nil, err
+	first, x, err := e.ordersOf(ctx, a, b, curves, nil, opt)
+	if err != nil || first.Equivalent {
+		return first, err
 	}
-	y, err := unitwise(b, curves)
-	if err != nil {
-		return nil, err
+	products := twoSided(x, x.Groups())
+	if len(products) == 0 {
+		return first, nil
 	}
-	e.Groups = x.Groups()
-	c := newComparison(ctx, x, y, e.Groups, opt)
-	e.Reason = c.match()
+	second, _, err := e.ordersOf(ctx, a, b, curves, products, opt)
+	if err != nil || second.Equivalent && len(second.Permutation) > 0 {
+		return second, err
+	}
+	return first, nil
+}
+
+// ordersOf is one such comparison. It returns the network too that match saw in the place of a.
+func (e *Equivalence) ordersOf(ctx context.Context, a, b *dag.Network, curves, products map[int]bool, opt EquivalentOptions) (*Equivalence, *dag.Network, error) {
+	out := *e
+	x, err := unitwise(a, curves, products)
+	if err != nil {
+		return nil, nil, err
+	}
+	y, err := unitwise(b, curves, products)
+	if err != nil {
+		return nil, nil, err
+	}
+	out.Groups = x.Groups()
+	for i := range products {
+		for _, id := range out.Groups.Units[i].IDs {
+			for ; id != dag.NoGroup && out.Groups.Pin[id] == ""; id = out.Groups.Inverse[id] {
+				out.Groups.Pin[id] = "it is a side of a product"
+			}
+		}
+	}
+	c := newComparison(ctx, x, y, out.Groups, opt)
+	out.Reason = c.match()
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("rescale: %w", err)
+		return nil, nil, fmt.Errorf("rescale: %w", err)
 	}
-	if e.Reason != "" {
-		e.Groups, e.certain = nil, !c.lossy && keepsOrder(x, c.g) && !confined(x, c.g)
-		return e, nil
+	if out.Reason != "" {
+		out.Groups, out.certain = nil, !c.lossy && keepsOrder(x, c.g) && !confined(x, c.g)
+		return &out, x, nil
 	}
-	e.Permutation = c.permutation()
-	if e, err = e.fit(c); err != nil {
-		return nil, err
+	out.Permutation = c.permutation()
+	found, err := out.fit(c)
+	if err != nil {
+		return nil, nil, err
 	}
-	e.certain = e.certain && keepsOrder(x, c.g)
+	found.certain = found.certain && keepsOrder(x, c.g)
 	if x == a {
-		return e, nil
+		return found, x, nil
 	}
 	nodes := make([]int, len(a.Nodes))
 	for i := range nodes {
 		nodes[i] = i
 	}
-	return e.of(a, &Normal{Net: x, To: nodes}), nil
+	return found.of(a, &Normal{Net: x, To: nodes}), x, nil
 }
 
 // confined reports whether factors are possible that the groups do not give: a product has units on both sides, of

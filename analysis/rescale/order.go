@@ -12,9 +12,10 @@ import (
 // unitwise returns a network of the same nodes in which functions that do the same to each element, as
 // sigmoids do, pass the order of their operand's units on to their value. Each is a cap whose
 // bounds no factor may move: units that it ties have factor 1, as they have before a function, and
-// one order. Nothing else is read of these caps. It returns n where there is no such function.
-func unitwise(n *dag.Network, functions map[int]bool) (*dag.Network, error) {
-	if len(functions) == 0 {
+// one order. Nothing else is read of these caps. Of the products listed the operands and the value have one order
+// too: they are sums. It returns n where there is neither.
+func unitwise(n *dag.Network, functions, products map[int]bool) (*dag.Network, error) {
+	if len(functions) == 0 && len(products) == 0 {
 		return n, nil
 	}
 	var b dag.Builder
@@ -22,6 +23,9 @@ func unitwise(n *dag.Network, functions map[int]bool) (*dag.Network, error) {
 		nd := n.Nodes[i]
 		if functions[i] {
 			nd.Op = &dag.Cap{Lo: []float64{-1}, Hi: []float64{1}, Storage: dag.BoundsFixed, Reason: "it stands for a function"}
+		}
+		if products[i] {
+			nd.Op = &dag.Add{}
 		}
 		b.Node(nd)
 	}
@@ -64,6 +68,22 @@ func alikeAt(f *dag.Func, n int, seed uint64) bool {
 		}
 	}
 	return true
+}
+
+// twoSided has the elementwise products of which both sides have units, which have one order, and pins these
+// units: a sum in the place of the product (unitwise) says nothing of factors.
+func twoSided(n *dag.Network, g *dag.Groups) map[int]bool {
+	out := map[int]bool{}
+	for nd, f := range dag.Each[*dag.Func](n) {
+		if (f.Form == dag.Times{} || f.Form == dag.Over{}) && !inStep(g, nd) && hasUnits(g, nd.In[0]) && hasUnits(g, nd.In[1]) {
+			out[nd.ID] = true
+		}
+	}
+	return out
+}
+
+func hasUnits(g *dag.Groups, node int) bool {
+	return slices.ContainsFunc(g.Units[node].IDs, func(id int32) bool { return id != dag.NoGroup && id != dag.InputGroup })
 }
 
 // inPlace says of each group of a network whether its units keep their order: inputs and values of
