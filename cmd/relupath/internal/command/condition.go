@@ -95,7 +95,7 @@ func (q quantity) String() string {
 
 // quantities are the counts and measures of a model.
 func (m *auditedModel) quantities() []quantity {
-	var out []quantity
+	out := make([]quantity, 0, len(facts)+len(m.Measures))
 	for _, f := range facts {
 		out = append(out, quantity{name: f.key, label: f.key, num: f.num(m)})
 	}

@@ -331,14 +331,26 @@ func (r *diffJSON) match(from, to string) error {
 // compare makes the changes from m to n.
 func (p *pairOfModels) compare(m, n *auditedModel) {
 	units := unitsOf()
-	before := map[string]quantity{}
-	for _, q := range m.quantities() {
-		before[q.label] = q
+	before, after := m.quantities(), n.quantities()
+	var places map[string]int
+	find := func(k int, label string) (quantity, bool) {
+		if k < len(before) && before[k].label == label { // as mostly
+			return before[k], true
+		}
+		if places == nil {
+			places = make(map[string]int, len(before))
+			for i := range before {
+				places[before[i].label] = i
+			}
+		}
+		if i, ok := places[label]; ok {
+			return before[i], true
+		}
+		return quantity{}, false
 	}
-	after := n.quantities()
 	p.Measures, p.Layers = make([]measureChange, 0, len(after)), []measureChange{}
-	for _, q := range after {
-		if a, ok := before[q.label]; ok && (a.num.IsFinite() || q.num.IsFinite() || !isFact(q.label)) {
+	for k, q := range after {
+		if a, ok := find(k, q.label); ok && (a.num.IsFinite() || q.num.IsFinite() || !isFact(q.label)) {
 			c := newMeasureChange(q.label, "", units[q.name], a.num, q.num)
 			c.Reason = cmp.Or(a.why, q.why)
 			p.Measures = append(p.Measures, c)
