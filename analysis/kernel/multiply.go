@@ -100,7 +100,8 @@ func Columns[T Float](n int) int {
 //	c[i*ldc+j] = alpha * sum over l < K of A[Rows[i]+l*Step] * B[At[l]+j],
 //
 // at l*Stride for At[l] where At is empty. Terms are added in the order of l, the sum to c at the end,
-// so that a part of the columns or of the rows gives the same bits. It allocates nothing.
+// so that a part of the columns or of the rows gives the same bits where rows of B reach as far as
+// Columns; what is left to Go rounds products too. It allocates nothing.
 func Multiply[T Float](c []T, ldc, n int, o *Operands[T], alpha T, mode Store) {
 	m := len(o.Rows)
 	if m == 0 || n == 0 || o.K == 0 {
