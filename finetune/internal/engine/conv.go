@@ -147,7 +147,9 @@ func longer[T program.Float](x []T, n int) []T {
 // prepare pads one group's operand, of some examples the first of which is x.
 func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 	x = x[g*f.in*f.inLen:]
-	if f.Plain && f.group == 1 && kernel.Columns[T](f.inLen) == f.inLen {
+	// Tiles are read beyond their last column.
+	tiled := !f.depthwise() && !f.inPlace(kernel.Columns[T])
+	if f.Plain && f.group == 1 && !tiled && kernel.Columns[T](f.inLen) == f.inLen {
 		m.padded = x[:f.in*f.inLen]
 		return
 	}
