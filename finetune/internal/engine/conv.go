@@ -34,6 +34,10 @@ type unfold struct {
 	rows []int
 	// step is how many positions are worked on at a time.
 	step int
+	// dense is the geometry of products at outputs alone, which are gathered where so many positions are none
+	// that the copy costs less; nil elsewhere. outputs are where an example's lie in padded memory.
+	dense *unfold
+	at    []int
 }
 
 const (
@@ -46,6 +50,8 @@ const (
 	// fewPositions are so few that several examples are worked on together, about
 	// manyPositions.
 	fewPositions, manyPositions = 48, 64
+	// gatherCost is about how many products of 32 bits take as long as the copy of an element.
+	gatherCost = 48
 )
 
 func newUnfold(groups, out, in int, w *dag.Window) *unfold {
@@ -71,6 +77,34 @@ func (f *unfold) gather(batch int) *unfold {
 	}
 	f.places = kernel.NewPlaces(f.taps)
 	f.step = min(f.positions(f.group), max(manyPositions, tileSize/max(f.out, f.in)))
+	f.dense = nil
+	outputs := f.group * f.outLen
+	if kernel.Multiplies() && !f.depthwise() && (f.positions(f.group)-outputs)*f.out > gatherCost*outputs {
+		f.condense(outputs)
+	}
+	return f
+}
+
+// condense makes the geometry of so many outputs alone.
+func (f *unfold) condense(outputs int) {
+	f.at = f.at[:0]
+	for o := range f.outLen {
+		f.at = append(f.at, f.Rows[o/f.Width]+o%f.Width)
+	}
+	d := *f
+	d.Phases, d.length, d.taps = &dag.Phases{Len: f.outLen, Rows: []int{0}, Width: f.outLen}, f.outLen, nil
+	for t := range f.taps {
+		d.taps = append(d.taps, t*outputs)
+	}
+	d.places, d.step = kernel.NewPlaces(d.taps), min(f.step, outputs)
+	f.dense = &d
+}
+
+// products is the geometry of the products.
+func (f *unfold) products() *unfold {
+	if f.dense != nil {
+		return f.dense
+	}
 	return f
 }
 
@@ -104,8 +138,8 @@ type convMemory[T program.Float] struct {
 
 // workspace is the memory of one goroutine.
 type workspace[T program.Float] struct {
-	pad, cols, tile []T
-	padded          []T // the operand in work
+	pad, cols, tile, dense []T
+	padded                 []T // the operand in work
 	// owner is the geometry whose padding pad holds zeros in.
 	owner *unfold
 }
@@ -131,6 +165,9 @@ func (e *Engine[T]) reserve(f *unfold) {
 		if f.depthwise() {
 			w.tile = longer(w.tile, f.outLen)
 		}
+		if f.dense != nil {
+			w.dense = longer(w.dense, len(f.taps)*f.group*f.outLen+kernel.Columns[T](1))
+		}
 		w.owner = nil
 		m.free <- w
 	}
@@ -148,8 +185,8 @@ func longer[T program.Float](x []T, n int) []T {
 func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 	x = x[g*f.in*f.inLen:]
 	// Tiles are read beyond their last column.
-	tiled := !f.depthwise() && !f.inPlace(kernel.Columns[T])
-	if f.Plain && f.group == 1 && !tiled && kernel.Columns[T](f.inLen) == f.inLen {
+	tiled := !f.depthwise() && !f.products().inPlace(kernel.Columns[T])
+	if f.Plain && f.group == 1 && f.dense == nil && !tiled && kernel.Columns[T](f.inLen) == f.inLen {
 		m.padded = x[:f.in*f.inLen]
 		return
 	}
@@ -174,6 +211,22 @@ func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 			}
 		}
 	}
+	if f.dense != nil {
+		m.gather(f, examples)
+	}
+}
+
+// gather copies what outputs read.
+func (m *workspace[T]) gather(f *unfold, examples int) {
+	for t, row := range f.dense.taps {
+		for e := range examples {
+			to, from := m.dense[row+e*f.outLen:][:len(f.at)], m.pad[f.taps[t]+e*f.Len:]
+			for o, at := range f.at {
+				to[o] = from[at]
+			}
+		}
+	}
+	m.padded = m.dense
 }
 
 // columns writes what n positions from p on read: a matrix of a row for each tap.
@@ -247,9 +300,10 @@ func (f *unfold) inPlace(columns func(n int) int) bool {
 // correlate computes the examples lo to hi.
 func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi int, add bool) {
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
+	padded, f := f, f.products()
 	inPlace := f.inPlace(kernel.Columns[T])
 	f.each(lo, hi, func(i, examples, g int) {
-		m.prepare(f, x[i*nx:], g, examples)
+		m.prepare(padded, x[i*nx:], g, examples)
 		w, y := w[g*f.out*depth:], y[i*ny+g*f.out*f.outLen:]
 		if f.depthwise() {
 			dst := y[:f.outLen]
@@ -309,8 +363,9 @@ func (m *workspace[T]) spread(f *unfold, dy []T, ny, p, n int) []T {
 func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi int) {
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
 	columns := kernel.Columns[T](f.out)
+	padded, f := f, f.products()
 	f.each(lo, hi, func(i, examples, g int) {
-		m.prepare(f, x[i*nx:], g, examples)
+		m.prepare(padded, x[i*nx:], g, examples)
 		dy, dw := dy[i*ny+g*f.out*f.outLen:], dw[g*depth*columns:]
 		f.tiles(examples, func(p, n int) {
 			if f.depthwise() {
@@ -341,11 +396,12 @@ func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi in
 func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int, add bool) {
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
 	m.owner = nil
+	v := f.products()
 	f.each(lo, hi, func(i, examples, g int) {
 		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.group*f.Len]
 		clear(pad)
-		f.tiles(examples, func(p, n int) {
-			tile, w := m.spread(f, dy, ny, p, n), w[g*f.out*depth:]
+		v.tiles(examples, func(p, n int) {
+			tile, w := m.spread(v, dy, ny, p, n), w[g*f.out*depth:]
 			if f.depthwise() {
 				for t, at := range f.taps {
 					dst := pad[at+p:][:n]
@@ -354,6 +410,17 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int,
 				return
 			}
 			e.serial(true, false, depth, n, f.out, 1, w, depth, tile, n, 0, m.cols, n)
+			if f.dense != nil {
+				v.outputs(p, n, func(e, o, from, many int) {
+					for t, row := range f.taps {
+						dst, src := pad[row+e*f.Len:], m.cols[t*n+from:][:many]
+						for j, at := range f.at[o:][:many] {
+							dst[at] += src[j]
+						}
+					}
+				})
+				return
+			}
 			for t, at := range f.taps {
 				dst := pad[at+p:][:n]
 				kernel.Sum(dst, 1, dst, 1, m.cols[t*n:])

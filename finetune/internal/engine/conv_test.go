@@ -80,6 +80,7 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 		}
 		return x
 	}
+	dense := 0
 	for k := range 200 {
 		w := drawWindow(rng, []int{4, 9, 24}[k%3])
 		if k%8 == 5 { // of whole vectors, and without padding: worked on where it is
@@ -92,6 +93,12 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 		if k%4 == 0 {
 			out, in = 1, 1
 		}
+		if k%5 == 1 {
+			out = 40 + rng.IntN(40) // so many that outputs are gathered
+		}
+		if k%16 == 5 { // so few positions and so many outputs that even then they are gathered
+			w.In, w.Kernel, out, in, batch = []int{4, 4}, []int{3, 3}, 200, 2, 1+rng.IntN(7)
+		}
 		if k%50 == 0 {
 			in = 2*terms/dag.Size(w.Kernel) + 1 // more taps than are summed at a time
 		}
@@ -99,6 +106,12 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 		f := newUnfold(groups, out, in, w).gather(batch)
 		if rng.IntN(2) == 0 {
 			f.step = 1 + rng.IntN(f.step)
+			if f.dense != nil {
+				f.dense.step = 1 + rng.IntN(min(f.step, f.dense.step))
+			}
+		}
+		if f.dense != nil {
+			dense++
 		}
 		e := prepare[T](&program.Program[T]{}, nil, Options{Pool: threads, BLAS: blas.Find()})
 		e.reserve(f)
@@ -188,5 +201,8 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 			got[i] = sums[(r/out*depth+tap)*columns+r%out]
 		}
 		compare("dw", got, dw, sw, batch*outLen)
+	}
+	if kernel.Multiplies() && dense < 10 {
+		t.Errorf("%d convolutions gather their outputs", dense)
 	}
 }

@@ -23,6 +23,7 @@ package optim
 import (
 	"math"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/geometry"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -278,9 +279,21 @@ func (u *update[T]) at(o *Optimizer[T], e int) (g, q float64) {
 	return g, q
 }
 
+// plain tells whether the update is keep*w - step*g, with a step in the range of the weights' type: then it is
+// computed in that type, as the products of Scaling are.
+func (u *update[T]) plain() bool {
+	step := math.Abs(float64(T(u.step)))
+	return u.v == nil && u.a == nil && u.row == nil && u.col == nil && u.all == nil && u.penalty == 0 && step > 0x1p-100 && step < 0x1p100
+}
+
 // slice updates rows lo to hi of the stored tensor.
 func (o *Optimizer[T]) slice(lo, hi int) {
 	u := &o.pass
+	if u.plain() {
+		w, g := u.w[lo*u.cols:min(hi*u.cols, len(u.w))], u.g[lo*u.cols:]
+		kernel.Sum(w, T(u.keep), w, T(-u.step), g)
+		return
+	}
 	mu := T(o.Mu)
 	for r := lo; r < hi; r++ {
 		row := 1.0
