@@ -28,8 +28,8 @@ func init() {
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
 	widen32, rows32, extremes64 = widen, panelRows, leastMost
-	elements32 = elementOps[float32]{affineSingle, addSingle, gateSingle, totalSingle, dotSingle, tapsSingle, 8}
-	elements64 = elementOps[float64]{affine: affine, add: add, taps: tapsDouble, lanes: 4}
+	elements32 = elementOps[float32]{affineSingle, addSingle, timesSingle, gateSingle, totalSingle, dotSingle, tapsSingle, 8}
+	elements64 = elementOps[float64]{affine: affine, add: add, times: times, taps: tapsDouble, lanes: 4}
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
 		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512})
@@ -220,3 +220,9 @@ func dotSingle(x, y *float32, n int) float32
 
 //go:noescape
 func leastMost(x *float64, n int, out *[12]uint64)
+
+//go:noescape
+func times(dst, x, y *float64, n int)
+
+//go:noescape
+func timesSingle(dst, x, y *float32, n int)

@@ -36,6 +36,19 @@ func Sum[T Float](dst []T, a T, x []T, b T, y []T) {
 	}
 }
 
+// Times writes x*y to dst, element by element; it may be either.
+func Times[T Float](dst, x, y []T) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	n := 0
+	if e := elements[T](); e.times != nil && len(dst) >= 4*e.lanes {
+		n = len(dst) &^ (4*e.lanes - 1)
+		e.times(&dst[0], &x[0], &y[0], n)
+	}
+	for i, v := range x[n:] {
+		dst[n+i] = v * y[n+i]
+	}
+}
+
 // Gate writes d to dst where y, the result of a ReLU, is not zero, and zero where it is. y is not
 // negative, so that it is zero if and only if its bits are; a branch on it would be mispredicted half of
 // the time. dst may be d or y.
@@ -176,12 +189,13 @@ func Taps[T Float](dst []T, width int, x []T, rows, at []int, w []T, s, b, lo, h
 	}
 }
 
-// elementOps are loops over elements in assembly: affine and add for n a multiple of four times lanes, which
+// elementOps are loops over elements in assembly: affine, add and times for n a multiple of four times lanes, which
 // are those of a vector, gate of the constant of that name, total and dot of sumLanes, and taps for lines of at least
 // lanes elements and one tap. They are nil where there are none.
 type elementOps[T Float] struct {
 	affine func(dst, x *T, n int, s, b, lo, hi T)
 	add    func(dst *T, a T, x *T, b T, y *T, n int)
+	times  func(dst, x, y *T, n int)
 	gate   func(dst, d, y *T, n int)
 	total  func(x *T, n int) T
 	dot    func(x, y *T, n int) T

@@ -1,5 +1,5 @@
-// The loops of Affine and Sum, ROUND elements at a time, four vectors; n is a multiple of it and not zero. What is not defined
-// here is that of one type of numbers: the functions' names AFFINE and SUM with their arguments, and
+// The loops of Affine, Sum and Times, ROUND elements at a time, four vectors; n is a multiple of it and not zero. What is not defined
+// here is that of one type of numbers: the functions' names AFFINE, SUM and TIMES with their arguments, and
 // instructions.
 
 // An element that is a NaN stays one: the second source is the result of a comparison
@@ -49,6 +49,29 @@ loop:
 	ADDED(32, Y1, Y5)
 	ADDED(64, Y2, Y6)
 	ADDED(96, Y3, Y7)
+	ADDQ $128, DI
+	ADDQ $128, SI
+	ADDQ $128, DX
+	SUBQ $ROUND, CX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+#define MULTIPLIED(off, v) \
+	MOVE off(SI), v    \
+	MUL  off(DX), v, v \
+	MOVE v, off(DI)
+
+TEXT TIMES(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DX
+	MOVQ n+24(FP), CX
+loop:
+	MULTIPLIED(0, Y0)
+	MULTIPLIED(32, Y1)
+	MULTIPLIED(64, Y2)
+	MULTIPLIED(96, Y3)
 	ADDQ $128, DI
 	ADDQ $128, SI
 	ADDQ $128, DX

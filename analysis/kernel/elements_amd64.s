@@ -12,6 +12,10 @@
 
 // func add(dst *float64, a float64, x *float64, b float64, y *float64, n int)
 #define SUM ·add
+
+// func times(dst, x, y *float64, n int)
+#define TIMES ·times
+
 #define ROUND 16
 #define MOVE VMOVUPD
 #define BROADCAST VBROADCASTSD

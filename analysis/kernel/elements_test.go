@@ -81,6 +81,12 @@ func testSum[T Float](t *testing.T) {
 				t.Fatalf("n %d, element %d: %v, want %v", n, i, got[i], want)
 			}
 		}
+		Times(got, x, y)
+		for i := range got {
+			if want := x[i] * y[i]; !same(got[i], want) {
+				t.Fatalf("n %d, element %d of the product: %v, want %v", n, i, got[i], want)
+			}
+		}
 	}
 }
 

@@ -12,6 +12,10 @@
 
 // func addSingle(dst *float32, a float32, x *float32, b float32, y *float32, n int)
 #define SUM ·addSingle
+
+// func timesSingle(dst, x, y *float32, n int)
+#define TIMES ·timesSingle
+
 #define ROUND 32
 #define MOVE VMOVUPS
 #define BROADCAST VBROADCASTSS

@@ -7,6 +7,7 @@ import (
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -202,10 +203,7 @@ func (b *builder[T]) update(t int, grad *G.Node) *G.Node {
 // times multiplies each row of src by f.
 func times[T program.Float](dst, src, f []T) {
 	for len(src) > 0 {
-		d, s := dst[:len(f)], src[:len(f)]
-		for j, v := range f {
-			d[j] = s[j] * v
-		}
+		kernel.Times(dst[:len(f)], src, f)
 		dst, src = dst[len(f):], src[len(f):]
 	}
 }
