@@ -117,8 +117,22 @@ func extreme(rng *rand.Rand, net *dag.Network) *dag.Network {
 	})
 }
 
-// testdata is absolute: tests change the folder.
-var testdata, _ = filepath.Abs("testdata")
+// testdata is absolute: tests change the folder, and the workers of a fuzz target begin in the one that it
+// changed to, with its environment.
+var testdata = func() string {
+	const env = "RELUPATH_TESTDATA"
+	if dir := os.Getenv(env); dir != "" {
+		return dir
+	}
+	dir, err := filepath.Abs("testdata")
+	if err == nil {
+		err = os.Setenv(env, dir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
 
 // realFiles are the small models of testdata: classifiers, networks with functions, with
 // dead units, with operators that are not evaluated, in several forms, with open shapes.
