@@ -35,7 +35,7 @@ type unfold struct {
 	// step is how many positions are worked on at a time.
 	step int
 	// dense is the geometry of products at outputs alone, which are gathered where so many positions are none
-	// that the copy costs less; nil elsewhere. outputs are where an example's lie in padded memory.
+	// that the copy costs less; nil elsewhere. at is where an example's outputs lie in padded memory.
 	dense *unfold
 	at    []int
 }
@@ -50,7 +50,7 @@ const (
 	// fewPositions are so few that several examples are worked on together, about
 	// manyPositions.
 	fewPositions, manyPositions = 48, 64
-	// gatherCost is about how many products of 32 bits take as long as the copy of an element.
+	// gatherCost is about how many multiplications take as long as the copy of an element.
 	gatherCost = 48
 )
 
@@ -212,12 +212,12 @@ func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 		}
 	}
 	if f.dense != nil {
-		m.gather(f, examples)
+		m.pick(f, examples)
 	}
 }
 
-// gather copies what outputs read.
-func (m *workspace[T]) gather(f *unfold, examples int) {
+// pick copies what outputs read.
+func (m *workspace[T]) pick(f *unfold, examples int) {
 	for t, row := range f.dense.taps {
 		for e := range examples {
 			to, from := m.dense[row+e*f.outLen:][:len(f.at)], m.pad[f.taps[t]+e*f.Len:]
