@@ -327,7 +327,7 @@ func (w *auditWork) table(ctx context.Context) error {
 		d = auditPage(result)
 	case w.format != string(render.CSV):
 	case w.options.columns == nil:
-		d.Records = auditRecords(result)
+		d.Records, d.Rows = auditRecords(result)
 	default:
 		records := columnRecords(result)
 		d.Records = &records
@@ -425,14 +425,14 @@ func (w *auditWork) stream(ctx context.Context) error {
 				return err
 			})
 		case render.CSV:
-			head := auditRecords(result)
+			head, _ := auditRecords(result)
 			if err := put(&render.Document{Records: head}); err != nil {
 				return err
 			}
 			return each(func(m *auditedModel) error {
-				rows := auditRecords(&auditJSON{Bias: w.bias, Models: []auditedModel{*m}, perLayer: w.options.perLayer})
-				rows.Columns = make([]string, len(rows.Columns)) // they stand above all
-				return put(&render.Document{Records: rows})
+				t, rows := auditRecords(&auditJSON{Bias: w.bias, Models: []auditedModel{*m}, perLayer: w.options.perLayer})
+				t.Columns = make([]string, len(t.Columns)) // they stand above all
+				return put(&render.Document{Records: t, Rows: rows})
 			}, func(failure) error { return nil })
 		}
 		err := each(func(m *auditedModel) error {

@@ -62,7 +62,7 @@ func auditGoldens(t *testing.T, name string, r *auditJSON, perLayer bool) {
 	t.Helper()
 	r.perLayer = perLayer
 	d := auditDocument(r)
-	d.Records = auditRecords(r)
+	d.Records, d.Rows = auditRecords(r)
 	goldens(t, name, d, auditPage(r))
 }
 

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,8 +265,8 @@ func (f *failure) summary() string {
 	return s
 }
 
-// auditRecords is the tidy table: one measure of one model or layer a row.
-func auditRecords(r *auditJSON) *render.Table {
+// auditRecords is the tidy table: one measure of one model or layer a row, made as they are read.
+func auditRecords(r *auditJSON) (*render.Table, iter.Seq[[]render.Cell]) {
 	t := &render.Table{Columns: []string{
 		"path", "layer", "measure", "p", "q", "output", "percentile", "bias",
 		"value", "range", "log10", "ln", "invariant", "standard_error", "reason",
@@ -273,24 +274,38 @@ func auditRecords(r *auditJSON) *render.Table {
 	if r.Baseline != "" {
 		t.Columns = append(t.Columns, "ratio")
 	}
-	for i := range r.Models {
-		m := &r.Models[i]
-		for _, f := range facts {
-			t.Add(render.Text(m.Path), render.Cell{}, render.Text(f.key), render.Cell{}, render.Cell{}, render.Cell{},
-				render.Cell{}, render.Text(r.Bias), f.cell(m), render.Cell{}, render.Cell{}, render.Cell{}, truth(true))
-		}
-		recordMeasures(t, m.Path, "", m.Measures)
-		if !r.perLayer {
-			continue
-		}
-		for k := range m.Layers {
-			recordMeasures(t, m.Path, m.Layers[k].Name, m.Layers[k].Measures)
+	return t, func(yield func([]render.Cell) bool) {
+		for i := range r.Models {
+			if !r.recordModel(&r.Models[i], yield) {
+				return
+			}
 		}
 	}
-	return t
 }
 
-func recordMeasures(t *render.Table, path, layer string, ms []measured) {
+// recordModel makes the rows of a model, while yield takes them.
+func (r *auditJSON) recordModel(m *auditedModel, yield func([]render.Cell) bool) bool {
+	for _, f := range facts {
+		if !yield([]render.Cell{
+			render.Text(m.Path), {}, render.Text(f.key), {}, {}, {}, {}, render.Text(r.Bias), f.cell(m), {}, {}, {}, truth(true),
+		}) {
+			return false
+		}
+	}
+	if !recordMeasures(m.Path, "", m.Measures, yield) {
+		return false
+	}
+	if r.perLayer {
+		for k := range m.Layers {
+			if !recordMeasures(m.Path, m.Layers[k].Name, m.Layers[k].Measures, yield) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func recordMeasures(path, layer string, ms []measured, yield func([]render.Cell) bool) bool {
 	for i := range ms {
 		m := &ms[i]
 		row := []render.Cell{
@@ -306,8 +321,11 @@ func recordMeasures(t *render.Table, path, layer string, ms []measured) {
 		if m.Ratio != nil {
 			row = append(row, optional(m.Ratio.Value))
 		}
-		t.Add(row...)
+		if !yield(row) {
+			return false
+		}
 	}
+	return true
 }
 
 func optional(x *float64) render.Cell {

@@ -204,7 +204,7 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 	case string(render.HTML):
 		d.Figures = w.options.diffFigures(r)
 	case string(render.CSV):
-		d.Records = w.options.diffRecords(r)
+		d.Records, d.Rows = w.options.diffRecords(r)
 	}
 	if err := w.report(d, w.options.output, w.existing()); err != nil {
 		return err

@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -217,15 +218,23 @@ func (o *auditOptions) changes(r *diffJSON) render.Table {
 	return t
 }
 
-// diffRecords has one measure of one pair, or of its layer that changes most, a row.
-func (o *auditOptions) diffRecords(r *diffJSON) *render.Table {
+// diffRecords has one measure of one pair, or of its layer that changes most, a row, made as they
+// are read.
+func (o *auditOptions) diffRecords(r *diffJSON) (*render.Table, iter.Seq[[]render.Cell]) {
 	t := &render.Table{Columns: []string{"a", "b", "layer", "measure", "before", "after", "change", "reason"}}
-	for i := range r.Pairs {
-		p := &r.Pairs[i]
-		for _, c := range slices.Concat(asked(p.Measures, o.columns), asked(p.Layers, o.columns)) {
-			t.Add(render.Text(p.A), render.Text(p.B), render.Text(c.Layer), render.Text(c.Measure),
-				render.Number(c.a).Exact(), render.Number(c.b).Exact(), optional(c.Change), render.Text(c.Reason))
+	return t, func(yield func([]render.Cell) bool) {
+		for i := range r.Pairs {
+			p := &r.Pairs[i]
+			for _, changes := range [][]measureChange{asked(p.Measures, o.columns), asked(p.Layers, o.columns)} {
+				for _, c := range changes {
+					if !yield([]render.Cell{
+						render.Text(p.A), render.Text(p.B), render.Text(c.Layer), render.Text(c.Measure),
+						render.Number(c.a).Exact(), render.Number(c.b).Exact(), optional(render.RealNum(c.rel)), render.Text(c.Reason),
+					}) {
+						return
+					}
+				}
+			}
 		}
 	}
-	return t
 }

@@ -3,13 +3,14 @@ package render
 import (
 	"encoding/csv"
 	"io"
+	"iter"
 	"strconv"
 	"strings"
 )
 
 func writeCSV(w io.Writer, d *Document) error {
 	if d.Records != nil {
-		return csvTable(w, d.Records)
+		return csvTable(w, d.Records, d.Rows)
 	}
 	for i := range d.Tables {
 		if i > 0 {
@@ -17,14 +18,15 @@ func writeCSV(w io.Writer, d *Document) error {
 				return err
 			}
 		}
-		if err := csvTable(w, &d.Tables[i]); err != nil {
+		if err := csvTable(w, &d.Tables[i], nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func csvTable(w io.Writer, t *Table) error {
+// csvTable writes a table, and more rows below its own.
+func csvTable(w io.Writer, t *Table, more iter.Seq[[]Cell]) error {
 	c := csv.NewWriter(w)
 	if !t.headless() {
 		if err := c.Write(t.Columns); err != nil {
@@ -32,15 +34,25 @@ func csvTable(w io.Writer, t *Table) error {
 		}
 	}
 	rec := make([]string, len(t.Columns))
-	for _, row := range t.Rows {
+	write := func(row []Cell) error {
 		for i := range rec {
 			rec[i] = ""
 			if i < len(row) {
 				rec[i] = row[i].record()
 			}
 		}
-		if err := c.Write(rec); err != nil {
+		return c.Write(rec)
+	}
+	for _, row := range t.Rows {
+		if err := write(row); err != nil {
 			return err
+		}
+	}
+	if more != nil {
+		for row := range more {
+			if err := write(row); err != nil {
+				return err
+			}
 		}
 	}
 	c.Flush()

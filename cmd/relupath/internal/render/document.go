@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"math/big"
 	"slices"
@@ -29,6 +30,8 @@ type Document struct {
 	// Records is what CSV shows: one observation a row, all of one shape. Nil
 	// makes CSV show Tables, each after an empty line.
 	Records *Table
+	// Rows are more of its rows, made as CSV writes them: there may be millions.
+	Rows iter.Seq[[]Cell]
 	// Tables is what the formats for readers show.
 	Tables []Table
 	// Figures are the plots below the tables of an HTML page, and the files

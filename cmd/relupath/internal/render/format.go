@@ -1,7 +1,9 @@
 package render
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -45,8 +47,9 @@ type Options struct {
 	Version, Date string
 }
 
-// Write writes d with all its words made visible, in one piece, so that a failure
-// to render leaves nothing half written. Errors: w's, and a value that JSON cannot hold.
+// Write writes d with all its words made visible. CSV and JSON, which may be long, are
+// written as they are made, the others in one piece, so that a failure to render leaves
+// nothing half written. Errors: w's, and a value that JSON cannot hold.
 func Write(w io.Writer, d *Document, opt Options) error {
 	if opt.Width <= 0 {
 		opt.Width = DefaultWidth
@@ -60,6 +63,14 @@ func Write(w io.Writer, d *Document, opt Options) error {
 	if opt.Format != JSON && opt.Format != JSONLines {
 		d = d.visible()
 	}
+	if long := map[Format]func(io.Writer) error{
+		CSV:       func(w io.Writer) error { return writeCSV(w, d) },
+		JSON:      func(w io.Writer) error { return writeJSON(w, d, "  ", opt.Provenance) },
+		JSONLines: func(w io.Writer) error { return writeJSON(w, d, "", opt.Provenance) },
+	}[opt.Format]; long != nil {
+		b := bufio.NewWriterSize(w, 1<<16)
+		return errors.Join(long(b), b.Flush())
+	}
 	var b bytes.Buffer
 	var err error
 	switch opt.Format {
@@ -69,12 +80,6 @@ func Write(w io.Writer, d *Document, opt Options) error {
 		err = writeMarkdown(&b, d, opt)
 	case LaTeX:
 		err = writeLaTeX(&b, d, opt)
-	case CSV:
-		err = writeCSV(&b, d)
-	case JSON:
-		err = writeJSON(&b, d, "  ", opt.Provenance)
-	case JSONLines:
-		err = writeJSON(&b, d, "", opt.Provenance)
 	case HTML:
 		err = writeHTML(&b, d, opt)
 	default:

@@ -1,12 +1,14 @@
 package render
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -82,15 +84,15 @@ func jsonValue(x scaled.Num) (f float64, rng string, ok bool) {
 
 // writeJSON writes the document's data, on one line when indent is empty.
 func writeJSON(w io.Writer, d *Document, indent string, p *Provenance) error {
-	var b bytes.Buffer
-	if err := encodeJSON(&b, d.Data, "", indent); err != nil {
-		return err
-	}
+	e := jsonParts{w, indent}
 	if p == nil {
-		_, err := w.Write(b.Bytes())
+		if err := e.value(reflect.ValueOf(d.Data), ""); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, "\n")
 		return err
 	}
-	if _, err := io.WriteString(w, unclosed(b.String())); err != nil {
+	if err := e.open(reflect.ValueOf(d.Data), ""); err != nil {
 		return err
 	}
 	return p.closing(w, "", indent)
@@ -150,17 +152,14 @@ func WriteList(w io.Writer, object any, key string, provenance func() (*Provenan
 	}
 	n := 0
 	err = elements(func(v any) error {
-		var b bytes.Buffer
+		lead := "\n    "
 		if n > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString("\n    ")
-		if err := encodeJSON(&b, v, "    ", "  "); err != nil {
-			return err
+			lead = "," + lead
 		}
 		n++
-		_, err := w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
-		return err
+		b := bufio.NewWriterSize(w, 1<<16)
+		_, err := b.WriteString(lead)
+		return errors.Join(err, jsonParts{b, "  "}.value(reflect.ValueOf(v), "    "), b.Flush())
 	})
 	if err != nil {
 		return err

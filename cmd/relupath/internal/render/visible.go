@@ -68,6 +68,15 @@ func (d *Document) visible() *Document {
 		r := d.Records.visible()
 		out.Records = &r
 	}
+	if d.Rows != nil {
+		out.Rows = func(yield func([]Cell) bool) {
+			for row := range d.Rows {
+				if !yield(visibleRow(row)) {
+					return
+				}
+			}
+		}
+	}
 	out.Figures = slices.Clone(d.Figures)
 	for i := range out.Figures {
 		f := &out.Figures[i]
@@ -79,17 +88,24 @@ func (d *Document) visible() *Document {
 func (t Table) visible() Table {
 	t.Title, t.Fold, t.Columns = Visible(t.Title), Visible(t.Fold), allVisible(t.Columns)
 	t.Rows = slices.Clone(t.Rows)
-	for r, row := range t.Rows {
-		for k, c := range row {
-			if s, why := Visible(c.text), Visible(c.why); s != c.text || why != c.why {
-				if &t.Rows[r][0] == &row[0] {
-					t.Rows[r] = slices.Clone(row)
-				}
-				t.Rows[r][k].text, t.Rows[r][k].why = s, why
-			}
-		}
+	for r := range t.Rows {
+		t.Rows[r] = visibleRow(t.Rows[r])
 	}
 	return t
+}
+
+// visibleRow returns a row with all its words made visible: itself, where they are.
+func visibleRow(row []Cell) []Cell {
+	out := row
+	for k, c := range row {
+		if s, why := Visible(c.text), Visible(c.why); s != c.text || why != c.why {
+			if &out[0] == &row[0] {
+				out = slices.Clone(row)
+			}
+			out[k].text, out[k].why = s, why
+		}
+	}
+	return out
 }
 
 func allVisible(words []string) []string {
