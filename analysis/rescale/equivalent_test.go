@@ -252,6 +252,29 @@ func TestEquivalentHead(t *testing.T) {
 	}
 }
 
+// Products whose form is known are compared by it: their values, which a few numbers can make many
+// of, are not computed.
+func TestEquivalentProducts(t *testing.T) {
+	const n = 3
+	product := func() *dag.Network {
+		var b dag.Builder
+		x := b.Input("x", 2*n)
+		p := b.Node(dag.Node{Name: "p", Source: "MatMul", In: []int{x, x}, Shape: []int{n, n}, Op: &dag.Func{
+			Form:  &dag.Matrices{M: n, K: 1, N: n, Left: []int32{0}, Right: []int32{1}},
+			Apply: func([]float64, ...[]float64) { t.Error("a product is computed") },
+		}})
+		b.Output("y", p)
+		net, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return net
+	}
+	if e := compare(t, product(), product(), rescale.SameOrder); !e.Equivalent {
+		t.Errorf("the same product: %s", e.Reason)
+	}
+}
+
 // Of networks that give the same values in forms that cannot be compared, as a
 // sum of three units and the same in one, no answer is certain; nor is one of
 // another architecture that gives others anything but a no.

@@ -81,7 +81,7 @@ func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 		o.giveTensor(0, t)
 		return nil
 	}
-	if err := o.afford(t.Size()); err != nil {
+	if err := o.afford(2 * t.Size()); err != nil { // some types pass through another
 		return err
 	}
 	if t.Kind != tensor.Floating && !tensor.IsFloat(to) {
@@ -105,7 +105,10 @@ func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 	if err != nil {
 		return err
 	}
-	o.giveTensor(0, tensor.NewTensor(to, t.Dims, slices.Clone(f)))
+	if t.Kind == tensor.Floating { // else they are a copy
+		f = slices.Clone(f)
+	}
+	o.giveTensor(0, tensor.NewTensor(to, t.Dims, f))
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (o *op) foldUnary(f func(x float64) float64) error {
 // foldPair computes an operator on two constants that broadcast against each other.
 func (l *lowering) foldPair(name string, a, b *tensor.Tensor) (*tensor.Tensor, error) {
 	if dims, err := tensor.BroadcastDims(a.Dims, b.Dims); err == nil {
-		if err := l.afford(2 * dag.Size(dims)); err != nil { // with the indexes of both
+		if err := l.afford(dag.Size(dims)); err != nil {
 			return nil, err
 		}
 	}

@@ -41,9 +41,8 @@ func FoldPair(name string, a, b *Tensor) (*Tensor, error) {
 	if err := Foldable(dims, a, b); err != nil {
 		return nil, err
 	}
-	ia, ib := BroadcastIndex(a.Dims, dims), BroadcastIndex(b.Dims, dims)
 	if a.Kind == Floating || b.Kind == Floating {
-		return foldFloats(name, p, dims, ia, ib, a, b)
+		return foldFloats(name, p, dims, a, b)
 	}
 	x, err := a.Int64s()
 	if err != nil {
@@ -54,10 +53,16 @@ func FoldPair(name string, a, b *Tensor) (*Tensor, error) {
 		return nil, err
 	}
 	typ := a.DataType()
-	out := make([]int64, len(ia))
-	for i := range out {
-		if out[i], err = p.integers(name, x[ia[i]], y[ib[i]], typ); err != nil {
-			return nil, err
+	out := make([]int64, 0, dag.Size(dims))
+	lines := BroadcastLines(a.Dims, b.Dims, dims)
+	for i, j := range lines.Starts() {
+		for range lines.N {
+			v, err := p.integers(name, x[i], y[j], typ)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, v)
+			i, j = i+lines.StepA, j+lines.StepB
 		}
 	}
 	if p.Test {
@@ -66,7 +71,7 @@ func FoldPair(name string, a, b *Tensor) (*Tensor, error) {
 	return NewIntegers(typ, dims, out), nil
 }
 
-func foldFloats(name string, p Pair, dims []int, ia, ib []int32, a, b *Tensor) (*Tensor, error) {
+func foldFloats(name string, p Pair, dims []int, a, b *Tensor) (*Tensor, error) {
 	if p.Float == nil {
 		return nil, refusal.New("", "%s of floating-point numbers", name)
 	}
@@ -78,9 +83,13 @@ func foldFloats(name string, p Pair, dims []int, ia, ib []int32, a, b *Tensor) (
 	if err != nil {
 		return nil, err
 	}
-	out := make([]float64, len(ia))
-	for i := range out {
-		out[i] = p.Float(x[ia[i]], y[ib[i]])
+	out := make([]float64, 0, dag.Size(dims))
+	lines := BroadcastLines(a.Dims, b.Dims, dims)
+	for i, j := range lines.Starts() {
+		for range lines.N {
+			out = append(out, p.Float(x[i], y[j]))
+			i, j = i+lines.StepA, j+lines.StepB
+		}
 	}
 	typ := a.DataType()
 	switch {

@@ -3,10 +3,14 @@ package tensor
 import (
 	"errors"
 	"math"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -75,6 +79,65 @@ func TestFoldPair(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestFoldPairBroadcasts: every element of operands of random shapes, those of extent 1 repeated,
+// is where NumPy has it, and nothing beside the result takes memory.
+func TestFoldPairBroadcasts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var dims []int
+		for range rapid.IntRange(0, 5).Draw(t, "rank") {
+			dims = append(dims, rapid.IntRange(0, 3).Draw(t, "extent"))
+		}
+		operand := func(name string) *Tensor {
+			own := slices.Clone(dims[rapid.IntRange(0, len(dims)).Draw(t, name):])
+			for k := range own {
+				if rapid.Bool().Draw(t, "single") {
+					own[k] = 1
+				}
+			}
+			v := make([]float64, dag.Size(own))
+			for i := range v {
+				v[i] = float64(i)
+			}
+			return floatsOf(wire.Float64, own, v...)
+		}
+		a, b := operand("a"), operand("b")
+		got, err := FoldPair("Sub", a, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		place := func(of *Tensor, at []int) float64 {
+			k := 0
+			for d, n := range of.Dims {
+				k *= n
+				if n != 1 {
+					k += at[len(at)-len(of.Dims)+d]
+				}
+			}
+			return float64(k)
+		}
+		at := make([]int, len(got.Dims))
+		for e, x := range got.Floats {
+			for d, rest := len(at)-1, e; d >= 0; d-- {
+				at[d], rest = rest%got.Dims[d], rest/got.Dims[d]
+			}
+			if want := place(a, at) - place(b, at); x != want {
+				t.Fatalf("%v - %v at %v: %v, want %v", a.Dims, b.Dims, at, x, want)
+			}
+		}
+	})
+	const n = 1 << 20
+	row, column := NewFloats(dag.Float32, []int{n / 64}, make([]float64, n/64)), NewFloats(dag.Float32, []int{64, 1}, make([]float64, 64))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := FoldPair("Add", row, column); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 9*n {
+		t.Errorf("a sum of %d numbers takes %d bytes", n, got)
 	}
 }
 

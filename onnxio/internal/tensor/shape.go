@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -113,6 +114,45 @@ func BroadcastDims(a, b []int) ([]int, error) {
 // BroadcastIndex lists, for each element of shape, the element of a tensor of
 // dims that broadcasting pairs with it.
 func BroadcastIndex(dims, shape []int) []int32 { return Offsets(shape, BroadcastSteps(dims, shape)) }
+
+// Lines are the elements of a shape, line by line along its last axis, as those of two tensors
+// that broadcast to it: a line has N, of which the next is StepA and StepB further.
+type Lines struct {
+	N, StepA, StepB int
+	shape           []int // of the lines
+	stepA, stepB    []int
+}
+
+// BroadcastLines are those of tensors of dims a and b.
+func BroadcastLines(a, b, shape []int) Lines {
+	l := Lines{1, 0, 0, shape, BroadcastSteps(a, shape), BroadcastSteps(b, shape)}
+	for last := len(shape) - 1; last >= 0 && l.N == 1; last-- {
+		l.N, l.StepA, l.StepB = shape[last], l.stepA[last], l.stepB[last]
+		l.shape = shape[:last]
+	}
+	return l
+}
+
+// Starts yields the places at which the lines begin.
+func (l *Lines) Starts() iter.Seq2[int, int] {
+	return func(yield func(i, j int) bool) {
+		at, i, j := make([]int, len(l.shape)), 0, 0
+		for range dag.Size(l.shape) {
+			if !yield(i, j) {
+				return
+			}
+			for d := len(l.shape) - 1; d >= 0; d-- {
+				at[d]++
+				i, j = i+l.stepA[d], j+l.stepB[d]
+				if at[d] < l.shape[d] {
+					break
+				}
+				i, j = i-at[d]*l.stepA[d], j-at[d]*l.stepB[d]
+				at[d] = 0
+			}
+		}
+	}
+}
 
 // BroadcastSteps returns the strides under which a tensor of dims broadcasts to shape.
 func BroadcastSteps(dims, shape []int) []int {
