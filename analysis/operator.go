@@ -156,11 +156,7 @@ func adjoint(c *dag.Conv) dag.Conv {
 	}
 	shape := append([]int{c.Groups * inner, outer}, w.Kernel...)
 	t.Transposed, t.W = false, dag.Use{Param: dag.NewParam64(c.W.Param.Name, shape, to)}
-	t.Window = dag.Window{In: w.Out(), Kernel: w.Kernel, Stride: w.Stride, Dilation: w.Dilation}
-	for d, n := range w.Kernel {
-		span := w.Dilation[d] * (n - 1)
-		t.Window.Before, t.Window.After = append(t.Window.Before, span-w.Before[d]), append(t.Window.After, span-w.After[d])
-	}
+	t.Window = w.Adjoint()
 	return t
 }
 

@@ -37,7 +37,7 @@ func (w *Window) Phases(most int) *Phases {
 	for d := dims - 1; d >= 0; d-- {
 		s := w.Stride[d]
 		apart[d] = p.Len
-		p.Len *= (max((out[d]-1)*s+w.Extent(d), w.In[d]+w.Before[d]) + s - 1) / s
+		p.Len *= ceilDiv(max(w.End(d, out[d]), w.In[d])+w.Before[d], s)
 		if p.Len > most {
 			return nil
 		}

@@ -34,6 +34,27 @@ func NewWindow(in, kernel []int) Window {
 // Extent is how many places a window spans: dilation*(kernel-1) + 1.
 func (w *Window) Extent(i int) int { return w.Dilation[i]*(w.Kernel[i]-1) + 1 }
 
+// At is the coordinate along axis d that output coordinate o reads at kernel coordinate t:
+//
+//	o stride - before + t dilation,
+//
+// outside [0, In[d]) where that is padding.
+func (w *Window) At(d, o, t int) int { return o*w.Stride[d] - w.Before[d] + t*w.Dilation[d] }
+
+// End is the coordinate along axis d behind all that the first n outputs read.
+func (w *Window) End(d, n int) int { return w.At(d, n-1, w.Kernel[d]-1) + 1 }
+
+// Adjoint is the window, over the outputs, of the transpose of a convolution with stride 1:
+// a convolution with the kernel turned round.
+func (w *Window) Adjoint() Window {
+	a := Window{In: w.Out(), Kernel: w.Kernel, Stride: w.Stride, Dilation: w.Dilation}
+	for d := range w.In {
+		reach := w.Extent(d) - 1
+		a.Before, a.After = append(a.Before, reach-w.Before[d]), append(a.After, reach-w.After[d])
+	}
+	return a
+}
+
 // Out returns the spatial shape of the result:
 // floor((in + before + after - extent)/stride) + 1 + extra.
 func (w *Window) Out() []int {
@@ -176,7 +197,7 @@ type runner struct {
 // line visits coordinate x of dimension d below the partial indices o, in, k.
 func (r *runner) line(d, x, o, in, k int) {
 	w := r.w
-	base := x*w.Stride[d] - w.Before[d]
+	base := w.At(d, x, 0)
 	first := ceilDiv(max(0, -base), w.Dilation[d])
 	for t := first; t < w.Kernel[d]; t++ {
 		at := base + t*w.Dilation[d]
@@ -200,7 +221,7 @@ func (r *runner) last(lo, hi, o, in, k int) {
 	s, n := w.Stride[d], w.In[d]
 	for t := range w.Kernel[d] {
 		// x*s - base is inside [0, n).
-		base := w.Before[d] - t*w.Dilation[d]
+		base := -w.At(d, 0, t)
 		if base+n <= lo*s {
 			break
 		}

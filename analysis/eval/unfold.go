@@ -110,7 +110,7 @@ func (u *unfolding) list(t0, t1 int) {
 	for t := t0; t < t1; t++ {
 		rest := t
 		for d := last; d >= 0; d-- {
-			tap[d] = rest%w.Kernel[d]*w.Dilation[d] - w.Before[d]
+			tap[d] = rest % w.Kernel[d]
 			rest /= w.Kernel[d]
 		}
 		for i := range u.segments {
@@ -118,7 +118,7 @@ func (u *unfolding) list(t0, t1 int) {
 			out := u.coords[i*len(w.In):]
 			at, inside := 0, true
 			for d := range last {
-				x := out[last-d]*w.Stride[d] + tap[d]
+				x := w.At(d, out[last-d], tap[d])
 				inside = inside && x >= 0 && x < w.In[d]
 				at = at*w.In[d] + x
 			}
@@ -127,7 +127,7 @@ func (u *unfolding) list(t0, t1 int) {
 				continue
 			}
 			// The elements [lo, hi) of the segment are inside the operand.
-			x := out[0]*u.step + tap[last]
+			x := w.At(last, out[0], tap[last])
 			lo := min(s.n, ceilDiv(max(0, -x), u.step))
 			hi := max(lo, min(s.n, ceilDiv(max(0, w.In[last]-x), u.step)))
 			if !inside {

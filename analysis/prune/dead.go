@@ -334,7 +334,7 @@ func whole(c *dag.Conv) bool {
 	}
 	out := c.Window.Out()
 	for i := range out {
-		if c.Window.Before[i] > 0 || (out[i]-1)*c.Window.Stride[i]+c.Window.Extent(i) > c.Window.In[i]+c.Window.Before[i] {
+		if c.Window.At(i, 0, 0) < 0 || c.Window.End(i, out[i]) > c.Window.In[i] {
 			return false
 		}
 	}

@@ -52,7 +52,7 @@ func squeezed(m *dag.Window) dag.Window {
 		w.In, w.Kernel = append(w.In, m.In[i]), append(w.Kernel, m.Kernel[i])
 		w.Stride, w.Dilation = append(w.Stride, s), append(w.Dilation, d)
 		w.Before = append(w.Before, m.Before[i])
-		w.After = append(w.After, (out[i]-1)*s+d*(m.Kernel[i]-1)+1-m.In[i]-m.Before[i])
+		w.After = append(w.After, m.End(i, out[i])-m.In[i])
 	}
 	return w
 }

@@ -174,12 +174,12 @@ func (t *Tap) read(place int, source int32) {
 func reading(w *dag.Window, k, o int, backward bool) (lo, hi int) {
 	d, n := w.Dilation[k], w.Kernel[k]
 	if !backward {
-		// 0 <= o stride - before + t dilation < in
-		at := o*w.Stride[k] - w.Before[k]
+		// 0 <= at + t dilation < in
+		at := w.At(k, o, 0)
 		lo, hi = up(-at, d), up(w.In[k]-at, d)
 	} else {
-		// 0 <= o + before - t dilation < (out - 1) stride + 1
-		at := o + w.Before[k]
+		// 0 <= at - t dilation < (out - 1) stride + 1
+		at := o - w.At(k, 0, 0)
 		lo, hi = up(at-(w.Out()[k]-1)*w.Stride[k], d), up(at+1, d)
 	}
 	lo, hi = max(lo, 0), min(hi, n)
@@ -203,12 +203,11 @@ func up(a, b int) int {
 
 // tap returns the coordinate that tap t of axis k joins with coordinate o.
 func tap(w *dag.Window, k, o, t int, backward bool) (int, bool) {
-	shift := t*w.Dilation[k] - w.Before[k]
 	if !backward {
-		i := o*w.Stride[k] + shift
+		i := w.At(k, o, t)
 		return i, i >= 0 && i < w.In[k]
 	}
-	i := o - shift
+	i := o - w.At(k, 0, t)
 	return i / w.Stride[k], i >= 0 && i%w.Stride[k] == 0 && i/w.Stride[k] < w.Out()[k]
 }
 

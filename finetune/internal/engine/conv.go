@@ -118,14 +118,13 @@ func (f *unfold) positions(examples int) int { return (examples-1)*f.Len + f.len
 // the derivatives by the outputs with the kernel turned round; nil where strides
 // or more padding than the kernel reaches forbid it.
 func (f *unfold) back(w *dag.Window) *unfold {
-	b := dag.Window{In: w.Out(), Kernel: w.Kernel, Stride: w.Stride, Dilation: w.Dilation}
 	for d := range w.In {
 		reach := w.Extent(d) - 1
 		if w.Stride[d] != 1 || w.Before[d] < 0 || w.After[d] < 0 || w.Before[d] > reach || w.After[d] > reach {
 			return nil
 		}
-		b.Before, b.After = append(b.Before, reach-w.Before[d]), append(b.After, reach-w.After[d])
 	}
+	b := w.Adjoint()
 	return newUnfold(f.groups, f.in, f.out, &b)
 }
 

@@ -269,7 +269,7 @@ func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
 			w.Before[i] = total - total/2
 		}
 		w.In[i] = int(out)
-		w.After[i] = g.stride[i]*(in[i]-1) + g.extent(i) - int(out) - w.Before[i]
+		w.After[i] = w.End(i, in[i]) - w.In[i]
 		if size *= int(out); size > tensor.MaxElements {
 			return w, refusal.New("", "the result has too many elements")
 		}

@@ -304,7 +304,7 @@ func (d *deformed) columns(dst []float64, b int, in [][]float64) {
 	for k := range d.parts * d.taps * d.places {
 		part, t, p := k/(d.taps*d.places), k/d.places%d.taps, k%d.places
 		for i := range n {
-			x := float64(p/out[i]%d.window.Out()[i]*d.window.Stride[i] - d.window.Before[i] + t/kernel[i]%d.window.Kernel[i]*d.window.Dilation[i])
+			x := float64(d.window.At(i, p/out[i]%d.window.Out()[i], t/kernel[i]%d.window.Kernel[i]))
 			x += in[1][(((b*d.parts+part)*d.taps+t)*n+i)*d.places+p]
 			if !(math.Abs(x) < tensor.MaxElements) {
 				x = -tensor.MaxElements

@@ -316,7 +316,7 @@ func (g *fresh) conv(nd *dag.Node, m *dag.Conv, bias func() []string) (string, e
 		if w.Before[i] < 0 || w.After[i] < 0 {
 			return "", fmt.Errorf("a transposed convolution with negative padding")
 		}
-		extra[i] = w.In[i] - (w.Stride[i]*(out[i]-1) + w.Extent(i) - w.Before[i] - w.After[i])
+		extra[i] = w.In[i] + w.After[i] - w.End(i, out[i])
 	}
 	v := g.operand(nd, 0, append([]int{m.InChannels}, out...)...)
 	attr := append(common, attrInts("kernel_shape", w.Kernel...), attrInts("strides", w.Stride...),
