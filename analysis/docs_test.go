@@ -103,7 +103,7 @@ func TestRegistryIsComplete(t *testing.T) {
 		}
 	}
 	// The names of the command line's contract.
-	for _, name := range strings.Fields(`path_norm path_norm_output path_norm_max_output path_2 group_norm product_group_norm
+	for name := range strings.FieldsSeq(`path_norm path_norm_output path_norm_max_output path_2 group_norm product_group_norm
 		parameter_count frobenius spectral nuclear stable_rank max_abs zero_share product_frobenius product_spectral
 		sum_frobenius_squared sum_log_spectral_squared sum_log_frobenius_squared fro_over_spec distance_frobenius
 		distance_spectral margin bound_l1_inf bound_frobenius bound_l3_15 bound_spectral_l21 bound_spectral_frobenius

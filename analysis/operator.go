@@ -191,24 +191,14 @@ func (r *run) periodic(l *layer, c *dag.Conv, size scaled.Num) scaled.Num {
 	top := 0.0
 	for _, m := range l.op.Matrices() {
 		shrunk, _ := normalized(matrixOf(m), size)
-		full := make([]float64, m.Rows*m.Cols)
+		full, byTap := make([]float64, m.Rows*m.Cols), make([]float64, m.Rows*m.Cols)
 		shrunk.Read(full, 0, m.Rows)
-		full = transposed(full, m.Rows*m.Cols/m.Kernel, m.Kernel)
-		top = r.transfer(full, m.Rows, m.Cols/m.Kernel, phases, top)
+		pairs := len(full) / m.Kernel
+		kernel.Transpose(byTap, pairs, full, m.Kernel, pairs, m.Kernel)
+		top = r.transfer(byTap, m.Rows, m.Cols/m.Kernel, phases, top)
 	}
 	_, exp := normalized(spectral.Matrix{}, size)
 	return scaled.New(top).Scale(exp)
-}
-
-// transposed is a matrix of rows x cols the other way round.
-func transposed(a []float64, rows, cols int) []float64 {
-	out := make([]float64, len(a))
-	for i := range rows {
-		for j := range cols {
-			out[j*rows+i] = a[i*cols+j]
-		}
-	}
-	return out
 }
 
 // singularOf is sigma_1 to a tolerance, with which roughMissed may be missed, 0 for the defaults; NaN

@@ -406,7 +406,7 @@ func TestShapeHint(t *testing.T) {
 			t.Errorf("%s: %v, want the hint %s alone", c.name, err, c.hint)
 		}
 		var shape []int
-		for _, d := range strings.Split(strings.TrimPrefix(c.hint, "x="), "x") {
+		for d := range strings.SplitSeq(strings.TrimPrefix(c.hint, "x="), "x") {
 			n, _ := strconv.Atoi(d)
 			shape = append(shape, n)
 		}

@@ -78,7 +78,7 @@ func (c *Conv) check() error {
 	if g < 1 || c.InChannels < 1 || c.OutChannels < 1 || c.InChannels%g != 0 || c.OutChannels%g != 0 {
 		return fmt.Errorf("%d groups of %d input and %d output channels", g, c.InChannels, c.OutChannels)
 	}
-	want, ok := product(maxElements, c.OutChannels, c.InChannels/g, Size(c.Window.Kernel))
+	want, ok := product(c.OutChannels, c.InChannels/g, Size(c.Window.Kernel))
 	if !ok || c.W.Param.Len() != want {
 		return errLength(fmt.Sprintf("weight %q", c.W.Param.Name), c.W.Param.Len(), want)
 	}

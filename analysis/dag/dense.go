@@ -48,7 +48,7 @@ func (d *Dense) check() error {
 	if d.W.Param == nil {
 		return fmt.Errorf("a dense map without a weight")
 	}
-	want, ok := product(maxElements, d.Rows, d.Cols)
+	want, ok := product(d.Rows, d.Cols)
 	if !ok || d.W.Param.Len() != want {
 		return errLength(fmt.Sprintf("weight %q of %d x %d", d.W.Param.Name, d.Rows, d.Cols), d.W.Param.Len(), want)
 	}

@@ -8,7 +8,7 @@ import (
 // Every binary16 and bfloat16 pattern survives widening and rounding, and a
 // float32 halfway between two neighbours goes to the even one.
 func TestHalfRoundTrip(t *testing.T) {
-	for i := 0; i < 1<<16; i++ {
+	for i := range 1 << 16 {
 		h := uint16(i)
 		if f := Float16ToFloat32(h); !math.IsNaN(float64(f)) {
 			if got := Float32ToFloat16(f); got != h {

@@ -48,7 +48,7 @@ func (a Axis) Len() int { return a.Outer * a.N * a.Inner }
 func (a Axis) At(e int) int { return e / a.Inner % a.N }
 
 func (a Axis) check() error {
-	if _, ok := product(maxElements, a.Outer, a.N, a.Inner); !ok {
+	if _, ok := product(a.Outer, a.N, a.Inner); !ok {
 		return fmt.Errorf("axis of %d x %d x %d elements", a.Outer, a.N, a.Inner)
 	}
 	return nil

@@ -154,7 +154,9 @@ type Network struct {
 	Outputs []Port
 }
 
-// maxElements bounds the elements of a value and of a weight: indices are int32.
+// maxElements bounds the elements of a value and of a weight, since indices are int32, and the
+// pairs of output and kernel positions of a window: they are what a file can ask for in a few
+// bytes.
 const maxElements = math.MaxInt32
 
 // Validate checks every invariant: order, operands, shapes, weights' lengths,
@@ -172,7 +174,7 @@ func (n *Network) Validate() error {
 			}
 			in[k] = &n.Nodes[j]
 		}
-		if _, ok := product(maxElements, nd.Shape...); !ok {
+		if _, ok := product(nd.Shape...); !ok {
 			return fmt.Errorf("dag: %s: shape %v is negative or has more than 2^31 elements", nd.Label(), nd.Shape)
 		}
 		if nd.Op == nil {

@@ -79,10 +79,6 @@ func errLength(what string, got, want int) error {
 	return fmt.Errorf("%s: %d values, want %d", what, got, want)
 }
 
-// maxTaps bounds the pairs of output and kernel positions of one window, and
-// with them the time and the memory that a file can ask for in a few bytes.
-const maxTaps = math.MaxInt32
-
 func (w *Window) check() error {
 	d := len(w.In)
 	fields := [][]int{w.In, w.Kernel, w.Stride, w.Dilation, w.Before, w.After}
@@ -114,18 +110,18 @@ func (w *Window) check() error {
 			return fmt.Errorf("window of %v (dilation %v) exceeds the padded operand %v", w.Kernel, w.Dilation, w.In)
 		}
 	}
-	if _, ok := product(maxTaps, w.In...); !ok {
+	if _, ok := product(w.In...); !ok {
 		return fmt.Errorf("window over %v: more than 2^31 positions", w.In)
 	}
-	if _, ok := product(maxTaps, append(w.Out(), w.Kernel...)...); !ok {
+	if _, ok := product(append(w.Out(), w.Kernel...)...); !ok {
 		return fmt.Errorf("window of %v at %v positions: more than 2^31 products", w.Kernel, w.Out())
 	}
 	return nil
 }
 
 // product multiplies dimensions; ok is false when one is negative or the
-// product is above limit.
-func product(limit int, dims ...int) (n int, ok bool) {
+// product is above maxElements.
+func product(dims ...int) (n int, ok bool) {
 	n = 1
 	for _, d := range dims {
 		if d < 0 {
@@ -136,7 +132,7 @@ func product(limit int, dims ...int) (n int, ok bool) {
 		}
 	}
 	for _, d := range dims {
-		if n > limit/d {
+		if n > maxElements/d {
 			return 0, false
 		}
 		n *= d

@@ -88,7 +88,7 @@ func (ev *evaluator) Linear(nd *dag.Node, l *dag.Linear, x []float64) []float64 
 	fin := &finish{out: l.Out(), scale: l.Scale(), bias: l.Bias(), bounds: ev.bounds(nd)}
 	var dst []float64
 	if _, ok := l.Map.(*dag.Diagonal); ok {
-		dst = ev.place(nd, 0, x)
+		dst = ev.place(nd, x)
 	} else {
 		dst = ev.buffer(ev.batch * nd.Len())
 	}
@@ -131,7 +131,7 @@ func (ev *evaluator) Activation(nd *dag.Node, a *dag.Activation, x []float64) []
 		return y
 	}
 	size := nd.Len()
-	dst := ev.place(nd, 0, x)
+	dst := ev.place(nd, x)
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
 			d := dst[b*size:][:size]
@@ -161,7 +161,7 @@ func (ev *evaluator) bounded(nd *dag.Node, x []float64) (y []float64, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	y = ev.place(nd, 0, x)
+	y = ev.place(nd, x)
 	ev.rows(len(x), 1, func(from, to int) {
 		kernel.Affine(y[from:to], x[from:to], 1, 0, lo, hi)
 	})
@@ -169,7 +169,7 @@ func (ev *evaluator) bounded(nd *dag.Node, x []float64) (y []float64, ok bool) {
 }
 
 func (ev *evaluator) Join(nd *dag.Node, xs [][]float64) []float64 {
-	dst := ev.place(nd, 0, xs[0])
+	dst := ev.place(nd, xs[0])
 	add, sum := nd.Op.(*dag.Add)
 	b := ev.bounds(nd)
 	ev.rows(len(dst), len(xs), func(lo, hi int) {
@@ -300,7 +300,7 @@ func (ev *evaluator) Cap(nd *dag.Node, c *dag.Cap, x []float64) []float64 {
 		return y
 	}
 	size := nd.Len()
-	dst := ev.place(nd, 0, x)
+	dst := ev.place(nd, x)
 	runs := boundRuns(c, size)
 	ev.rows(ev.batch, size, func(from, to int) {
 		for b := from; b < to; b++ {

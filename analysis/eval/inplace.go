@@ -51,10 +51,10 @@ func (ev *evaluator) bounds(nd *dag.Node) bounds {
 	return unbounded
 }
 
-// place returns the buffer of a value with as many elements as operand k, whose own it
-// is where nothing reads that any more.
-func (ev *evaluator) place(nd *dag.Node, k int, x []float64) []float64 {
-	if len(x) > 0 && ev.alone[nd.In[k]] && ev.held[&x[0]] == 1 {
+// place returns the buffer of a value with as many elements as the first operand x, whose
+// own it is where nothing reads that any more.
+func (ev *evaluator) place(nd *dag.Node, x []float64) []float64 {
+	if len(x) > 0 && ev.alone[nd.In[0]] && ev.held[&x[0]] == 1 {
 		return x
 	}
 	return ev.buffer(len(x))

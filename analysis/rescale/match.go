@@ -100,7 +100,7 @@ func (m *matching) rows(p *pair, open []int32) string {
 	rho, back := m.randomColumns(p), m.inverse(p)
 	shift := m.shift(p)
 	weight := [2][]float64{m.columnNorms(p, 0, shift), m.columnNorms(p, 1, shift)}
-	slope := m.slopeFeatures(open)
+	slope := m.slopeFeatures()
 	ka, kb := make([]key, len(open)), make([]key, len(open))
 	shared := p.reader()
 	kernel.Parallel(len(open), m.threads, p.grain(), func(lo, hi int) {
@@ -362,7 +362,7 @@ func (m *matching) inverse(p *pair) []int32 {
 
 // slopeFeatures returns a number for each group made of the slopes of its
 // activations, in a and in b.
-func (m *matching) slopeFeatures(open []int32) [2]map[int32]float64 {
+func (m *matching) slopeFeatures() [2]map[int32]float64 {
 	out := [2]map[int32]float64{{}, {}}
 	for k, n := range []*dag.Network{m.a, m.b} {
 		for nd, x := range dag.Each[*dag.Activation](n) {

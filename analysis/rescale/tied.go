@@ -289,7 +289,7 @@ func (t *tied) solve(ctx context.Context) error {
 		// At the end the bound rises no more. x itself may go on moving along what the cycle that
 		// decides leaves all but free, and the rows' values with it, by the square of that.
 		still++
-		if rise := next - lower; cut == 1 && !(rise <= 4e-16*math.Max(1, math.Abs(next))) || largest(res) > 1e-7 {
+		if rise := next - lower; cut == 1 && !(rise <= 4e-16*math.Max(1, math.Abs(next))) || floats.Norm(res, math.Inf(1)) > 1e-7 {
 			still = 0
 		}
 		if cut == 1 {
@@ -355,7 +355,7 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 		if !least(t.mu) {
 			continue // rounding of the last feasible one
 		}
-		if delta >= 1 || largest(t.logs()) <= limit {
+		if delta >= 1 || floats.Norm(t.logs(), math.Inf(1)) <= limit {
 			return nil
 		}
 	}
@@ -400,7 +400,7 @@ func (t *tied) least(mu float64) (ok bool) {
 		if over {
 			return false
 		}
-		if worst := largest(res); worst <= 1e-14*math.Max(1, math.Abs(mu)) {
+		if worst := floats.Norm(res, math.Inf(1)); worst <= 1e-14*math.Max(1, math.Abs(mu)) {
 			return true
 		}
 		d := t.system().solve(res)
@@ -412,14 +412,6 @@ func (t *tied) least(mu float64) (ok bool) {
 		}
 	}
 	return false
-}
-
-func largest(x []float64) float64 {
-	var m float64
-	for _, v := range x {
-		m = math.Max(m, math.Abs(v))
-	}
-	return m
 }
 
 // logs returns the logarithms of the factors.

@@ -391,12 +391,10 @@ func (c *csvReader) wrong(where, problem, remedy string) error {
 
 // damaged wraps an error of the csv reader, which names line and column.
 func (c *csvReader) damaged(err error) error {
-	var d *DataError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*DataError](err); ok {
 		return d
 	}
-	var p *csv.ParseError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*csv.ParseError](err); ok {
 		where := fmt.Sprintf("line %d", p.Line)
 		remedy := cmp.Or(c.otherSeparator(), "check the quotes of this line")
 		return &DataError{File: c.s.name, Where: where, Problem: "not well-formed", Err: p.Err, Remedy: remedy}

@@ -114,8 +114,7 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 
 // unwrapPath drops the path that os repeats in its errors.
 func unwrapPath(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -38,9 +39,7 @@ func (o InvarianceOptions) complete() InvarianceOptions {
 		o.Methods = finetune.Optimizers()
 	}
 	rates := map[finetune.Optimizer]float64{finetune.PathSGD: 0.03, finetune.SGD: 0.1, finetune.AdaGrad: 0.01, finetune.PathAdaGrad: 0.01}
-	for m, r := range o.Rates {
-		rates[m] = r
-	}
+	maps.Copy(rates, o.Rates)
 	o.Rates = rates
 	o.Steps = cmp.Or(o.Steps, 300)
 	o.Seeds = cmp.Or(o.Seeds, 3)
@@ -229,12 +228,12 @@ func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toy
 		}
 		loss.Panels, diff.Panels = append(loss.Panels, a), append(diff.Panels, b)
 	}
-	r.Figures = []Figure{loss, diff, toyFigure(opt, steps)}
+	r.Figures = []Figure{loss, diff, toyFigure(steps)}
 	r.Tables = []Table{t, toyTable(steps)}
 	r.Claims = append(driftClaims(opt, drifts), toyClaims(steps)...)
 	r.Notes = append(seedNotes(opt.Seeds),
 		fmt.Sprintf("The starts: every free unit's factor a power of two from 2^-10 to 2^10, or e^N(0,4), or, unbalanced, a quarter of the units of each layer times 10 e^N(0,1). Constant step sizes, batches of %d.", opt.Batch))
-	r.Curves = trajectoriesTable(opt, drifts)
+	r.Curves = trajectoriesTable(drifts)
 	return r
 }
 
@@ -247,7 +246,7 @@ func finite(x float64) any {
 }
 
 // trajectoriesTable has the loss of every step.
-func trajectoriesTable(opt InvarianceOptions, drifts []drift) Table {
+func trajectoriesTable(drifts []drift) Table {
 	t := Table{Keys: 5, Columns: []string{"optimizer", "type", "start", "seed", "step", "loss"}}
 	for i := range drifts {
 		d := &drifts[i]

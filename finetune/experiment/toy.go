@@ -78,7 +78,7 @@ func toyNetwork(c float64) (*dag.Network, error) {
 	return b.Build()
 }
 
-func toyFigure(opt InvarianceOptions, steps []toyStep) Figure {
+func toyFigure(steps []toyStep) Figure {
 	f := Figure{
 		Name: "toy", Title: "One step from w1 = c, w2 = 1/c",
 		Caption: "The network y = w2 max(0, w1 x) at x = 1 with output 1, step size 1, derivative of the loss by the output -1.",

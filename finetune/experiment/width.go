@@ -156,7 +156,7 @@ func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 		t.Add(row...)
 	}
 	r.Tables = []Table{t}
-	r.Claims = widthClaims(opt, done)
+	r.Claims = widthClaims(done)
 	r.Curves = curvesTable([]string{"hidden_units"}, done, func(h int) []any { return []any{h} })
 	r.Notes = append(seedNotes(opt.Seeds),
 		fmt.Sprintf("SGD, step size %g times %g after each epoch, momentum %g rising by %g an epoch to %g, batches of %d, cross-entropy without the examples whose margin exceeds %g.",
@@ -169,7 +169,7 @@ func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 // two of ten thousand whose margin the schedule leaves open.
 const fitted = 0.05
 
-func widthClaims(opt WidthOptions, done []compared[int]) []Claim {
+func widthClaims(done []compared[int]) []Claim {
 	const source = "Neyshabur, Tomioka, Srebro 2015, section 2"
 	first := -1
 	for i := range done {

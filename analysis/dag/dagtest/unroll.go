@@ -94,14 +94,14 @@ func Unroll(n *dag.Network) *Unrolled {
 				}
 			}
 		case *dag.Pool:
-			each(op, n, nd, func(operand, from, e int) { edge(Identity, operand, from, e, 1) })
+			each(op, nd, func(operand, from, e int) { edge(Identity, operand, from, e, 1) })
 		}
 	}
 	return u
 }
 
 // each calls f for every element that an element e of a pooled value covers.
-func each(op *dag.Pool, n *dag.Network, nd *dag.Node, f func(operand, from, e int)) {
+func each(op *dag.Pool, nd *dag.Node, f func(operand, from, e int)) {
 	if op.Window == nil {
 		for k := range nd.In {
 			for e := range nd.Len() {
@@ -192,7 +192,7 @@ func Eval(n *dag.Network, inputs [][]float64) [][]float64 {
 			for e := range v {
 				v[e] = math.Inf(-1)
 			}
-			each(op, n, nd, func(operand, from, e int) { v[e] = math.Max(v[e], vals[nd.In[operand]][from]) })
+			each(op, nd, func(operand, from, e int) { v[e] = math.Max(v[e], vals[nd.In[operand]][from]) })
 		case *dag.Func:
 			var in [][]float64
 			for _, j := range nd.Operands() {

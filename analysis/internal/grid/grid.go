@@ -12,6 +12,8 @@ package grid
 import (
 	"hash/maphash"
 	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
 )
 
 // Layout says which elements of a value agree.
@@ -70,15 +72,7 @@ func (l *Layout) Classes(axis int) int { return l.axes[axis].n }
 func (l *Layout) Class(axis, i int) int { return l.axes[axis].at(i) }
 
 // Len returns the number of elements.
-func (l *Layout) Len() int { return product(l.Dims) }
-
-func product(x []int) int {
-	n := 1
-	for _, d := range x {
-		n *= d
-	}
-	return n
-}
+func (l *Layout) Len() int { return dag.Size(l.Dims) }
 
 // Cell returns the cell of element e.
 func (l *Layout) Cell(e int) int {

@@ -99,7 +99,7 @@ func TestUnits(t *testing.T) {
 		inner := a.l.Len() / (outer * n)
 		l, k, from := a.l.Units(outer, n, inner)
 		check(t, "units", l, Gather(a.cell, from), a.flat())
-		if l.Dims[k] != n || l.Classes(k) != n || product(l.Dims[:k]) != outer {
+		if l.Dims[k] != n || l.Classes(k) != n || dag.Size(l.Dims[:k]) != outer {
 			t.Fatalf("axis %d of %v is not %d units after %d", k, l.Dims, n, outer)
 		}
 	})
@@ -157,7 +157,7 @@ func TestSelect(t *testing.T) {
 					lines[k] = append(lines[k], rapid.IntRange(-1, a.l.Dims[q]-1).Draw(t, "line"))
 				}
 			}
-			for e := range product(shape) {
+			for e := range dag.Size(shape) {
 				at := make([]int, len(shape))
 				(&Layout{Dims: shape}).coordinates(at, e)
 				j, c := 0, make([]int, n)
@@ -175,7 +175,7 @@ func TestSelect(t *testing.T) {
 			}
 		} else {
 			shape = drawDims(t)
-			for range product(shape) {
+			for range dag.Size(shape) {
 				index = append(index, int32(rapid.IntRange(-1, len(flat)-1).Draw(t, "index")))
 			}
 		}
@@ -260,7 +260,7 @@ func TestWindow(t *testing.T) {
 		flat := a.flat()
 		r := a.l.Window(w, c, backward)
 		cells := Gather(a.cell, r.From)
-		taps := product(w.Kernel)
+		taps := dag.Size(w.Kernel)
 		if len(r.Taps) != taps {
 			t.Fatalf("%d taps, want %d", len(r.Taps), taps)
 		}
@@ -273,13 +273,13 @@ func TestWindow(t *testing.T) {
 				}
 			}
 		}
-		want := make([]int, c*product(out))
+		want := make([]int, c*dag.Size(out))
 		w.Taps(func(o, i, k int) {
 			if backward {
 				o, i = i, o
 			}
 			for ch := range c {
-				want[ch*product(out)+o] += (k + 1) * flat[ch*product(in)+i]
+				want[ch*dag.Size(out)+o] += (k + 1) * flat[ch*dag.Size(in)+i]
 			}
 		})
 		check(t, "window", r.Layout, sum, want)
@@ -320,7 +320,7 @@ func TestPairs(t *testing.T) {
 		out, in := draw(t, append([]int{1}, w.Out()...)).l, draw(t, append([]int{1}, w.In...)).l
 		p := PairsOf(w, out, in)
 		no, ni := p.Out, p.In
-		want := make([][]float64, product(w.Kernel))
+		want := make([][]float64, dag.Size(w.Kernel))
 		for k := range want {
 			want[k] = make([]float64, no*ni)
 		}

@@ -3,6 +3,8 @@ package grid
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
 )
 
 // Join returns a layout in which each cell lies in one cell of every operand, and
@@ -138,12 +140,12 @@ func alike(ls []*Layout) (out []*Layout, origin [][]int32) {
 			rest = l.Dims[1:]
 		}
 	}
-	if n := product(rest); slices.ContainsFunc(ls, func(l *Layout) bool { return n == 0 || l.Len()%n != 0 }) {
+	if n := dag.Size(rest); slices.ContainsFunc(ls, func(l *Layout) bool { return n == 0 || l.Len()%n != 0 }) {
 		rest = nil
 	}
 	out, origin = make([]*Layout, len(ls)), make([][]int32, len(ls))
 	for i, l := range ls {
-		out[i], origin[i] = l.As(append([]int{l.Len() / product(rest)}, rest...)...)
+		out[i], origin[i] = l.As(append([]int{l.Len() / dag.Size(rest)}, rest...)...)
 	}
 	return out, origin
 }
@@ -208,7 +210,7 @@ func (l *Layout) Part(lo, hi int) (*Layout, []int32) {
 		return l, nil
 	}
 	if len(l.Dims) > 0 && hi > lo {
-		if block := product(l.Dims[1:]); lo%block == 0 && hi%block == 0 {
+		if block := dag.Size(l.Dims[1:]); lo%block == 0 && hi%block == 0 {
 			lo, hi = lo/block, hi/block
 			out := &Layout{Dims: append([]int{hi - lo}, l.Dims[1:]...)}
 			number := map[int]int32{}

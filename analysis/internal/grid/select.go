@@ -1,6 +1,10 @@
 package grid
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
+)
 
 // Select returns the layout of a value of the given shape whose element e is
 // element index[e] of l, seen under the shape from, or zero where that is -1; the
@@ -10,7 +14,7 @@ import "slices"
 // a transpose, a slice, a permutation of channels, or padding, its classes follow
 // from the operand's. Any other index is compared element by element.
 func (l *Layout) Select(from, shape []int, index []int32) (*Layout, []int32) {
-	if product(shape) != len(index) {
+	if dag.Size(shape) != len(index) {
 		shape = []int{len(index)}
 	}
 	if len(index) == 0 {
@@ -19,7 +23,7 @@ func (l *Layout) Select(from, shape []int, index []int32) (*Layout, []int32) {
 	if l.Cells() == 1 && slices.Min(index) >= 0 {
 		return Uniform(shape...), []int32{0}
 	}
-	if product(from) == l.Len() && !slices.Equal(from, l.Dims) {
+	if dag.Size(from) == l.Len() && !slices.Equal(from, l.Dims) {
 		seen, again := l.As(from...)
 		out, origin := seen.Select(from, shape, index)
 		if origin == nil {
@@ -171,7 +175,7 @@ func sums(index []int32, shape []int, lines [][]int32, ref int32) bool {
 			}
 			return true
 		}
-		stride := product(shape[k+1:])
+		stride := dag.Size(shape[k+1:])
 		for i, x := range lines[k] {
 			if !walk(k+1, e+i*stride, sum+x-ref, padded || x < 0) {
 				return false

@@ -88,7 +88,7 @@ func Of(l *dag.Linear, q Request) *Sums {
 	case *dag.Average:
 		average(l, m, q, s)
 	case *dag.Diagonal:
-		diagonal(l, m, q, s)
+		diagonal(l, q, s)
 	}
 	scale := l.Scale()
 	for k := range s.Rows {
@@ -226,7 +226,7 @@ func zeroed(l *dag.Linear, cols int, at func(i, j int) float64) int {
 	return n
 }
 
-func diagonal(l *dag.Linear, d *dag.Diagonal, q Request, s *Sums) {
+func diagonal(l *dag.Linear, q Request, s *Sums) {
 	for _, r := range s.Rows {
 		for i := range r {
 			r[i] = scaled.One

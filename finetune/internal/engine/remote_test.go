@@ -23,8 +23,7 @@ import (
 func onDevice[T program.Float](t testing.TB, p *program.Program[T], rule *optim.Optimizer[T], opt engine.Options) *engine.Engine[T] {
 	t.Helper()
 	e, err := engine.OnDevice(p, rule, opt)
-	var none *cuda.Error
-	if errors.As(err, &none) {
+	if _, ok := errors.AsType[*cuda.Error](err); ok {
 		if _, found := cuda.Find(); found != nil {
 			t.Skipf("this test needs a GPU, or the emulated one of make test-cuda: %v", err)
 		}

@@ -1,6 +1,8 @@
 package geometry
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -175,7 +177,7 @@ func (m *Remote[T]) shift(op *program.Shift, n int) *Path {
 		m.pure[op.Y], m.stages[op.Y] = m.pure[op.X], m.stages[op.X]
 	}
 	s := m.stages[op.Y]
-	m.stages[op.Y] = append(s[:len(s):len(s)], cuda.Stage{V: &op.V})
+	m.stages[op.Y] = append(slices.Clip(s), cuda.Stage{V: &op.V})
 	return m.bias(m.pure[op.Y], op.Y, op.V.Axis)
 }
 
@@ -188,7 +190,7 @@ func (m *Remote[T]) scaled(op *program.Scale) *Path {
 		return m.scale(m.in[op.X], &op.V, false)
 	}
 	s := m.stages[op.X]
-	m.pure[op.Y], m.stages[op.Y] = m.scale(m.pure[op.X], &op.V, false), append(s[:len(s):len(s)], cuda.Stage{V: &op.V, Mul: true})
+	m.pure[op.Y], m.stages[op.Y] = m.scale(m.pure[op.X], &op.V, false), append(slices.Clip(s), cuda.Stage{V: &op.V, Mul: true})
 	return m.bias(m.pure[op.Y], op.Y, op.V.Axis)
 }
 

@@ -274,7 +274,7 @@ func lowerMean(o *op) error {
 		for i := range f {
 			f[i] /= float64(len(o.in))
 		}
-		o.giveTensor(0, tensor.NewFloats(v.con.Typ, v.con.Dims, f))
+		o.giveTensor(tensor.NewFloats(v.con.Typ, v.con.Dims, f))
 		return nil
 	}
 	return o.gives(o.affine(v, affine{coef: 1 / float64(len(o.in))}))

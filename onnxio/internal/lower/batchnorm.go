@@ -108,6 +108,6 @@ func (o *op) foldBatchStatistics(t *tensor.Tensor) error {
 			}
 		}
 	}
-	o.giveTensor(0, tensor.NewTensor(t.DataType(), t.Dims, out))
+	o.giveTensor(tensor.NewTensor(t.DataType(), t.Dims, out))
 	return nil
 }

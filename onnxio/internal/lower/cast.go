@@ -78,7 +78,7 @@ func (o *op) cast(v *value, to wire.DataType) error {
 
 func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 	if t.DataType() == to {
-		o.giveTensor(0, t)
+		o.giveTensor(t)
 		return nil
 	}
 	if err := o.afford(2 * t.Size()); err != nil { // some types pass through another
@@ -98,7 +98,7 @@ func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 				v[i] = 1
 			}
 		}
-		o.giveTensor(0, tensor.NewIntegers(to, t.Dims, v))
+		o.giveTensor(tensor.NewIntegers(to, t.Dims, v))
 		return nil
 	}
 	f, err := t.Float64s()
@@ -108,7 +108,7 @@ func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 	if t.Kind == tensor.Floating { // else they are a copy
 		f = slices.Clone(f)
 	}
-	o.giveTensor(0, tensor.NewTensor(to, t.Dims, f))
+	o.giveTensor(tensor.NewTensor(to, t.Dims, f))
 	return nil
 }
 
@@ -208,6 +208,6 @@ func lowerEyeLike(o *op) error {
 			out[i*dims[1]+j] = 1
 		}
 	}
-	o.giveTensor(0, tensor.NewTensor(typ, dims, out))
+	o.giveTensor(tensor.NewTensor(typ, dims, out))
 	return nil
 }

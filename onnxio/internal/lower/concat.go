@@ -43,7 +43,7 @@ func lowerConcat(o *op) error {
 		if err != nil {
 			return err
 		}
-		o.giveTensor(0, t)
+		o.giveTensor(t)
 		return nil
 	}
 	in := make([]*value, len(o.in))
@@ -61,7 +61,7 @@ func lowerConcat(o *op) error {
 	total := 0
 	for k, v := range in {
 		if v.constant() {
-			if v, err = o.constantLike(v, like.shape, a, b); err != nil {
+			if v, err = o.constantLike(v, like.shape, b); err != nil {
 				return err
 			}
 			in[k] = v
@@ -84,7 +84,7 @@ func lowerConcat(o *op) error {
 
 // constantLike makes a constant operand of a concatenation a value with the
 // batch axis of the others.
-func (o *op) constantLike(v *value, like []int, a, b int) (*value, error) {
+func (o *op) constantLike(v *value, like []int, b int) (*value, error) {
 	if len(v.con.Dims) != len(like) {
 		return nil, refusal.New("", "an operand of rank %d among rank %d", len(v.con.Dims), len(like))
 	}

@@ -307,8 +307,7 @@ func operatorOf(f *wire.File) string {
 
 // reasonOf shortens a refusal to what is the same for all cases of its kind.
 func reasonOf(t *testing.T, err error) string {
-	var u *refusedCase
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*refusedCase](err); ok {
 		return fmt.Sprintf("%s: %s", u.Op, u.Reason)
 	}
 	t.Logf("other refusal: %v", err)

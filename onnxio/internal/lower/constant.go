@@ -29,23 +29,23 @@ func lowerConstant(o *op) error {
 			if err != nil {
 				return err
 			}
-			o.giveTensor(0, t)
+			o.giveTensor(t)
 			return nil
 		case "value_float":
-			o.giveTensor(0, tensor.NewFloats(dag.Float32, nil, []float64{float64(a.F)}))
+			o.giveTensor(tensor.NewFloats(dag.Float32, nil, []float64{float64(a.F)}))
 			return nil
 		case "value_floats":
 			v := make([]float64, len(a.Floats))
 			for k, x := range a.Floats {
 				v[k] = float64(x)
 			}
-			o.giveTensor(0, tensor.NewFloats(dag.Float32, []int{len(v)}, v))
+			o.giveTensor(tensor.NewFloats(dag.Float32, []int{len(v)}, v))
 			return nil
 		case "value_int":
-			o.giveTensor(0, tensor.NewInts(nil, []int64{a.I}))
+			o.giveTensor(tensor.NewInts(nil, []int64{a.I}))
 			return nil
 		case "value_ints":
-			o.giveTensor(0, tensor.NewInts([]int{len(a.Ints)}, a.Ints))
+			o.giveTensor(tensor.NewInts([]int{len(a.Ints)}, a.Ints))
 			return nil
 		case "value_string", "value_strings":
 			o.give(0, &value{opaque: "it holds strings", node: -1})
@@ -94,7 +94,7 @@ func lowerConstantOfShape(o *op) error {
 	if err != nil {
 		return err
 	}
-	o.giveTensor(0, out)
+	o.giveTensor(out)
 	return nil
 }
 
@@ -125,7 +125,7 @@ func lowerRange(o *op) error {
 	for i := 0; float64(i) < n; i++ {
 		out = append(out, v[0]+float64(i)*v[2])
 	}
-	o.giveTensor(0, tensor.NewTensor(t[0].DataType(), []int{len(out)}, out))
+	o.giveTensor(tensor.NewTensor(t[0].DataType(), []int{len(out)}, out))
 	return nil
 }
 
@@ -157,6 +157,6 @@ func lowerNonZero(o *op) error {
 			}
 		}
 	}
-	o.giveTensor(0, tensor.NewInts([]int{len(t.Dims), places}, out))
+	o.giveTensor(tensor.NewInts([]int{len(t.Dims), places}, out))
 	return nil
 }

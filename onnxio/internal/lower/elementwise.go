@@ -343,7 +343,7 @@ func lowerWhere(o *op) error {
 		if err != nil {
 			return err
 		}
-		o.giveTensor(0, t)
+		o.giveTensor(t)
 		return nil
 	}
 	if out, err := o.chosen(in[0], in[1], in[2]); err != nil || out != nil {

@@ -51,7 +51,7 @@ func (o *op) extreme(sign float64) error {
 		if err != nil {
 			return err
 		}
-		o.giveTensor(0, t)
+		o.giveTensor(t)
 		return nil
 	case !float || !zero && (!around || len(acts) > 1 || len(cons) > 1):
 		return o.elementwise("it compares with a number beyond 0", func(x []float64) float64 {

@@ -211,7 +211,7 @@ func cosineWindow(a0, a1, a2 float64) lowerer {
 			x := 2 * math.Pi * float64(i) / n
 			out[i] = a0 - a1*math.Cos(x) + a2*math.Cos(2*x)
 		}
-		o.giveTensor(0, tensor.NewTensor(typ, []int{int(size)}, out))
+		o.giveTensor(tensor.NewTensor(typ, []int{int(size)}, out))
 		return nil
 	}
 }

@@ -252,8 +252,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 		o.release(first)
 		return
 	}
-	var b *refusal.Batch
-	if errors.As(err, &b) {
+	if b, ok := errors.AsType[*refusal.Batch](err); ok {
 		at := fmt.Sprintf("node %q (%s)", nodeLabel(n, k), opLabel(n))
 		if l.cuts {
 			if l.mixed == "" {
@@ -271,8 +270,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 		err = refusal.New("", "%s", b.Reason)
 	}
 	ob := Obstacle{Node: nodeLabel(n, k), Op: opLabel(n), Reason: err.Error()}
-	var r *refusal.Node
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*refusal.Node](err); ok {
 		ob.Reason, ob.Remedy = r.Reason, r.Remedy
 	}
 	l.obstacle(ob)
@@ -399,7 +397,7 @@ func (o *op) gives(v *value, err error) error {
 	return err
 }
 
-func (o *op) giveTensor(k int, t *tensor.Tensor) { o.give(k, &value{con: t}) }
+func (o *op) giveTensor(t *tensor.Tensor) { o.give(0, &value{con: t}) }
 
 // arg returns input k, nil when it is absent or k negative.
 func (o *op) arg(k int) *value {

@@ -221,7 +221,7 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 		for i, k := range list {
 			out[i] = seen[k]
 		}
-		o.giveTensor(0, tensor.NewInts([]int{len(out)}, out))
+		o.giveTensor(tensor.NewInts([]int{len(out)}, out))
 		return nil
 	case name == "Reshape" && v.merged == m:
 		return lower(o)

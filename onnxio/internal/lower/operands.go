@@ -14,7 +14,7 @@ func (o *op) foldBinary(a, b *tensor.Tensor) error {
 	if err != nil {
 		return err
 	}
-	o.giveTensor(0, t)
+	o.giveTensor(t)
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (o *op) foldUnary(f func(x float64) float64) error {
 	for i, x := range v {
 		out[i] = f(x)
 	}
-	o.giveTensor(0, tensor.NewTensor(t.DataType(), t.Dims, out))
+	o.giveTensor(tensor.NewTensor(t.DataType(), t.Dims, out))
 	return nil
 }
 

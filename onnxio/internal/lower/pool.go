@@ -72,10 +72,8 @@ func lowerMaxPool(o *op) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range taps(&w) {
-		if n == 0 {
-			return refusal.New("", "a window lies in the padding alone")
-		}
+	if slices.Contains(taps(&w), 0) {
+		return refusal.New("", "a window lies in the padding alone")
 	}
 	shape := pooledShape(v, w.Out())
 	if channels*dag.Size(w.Out()) > tensor.MaxElements {

@@ -104,7 +104,7 @@ func (o *op) giveIntegers(v *value) error {
 		if err != nil {
 			return err
 		}
-		o.giveTensor(0, tensor.NewTensor(wire.Int32, v.con.Dims, slices.Clone(x)))
+		o.giveTensor(tensor.NewTensor(wire.Int32, v.con.Dims, slices.Clone(x)))
 		return nil
 	}
 	o.give(0, o.integers(v))

@@ -130,7 +130,7 @@ func lowerReduce(o *op) error {
 		for i := range out {
 			out[i] = r.fold(f[i*red.count:][:red.count])
 		}
-		o.giveTensor(0, tensor.NewTensor(v.con.DataType(), red.shape, out))
+		o.giveTensor(tensor.NewTensor(v.con.DataType(), red.shape, out))
 		return nil
 	}
 	if err := o.reduce(v, red, r); err != nil {

@@ -81,7 +81,7 @@ func lowerTranspose(o *op) error {
 		if err != nil {
 			return err
 		}
-		o.giveTensor(0, t)
+		o.giveTensor(t)
 		return nil
 	}
 	o.give(0, o.transpose(v, perm))
@@ -102,7 +102,7 @@ func lowerFlatten(o *op) error {
 		return refusal.New("", "axis %d is outside rank %d", o.int("axis", 1), r)
 	}
 	if v.constant() {
-		o.giveTensor(0, v.con.Reshaped([]int{dag.Size(v.con.Dims[:a]), dag.Size(v.con.Dims[a:])}))
+		o.giveTensor(v.con.Reshaped([]int{dag.Size(v.con.Dims[:a]), dag.Size(v.con.Dims[a:])}))
 		return nil
 	}
 	size := []int{dag.Size(tensor.SampleShape(v.shape[:a])), dag.Size(tensor.SampleShape(v.shape[a:]))}
@@ -141,7 +141,7 @@ func (o *op) reshapeTo(v *value, target []int64, allowZero bool) error {
 		if err != nil {
 			return err
 		}
-		o.giveTensor(0, v.con.Reshaped(dims))
+		o.giveTensor(v.con.Reshaped(dims))
 		return nil
 	}
 	var shape []int
@@ -295,7 +295,7 @@ func lowerSqueeze(o *op) error {
 // giveShape outputs v under another shape.
 func (o *op) giveShape(v *value, shape []int) error {
 	if v.constant() {
-		o.giveTensor(0, v.con.Reshaped(shape))
+		o.giveTensor(v.con.Reshaped(shape))
 	} else {
 		o.give(0, o.relabel(v, shape))
 	}
@@ -350,7 +350,7 @@ func lowerShape(o *op) error {
 	for i, k := range list {
 		out[i] = int64(from[k])
 	}
-	o.giveTensor(0, tensor.NewInts([]int{len(out)}, out))
+	o.giveTensor(tensor.NewInts([]int{len(out)}, out))
 	return nil
 }
 
@@ -363,6 +363,6 @@ func lowerSize(o *op) error {
 	if slices.Contains(from, tensor.BatchDim) {
 		return refusal.MixesBatch("it counts the elements of a batch")
 	}
-	o.giveTensor(0, tensor.NewInts(nil, []int64{int64(dag.Size(from))}))
+	o.giveTensor(tensor.NewInts(nil, []int64{int64(dag.Size(from))}))
 	return nil
 }

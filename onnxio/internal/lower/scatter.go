@@ -27,7 +27,7 @@ func (o *op) moved(shape []int, index []int32, in ...*value) error {
 		if t, err = t.Indexed(shape, index); err != nil {
 			return err
 		}
-		o.giveTensor(0, t)
+		o.giveTensor(t)
 		return nil
 	}
 	n := 0
@@ -340,7 +340,7 @@ func lowerTrilu(o *op) error {
 			zero.Ints[e] = 0
 		}
 	}
-	o.giveTensor(0, &zero)
+	o.giveTensor(&zero)
 	return nil
 }
 

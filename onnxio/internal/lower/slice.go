@@ -235,6 +235,6 @@ func lowerExpand(o *op) error {
 	if err != nil {
 		return err
 	}
-	o.giveTensor(0, out)
+	o.giveTensor(out)
 	return nil
 }

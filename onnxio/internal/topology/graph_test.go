@@ -2,6 +2,7 @@ package topology
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -341,10 +342,8 @@ func TestOrderProperty(t *testing.T) {
 // pass.
 func selfEdge(g *Graph) bool {
 	for k := range g.Nodes {
-		for _, from := range g.Nodes[k].Inputs {
-			if from == k {
-				return true
-			}
+		if slices.Contains(g.Nodes[k].Inputs, k) {
+			return true
 		}
 	}
 	return false

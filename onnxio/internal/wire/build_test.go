@@ -104,8 +104,7 @@ func TestBuildRefuses(t *testing.T) {
 	} {
 		_, err := Build(io.Discard, &Model{}, &g)
 		wantError(t, err, want)
-		var e *Error
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%v is not an *Error", err)
 		}
 	}

@@ -150,8 +150,7 @@ func content(fd *os.File, info fs.FileInfo) ([]byte, mmap.MMap, error) {
 }
 
 func fileError(path string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err
 	}
 	return &Error{File: path, Offset: -1, Msg: err.Error(), cause: err}

@@ -109,8 +109,7 @@ func TestOpenRefuses(t *testing.T) {
 		if f != nil {
 			t.Errorf("%s: a File beside an error", path)
 		}
-		var e *Error
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%v is not an *Error", err)
 		}
 	}

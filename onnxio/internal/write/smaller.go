@@ -215,7 +215,7 @@ func Keeps(f *wire.File, net *dag.Network, r *Removal) map[string][]int32 {
 // plainMove reports whether operators move values without constants that count units, or with
 // those of Reshape, which are made smaller.
 func plainMove(operators string) bool {
-	for _, op := range strings.Split(operators, "+") {
+	for op := range strings.SplitSeq(operators, "+") {
 		switch op {
 		case "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Concat":
 		default:

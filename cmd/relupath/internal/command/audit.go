@@ -466,10 +466,9 @@ func (a *app) failures(fs []failure, of int) error {
 	if len(fs) == 0 {
 		return nil
 	}
-	var internal *internalError
 	code := codeInvalid
 	for _, f := range fs {
-		if errors.As(f.err, &internal) {
+		if internal, ok := errors.AsType[*internalError](f.err); ok {
 			code = codeInternal
 			if of > 1 {
 				fmt.Fprintf(a.err, "relupath: %s: %v\n\n%s", f.Path, f.err, internal.details())
@@ -477,8 +476,7 @@ func (a *app) failures(fs []failure, of int) error {
 		}
 	}
 	if len(fs) == 1 && of == 1 {
-		var usage *usageError
-		if errors.As(fs[0].err, &usage) {
+		if _, ok := errors.AsType[*usageError](fs[0].err); ok {
 			return fs[0].err
 		}
 		// One model, one sentence, whatever the exit code of other commands.

@@ -28,7 +28,7 @@ func TestRuns(t *testing.T) {
 		{"epoch_1.onnx", nil},
 	} {
 		var models []auditedModel
-		for _, p := range strings.Fields(c.paths) {
+		for p := range strings.FieldsSeq(c.paths) {
 			models = append(models, auditedModel{origin: origin{Path: p}, Layers: layers})
 		}
 		got, ok := runOf(models)

@@ -129,8 +129,7 @@ func message(err error, command string) string {
 		return "relupath: interrupted\n"
 	}
 	s := "relupath: " + sentences(err) + "\n"
-	var internal *internalError
-	if errors.As(err, &internal) {
+	if internal, ok := errors.AsType[*internalError](err); ok {
 		s += "\n" + internal.details()
 	}
 	if code == codeUsage {
@@ -142,8 +141,7 @@ func message(err error, command string) string {
 // sentences returns the text of an error, made visible: one line, but for an
 // error of several and one that lists obstacles.
 func sentences(err error) string {
-	var list *unsupportedError
-	if errors.As(err, &list) {
+	if list, ok := errors.AsType[*unsupportedError](err); ok {
 		before, after, _ := strings.Cut(err.Error(), list.Error())
 		shown := &unsupportedError{Path: render.Visible(list.Path)}
 		for _, o := range list.Obstacles {

@@ -53,8 +53,7 @@ func newFinetuneJSON(o *finetuneOptions, m *modelFile, path, scores string, res 
 			r.Stopped += ": the same command with --resume goes on"
 		}
 	}
-	var lost *finetune.DivergedError
-	if errors.As(err, &lost) {
+	if lost, ok := errors.AsType[*finetune.DivergedError](err); ok {
 		r.Stopped = fmt.Sprintf("the loss is %v at step %d of epoch %d", lost.Loss, lost.Step, lost.Epoch)
 		if lost.Kept == 0 {
 			r.Output = ""

@@ -135,8 +135,7 @@ func (a *app) otherShapes(ctx context.Context, source, written string, flags *mo
 	}
 	for _, example := range assumable(err) {
 		if err := a.otherShape(ctx, source, written, bare.with(example), same); err != nil {
-			var refused *unsupportedError
-			if errors.As(err, &refused) {
+			if refused, ok := errors.AsType[*unsupportedError](err); ok {
 				err = &unsupportedError{Obstacles: refused.Obstacles} // without the draft's name
 			}
 			return fmt.Errorf("what is written is not the model for %s, which has another shape: %w", strings.Join(shapeFlags(example), ", "), err)

@@ -199,8 +199,7 @@ func (o *pruneOptions) work(ctx context.Context, a *app, m *modelFile, path stri
 		return nil, err
 	}
 	r, err := o.written(ctx, a, m, path, res, dead, data)
-	var fails *removalError
-	if errors.As(err, &fails) {
+	if fails, ok := errors.AsType[*removalError](err); ok {
 		n := dead.Units()
 		clear(dead.Gone)
 		dead.Kept[fails.Error()] += n

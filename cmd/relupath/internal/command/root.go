@@ -259,8 +259,7 @@ func (a *app) biasPolicy() analysis.Bias {
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			var known *usageError
-			if errors.As(err, &known) {
+			if _, ok := errors.AsType[*usageError](err); ok {
 				return err
 			}
 			return usagef("%s: %w: want %s", cmd.Name(), err, cmd.UseLine())

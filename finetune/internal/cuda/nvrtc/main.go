@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -81,7 +82,7 @@ func (n *nvrtc) translate(name, src, real, suffix string) (string, error) {
 	}
 	defer n.destroy(&prog)
 	var options []*byte
-	for _, f := range append(flags[:len(flags):len(flags)], "-Dreal="+real, "-DK(name)=name##"+suffix) {
+	for _, f := range append(slices.Clip(flags), "-Dreal="+real, "-DK(name)=name##"+suffix) {
 		options = append(options, cstring(f))
 	}
 	if r := n.compile(prog, int32(len(options)), &options[0]); r != 0 {
