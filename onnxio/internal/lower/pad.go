@@ -125,11 +125,21 @@ func (o *op) pad(v *value, pads []int64, place func(i, n int64) int64) (*value, 
 		}
 		n := int64(v.shape[k])
 		const most = tensor.MaxElements
-		if lo < -n || hi < -n || lo > most || hi > most || lo+hi+n < 0 || n == 0 {
+		// What is cut off is not padded with: as ONNX Runtime has it, ONNX does not say.
+		cut := max(0, -lo)
+		left := n - cut - max(0, -hi)
+		if lo < -n || hi < -n || lo > most || hi > most || lo+hi+n < 0 || n == 0 || left < 0 || left == 0 && place(1, 1) >= 0 {
 			return nil, refusal.New("", "pads %v of axis %d with extent %d", pads, k, n)
 		}
+		at := func(i int) int {
+			j := place(int64(i)-max(0, lo), left)
+			if j >= 0 {
+				j += cut
+			}
+			return int(j)
+		}
 		var err error
-		if v, err = o.take(v, k, int(lo+hi+n), func(i int) int { return int(place(int64(i)-lo, n)) }); err != nil {
+		if v, err = o.take(v, k, int(lo+hi+n), at); err != nil {
 			return nil, err
 		}
 	}
