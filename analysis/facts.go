@@ -20,13 +20,13 @@ func body[O dag.Op](n *dag.Network) iter.Seq2[*dag.Node, O] {
 
 // learned returns the stored tensors of the body in order, each once. The
 // running mean and variance of a BatchNormalization are not learned and left
-// out.
+// out, and so are numbers that are made of shapes.
 func learned(n *dag.Network) []*dag.Param {
 	var out []*dag.Param
 	seen := map[*dag.Param]bool{}
 	for nd := range body[dag.Op](n) {
 		for role, u := range nd.Uses() {
-			if role.Learned() && !seen[u.Param] {
+			if role.Learned() && !u.Param.Made && !seen[u.Param] {
 				seen[u.Param] = true
 				out = append(out, u.Param)
 			}
@@ -53,7 +53,7 @@ func effective(n *dag.Network) int {
 	total := 0
 	for nd := range body[dag.Op](n) {
 		for role, u := range nd.Uses() {
-			if role == dag.Weight || role == dag.Slope {
+			if (role == dag.Weight || role == dag.Slope) && !u.Param.Made {
 				total += u.Param.Len()
 			}
 		}

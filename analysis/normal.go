@@ -61,8 +61,9 @@ type foldedLayer struct {
 	constant bool // a constant map
 	axis     dag.Axis
 	s, c     []float64
-	// learned says that s holds stored numbers, biased that c counts as a bias.
-	learned, biased bool
+	// learned says that s holds stored numbers, biased that c counts as a bias, and made
+	// that it is made of shapes alone.
+	learned, biased, made bool
 	// norm says that s holds factors of a BatchNormalization, which are weights behind
 	// a curve too.
 	norm          bool
@@ -73,6 +74,7 @@ type foldedLayer struct {
 
 // join takes in what a constant map is besides its numbers.
 func (y *foldedLayer) join(m *foldedLayer) {
+	y.made = (y.made || m.made) && (y.made || !y.biased) && (m.made || !m.biased)
 	y.learned, y.biased = y.learned || m.learned, y.biased || m.biased
 	y.norm = y.norm || m.norm
 	if y.fixed == nil {
@@ -81,7 +83,7 @@ func (y *foldedLayer) join(m *foldedLayer) {
 }
 
 func newFolded(nd *dag.Node, l *dag.Linear) *foldedLayer {
-	y := &foldedLayer{l: l, constant: elementwise(l), axis: l.Out(), learned: l.Free(), biased: l.Bias() != nil}
+	y := &foldedLayer{l: l, constant: elementwise(l), axis: l.Out(), learned: l.Free(), biased: l.Bias() != nil, made: l.MadeBias()}
 	for _, st := range l.Stages {
 		y.norm = y.norm || st.Norm != nil
 	}
@@ -475,19 +477,26 @@ func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
 		}
 		return dag.Use{Param: p}
 	}
-	vector := func(role string, x []float64) *dag.Vector { return &dag.Vector{Use: use(role, x), Coef: 1} }
+	vector := func(role string, x []float64, made bool) *dag.Vector {
+		u := use(role, x)
+		u.Param.Made = made
+		return &dag.Vector{Use: u, Coef: 1}
+	}
+	uniform := func(s []float64) bool { return slices.Equal(s[1:], s[:len(s)-1]) }
 	switch s := unit(y.s); {
 	case l.Map == nil:
 	case y.learned && y.constant && y.norm:
 		zero, one := make([]float64, len(s)), slices.Repeat([]float64{1}, len(s))
 		st.Norm = &dag.BatchNorm{Gamma: use(".scale", s), Beta: use(".shift", zero), Mean: use(".mean", zero), Var: use(".variance", one)}
 	case y.learned && (y.constant || slices.ContainsFunc(s, func(x float64) bool { return x != 1 })):
-		st.Mul = vector(".scale", s)
+		st.Mul = vector(".scale", s, false)
+	case !y.learned && len(s) > 0 && !uniform(s):
+		st.Mul = vector(".scale", s, true)
 	case !y.learned && len(s) > 0 && s[0] != 1:
 		st.Mul = &dag.Vector{Coef: s[0]}
 	}
 	if y.biased {
-		st.Add = vector(".bias", unit(y.c))
+		st.Add = vector(".bias", unit(y.c), y.made)
 	}
 	l.Stages = []dag.Stage{st}
 	return l

@@ -383,14 +383,14 @@ func (r *run) norm(node int, g PQ) scaled.Num {
 }
 
 // incoming yields the p-norms of the incoming weights of a linear node's units,
-// with biases under IncludeBias. Fixed weights are none.
+// with biases under IncludeBias. Fixed weights are none, and what is made of shapes.
 func (r *run) incoming(node int, l *dag.Linear, p float64) func(yield func(int, scaled.Num) bool) {
 	var rows []scaled.Num
 	if l.Map != nil && l.Free() {
 		rows = r.rows(node, p)
 	}
 	var bias []float64
-	if r.opt.Bias == IncludeBias {
+	if r.opt.Bias == IncludeBias && !l.MadeBias() {
 		bias = l.Bias()
 	}
 	return func(yield func(int, scaled.Num) bool) {

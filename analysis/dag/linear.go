@@ -192,7 +192,7 @@ func (l *Linear) Bias() []float64 { l.once.Do(l.fold); return l.bias }
 
 // Free reports whether the layer has stored weights, so that its units have
 // a factor of their own under rescaling. A layer without (average pooling, a
-// bias alone) ties its units to those it reads.
+// bias alone, factors made of shapes) ties its units to those it reads.
 func (l *Linear) Free() bool {
 	if l.Map == nil {
 		return true
@@ -200,11 +200,24 @@ func (l *Linear) Free() bool {
 	return l.Map.Weight() != nil || l.gain() >= 0
 }
 
+// MadeBias reports whether all that the layer adds is made of shapes: see Param.Made.
+func (l *Linear) MadeBias() bool {
+	made := false
+	for _, s := range l.Stages {
+		if s.Norm != nil || s.Add != nil && (s.Add.Param == nil || !s.Add.Param.Made) {
+			return false
+		}
+		made = made || s.Add != nil
+	}
+	return made
+}
+
 // gain returns the last stage that multiplies by stored values, one a unit,
 // at which the row factor of a rescaling is written; -1 when there is none.
 func (l *Linear) gain() int {
 	for k := len(l.Stages) - 1; k >= 0; k-- {
-		if l.Stages[k].Norm != nil || (l.Stages[k].Mul != nil && l.Stages[k].Mul.Param != nil) {
+		m := l.Stages[k].Mul
+		if l.Stages[k].Norm != nil || m != nil && m.Param != nil && !m.Param.Made {
 			return k
 		}
 	}

@@ -74,6 +74,9 @@ type Param struct {
 	// Storage says how an edit is written back, Reason why it cannot be.
 	Storage Storage
 	Reason  string
+	// Made says that the graph makes the numbers of shapes, such as positions: they are not
+	// learned, and other inputs have others.
+	Made bool
 	// Ref belongs to the reader that made the Param (onnxio) and is opaque here.
 	Ref any
 

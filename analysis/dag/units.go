@@ -244,7 +244,7 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 	var cols []int32
 	if l.Map != nil {
 		d, ok := l.Map.(*Diagonal)
-		if stored := !l.uses(func(Role, *Use) bool { return false }); ok && !stored {
+		if stored := !l.uses(func(_ Role, u *Use) bool { return u.Param.Made }); ok && !stored {
 			return s.constants(nd, l, d, x)
 		}
 		cols = s.along(&x, l.Map.In())

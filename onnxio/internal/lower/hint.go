@@ -43,8 +43,10 @@ func (l *lowering) hint(order []int) {
 	if len(l.unknown) == 0 {
 		return
 	}
-	spent := 0
-	for _, extent := range l.extents() {
+	spent, extents := 0, l.extents()
+	for len(extents) > 0 {
+		extent := extents[0]
+		extents = extents[1:]
 		// The second has another batch than the first too, where the model allows it.
 		for _, samples := range [][]int{{1}, {2, 1}}[len(l.examples)] {
 			opt := l.opt
@@ -60,7 +62,9 @@ func (l *lowering) hint(order []int) {
 			try := lowerOnce(l.file, order, opt)
 			spent += min(try.spent, maxSpent) + try.folded
 			if len(try.obstacles) == 0 && len(try.outputs)+len(try.roots) > 0 && try.builds() {
-				l.examples = append(l.examples, example)
+				if l.examples = append(l.examples, example); len(l.examples) == 1 {
+					extents = farFirst(extents, extent)
+				}
 				break
 			}
 		}
@@ -81,6 +85,14 @@ func (l *lowering) hint(order []int) {
 		known = append(known, o)
 	}
 	l.obstacles = known
+}
+
+// farFirst puts extents that are at least twice d, or at most half of it, before the others: what
+// strides make of close ones, such as 28 and 32, may be the same.
+func farFirst(extents []int, d int) []int {
+	near := func(e int) bool { return e < 2*d && d < 2*e }
+	return slices.Concat(slices.DeleteFunc(slices.Clone(extents), near),
+		slices.DeleteFunc(slices.Clone(extents), func(e int) bool { return !near(e) }))
 }
 
 // builds reports whether the nodes make a network.

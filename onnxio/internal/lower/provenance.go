@@ -5,6 +5,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/source"
+	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
 
 // keep records a stored tensor of two or more axes.
@@ -18,6 +19,7 @@ func (l *lowering) keep(s *source.Tensor) *source.Tensor {
 // trace records where the constants that the operator reads go: into constants
 // that it computes, or into the nodes that it made, which are those from first on.
 func (o *op) trace(first int) {
+	o.markMade()
 	var from []*source.Tensor
 	var places []int
 	for k, v := range o.in {
@@ -73,6 +75,30 @@ func (l *lowering) settle(needed []bool) {
 		for i := range s.Readers {
 			r := &s.Readers[i]
 			r.Dead = r.First < r.Past && !slices.Contains(needed[r.First:r.Past], true)
+		}
+	}
+}
+
+// markMade marks the constants that the operator computes of shapes that the file leaves open, and
+// of single numbers beside them: positions, steps of a grid, masks. A part of a table that
+// is cut to such a shape is still the table's.
+func (o *op) markMade() {
+	made := len(o.opt.InputShape) > 0 && (o.node.OpType == "Shape" || o.node.OpType == "Size") && !o.in[0].constant()
+	for _, v := range o.in {
+		if v == nil || !v.constant() {
+			continue
+		}
+		if v.con.Kind == tensor.Floating && !v.con.Made && !v.con.Scalar() {
+			return
+		}
+		made = made || v.con.Made
+	}
+	if !made {
+		return
+	}
+	for _, name := range o.node.Outputs {
+		if v := o.values[name]; name != "" && v != nil && v.constant() && v.con.Stored == nil {
+			v.con.Made = true
 		}
 	}
 }

@@ -38,6 +38,8 @@ type Tensor struct {
 	Swapped bool
 	// Pinned says why no other numbers can be written in their place.
 	Pinned string
+	// Made says that shapes which the file leaves open determine the numbers.
+	Made bool
 	// Turns are the permutations of axes by which the numbers came of other constants, the last of
 	// which are those by which an operator turns its own operand.
 	Turns []source.Turn
@@ -165,7 +167,7 @@ func (t *Tensor) Reshaped(dims []int) *Tensor {
 	if t.Swapped {
 		// A swapped matrix has no stored order of its own any more.
 		_ = t.Load()
-		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Turns: t.Turns, Floats: t.Floats, Ints: t.Ints}
+		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Turns: t.Turns, Floats: t.Floats, Ints: t.Ints}
 	}
 	c := *t
 	c.Dims = dims
@@ -196,7 +198,7 @@ func (t *Tensor) Transposed(perm []int) (*Tensor, error) {
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Turns: turns}
+	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Turns: turns}
 	if t.Kind == Floating {
 		out.Floats = Permuted(t.Floats, t.Dims, perm)
 	} else {
@@ -226,6 +228,9 @@ func (t *Tensor) Param(name string) (*dag.Param, error) {
 		p = dag.NewParam32(name, t.Typ, slices.Clone(t.Dims), v)
 	}
 	p.Storage = dag.NewInitializer
+	if p.Made = t.Made; p.Made {
+		p.Storage, p.Reason = dag.Unwritable, "it is made of shapes that the file leaves open"
+	}
 	if t.Pinned != "" {
 		p.Storage, p.Reason = dag.Unwritable, t.Pinned
 	}
@@ -240,7 +245,7 @@ func (t *Tensor) Indexed(dims []int, index []int32) (*Tensor, error) {
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned}
+	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made}
 	if t.Kind == Floating {
 		out.Floats = make([]float64, len(index))
 		for i, j := range index {

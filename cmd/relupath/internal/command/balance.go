@@ -211,7 +211,7 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *modelFile, res *
 	failed := o.verdict(&r.Verification)
 	if failed == nil {
 		failed = a.otherShapes(ctx, c.model, w.path(), &o.modelFlags, func(source, written *modelFile) error {
-			return o.proveOther(ctx, a, &r.Verification, source.Net, written.Net)
+			return o.proveOther(ctx, a, &r.Verification, source.Net, written.Net, res.Factors)
 		})
 		switch {
 		case failed == nil || ctx.Err() != nil:
@@ -271,11 +271,21 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag
 	return r, nil
 }
 
-// proveOther is prove for another shape than that of the factors. The rounding of the weights
-// may do to the outputs what it does with the first, within a factor.
-func (o *balanceOptions) proveOther(ctx context.Context, a *app, first *verification, source, written *dag.Network) error {
+// proveOther is prove for another shape than that of the factors, whose groups are mostly the
+// same. The rounding of the weights may do to the outputs what it does with the first,
+// within a factor, and what it is seen to do here.
+func (o *balanceOptions) proveOther(ctx context.Context, a *app, first *verification, source, written *dag.Network, factors []float64) error {
 	const factor = 10
 	opt := proof.Options{Seed: a.seed, Threads: a.threads, Tolerance: max(first.Tolerance, factor*first.proof.MaxRel)}
+	if o.tolerance == 0 { // one that is given is strict
+		opt.Unrounded = func() (*dag.Network, error) {
+			g := source.Groups()
+			if g.Count != len(factors) {
+				return nil, fmt.Errorf("%d factors for %d groups of units", len(factors), g.Count)
+			}
+			return unrounded(source, written, &rescale.Result{Groups: g, Factors: factors})
+		}
+	}
 	v, err := proof.Compare(ctx, source, written, opt)
 	if err != nil {
 		return err

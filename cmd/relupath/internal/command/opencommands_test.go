@@ -84,6 +84,41 @@ func TestBalanceOfOpenShapes(t *testing.T) {
 	}
 }
 
+// TestNumbersMadeOfShapes: the places of a grid and its steps, which a detector makes of the image's
+// size, are no parameters, and no factor goes into them. With images of 28 and of 32 pixels they are the same.
+func TestNumbersMadeOfShapes(t *testing.T) {
+	const convolutions = 60 + 330 + 440 + 36 + 18
+	open, _ := parsed[auditJSON](t, "audit", opened("boxes.onnx"), "--measures", "parameter_count,frobenius,group_norm(2,inf)")
+	given, _ := parsed[auditJSON](t, "audit", opened("boxes.onnx"), "--measures", "parameter_count,frobenius,group_norm(2,inf)", "--input-shape", "x=1x1x160x40")
+	if n := open.Models[0].Parameters; n != convolutions {
+		t.Errorf("%d parameters, want %d", n, convolutions)
+	}
+	same(t, open.Models[0].Measures, given.Models[0].Measures)
+	out := filepath.Join(t.TempDir(), "b.onnx")
+	for _, method := range []string{"enorm", "cle", "path", "pathcond"} {
+		r, _ := parsed[balanceJSON](t, "balance", opened("boxes.onnx"), "--method", method, "-o", out, "--force")
+		if *r.Factors.Min == *r.Factors.Max {
+			t.Errorf("%s: factors %+v", method, r.Factors)
+		}
+		for _, size := range []string{"32x32", "20x48"} {
+			e, _ := parsed[equivalentJSON](t, "equivalent", opened("boxes.onnx"), out, "--input-shape", "x=1x1x"+size)
+			if e.Equivalent == nil || !*e.Equivalent || *e.Factors.Min == *e.Factors.Max {
+				t.Errorf("what %s makes, of %s: %+v", method, size, e)
+			}
+		}
+	}
+}
+
+// TestRoundingInAnotherShape: what a larger image makes of the rounding of new weights is no other function.
+func TestRoundingInAnotherShape(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "b.onnx")
+	args := []string{"balance", opened("wave.onnx"), "--method", "cle", "-o", out}
+	refused(t, codeInvalid, []string{"x=2x1x224x224", "--input-shape"}, append(args, "--tolerance", "1e-5")...)
+	if r, _ := parsed[balanceJSON](t, args...); r.Output != out {
+		t.Errorf("wrote %q", r.Output)
+	}
+}
+
 // TestEquivalentOfOpenShapes: models of open shapes are compared with several, one of which
 // reads all of a table that is cut to the shape; beside a model of one shape with that one.
 func TestEquivalentOfOpenShapes(t *testing.T) {

@@ -68,3 +68,36 @@ for t in model.graph.initializer:
 onnx.save(model, out / "positions_other.onnx")
 
 export(Positions(2).eval(), torch.randn(2, 7, 4), "positions_offset", {0: "n", 1: "length"})  # never all of it
+
+
+class Boxes(nn.Module):  # places of a grid and its steps, made of the image's size, as detectors have them
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(1, 6, 3, 2, 1), nn.Conv2d(6, 6, 3, 2, 1), nn.Conv2d(6, 8, 3, 2, 1)
+        self.box, self.kind = nn.Conv2d(8, 4, 1), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        z = torch.relu(self.c(torch.relu(self.b(torch.relu(self.a(x))))))
+        h, w = z.shape[2:]
+        v, u = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
+        places, step = torch.stack([u, v]).reshape(1, 2, -1), torch.full((1, 1, h * w), 8.0)
+        low, high = self.box(z).flatten(2).chunk(2, 1)
+        low, high = torch.relu(places - low), torch.relu(places + high)
+        return torch.cat([torch.cat([(low + high) / 2, high - low], 1) * step, self.kind(z).flatten(2)], 1)
+
+
+torch.manual_seed(2)
+export(Boxes().eval(), torch.randn(2, 1, 12, 16), "boxes", {0: "n", 2: "h", 3: "w"})
+
+
+class Wave(nn.Module):  # the more pixels, the more it makes of rounding
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.out = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, 3, 3, padding=1), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.out(torch.sin(self.b(torch.relu(self.a(x))).sum((2, 3)) * 2e-3))
+
+
+torch.manual_seed(3)
+export(Wave().eval(), torch.randn(2, 1, 12, 16), "wave", {0: "n", 2: "h", 3: "w"})
