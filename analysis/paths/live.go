@@ -25,8 +25,8 @@ func FindLive(n *dag.Network, opt Options) *Live {
 	if opt.Carries != nil {
 		skip = n.SkipThrough(opt.Carries)
 	}
-	l.in = dag.Forward(n, l, skip, nil)
-	dag.Backward(n, ahead{l}, func(nd *dag.Node, s *set, _ bool) { l.out[nd.ID] = s })
+	l.in = dag.Forward(n, fromStarts{l}, skip, nil)
+	dag.Backward(n, fromEnds{l}, func(nd *dag.Node, s *set, _ bool) { l.out[nd.ID] = s })
 	return l
 }
 
@@ -77,11 +77,14 @@ func (s *set) packed() *set {
 	return s
 }
 
+// fromStarts is the reading of what inputs and biases reach.
+type fromStarts struct{ *Live }
+
 // Input implements dag.Meaning.
-func (l *Live) Input(nd *dag.Node) *set { return whole(nd.Len()) }
+func (l fromStarts) Input(nd *dag.Node) *set { return whole(nd.Len()) }
 
 // Linear implements dag.Meaning.
-func (l *Live) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
+func (l fromStarts) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 	b := op.Bias()
 	if nd.Zone == dag.Preamble {
 		if b == nil {
@@ -102,10 +105,10 @@ func (l *Live) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 }
 
 // Activation implements dag.Meaning.
-func (l *Live) Activation(_ *dag.Node, _ *dag.Activation, x *set) *set { return x }
+func (l fromStarts) Activation(_ *dag.Node, _ *dag.Activation, x *set) *set { return x }
 
 // Join implements dag.Meaning.
-func (l *Live) Join(_ *dag.Node, xs []*set) *set {
+func (l fromStarts) Join(_ *dag.Node, xs []*set) *set {
 	out := xs[0]
 	for _, x := range xs[1:] {
 		out = either(out, x)
@@ -128,7 +131,7 @@ func either(x, y *set) *set {
 }
 
 // Concat implements dag.Meaning.
-func (l *Live) Concat(nd *dag.Node, xs []*set) *set {
+func (l fromStarts) Concat(nd *dag.Node, xs []*set) *set {
 	out, at := none(nd.Len()), 0
 	for k, x := range xs {
 		size := l.net.Nodes[nd.In[k]].Len()
@@ -141,7 +144,7 @@ func (l *Live) Concat(nd *dag.Node, xs []*set) *set {
 }
 
 // Select implements dag.Meaning.
-func (l *Live) Select(nd, _ *dag.Node, index []int32, x *set) *set {
+func (l fromStarts) Select(nd, _ *dag.Node, index []int32, x *set) *set {
 	if x == nil {
 		return nil
 	}
@@ -156,15 +159,15 @@ func (l *Live) Select(nd, _ *dag.Node, index []int32, x *set) *set {
 }
 
 // Pool implements dag.Meaning.
-func (l *Live) Pool(_ *dag.Node, p *dag.Pool, x *set) *set {
+func (l fromStarts) Pool(_ *dag.Node, p *dag.Pool, x *set) *set {
 	return windowed(p.Window, p.Channels, x, false)
 }
 
 // Cap implements dag.Meaning.
-func (l *Live) Cap(_ *dag.Node, _ *dag.Cap, x *set) *set { return x }
+func (l fromStarts) Cap(_ *dag.Node, _ *dag.Cap, x *set) *set { return x }
 
 // Func implements dag.Meaning.
-func (l *Live) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
+func (l fromStarts) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
 	if l.carries == nil || len(l.carries[nd.ID]) != 1 {
 		return l.Input(nd)
 	}
@@ -215,25 +218,25 @@ func across(x *set, first, rows, cols, axis int) []bool {
 	return out
 }
 
-// ahead is the reading from the ends to the starts.
-type ahead struct{ *Live }
+// fromEnds is the reading of what reaches an end.
+type fromEnds struct{ *Live }
 
 // Output implements dag.Reverse.
-func (l ahead) Output(nd *dag.Node) *set { return whole(nd.Len()) }
+func (l fromEnds) Output(nd *dag.Node) *set { return whole(nd.Len()) }
 
 // Merge implements dag.Reverse.
-func (l ahead) Merge(_ *dag.Node, x, y *set) *set { return either(x, y) }
+func (l fromEnds) Merge(_ *dag.Node, x, y *set) *set { return either(x, y) }
 
 // Linear implements dag.Reverse.
-func (l ahead) Linear(_ *dag.Node, op *dag.Linear, h *set) *set {
+func (l fromEnds) Linear(_ *dag.Node, op *dag.Linear, h *set) *set {
 	return reach(op, h, op.Out(), op.Map.In(), true).packed()
 }
 
 // Activation implements dag.Reverse.
-func (l ahead) Activation(_ *dag.Node, _ *dag.Activation, h *set) *set { return h }
+func (l fromEnds) Activation(_ *dag.Node, _ *dag.Activation, h *set) *set { return h }
 
 // Part implements dag.Reverse.
-func (l ahead) Part(h *set, lo, hi int) *set {
+func (l fromEnds) Part(h *set, lo, hi int) *set {
 	if h.has == nil {
 		return whole(hi - lo)
 	}
@@ -241,7 +244,7 @@ func (l ahead) Part(h *set, lo, hi int) *set {
 }
 
 // Select implements dag.Reverse.
-func (l ahead) Select(operand *dag.Node, taken []dag.Taken[*set]) *set {
+func (l fromEnds) Select(operand *dag.Node, taken []dag.Taken[*set]) *set {
 	out := none(operand.Len())
 	for _, t := range taken {
 		for e, j := range t.Index {
@@ -254,15 +257,15 @@ func (l ahead) Select(operand *dag.Node, taken []dag.Taken[*set]) *set {
 }
 
 // Pool implements dag.Reverse.
-func (l ahead) Pool(_ *dag.Node, p *dag.Pool, h *set) *set {
+func (l fromEnds) Pool(_ *dag.Node, p *dag.Pool, h *set) *set {
 	return windowed(p.Window, p.Channels, h, true)
 }
 
 // Carries implements dag.Through.
-func (l ahead) Carries() [][]int { return l.carries }
+func (l fromEnds) Carries() [][]int { return l.carries }
 
 // Product implements dag.Through.
-func (l ahead) Product(nd *dag.Node, k int, h *set) *set {
+func (l fromEnds) Product(nd *dag.Node, k int, h *set) *set {
 	m, ok := nd.Op.(*dag.Func).Form.(*dag.Matrices)
 	if !ok {
 		return h
