@@ -11,8 +11,9 @@
 // effective weight matrix, out x in. A convolution's W has one row an output
 // channel and one column an input channel and kernel position, the shared
 // weights once; with groups it is block diagonal. The units of a layer are its
-// rows. Everything starts after the input preamble and ends before the
-// non-homogeneous head.
+// rows. Everything starts after the input preamble and ends before the head.
+// Where functions stand between layers, path norms are those of each segment
+// (Report.Segments).
 //
 // Bias policy. Under IncludeBias a bias is one more incoming weight of its unit
 // in group norms, path norms and kappa. Everything that works on W (Frobenius,

@@ -7,8 +7,7 @@ import (
 	"github.com/relupath/relupath/internal/words"
 )
 
-// Obstacle is one reason why a model cannot be taken as a positively
-// homogeneous network.
+// Obstacle is one reason why a model cannot be read as a network.
 type Obstacle struct {
 	// Node is the operator's name in the file, or "#k" for the k-th unnamed one.
 	Node string

@@ -84,7 +84,7 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 // names and, where all have one type, their type: tensors of several types are
 // widened to the widest, and bfloat16, which many operators of that opset do
 // not take, to float32. A number a unit that shares elements of a smaller
-// tensor is stored for each unit. Errors: a function in the head, a pooling
+// tensor is stored for each unit. Errors: a function or a Cap, a pooling
 // that ONNX has no attributes for, a model above 2 GiB.
 func WriteNetwork(w io.Writer, net *dag.Network) error { return write.Network(w, net) }
 

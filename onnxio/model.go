@@ -74,8 +74,8 @@ type Model struct {
 
 // Read maps a file and reads the model in it. The Model must be closed. Errors:
 // *InvalidError for what is no valid ONNX file, *UnsupportedError for a model
-// that is no positively homogeneous network between a preamble and a head, and
-// the operating system's error, with the path, for a file that cannot be read.
+// that cannot be read as a network, and the operating system's error, with the
+// path, for a file that cannot be read.
 //
 // The file must not change while the Model is in use; see [Model.Guard].
 func Read(path string, opt Options) (*Model, error) {

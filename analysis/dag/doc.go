@@ -1,6 +1,6 @@
 // Package dag holds the type that everything in relupath works on: a
-// validated, positively homogeneous directed acyclic graph of layers, and the
-// edits that keep its function.
+// validated directed acyclic graph of layers, positively homogeneous but for
+// the functions in it, and the edits that keep its function.
 //
 // The papers reason about a graph of units with one weight an edge (Neyshabur,
 // Tomioka, Srebro, Norm-based capacity control in neural networks, COLT 2015).
@@ -15,7 +15,12 @@
 //	*Concat     operands strung together
 //	*Select     any reindexing: reshape, transpose, slice, split, pad
 //	*Pool       the maximum over windows or operands
-//	*Func       anything else, in the head only
+//	*Cap        bounds of each element: ReLU6, Clip, a threshold
+//	*Func       anything else: a sigmoid, a softmax, a product of two values
+//
+// Functions may stand anywhere. They separate the body of the network into
+// segments, each positively homogeneous (Network.Segments); those without
+// weights behind them are its head.
 //
 // Nodes are in topological order, and every computation is a pass over them:
 // path norms forward, Path-SGD's kappa forward and backward, the evaluator on

@@ -250,9 +250,9 @@ func (n *Network) Uses() iter.Seq[*Use] {
 }
 
 // Uses yields every use of a Param by the node, with what it is for.
-func (nd *Node) Uses() iter.Seq2[Role, *Use] {
+func (n *Node) Uses() iter.Seq2[Role, *Use] {
 	return func(yield func(Role, *Use) bool) {
-		if op, ok := nd.Op.(interface {
+		if op, ok := n.Op.(interface {
 			uses(yield func(Role, *Use) bool) bool
 		}); ok {
 			op.uses(yield)
@@ -262,11 +262,11 @@ func (nd *Node) Uses() iter.Seq2[Role, *Use] {
 
 // Vectors calls f for every use of a Param that has one number for each unit of a layer,
 // or for each element of another node: of how many of these, and which number each reads.
-func (nd *Node) Vectors(f func(u *Use, size int, element func(i int) int)) {
-	if op, ok := nd.Op.(interface {
+func (n *Node) Vectors(f func(u *Use, size int, element func(i int) int)) {
+	if op, ok := n.Op.(interface {
 		vectors(n *Node, f func(u *Use, size int, element func(i int) int))
 	}); ok {
-		op.vectors(nd, f)
+		op.vectors(n, f)
 	}
 }
 

@@ -10,13 +10,14 @@ import "github.com/relupath/relupath/analysis/kernel"
 type Phases struct {
 	// Len is the number of elements, of all phases.
 	Len int
-	// Lines are what of the operand is kept, each Step-th element of it; what they leave is zero. Where Plain is
-	// set they are all of it, in its own order.
+	// Lines say where elements of the operand go, every Step-th of a line of it; everything else in the layout is
+	// zero. Where Plain is set the layout is the operand as it is.
 	Lines []kernel.Move
 	Step  int
 	Plain bool
-	// Taps are where what a kernel position reads begins. Rows are where rows of Width outputs begin among that:
-	// lines of the last axis, or all outputs where none lies between them.
+	// Taps has, for each kernel position, where what it reads begins. Rows has, for each row of Width outputs, how
+	// far behind that the row's part lies. A row is a line of the last axis, or all outputs where the lines follow
+	// each other without a gap.
 	Taps, Rows []int
 	Width      int
 }

@@ -88,11 +88,11 @@ func (n *Network) ends(zone Zone) []int {
 
 // Operands returns the nodes whose values the node computes with: In, without the
 // layers inside a function.
-func (nd *Node) Operands() []int {
-	if f, ok := nd.Op.(*Func); ok {
-		return nd.In[:len(nd.In)-f.Inside]
+func (n *Node) Operands() []int {
+	if f, ok := n.Op.(*Func); ok {
+		return n.In[:len(n.In)-f.Inside]
 	}
-	return nd.In
+	return n.In
 }
 
 // Segment is a maximal part of the body between functions: what is positively

@@ -13,7 +13,7 @@ type Window struct {
 	In []int
 	// Kernel, Stride and Dilation are the window's geometry.
 	Kernel, Stride, Dilation []int
-	// Before and After are the padding at the begin and the end; negative
+	// Before and After are the padding at the beginning and the end; negative
 	// padding crops.
 	Before, After []int
 	// Extra widens the output at the end (ceil_mode): positions whose window

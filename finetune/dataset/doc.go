@@ -29,12 +29,12 @@
 //	                    the others to test on; :train or :test behind it names the part
 //	split=by:COL        csv: a column that says train or test of each example; :train or
 //	                    :test behind it names the part
-//	label=COL           csv: the label's column, by name or by index from 0; of several
-//	                    targets label=A;B
+//	label=COL           csv: the label's column, by name or by index from 0 (negative
+//	                    from the end), the last one by default; of several targets
+//	                    label=A;B
 //	x=NAME, y=NAME      npz: the arrays of examples and of labels, where they have other names
 //	drop=A;B            csv: columns that are no features, by name or index
 //	sep=CHARACTER       csv: what stands between fields, or tab, space, comma
-//	                    (negative from the end); the last column by default
 //	header              csv: the first line is a header
 //	classes=A;B;C       the classes in the order of their numbers, by name or by
 //	                    number; a semicolon inside a name is written twice

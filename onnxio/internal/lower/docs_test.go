@@ -44,7 +44,7 @@ func docSection(t *testing.T, name, text string) {
 // TestOperatorList keeps the list of operators in docs/onnx.md that of the
 // registry.
 func TestOperatorList(t *testing.T) {
-	functions := maps.Clone(headOperators)
+	functions := maps.Clone(functionOperators)
 	maps.Copy(functions, normalizers)
 	maps.Copy(functions, signalOperators)
 	var b strings.Builder

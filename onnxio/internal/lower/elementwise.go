@@ -11,7 +11,7 @@ import (
 )
 
 // elementwise computes f of the operator's inputs, broadcast against each
-// other, element by element, outside the homogeneous part: the reason says why.
+// other, element by element, as a function: the reason says why it is one.
 // Constants are folded.
 func (o *op) elementwise(reason string, f func(x []float64) float64) error {
 	in := make([]*value, len(o.in))
@@ -126,7 +126,7 @@ func (o *op) broadcastAll(in []*value) (shape []int, acts int, err error) {
 	return shape, acts, nil
 }
 
-// function adds a function outside the homogeneous part and records why it is
+// function adds a function and records why it is
 // none of it.
 func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst []float64, in ...[]float64), in ...*value) *value {
 	out := o.emit(&dag.Func{Apply: f, Why: reason}, shape, in...)

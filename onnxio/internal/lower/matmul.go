@@ -437,7 +437,7 @@ func (o *op) fusedActivation(v *value) (*value, error) {
 	}
 	lower := homogeneousOperators[name]
 	if lower == nil {
-		lower = headOperators[name]
+		lower = functionOperators[name]
 	}
 	names := slices.Repeat([]int{-1}, len(in))
 	return o.innerWith(attributes, lower, name, in, names)

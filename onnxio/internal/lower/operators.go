@@ -23,7 +23,7 @@ func table() map[string]map[string]*operator {
 			}
 		}
 	}
-	add("", homogeneousOperators, headOperators, signalOperators, normalizers, refusedOperators)
+	add("", homogeneousOperators, functionOperators, signalOperators, normalizers, refusedOperators)
 	add("ai.onnx.ml", mlOperators)
 	add("com.microsoft", microsoftOperators)
 	for line := range strings.Lines(schemas) {
@@ -130,8 +130,8 @@ var homogeneousOperators = map[string]lowerer{
 	"Size":            lowerSize,
 }
 
-// headOperators are functions that may follow the homogeneous part.
-var headOperators = map[string]lowerer{
+// functionOperators are those of the standard domain that become functions.
+var functionOperators = map[string]lowerer{
 	"Acos":               curve("it is a curve", math.Acos),
 	"Acosh":              curve("it is a curve", math.Acosh),
 	"And":                lowerPair,

@@ -62,7 +62,7 @@ func (g *geometry) unclear(in []int) error {
 }
 
 // lowerMaxPool is the maximum over windows. The second output, the places of
-// the maxima, is a function outside the homogeneous part.
+// the maxima, is a function.
 func lowerMaxPool(o *op) error {
 	v, channels, err := o.pooled()
 	if err != nil {

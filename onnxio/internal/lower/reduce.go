@@ -100,7 +100,7 @@ type reduced struct {
 }
 
 // lowerReduce reduces axes to one number: a linear map for sums and means, a
-// maximum over windows, or a function outside the homogeneous part.
+// maximum over windows, or a function.
 func lowerReduce(o *op) error {
 	r := reductions[o.node.OpType]
 	v, err := o.need(0)

@@ -35,7 +35,7 @@ func (g *fresh) node(nd *dag.Node) error {
 	case *dag.Pool:
 		return g.pool(nd, op)
 	default:
-		return fmt.Errorf("it is a function outside the homogeneous part")
+		return fmt.Errorf("a new file has no operator for it: %s", dag.Describe(nd))
 	}
 	return nil
 }
