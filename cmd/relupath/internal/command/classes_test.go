@@ -436,6 +436,45 @@ func TestOneOutputOfTwoScores(t *testing.T) {
 	}
 }
 
+// TestScoreWrittenTwice: raw scores of two classes are one score s, written as -s and s. Loss and
+// margins are those of both in eval, audit and finetune, each of which says so, and eval prints
+// scikit-learn's log loss, that of the sigmoid of s, too (testdata/classes.py).
+func TestScoreWrittenTwice(t *testing.T) {
+	raw, err := os.ReadFile("testdata/classes/raw.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct{ Error, LogLoss, Margin5, Loss float64 }
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	const model, data, said = "testdata/classes/raw.onnx", "csv:testdata/classes/raw.csv", "are one number s and -s"
+	e, _ := parsed[evalJSON](t, "eval", model, "--data", data, "--percentile", "5")
+	near := func(got, want float64) bool { return math.Abs(got-want) <= 1e-5*math.Abs(want) } // the exported weights are float32
+	if math.Abs(*e.Error-want.Error) > 1e-12 || !near(*e.Loss, want.Loss) || !near(*e.Margins[0].Margin, want.Margin5) || e.Logits {
+		t.Errorf("error %v, loss %v, margin %v, want %+v", *e.Error, *e.Loss, *e.Margins[0].Margin, want)
+	}
+	if p := e.Probabilities; p == nil || !near(*p.LogLoss, want.LogLoss) {
+		t.Errorf("log loss %+v, want %v", p, want.LogLoss)
+	}
+	a, _ := parsed[auditJSON](t, "audit", model, "--data", data, "--measures", "margin")
+	if got := *a.Models[0].Measures[0].Value.Value; got != *e.Margins[0].Margin {
+		t.Errorf("margin %v in audit, %v in eval", got, *e.Margins[0].Margin)
+	}
+	f, stderr := parsed[finetuneJSON](t, "finetune", model, "--data", data, "--test", data, "--epochs", "1", "-o", filepath.Join(t.TempDir(), "o.onnx"))
+	if got := *f.Before.TestLoss; !near(got, *e.Loss) {
+		t.Errorf("loss %v before training, %v in eval", got, *e.Loss)
+	}
+	for what, got := range map[string]string{"eval": strings.Join(e.Warnings, "\n"), "audit": strings.Join(a.Models[0].Warnings, "\n"), "finetune": stderr} {
+		if !strings.Contains(got, said) {
+			t.Errorf("%s does not say what it took: %q", what, got)
+		}
+	}
+	if twice([]float64{1, -1, 0, 1}, 2) || twice([]float64{0, 0, 0, 0}, 2) || !twice([]float64{1, -1, 0, 0}, 2) || twice([]float64{1, -1}, 1) {
+		t.Error("twice")
+	}
+}
+
 // TestLossOfTheProbabilities: where an output has probabilities that are not the softmax of the
 // scores, a warning says so and their own log loss is printed (scikit-learn's: testdata/classes.py);
 // where no layer has the scores of all classes, it is the loss, and what wants scores says why not.

@@ -18,18 +18,21 @@ type probabilityOutput struct {
 	node  int
 	name  string
 	width int
-	// log says that the values are logarithms; epsilon is the distance of 1 to the next
-	// number of the output's type.
-	log     bool
-	epsilon float64
+	// log says that the values are logarithms, odds that they are log odds; epsilon is the distance
+	// of 1 to the next number of the output's type.
+	log, odds bool
+	epsilon   float64
 }
 
 // loss is -ln p_y of one example. Probabilities are at least epsilon, as in
 // scikit-learn's log_loss. NaN for NaN.
 func (o *probabilityOutput) loss(row []float64, y int) float64 {
 	p := row[y]
-	if o.log {
+	switch {
+	case o.log:
 		p = math.Exp(p)
+	case o.odds:
+		p = 1 / (1 + math.Exp(-p))
 	}
 	return -math.Log(min(max(p, o.epsilon), 1-o.epsilon))
 }
@@ -112,7 +115,7 @@ func (s *scoring) compare(ctx context.Context, m *modelFile) error {
 		fits := nd.Len() == s.width || s.width == 1 && nd.Len() == 2
 		return fits && (nd.ID == s.node || nd.Zone == dag.Head && slices.Contains(m.Net.Feeds(nd.ID), s.node))
 	})
-	if found == nil {
+	if found == nil && s.width != 2 {
 		return nil
 	}
 	values := []int{s.node}
@@ -145,9 +148,28 @@ func (s *scoring) compare(ctx context.Context, m *modelFile) error {
 		}
 		warnings = append(warnings, fmt.Sprintf(text, o.name, s.name))
 	}
+	if s.probabilities == nil && twice(ys[0], s.width) {
+		s.probabilities = &probabilityOutput{node: s.node, name: s.name, width: s.width, odds: true, epsilon: 0x1p-52}
+		warnings = append(warnings, fmt.Sprintf("the two scores of %s are one number s and -s, as scikit-learn's decision_function is written: loss and margins are those of both, whose softmax is the sigmoid of 2 s and whose difference 2 s", s.name))
+	}
 	s.warnings = append(s.warnings, warnings...)
 	s.logits = warnings == nil
 	return nil
+}
+
+// twice says whether rows of two scores are one number and its negative, not all of them zeros.
+func twice(f []float64, width int) bool {
+	if width != 2 {
+		return false
+	}
+	some := false
+	for row := range slices.Chunk(f, width) {
+		if row[0] != -row[1] {
+			return false
+		}
+		some = some || row[0] != 0
+	}
+	return some
 }
 
 // probabilitiesAlone is the scoring of a model whose classes have a score each in layers of

@@ -106,3 +106,10 @@ for name, model, x, y in [
         of = model.classes_ == y[:, None]
         own[name]["margin5"] = float(np.percentile(f[of] - np.where(of, -np.inf, f).max(1), 5))
 (out / "own.json").write_text(json.dumps(own, indent=1) + "\n")
+
+# Raw scores of two classes are one score s, written as -s and s.
+raw = SGDClassifier(loss="log_loss", random_state=0, alpha=0.01)
+x, y = written("raw", raw, cx, cancer.target, {"raw_scores": True})
+score = raw.decision_function(x) * (2 * y - 1)
+raws = {"error": 1 - raw.score(x, y), "logloss": log_loss(y, raw.predict_proba(x)), "margin5": float(np.percentile(2 * score, 5)), "loss": float(np.mean(np.log1p(np.exp(-2 * score))))}
+(out / "raw.json").write_text(json.dumps(raws) + "\n")
