@@ -20,7 +20,7 @@ func Differentiate(net *dag.Network, scores int, params []*dag.Param, batch, thr
 	if err != nil {
 		return nil, err
 	}
-	d := &derivatives{prog: prog, pool: pool.New(threads), grads: make([][]float64, len(prog.Tensors))}
+	d := &derivatives{pool: pool.New(threads), grads: make([][]float64, len(prog.Tensors))}
 	d.eng = engine.New(prog, nil, engine.Options{Batch: batch, BLAS: blas.Find(), Pool: d.pool})
 	of := map[*dag.Param]int{}
 	for t, x := range prog.Tensors {
@@ -41,7 +41,6 @@ func Differentiate(net *dag.Network, scores int, params []*dag.Param, batch, thr
 
 // derivatives implements analysis.Derivatives.
 type derivatives struct {
-	prog          *program.Program[float64]
 	eng           *engine.Engine[float64]
 	pool          *pool.Pool
 	grads         [][]float64

@@ -21,8 +21,6 @@ type Fit struct {
 	Alpha, XMin float64
 	// D is the Kolmogorov-Smirnov distance of the law to the eigenvalues from XMin on.
 	D float64
-	// Sigma is the standard error of Alpha, (Alpha - 1) / sqrt(Tail).
-	Sigma float64
 	// Tail is the number of eigenvalues from XMin on.
 	Tail int
 }
@@ -75,7 +73,6 @@ func PowerLaw(values []float64) (Fit, bool) {
 		i, tail = i-1, tail+1
 	}
 	f := Fit{Alpha: s.alpha[s.best], XMin: s.x[s.best], D: s.d, Tail: tail}
-	f.Sigma = (f.Alpha - 1) / math.Sqrt(float64(m))
 	return f, f.Alpha > 1 && !math.IsInf(f.Alpha, 0)
 }
 

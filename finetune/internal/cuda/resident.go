@@ -1,8 +1,6 @@
 package cuda
 
 import (
-	"unsafe"
-
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -50,9 +48,6 @@ func (r *Resident[T]) Stages(stages ...Stage) Ptr {
 	}
 	return Upload(r, words)
 }
-
-// StageBytes is the size of one stage in its table.
-const StageBytes = 6 * int(unsafe.Sizeof(Ptr(0)))
 
 // Links lists what each element of a result is the sum of: elements
 // List[Start[o]:Start[o+1]] of an operand, each times its weight; nil is ones.

@@ -30,19 +30,24 @@ func (d *dense[T]) both() {
 func (d *dense[T]) forward(y *vec) {
 	x := &d.g.in[d.X]
 	y.e = x.e
+	d.positions(y.v, d.Rows, x.v, d.Cols, d.along)
+}
+
+// positions makes n sums of m numbers by sums, at each position.
+func (d *dense[T]) positions(dst []float64, n int, src []float64, m int, sums func(dst, h []float64)) {
 	if d.Plain() {
-		d.along(y.v, x.v)
+		sums(dst, src)
 		return
 	}
-	h, s := make([]float64, d.Cols), make([]float64, d.Rows)
+	h, s := make([]float64, m), make([]float64, n)
 	for a := range d.Outer {
 		for b := range d.Inner {
 			for j := range h {
-				h[j] = x.v[(a*d.Cols+j)*d.Inner+b]
+				h[j] = src[(a*m+j)*d.Inner+b]
 			}
-			d.along(s, h)
+			sums(s, h)
 			for k, v := range s {
-				y.v[(a*d.Rows+k)*d.Inner+b] = v
+				dst[(a*n+k)*d.Inner+b] = v
 			}
 		}
 	}
@@ -69,23 +74,7 @@ func (d *dense[T]) against(dst, h []float64) {
 func (d *dense[T]) backward(y *vec) {
 	g := d.g
 	tmp := g.tmp[:len(g.out[d.X].v)]
-	if d.Plain() {
-		d.against(tmp, y.v)
-		g.give(d.X, 0, tmp, y.e)
-		return
-	}
-	h, s := make([]float64, d.Rows), make([]float64, d.Cols)
-	for a := range d.Outer {
-		for b := range d.Inner {
-			for k := range h {
-				h[k] = y.v[(a*d.Rows+k)*d.Inner+b]
-			}
-			d.against(s, h)
-			for j, v := range s {
-				tmp[(a*d.Cols+j)*d.Inner+b] = v
-			}
-		}
-	}
+	d.positions(tmp, d.Cols, y.v, d.Rows, d.against)
 	g.give(d.X, 0, tmp, y.e)
 }
 

@@ -101,6 +101,10 @@ func rank(v *value) int { return len(v.dims()) }
 // addition makes a lowerer of Add (sign 1) and Sub (sign -1): a skip connection,
 // or a bias on either side.
 func addition(sign float64) lowerer {
+	name := "Add"
+	if sign < 0 {
+		name = "Sub"
+	}
 	return func(o *op) error {
 		a, b, err := o.binary()
 		if err != nil {
@@ -111,7 +115,7 @@ func addition(sign float64) lowerer {
 		case a.constant() && b.constant():
 			return o.foldBinary(a.con, b.con)
 		case withIntegers(a, b):
-			out, err = o.pairNamed(map[bool]string{true: "Add", false: "Sub"}[sign > 0], wraps, a, b)
+			out, err = o.pairNamed(name, wraps, a, b)
 		case b.constant():
 			out, err = o.affine(a, affine{add: b.con, addAt: 1, coef: 1, addCoef: sign})
 		case a.constant():

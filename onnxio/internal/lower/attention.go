@@ -182,9 +182,12 @@ func (o *op) maskOf(a *attention, scores *value) (*mask, error) {
 			return nil, refusal.New("", "lengths of shape %s", tensor.DimString(l.dims()))
 		}
 		if l.constant() {
-			t, err := o.oneSample(l.con, map[bool]int{true: 0, false: -1}[s[0] == tensor.BatchDim])
-			if err != nil {
-				return nil, err
+			t := l.con
+			var err error
+			if s[0] == tensor.BatchDim {
+				if t, err = o.oneSample(t, 0); err != nil {
+					return nil, err
+				}
 			}
 			if t.Size() != m.samples {
 				return nil, refusal.MixesBatch("its sequences have different lengths")
@@ -201,9 +204,11 @@ func (o *op) maskOf(a *attention, scores *value) (*mask, error) {
 // fixedMask adds a constant to the mask's fixed part; keys that it has no entry for
 // are hidden.
 func (o *op) fixedMask(m *mask, t *tensor.Tensor, s []int, hides func(float64) float64) error {
-	t, err := o.oneSample(t, map[bool]int{true: len(t.Dims) - 4, false: -1}[s[0] == tensor.BatchDim])
-	if err != nil {
-		return err
+	if s[0] == tensor.BatchDim {
+		var err error
+		if t, err = o.oneSample(t, len(t.Dims)-4); err != nil {
+			return err
+		}
 	}
 	x, err := t.Float64s()
 	if err != nil {

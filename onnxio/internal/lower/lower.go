@@ -46,7 +46,6 @@ type lowering struct {
 	functions map[function]*wire.Function
 	// inlined counts the operators of local functions.
 	inlined int
-	stored  map[string]*source.Tensor
 	tensors []*source.Tensor // of two or more axes
 	nodes   []dag.Node
 	// indexes are those of the Selects among them, by a hash.
@@ -122,7 +121,6 @@ func opLabel(n *wire.Node) string {
 // run lowers the nodes in the given order.
 func (l *lowering) run(order []int) {
 	l.values = map[string]*value{}
-	l.stored = map[string]*source.Tensor{}
 	l.unitAxes = map[int][]int{}
 	l.facts = map[int]fact{}
 	l.owners = map[*dag.Param]*source.Tensor{}
@@ -176,9 +174,7 @@ func (l *lowering) initializers() {
 	}
 	for i := range l.graph.Initializers {
 		t := &l.graph.Initializers[i]
-		s := l.keep(&source.Tensor{Wire: t, Initializer: i, Name: t.Name})
-		l.stored[t.Name] = s
-		con, err := tensor.Of(s)
+		con, err := tensor.Of(l.keep(&source.Tensor{Wire: t, Initializer: i, Name: t.Name}))
 		if err != nil {
 			l.obstacle(Obstacle{Node: t.Name, Op: "initializer", Reason: err.Error()})
 			continue

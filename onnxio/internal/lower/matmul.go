@@ -195,7 +195,11 @@ func (o *op) stacked(v *value, t *tensor.Tensor, left bool) (*value, error) {
 		perm = append(perm, beside)
 	}
 	v = o.transpose(v, perm)
-	w, err := o.use(t, map[bool]int{true: 0, false: 1}[left])
+	at := 1
+	if left {
+		at = 0
+	}
+	w, err := o.use(t, at)
 	if err != nil {
 		return nil, err
 	}

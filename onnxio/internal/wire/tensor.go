@@ -80,8 +80,6 @@ type Location struct {
 	Path string
 	// Offset and Length are in bytes; Length is -1 when it is not given.
 	Offset, Length int64
-	// Checksum is the SHA-1 of the file, as stored, unverified.
-	Checksum string
 }
 
 // tensor reads a TensorProto.
@@ -219,8 +217,6 @@ func (s *scanner) location(t *Tensor) {
 		t.External.Offset = number(e.Value)
 	case "length":
 		t.External.Length = number(e.Value)
-	case "checksum":
-		t.External.Checksum = e.Value
 	}
 }
 

@@ -109,19 +109,13 @@ type Entry struct{ Key, Value string }
 
 // Opset returns the version imported for a domain; "" and "ai.onnx" are the
 // same domain. Without an import that domain has version 1, the others 0.
-func (m *Model) Opset(domain string) int64 { return opset(m.OpsetImports, domain) }
-
-// Opset returns the version that the function imports for a domain, as
-// [Model.Opset] does.
-func (f *Function) Opset(domain string) int64 { return opset(f.OpsetImports, domain) }
-
-func opset(imports []Opset, domain string) int64 {
+func (m *Model) Opset(domain string) int64 {
 	domain = plainDomain(domain)
 	version := int64(0)
 	if domain == "" {
 		version = 1
 	}
-	for _, o := range imports {
+	for _, o := range m.OpsetImports {
 		if plainDomain(o.Domain) == domain {
 			version = o.Version
 		}

@@ -302,8 +302,12 @@ func (r *diffJSON) match(from, to string) error {
 		return err
 	}
 	if folder != other {
-		if root := map[bool]string{true: to, false: from}[folder]; !exists(root) {
-			return invalidf("%s: no such file or folder", root)
+		file := from
+		if folder {
+			file = to
+		}
+		if !exists(file) {
+			return invalidf("%s: no such file or folder", file)
 		}
 		return usagef("diff: give two models or two folders: %s and %s are one of each", from, to)
 	}
