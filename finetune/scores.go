@@ -178,8 +178,12 @@ func fitsScores(net *dag.Network, set *dataset.Set, node int) error {
 	out := &net.Nodes[node]
 	if set.Task() == dataset.Regression {
 		if set.TargetSize() != out.Len() {
-			return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: give data with as many targets",
-				set.Name(), words.Count(set.TargetSize(), "target"), out.Label(), words.Count(out.Len(), "number"))
+			remedy := "give data with as many targets"
+			if set.TargetSize() == 1 {
+				remedy += ", or add task=class to the data spec if these are labels"
+			}
+			return fmt.Errorf("finetune: %s has %s an example, the network's %s gives %s: %s",
+				set.Name(), words.Count(set.TargetSize(), "target"), out.Label(), words.Count(out.Len(), "number"), remedy)
 		}
 		return nil
 	}

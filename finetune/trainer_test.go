@@ -429,7 +429,7 @@ func TestErrors(t *testing.T) {
 		{small(dag.Float32), set, finetune.Options{Patience: 2}, "needs test data"},
 		{small(dag.Float32), set, finetune.Options{Resume: true}, "no checkpoint folder"},
 		{mlp(dag.Float32, 1, 2, 1), csv(t, "1,2,0.5\n3,4,1.5\n"), finetune.Options{Loss: finetune.Softmax}, "needs class labels"},
-		{mlp(dag.Float32, 1, 2, 3), csv(t, "1,2,0.5\n3,4,1.5\n"), finetune.Options{}, "has 1 target an example"},
+		{mlp(dag.Float32, 1, 2, 3), csv(t, "1,2,0.5\n3,4,1.5\n"), finetune.Options{}, "has 1 target an example, the network's node 1 (Gemm) gives 3 numbers: give data with as many targets, or add task=class"},
 	} {
 		_, err := finetune.New(c.net, c.set, c.opt)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

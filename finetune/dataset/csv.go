@@ -259,7 +259,7 @@ func (c *csvReader) line(fields []string) error {
 			if c.n >= c.limit || slices.Contains(c.drop, j) {
 				continue // a column left out; or only labels are of use: they say which classes there are
 			}
-			v, err := strconv.ParseFloat(field, 64)
+			v, err := parseFloat(field)
 			if err != nil && !errors.Is(err, strconv.ErrRange) {
 				return c.notNumber(j, field)
 			}

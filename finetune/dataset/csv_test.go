@@ -31,6 +31,10 @@ func TestCSV(t *testing.T) {
 			labels: []int{1, 0, 1}, classes: 2, names: []string{"ant, red", "cat"},
 		},
 		{
+			name: "names with an underscore", text: "1,1_0\n2,0_1\n3,0x1p1\n4,10\n", option: ",task=class",
+			x: []float64{1, 2, 3, 4}, labels: []int{3, 0, 1, 2}, classes: 4, names: []string{"0_1", "0x1p1", "10", "1_0"},
+		},
+		{
 			name: "given classes", text: "1,cat\n", option: ",classes=ant;cat;dog",
 			x: []float64{1}, labels: []int{1}, classes: 3, names: []string{"ant", "cat", "dog"},
 		},
@@ -96,6 +100,8 @@ func TestCSVErrors(t *testing.T) {
 		{name: "decimal comma", text: "1,5;2;0\n", option: ",sep=;", want: []string{`"1,5"`, `decimal=","`}},
 		{name: "decimal comma of a target", text: "1;2,5\n", option: ",sep=;,task=regression", want: []string{`label "2,5"`, `decimal=","`}},
 		{name: "missing value", text: "a,b,y\n1,,0\n", option: ",header", want: []string{`line 2, column 1 ("b")`, `"" is not a number`}},
+		{name: "Go's underscore", text: "1,2,0\n3,1_0,1\n", want: []string{"line 2, column 1", `"1_0" is not a number`}},
+		{name: "hexadecimal", text: "0x1p4,2,0\n", want: []string{"line 1, column 0", `"0x1p4" is not a number`}},
 		{name: "NaN", text: "1,2,0\n3,nan,1\n", want: []string{"line 2, column 1", "NaN", "leave the example out"}},
 		{name: "infinite", text: "-inf,2,0\n", want: []string{"line 1, column 0", "-Inf"}},
 		{name: "overflow", text: "1e400,2,0\n", want: []string{"line 1, column 0", "+Inf"}},

@@ -412,9 +412,17 @@ func splitOn(text string, sep byte) []string {
 	return append(fields, b.String())
 }
 
+// parseFloat is strconv.ParseFloat without what Go alone writes: 1_0, which is a name, and 0x1p4.
+func parseFloat(text string) (float64, error) {
+	if strings.ContainsAny(text, "_xX") {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseFloat(text, 64)
+}
+
 // parseNumber accepts finite numbers only.
 func parseNumber(text string) (float64, bool) {
-	v, err := strconv.ParseFloat(text, 64)
+	v, err := parseFloat(text)
 	return v, err == nil && !math.IsInf(v, 0) && !math.IsNaN(v)
 }
 
