@@ -56,9 +56,9 @@ func (h *hidden) Linear(nd *dag.Node, l *dag.Linear, x names) names {
 	return x
 }
 
-// Activation implements dag.Meaning.
-func (h *hidden) Activation(nd *dag.Node, a *dag.Activation, x names) names {
-	if a.Identity() {
+// Unary implements dag.Meaning.
+func (h *hidden) Unary(nd *dag.Node, op dag.Unary, x names) names {
+	if op.Identity() {
 		return x
 	}
 	return h.enter(nd, x)
@@ -111,9 +111,6 @@ func (h *hidden) Select(nd, operand *dag.Node, index []int32, x names) names {
 func (h *hidden) Pool(_ *dag.Node, p *dag.Pool, x names) names {
 	return windowed(p.Window, p.Channels, x)
 }
-
-// Cap implements dag.Meaning: it is an activation.
-func (h *hidden) Cap(nd *dag.Node, _ *dag.Cap, x names) names { return h.enter(nd, x) }
 
 // Func implements dag.Meaning.
 func (h *hidden) Func(nd *dag.Node, f *dag.Func, xs []names) names {

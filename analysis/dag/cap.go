@@ -99,8 +99,8 @@ func bound(b []float64, i int) float64 {
 	return b[i]
 }
 
-// At returns the value for x at element i.
-func (c *Cap) At(i int, x float64) float64 {
+// Apply implements Unary.
+func (c *Cap) Apply(i int, x float64) float64 {
 	if lo := bound(c.Lo, i); c.Jump {
 		if x <= lo {
 			return 0
@@ -113,6 +113,29 @@ func (c *Cap) At(i int, x float64) float64 {
 		return hi
 	}
 	return x
+}
+
+// Gains implements Unary: the slope is 1, and 0 beyond the bounds.
+func (c *Cap) Gains() []float64 { return nil }
+
+// Identity implements Unary.
+func (c *Cap) Identity() bool {
+	finite := func(x float64) bool { return !math.IsInf(x, 0) }
+	return !c.Jump && !slices.ContainsFunc(c.Lo, finite) && !slices.ContainsFunc(c.Hi, finite)
+}
+
+// tie lets a unit's bounds take its factor as far as they can be stored.
+func (c *Cap) tie(s *grouper, nd *Node, x *UnitMap) {
+	switch {
+	case !c.scales() || c.Storage == BoundsByElement:
+	case c.Storage == BoundsInCommon:
+		tied := NoGroup
+		for _, id := range x.IDs {
+			tied = s.union(tied, id)
+		}
+	default:
+		s.pinAll(x, fmt.Sprintf("the bounds of %s cannot be stored: %s", nd.Label(), c.Reason))
+	}
 }
 
 func (c *Cap) bounds() (lo, hi float64, ok bool) {

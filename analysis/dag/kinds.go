@@ -25,6 +25,22 @@ func (Input) check(n *Node, in []*Node) error {
 	return nil
 }
 
+// Unary is what a node computes from each element of one operand by itself: *Activation or
+// *Cap. It is positively homogeneous in the element and the numbers of its own that rescaling
+// multiplies.
+type Unary interface {
+	Op
+	// Apply returns the value for x at element i.
+	Apply(i int, x float64) float64
+	// Gains are the largest factors by which paths are multiplied, at least 1: one for all
+	// elements or one for each; nil is ones.
+	Gains() []float64
+	// Identity reports whether every value is its element.
+	Identity() bool
+	// tie ties and pins the groups of x, those of the operand and the value.
+	tie(s *grouper, nd *Node, x *UnitMap)
+}
+
 // Activation is a positively homogeneous function of each element: z for
 // z >= 0 and Slope*z below. Slope 0 is ReLU, a small one LeakyReLU, -1 the
 // absolute value, 1 the identity.
@@ -45,9 +61,30 @@ func (a *Activation) At(i int) float64 {
 	return a.Slope[i]
 }
 
-// Gain returns max(1, |slope|) of element i, by which the activation can
-// multiply a path.
-func (a *Activation) Gain(i int) float64 { return math.Max(1, math.Abs(a.At(i))) }
+// Apply implements Unary. A ReLU's zero is +0.
+func (a *Activation) Apply(i int, x float64) float64 {
+	if x < 0 {
+		if s := a.At(i); s != 0 {
+			return s * x
+		}
+		return 0
+	}
+	return x
+}
+
+// Gains implements Unary: max(1, |slope|).
+func (a *Activation) Gains() []float64 {
+	if len(a.Slope) == 1 && math.Abs(a.Slope[0]) <= 1 {
+		return nil
+	}
+	gains := make([]float64, len(a.Slope))
+	for i, s := range a.Slope {
+		gains[i] = math.Max(1, math.Abs(s))
+	}
+	return gains
+}
+
+func (a *Activation) tie(*grouper, *Node, *UnitMap) {}
 
 // Identity reports whether every slope is 1.
 func (a *Activation) Identity() bool {

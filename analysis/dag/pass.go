@@ -11,8 +11,8 @@ type Meaning[T any] interface {
 	Input(nd *Node) T
 	// Linear is the value of a layer with operand x; the zero T for a constant.
 	Linear(nd *Node, l *Linear, x T) T
-	// Activation applies slopes element by element.
-	Activation(nd *Node, a *Activation, x T) T
+	// Unary changes each element by itself.
+	Unary(nd *Node, op Unary, x T) T
 	// Join joins operands of one size element by element: a sum with signs where
 	// nd.Op is *Add, else a maximum.
 	Join(nd *Node, xs []T) T
@@ -23,8 +23,6 @@ type Meaning[T any] interface {
 	Select(nd, operand *Node, index []int32, x T) T
 	// Pool joins the elements of each window, channel by channel.
 	Pool(nd *Node, p *Pool, x T) T
-	// Cap bounds each element.
-	Cap(nd *Node, c *Cap, x T) T
 	// Func applies a function; the values of layers inside are the last of xs.
 	Func(nd *Node, f *Func, xs []T) T
 }
@@ -87,8 +85,8 @@ func Apply[T any](n *Network, m Meaning[T], nd *Node, in []T) T {
 			x = in[0]
 		}
 		return m.Linear(nd, op, x)
-	case *Activation:
-		return m.Activation(nd, op, in[0])
+	case Unary:
+		return m.Unary(nd, op, in[0])
 	case *Concat:
 		return m.Concat(nd, in)
 	case *Select:
@@ -103,8 +101,6 @@ func Apply[T any](n *Network, m Meaning[T], nd *Node, in []T) T {
 		return m.Join(nd, in)
 	case *Add:
 		return m.Join(nd, in)
-	case *Cap:
-		return m.Cap(nd, op, in[0])
 	case *Func:
 		return m.Func(nd, op, in)
 	}
@@ -120,7 +116,7 @@ type Reverse[T any] interface {
 	// Merge joins what two readers of a node ask of it.
 	Merge(nd *Node, a, b T) T
 	Linear(nd *Node, l *Linear, h T) T
-	Activation(nd *Node, a *Activation, h T) T
+	Unary(nd *Node, op Unary, h T) T
 	// Part is the T of elements [lo, hi): of one operand of a concatenation, or of
 	// all where a node only joins operands or changes their shape.
 	Part(h T, lo, hi int) T
@@ -219,8 +215,8 @@ func reverse[T any](n *Network, m Reverse[T], nd *Node, h T, give func(int, T)) 
 			give(nd.In[0], m.Linear(nd, op, h))
 		}
 		return
-	case *Activation:
-		give(nd.In[0], m.Activation(nd, op, h))
+	case Unary:
+		give(nd.In[0], m.Unary(nd, op, h))
 		return
 	case *Concat:
 		at := 0

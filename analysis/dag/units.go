@@ -258,8 +258,11 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 	return UnitMap{IDs: rows, Inner: max(out.Inner, 1)}
 }
 
-// Activation implements Meaning.
-func (s *grouper) Activation(_ *Node, _ *Activation, x UnitMap) UnitMap { return x }
+// Unary implements Meaning.
+func (s *grouper) Unary(nd *Node, op Unary, x UnitMap) UnitMap {
+	op.tie(s, nd, &x)
+	return x
+}
 
 // Select implements Meaning.
 func (s *grouper) Select(nd, _ *Node, index []int32, x UnitMap) UnitMap {
@@ -279,21 +282,6 @@ func (s *grouper) Select(nd, _ *Node, index []int32, x UnitMap) UnitMap {
 // Pool implements Meaning.
 func (s *grouper) Pool(_ *Node, p *Pool, x UnitMap) UnitMap {
 	return UnitMap{IDs: s.along(&x, Axis{1, p.Channels, Size(p.Window.In)}), Inner: max(Size(p.Window.Out()), 1)}
-}
-
-// Cap implements Meaning: a unit's bounds take its factor.
-func (s *grouper) Cap(nd *Node, c *Cap, x UnitMap) UnitMap {
-	switch {
-	case !c.scales() || c.Storage == BoundsByElement:
-	case c.Storage == BoundsInCommon:
-		tied := NoGroup
-		for _, id := range x.IDs {
-			tied = s.union(tied, id)
-		}
-	default:
-		s.pinAll(&x, fmt.Sprintf("the bounds of %s cannot be stored: %s", nd.Label(), c.Reason))
-	}
-	return x
 }
 
 // constants is a layer that multiplies each element by a number: it ties

@@ -49,7 +49,7 @@ func TestCaps(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, v := range x {
-			if want := c.At(i%size, v); got[0][i] != want && !(want != want && got[0][i] != got[0][i]) {
+			if want := c.Apply(i%size, v); got[0][i] != want && !(want != want && got[0][i] != got[0][i]) {
 				t.Errorf("%v: element %d, %v: %v, want %v", c, i, v, got[0][i], want)
 			}
 		}

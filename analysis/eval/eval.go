@@ -126,29 +126,40 @@ func (ev *evaluator) layer(m dag.Map, dst, src []float64, fin *finish) {
 	}
 }
 
-func (ev *evaluator) Activation(nd *dag.Node, a *dag.Activation, x []float64) []float64 {
+func (ev *evaluator) Unary(nd *dag.Node, op dag.Unary, x []float64) []float64 {
 	if y, ok := ev.bounded(nd, x); ok {
 		return y
 	}
 	size := nd.Len()
 	dst := ev.place(nd, x)
+	sample := applied(op, size)
 	ev.rows(ev.batch, size, func(lo, hi int) {
 		for b := lo; b < hi; b++ {
-			d := dst[b*size:][:size]
-			for i, v := range x[b*size:][:size] {
-				if v < 0 {
-					// A ReLU's zero is +0, as everywhere.
-					if s := a.At(i); s == 0 {
-						v = 0
-					} else {
-						v *= s
-					}
-				}
-				d[i] = v
-			}
+			sample(dst[b*size:][:size], x[b*size:][:size])
 		}
 	})
 	return dst
+}
+
+// applied returns what computes op on one sample of so many elements.
+func applied(op dag.Unary, size int) func(y, x []float64) {
+	if c, ok := op.(*dag.Cap); ok {
+		if runs := boundRuns(c, size); runs != nil {
+			return func(y, x []float64) {
+				at := 0
+				for _, end := range runs {
+					lo, hi := c.Bounds(at)
+					kernel.Affine(y[at:end], x[at:end], 1, 0, lo, hi)
+					at = end
+				}
+			}
+		}
+	}
+	return func(y, x []float64) {
+		for i, v := range x {
+			y[i] = op.Apply(i, v)
+		}
+	}
 }
 
 // bounded is the value of a node that only puts one pair of bounds on all elements: they
@@ -293,33 +304,6 @@ func atHand(lo, hi, elements int, f func(lo, hi int)) {
 	for step := max(1, 1<<14/max(1, elements)); lo < hi; lo += step {
 		f(lo, min(lo+step, hi))
 	}
-}
-
-func (ev *evaluator) Cap(nd *dag.Node, c *dag.Cap, x []float64) []float64 {
-	if y, ok := ev.bounded(nd, x); ok {
-		return y
-	}
-	size := nd.Len()
-	dst := ev.place(nd, x)
-	runs := boundRuns(c, size)
-	ev.rows(ev.batch, size, func(from, to int) {
-		for b := from; b < to; b++ {
-			y, x := dst[b*size:][:size], x[b*size:][:size]
-			if runs == nil {
-				for i, v := range x {
-					y[i] = c.At(i, v)
-				}
-				continue
-			}
-			at := 0
-			for _, end := range runs {
-				lo, hi := c.Bounds(at)
-				kernel.Affine(y[at:end], x[at:end], 1, 0, lo, hi)
-				at = end
-			}
-		}
-	})
-	return dst
 }
 
 // boundRuns returns where runs of elements with the same bounds end; nil for a cap that jumps, or whose runs are

@@ -64,10 +64,8 @@ func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *value) *value {
 	return &value{s.Operand, s.Backward}
 }
 
-// Activation implements dag.Reverse.
-func (b *backward) Activation(nd *dag.Node, a *dag.Activation, h *value) *value {
-	return gained(nd, a, h)
-}
+// Unary implements dag.Reverse.
+func (b *backward) Unary(nd *dag.Node, op dag.Unary, h *value) *value { return gained(nd, op, h) }
 
 // Part implements dag.Reverse.
 func (b *backward) Part(h *value, lo, hi int) *value { return h.at(h.grid.Part(lo, hi)) }

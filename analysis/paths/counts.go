@@ -77,16 +77,13 @@ func uniform(shape []int, x int64) *counts {
 // Input implements dag.Meaning.
 func (c counter) Input(nd *dag.Node) *counts { return uniform(nd.Shape, 1) }
 
-// Activation implements dag.Meaning.
-func (c counter) Activation(_ *dag.Node, _ *dag.Activation, x *counts) *counts { return x }
+// Unary implements dag.Meaning.
+func (c counter) Unary(_ *dag.Node, _ dag.Unary, x *counts) *counts { return x }
 
 // Select implements dag.Meaning.
 func (c counter) Select(nd, operand *dag.Node, index []int32, x *counts) *counts {
 	return x.at(x.grid.Select(operand.Shape, nd.Shape, index))
 }
-
-// Cap implements dag.Meaning.
-func (c counter) Cap(_ *dag.Node, _ *dag.Cap, x *counts) *counts { return x }
 
 // Func implements dag.Meaning.
 func (c counter) Func(nd *dag.Node, _ *dag.Func, _ []*counts) *counts { return c.Input(nd) }

@@ -104,8 +104,8 @@ func (l fromStarts) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 	return to.packed()
 }
 
-// Activation implements dag.Meaning.
-func (l fromStarts) Activation(_ *dag.Node, _ *dag.Activation, x *set) *set { return x }
+// Unary implements dag.Meaning.
+func (l fromStarts) Unary(_ *dag.Node, _ dag.Unary, x *set) *set { return x }
 
 // Join implements dag.Meaning.
 func (l fromStarts) Join(_ *dag.Node, xs []*set) *set {
@@ -162,9 +162,6 @@ func (l fromStarts) Select(nd, _ *dag.Node, index []int32, x *set) *set {
 func (l fromStarts) Pool(_ *dag.Node, p *dag.Pool, x *set) *set {
 	return windowed(p.Window, p.Channels, x, false)
 }
-
-// Cap implements dag.Meaning.
-func (l fromStarts) Cap(_ *dag.Node, _ *dag.Cap, x *set) *set { return x }
 
 // Func implements dag.Meaning.
 func (l fromStarts) Func(nd *dag.Node, op *dag.Func, xs []*set) *set {
@@ -232,8 +229,8 @@ func (l fromEnds) Linear(_ *dag.Node, op *dag.Linear, h *set) *set {
 	return reach(op, h, op.Out(), op.Map.In(), true).packed()
 }
 
-// Activation implements dag.Reverse.
-func (l fromEnds) Activation(_ *dag.Node, _ *dag.Activation, h *set) *set { return h }
+// Unary implements dag.Reverse.
+func (l fromEnds) Unary(_ *dag.Node, _ dag.Unary, h *set) *set { return h }
 
 // Part implements dag.Reverse.
 func (l fromEnds) Part(h *set, lo, hi int) *set {

@@ -3,6 +3,7 @@ package paths
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
@@ -129,13 +130,13 @@ func plus(x, y *value, threads int) *value {
 }
 
 // gained multiplies by max(1, |slope|); a ReLU changes nothing and shares.
-func gained(nd *dag.Node, a *dag.Activation, x *value) *value {
-	if len(a.Slope) == 1 && a.Gain(0) == 1 {
+func gained(nd *dag.Node, op dag.Unary, x *value) *value {
+	gains := op.Gains()
+	switch len(gains) {
+	case 0:
 		return x
-	}
-	gains := make([]float64, nd.Len())
-	for e := range gains {
-		gains[e] = a.Gain(e)
+	case 1:
+		gains = slices.Repeat(gains, nd.Len())
 	}
 	by, w := sums.Elements(gains, nd.Shape)
 	l, h := sums.Times(x.grid, x.h, by, w)
@@ -239,10 +240,8 @@ func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 	return out
 }
 
-// Activation implements dag.Meaning.
-func (f *forward) Activation(nd *dag.Node, a *dag.Activation, x *value) *value {
-	return gained(nd, a, x)
-}
+// Unary implements dag.Meaning.
+func (f *forward) Unary(nd *dag.Node, op dag.Unary, x *value) *value { return gained(nd, op, x) }
 
 // Join implements dag.Meaning: the p-norm of the operands, element by element.
 func (f *forward) Join(_ *dag.Node, xs []*value) *value {
@@ -282,9 +281,6 @@ func (f *forward) Pool(_ *dag.Node, op *dag.Pool, x *value) *value {
 	l, h := sums.Windows(op.Window, op.Channels, false, x.grid, x.h, f.opt.Threads)
 	return &value{l, h}
 }
-
-// Cap implements dag.Meaning: a cap's slope is 1.
-func (f *forward) Cap(_ *dag.Node, _ *dag.Cap, x *value) *value { return x }
 
 // Func implements dag.Meaning: segments begin with ones, as inputs do.
 func (f *forward) Func(nd *dag.Node, op *dag.Func, xs []*value) *value {

@@ -116,10 +116,13 @@ func (z *normalizer) Concat(nd *dag.Node, xs []value) value {
 	return z.seen(nd, z.concat(xs, nd.Len()))
 }
 
-// Activation implements dag.Meaning.
-func (z *normalizer) Activation(nd *dag.Node, a *dag.Activation, x value) value {
+// Unary implements dag.Meaning.
+func (z *normalizer) Unary(nd *dag.Node, op dag.Unary, x value) value {
 	z.begin(nd)
-	return z.seen(nd, z.activation(a, x))
+	if a, ok := op.(*dag.Activation); ok {
+		return z.seen(nd, z.activation(a, x))
+	}
+	return one(z.add([]int{z.materialize(x)}, nd.Len(), op), nd.Len())
 }
 
 // Join implements dag.Meaning.
@@ -144,12 +147,6 @@ func (z *normalizer) Linear(nd *dag.Node, l *dag.Linear, x value) value {
 		return constant(nd.Len(), l.Bias())
 	}
 	return z.seen(nd, z.linear(l, x))
-}
-
-// Cap implements dag.Meaning.
-func (z *normalizer) Cap(nd *dag.Node, c *dag.Cap, x value) value {
-	z.begin(nd)
-	return one(z.add([]int{z.materialize(x)}, nd.Len(), c), nd.Len())
 }
 
 // Func implements dag.Meaning. The order of a product's operands is that of what they compute.

@@ -166,7 +166,7 @@ func Eval(n *dag.Network, inputs [][]float64) [][]float64 {
 			}
 		case *dag.Cap:
 			for e, x := range vals[nd.In[0]] {
-				v[e] = op.At(e, x)
+				v[e] = op.Apply(e, x)
 			}
 		case *dag.Add:
 			for k, j := range nd.In {

@@ -190,12 +190,6 @@ func (c *compiler[T]) Pool(nd *dag.Node, p *dag.Pool, x int) int {
 	return c.add(o)
 }
 
-// Cap implements dag.Meaning.
-func (c *compiler[T]) Cap(nd *dag.Node, _ *dag.Cap, _ int) int {
-	c.refuse(nd, "training through a bounded activation is not supported: a ReLU in its place can be trained")
-	return c.newValue(nd)
-}
-
 // Func implements dag.Meaning.
 func (c *compiler[T]) Func(nd *dag.Node, _ *dag.Func, _ []int) int {
 	if nd.Zone == dag.Preamble {
@@ -220,8 +214,13 @@ func tapsOf(w *dag.Window, channels int) Taps {
 	return Taps{channels, dag.Size(w.Out()), dag.Size(w.In), start, at}
 }
 
-// Activation implements dag.Meaning.
-func (c *compiler[T]) Activation(nd *dag.Node, op *dag.Activation, in int) int {
+// Unary implements dag.Meaning.
+func (c *compiler[T]) Unary(nd *dag.Node, u dag.Unary, in int) int {
+	op, ok := u.(*dag.Activation)
+	if !ok {
+		c.refuse(nd, "training through a bounded activation is not supported: a ReLU in its place can be trained")
+		return c.newValue(nd)
+	}
 	if op.Identity() && op.Param == nil {
 		return in
 	}
