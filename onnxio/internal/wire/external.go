@@ -151,7 +151,7 @@ func (t *Tensor) externalBytes(size int) ([]byte, error) {
 		return nil, t.fail("%v", err)
 	}
 	if int64(size) > int64(len(data))-l.Offset {
-		return nil, t.fail("external data wants bytes %d to %d of %q, which has %d", l.Offset, l.Offset+int64(size), l.Path, len(data))
+		return nil, t.fail("external data wants bytes %d to %d of %q, which has %d", l.Offset, uint64(l.Offset)+uint64(size), l.Path, len(data))
 	}
 	return data[l.Offset:][:size:size], nil
 }

@@ -3,7 +3,6 @@ package render
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -69,7 +68,10 @@ func Write(w io.Writer, d *Document, opt Options) error {
 		JSONLines: func(w io.Writer) error { return writeJSON(w, d, "", opt.Provenance) },
 	}[opt.Format]; long != nil {
 		b := bufio.NewWriterSize(w, 1<<16)
-		return errors.Join(long(b), b.Flush())
+		if err := long(b); err != nil {
+			return err
+		}
+		return b.Flush()
 	}
 	var b bytes.Buffer
 	var err error

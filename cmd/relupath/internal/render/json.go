@@ -158,8 +158,13 @@ func WriteList(w io.Writer, object any, key string, provenance func() (*Provenan
 		}
 		n++
 		b := bufio.NewWriterSize(w, 1<<16)
-		_, err := b.WriteString(lead)
-		return errors.Join(err, jsonParts{b, "  "}.value(reflect.ValueOf(v), "    "), b.Flush())
+		if _, err := b.WriteString(lead); err != nil {
+			return err
+		}
+		if err := (jsonParts{b, "  "}).value(reflect.ValueOf(v), "    "); err != nil {
+			return err
+		}
+		return b.Flush()
 	})
 	if err != nil {
 		return err
