@@ -6,7 +6,7 @@ import "github.com/relupath/relupath/finetune/internal/program"
 type dense[T program.Float] struct {
 	g *Geometry[T]
 	*program.Dense
-	m *matrix[T]
+	m *matrixSums[T]
 }
 
 // both serves both directions of a dense layer with one read of its weights.

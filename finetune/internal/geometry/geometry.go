@@ -142,7 +142,7 @@ func (g *Geometry[T]) pass(op program.Op) pass {
 		if op.InOut {
 			rows, cols = cols, rows
 		}
-		return &dense[T]{g, op, newMatrix(g.prog.Tensors[op.W].Data, rows, cols, g.opt.P, g.opt.Pool)}
+		return &dense[T]{g, op, newMatrixSums(g.prog.Tensors[op.W].Data, rows, cols, g.opt.P, g.opt.Pool)}
 	case *program.Conv:
 		return newConv(g, op)
 	case *program.Average:

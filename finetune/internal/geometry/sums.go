@@ -8,8 +8,8 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// matrix sums the powers of a stored matrix along its rows and columns.
-type matrix[T program.Float] struct {
+// matrixSums sums the powers of a stored matrix along its rows and columns.
+type matrixSums[T program.Float] struct {
 	w          []T
 	rows, cols int
 	p          float64
@@ -28,8 +28,8 @@ type matrix[T program.Float] struct {
 // number of threads gives the same sums.
 const grain, mostParts = 1 << 15, 16
 
-func newMatrix[T program.Float](w []T, rows, cols int, p float64, pl *pool.Pool) *matrix[T] {
-	m := &matrix[T]{w: w, rows: rows, cols: cols, p: p, pool: pl}
+func newMatrixSums[T program.Float](w []T, rows, cols int, p float64, pl *pool.Pool) *matrixSums[T] {
+	m := &matrixSums[T]{w: w, rows: rows, cols: cols, p: p, pool: pl}
 	parts := max(1, min(mostParts, rows/max(1, grain/max(cols, 1))))
 	m.chunk = max(1, (rows+parts-1)/parts)
 	for range max(1, (rows+m.chunk-1)/m.chunk) {
@@ -47,7 +47,7 @@ func newMatrix[T program.Float](w []T, rows, cols int, p float64, pl *pool.Pool)
 // makes of the terms of each row (weighted by rowH, one a column) and of each
 // column (weighted by colH, one a row). Either output may be nil. One read of
 // the weights serves both.
-func (m *matrix[T]) sums(rowOut, rowH, colOut, colH []float64) {
+func (m *matrixSums[T]) sums(rowOut, rowH, colOut, colH []float64) {
 	m.rowOut, m.rowH, m.colOut, m.colH = rowOut, rowH, colOut, colH
 	if m.p != 1 && m.p != 2 {
 		m.general()
@@ -70,7 +70,7 @@ func (m *matrix[T]) sums(rowOut, rowH, colOut, colH []float64) {
 const tile = 16
 
 // slice works on rows lo to hi, whose column sums are part.
-func (m *matrix[T]) slice(part []float64, lo, hi int) {
+func (m *matrixSums[T]) slice(part []float64, lo, hi int) {
 	clear(part)
 	dot, columns := kernel.DotAbs[T], kernel.ColumnsAbs[T]
 	if m.p == 2 {
@@ -91,7 +91,7 @@ func (m *matrix[T]) slice(part []float64, lo, hi int) {
 
 // general is sums for any other p: (sum t^p)^(1/p), each term divided by the
 // largest of its sum first, so that no power leaves the range.
-func (m *matrix[T]) general() {
+func (m *matrixSums[T]) general() {
 	if m.rowOut != nil {
 		for i := range m.rows {
 			row := m.w[i*m.cols:][:m.cols]
