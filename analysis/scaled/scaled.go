@@ -272,7 +272,7 @@ func Common(x []Num) (v []float64, exp int64, ok bool) {
 		exp = 0
 	}
 	v = make([]float64, len(x))
-	return v, exp, Shift(v, x, exp)
+	return v, exp, shift(v, x, exp)
 }
 
 // MaxExp returns the largest exponent of the finite numbers that are not zero;
@@ -287,10 +287,10 @@ func MaxExp(x []Num) int64 {
 	return exp
 }
 
-// Shift writes x_i * 2^-exp to v, where exp is at least MaxExp(x), and reports
+// shift writes x_i * 2^-exp to v, where exp is at least MaxExp(x), and reports
 // whether all are large enough for sums of products of them to be safe: see
 // Common.
-func Shift(v []float64, x []Num, exp int64) bool {
+func shift(v []float64, x []Num, exp int64) bool {
 	ok := true
 	for i, a := range x {
 		switch d := exp - a.Exp; {

@@ -48,10 +48,10 @@ func HeadExp(head uint64) int {
 	return int(int32(head))
 }
 
-// HeadBytes is the size of a head; heads is the number of them in a chunk, lanes
+// headBytes is the size of a head; heads is the number of them in a chunk, lanes
 // that of parts of a sum, none the exponent b of what is left as it is.
 const (
-	HeadBytes = 8
+	headBytes = 8
 	heads     = 256
 	lanes     = 32
 	none      = math.MinInt32
@@ -113,9 +113,9 @@ func (m *Remote[T]) constant(n int, x float64) *Path {
 // addresses.
 func (m *Remote[T]) make(kernel string, n int, args ...any) *Path {
 	if m.used%heads == 0 {
-		m.chunks = append(m.chunks, m.Alloc(heads*HeadBytes))
+		m.chunks = append(m.chunks, m.Alloc(heads*headBytes))
 	}
-	head := m.chunks[m.used/heads] + cuda.Ptr(m.used%heads*HeadBytes)
+	head := m.chunks[m.used/heads] + cuda.Ptr(m.used%heads*headBytes)
 	m.used++
 	return m.makeAt(head, kernel, n, args...)
 }
@@ -202,7 +202,7 @@ func (m *Remote[T]) of(t int, square, reciprocal bool, which edges) RemoteFactor
 		if x == nil {
 			return nil
 		}
-		f := m.makeAt(m.factors+cuda.Ptr(m.count*HeadBytes), "path_raise", x.Len, x.V, x.Head, square, reciprocal)
+		f := m.makeAt(m.factors+cuda.Ptr(m.count*headBytes), "path_raise", x.Len, x.V, x.Head, square, reciprocal)
 		f.Index = m.count
 		m.count++
 		return f

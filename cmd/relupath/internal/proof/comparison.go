@@ -241,7 +241,7 @@ func (c *comparison) finish(k *kind) {
 // decides reports whether a kind of input tells anything of an output.
 func (c *comparison) decides(k *kind, output int) bool {
 	rel := c.relative(k, output)
-	return k.finite[output] && (rel <= max(c.opt.Tolerance, Decisive) || !c.rounding(k, output))
+	return k.finite[output] && (rel <= max(c.opt.Tolerance, decisive) || !c.rounding(k, output))
 }
 
 // decide lists the outputs that no kind but zeros decides.

@@ -11,20 +11,20 @@ import (
 	"github.com/relupath/relupath/internal/words"
 )
 
-// DefaultSamples is the number of random inputs, and MultiplyAdds the number of
+// DefaultSamples is the number of random inputs, and multiplyAdds the number of
 // multiplications with weights that all inputs together may cost when that number
 // is not given: less than ten seconds on two cores. Networks that cost more are compared on
-// fewer inputs, LeastSamples random ones at least.
+// fewer inputs, leastSamples random ones at least.
 const (
 	DefaultSamples = 64
-	MultiplyAdds   = 5e10
-	LeastSamples   = 2
+	multiplyAdds   = 5e10
+	leastSamples   = 2
 )
 
 // Options tells which inputs to compare on.
 type Options struct {
 	// Samples is the number of random inputs, normal or places of tables; 0 is DefaultSamples, or as
-	// many as MultiplyAdds allows.
+	// many as multiplyAdds allows.
 	Samples int
 	// Seed is the seed of the random inputs.
 	Seed uint64
@@ -73,7 +73,7 @@ type Result struct {
 	Unexplained   float64
 	UnexplainedAt string
 	// Undecided lists the outputs that no kind of input but zeros decides, since rounding
-	// changes them by more than Decisive, and Infinite those without a finite value on
+	// changes them by more than decisive, and Infinite those without a finite value on
 	// any of these kinds.
 	Undecided, Infinite []string
 	// BitIdentical says that no value differed in any bit.
@@ -91,14 +91,14 @@ type Kind struct {
 	// rounding of the stored numbers; 0 for none.
 	Rounding float64
 	// Decides says that each output has finite values here, which rounding changes by
-	// no more than Decisive.
+	// no more than decisive.
 	Decides      bool
 	BitIdentical bool
 }
 
-// Decisive is the largest relative difference by rounding with which an input still
+// decisive is the largest relative difference by rounding with which an input still
 // tells whether two networks compute the same.
-const Decisive = 0.1
+const decisive = 0.1
 
 // A difference is the rounding's where what remains of it without rounding is at most
 // exactly of the largest value, or residue of the difference: then what else is wrong is
@@ -157,7 +157,7 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 	unit, larges := edges(sizes), 4
 	each, budget := cost(x.net)+cost(y.net), 0.0
 	if opt.Samples <= 0 {
-		budget = MultiplyAdds
+		budget = multiplyAdds
 		opt.Samples, unit, larges = within(budget/each, unit, larges)
 	}
 	if opt.Tolerance <= 0 {

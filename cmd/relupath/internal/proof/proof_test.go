@@ -191,7 +191,7 @@ func TestInfiniteValueHidesNothing(t *testing.T) {
 }
 
 // TestPoolingsCost: a maximum or a mean of 3,000 elements at as many places reads 9 million in each
-// network, which counts against MultiplyAdds as products with weights do.
+// network, which counts against multiplyAdds as products with weights do.
 func TestPoolingsCost(t *testing.T) {
 	const k = 3000
 	w := &dag.Window{In: []int{2*k - 1}, Kernel: []int{k}, Stride: []int{1}, Dilation: []int{1}, Before: []int{0}, After: []int{0}}

@@ -21,7 +21,7 @@ func within(inputs float64, given []sample, large int) (random int, of []sample,
 	}
 	given = given[:min(len(given), n/4)]
 	large = max(1, min(large, n/8))
-	return min(DefaultSamples, max(LeastSamples, n-len(given)-large-1)), given, large
+	return min(DefaultSamples, max(leastSamples, n-len(given)-large-1)), given, large
 }
 
 // readsOfPool is what an element that a pooling reads costs, in multiplications of a matrix product.

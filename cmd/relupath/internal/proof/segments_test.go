@@ -153,7 +153,7 @@ func TestGivenInputsBySegment(t *testing.T) {
 	if k := r.Kinds[len(r.Kinds)-1]; k.Name != "given" || k.Inputs != 3 || !r.BitIdentical {
 		t.Errorf("%+v", r)
 	}
-	if r.Budget != MultiplyAdds || !(r.Cost > 0) || len(r.Starts) != hidden {
+	if r.Budget != multiplyAdds || !(r.Cost > 0) || len(r.Starts) != hidden {
 		t.Errorf("cost %g, budget %g, %d starts, want %d", r.Cost, r.Budget, len(r.Starts), hidden)
 	}
 }

@@ -26,15 +26,15 @@ func Formats() []string {
 	return []string{string(TableFormat), string(Markdown), string(LaTeX), string(CSV), string(JSON), string(JSONLines), string(HTML)}
 }
 
-// DefaultWidth is the width of a plain table where no terminal tells one.
-const DefaultWidth = 100
+// defaultWidth is the width of a plain table where no terminal tells one.
+const defaultWidth = 100
 
 // Options tells how to write a Document.
 type Options struct {
 	// Format defaults to TableFormat.
 	Format Format
 	// Width is the number of columns that a plain table may take; 0 is
-	// DefaultWidth.
+	// defaultWidth.
 	Width int
 	// Digits is the number of significant digits that readers see; 0 is 5, and 3
 	// in LaTeX. CSV and JSON have all.
@@ -51,7 +51,7 @@ type Options struct {
 // nothing half written. Errors: w's, and a value that JSON cannot hold.
 func Write(w io.Writer, d *Document, opt Options) error {
 	if opt.Width <= 0 {
-		opt.Width = DefaultWidth
+		opt.Width = defaultWidth
 	}
 	if opt.Digits <= 0 {
 		opt.Digits = digits

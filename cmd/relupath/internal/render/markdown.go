@@ -36,7 +36,7 @@ func writeMarkdown(w io.Writer, d *Document, opt Options) error {
 		widths, sides := g.widths(), t.sides()
 		rule := make([]string, len(widths))
 		for i := range widths {
-			widths[i] = max(2, min(widths[i], DefaultWidth))
+			widths[i] = max(2, min(widths[i], defaultWidth))
 			rule[i] = ":" + strings.Repeat("-", widths[i]+1)
 			if sides[i] == right {
 				rule[i] = strings.Repeat("-", widths[i]+1) + ":"
