@@ -33,8 +33,7 @@ const defaultWidth = 100
 type Options struct {
 	// Format defaults to TableFormat.
 	Format Format
-	// Width is the number of columns that a plain table may take; 0 is
-	// defaultWidth.
+	// Width is the number of columns that a plain table may take; 0 is 100.
 	Width int
 	// Digits is the number of significant digits that readers see; 0 is 5, and 3
 	// in LaTeX. CSV and JSON have all.
