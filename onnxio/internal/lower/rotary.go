@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -18,133 +19,162 @@ func rotary(cosines, sines, positions int) lowerer {
 		if err != nil {
 			return err
 		}
-		rank, x := len(v.shape), v
-		heads := int(min(o.int("num_heads", 0), tensor.MaxElements))
-		dim := int(min(o.int("rotary_embedding_dim", 0), tensor.MaxElements))
-		var in [3]operand
+		r := &rotation{}
 		for k, from := range []int{cosines, sines, positions} {
 			if o.arg(from) == nil && k == 2 {
 				continue
 			}
-			if in[k], err = o.operand(from); err != nil {
+			if r.in[k], err = o.operand(from); err != nil {
 				return err
 			}
 		}
-		if rank == 3 && heads == 0 && len(in[0].dims()) > 0 {
-			// com.microsoft leaves it out where the table has whole heads.
-			size := 2 * in[0].dims()[len(in[0].dims())-1]
-			if size > 0 && v.shape[2] != tensor.BatchDim {
-				heads = v.shape[2] / size
-			}
-		}
-		if x, err = o.byHeads(v, heads); err != nil {
-			return err
-		}
-		s := x.shape
-		if x.batchAxis() > 0 {
-			return refusal.MixesBatch("it turns along the batch axis")
-		}
-		size, length, samples := s[3], s[2], tensor.Single(s[0])
-		if dim == 0 {
-			dim = size
-		}
-		if dim%2 != 0 || dim > size || dim < 0 {
-			return refusal.New("", "it turns %d of %s", dim, words.Count(size, "number"))
-		}
-		half, table := dim/2, in[0].dims()
-		// Where a position's cosines are: in a row of a table, or beside the value.
-		place := func(b, t int, _ func(int) float64) int { return b*length + t }
-		rows, places := 0, 0
-		if in[2].value != nil {
-			p := in[2].dims()
-			each := dag.Size(tensor.SampleShape(p))
-			switch {
-			case len(table) != 2 || !slices.Equal(table, in[1].dims()) || table[0] == tensor.BatchDim:
-				return refusal.New("", "tables of shapes %s and %s", tensor.DimString(table), tensor.DimString(in[1].dims()))
-			case each == 1 && in[2].batchAxis() < 0: // the first position
-				place = func(_, t int, at func(int) float64) int { return int(at(0)) + t }
-				places = max(1, table[0]-length+1)
-			case len(p) == 2 && p[0] == s[0] && p[1] == length:
-				place = func(b, t int, at func(int) float64) int { return int(at(b*length + t)) }
-			case len(p) == 2 && p[0] == 1 && p[1] == length:
-				place = func(_, t int, at func(int) float64) int { return int(at(t)) }
-			default:
-				return sumShapes(refusal.New("", "positions of shape %s for a value of shape %s", tensor.DimString(p), tensor.DimString(v.shape)), []*value{v})
-			}
-			rows = table[0]
-			if places == 0 {
-				places = rows
-			}
-		} else {
-			want := []int{s[0], length, half}
-			switch {
-			case slices.Equal(table, want):
-				rows = samples * length
-			case slices.Equal(table, []int{1, length, half}):
-				rows = length
-				place = func(_, t int, _ func(int) float64) int { return t }
-			default:
-				return sumShapes(refusal.New("", "cosines of shape %s for a value of shape %s", tensor.DimString(table), tensor.DimString(v.shape)), []*value{v})
-			}
-		}
-		if !slices.Equal(table, in[1].dims()) || table[len(table)-1] != half {
-			return refusal.New("", "cosines and sines of shapes %s and %s for %s", tensor.DimString(table), tensor.DimString(in[1].dims()), words.Count(dim, "number"))
-		}
-		step, other := 1, half
-		if o.int("interleaved", 0) != 0 {
-			step, other = 2, 1
-		}
-		// The result is x times cosines and the other of each pair times sines, the first's with
-		// a sign; what is not turned is x times 1.
-		times := func(x *value, table operand, first, rest float64) *value {
-			var acts []*value
-			number, position := table.reader(&acts), in[2].reader(&acts)
-			f := o.function(turns, x.elem, s, func(dst []float64, in ...[]float64) {
-				at := func(i int) float64 { return position(in, i) }
-				for e := 0; e < len(dst); e += size {
-					row := place(e/(size*length*s[1]), e/size%length, at)
-					for i := range size {
-						dst[e+i] = rest
-					}
-					for k := range half {
-						y := math.NaN()
-						if row >= 0 && row < rows {
-							y = number(in, row*half+k)
-						}
-						dst[e+k*step], dst[e+k*step+other] = first*y, y
-					}
-				}
-			}, acts...)
-			if table.stored != nil && len(acts) > 0 {
-				o.nodes[f.node].Op.(*dag.Func).Extent = places
-			}
-			return o.as(dag.Product, o.function(turns, x.elem, s, func(dst []float64, in ...[]float64) {
-				for e, y := range in[0] {
-					dst[e] = y * in[1][e]
-				}
-			}, x, f)).formed(o, dag.Times{})
-		}
-		partner := make([]int32, dag.Size(tensor.SampleShape(s)))
-		for e := 0; e < len(partner); e += size {
-			for i := range size {
-				partner[e+i] = -1
-			}
-			for k := range half {
-				i := e + k*step
-				partner[i], partner[i+other] = int32(i+other), int32(i)
-			}
-		}
-		turned := o.emit(&dag.Select{Index: partner}, s, x)
-		out, err := o.combine(nil, times(x, in[0], 1, 1), times(turned, in[1], -1, 0))
+		x, err := o.byHeads(v, o.rotaryHeads(v, r.in[0].dims()))
 		if err != nil {
 			return err
 		}
-		if rank == 3 {
+		if x.batchAxis() > 0 {
+			return refusal.MixesBatch("it turns along the batch axis")
+		}
+		r.shape, r.size, r.length = x.shape, x.shape[3], x.shape[2]
+		dim := cmp.Or(int(min(o.int("rotary_embedding_dim", 0), tensor.MaxElements)), r.size)
+		if dim%2 != 0 || dim > r.size || dim < 0 {
+			return refusal.New("", "it turns %d of %s", dim, words.Count(r.size, "number"))
+		}
+		r.half, r.step, r.other = dim/2, 1, dim/2
+		if o.int("interleaved", 0) != 0 {
+			r.step, r.other = 2, 1
+		}
+		if err := r.locate(v); err != nil {
+			return err
+		}
+		turned := o.emit(&dag.Select{Index: r.partners()}, r.shape, x)
+		out, err := o.combine(nil, r.times(o, x, r.in[0], 1, 1), r.times(o, turned, r.in[1], -1, 0))
+		if err != nil {
+			return err
+		}
+		if len(v.shape) == 3 {
 			out = o.merged(out)
 		}
 		o.give(0, out)
 		return nil
 	}
+}
+
+// rotaryHeads is the number of heads of a value of rank 3. Operators of com.microsoft leave it out where
+// the table of cosines has whole heads.
+func (o *op) rotaryHeads(v *value, table []int) int {
+	heads := int(min(o.int("num_heads", 0), tensor.MaxElements))
+	if len(v.shape) == 3 && heads == 0 && len(table) > 0 {
+		size := 2 * table[len(table)-1]
+		if size > 0 && v.shape[2] != tensor.BatchDim {
+			heads = v.shape[2] / size
+		}
+	}
+	return heads
+}
+
+// rotation turns pairs of the numbers of each head by the angle of its position: of a pair (a, b) it makes
+// (a cos - b sin, b cos + a sin).
+type rotation struct {
+	// in has the cosines, the sines and the positions, which may be absent.
+	in [3]operand
+	// shape is that of the value: samples, heads, length positions, size numbers.
+	shape        []int
+	size, length int
+	// The first half numbers of pairs are step apart, each other away from its second.
+	half, step, other int
+	// place is the row of cosines for position t of sample b, where at reads the positions; of rows it may
+	// be any of places.
+	place        func(b, t int, at func(int) float64) int
+	rows, places int
+}
+
+// locate finds where a position's cosines are: in a row of a table, or beside the value v.
+func (r *rotation) locate(v *value) error {
+	table := r.in[0].dims()
+	if r.in[2].value == nil {
+		switch {
+		case slices.Equal(table, []int{r.shape[0], r.length, r.half}):
+			r.rows = tensor.Single(r.shape[0]) * r.length
+			r.place = func(b, t int, _ func(int) float64) int { return b*r.length + t }
+		case slices.Equal(table, []int{1, r.length, r.half}):
+			r.rows = r.length
+			r.place = func(_, t int, _ func(int) float64) int { return t }
+		default:
+			return sumShapes(refusal.New("", "cosines of shape %s for a value of shape %s", tensor.DimString(table), tensor.DimString(v.shape)), []*value{v})
+		}
+		return r.matched()
+	}
+	p := r.in[2].dims()
+	each := dag.Size(tensor.SampleShape(p))
+	if len(table) != 2 || !slices.Equal(table, r.in[1].dims()) || table[0] == tensor.BatchDim {
+		return refusal.New("", "tables of shapes %s and %s", tensor.DimString(table), tensor.DimString(r.in[1].dims()))
+	}
+	r.rows, r.places = table[0], table[0]
+	switch {
+	case each == 1 && r.in[2].batchAxis() < 0: // the first position
+		r.place = func(_, t int, at func(int) float64) int { return int(at(0)) + t }
+		r.places = max(1, table[0]-r.length+1)
+	case len(p) == 2 && p[0] == r.shape[0] && p[1] == r.length:
+		r.place = func(b, t int, at func(int) float64) int { return int(at(b*r.length + t)) }
+	case len(p) == 2 && p[0] == 1 && p[1] == r.length:
+		r.place = func(_, t int, at func(int) float64) int { return int(at(t)) }
+	default:
+		return sumShapes(refusal.New("", "positions of shape %s for a value of shape %s", tensor.DimString(p), tensor.DimString(v.shape)), []*value{v})
+	}
+	return r.matched()
+}
+
+// matched checks that the tables have one number a pair.
+func (r *rotation) matched() error {
+	table, sines := r.in[0].dims(), r.in[1].dims()
+	if !slices.Equal(table, sines) || table[len(table)-1] != r.half {
+		return refusal.New("", "cosines and sines of shapes %s and %s for %s", tensor.DimString(table), tensor.DimString(sines), words.Count(2*r.half, "number"))
+	}
+	return nil
+}
+
+// times multiplies x by the numbers of a table, the first of each pair times first; what is not turned by
+// rest.
+func (r *rotation) times(o *op, x *value, table operand, first, rest float64) *value {
+	var acts []*value
+	number, position := table.reader(&acts), r.in[2].reader(&acts)
+	f := o.function(turns, x.elem, r.shape, func(dst []float64, in ...[]float64) {
+		at := func(i int) float64 { return position(in, i) }
+		for e := 0; e < len(dst); e += r.size {
+			row := r.place(e/(r.size*r.length*r.shape[1]), e/r.size%r.length, at)
+			for i := range r.size {
+				dst[e+i] = rest
+			}
+			for k := range r.half {
+				y := math.NaN()
+				if row >= 0 && row < r.rows {
+					y = number(in, row*r.half+k)
+				}
+				dst[e+k*r.step], dst[e+k*r.step+r.other] = first*y, y
+			}
+		}
+	}, acts...)
+	if table.stored != nil && len(acts) > 0 {
+		o.nodes[f.node].Op.(*dag.Func).Extent = r.places
+	}
+	return o.as(dag.Product, o.function(turns, x.elem, r.shape, func(dst []float64, in ...[]float64) {
+		for e, y := range in[0] {
+			dst[e] = y * in[1][e]
+		}
+	}, x, f)).formed(o, dag.Times{})
+}
+
+// partners lists the other number of each pair; -1 for what is not turned.
+func (r *rotation) partners() []int32 {
+	partner := slices.Repeat([]int32{-1}, dag.Size(tensor.SampleShape(r.shape)))
+	for e := 0; e < len(partner); e += r.size {
+		for k := range r.half {
+			i := e + k*r.step
+			partner[i], partner[i+r.other] = int32(i+r.other), int32(i)
+		}
+	}
+	return partner
 }
 
 // operand is what a function reads: a value, or stored numbers that are a part of it.
