@@ -380,3 +380,42 @@ func TestRescalingInvariance(t *testing.T) {
 		}
 	})
 }
+
+// One number for all units, as the scale of an attention is, leaves values that agree as few
+// numbers; EachEdge and Outer are Edges.
+func TestKappaInParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, opt := draw(t)
+		k := paths.NewKappa(n, 2, opt)
+		for i := range n.Nodes {
+			if n.Nodes[i].Zone != dag.Body {
+				continue
+			}
+			want := k.Edges(i)
+			got := make([]scaled.Num, len(want))
+			if k.EachEdge(i, func(e int, x scaled.Num) { got[e] = got[e].Add(x) }) != (want != nil) {
+				t.Fatalf("node %d: EachEdge and Edges differ in whether there are any", i)
+			}
+			for e := range want {
+				if got[e] != want[e] {
+					t.Fatalf("node %d edge %d: %v, Edges %v", i, e, got[e], want[e])
+				}
+			}
+			rows, cols := k.Outer(i)
+			if rows == nil {
+				continue
+			}
+			m := n.Nodes[i].Op.(*dag.Linear).Matrices()[0]
+			for e := range want {
+				r, c := m.Place(e)
+				var sum scaled.Num
+				for p, x := range rows[r] {
+					sum = sum.Add(x.Mul(cols[c][p]))
+				}
+				if !near(sum, want[e].Float64()) {
+					t.Fatalf("node %d edge %d: outer products %v, Edges %v", i, e, sum, want[e])
+				}
+			}
+		}
+	})
+}

@@ -29,14 +29,27 @@ type Kappa struct {
 }
 
 // NewKappa runs one forward and one backward programme of order p. Options.Rows,
-// Columns and Keep play no part. It panics on an order outside [1, Inf].
+// Columns and Keep play no part: what is kept are layers and their operands, In of other
+// nodes and Out of other nodes are nil. It panics on an order outside [1, Inf].
 func NewKappa(n *dag.Network, p float64, opt Options) *Kappa {
+	in, out := []int{}, []int{}
+	for i, nd := range n.Nodes {
+		if _, ok := nd.Op.(*dag.Linear); ok {
+			in, out = append(in, nd.In...), append(out, i)
+		}
+		if opt.Carries != nil && len(opt.Carries[i]) > 1 {
+			in = append(in, nd.In...) // what leaves a unit are the paths to those it meets
+		}
+	}
 	o := Options{Bias: opt.Bias, Threads: opt.Threads, Carries: opt.Carries}
-	return Forward(n, []float64{p}, o).Kappa(0, opt)
+	o.Keep = in
+	v := forwards(n, []float64{p}, o)
+	o.Keep = out
+	return v.Kappa(0, o)
 }
 
 // Kappa runs the backward programme that goes with order k of v, which Forward
-// made with all values kept and the same bias policy. Of opt, Threads and Carries alone
+// made with all values kept and the same bias policy. Of opt, Threads, Carries and Keep alone
 // play a part; Carries must be that of Forward.
 func (v *Values) Kappa(k int, opt Options) *Kappa {
 	p := v.P[k]
@@ -46,7 +59,7 @@ func (v *Values) Kappa(k int, opt Options) *Kappa {
 			in[i] = &value{x.grid, x.h[k : k+1]}
 		}
 	}
-	out := reversed(v.net, []float64{p}, Options{Threads: opt.Threads, Carries: opt.Carries}, in)
+	out := reversed(v.net, []float64{p}, Options{Threads: opt.Threads, Carries: opt.Carries, Keep: opt.Keep}, in)
 	return &Kappa{P: p, net: v.net, in: in, out: out.of}
 }
 
@@ -80,19 +93,60 @@ func raised(x *value, power float64) cells {
 //
 // Cost: the number of weights for a fully connected layer, a product of the
 // weights with the positions that differ for a convolution.
-func (k *Kappa) Edges(node int) []scaled.Num { return k.edges(node, 2) }
+func (k *Kappa) Edges(node int) []scaled.Num { return k.list(node, 2) }
 
 // Derivatives returns d||pi||_p^p / d|w|^p of each effective weight of a layer's tensor, as
 // Edges does: the sum over the weight's positions of g_in g_out, g = h^p. The order must be
 // finite. For p = 2 it is kappa. |w|^p times it is the sum over the paths through w of
 // prod |w_e|^p, and the same for equivalent networks.
-func (k *Kappa) Derivatives(node int) []scaled.Num { return k.edges(node, k.P) }
+func (k *Kappa) Derivatives(node int) []scaled.Num { return k.list(node, k.P) }
 
-// edges is the sum over positions of (h_in h_out)^power.
-func (k *Kappa) edges(node int, power float64) []scaled.Num {
+// EachEdge calls f with each number of Edges and its place there, in any order, and keeps
+// none of them. It reports whether there are any.
+func (k *Kappa) EachEdge(node int, f func(e int, kappa scaled.Num)) bool {
+	s, _ := k.sites(node, 2)
+	if s == nil {
+		return false
+	}
+	s.each(f)
+	return true
+}
+
+// Outer returns kappa of a fully connected layer as a sum of outer products, one for each
+// class of positions:
+//
+//	kappa_ij = sum_k rows[i][k] cols[j][k].
+//
+// Nil for other layers.
+func (k *Kappa) Outer(node int) (rows, cols [][]scaled.Num) {
+	s, times := k.sites(node, 2)
+	if times == nil {
+		return nil, nil
+	}
+	for _, r := range s.rows {
+		for c, n := range times {
+			r[c] = r[c].MulFloat(float64(n))
+		}
+	}
+	return s.rows, s.cols
+}
+
+func (k *Kappa) list(node int, power float64) []scaled.Num {
+	s, _ := k.sites(node, power)
+	if s == nil {
+		return nil
+	}
+	out := make([]scaled.Num, s.groups*s.outer*s.inner*s.taps)
+	s.each(func(e int, x scaled.Num) { out[e] = x })
+	return out
+}
+
+// sites are those of (h_in h_out)^power of a layer with stored weights, nil for others. Of
+// a fully connected layer times has the number of positions of each class.
+func (k *Kappa) sites(node int, power float64) (s *sites, times []int64) {
 	l, ok := k.net.Nodes[node].Op.(*dag.Linear)
 	if !ok || l.Map == nil || l.Map.Weight() == nil || k.out[node] == nil {
-		return nil
+		return nil, nil
 	}
 	in, out := raised(k.in[k.net.Nodes[node].In[0]], power), raised(k.out[node], power)
 	switch m := l.Map.(type) {
@@ -101,19 +155,12 @@ func (k *Kappa) edges(node int, power float64) []scaled.Num {
 		o, rows := byUnit(out, m.Out())
 		i, cols := byUnit(in, m.In())
 		l, from := grid.Join(o, i)
-		s := &sites{outer: m.Rows, inner: m.Cols, groups: 1, taps: 1, of: func(int) []grid.Pair { return same(l.Counts()) }}
-		s.rows, s.cols = columns(rows, from[0]), columns(cols, from[1])
-		kappa := s.sums()
-		if !m.InOut {
-			return kappa
-		}
-		turned := make([]scaled.Num, len(kappa))
-		for i := range m.Rows {
-			for j := range m.Cols {
-				turned[j*m.Rows+i] = kappa[i*m.Cols+j]
-			}
-		}
-		return turned
+		times = l.Counts()
+		return &sites{
+			outer: m.Rows, inner: m.Cols, groups: 1, taps: 1, turned: m.InOut,
+			rows: columns(rows, from[0]), cols: columns(cols, from[1]),
+			of: func(int) []grid.Pair { return same(times) },
+		}, times
 	case *dag.Conv:
 		if m.Transposed {
 			in, out = out, in
@@ -124,9 +171,9 @@ func (k *Kappa) edges(node int, power float64) []scaled.Num {
 		p := grid.PairsOf(&m.Window, o.grid, i.grid)
 		s.taps, s.of = p.Taps, p.Tap
 		s.rows, s.cols = table(o.n, m.Groups*s.outer), table(i.n, m.Groups*s.inner)
-		return s.sums()
+		return s, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // byUnit splits a value into its positions' layout and a list a unit of numbers
@@ -182,11 +229,21 @@ type sites struct {
 	outer, inner, groups, taps int
 	rows, cols                 [][]scaled.Num // by channel over all groups, then by class
 	of                         func(tap int) []grid.Pair
+	turned                     bool // the weights lie as inner x outer, in one group with one tap
 }
 
-// sums returns the sum over pairs of rows[a] cols[b], by a, b and tap.
-func (s *sites) sums() []scaled.Num {
-	out := make([]scaled.Num, s.groups*s.outer*s.inner*s.taps)
+// blockRows is the number of rows whose sums are found together.
+const blockRows = 64
+
+// each calls f with the sum over pairs of rows[a] cols[b], for each a, b and tap, and the place
+// of its weight.
+func (s *sites) each(f func(e int, x scaled.Num)) {
+	at := func(g, a, b, t int) int {
+		if s.turned {
+			return b*s.outer + a
+		}
+		return ((g*s.outer+a)*s.inner+b)*s.taps + t
+	}
 	fits := make([]bool, s.groups)
 	rf, cf, exp := make([][]float64, s.groups), make([][]float64, s.groups), make([]int64, s.groups)
 	for g := range s.groups {
@@ -197,13 +254,12 @@ func (s *sites) sums() []scaled.Num {
 		fits[g], exp[g] = ok1 && ok2, re+ce
 	}
 	no, ni := len(s.rows[0]), len(s.cols[0])
-	joint, prod := make([]float64, s.inner*no), make([]float64, s.outer*s.inner)
+	joint, prod := make([]float64, s.inner*no), make([]float64, min(s.outer, blockRows)*s.inner)
 	for t := range s.taps {
 		pairs := s.of(t)
 		for g := range s.groups {
-			store := func(a, b int) *scaled.Num { return &out[((g*s.outer+a)*s.inner+b)*s.taps+t] }
 			if !fits[g] {
-				s.slow(g, pairs, store)
+				s.slow(g, pairs, func(a, b int, x scaled.Num) { f(at(g, a, b, t), x) })
 				continue
 			}
 			clear(joint)
@@ -213,25 +269,28 @@ func (s *sites) sums() []scaled.Num {
 					to[p.Out] += p.Times * from[p.In]
 				}
 			}
-			blas.Find().Dgemm(false, true, s.outer, s.inner, no, 1, rf[g], no, joint, no, 0, prod, s.inner)
-			for a := range s.outer {
-				for b := range s.inner {
-					*store(a, b) = scaled.New(prod[a*s.inner+b]).Scale(exp[g])
+			for a0 := 0; a0 < s.outer; a0 += blockRows {
+				n := min(blockRows, s.outer-a0)
+				blas.Find().Dgemm(false, true, n, s.inner, no, 1, rf[g][a0*no:], no, joint, no, 0, prod, s.inner)
+				for a := range n {
+					for b := range s.inner {
+						f(at(g, a0+a, b, t), scaled.New(prod[a*s.inner+b]).Scale(exp[g]))
+					}
 				}
 			}
 		}
 	}
-	return out
 }
 
 // slow works with an exponent a term.
-func (s *sites) slow(g int, pairs []grid.Pair, store func(a, b int) *scaled.Num) {
+func (s *sites) slow(g int, pairs []grid.Pair, f func(a, b int, x scaled.Num)) {
 	for a, row := range s.rows[g*s.outer:][:s.outer] {
 		for b, col := range s.cols[g*s.inner:][:s.inner] {
-			k := store(a, b)
+			var k scaled.Num
 			for _, p := range pairs {
-				*k = k.Add(row[p.Out].Mul(col[p.In]).MulFloat(p.Times))
+				k = k.Add(row[p.Out].Mul(col[p.In]).MulFloat(p.Times))
 			}
+			f(a, b, k)
 		}
 	}
 }

@@ -70,7 +70,8 @@ func TestLiveIsOfKappa(t *testing.T) {
 		n := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Partly &^ dagtest.Jump, Zeros: 0.4})
 		g, bias := n.Groups(), Bias(seed%2)
 		got := FindLive(n, Options{Bias: bias, Carries: g.Carries})
-		k := NewKappa(n, 2, Options{Bias: bias, Carries: g.Carries})
+		opt := Options{Bias: bias, Carries: g.Carries}
+		k := Forward(n, []float64{2}, opt).Kappa(0, opt) // of all nodes
 		for i, nd := range n.Nodes {
 			if nd.Zone != dag.Body {
 				continue

@@ -161,12 +161,16 @@ func checkOrders(p []float64) {
 // for each order, of the weights with the positions that differ: those whose
 // windows meet a border in another way, some nine of an image's thousands.
 func Forward(n *dag.Network, p []float64, opt Options) *Values {
+	if opt.Keep != nil {
+		opt.Keep = append(n.Ends(), opt.Keep...)
+	}
+	return forwards(n, p, opt)
+}
+
+// forwards is Forward; Keep lists all that is kept.
+func forwards(n *dag.Network, p []float64, opt Options) *Values {
 	checkOrders(p)
 	v := &Values{P: p, Layers: make([]*Norms, len(n.Nodes)), net: n}
-	keep := opt.Keep
-	if keep != nil {
-		keep = append(n.Ends(), keep...)
-	}
 	skip := n.Unmeasured()
 	if opt.Carries != nil {
 		skip = n.SkipThrough(opt.Carries)
@@ -177,7 +181,7 @@ func Forward(n *dag.Network, p []float64, opt Options) *Values {
 			f.all++
 		}
 	}
-	v.of = dag.Forward(n, f, skip, keep)
+	v.of = dag.Forward(n, f, skip, opt.Keep)
 	return v
 }
 

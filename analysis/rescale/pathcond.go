@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"gonum.org/v1/gonum/floats"
 )
 
 // pathConditioned minimises, over the logarithms z of the factors,
@@ -28,6 +29,7 @@ func (r *search) pathConditioned(ctx context.Context) error {
 	r.view = v
 	v.kappa = paths.NewKappa(r.net, 2, paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads, Carries: r.Groups.Carries})
 	q := v.kappaProblem()
+	v.kappa = nil // read no more
 	r.problem = q
 	if q.n > 0 {
 		r.Objective.Before = scaled.New(q.n*q.lnSum.ln() - q.lnKappa)
@@ -80,7 +82,9 @@ func (v *view) kappaProblem() *problem {
 		} else {
 			k := v.newShares(y, b, s)
 			v.countEdges(y, b, q, out, in, k)
-			loops = append(loops, k.cut(b)...)
+			if k.a != nil {
+				loops = append(loops, k.cut(b)...)
+			}
 			b.mul = k.products
 		}
 		// The shares of a layer without variables on one side are as many as its weights, and only their
@@ -218,6 +222,10 @@ func (y *layer) outer(out []float64) bool {
 // over positions that the links' factors hold.
 type shares struct {
 	a []float64
+	// out and in, in place of a, are factors of the matrix, out in^T, with classes numbers
+	// for each row and each column: of a fully connected layer with few classes of positions.
+	out, in []float64
+	classes int
 	// row and col are the logarithms of those sums.
 	row, col []float64
 	// diagonal says that a has one number a row.
@@ -235,12 +243,39 @@ func (v *view) newShares(y *layer, b *links, s float64) *shares {
 		return out
 	}
 	k := &shares{row: sums(b.row, y.rows, s), col: sums(b.col, y.cols, -s), diagonal: y.parts[0].diag != nil}
-	if k.diagonal {
+	switch {
+	case k.diagonal:
 		k.a = make([]float64, len(k.row))
-	} else {
+	case b.loops() || !k.factorise(v, y):
 		k.a = make([]float64, len(k.row)*len(k.col))
 	}
 	return k
+}
+
+// factorise finds the factors of the matrix, and reports whether they are fewer numbers than it.
+func (k *shares) factorise(v *view, y *layer) bool {
+	rows, cols := v.kappa.Outer(y.node)
+	if rows == nil {
+		return false
+	}
+	k.classes = len(rows[0])
+	if k.classes*(len(k.row)+len(k.col)) >= len(k.row)*len(k.col) {
+		return false
+	}
+	factor := func(of [][]scaled.Num, ids []int32, ln []float64) []float64 {
+		to := make([]float64, len(of)*k.classes)
+		for i, x := range of {
+			if ids[i] == dag.NoGroup {
+				continue
+			}
+			for c, n := range x {
+				to[i*k.classes+c] = math.Exp(n.Ln() - ln[i])
+			}
+		}
+		return to
+	}
+	k.out, k.in = factor(rows, y.rows, k.row), factor(cols, y.cols, k.col)
+	return true
 }
 
 // ones are the shares of an outer product.
@@ -252,6 +287,9 @@ func (k *shares) ones() {
 
 // add adds a weight with a logarithm of kappa.
 func (k *shares) add(row, col int, ln float64) {
+	if k.a == nil {
+		return
+	}
 	e := row
 	if !k.diagonal {
 		e = row*len(k.col) + col
@@ -281,6 +319,21 @@ func (k *shares) products(x, y, ax, aty []float64) {
 			ax[r] += w * x[r]
 			aty[r] += w * y[r]
 		}
+		return
+	}
+	if k.a == nil {
+		lines := func(f []float64, i int) []float64 { return f[i*k.classes:][:k.classes] }
+		through := func(to, by, from, x []float64) { // to += by from^T x
+			sum := make([]float64, k.classes)
+			for j, v := range x {
+				floats.AddScaled(sum, v, lines(from, j))
+			}
+			for i := range to {
+				to[i] += floats.Dot(lines(by, i), sum)
+			}
+		}
+		through(ax, k.out, k.in, x)
+		through(aty, k.in, k.out, y)
 		return
 	}
 	kernel.ProductsAbs(ax, aty, k.a, x, y)
@@ -348,22 +401,25 @@ func (v *view) countEdges(y *layer, b *links, q *problem, out, in []float64, to 
 		}
 		return
 	}
-	kappa := v.kappa.Edges(y.node)
-	if kappa == nil { // one factor a channel
-		kappa = v.kappa.Scale(y.node, paths.Options{})
+	// A tap that meets padding alone joins no units.
+	join := func(row, col int, x scaled.Num) {
+		if y.rows[row] != dag.NoGroup && y.cols[col] != dag.NoGroup && !x.IsZero() {
+			edge(x.Ln())
+			count(b.rows[row], -b.rowSign[row]*q.s)
+			count(b.cols[col], q.s)
+			to.add(row, col, x.Ln())
+		}
 	}
-	at := 0
-	for k := range y.parts {
-		y.parts[k].each(func(_, row, col int, _ float64) {
-			// A tap that meets padding alone joins no units.
-			if x := kappa[at]; y.rows[row] != dag.NoGroup && y.cols[col] != dag.NoGroup && !x.IsZero() {
-				edge(x.Ln())
-				count(b.rows[row], -b.rowSign[row]*q.s)
-				count(b.cols[col], q.s)
-				to.add(row, col, x.Ln())
-			}
-			at++
-		})
+	of := y.l.Matrices() // of equal size, one behind the other
+	if v.kappa.EachEdge(y.node, func(e int, x scaled.Num) {
+		m := &of[e/of[0].Len()]
+		row, col := m.Place(e % m.Len())
+		join(row, col, x)
+	}) {
+		return
+	}
+	for i, x := range v.kappa.Scale(y.node, paths.Options{}) { // one factor a channel
+		join(i, i, x)
 	}
 }
 

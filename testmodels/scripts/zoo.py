@@ -147,7 +147,7 @@ TRANSFORMERS = ["bert", "distilbert", "roberta", "electra", "gpt2", "opt", "llam
                 "siglip_vision", "dinov2", "deit", "sam_vision", "segformer", "wav2vec2", "hubert", "detr"]
 
 
-def networks(kind):
+def networks(kind, pixels):
     if kind == "torchvision":
         import torch
 
@@ -164,7 +164,7 @@ def networks(kind):
                 m = timm.create_model(name, pretrained=False, exportable=True).eval()
                 size = m.pretrained_cfg.get("input_size", (3, 224, 224))
                 fixed = m.pretrained_cfg.get("fixed_input_size", False) or any(s in name for s in ("vit", "former", "deit", "mixer", "mlp", "swin"))
-                return m, (torch.randn(1, 3, *(size[1:] if fixed else (96, 96))),), ["y"]
+                return m, (torch.randn(1, 3, *(size[1:] if fixed else (pixels, pixels))),), ["y"]
 
             yield name, make
     else:
@@ -177,7 +177,7 @@ def export(args):
 
     os.makedirs(args.dir, exist_ok=True)
     failed = []
-    for name, make in networks(args.kind):
+    for name, make in networks(args.kind, args.pixels):
         if args.only and name not in args.only.split(","):
             continue
         for exporter in args.exporter.split(","):
@@ -232,6 +232,7 @@ def main():
     e.add_argument("kind", choices=["torchvision", "timm", "transformers"])
     e.add_argument("--only", default="")
     e.add_argument("--exporter", default="ts,dynamo")
+    e.add_argument("--pixels", type=int, default=96, help="side of timm's pictures, where a network takes any")
     c = sub.add_parser("check")
     c.add_argument("dir")
     c.add_argument("--relupath", default="relupath")

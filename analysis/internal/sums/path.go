@@ -268,17 +268,29 @@ func Affine(l *grid.Layout, ps []Path, a dag.Axis, scale, shift []float64, threa
 	if scale == nil && shift == nil {
 		return l, ps
 	}
-	out, k, from := l.Units(a.Outer, a.N, a.Inner)
-	inner := 1
-	for q := k + 1; q < len(out.Dims); q++ {
-		inner *= out.Classes(q)
+	var from []int32
+	n, inner := 1, l.Cells()
+	if alike(scale) && alike(shift) { // units that agree still do
+		scale, shift = scale[:min(len(scale), 1)], shift[:min(len(shift), 1)]
+	} else {
+		var k int
+		l, k, from = l.Units(a.Outer, a.N, a.Inner)
+		n, inner = a.N, 1
+		for q := k + 1; q < len(l.Dims); q++ {
+			inner *= l.Classes(q)
+		}
 	}
 	next := make([]Path, len(ps))
-	Each(len(ps), out.Cells(), threads, func(k, threads int) {
+	Each(len(ps), l.Cells(), threads, func(k, threads int) {
 		p := ps[k]
-		next[k] = affine(p.Gather(from), a.N, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads)
+		next[k] = affine(p.Gather(from), n, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads)
 	})
-	return out, next
+	return l, next
+}
+
+// alike reports whether numbers have one magnitude.
+func alike(x []float64) bool {
+	return !slices.ContainsFunc(x, func(v float64) bool { return math.Abs(v) != math.Abs(x[0]) })
 }
 
 // magnitudes are |x| as a programme, whose Len is 0 for nil.

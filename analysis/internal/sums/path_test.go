@@ -56,3 +56,35 @@ func TestPathsOfAnyRange(t *testing.T) {
 		})
 	})
 }
+
+// Units that agree still do when all are multiplied by numbers of one magnitude, as in the scale of
+// an attention: a layout that told them apart would have as many cells as elements.
+func TestAffineOfEqualNumbers(t *testing.T) {
+	for _, x := range []struct {
+		scale, shift []float64
+		cells        int
+	}{
+		{[]float64{2, -2, 2}, nil, 1},
+		{nil, []float64{3, 3, 3}, 1},
+		{[]float64{2, 2, 2}, []float64{3, -3, 3}, 1},
+		{[]float64{2, 2, 2}, []float64{3, 1, 3}, 3},
+		{[]float64{2, 1, 2}, []float64{3, 3, 3}, 3},
+	} {
+		l, ps := sums.Affine(grid.Uniform(3), []sums.Path{sums.Constant(1, 1, scaled.One)}, dag.Axis{Outer: 1, N: 3, Inner: 1}, x.scale, x.shift, 1)
+		if l.Cells() != x.cells {
+			t.Errorf("scale %v, shift %v: %d cells, want %d", x.scale, x.shift, l.Cells(), x.cells)
+		}
+		for u, h := range grid.Expand(l, ps[0].Nums()) {
+			want := 1.0
+			if x.scale != nil {
+				want *= math.Abs(x.scale[u])
+			}
+			if x.shift != nil {
+				want += math.Abs(x.shift[u])
+			}
+			if h.Float64() != want {
+				t.Errorf("scale %v, shift %v, unit %d: %v, want %v", x.scale, x.shift, u, h, want)
+			}
+		}
+	}
+}
