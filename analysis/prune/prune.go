@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -83,9 +84,9 @@ type candidate struct {
 }
 
 // Run prunes the weights of fully connected layers and convolutions; biases, normalisers,
-// constants and what is inside functions, as the matrices of recurrent cells are, stay. A tensor with several uses is pruned as one, its score is the sum over
-// them. Of equal scores those of earlier layers go first, and in a layer those of earlier
-// elements.
+// constants and what is inside functions, as the matrices of recurrent cells are, stay. A
+// tensor with several uses is pruned as one, its score is the sum over them. Of equal scores
+// those of earlier layers go first, and in a layer those of earlier elements.
 //
 // A dead weight has the score 0 by paths, and goes first. Errors: a sparsity outside [0, 1),
 // NaN or infinite weights. Cost: two path programmes and a product a layer, and sorting the
@@ -94,44 +95,62 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 	if !(opt.Sparsity >= 0 && opt.Sparsity < 1) {
 		return nil, fmt.Errorf("prune: sparsity %v: want a number in [0, 1)", opt.Sparsity)
 	}
-	if opt.By == "" {
-		opt.By = ByPath
+	opt.By, opt.Scope = cmp.Or(opt.By, ByPath), cmp.Or(opt.Scope, Global)
+	layers, lists, err := candidates(n, opt)
+	if err != nil {
+		return nil, err
 	}
-	if opt.Scope == "" {
-		opt.Scope = Global
+	if opt.Scope == Global {
+		lists = [][]candidate{slices.Concat(lists...)}
 	}
-	po := paths.Options{Bias: opt.Bias, Threads: opt.Threads, Carries: n.Groups().Carries}
+	gone := map[*dag.Param][]int{}
+	for _, list := range lists {
+		for _, c := range smallest(list, opt.Sparsity) {
+			gone[c.param] = append(gone[c.param], c.element)
+		}
+	}
+	res := &Result{Net: cleared(n, gone), Layers: layers}
+	for i := range layers {
+		l := &layers[i]
+		l.After = zeros(res.Net.Nodes[l.Node].Op.(*dag.Linear).Map.Weight().Param)
+	}
+	po := paths.Options{Threads: opt.Threads}
+	res.Before, res.After = norm(n, po), norm(res.Net, po)
+	res.Metric = difference(res.Before, res.After)
+	return res, nil
+}
+
+// candidates lists the layers, and with their scores the weights of each tensor that may go.
+func candidates(n *dag.Network, opt Options) (layers []Layer, lists [][]candidate, err error) {
 	var kappa *paths.Kappa
 	if opt.By == ByPath {
-		kappa = paths.NewKappa(n, 1, po)
+		kappa = paths.NewKappa(n, 1, paths.Options{Bias: opt.Bias, Threads: opt.Threads, Carries: n.Groups().Carries})
 	}
-	res, inside := &Result{}, inside(n)
-	var lists [][]candidate
-	at := map[*dag.Param]int{}
+	inside, at := inside(n), map[*dag.Param]int{}
 	for nd, l := range dag.Each[*dag.Linear](n) {
-		if l.Map == nil || l.Map.Weight() == nil || l.Matrices() == nil {
+		if l.Matrices() == nil {
 			continue
 		}
 		p := l.Map.Weight().Param
 		layer := Layer{Node: nd.ID, Weights: p.Len(), Before: zeros(p)}
-		var scores []scaled.Num
+		var through []scaled.Num // the sum over the paths through each weight, without it
 		switch {
 		case p.Storage == dag.Unwritable:
 			layer.Kept = p.Reason
 		case inside[nd.ID] != "":
 			layer.Kept = "they are inside " + inside[nd.ID]
 		case kappa != nil:
-			if scores = kappa.Derivatives(nd.ID); scores == nil {
+			if through = kappa.Derivatives(nd.ID); through == nil {
 				layer.Kept = "no path of the network's homogeneous part goes through it"
 			}
 		}
-		res.Layers = append(res.Layers, layer)
+		layers = append(layers, layer)
 		if layer.Kept != "" {
 			continue
 		}
 		w := magnitudes(l)
 		if w == nil {
-			return nil, fmt.Errorf("prune: %s has NaN or infinite weights", nd.Label())
+			return nil, nil, fmt.Errorf("prune: %s has NaN or infinite weights", nd.Label())
 		}
 		k, again := at[p]
 		if !again {
@@ -143,27 +162,23 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 			}
 		}
 		for e, x := range w {
-			if s := scaled.New(x); kappa != nil {
-				if !scores[e].IsFinite() {
-					return nil, fmt.Errorf("prune: paths through %s are NaN or infinite", nd.Label())
+			score := scaled.New(x)
+			if kappa != nil {
+				if !through[e].IsFinite() {
+					return nil, nil, fmt.Errorf("prune: paths through %s are NaN or infinite", nd.Label())
 				}
-				lists[k][e].score = lists[k][e].score.Add(s.Mul(scores[e]))
-			} else {
-				lists[k][e].score = lists[k][e].score.Add(s)
+				score = score.Mul(through[e])
 			}
+			lists[k][e].score = lists[k][e].score.Add(score)
 		}
 	}
-	if opt.Scope == Global {
-		lists = [][]candidate{slices.Concat(lists...)}
-	}
-	gone := map[*dag.Param][]int{}
-	for _, list := range lists {
-		for _, c := range smallest(list, opt.Sparsity) {
-			gone[c.param] = append(gone[c.param], c.element)
-		}
-	}
+	return layers, lists, nil
+}
+
+// cleared is the network in which some elements of its tensors are zero.
+func cleared(n *dag.Network, gone map[*dag.Param][]int) *dag.Network {
 	made := map[*dag.Param]*dag.Param{}
-	res.Net = n.Replace(func(u *dag.Use) *dag.Param {
+	return n.Replace(func(u *dag.Use) *dag.Param {
 		p := u.Param
 		if len(gone[p]) == 0 {
 			return p
@@ -177,14 +192,6 @@ func Run(n *dag.Network, opt Options) (*Result, error) {
 		}
 		return made[p]
 	})
-	for i := range res.Layers {
-		l := &res.Layers[i]
-		l.After = zeros(res.Net.Nodes[l.Node].Op.(*dag.Linear).Map.Weight().Param)
-	}
-	po = paths.Options{Threads: opt.Threads}
-	res.Before, res.After = norm(n, po), norm(res.Net, po)
-	res.Metric = difference(res.Before, res.After)
-	return res, nil
 }
 
 // inside names the function that a layer is inside of, by the layer's node: what such a function computes
