@@ -2,7 +2,7 @@ package analysis
 
 import "strings"
 
-// PublishedCode names the code whose departures Info.Code tells: Jiang et al. published none.
+// PublishedCode names the code that Info.Code compares the papers with. Jiang et al. published none.
 const PublishedCode = "Dziugaite et al., In search of robust measures of generalization, NeurIPS 2020 (robust-generalization-measures)"
 
 // What the code does with most of its numbers at the end.

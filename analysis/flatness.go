@@ -11,10 +11,10 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
-// The flatness measures look for the largest noise that costs no more than
-// flatnessRise of error, in expectation over draws that are the same for every
-// size of noise. There are as many draws, from leastDraws on, as Options.FlatnessError
-// wants: mostDraws at most, more where all of them multiply flatnessWork times at most. A draw is of the noise and, where there are more than
+// The flatness measures look for the largest noise that costs no more than flatnessRise of error,
+// in expectation over draws that are the same for every size of noise. There are as many draws,
+// from leastDraws on, as Options.FlatnessError wants: mostDraws at most, more where all of them
+// multiply flatnessWork times at most. A draw is of the noise and, where there are more than
 // drawnExamples, of the examples.
 const (
 	flatnessRise      = 0.1

@@ -18,7 +18,8 @@ type Derivatives interface {
 	// Values has, for each tensor asked for, its live numbers, which may be changed; nil where
 	// the scores do not depend on it.
 	Values() [][]float64
-	// Scores returns those of examples, row after row; one score f stands for 0 and f. They are valid until the next call.
+	// Scores returns those of examples, row after row; one score f stands for 0 and f. They are
+	// valid until the next call.
 	Scores(x []float64, examples int) ([]float64, error)
 	// Slope returns the derivative of the sum of the cross-entropy over examples by each number,
 	// valid until the next call.

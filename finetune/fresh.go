@@ -30,12 +30,12 @@ const (
 	BiasNone
 )
 
-// Fresh returns a multilayer perceptron with the given numbers of inputs, of
-// units in each hidden layer, and of outputs: layers fc1, fc2... with ReLU
-// between them, weights from N(0,1)/sqrt(fan-in). Each layer has its own random
-// stream, so that changing a width does not change the layers before it. Source: Neyshabur, Salakhutdinov, Srebro, Path-SGD, NeurIPS
-// 2015, section 5. It panics for fewer than two widths or one that is not
-// positive; the only error is ctx's.
+// Fresh returns a multilayer perceptron with the given numbers of inputs, of units in each hidden
+// layer, and of outputs: layers fc1, fc2... with ReLU between them, weights from
+// N(0,1)/sqrt(fan-in). Each layer has its own random stream, so that changing a width does not
+// change the layers before it. Source: Neyshabur, Salakhutdinov, Srebro, Path-SGD, NeurIPS 2015,
+// section 5. It panics for fewer than two widths or one that is not positive; the only error is
+// ctx's.
 func Fresh(ctx context.Context, widths []int, opt FreshOptions) (*dag.Network, error) {
 	if len(widths) < 2 {
 		panic("finetune: a network has inputs and outputs at least")

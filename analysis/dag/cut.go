@@ -2,10 +2,10 @@ package dag
 
 import "slices"
 
-// Cut returns the network in which functions that are not evaluated are inputs, behind its own, and what is
-// to be known of its values where these are given: Boundary, and what the functions read, as ends, in order.
-// at lists the functions, which are those that Boundary needs; where there are none the network is n. Nodes
-// keep their numbers.
+// Cut returns the network with the functions that are not evaluated turned into inputs, after its own
+// inputs. at lists these functions, those that Boundary needs; where there are none the network is n. ends
+// lists, in order, the nodes whose values say all about the network once these inputs are given: Boundary,
+// and what the functions read. Nodes keep their numbers.
 func (n *Network) Cut() (cut *Network, at, ends []int, err error) {
 	ends = n.Boundary()
 	for i, needed := range n.Ancestors(ends) {

@@ -52,8 +52,8 @@ type Func struct {
 	// Inside is how many of the last operands are layers inside the function, such
 	// as the matrices of a recurrent one: they are measured and not evaluated.
 	Inside int
-	// Extent is the length of the vectors of a OneHot, and of another function that reads a
-	// table at the places that its operand names, how many there are; else 0.
+	// Extent is the length of the vectors of a OneHot; of another function that reads a table
+	// at places that its operand names, the number of places; else 0.
 	Extent int
 	// Form says how a product of two values comes about, for what rescaling does to it.
 	// Default: nothing is known.

@@ -90,7 +90,7 @@ type Map interface {
 
 // Linear is one linear layer: a map of its operand, then stages that act on
 // each unit. It must not change once it is part of a network or was asked for
-// its scale, bias or sums. Folded, it computes
+// its scale or bias. Folded, it computes
 //
 //	y_e = Scale[i] * (W x)_e + Bias[i], i = Map.Out().At(e),
 //

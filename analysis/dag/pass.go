@@ -152,9 +152,9 @@ type Taken[T any] struct {
 }
 
 // Backward computes a T for every node of the body that reaches the end of a
-// segment, and
-// for the preamble's values that such nodes read, in reverse order; of other
-// nodes ok is false. After visits each as soon as all its readers have run.
+// segment, and for the preamble's values that such nodes read, in reverse order.
+// After visits each node as soon as all its readers have run; ok says whether it
+// has a T.
 //
 // Of a reading that is a Through too, functions are nodes like others along the operands
 // that go through.

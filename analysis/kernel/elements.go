@@ -128,8 +128,8 @@ func Dot[T Float](x, y []T) T {
 	return first + (s[0] + s[1] + (s[2] + s[3]))
 }
 
-// Extremes returns the least of x that is not zero, infinity if there is none, and the largest, zero for none. No number is
-// negative; ok says that all are finite.
+// Extremes returns the least of x that is not zero, infinity if there is none, and the largest,
+// zero for none. No number is negative; ok says that all are finite.
 func Extremes(x []float64) (least, most float64, ok bool) {
 	// Bits are ordered as the numbers are; less one, zero is the largest.
 	low, high := uint64(math.MaxUint64), uint64(0)
@@ -189,9 +189,10 @@ func Taps[T Float](dst []T, width int, x []T, rows, at []int, w []T, s, b, lo, h
 	}
 }
 
-// elementOps are loops over elements in assembly: affine, add and times for n a multiple of four times lanes, which
-// are those of a vector, gate of the constant of that name, total and dot of sumLanes, and taps for lines of at least
-// lanes elements and one tap. They are nil where there are none.
+// elementOps are loops over elements in assembly: affine, add and times for n a multiple of four
+// times lanes, which are those of a vector, gate of the constant of that name, total and dot of
+// sumLanes, and taps for lines of at least lanes elements and one tap. They are nil where there
+// are none.
 type elementOps[T Float] struct {
 	affine func(dst, x *T, n int, s, b, lo, hi T)
 	add    func(dst *T, a T, x *T, b T, y *T, n int)

@@ -55,7 +55,8 @@ func maxBalance(ctx context.Context, y []float64, arcs []arc, last *balanced, ab
 
 const none = -1
 
-// cycles is the state of maxBalance; logarithms are relative to y. Vertices that are joined to another have its number.
+// cycles is the state of maxBalance; logarithms are relative to y. Vertices that are joined to
+// another have its number.
 type cycles struct {
 	arcs []arc
 	// up is what a vertex is joined to, itself if nothing; off its logarithm less that of up.

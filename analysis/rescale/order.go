@@ -87,8 +87,8 @@ func hasUnits(g *dag.Groups, node int) bool {
 }
 
 // inPlace says of each group of a network whether its units keep their order: inputs and values of
-// functions, outputs, and what functions read but products that carry factors. Two operands of an elementwise product that
-// have the same units, as x sigmoid(x), have one order.
+// functions, outputs, and what functions read but products that carry factors. Two operands of an
+// elementwise product that have the same units, as x sigmoid(x), have one order.
 func inPlace(n *dag.Network, g *dag.Groups) []bool {
 	out := make([]bool, g.Count)
 	out[dag.InputGroup] = true

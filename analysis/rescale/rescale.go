@@ -29,9 +29,9 @@ const (
 	// outgoing one, biases left out. Source: Nagel et al., Data-free quantization
 	// through weight equalization and bias correction, ICCV 2019, section 4.1.
 	CrossLayer Method = "cle"
-	// PathConditioned minimises n ln sum_e kappa_e - sum_e ln kappa_e over the n
-	// live edges, kappa the diagonal of the path Gram matrix for p = 2. Source: Lebeurrier, Vayer, Gribonval, Path-conditioned training,
-	// arXiv 2602.19799.
+	// PathConditioned minimises n ln sum_e kappa_e - sum_e ln kappa_e over the n live edges, kappa
+	// the diagonal of the path Gram matrix for p = 2. Source: Lebeurrier, Vayer, Gribonval,
+	// Path-conditioned training, arXiv 2602.19799.
 	PathConditioned Method = "pathcond"
 	// Unbalance multiplies random units by large factors: for each layer of h
 	// units, h/4 draws with replacement, each times 10 e^N(0,1), until a factor is beyond 10^6. Source:
@@ -107,11 +107,11 @@ type Result struct {
 	Trace     []scaled.Num
 	// Sweeps counts the reads of all weights.
 	Sweeps int
-	// Residual is how far the factors are from optimal. EqualNorm: the largest
-	// |in - out|/(in + out) of a group, in and out its incoming and outgoing sums
-	// of |theta|^p. PathConditioned: the same of the objective's derivative.
-	// CrossLayer: the largest |ln(in/out)| of a group's largest weights, in and
-	// out, and by how much ln |weight| of an edge is more than balance allows. Path: the relative difference of c and the largest incoming norm.
+	// Residual is how far the factors are from optimal. EqualNorm: the largest |in - out|/(in +
+	// out) of a group, in and out its incoming and outgoing sums of |theta|^p. PathConditioned:
+	// the same of the objective's derivative. CrossLayer: the largest |ln(in/out)| of a group's
+	// largest weights, in and out, and by how much ln |weight| of an edge is more than balance
+	// allows. Path: the relative difference of c and the largest incoming norm.
 	Residual float64
 	// Infimum says that the minimum is reached only by factors beyond the range
 	// of the stored types: the factors reach it up to the factor 1 + Delta.

@@ -61,9 +61,9 @@ func (p *Pool) Threads() int {
 	return max(p.threads, 1)
 }
 
-// Do splits [0, n) into at most Threads consecutive ranges of at least grain
-// elements, calls f for each and returns when all are done. A panic of any f is one of the caller's. The ranges depend on n,
-// grain and the number of threads alone. Calls must not nest or overlap.
+// Do splits [0, n) into at most Threads consecutive ranges of at least grain elements, calls f for
+// each and returns when all are done. A panic of any f is one of the caller's. The ranges depend
+// on n, grain and the number of threads alone. Calls must not nest or overlap.
 func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 	if n <= 0 {
 		return
