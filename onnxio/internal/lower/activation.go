@@ -46,11 +46,7 @@ var (
 
 // lowerPRelu is an activation with a stored slope, which broadcasts to the
 // operand from its last axis.
-func lowerPRelu(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerPRelu(o *op, v *value) error {
 	if s := o.arg(1); s != nil && !s.constant() {
 		return o.computedSlope(v, s)
 	}
@@ -170,11 +166,8 @@ func lowerThresholdedRelu(o *op) error {
 
 // lowerClip is ReLU for the bounds 0 and infinity, and the identity without
 // bounds. Any other bound is a number that does not scale with the operand.
-func lowerClip(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerClip(o *op, v *value) error {
+	var err error
 	lo, hi := bound{}, bound{}
 	for k, b := range []*bound{&lo, &hi} {
 		if *b, err = o.bound(k); err != nil {

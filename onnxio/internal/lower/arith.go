@@ -222,11 +222,7 @@ func lowerDiv(o *op) error {
 	return nil
 }
 
-func lowerNeg(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerNeg(o *op, v *value) error {
 	if v.constant() {
 		return o.foldUnary(func(x float64) float64 { return -x })
 	}

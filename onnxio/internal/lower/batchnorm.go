@@ -9,11 +9,8 @@ import (
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
 
-func lowerBatchNormalization(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerBatchNormalization(o *op, v *value) error {
+	var err error
 	if v.constant() && o.int("training_mode", 0) != 0 {
 		return o.foldBatchStatistics(v.con)
 	}

@@ -14,11 +14,7 @@ func lowerIdentity(o *op) error {
 }
 
 // lowerCast gives its operand the type that the attribute to says.
-func lowerCast(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerCast(o *op, v *value) error {
 	to := wire.DataType(o.int("to", 1))
 	if name := o.str("to", ""); name != "" { // opsets before 6 name the type
 		if to = typeNamed[name]; to == wire.Undefined {
@@ -112,11 +108,7 @@ func (o *op) castConstant(t *tensor.Tensor, to wire.DataType) error {
 	return nil
 }
 
-func lowerDropout(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerDropout(o *op, v *value) error {
 	if err := o.droppedOut(); err != nil {
 		return err
 	}
@@ -179,11 +171,7 @@ func (o *op) droppedOut() error {
 }
 
 // lowerEyeLike is the identity matrix in the shape of its operand.
-func lowerEyeLike(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerEyeLike(o *op, v *value) error {
 	dims := v.dims()
 	if len(dims) != 2 {
 		return refusal.New("", "an operand of rank %d, want 2", len(dims))

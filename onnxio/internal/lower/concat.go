@@ -133,11 +133,7 @@ func (o *op) concat(in []*value, a int, shape []int) *value {
 	return o.pick(flat, shape, index)
 }
 
-func lowerSplit(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerSplit(o *op, v *value) error {
 	a, err := tensor.AxisOf(o.int("axis", 0), rank(v))
 	if err != nil {
 		return err

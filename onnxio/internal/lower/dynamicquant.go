@@ -93,11 +93,7 @@ func lowerDynamicQuantizeMatMul(o *op) error {
 
 // lowerMatMulIntegerToFloat is com.microsoft.MatMulIntegerToFloat: a product of quantised
 // operands, in float32.
-func lowerMatMulIntegerToFloat(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerMatMulIntegerToFloat(o *op, v *value) error {
 	scale, err := o.need(2)
 	if err != nil {
 		return err
@@ -132,11 +128,8 @@ func (o *op) floatProduct(a *value, scale, zero, bias int) error {
 }
 
 // lowerQLinearWhere is com.microsoft.QLinearWhere.
-func lowerQLinearWhere(o *op) error {
-	cond, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerQLinearWhere(o *op, cond *value) error {
+	var err error
 	in := []*value{cond, nil, nil}
 	for k, at := range []int{1, 4} {
 		if in[k+1], _, err = o.quantisedInput(at, -1); err != nil {

@@ -222,8 +222,8 @@ func (o *op) reshapedValue(v *value, shape []int) *value {
 // are not kept. Both become stacks of matrices: over the labels that stay and that
 // both have, and the batch, of rows and columns that one has.
 func (o *op) contract(a, b labelled, keep []rune) (labelled, error) {
-	var err error
-	if a, err = o.summedOut(a, slices.Concat(keep, b.axes)); err != nil {
+	a, err := o.summedOut(a, slices.Concat(keep, b.axes))
+	if err != nil {
 		return a, err
 	}
 	if b, err = o.summedOut(b, slices.Concat(keep, a.axes)); err != nil {

@@ -278,11 +278,7 @@ func lowerBitShift(o *op) error {
 	return o.gives(o.pairNamed(way, "it shifts bits", a, b))
 }
 
-func lowerBitwiseNot(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerBitwiseNot(o *op, v *value) error {
 	typ := v.dataType()
 	if tensor.IsFloat(typ) {
 		return refusal.New("", "bits of floating-point numbers")

@@ -38,11 +38,8 @@ func (s *spectrum) compute(fft *fourier.CmplxFFT, seq []complex128, put func(k i
 
 // lowerDFT transforms the numbers along an axis; the last axis has real and imaginary
 // parts.
-func lowerDFT(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerDFT(o *op, v *value) error {
+	var err error
 	dims := v.dims()
 	r := len(dims)
 	at := o.int("axis", 1)
@@ -109,11 +106,7 @@ func lowerDFT(o *op) error {
 }
 
 // lowerSTFT transforms windows of a signal, each so many numbers behind the one before.
-func lowerSTFT(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerSTFT(o *op, v *value) error {
 	dims := v.dims()
 	if len(dims) == 2 {
 		dims = append(slices.Clone(dims), 1)

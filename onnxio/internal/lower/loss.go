@@ -14,11 +14,7 @@ const loses = "it is a loss"
 
 // lowerSoftmaxCrossEntropyLoss is the negative log-likelihood of a softmax over axis 1;
 // its second output is the logarithm of the softmax.
-func lowerSoftmaxCrossEntropyLoss(o *op) error {
-	scores, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerSoftmaxCrossEntropyLoss(o *op, scores *value) error {
 	dims := scores.dims()
 	if len(dims) < 2 || dims[1] == tensor.BatchDim {
 		return refusal.New("", "scores of shape %s", tensor.DimString(dims))
@@ -31,11 +27,7 @@ func lowerSoftmaxCrossEntropyLoss(o *op) error {
 	return o.likelihood(log)
 }
 
-func lowerNegativeLogLikelihoodLoss(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerNegativeLogLikelihoodLoss(o *op, v *value) error {
 	return o.likelihood(v)
 }
 

@@ -104,6 +104,17 @@ type op struct {
 // lowerer lowers one operator.
 type lowerer func(o *op) error
 
+// ofFirst makes a lowerer of what takes the operator's first input too.
+func ofFirst(lower func(o *op, v *value) error) lowerer {
+	return func(o *op) error {
+		v, err := o.need(0)
+		if err != nil {
+			return err
+		}
+		return lower(o, v)
+	}
+}
+
 func nodeLabel(n *wire.Node, index int) string {
 	if n.Name != "" {
 		return n.Name

@@ -13,11 +13,8 @@ import (
 
 // lowerScaler is ai.onnx.ml.Scaler: (x - offset)*scale along the last axis, or
 // the same numbers for all.
-func lowerScaler(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerScaler(o *op, v *value) error {
+	var err error
 	if v.constant() {
 		return refusal.New("fold constants before export", "it scales a constant")
 	}
@@ -60,11 +57,7 @@ func lowerBinarizer(o *op) error {
 }
 
 // lowerNormalizer is ai.onnx.ml.Normalizer: each row over its norm.
-func lowerNormalizer(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerNormalizer(o *op, v *value) error {
 	var norm func(x []float64) float64
 	switch kind := o.str("norm", "MAX"); kind {
 	case "MAX":
@@ -194,11 +187,7 @@ func lowerLabelEncoder(o *op) error {
 
 // lowerOneHotEncoder is ai.onnx.ml.OneHotEncoder of numbers: 1 at the place of the
 // category, and no 1 for others.
-func lowerOneHotEncoder(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerOneHotEncoder(o *op, v *value) error {
 	a := o.attr("cats_int64s")
 	if a == nil || len(a.Ints) == 0 {
 		return refusal.New("encode numbers", "its categories are strings")
@@ -224,11 +213,7 @@ func lowerOneHotEncoder(o *op) error {
 
 // lowerImputer is ai.onnx.ml.Imputer: a number in the place of missing ones, for all
 // columns or for each.
-func lowerImputer(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerImputer(o *op, v *value) error {
 	var fill []float64
 	missing := o.float("replaced_value_float", 0)
 	if a := o.attr("imputed_value_floats"); a != nil {

@@ -358,11 +358,7 @@ func lowerMeanVarianceNormalization(o *op) error {
 }
 
 // lowerLRN divides by a power of a sum of squares over neighbouring channels.
-func lowerLRN(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerLRN(o *op, v *value) error {
 	c, n, err := channelled(v)
 	if err != nil {
 		return err

@@ -10,11 +10,8 @@ import (
 )
 
 // lowerPad widens or narrows axes.
-func lowerPad(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerPad(o *op, v *value) error {
+	var err error
 	if v.constant() && v.con.Kind != tensor.Floating {
 		return refusal.New("fold constants before export", "it pads a constant of %v", v.con.DataType())
 	}

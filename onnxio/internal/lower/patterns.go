@@ -299,11 +299,7 @@ func (o *op) logistic(v *value) (*value, error) {
 }
 
 // lowerReciprocal may be the end of a sigmoid.
-func lowerReciprocal(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerReciprocal(o *op, v *value) error {
 	out, err := o.logistic(v)
 	if err != nil {
 		return err

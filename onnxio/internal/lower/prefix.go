@@ -55,11 +55,7 @@ func prefixes(reason string, start float64, combine func(s, x float64) float64) 
 }
 
 // lowerDet is the determinant of each matrix of a stack.
-func lowerDet(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerDet(o *op, v *value) error {
 	dims := v.dims()
 	r := len(dims)
 	if r < 2 || dims[r-1] != dims[r-2] {

@@ -166,11 +166,7 @@ func (o *op) giveQuantised(v *value, scale int, otherwise wire.DataType) error {
 	return o.gives(o.quantise(v, q, typ))
 }
 
-func lowerQLinearMatMul(o *op) error {
-	a, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerQLinearMatMul(o *op, a *value) error {
 	b, err := o.need(3)
 	if err != nil {
 		return err

@@ -191,11 +191,7 @@ func floatType(v *value) wire.DataType {
 	return wire.Float32
 }
 
-func lowerDequantizeLinear(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerDequantizeLinear(o *op, v *value) error {
 	if t := v.dataType(); !plainType(t) || tensor.IsFloat(t) {
 		return refusal.New("quantise to integers", "it scales numbers of type %v", t)
 	}
@@ -216,11 +212,7 @@ func lowerDequantizeLinear(o *op) error {
 	return o.gives(o.dequantise(v, q, typ))
 }
 
-func lowerQuantizeLinear(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerQuantizeLinear(o *op, v *value) error {
 	axis, block, err := o.axisBlock(v)
 	if err != nil {
 		return err

@@ -11,11 +11,7 @@ import (
 )
 
 // lowerTile repeats a value along its axes.
-func lowerTile(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerTile(o *op, v *value) error {
 	if o.opset < 6 {
 		return refusal.New("export with opset 6 or newer", "Tile of opset %d", o.opset)
 	}
@@ -137,12 +133,9 @@ func (o *op) blocks() (*value, int, error) {
 
 // lowerResize repeats or drops elements (mode nearest), or interpolates axis by axis,
 // which is a linear map of fixed weights.
-func lowerResize(o *op) error {
-	v, err := o.need(0)
+func lowerResize(o *op, v *value) error {
+	v, err := o.materialize(v)
 	if err != nil {
-		return err
-	}
-	if v, err = o.materialize(v); err != nil {
 		return err
 	}
 	mode := o.str("mode", "nearest")

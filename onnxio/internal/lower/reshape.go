@@ -49,11 +49,7 @@ func (o *op) transpose(v *value, perm []int) *value {
 	return o.pick(v, shape, tensor.Permutation(tensor.SampleShape(v.shape), sample))
 }
 
-func lowerTranspose(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerTranspose(o *op, v *value) error {
 	r := rank(v)
 	perm := make([]int, r)
 	for i := range perm {
@@ -88,11 +84,7 @@ func lowerTranspose(o *op) error {
 	return nil
 }
 
-func lowerFlatten(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerFlatten(o *op, v *value) error {
 	r := rank(v)
 	a := o.int("axis", 1)
 	if a < 0 {
@@ -120,11 +112,7 @@ func lowerFlatten(o *op) error {
 	return o.reshapeTo(v, target, true)
 }
 
-func lowerReshape(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerReshape(o *op, v *value) error {
 	target, ok, err := o.intsArg("shape", 5, 1)
 	if err != nil {
 		return err
@@ -256,11 +244,7 @@ func targetString(t []int64) string {
 	return tensor.DimString(d)
 }
 
-func lowerSqueeze(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerSqueeze(o *op, v *value) error {
 	axes, ok, err := o.intsArg("axes", 13, 1)
 	if err != nil {
 		return err
@@ -302,11 +286,7 @@ func (o *op) giveShape(v *value, shape []int) error {
 	return nil
 }
 
-func lowerUnsqueeze(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerUnsqueeze(o *op, v *value) error {
 	axes, ok, err := o.intsArg("axes", 13, 1)
 	if err != nil {
 		return err
@@ -339,11 +319,7 @@ func lowerUnsqueeze(o *op) error {
 	return o.giveShape(v, shape)
 }
 
-func lowerShape(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerShape(o *op, v *value) error {
 	from := v.dims()
 	list := sliceList(int64(len(from)), o.int("start", 0), o.int("end", int64(len(from))), 1)
 	out := make([]int64, len(list))
@@ -354,11 +330,7 @@ func lowerShape(o *op) error {
 	return nil
 }
 
-func lowerSize(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerSize(o *op, v *value) error {
 	from := v.dims()
 	if slices.Contains(from, tensor.BatchDim) {
 		return refusal.MixesBatch("it counts the elements of a batch")

@@ -291,11 +291,8 @@ func int32s(x []int) []int32 {
 }
 
 // lowerTrilu keeps one triangle of the matrices in the last two axes.
-func lowerTrilu(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerTrilu(o *op, v *value) error {
+	var err error
 	k := int64(0)
 	if o.arg(1) != nil {
 		if k, err = o.one(1, "the diagonal"); err != nil {
@@ -351,11 +348,8 @@ type ranked struct {
 }
 
 // lowerTopK gives the largest or smallest entries along an axis, and their places.
-func lowerTopK(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerTopK(o *op, v *value) error {
+	var err error
 	k := o.int("k", 0)
 	if o.opset >= 10 {
 		if k, err = o.one(1, "the number of entries"); err != nil {
@@ -418,11 +412,7 @@ func lowerTopK(o *op) error {
 
 // lowerOneHot gives vectors with one value at the place that an index names and
 // another elsewhere.
-func lowerOneHot(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerOneHot(o *op, v *value) error {
 	depth, err := o.floatsAt(1, "the depth")
 	if err != nil {
 		return err

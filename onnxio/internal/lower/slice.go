@@ -70,11 +70,7 @@ func list[T int | int64](l []T) (int, func(i int) int) {
 	return len(l), func(i int) int { return int(l[i]) }
 }
 
-func lowerSlice(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerSlice(o *op, v *value) error {
 	starts, _, err := o.intsArg("starts", 10, 1)
 	if err != nil {
 		return err
@@ -197,11 +193,7 @@ func lowerGather(o *op) error {
 	return o.giveShape(out, shape)
 }
 
-func lowerExpand(o *op) error {
-	v, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerExpand(o *op, v *value) error {
 	target, err := o.intsAt(1, "the shape")
 	if err != nil {
 		return err
