@@ -3,7 +3,9 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"os"
@@ -152,53 +154,95 @@ func (o *auditOptions) diff(ctx context.Context, a *app, from, to string) error 
 // diff measures the models of the pairs, and reports.
 func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 	defer w.closing.Wait()
-	models := make([]*auditedModel, len(w.paths))
+	var err error
+	if w.streamsPairs(r) {
+		err = w.streamPairs(ctx, r)
+	} else {
+		err = w.reportPairs(ctx, r)
+	}
+	if err != nil {
+		return err
+	}
+	return w.failures(r.Errors, len(w.paths))
+}
+
+// comparing measures the models of the pairs and calls f with each pair, compared, and its models,
+// which f may keep. The models that could not be measured become errors of r.
+func (w *auditWork) comparing(ctx context.Context, r *diffJSON, f func(p *pairOfModels, m, n *auditedModel) error) error {
+	var before *auditedModel
 	err := w.each(ctx, func(i int, m auditedModel, err error) error {
-		if err != nil {
+		first := i%2 == 0
+		if first {
+			before = nil
+		}
+		switch {
+		case err != nil:
 			r.Errors = append(r.Errors, newFailure(w.paths[i], err))
-		} else {
-			models[i] = &m
+		case first:
+			before = &m
+		case before != nil:
+			p := r.Pairs[i/2]
+			p.compare(before, &m)
+			return f(&p, before, &m)
 		}
 		return nil
 	})
 	if err == nil {
 		err = w.misnamed(&w.options.modelFlags)
 	}
+	return err
+}
+
+// reportPairs writes the result in one piece.
+func (w *auditWork) reportPairs(ctx context.Context, r *diffJSON) error {
+	columns, many := w.options.columns, len(r.Pairs) > 1
+	shown := columns
+	if many && shown == nil {
+		shown = usualColumns
+	}
+	var pairs []pairOfModels
+	var before, after, lacking []auditedModel
+	named := map[string]bool{} // the columns that a model has
+	err := w.comparing(ctx, r, func(p *pairOfModels, m, n *auditedModel) error {
+		for _, c := range columns {
+			named[c] = named[c] || asked(p.Measures, []string{c}) != nil || asked(p.Layers, []string{c}) != nil
+		}
+		if w.options.conditions != nil {
+			before, after = append(before, *m), append(after, *n)
+		}
+		for _, one := range []*auditedModel{m, n} {
+			if why := one.undefined(shown); why != "" {
+				lacking = append(lacking, auditedModel{origin: one.origin, why: why})
+			}
+		}
+		if many {
+			p.keep(render.Format(w.format), columns)
+		}
+		pairs = append(pairs, *p)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	var pairs []pairOfModels
-	var before, after []auditedModel
-	for i, p := range r.Pairs {
-		if m, n := models[2*i], models[2*i+1]; m != nil && n != nil {
-			p.compare(m, n)
-			if w.options.metric {
-				if p.PathMetric, err = w.pathMetric(ctx, p.A, p.B); err != nil {
-					return err
-				}
+	if w.options.metric {
+		for i := range pairs {
+			if pairs[i].PathMetric, err = w.pathMetric(ctx, pairs[i].A, pairs[i].B); err != nil {
+				return err
 			}
-			pairs, before, after = append(pairs, p), append(before, *m), append(after, *n)
 		}
 	}
 	if r.OnlyA == nil && len(r.Errors) > 0 {
-		return w.failures(r.Errors[:1], 1) // two models, one sentence
+		err := w.failures(r.Errors[:1], 1) // two models, one sentence
+		r.Errors = nil
+		return err
 	}
 	r.Pairs = filled(pairs)
-	for _, c := range w.options.columns {
-		in := func(p pairOfModels) bool { return asked(slices.Concat(p.Measures, p.Layers), []string{c}) != nil }
-		if pairs != nil && !slices.ContainsFunc(pairs, in) {
+	for _, c := range columns {
+		if pairs != nil && !named[c] {
 			w.warn("--columns %s: no model has such a measure", c)
 		}
 	}
-	both := make([]auditedModel, 0, 2*len(before))
-	for i := range before {
-		both = append(both, before[i], after[i])
-	}
-	columns := w.options.columns
-	if columns == nil && len(pairs) > 1 {
-		columns = usualColumns
-	}
-	r.undefined = undefinedNotes(both, columns)
+	r.undefined = saidOnce(lacking, func(m *auditedModel) []string { return []string{"undefined: " + m.why} })
 	d := w.options.diffDocument(r, w.format == string(render.HTML))
 	switch w.format {
 	case string(render.HTML):
@@ -209,10 +253,77 @@ func (w *auditWork) diff(ctx context.Context, r *diffJSON) error {
 	if err := w.report(d, w.options.output, w.existing()); err != nil {
 		return err
 	}
-	if err := w.failures(r.Errors, len(w.paths)); err != nil {
-		return err
+	if len(r.Errors) > 0 {
+		return nil // which the exit code says
 	}
 	return check(w.options.conditions, after, func(i int) *auditedModel { return &before[i] })
+}
+
+// keep drops what a format shows nothing of where there are several pairs.
+func (p *pairOfModels) keep(format render.Format, columns []string) {
+	p.inLayers = nil
+	switch {
+	case format == render.JSON || format == render.JSONLines || format == render.CSV:
+		return
+	case columns == nil && format == render.HTML:
+		p.Measures = slices.DeleteFunc(slices.Clone(p.Measures), func(c measureChange) bool { return c.single })
+	case columns == nil:
+		p.Measures = asked(p.Measures, usualColumns)
+	default:
+		p.Measures = asked(p.Measures, columns)
+	}
+	p.Layers = nil
+}
+
+// streamsPairs reports whether pairs can be written as they are measured.
+func (w *auditWork) streamsPairs(r *diffJSON) bool {
+	o := w.options
+	return len(r.Pairs) > 1 && (w.format == string(render.JSON) || w.format == string(render.CSV)) && o.conditions == nil && o.columns == nil && !o.metric
+}
+
+// streamPairs writes each pair as soon as it and those before it are measured, and holds none.
+// After an interrupt the result is whole, with what was compared until then.
+func (w *auditWork) streamPairs(ctx context.Context, r *diffJSON) error {
+	var interrupted error
+	each := func(to *diffJSON, f func(p *pairOfModels) error) error {
+		interrupted = w.comparing(ctx, r, func(p *pairOfModels, _, _ *auditedModel) error {
+			p.inLayers = nil
+			return f(p)
+		})
+		to.Errors = r.Errors
+		if errors.Is(interrupted, context.Canceled) {
+			return nil // what is done is kept
+		}
+		return interrupted
+	}
+	write := func(to io.Writer) error {
+		out := *r
+		out.Pairs = []pairOfModels{}
+		if w.format == string(render.JSON) {
+			return render.WriteList(to, &out, "pairs", w.provenance, func(add func(any) error) error {
+				return each(&out, func(p *pairOfModels) error { return add(p) })
+			})
+		}
+		put := func(r *diffJSON) error {
+			t, rows := w.options.diffRecords(r)
+			if len(r.Pairs) > 0 {
+				t.Columns = make([]string, len(t.Columns)) // they stand above all
+			}
+			return render.Write(to, &render.Document{Records: t, Rows: rows}, render.Options{Format: render.CSV})
+		}
+		if err := put(&out); err != nil {
+			return err
+		}
+		return each(&out, func(p *pairOfModels) error { return put(&diffJSON{Pairs: []pairOfModels{*p}}) })
+	}
+	path := w.options.output
+	if path == "" {
+		path = stdStream
+	}
+	if err := w.save(path, w.existing(), write); err != nil {
+		return err
+	}
+	return interrupted
 }
 
 // pathMetric is that of two models.
