@@ -39,12 +39,7 @@ func lowerConcat(o *op) error {
 		if err := o.afford(n); err != nil {
 			return err
 		}
-		t, err := tensor.FoldConcat(parts, a)
-		if err != nil {
-			return err
-		}
-		o.giveTensor(t)
-		return nil
+		return o.givesTensor(tensor.FoldConcat(parts, a))
 	}
 	in := make([]*value, len(o.in))
 	var like *value

@@ -25,12 +25,7 @@ func lowerConstant(o *op) error {
 				return nil
 			}
 			s := o.keep(&source.Tensor{Wire: a.T, Initializer: -1, Node: o.index, Attribute: i, Name: o.node.Outputs[0], Hidden: o.call != nil})
-			t, err := tensor.Of(s)
-			if err != nil {
-				return err
-			}
-			o.giveTensor(t)
-			return nil
+			return o.givesTensor(tensor.Of(s))
 		case "value_float":
 			o.giveTensor(tensor.NewFloats(dag.Float32, nil, []float64{float64(a.F)}))
 			return nil
@@ -90,12 +85,7 @@ func lowerConstantOfShape(o *op) error {
 		shape[batch] = tensor.BatchDim
 		return o.gives(o.spread(fill.Reshaped(nil), shape))
 	}
-	out, err := o.foldExpand(fill.Reshaped(nil), dims)
-	if err != nil {
-		return err
-	}
-	o.giveTensor(out)
-	return nil
+	return o.givesTensor(o.foldExpand(fill.Reshaped(nil), dims))
 }
 
 // lowerRange counts from start to limit, which it does not reach.

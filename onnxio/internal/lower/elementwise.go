@@ -335,12 +335,7 @@ func lowerWhere(o *op) error {
 		}
 	}
 	if in[0].constant() && in[1].constant() && in[2].constant() {
-		t, err := o.foldWhere(in[0].con, in[1].con, in[2].con)
-		if err != nil {
-			return err
-		}
-		o.giveTensor(t)
-		return nil
+		return o.givesTensor(o.foldWhere(in[0].con, in[1].con, in[2].con))
 	}
 	if out, err := o.chosen(in[0], in[1], in[2]); err != nil || out != nil {
 		if err == nil {

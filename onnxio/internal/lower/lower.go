@@ -406,6 +406,9 @@ func (o *op) gives(v *value, err error) error {
 
 func (o *op) giveTensor(t *tensor.Tensor) { o.give(0, &value{con: t}) }
 
+// givesTensor is gives for a constant.
+func (o *op) givesTensor(t *tensor.Tensor, err error) error { return o.gives(&value{con: t}, err) }
+
 // arg returns input k, nil when it is absent or k negative.
 func (o *op) arg(k int) *value {
 	if k >= 0 && k < len(o.in) {

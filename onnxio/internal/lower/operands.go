@@ -10,12 +10,7 @@ import (
 
 // foldBinary computes the current operator on two constants.
 func (o *op) foldBinary(a, b *tensor.Tensor) error {
-	t, err := o.foldPair(o.node.OpType, a, b)
-	if err != nil {
-		return err
-	}
-	o.giveTensor(t)
-	return nil
+	return o.givesTensor(o.foldPair(o.node.OpType, a, b))
 }
 
 // foldAll computes the current operator on all operands, one after the other.

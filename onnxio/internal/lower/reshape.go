@@ -73,12 +73,7 @@ func lowerTranspose(o *op, v *value) error {
 		}
 	}
 	if v.constant() {
-		t, err := o.transposed(v.con, perm)
-		if err != nil {
-			return err
-		}
-		o.giveTensor(t)
-		return nil
+		return o.givesTensor(o.transposed(v.con, perm))
 	}
 	o.give(0, o.transpose(v, perm))
 	return nil

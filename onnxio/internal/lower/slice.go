@@ -223,10 +223,5 @@ func lowerExpand(o *op, v *value) error {
 	if !tensor.Fits(shape) {
 		return refusal.New("", "the result of shape %s has too many elements", tensor.DimString(shape))
 	}
-	out, err := o.foldExpand(v.con, shape)
-	if err != nil {
-		return err
-	}
-	o.giveTensor(out)
-	return nil
+	return o.givesTensor(o.foldExpand(v.con, shape))
 }
