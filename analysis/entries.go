@@ -39,6 +39,16 @@ func entries() []*entry {
 // one wraps a value that nothing else tells apart.
 func one(x scaled.Num) []Measure { return []Measure{{Value: x}} }
 
+// byOrder measures a number of the path programme of each order.
+func byOrder(of func(v *paths.Values, k int) scaled.Num) func(*run) []Measure {
+	return func(r *run) (out []Measure) {
+		for _, p := range r.opt.P {
+			out = append(out, Measure{P: order(p), Value: of(r.forward, r.path(p))})
+		}
+		return out
+	}
+}
+
 // pathEntries are the path norms.
 func pathEntries() []*entry {
 	return append([]*entry{
@@ -50,13 +60,7 @@ func pathEntries() []*entry {
 				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true,
 			},
 			orders: true, overMargin: linear,
-			net: func(r *run) []Measure {
-				var out []Measure
-				for _, p := range r.opt.P {
-					out = append(out, Measure{P: order(p), Value: r.forward.PathNorm(r.path(p))})
-				}
-				return out
-			},
+			net: byOrder((*paths.Values).PathNorm),
 		},
 		{
 			Info: Info{
@@ -66,13 +70,7 @@ func pathEntries() []*entry {
 				Source:  n15a, Unit: "norm", Invariant: true, Scope: OfNet, Policy: true,
 			},
 			orders: true, overMargin: linear,
-			net: func(r *run) []Measure {
-				var out []Measure
-				for _, p := range r.opt.P {
-					out = append(out, Measure{P: order(p), Value: r.forward.MaxOutput(r.path(p))})
-				}
-				return out
-			},
+			net: byOrder((*paths.Values).MaxOutput),
 		},
 		{
 			Info: Info{

@@ -21,12 +21,7 @@ func Join(ls ...*Layout) (*Layout, [][]int32) {
 		a, of := meet(cast, k, d)
 		out.axes = append(out.axes, a)
 		for i, l := range cast {
-			stride := int32(l.strides()[k])
-			part := make([]int32, a.n)
-			for c := range part {
-				part[c] = stride * of[i][c]
-			}
-			parts[i] = append(parts[i], part)
+			parts[i] = append(parts[i], l.offsets(k, of[i]))
 		}
 	}
 	for i, l := range cast {
@@ -35,6 +30,16 @@ func Join(ls ...*Layout) (*Layout, [][]int32) {
 		}
 	}
 	return out, from
+}
+
+// offsets are how far classes of axis k lie from the first cell.
+func (l *Layout) offsets(k int, classes []int32) []int32 {
+	stride := int32(l.strides()[k])
+	out := make([]int32, len(classes))
+	for c, class := range classes {
+		out[c] = stride * class
+	}
+	return out
 }
 
 func sameAxes(a, b []axis) bool {
@@ -164,12 +169,7 @@ func Concat(ls ...*Layout) (out *Layout, from []Run) {
 		a, of := meet(ls, k, out.Dims[k])
 		out.axes = append(out.axes, a)
 		for q, l := range ls {
-			stride := int32(l.strides()[k])
-			part := make([]int32, a.n)
-			for c := range part {
-				part[c] = stride * of[q][c]
-			}
-			rest[q] = append(rest[q], part)
+			rest[q] = append(rest[q], l.offsets(k, of[q]))
 			same[q] = same[q] && a.n == l.axes[k].n && slices.Equal(a.class, l.axes[k].class)
 		}
 	}
