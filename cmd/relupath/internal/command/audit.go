@@ -366,7 +366,7 @@ func (w *auditWork) result() *auditJSON {
 	r := &auditJSON{
 		Schema: auditSchema, Bias: w.bias, Models: []auditedModel{}, Errors: []failure{}, perLayer: w.options.perLayer,
 		segments: w.options.segments || w.format == string(render.HTML),
-		columns:  w.options.shown(w.format), usual: w.options.columns == nil, verbose: w.options.verbose,
+		columns:  w.options.shown(w.format), ofLayers: w.options.shownOfLayers(w.format), usual: w.options.columns == nil, verbose: w.options.verbose,
 	}
 	if w.format == string(render.HTML) && r.usual && !w.options.chosen {
 		r.few = w.options.few()

@@ -31,6 +31,24 @@ func (o *auditOptions) shown(format string) []string {
 	return nil
 }
 
+// usualLayerColumns are what tables of layers show where nothing is asked for.
+var usualLayerColumns = []string{"group_norm(1,inf)", "frobenius"}
+
+// shownOfLayers is shown for tables of layers.
+func (o *auditOptions) shownOfLayers(format string) []string {
+	switch {
+	case o.columns != nil:
+		return o.columns
+	case o.chosen:
+		return nil
+	}
+	switch render.Format(format) {
+	case render.TableFormat, render.Markdown, render.LaTeX:
+		return append(slices.Clone(usualLayerColumns), o.beside(analysis.NeedsReference)...)
+	}
+	return nil
+}
+
 // few are the columns that are shown where nothing is asked for.
 func (o *auditOptions) few() []string {
 	out := slices.Clone(usualColumns)
@@ -41,8 +59,19 @@ func (o *auditOptions) few() []string {
 	if by := strings.TrimPrefix(o.sort, "-"); by != "" && !slices.Contains(out, by) {
 		out = append(out, by)
 	}
+	return append(out, o.beside(analysis.NeedsData|analysis.NeedsReference)...)
+}
+
+// beside lists the measures of what is given beside the models: of data, of a reference.
+func (o *auditOptions) beside(of analysis.Need) (out []string) {
+	if o.data == "" {
+		of &^= analysis.NeedsData
+	}
+	if o.reference == "" {
+		of &^= analysis.NeedsReference
+	}
 	for _, i := range analysis.Registry() {
-		if i.Needs&analysis.NeedsData != 0 && o.data != "" || i.Needs&analysis.NeedsReference != 0 && o.reference != "" {
+		if i.Needs&of != 0 {
 			out = append(out, i.Name)
 		}
 	}
@@ -248,9 +277,9 @@ func asks(columns []string, label string) bool {
 }
 
 // layerLabels lists the measures that layers have, of those asked for and in their order; all
-// where nothing that layers have is asked for.
-func (r *auditJSON) layerLabels(layers []auditedLayer) []string {
-	var all, out []string
+// where nothing that layers have is asked for. It counts those left out.
+func (r *auditJSON) layerLabels(layers []auditedLayer) (out []string, left int) {
+	var all []string
 	for i := range layers {
 		for k := range layers[i].Measures {
 			if label := layers[i].Measures[k].label(); !slices.Contains(all, label) {
@@ -258,7 +287,7 @@ func (r *auditJSON) layerLabels(layers []auditedLayer) []string {
 			}
 		}
 	}
-	for _, asked := range r.columns {
+	for _, asked := range r.ofLayers {
 		for _, label := range all {
 			if asks([]string{asked}, label) && !slices.Contains(out, label) {
 				out = append(out, label)
@@ -266,9 +295,9 @@ func (r *auditJSON) layerLabels(layers []auditedLayer) []string {
 		}
 	}
 	if out == nil {
-		return all
+		return all, 0
 	}
-	return out
+	return out, len(all) - len(out)
 }
 
 // cell returns the layer's measure of a label, empty without.
@@ -297,7 +326,8 @@ func columnRecords(r *auditJSON) render.Table {
 	if r.perLayer {
 		t.Columns = append(t.Columns, "layer")
 		for i := range r.Models {
-			for _, label := range r.layerLabels(r.Models[i].Layers) {
+			of, _ := r.layerLabels(r.Models[i].Layers)
+			for _, label := range of {
 				if asks(r.columns, label) && !slices.Contains(labels, label) {
 					labels = append(labels, label)
 				}

@@ -27,8 +27,9 @@ type auditJSON struct {
 	// perLayer shows the layers too, segments the parts between functions.
 	perLayer, segments bool
 	// columns are what tables show, nil for everything; usual says that nobody asked for them.
-	columns []string
-	usual   bool
+	// ofLayers are those of layers.
+	columns, ofLayers []string
+	usual             bool
 	// few are what a page of many models shows before the rest is opened; nil for everything.
 	few []string
 	// verbose shows every reason of what is not measured; page is for a page.
@@ -341,14 +342,15 @@ func auditDocument(r *auditJSON) *render.Document {
 	case len(r.Models) > 0:
 		d.Tables = append(d.Tables, comparison(r))
 	}
-	left := 0
+	left, leftOfLayers := 0, 0
 	for i := range r.Models {
 		m := &r.Models[i]
 		if len(m.Segments) > 0 && r.segments {
 			d.Tables = append(d.Tables, segmentTable(m, len(r.Models)))
 		}
 		if r.perLayer {
-			d.Tables = append(d.Tables, r.layerTable(m))
+			t, n := r.layerTable(m)
+			d.Tables, leftOfLayers = append(d.Tables, t), max(leftOfLayers, n)
 		}
 		_, n := listed(m.Measures)
 		left = max(left, n)
@@ -367,6 +369,9 @@ func auditDocument(r *auditJSON) *render.Document {
 		}
 	} else if n := r.unshown(); n > 0 && r.usual {
 		d.Notes = append(d.Notes, fmt.Sprintf("%s: --measures fast shows all of these, --columns some; --list says what there are.", words.Count(n, "more measure")))
+	}
+	if leftOfLayers > 0 && r.usual {
+		d.Notes = append(d.Notes, fmt.Sprintf("%s of layers: --measures fast shows all of these, --columns some.", words.Count(leftOfLayers, "more measure")))
 	}
 	if len(r.Models) > 1 {
 		d.Marks = marksOfComparison

@@ -175,12 +175,13 @@ func symbolTables(ms []measured) []render.Table {
 // fixedLayerColumns is the number of columns before the measures.
 const fixedLayerColumns = 4
 
-func (r *auditJSON) layerTable(m *auditedModel) render.Table {
-	t := render.Table{Title: "layers", Columns: []string{"layer", "op", "inputs", "outputs"}, TeX: make([]string, fixedLayerColumns)}
+// layerTable has the layers of a model, and how many of their measures it leaves out.
+func (r *auditJSON) layerTable(m *auditedModel) (t render.Table, left int) {
+	t = render.Table{Title: "layers", Turns: "of the layer", Columns: []string{"layer", "op", "inputs", "outputs"}, TeX: make([]string, fixedLayerColumns)}
 	if len(r.Models) > 1 {
 		t.Title = "layers of " + m.Path
 	}
-	labels := r.layerLabels(m.Layers)
+	labels, left := r.layerLabels(m.Layers)
 	for _, label := range labels {
 		t.Columns, t.TeX = append(t.Columns, label), append(t.TeX, texOf(label))
 	}
@@ -193,7 +194,7 @@ func (r *auditJSON) layerTable(m *auditedModel) render.Table {
 		t.Add(row...)
 	}
 	t.Bars(fixedLayerColumns)
-	return t
+	return t, left
 }
 
 // notMeasured heads the models that could not be measured.

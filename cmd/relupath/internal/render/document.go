@@ -169,12 +169,12 @@ func (t *Table) Turned() Table {
 	return out
 }
 
-// fitting returns the table, or it turned round, whichever is in fewer pieces.
-func (t *Table) fitting(pieces func(*Table) int) *Table {
-	if t.Turns == "" || pieces(t) == 1 {
+// fitting returns the table, or it turned round, whichever costs less.
+func (t *Table) fitting(cost func(*Table) int) *Table {
+	if t.Turns == "" {
 		return t
 	}
-	if turned := t.Turned(); pieces(&turned) < pieces(t) {
+	if turned := t.Turned(); cost(&turned) < cost(t) {
 		return &turned
 	}
 	return t

@@ -39,15 +39,17 @@ func escapeLaTeX(s string) string {
 }
 
 // The number of characters up to which a LaTeX table stays in one piece, and a longtable, which
-// cannot be made smaller as a whole; the numbers from which these have smaller types; the number of rows
-// up to which it is a float: about a page of the class article, and with the smaller type.
+// cannot be made smaller as a whole, upright and on its side; the numbers from which these have smaller
+// types; the number of lines up to which it is a float: about a page of the class article, and with the smaller type.
 const (
-	latexWidth  = 104
-	longWidth   = 86
-	latexNormal = 76
-	longNormal  = 80
-	normalRows  = 42
-	latexRows   = 48
+	latexWidth     = 104
+	longWidth      = 86
+	sidewaysWidth  = 150
+	latexNormal    = 76
+	longNormal     = 80
+	sidewaysNormal = 110
+	normalRows     = 42
+	latexRows      = 48
 )
 
 // latexHead names the packages. A table that is too wide for its line is made
@@ -63,17 +65,21 @@ const longHead = `\makeatletter\providecommand{\onlycolumn}{\if@twocolumn\onecol
 // writeLaTeX writes each table with caption and label, to be \input into a document:
 // rules of booktabs, numbers in columns of siunitx that are aligned at their decimal
 // markers. A table is one float as wide as the page, also in two columns, or a longtable
-// where it is longer than a page; only what is wider than latexWidth is cut into several.
+// where it is longer than a page, or so wide that it stands on its side; only what is wider than
+// sidewaysWidth is cut into several.
 // The meaning of marks follows the first caption, notes are comments.
 func writeLaTeX(w io.Writer, d *Document, opt Options) error {
-	long, tables := "", make([]*texTable, len(d.Tables))
+	long, sideways, tables := "", "", make([]*texTable, len(d.Tables))
 	for i := range d.Tables {
-		tables[i] = newTexTable(d.Tables[i].fitting(func(t *Table) int { return len(newTexTable(t, opt.Digits).pieces()) }), opt.Digits)
+		tables[i] = newTexTable(d.Tables[i].fitting(func(t *Table) int { return newTexTable(t, opt.Digits).cost() }), opt.Digits)
 		if tables[i].long() {
 			long = "longtable,"
 		}
+		if tables[i].sideways {
+			sideways = "pdflscape,"
+		}
 	}
-	fmt.Fprintf(w, latexHead, long)
+	fmt.Fprintf(w, latexHead, long+sideways)
 	if long != "" {
 		fmt.Fprint(w, longHead)
 	}
@@ -136,66 +142,125 @@ type texTable struct {
 	// wide is the column that is squeezed where room is short, -1 for none, and
 	// least its smallest width.
 	wide, least int
+	// lines is how many all rows take.
+	lines int
+	texForm
 }
 
+// texForm is what is done to a table that is too wide as it is: names of rows in several lines, a page on
+// its side.
+type texForm struct{ folded, sideways bool }
+
+// newTexTable returns the table in the first form that is in one piece, else in the last.
 func newTexTable(t *Table, digits int) *texTable {
+	var x *texTable
+	for _, form := range []texForm{{}, {folded: true}, {folded: true, sideways: true}} {
+		if x = formed(t, digits, form); len(x.pieces()) == 1 {
+			return x
+		}
+	}
+	return x
+}
+
+// cost tells which of two forms of a table is better to read: that in fewer pieces, upright, in larger type.
+func (t *texTable) cost() int {
+	pieces := t.pieces()
+	cost := len(pieces) * 10000
+	if t.sideways {
+		cost += 1000
+	}
+	if !t.long() {
+		cost += max(0, total(t.widths, pieces[0])-longWidth)
+	}
+	return cost
+}
+
+func formed(t *Table, digits int, form texForm) *texTable {
 	g := t.strings(numerals{digits, decimal.String}, escapeLaTeX)
-	x := &texTable{Table: t, grid: g, formats: make([]string, len(t.Columns)), wide: squeezable(t)}
+	x := &texTable{Table: t, grid: g, formats: make([]string, len(t.Columns)), wide: squeezable(t), lines: len(t.Rows), texForm: form}
 	for i := range t.Columns {
 		if t.rightAligned(i) && t.oneNotation(g, i, digits) {
 			x.formats[i] = tableFormat(t, g, i)
 		}
 	}
-	// Mathematics is as wide as it looks.
-	for i, tex := range t.TeX {
-		if tex != "" {
-			g.heads[i] = strings.Repeat("x", texWidth(tex))
+	x.widths = make([]int, len(g.heads))
+	for i := range g.heads {
+		switch {
+		case i < len(t.TeX) && t.TeX[i] != "":
+			g.heads[i] = "$" + t.TeX[i] + "$"
+			x.widths[i] = texWidth(g.heads[i])
+		case i > 0 && t.Names || x.wordsOver(i):
+			lines := inLines(t.Columns[i], headLetters)
+			x.widths[i] = letters(lines)
+			g.heads[i] = stacked(lines, "b", "c")
+		default:
+			x.widths[i] = texWidth(g.heads[i])
 		}
-	}
-	for i := 1; i < len(g.heads) && t.Names; i++ {
-		g.heads[i] = slices.MaxFunc(headLines(t.Columns[i]), func(a, b string) int { return len(a) - len(b) })
-	}
-	for r, row := range g.rows {
-		for i := range row {
-			if tex := t.cell(r, i).tex; tex != "" {
-				row[i] = strings.Repeat("x", texWidth(tex))
-			}
+		for r := range g.rows {
+			x.widths[i] = max(x.widths[i], texWidth(cmp.Or(t.cell(r, i).tex, g.rows[r][i])))
 		}
-	}
-	x.widths = g.widths()
-	for i, format := range x.formats {
-		x.widths[i] = max(x.widths[i], formatWidth(format))
-	}
-	for i, tex := range t.TeX {
-		if tex != "" {
-			g.heads[i] = "$" + tex + "$"
-		}
-	}
-	for i := 1; i < len(g.heads) && t.Names; i++ {
-		g.heads[i] = stacked(headLines(t.Columns[i]))
+		x.widths[i] = max(x.widths[i], formatWidth(x.formats[i]))
 	}
 	if x.wide >= 0 {
 		x.least = t.least(x.wide)
 	}
+	if form.folded {
+		x.fold()
+	}
 	return x
 }
 
-// long reports whether the table is longer than a page.
-func (t *texTable) long() bool { return len(t.rows) > latexRows }
-
-// pieces shares the columns over as many tables as they need.
-func (t *texTable) pieces() [][]int {
-	if t.long() {
-		return t.cut(t.widths, longWidth)
+// fold breaks the names of rows into lines of the letters that the other columns leave.
+func (t *texTable) fold() {
+	room := longWidth
+	if t.sideways {
+		room = sidewaysWidth
 	}
-	return t.cut(t.widths, latexWidth)
+	room = max(room-total(t.widths, t.all())+t.widths[0], nameLetters)
+	t.widths[0] = texWidth(t.heads[0])
+	for r := range t.rows {
+		c := t.cell(r, 0)
+		if c.kind != codeCell || c.tex != "" {
+			t.widths[0] = max(t.widths[0], texWidth(cmp.Or(c.tex, t.rows[r][0])))
+			continue
+		}
+		lines := inLines(c.text, room)
+		t.widths[0] = max(t.widths[0], letters(lines))
+		t.lines += len(lines) - 1
+		t.rows[r][0] = stacked(lines, "t", "l")
+	}
 }
 
-// headLetters is the number of letters from which the name of a file over a column has several lines.
-const headLetters = 10
+// wordsOver reports whether the head of a column of numbers is words.
+func (t *texTable) wordsOver(i int) bool {
+	return t.rightAligned(i) && (t.TeX == nil || t.TeX[i] == "") && strings.Contains(t.Columns[i], " ")
+}
 
-// headLines breaks a name behind its signs into lines.
-func headLines(name string) []string {
+// long reports whether the table is no float: longer than a page, or on its side.
+func (t *texTable) long() bool { return t.lines > latexRows || t.sideways }
+
+// limit returns the number of characters that a line of the table may have.
+func (t *texTable) limit() int {
+	switch {
+	case t.sideways:
+		return sidewaysWidth
+	case t.long():
+		return longWidth
+	}
+	return latexWidth
+}
+
+// pieces shares the columns over as many tables as they need.
+func (t *texTable) pieces() [][]int { return t.cut(t.widths, t.limit()) }
+
+// The number of letters from which a head has several lines, and the least that lines of folded names have.
+const (
+	headLetters = 10
+	nameLetters = 24
+)
+
+// inLines breaks a name behind its signs into lines of some letters, or more where it has no sign.
+func inLines(name string, letters int) []string {
 	lines := []string{""}
 	for name != "" {
 		n := strings.IndexAny(name, "_-./ ") + 1
@@ -203,7 +268,7 @@ func headLines(name string) []string {
 			n = len(name)
 		}
 		last := &lines[len(lines)-1]
-		if *last != "" && utf8.RuneCountInString(*last)+n > headLetters {
+		if *last != "" && utf8.RuneCountInString(*last)+n > letters {
 			lines = append(lines, "")
 			last = &lines[len(lines)-1]
 		}
@@ -213,19 +278,28 @@ func headLines(name string) []string {
 	return lines
 }
 
-// stacked puts lines below each other.
-func stacked(lines []string) string {
+// letters returns how many letters the longest line has.
+func letters(lines []string) int {
+	n := 0
+	for _, line := range lines {
+		n = max(n, utf8.RuneCountInString(line))
+	}
+	return n
+}
+
+// stacked puts lines below each other: aligned at a line of their neighbours and to a side.
+func stacked(lines []string, at, side string) string {
 	for i := range lines {
-		lines[i] = escapeLaTeX(lines[i])
+		lines[i] = escapeLaTeX(strings.TrimSpace(lines[i]))
 	}
 	if len(lines) == 1 {
 		return lines[0]
 	}
-	return `\begin{tabular}[b]{@{}c@{}}` + strings.Join(lines, `\\`) + `\end{tabular}`
+	return `\begin{tabular}[` + at + `]{@{}` + side + `@{}}` + strings.Join(lines, `\\`) + `\end{tabular}`
 }
 
-// texWidth estimates how many letters wide a formula is: a command is a sign, unless it is about the
-// type.
+// texWidth estimates how many letters wide something is in LaTeX: a command is a sign, unless it is about
+// the type.
 func texWidth(tex string) int {
 	s := texCommand().ReplaceAllStringFunc(tex, func(command string) string {
 		switch command {
@@ -236,7 +310,7 @@ func texWidth(tex string) int {
 		}
 		return "x"
 	})
-	return utf8.RuneCountInString(strings.NewReplacer("{", "", "}", "", "_", "", "^", "").Replace(s))
+	return utf8.RuneCountInString(strings.NewReplacer("{", "", "}", "", "_", "", "^", "", "$", "").Replace(s))
 }
 
 var texCommand = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\\([a-zA-Z]+|.)`) })
@@ -273,7 +347,7 @@ func (t *Table) oneNotation(g grid, i, digits int) bool {
 // narrowed returns the width of the squeezed column among some, 0 where there
 // is none.
 func (t *texTable) narrowed(cols []int) int {
-	over := total(t.widths, cols) - latexWidth
+	over := total(t.widths, cols) - t.limit()
 	if over <= 0 || !slices.Contains(cols, t.wide) {
 		return 0
 	}
@@ -307,7 +381,11 @@ func (t *texTable) float(w io.Writer, cols []int, caption string) error {
 
 // longtable writes some columns as a table of several pages, each under the heads.
 func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
-	fmt.Fprintf(w, "\n\\onlycolumn\n{%s\\sisetup{detect-all, mode = text}\\setlength{\\tabcolsep}{%s}\n", t.size(cols), t.gap(cols))
+	begin, end := "", ""
+	if t.sideways {
+		begin, end = "\\begin{landscape}", "\\end{landscape}"
+	}
+	fmt.Fprintf(w, "\n\\onlycolumn%s\n{%s\\sisetup{detect-all, mode = text}\\setlength{\\tabcolsep}{%s}\n", begin, t.size(cols), t.gap(cols))
 	fmt.Fprintf(w, "\\begin{longtable}{@{}%s@{}}\n%s\\\\\n", t.spec(cols), caption)
 	rule, head := "\\toprule\n", t.head(cols)
 	if head != "" {
@@ -315,16 +393,18 @@ func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
 	}
 	fmt.Fprintf(w, "%s\\endfirsthead\n%s\\endhead\n\\bottomrule\n\\endlastfoot\n", rule, rule)
 	t.body(w, cols)
-	_, err := fmt.Fprint(w, "\\end{longtable}}\n\\samecolumns\n")
+	_, err := fmt.Fprintf(w, "\\end{longtable}}\n%s\\samecolumns\n", end)
 	return err
 }
 
 // size returns the type in which some columns fit a line of article.
 func (t *texTable) size(cols []int) string {
 	switch width := total(t.widths, cols); {
+	case t.sideways && width <= sidewaysNormal:
+		return `\footnotesize`
 	case width > longNormal && t.long():
 		return `\scriptsize`
-	case width > latexNormal, len(t.rows) > normalRows && !t.long():
+	case width > latexNormal, t.lines > normalRows && !t.long():
 		return `\footnotesize`
 	}
 	return `\small`
@@ -349,7 +429,7 @@ func (t *texTable) spec(cols []int) string {
 		case t.formats[i] != "":
 			spec.WriteString("S[table-format=" + t.formats[i] + "]")
 		case i == t.wide && narrow > 0:
-			fmt.Fprintf(&spec, "p{%.2f\\linewidth}", float64(narrow)/latexWidth)
+			fmt.Fprintf(&spec, "p{%.2f\\linewidth}", float64(narrow)/float64(t.limit()))
 		case t.rightAligned(i):
 			spec.WriteByte('r')
 		default:

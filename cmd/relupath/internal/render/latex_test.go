@@ -39,15 +39,18 @@ func TestLaTeXCompiles(t *testing.T) {
 	}
 	wide.Add(append([]Cell{Code("model_name")}, row...)...)
 	float, longer := *sample(), *sample()
-	float.Tables = append(slices.Clone(float.Tables), wide)
-	longer.Tables = []Table{long}
+	float.Tables = append(slices.Clone(float.Tables), wide, layers(20, 6, "/layer%d/downsample/downsample.0/Conv"))
+	longer.Tables = []Table{
+		long, layers(100, 4, "/encoder_backbone_layers.%d/projection_convolution/Conv"),
+		layers(60, 12, "/encoder_backbone_layers.%d/projection_convolution/Conv"), layers(30, 12, "/layer%d/Conv"),
+	}
 	for class, doc := range map[string]*Document{
 		"\\documentclass{article}":                 &float,
 		"\\documentclass[twocolumn]{article}":      &float,
 		"\\documentclass[11pt]{article}":           &longer,
 		"\\documentclass[twocolumn,10pt]{article}": &longer,
 	} {
-		text := class + "\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,siunitx}\\begin{document}\n" +
+		text := class + "\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,pdflscape,siunitx}\\begin{document}\n" +
 			rendered(t, doc, Options{Format: LaTeX, Provenance: &Provenance{Version: "1", Command: "relupath audit 100%", Date: "now"}}) +
 			"\\end{document}\n"
 		if err := os.WriteFile(filepath.Join(dir, "a.tex"), []byte(text), 0o644); err != nil {
@@ -65,17 +68,55 @@ func TestLaTeXCompiles(t *testing.T) {
 	}
 }
 
+// layers is a table of some layers with some measures.
+func layers(n, measures int, name string) Table {
+	t := Table{Title: "layers", Columns: []string{"layer", "op", "inputs", "smallest unit"}, TeX: make([]string, 4), Turns: "of the layer"}
+	for range measures {
+		t.Columns, t.TeX = append(t.Columns, "group_norm(1,inf)"), append(t.TeX, `\mu_{1,\infty}`)
+	}
+	for i := range n {
+		row := []Cell{Code(fmt.Sprintf(name, i)), Code("Conv"), Int(512), Float(1.23456)}
+		for k := range measures {
+			row = append(row, Float(1234.5/float64(i+k+1)))
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// TestTablesOfLayersAreWhole: a table of layers is one float or one longtable, with every measure: turned
+// round where layers are few, names in lines where these are long, else on its side.
+func TestTablesOfLayersAreWhole(t *testing.T) {
+	const deep = "/encoder_backbone_layers.%d/projection_convolution/Conv"
+	for _, c := range []struct {
+		table Table
+		want  string
+	}{
+		{layers(3, 2, "/%d/Gemm"), `\begin{tabular}{@{}ll`},
+		{layers(3, 15, "/%d/Gemm"), "of the layer & "},
+		{layers(20, 2, "/layer%d/downsample/Conv"), `\begin{tabular}{@{}ll`},
+		{layers(20, 12, "/layer%d/downsample/Conv"), `\begin{landscape}`},
+		{layers(100, 2, deep), `\onlycolumn` + "\n"},
+		{layers(100, 12, deep), `\begin{landscape}`},
+	} {
+		got := rendered(t, &Document{Tables: []Table{c.table}}, Options{Format: LaTeX})
+		if n := strings.Count(got, `\caption`); n != 1 || !strings.Contains(got, c.want) {
+			t.Errorf("%d layers, %d columns: in %d pieces, want one with %s:\n%s", len(c.table.Rows), len(c.table.Columns), n, c.want, got)
+		}
+	}
+}
+
 // TestNamesInLines: long names over columns are broken behind their signs, and keep every letter.
 func TestNamesInLines(t *testing.T) {
 	for name, want := range map[string]string{
 		"toy": "toy", "": "", "digits_keras_conv": "digits_|keras_conv", "a_b_c_d_e_f": "a_b_c_d_e_|f",
 		"mobilenetwithoutsigns": "mobilenetwithoutsigns", "résnet_18-é.x": "résnet_18-|é.x",
 	} {
-		if got := strings.Join(headLines(name), "|"); got != want {
+		if got := strings.Join(inLines(name, headLetters), "|"); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
-	if got, want := stacked([]string{"a_", "b"}), `\begin{tabular}[b]{@{}c@{}}a\_\\b\end{tabular}`; got != want {
+	if got, want := stacked([]string{"a_", "b"}, "b", "c"), `\begin{tabular}[b]{@{}c@{}}a\_\\b\end{tabular}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -129,7 +170,7 @@ func TestTableFormat(t *testing.T) {
 // measures is one float; what is cut keeps its caption.
 func TestFormulasAreNarrow(t *testing.T) {
 	for tex, want := range map[string]int{
-		`\|\pi\|_{1}`: 4, `\textstyle\prod\sigma_1`: 3, `\mu_{1,\infty}`: 4, `\max|w|`: 6, `\text{max\_abs}`: 7, `\textstyle\sum\ln\|W\|_F^2`: 8,
+		`\|\pi\|_{1}`: 4, `\textstyle\prod\sigma_1`: 3, `\mu_{1,\infty}`: 4, `\max|w|`: 6, `\text{max\_abs}`: 7, `path\_norm`: 9, `$\infty$`: 1, `\textstyle\sum\ln\|W\|_F^2`: 8,
 	} {
 		if got := texWidth(tex); got != want {
 			t.Errorf("%s: %d letters wide, want %d", tex, got, want)

@@ -134,17 +134,18 @@ func (g grid) widths() []int {
 	return w
 }
 
-// rightAligned reports whether column i holds numbers.
+// rightAligned reports whether column i holds numbers, alone unless it is one of a table turned round.
 func (t *Table) rightAligned(i int) bool {
 	numbers := false
 	for _, row := range t.Rows {
 		if i >= len(row) || row[i].empty() {
 			continue
 		}
-		if !row[i].numeric() && row[i].text != undefined {
+		number := row[i].numeric() || row[i].text == undefined
+		if !number && (!t.Names || i == 0) {
 			return false
 		}
-		numbers = true
+		numbers = numbers || number
 	}
 	return numbers
 }
