@@ -82,7 +82,8 @@ func TestGoldensOfTestmodels(t *testing.T) {
 	compare("measures", "audit --list", "table", "csv")
 }
 
-// TestReportsCompile sets the reports of several commands with pdflatex.
+// TestReportsCompile sets the reports of several commands with pdflatex, in one column and in two: no line
+// is longer than its column.
 func TestReportsCompile(t *testing.T) {
 	pdflatex, err := exec.LookPath("pdflatex")
 	if err != nil {
@@ -96,13 +97,14 @@ func TestReportsCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var doc strings.Builder
-	doc.WriteString("\\documentclass{article}\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,siunitx}\\begin{document}\n")
+	doc.WriteString("\\usepackage{amsmath,amssymb,booktabs,graphicx,longtable,pdflscape,siunitx}\\begin{document}\n")
 	for i, line := range []string{
 		"audit digits_residual.onnx --per-layer --measures all", "audit .", "audit --list",
 		"balance digits_residual.onnx --dry-run", "inspect usps_conv.onnx",
 		"audit toy.onnx toy_unbalanced.onnx --baseline toy.onnx", "audit iris_own.onnx --rescalings 2 --measures all",
 		"audit iris_own.onnx --data csv:iris.csv,header --measures all", "eval iris_own.onnx --data csv:iris.csv,header",
 		"equivalent toy.onnx toy_unbalanced.onnx", "doctor",
+		"audit usps_conv.onnx digits_residual.onnx --per-layer", "diff toy.onnx toy_unbalanced.onnx",
 	} {
 		if i > 0 {
 			doc.WriteString("\\clearpage\n")
@@ -114,12 +116,18 @@ func TestReportsCompile(t *testing.T) {
 	if keep := os.Getenv("RELUPATH_KEEP"); keep != "" {
 		dir = keep
 	}
-	if err := os.WriteFile(filepath.Join(dir, "reports.tex"), []byte(doc.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "reports.tex")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, class := range []string{"\\documentclass{article}", "\\documentclass[twocolumn]{article}"} {
+		if err := os.WriteFile(filepath.Join(dir, "reports.tex"), []byte(class+doc.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(pdflatex, "-interaction=nonstopmode", "-halt-on-error", "reports.tex")
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", class, err, out)
+		}
+		if at := bytes.Index(out, []byte("Overfull")); at >= 0 {
+			t.Errorf("%s: a line is too long: %.300s", class, out[at:])
+		}
 	}
 }
