@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/testmodels"
@@ -386,6 +387,29 @@ func TestToldOnce(t *testing.T) {
 		}
 		if o, e := strings.Count(out.String(), why), strings.Count(errs.String(), why); o != c.out || e != c.errs {
 			t.Errorf("%s: told %d times on standard output and %d on standard error, want %d and %d", c.line, o, e, c.out, c.errs)
+		}
+	}
+}
+
+// TestLinesFit: no line that a command prints is wider than 80 columns, where no terminal tells its own,
+// unless it is one word.
+func TestLinesFit(t *testing.T) {
+	inTestmodels(t)
+	if err := os.WriteFile("iris.csv", []byte(irisRows), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"audit mnist_mlp.onnx", "audit mnist_mlp.onnx --per-layer --measures all", "audit .", "audit . --measures all", "audit --list",
+		"audit toy.onnx toy_unbalanced.onnx --baseline toy.onnx", "audit iris_own.onnx --data csv:iris.csv,header --measures all",
+		"balance digits_residual.onnx --dry-run", "balance usps_keras.onnx --method cle --dry-run", "prune digits_residual.onnx --sparsity 0.5 -o p.onnx",
+		"inspect digits_residual.onnx", "diff toy.onnx toy_unbalanced.onnx", "equivalent toy.onnx toy_unbalanced.onnx",
+		"eval iris_own.onnx --data csv:iris.csv,header", "audit iris_own.onnx --rescalings 2", "doctor", "version",
+		"finetune iris_own.onnx --data csv:iris.csv,header --epochs 2 -o f.onnx", "init --widths 4,3,2 -o i.onnx",
+	} {
+		for l := range strings.Lines(output(t, line+" --provenance")) {
+			if l = strings.TrimRight(l, "\n"); utf8.RuneCountInString(l) > 80 && strings.Contains(l, " ") {
+				t.Errorf("%s: %d columns: %s", line, utf8.RuneCountInString(l), l)
+			}
 		}
 	}
 }

@@ -32,7 +32,11 @@ func TestUndefined(t *testing.T) {
 				t.Errorf("%s --format %s does not say why:\n%s", line, format, got)
 			}
 			told := 0
-			for l := range strings.Lines(got) {
+			lines := got
+			if format == "table" { // where lines are as wide as the terminal
+				lines = strings.ReplaceAll(strings.Join(strings.Fields(got), " "), "tanh.onnx", "\ntanh.onnx")
+			}
+			for l := range strings.Lines(lines) {
 				if strings.Contains(l, "tanh.onnx") && strings.Contains(l, ": undefined: bound_path_g24: functions stand between its layers: \"act\" (Tanh)") {
 					told++
 				}

@@ -27,7 +27,7 @@ func Formats() []string {
 }
 
 // defaultWidth is the width of a plain table where no terminal tells one.
-const defaultWidth = 100
+const defaultWidth = 80
 
 // Options tells how to write a Document.
 type Options struct {

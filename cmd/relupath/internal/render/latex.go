@@ -170,14 +170,14 @@ func (t *texTable) cost() int {
 		cost += 1000
 	}
 	if !t.long() {
-		cost += max(0, total(t.widths, pieces[0])-longWidth)
+		cost += max(0, total(t.widths, pieces[0], typed.gap)-longWidth)
 	}
 	return cost
 }
 
 func formed(t *Table, digits int, form texForm) *texTable {
 	g := t.strings(numerals{digits, decimal.String}, escapeLaTeX)
-	x := &texTable{Table: t, grid: g, formats: make([]string, len(t.Columns)), wide: squeezable(t), lines: len(t.Rows), texForm: form}
+	x := &texTable{Table: t, grid: g, formats: make([]string, len(t.Columns)), wide: squeezable(t, t.all()), lines: len(t.Rows), texForm: form}
 	for i := range t.Columns {
 		if t.rightAligned(i) && t.oneNotation(g, i, digits) {
 			x.formats[i] = tableFormat(t, g, i)
@@ -202,7 +202,7 @@ func formed(t *Table, digits int, form texForm) *texTable {
 		x.widths[i] = max(x.widths[i], formatWidth(x.formats[i]))
 	}
 	if x.wide >= 0 {
-		x.least = t.least(x.wide)
+		x.least = t.least(x.wide, typed)
 	}
 	if form.folded {
 		x.fold()
@@ -216,7 +216,7 @@ func (t *texTable) fold() {
 	if t.sideways {
 		room = sidewaysWidth
 	}
-	room = max(room-total(t.widths, t.all())+t.widths[0], nameLetters)
+	room = max(room-total(t.widths, t.all(), typed.gap)+t.widths[0], nameLetters)
 	t.widths[0] = texWidth(t.heads[0])
 	for r := range t.rows {
 		c := t.cell(r, 0)
@@ -251,7 +251,7 @@ func (t *texTable) limit() int {
 }
 
 // pieces shares the columns over as many tables as they need.
-func (t *texTable) pieces() [][]int { return t.cut(t.widths, t.limit()) }
+func (t *texTable) pieces() [][]int { return t.cut(t.widths, t.limit(), typed) }
 
 // The number of letters from which a head has several lines, and the least that lines of folded names have.
 const (
@@ -347,7 +347,7 @@ func (t *Table) oneNotation(g grid, i, digits int) bool {
 // narrowed returns the width of the squeezed column among some, 0 where there
 // is none.
 func (t *texTable) narrowed(cols []int) int {
-	over := total(t.widths, cols) - t.limit()
+	over := total(t.widths, cols, typed.gap) - t.limit()
 	if over <= 0 || !slices.Contains(cols, t.wide) {
 		return 0
 	}
@@ -399,7 +399,7 @@ func (t *texTable) longtable(w io.Writer, cols []int, caption string) error {
 
 // size returns the type in which some columns fit a line of article.
 func (t *texTable) size(cols []int) string {
-	switch width := total(t.widths, cols); {
+	switch width := total(t.widths, cols, typed.gap); {
 	case t.sideways && width <= sidewaysNormal:
 		return `\footnotesize`
 	case width > longNormal && t.long():
@@ -413,7 +413,7 @@ func (t *texTable) size(cols []int) string {
 // gap returns the space beside each column of a longtable, which cannot be made smaller
 // as a whole.
 func (t *texTable) gap(cols []int) string {
-	if total(t.widths, cols) > latexNormal {
+	if total(t.widths, cols, typed.gap) > latexNormal {
 		return "2pt"
 	}
 	return "6pt"

@@ -10,40 +10,46 @@ import (
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
-// gap is the space between two columns of a plain table.
-const gap = 2
+// spacing is the space between two columns, and the width below which a column of formulas, which break
+// badly, is not squeezed.
+type spacing struct{ gap, formula int }
 
-// minText is the width below which a column of words is not squeezed,
-// minFormula that of one of formulas, which break badly.
-const (
-	minText    = 24
-	minFormula = 50
+// The spacings of plain tables, the tight one where that keeps a table in one piece, and of LaTeX, where
+// formulas hardly break.
+var (
+	loose = spacing{gap: 2, formula: 40}
+	tight = spacing{gap: 1, formula: 40}
+	typed = spacing{gap: 2, formula: 50}
 )
+
+// minText is the width below which a column of words is not squeezed.
+const minText = 24
 
 func writeText(w io.Writer, d *Document, opt Options) error {
 	width := opt.Width
 	for i := range d.Tables {
 		t := d.Tables[i].fitting(func(t *Table) int {
 			_, widths := t.laidOut(opt.Digits, width)
-			return len(t.cut(widths, width))
+			return len(t.cut(widths, width, t.spaced(widths, width)))
 		})
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
 		if t.Title != "" {
-			fmt.Fprintln(w, t.Title)
+			fmt.Fprintln(w, filled(t.Title, width))
 		}
 		grid, widths := t.laidOut(opt.Digits, width)
-		for k, cols := range t.cut(widths, width) {
+		between := t.spaced(widths, width)
+		for k, cols := range t.cut(widths, width, between) {
 			if k > 0 {
 				fmt.Fprintln(w)
 			}
-			if err := plainTable(w, t, grid, cols, widths, width); err != nil {
+			if err := plainTable(w, t, grid, cols, widths, width, between); err != nil {
 				return err
 			}
 		}
 	}
-	return writeNotes(w, d, slices.Concat(d.notes("*", "!"), opt.Provenance.lines()), func(s string) string { return s })
+	return writeNotes(w, d, slices.Concat(d.notes("*", "!"), opt.Provenance.lines()), func(s string) string { return filled(s, width) })
 }
 
 // laidOut returns the table as characters, and the widths of its columns on lines of a width.
@@ -150,11 +156,11 @@ func (t *Table) rightAligned(i int) bool {
 	return numbers
 }
 
-// squeezable returns the column of words that may be wrapped, -1 without one:
-// the longest of those that are not keys.
-func squeezable(t *Table) int {
+// squeezable returns the one of some columns that may be wrapped, -1 without one: that with the longest
+// words.
+func squeezable(t *Table, cols []int) int {
 	best, longest := -1, minText
-	for i := range t.Columns {
+	for _, i := range cols {
 		for _, row := range t.Rows {
 			if i < len(row) && row[i].kind == textCell && len(row[i].text) > longest {
 				best, longest = i, len(row[i].text)
@@ -165,32 +171,40 @@ func squeezable(t *Table) int {
 }
 
 // least returns the width below which a column of words is not squeezed.
-func (t *Table) least(column int) int {
+func (t *Table) least(column int, between spacing) int {
 	for r := range t.Rows {
 		if t.cell(r, column).tex != "" {
-			return minFormula
+			return between.formula
 		}
 	}
 	return minText
 }
 
+// spaced returns the spacing of a plain table.
+func (t *Table) spaced(widths []int, width int) spacing {
+	if len(t.cut(widths, width, loose)) > 1 && len(t.cut(widths, width, tight)) == 1 {
+		return tight
+	}
+	return loose
+}
+
 // cut shares a table's columns over pieces no wider than width: every piece
 // begins with the key columns. The squeezable column counts as narrow as it may
 // become.
-func (t *Table) cut(widths []int, width int) [][]int {
+func (t *Table) cut(widths []int, width int, between spacing) [][]int {
 	all, keys := t.all(), t.keys()
 	least := slices.Clone(widths)
-	if k := squeezable(t); k >= 0 {
-		least[k] = min(least[k], t.least(k))
+	if k := squeezable(t, all); k >= 0 {
+		least[k] = min(least[k], t.least(k, between))
 	}
-	if total(least, all) <= width {
+	if total(least, all, between.gap) <= width {
 		return [][]int{all}
 	}
 	var out [][]int
 	piece := slices.Clone(all[:keys])
 	for i := keys; i < len(widths); i++ {
 		next := append(piece, i)
-		if len(piece) > keys && total(least, next) > width {
+		if len(piece) > keys && total(least, next, between.gap) > width {
 			out = append(out, piece)
 			next = append(slices.Clone(all[:keys]), i)
 		}
@@ -229,7 +243,32 @@ func wrap(s string, width int) []string {
 	return lines
 }
 
-func total(widths, cols []int) int {
+// filled breaks a sentence that is longer than a line between its words. A word that is longer itself, as a
+// path may be, stays whole, to be copied.
+func filled(s string, width int) string {
+	if twwidth.Width(s) <= width {
+		return s
+	}
+	var out strings.Builder
+	at := 0
+	for word := range strings.FieldsSeq(s) {
+		n := twwidth.Width(word)
+		switch {
+		case at == 0:
+		case at+1+n > width:
+			out.WriteByte('\n')
+			at = 0
+		default:
+			out.WriteByte(' ')
+			at++
+		}
+		out.WriteString(word)
+		at += n
+	}
+	return out.String()
+}
+
+func total(widths, cols []int, gap int) int {
 	s := gap * (len(cols) - 1)
 	for _, i := range cols {
 		s += widths[i]
@@ -239,11 +278,11 @@ func total(widths, cols []int) int {
 
 // plainTable writes some columns of a table: heads, a rule, rows. A wrapped cell
 // takes several lines.
-func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) error {
+func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int, between spacing) error {
 	widths = slices.Clone(widths)
-	narrow := squeezable(t)
-	if over := total(widths, cols) - width; over > 0 && slices.Contains(cols, narrow) {
-		widths[narrow] = max(widths[narrow]-over, t.least(narrow))
+	narrow := squeezable(t, cols)
+	if over := total(widths, cols, between.gap) - width; over > 0 && narrow >= 0 {
+		widths[narrow] = max(widths[narrow]-over, t.least(narrow, between))
 	} else {
 		narrow = -1
 	}
@@ -264,7 +303,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 				case n == 0:
 					s = row[i]
 				}
-				line.WriteString(sides[i].pad(s, widths[i]) + strings.Repeat(" ", gap))
+				line.WriteString(sides[i].pad(s, widths[i]) + strings.Repeat(" ", between.gap))
 			}
 			if _, err := fmt.Fprintln(w, strings.TrimRight(line.String(), " ")); err != nil {
 				return err
@@ -276,7 +315,7 @@ func plainTable(w io.Writer, t *Table, g grid, cols, widths []int, width int) er
 		if err := write(g.heads); err != nil {
 			return err
 		}
-		fmt.Fprintln(w, strings.Repeat("─", total(widths, cols)))
+		fmt.Fprintln(w, strings.Repeat("─", total(widths, cols, between.gap)))
 	}
 	for _, row := range g.rows {
 		if err := write(row); err != nil {
