@@ -5,7 +5,7 @@ import "slices"
 // Meaning says what a value is in one reading of the network, at each kind of
 // node: the path norms of its elements, the number of paths that reach them, the
 // groups of units that they belong to, their numbers on a batch. Forward is the
-// pass that all of these share. A new kind of node has one more method here.
+// pass that all of these share. A new kind of node that is no Unary has one more method here.
 type Meaning[T any] interface {
 	// Input is the value of a network input.
 	Input(nd *Node) T

@@ -440,11 +440,7 @@ func (o *op) biased(v *value, k, from int) (*value, error) {
 	if n == tensor.BatchDim || len(t.Dims) != 1 || from+n > t.Dims[0] {
 		return nil, refusal.New("", "a bias of shape %v", t.Dims)
 	}
-	index := make([]int32, n)
-	for i := range index {
-		index[i] = int32(from + i)
-	}
-	if t, err = t.Indexed([]int{n}, index); err != nil {
+	if t, err = t.Indexed([]int{n}, upFrom(from, n)); err != nil {
 		return nil, err
 	}
 	return o.affine(v, affine{add: t, addAt: -1, coef: 1, addCoef: 1})

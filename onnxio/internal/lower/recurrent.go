@@ -402,32 +402,9 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 		if !tensor.Fits([]int{r.steps, r.batch, dirs, h, gates}) {
 			return refusal.New("", "the result has too many elements")
 		}
-		in := []*value{v}
-		if lens := o.arg(4); lens != nil {
-			if len(lens.dims()) != 1 {
-				return refusal.New("", "lengths of shape %s", tensor.DimString(lens.dims()))
-			}
-			if lens.constant() {
-				if r.lengths, err = o.sequenceLengths(lens.con, r.steps, batch); err != nil {
-					return err
-				}
-			} else if lens.shape[0] != batch {
-				return refusal.New("", "lengths of shape %s for a batch of %s", tensor.DimString(lens.shape), tensor.DimString([]int{batch}))
-			} else {
-				r.lens, in = len(in), append(in, lens)
-			}
-		}
-		for k, at := range []*int{&r.first, &r.second} {
-			if k == 1 && gates != 4 {
-				continue
-			}
-			s, err := o.states(5+k, dirs, batch, h)
-			if err != nil {
-				return err
-			}
-			if s != nil {
-				*at, in = len(in), append(in, s)
-			}
+		in, err := o.recurrentInputs(r, v, batch, gates)
+		if err != nil {
+			return err
 		}
 		inside, err := o.matrices(dirs)
 		if err != nil {
@@ -440,13 +417,7 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 		}
 		all := o.emit(&dag.Func{Kind: dag.Cell, Why: cellReason, Apply: r.run, Inside: len(inside)}, flat, append(in, inside...)...)
 		all.elem = v.elem
-		part := func(from, size int, shape []int) *value {
-			index := make([]int32, size)
-			for i := range index {
-				index[i] = int32(from + i)
-			}
-			return o.pick(all, shape, index)
-		}
+		part := func(from, size int, shape []int) *value { return o.pick(all, shape, upFrom(from, size)) }
 		state, whole := []int{dirs, batch, h}, []int{steps, dirs, batch, h}
 		if r.batchFirst {
 			state, whole = []int{batch, dirs, h}, []int{batch, steps, dirs, h}
@@ -456,6 +427,39 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 		o.give(2, part((r.steps+1)*n, n, state))
 		return nil
 	}
+}
+
+// recurrentInputs lists what the cells read: the operand, lengths that are no constant, and the states that
+// they begin with. r has where each is.
+func (o *op) recurrentInputs(r *recurrence, v *value, batch, gates int) (in []*value, err error) {
+	in = []*value{v}
+	if lens := o.arg(4); lens != nil {
+		switch {
+		case len(lens.dims()) != 1:
+			return nil, refusal.New("", "lengths of shape %s", tensor.DimString(lens.dims()))
+		case lens.constant():
+			if r.lengths, err = o.sequenceLengths(lens.con, r.steps, batch); err != nil {
+				return nil, err
+			}
+		case lens.shape[0] != batch:
+			return nil, refusal.New("", "lengths of shape %s for a batch of %s", tensor.DimString(lens.shape), tensor.DimString([]int{batch}))
+		default:
+			r.lens, in = len(in), append(in, lens)
+		}
+	}
+	for k, at := range []*int{&r.first, &r.second} {
+		if k == 1 && gates != 4 { // only an LSTM has a second state
+			continue
+		}
+		s, err := o.states(5+k, len(r.cells), batch, r.hidden)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil {
+			*at, in = len(in), append(in, s)
+		}
+	}
+	return in, nil
 }
 
 // sequenceLengths reads constant lengths; of a batch all must be the same.

@@ -19,6 +19,15 @@ func (o *op) relabel(v *value, shape []int) *value {
 	return o.emit(&dag.Select{}, shape, v)
 }
 
+// upFrom lists n numbers from the first on.
+func upFrom(first, n int) []int32 {
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = int32(first + i)
+	}
+	return out
+}
+
 // pick takes element index[i] of v as element i of the sample; an index that
 // changes nothing costs nothing.
 func (o *op) pick(v *value, shape []int, index []int32) *value {

@@ -146,10 +146,7 @@ func lowerScatterND(o *op) error {
 		return refusal.New("", "updates of shape %s for %s of %d", tensor.DimString(updates.dims()), words.Count(len(places), "entry"), run)
 	}
 	n := dag.Size(dims)
-	from := make([]int32, n)
-	for i := range from {
-		from[i] = int32(i)
-	}
+	from := upFrom(0, n)
 	for k, at := range places {
 		for e := range run {
 			from[at+e] = int32(n + k*run + e)
@@ -183,10 +180,7 @@ func lowerScatterElements(o *op) error {
 	if err := o.affordIndexed(n + len(places)); err != nil {
 		return err
 	}
-	from := make([]int32, n)
-	for i := range from {
-		from[i] = int32(i)
-	}
+	from := upFrom(0, n)
 	for k, at := range places {
 		from[at] = int32(n + k)
 	}
