@@ -2,6 +2,7 @@ package onnxio_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"strings"
 	"testing"
@@ -150,5 +151,56 @@ func TestCapsAreWritten(t *testing.T) {
 				t.Errorf("without its bounds rescaled the network differs by %g only", d)
 			}
 		})
+	}
+}
+
+// Attributes are float32: a bound of a network of float64 that float32 has not becomes a tensor.
+func TestCapsOfFloat64AreWritten(t *testing.T) {
+	tensor := func(name string, dims []int64, v ...float64) field {
+		raw := make([]byte, 0, 8*len(v))
+		for _, x := range v {
+			raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(x))
+		}
+		return pbMessage(5, append(tensorHeader(name, 11, dims), pbBytes(9, raw))...)
+	}
+	for _, c := range []struct {
+		factor float64
+		ops    string
+	}{
+		{1.7, "MatMul Relu Min MatMul"},
+		{2, "MatMul Clip MatMul"},
+	} {
+		m, err := onnxio.Decode(pbModel(8, 10, pbValue(11, "x", 11, -1, 2), pbValue(12, "y", 11, -1, 1),
+			tensor("w", []int64{2, 1}, 3, -1), tensor("v", []int64{1, 1}, 1),
+			pbNode("MatMul", "first", names("x", "w"), names("h")),
+			pbNode("Clip", "clip", names("h"), names("z"), attrOfFloat("min", 0), attrOfFloat("max", 0.3)),
+			pbNode("MatMul", "last", names("z", "v"), names("y"))), onnxio.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := m.Net.Groups()
+		if g.Free() != 1 {
+			t.Fatalf("%d groups are free, want 1: %q", g.Free(), g.Pin)
+		}
+		factors := g.Ones()
+		for id := range factors {
+			if g.Pin[id] == "" {
+				factors[id] = c.factor
+			}
+		}
+		scaled, err := m.Net.Rescale(g, factors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := m.Write(&out, scaled); err != nil {
+			t.Fatal(err)
+		}
+		if ops, _ := operatorsOf(t, out.Bytes()); ops != c.ops {
+			t.Errorf("factor %v: %s, want %s", c.factor, ops, c.ops)
+		}
+		if d := furthest(t, scaled, decode(t, out.Bytes())); d != 0 {
+			t.Errorf("factor %v: the written model differs by %g", c.factor, d)
+		}
 	}
 }

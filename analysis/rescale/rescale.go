@@ -241,6 +241,7 @@ func (s *search) run(ctx context.Context) (*Result, error) {
 		s.warn("the factors are not optimal: the residual is %.3g after %s of the weights", s.Residual, words.Count(s.Sweeps, "read"))
 	}
 	s.guard()
+	s.fitBounds()
 	s.Objective.Optimum = s.Objective.After
 	if s.opt.Exact {
 		s.exact()

@@ -25,6 +25,9 @@ func (o *op) cap(v *value, lo, hi []float64, at *source.Cap, jumps jumping) *val
 		c.Storage, c.Reason = dag.BoundsFixed, "they are inside a local function or a subgraph"
 	case o.node.OpType == "ThresholdedRelu" || o.node.OpType == "Clip" && o.opset < 8:
 		c.Storage = dag.BoundsInCommon // what has one bound an element does not broadcast, or is no operator
+		if c.Type == dag.Float64 {
+			c.Type = dag.Float32 // attributes are
+		}
 	}
 	if c.Jump || !v.exclusive {
 		return o.emit(c, v.shape, v)
@@ -57,7 +60,7 @@ func joinCaps(c *dag.Cap, at *source.Cap, b *dag.Cap) bool {
 		return false
 	}
 	if b.Storage > c.Storage {
-		c.Storage, c.Reason = b.Storage, b.Reason
+		c.Storage, c.Reason, c.Type = b.Storage, b.Reason, b.Type
 	}
 	return true
 }

@@ -190,6 +190,31 @@ func TestRelocateExternal(t *testing.T) {
 	}
 }
 
+// An initializer that was taken out is neither in the model nor in the new data file.
+func TestRelocateExternalWithoutRemoved(t *testing.T) {
+	model := modelOf(outside("a", "old.bin", 1, "offset", "0"), outside("b", "old.bin", 1, "offset", "4"))
+	f, dir := saved(t, map[string][]byte{"m.onnx": model, "old.bin": le([]float32{1, 2})})
+	p := NewPatch(f)
+	check(t, p.RemoveInitializer(0))
+	check(t, p.RelocateExternal("new.bin"))
+	check(t, os.WriteFile(filepath.Join(dir, "out.onnx"), written(t, p), 0o644))
+	var data bytes.Buffer
+	_, err := p.WriteExternal(&data)
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(dir, "new.bin"), data.Bytes(), 0o644))
+	g, err := Open(filepath.Join(dir, "out.onnx"))
+	check(t, err)
+	defer g.Close()
+	if len(g.Graph.Initializers) != 1 || data.Len() != 4 {
+		t.Fatalf("%d initializers and %d bytes, want 1 and 4", len(g.Graph.Initializers), data.Len())
+	}
+	v, _, err := g.Graph.Initializers[0].Float32s()
+	check(t, err)
+	if d := cmp.Diff([]float32{2}, v); d != "" {
+		t.Errorf("elements (-want +got):\n%s", d)
+	}
+}
+
 // A data file that vanished or shrank before the output is written is an error.
 func TestWriteExternalFails(t *testing.T) {
 	f, _ := saved(t, map[string][]byte{"m.onnx": modelOf(outside("a", "gone.bin", 2))})

@@ -27,11 +27,13 @@ type Patch struct {
 	external  map[*Tensor]Payload
 	relocated []relocation
 	location  string
+	// removed holds the initializers that were taken out.
+	removed map[*Tensor]struct{}
 }
 
 // NewPatch returns a Patch without edits.
 func NewPatch(f *File) *Patch {
-	p := &Patch{f: f, outer: map[string]struct{}{}, numbered: map[string]int{}, touched: map[int]struct{}{}, external: map[*Tensor]Payload{}}
+	p := &Patch{f: f, outer: map[string]struct{}{}, numbered: map[string]int{}, touched: map[int]struct{}{}, external: map[*Tensor]Payload{}, removed: map[*Tensor]struct{}{}}
 	g := &f.Graph
 	for i := range g.Nodes {
 		for _, name := range g.Nodes[i].Outputs {
@@ -299,13 +301,15 @@ func (p *Patch) ReplaceNode(n int, by ...Node) error {
 	return nil
 }
 
-// RemoveInitializer takes initializer k out; nothing may read it any more.
+// RemoveInitializer takes initializer k out; nothing may read it any more. External data is
+// relocated without it, if it is taken out before.
 func (p *Patch) RemoveInitializer(k int) error {
 	t := &p.f.Graph.Initializers[k]
 	if err := p.touch(t.span.start, fmt.Sprintf("tensor %q", t.Name)); err != nil {
 		return err
 	}
 	p.putField(5, k, rope{})
+	p.removed[t] = struct{}{}
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (f *File) eachExternal(visit func(t *Tensor, within []span)) {
 	}
 }
 
-// RelocateExternal moves all external data of the model, edited or not, to one
+// RelocateExternal moves all external data of the model, edited or not, but of removed initializers, to one
 // new file at the location, which is relative to the folder of the output. The
 // model names the new places, without checksums; [Patch.WriteExternal] writes
 // the file. External data in subgraphs, local functions or sparse tensors
@@ -79,6 +79,9 @@ func (p *Patch) RelocateExternal(location string) error {
 	var failed error
 	end := int64(0)
 	p.f.eachExternal(func(t *Tensor, within []span) {
+		if _, gone := p.removed[t]; gone {
+			return
+		}
 		size, err := t.check()
 		if err != nil {
 			if failed == nil {

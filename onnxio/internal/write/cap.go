@@ -42,6 +42,9 @@ func (e *exporter) bounds(f *wire.File, c *dag.Cap, at *source.Cap, k int) error
 	apart, attributes := false, slices.Clone(n.Attributes)
 	for _, s := range sides {
 		apart = apart || len(s.b) > 1
+		// An attribute is float32; tensors hold the bounds of a network of float64.
+		narrow := s.Node == k && s.Input < 0 && c.Storage != dag.BoundsInCommon && float64(float32(s.b[0])) != s.b[0]
+		apart = apart || narrow
 	}
 	changed := false
 	if n.OpType == "Clip" && apart {
