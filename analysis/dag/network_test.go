@@ -3,6 +3,7 @@ package dag_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,5 +196,29 @@ func TestEvalErrors(t *testing.T) {
 	out, err := eval.Run(t.Context(), n, [][]float64{{}}, 0, eval.Options{})
 	if err != nil || len(out) != 2 || len(out[0]) != 0 {
 		t.Errorf("empty batch: %v %v", out, err)
+	}
+}
+
+// TestCounted: numbers behind the last weights are in no norm, such as a mask.
+func TestCounted(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	y := b.Affine("fc", x, 3, make([]float64, 6), make([]float64, 3))
+	p := b.Node(dag.Node{Name: "softmax", Source: "Softmax", In: []int{y}, Shape: []int{3}, Op: &dag.Func{Apply: func([]float64, ...[]float64) {}}})
+	mask := dag.Use{Param: dag.NewParam64("mask", []int{3}, []float64{0, 0, math.Inf(-1)})}
+	m := b.Node(dag.Node{Name: "masked", Source: "Add", In: []int{p}, Shape: []int{3}, Op: &dag.Linear{
+		Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 3, Inner: 1}}, Stages: []dag.Stage{{Add: &dag.Vector{Use: mask, Coef: 1}}},
+	}})
+	b.Output("y", m)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range n.Counted() {
+		names = append(names, p.Name)
+	}
+	if slices.Contains(names, "mask") || len(names) != 2 || len(n.Params()) != 3 {
+		t.Errorf("%q are counted of %d", names, len(n.Params()))
 	}
 }

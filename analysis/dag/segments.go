@@ -137,13 +137,13 @@ func (n *Network) Weighted() []bool {
 	return out
 }
 
-// Counted returns the stored tensors of Params but those that only functions have, see
-// Weighted: they are in no norm, and a mask may be infinite.
+// Counted returns the stored tensors of Params but those that only functions and the head have,
+// see Weighted: they are in no norm, and a mask may be infinite.
 func (n *Network) Counted() []*Param {
 	weighted := n.Weighted()
 	counted := map[*Param]bool{}
 	for i := range n.Nodes {
-		if n.Nodes[i].Zone != Body || weighted[i] {
+		if n.Nodes[i].Zone == Preamble || weighted[i] {
 			for _, u := range n.Nodes[i].Uses() {
 				counted[u.Param] = true
 			}
