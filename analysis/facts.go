@@ -37,11 +37,29 @@ func learned(n *dag.Network) []*dag.Param {
 
 // Parameters counts the stored scalars of the body: a shared tensor once, biases,
 // BatchNormalization's scale and shift and PReLU slopes included, its running mean
-// and variance not.
-func Parameters(n *dag.Network) int {
-	total := 0
+// and variance not. Of a tensor that the graph takes elements from, such as a table of
+// positions, those count that it takes, each once where it takes all.
+func Parameters(n *dag.Network) int { return parameters(n, false) }
+
+// WholeParameters is Parameters with all of each tensor that the graph takes elements from: the
+// number of the file where the shape of an input decides which it takes.
+func WholeParameters(n *dag.Network) int { return parameters(n, true) }
+
+func parameters(n *dag.Network, whole bool) int {
+	total, taken := 0, map[any]int{}
 	for _, p := range learned(n) {
-		total += p.Len()
+		tensor, most, own := p.Of, p.OfLen, p.Len()
+		switch {
+		case tensor == nil && p.Ref != nil:
+			tensor, most = p.Ref, own
+		case tensor == nil:
+			tensor, most = p, own
+		case whole:
+			own = most
+		}
+		now := min(taken[tensor]+own, most)
+		total += now - taken[tensor]
+		taken[tensor] = now
 	}
 	return total
 }

@@ -77,6 +77,10 @@ type Param struct {
 	// Made says that the graph makes the numbers of shapes, such as positions: they are not
 	// learned, and other inputs have others.
 	Made bool
+	// Of, if not nil, is the stored tensor that the values are elements of, which may be a part
+	// of it or come several times; OfLen is the number of its elements.
+	Of    any
+	OfLen int
 	// Ref belongs to the reader that made the Param (onnxio) and is opaque here.
 	Ref any
 

@@ -120,7 +120,7 @@ func assumed(path string, shapes []map[string][]int) error {
 					return err
 				}
 				if other != nil {
-					r.Agree(other, why)
+					r.Agree(other, nil, why)
 				}
 				r.Warnings = append(r.Warnings, why+": what depends on them is not measured; relupath audit --input-shape gives them")
 				if out = newReport(path, m, r); k == len(passes)-1 {

@@ -87,12 +87,22 @@ func (l *lowering) hint(order []int) {
 	l.obstacles = known
 }
 
-// farFirst puts extents that are at least twice d, or at most half of it, before the others: what
-// strides make of close ones, such as 28 and 32, may be the same.
+// farFirst puts extents that are at least three times d, or at most a third of it, before the
+// others: what strides make of close ones, such as 28 and 32, may be the same, and so may what two
+// samples of 16 have and one of 32. Of those the moderate ones come first, which cost less.
 func farFirst(extents []int, d int) []int {
-	near := func(e int) bool { return e < 2*d && d < 2*e }
-	return slices.Concat(slices.DeleteFunc(slices.Clone(extents), near),
-		slices.DeleteFunc(slices.Clone(extents), func(e int) bool { return !near(e) }))
+	class := func(e int) int {
+		switch {
+		case e < 3*d && d < 3*e:
+			return 2
+		case e > 16*d:
+			return 1
+		}
+		return 0
+	}
+	out := slices.Clone(extents)
+	slices.SortStableFunc(out, func(a, b int) int { return class(a) - class(b) })
+	return out
 }
 
 // builds reports whether the nodes make a network.

@@ -43,6 +43,9 @@ type Tensor struct {
 	// Turns are the permutations of axes by which the numbers came of other constants, the last of
 	// which are those by which an operator turns its own operand.
 	Turns []source.Turn
+	// Part is the stored tensor of which these numbers are elements, in any order and number;
+	// nil when they were computed otherwise.
+	Part *source.Tensor
 	// From are the stored tensors that a computed constant comes from.
 	From []*source.Tensor
 
@@ -167,11 +170,19 @@ func (t *Tensor) Reshaped(dims []int) *Tensor {
 	if t.Swapped {
 		// A swapped matrix has no stored order of its own any more.
 		_ = t.Load()
-		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Turns: t.Turns, Floats: t.Floats, Ints: t.Ints}
+		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part(), Turns: t.Turns, Floats: t.Floats, Ints: t.Ints}
 	}
 	c := *t
 	c.Dims = dims
 	return &c
+}
+
+// part is the stored tensor of which the numbers are elements.
+func (t *Tensor) part() *source.Tensor {
+	if t.Stored != nil {
+		return t.Stored
+	}
+	return t.Part
 }
 
 // Transposed permutes the axes; a stored matrix stays a view.
@@ -198,7 +209,7 @@ func (t *Tensor) Transposed(perm []int) (*Tensor, error) {
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Turns: turns}
+	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part(), Turns: turns}
 	if t.Kind == Floating {
 		out.Floats = Permuted(t.Floats, t.Dims, perm)
 	} else {
@@ -228,6 +239,13 @@ func (t *Tensor) Param(name string) (*dag.Param, error) {
 		p = dag.NewParam32(name, t.Typ, slices.Clone(t.Dims), v)
 	}
 	p.Storage = dag.NewInitializer
+	if t.Part != nil {
+		n, err := t.Part.Wire.Elems()
+		if err != nil {
+			return nil, err
+		}
+		p.Of, p.OfLen = t.Part, n
+	}
 	if p.Made = t.Made; p.Made {
 		p.Storage, p.Reason = dag.Unwritable, "it is made of shapes that the file leaves open"
 	}
@@ -245,7 +263,7 @@ func (t *Tensor) Indexed(dims []int, index []int32) (*Tensor, error) {
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made}
+	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part()}
 	if t.Kind == Floating {
 		out.Floats = make([]float64, len(index))
 		for i, j := range index {

@@ -190,7 +190,7 @@ func (w *auditWork) guard(f func() error) error {
 func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) (out auditedModel, err error) {
 	m, err := w.open(ctx, path, &w.options.modelFlags)
 	if err == nil {
-		out, err = w.opened(ctx, path, m, opt, nil)
+		out, err = w.opened(ctx, path, m, opt, nil, nil)
 	} else if shapes := assumable(err); shapes != nil && w.data == nil {
 		out, err = w.assumed(ctx, path, shapes, opt)
 	}
@@ -201,8 +201,8 @@ func (w *auditWork) one(ctx context.Context, path string, opt analysis.Options) 
 }
 
 // opened measures one model that is read, and closes it. What does not agree with another
-// report, if there is one, is left out for the reason opt.Open.
-func (w *auditWork) opened(ctx context.Context, path string, m *modelFile, opt analysis.Options, other *analysis.Report) (out auditedModel, err error) {
+// report, if there is one, is left out for the reason opt.Open, or taken from that of whole tables.
+func (w *auditWork) opened(ctx context.Context, path string, m *modelFile, opt analysis.Options, other, whole *analysis.Report) (out auditedModel, err error) {
 	defer w.closing.Go(func() { _ = m.Close() })
 	err = m.Guard(func() error {
 		at, err := w.scoring(ctx, m, &opt)
@@ -218,7 +218,7 @@ func (w *auditWork) opened(ctx context.Context, path string, m *modelFile, opt a
 			return err
 		}
 		if other != nil {
-			r.Agree(other, opt.Open)
+			r.Agree(other, whole, opt.Open)
 		}
 		out = newAudited(path, m, r)
 		data, warnings := dataOf(at)

@@ -109,6 +109,35 @@ func TestNumbersMadeOfShapes(t *testing.T) {
 	}
 }
 
+// TestParametersOfCutTables: the parameters of a file whose table of positions is cut to an open
+// length are all of the table's, and so are the norms that it is in; where other rows than the first are
+// read, and a table of kinds once a position, the parameters.
+func TestParametersOfCutTables(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		want  int
+		norms bool
+	}{
+		{"positions.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, true}, {"positions_offset.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, false},
+		{"kinds.onnx", 64*8 + 2*8 + 4*8 + 8 + 8*3 + 3, false},
+	} {
+		r, _ := parsed[auditJSON](t, "audit", opened(c.name), "--measures", "parameter_count,group_norm(1,1)")
+		got := r.Models[0]
+		for _, m := range got.Measures {
+			switch {
+			case m.Name == "parameter_count" && (m.Value.Value == nil || int(*m.Value.Value) != c.want || got.Parameters != c.want):
+				t.Errorf("%s: %v and %d parameters, want %d", c.name, short(m.Value.Value), got.Parameters, c.want)
+			case m.Name == "group_norm" && (m.Value.Value != nil) != c.norms:
+				t.Errorf("%s: %s is %v", c.name, m.label(), short(m.Value.Value))
+			}
+		}
+	}
+	given, _ := parsed[auditJSON](t, "audit", opened("kinds.onnx"), "--input-shape", "x=1x9x4")
+	if n := given.Models[0].Parameters; n != 9*8+2*8+4*8+8+8*3+3 { // of the positions nine rows, of the kinds no more than there are
+		t.Errorf("%d parameters of nine places", n)
+	}
+}
+
 // TestRoundingInAnotherShape: what a larger image makes of the rounding of new weights is no other function.
 func TestRoundingInAnotherShape(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "b.onnx")
@@ -142,6 +171,18 @@ func TestReferenceOfOpenShapes(t *testing.T) {
 	for _, m := range r.Models[0].Measures {
 		if v := m.Value.Value; v == nil || *v > 1e-7 { // float32 of a folded scale
 			t.Errorf("%s is %v", m.label(), m.Value)
+		}
+	}
+}
+
+// TestPruneOfOpenShapes: what the graph makes of weights otherwise for another shape is not pruned, and
+// what is written is a model of every shape.
+func TestPruneOfOpenShapes(t *testing.T) {
+	for _, name := range []string{"relative.onnx", "positions.onnx", "boxes.onnx"} {
+		out := filepath.Join(t.TempDir(), "p.onnx")
+		r, _ := parsed[pruneJSON](t, "prune", opened(name), "--sparsity", "0.5", "-o", out)
+		if w := strings.Join(r.Warnings, "\n"); strings.Contains(w, "another shape") {
+			t.Errorf("%s: warnings %q", name, w)
 		}
 	}
 }

@@ -166,13 +166,17 @@ func (a *app) otherShape(ctx context.Context, source, written string, flags *mod
 func (w *auditWork) assumed(ctx context.Context, path string, shapes []map[string][]int, opt analysis.Options) (out auditedModel, err error) {
 	opt.Open = openReason(shapes[0])
 	var other *analysis.Report
+	whole, err := w.wholeTables(ctx, path, shapes, opt)
+	if err != nil {
+		return out, err
+	}
 	for _, s := range slices.Backward(shapes) {
 		m, err := w.again(ctx, path, &w.options.modelFlags, readOptions{InputShape: s})
 		if err != nil {
 			return out, err
 		}
 		if len(shapes) == 1 || other != nil {
-			out, err = w.opened(ctx, path, m, opt, other)
+			out, err = w.opened(ctx, path, m, opt, other, whole)
 			out.open = opt.Open
 			out.Warnings = append(out.Warnings, opt.Open)
 			return out, err
@@ -186,6 +190,63 @@ func (w *auditWork) assumed(ctx context.Context, path string, shapes []map[strin
 		}
 	}
 	return out, nil
+}
+
+// wholeTables is a report of the model with all of the tables that two assumed shapes cut: measured
+// with a shape that takes each element once, or the number of parameters alone where there is none. It
+// is nil where the shapes cut none, or where something else that the graph computes differs.
+func (w *auditWork) wholeTables(ctx context.Context, path string, shapes []map[string][]int, opt analysis.Options) (r *analysis.Report, err error) {
+	if len(shapes) < 2 {
+		return nil, nil
+	}
+	var models []*modelFile
+	defer func() {
+		for _, m := range models {
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	params := func(f *modelFlags) ([]*dag.Param, error) {
+		m, err := w.again(ctx, path, f, readOptions{})
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, m)
+		return m.Net.Params(), nil
+	}
+	a, err := params(w.options.with(shapes[0]))
+	if err != nil {
+		return nil, err
+	}
+	b, err := params(w.options.with(shapes[1]))
+	if err != nil || len(a) != len(b) {
+		return nil, err
+	}
+	var cut []int
+	for i, p := range a {
+		if p.Len() != b[i].Len() {
+			if cut = append(cut, i); p.Of == nil {
+				return nil, nil
+			}
+		}
+	}
+	if cut == nil {
+		return nil, nil
+	}
+	r = &analysis.Report{Parameters: analysis.WholeParameters(models[0].Net)}
+	flags, _, err := w.options.largest(ctx, w.app, path, shapes)
+	if flags == nil || err != nil {
+		return r, err
+	}
+	all, err := params(flags)
+	if err != nil || len(all) != len(a) || slices.ContainsFunc(cut, func(i int) bool { return all[i].Of != nil && all[i].Len() != all[i].OfLen }) {
+		return r, err
+	}
+	largest := models[len(models)-1]
+	err = largest.Guard(func() error {
+		r, err = analysis.Measures(ctx, largest.Net, opt)
+		return err
+	})
+	return r, err
 }
 
 // readings are the flags to read two models with of which the file of one, or of both, leaves
@@ -373,6 +434,51 @@ func (a *app) whole(ctx context.Context, path string, m *modelFile, given, assum
 		}
 		return f(all, largest)
 	})
+}
+
+// steady makes the numbers unwritable that the graph computes otherwise for other shapes, where the
+// file leaves some open and none was given: written as they are, they would be for one shape.
+func (a *app) steady(ctx context.Context, path string, m *modelFile, given *modelFlags) error {
+	if given.shapes != nil {
+		return nil
+	}
+	bare, err := a.again(ctx, path, &modelFlags{several: true}, readOptions{})
+	if err == nil {
+		return bare.Close()
+	}
+	for _, shape := range assumable(err) {
+		other, err := a.again(ctx, path, given.with(shape), readOptions{})
+		if err != nil {
+			return err
+		}
+		err = m.Guard(func() error { return other.Guard(func() error { pinUnlike(m.Net, other.Net); return nil }) })
+		if err := errors.Join(err, other.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pinUnlike makes computed numbers of n unwritable that the same layer of other does not have.
+func pinUnlike(n, other *dag.Network) {
+	for i := range n.Nodes {
+		var like []*dag.Param
+		if len(n.Nodes) == len(other.Nodes) {
+			for _, u := range other.Nodes[i].Uses() {
+				like = append(like, u.Param)
+			}
+		}
+		k := 0
+		for _, u := range n.Nodes[i].Uses() {
+			p, same := u.Param, false
+			if p.Storage == dag.NewInitializer && k < len(like) {
+				same = slices.Equal(like[k].Shape, p.Shape) && slices.Equal(like[k].Values(), p.Values())
+			}
+			if k++; p.Storage == dag.NewInitializer && !same {
+				p.Storage, p.Reason = dag.Unwritable, "other shapes compute other numbers"
+			}
+		}
+	}
 }
 
 // sampleShapes are the shapes of a model's inputs for one sample, with the axis of the batch.

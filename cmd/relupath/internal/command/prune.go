@@ -160,7 +160,11 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 	if o.data.data != "" {
 		o.sample = data.sample
 	}
+	given := o.modelFlags
 	err := a.withAssumed(ctx, path, &o.modelFlags, "prune", func(m *modelFile, assumed *modelFlags) error {
+		if err := a.steady(ctx, path, m, &given); err != nil {
+			return err
+		}
 		if assumed != nil {
 			o.modelFlags = *assumed
 		}

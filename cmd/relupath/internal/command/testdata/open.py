@@ -101,3 +101,34 @@ class Wave(nn.Module):  # the more pixels, the more it makes of rounding
 
 torch.manual_seed(3)
 export(Wave().eval(), torch.randn(2, 1, 12, 16), "wave", {0: "n", 2: "h", 3: "w"})
+
+
+class Kinds(nn.Module):  # a row of a table of positions for each place, and the first of a table of kinds
+    def __init__(self):
+        super().__init__()
+        self.a, self.table, self.kinds, self.out = nn.Linear(4, 8), nn.Parameter(torch.randn(64, 8)), nn.Parameter(torch.randn(2, 8)), nn.Linear(8, 3)
+
+    def forward(self, x):
+        n = x.shape[1]
+        return self.out(torch.relu(self.a(x) + self.table[:n] + self.kinds[torch.zeros(n, dtype=torch.long)]))
+
+
+torch.manual_seed(4)
+export(Kinds().eval(), torch.randn(2, 7, 4), "kinds", {0: "n", 1: "length"})
+
+
+class Relative(nn.Module):  # weights at places that the length decides, as of relative positions
+    def __init__(self):
+        super().__init__()
+        self.a, self.table, self.turn, self.out = nn.Linear(4, 8), nn.Parameter(torch.randn(16, 8)), nn.Parameter(torch.randn(8, 8)), nn.Linear(8, 3)
+
+    def forward(self, x):
+        n = x.shape[1]
+        place = torch.arange(n)
+        keys = (self.table @ self.turn)[(place[:, None] - place[None]).clamp(-7, 7) + 8]  # length x length x 8
+        z = torch.relu(self.a(x))
+        return self.out(torch.relu(torch.einsum("bld,lmd->bmd", z, keys)))
+
+
+torch.manual_seed(5)
+export(Relative().eval(), torch.randn(2, 7, 4), "relative", {0: "n", 1: "length"})
