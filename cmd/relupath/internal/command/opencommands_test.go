@@ -118,7 +118,8 @@ func TestParametersOfCutTables(t *testing.T) {
 		want  int
 		norms bool
 	}{
-		{"positions.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, true}, {"positions_offset.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, false},
+		{"positions.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, true},
+		{"positions_offset.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, false},
 		{"kinds.onnx", 64*8 + 2*8 + 4*8 + 8 + 8*3 + 3, false},
 	} {
 		r, _ := parsed[auditJSON](t, "audit", opened(c.name), "--measures", "parameter_count,group_norm(1,1)")
