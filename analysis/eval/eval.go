@@ -143,7 +143,14 @@ func (ev *evaluator) Unary(nd *dag.Node, op dag.Unary, x []float64) []float64 {
 
 // applied returns what computes op on one sample of so many elements.
 func applied(op dag.Unary, size int) func(y, x []float64) {
-	if c, ok := op.(*dag.Cap); ok {
+	switch c := op.(type) {
+	case *dag.Activation:
+		return func(y, x []float64) { // without a call an element
+			for i, v := range x {
+				y[i] = c.Apply(i, v)
+			}
+		}
+	case *dag.Cap:
 		if runs := boundRuns(c, size); runs != nil {
 			return func(y, x []float64) {
 				at := 0
