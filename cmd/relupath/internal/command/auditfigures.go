@@ -115,7 +115,7 @@ func overModels(r *auditJSON) []render.Figure {
 	units := unitsOf()
 	columns, _ := columnsOf(r)
 	for _, c := range columns {
-		if c.name == "" || c.output || c.defined() < 2 || c.same() {
+		if c.name == "" || r.few != nil && !r.main(c.label, c.name) || c.output || c.defined() < 2 || c.same() {
 			continue
 		}
 		f := render.Figure{Name: "models_" + fileName(c.label), Title: c.label}

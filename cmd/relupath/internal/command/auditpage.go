@@ -17,6 +17,18 @@ import (
 // maxPageColumns is the number of models up to which a page has a column for each.
 const maxPageColumns = 8
 
+// mainMeasures are what a page shows where nothing is asked for, beside the counts and the columns of
+// tables; the rest is to be opened.
+var mainMeasures = []string{"path_norm", "group_norm(1,inf)", "group_norm(2,inf)", "frobenius", "product_frobenius", "max_abs", "balance_spread"}
+
+// main reports whether a measure, of a label and a name, is in sight on a page.
+func (r *auditJSON) main(label, name string) bool {
+	return r.few == nil || asks(mainMeasures, label) || asks(r.few, label) || slices.Contains(r.few, name)
+}
+
+// folded titles what a page hides until it is opened.
+func folded(n int) string { return words.Count(n, "more measure") }
+
 // auditPage is auditDocument for a page: every measure with why it is undefined, small plots in
 // the table, a verdict.
 func auditPage(r *auditJSON) *render.Document {
@@ -140,9 +152,11 @@ func (m *auditedModel) first(names ...string) *measured {
 
 func grouped(n int) string { return render.Count(n) }
 
-// pageMeasures is measureTable for a page, of names with their orders.
-func pageMeasures(ms []measured) render.Table {
-	t := render.Table{Title: "measures", Columns: []string{"measure", "value", "log10", "unit", "invariant", "what it is"}}
+// pageMeasures is measureTable for a page, of names with their orders, in two tables of which the second is
+// to be opened.
+func (r *auditJSON) pageMeasures(ms []measured) []render.Table {
+	columns := []string{"measure", "value", "log10", "unit", "invariant", "what it is"}
+	t, rest := render.Table{Title: "measures", Columns: columns}, render.Table{Columns: columns}
 	show, _ := listedOn(ms)
 	// What has a value comes first, so that it is in sight.
 	lacks := func(m measured) bool { return m.Reason != "" }
@@ -155,9 +169,17 @@ func pageMeasures(ms []measured) render.Table {
 	for i := range show {
 		m := &show[i]
 		info := infos[m.Name]
-		t.Add(render.Measure(m.label()), m.cell().Because(m.Reason), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
+		to := &t
+		if !r.main(m.label(), m.Name) {
+			to = &rest
+		}
+		to.Add(render.Measure(m.label()), m.cell().Because(m.Reason), m.log(info.Unit), render.Text(info.Unit), render.YesNo(m.Invariant), render.Text(info.Says))
 	}
-	return t
+	if rest.Rows == nil {
+		return []render.Table{t}
+	}
+	rest.Fold = folded(len(rest.Rows))
+	return []render.Table{t, rest}
 }
 
 // pageComparison is comparison for a page: a row a measure with a small plot of the models, or,
@@ -189,7 +211,7 @@ func pageComparison(r *auditJSON) []render.Table {
 		}
 		out := []render.Table{modelRows(t, names, few)}
 		if rest != nil {
-			out = append(out, modelRows(render.Table{Fold: words.Count(len(rest), "more measure")}, names, rest))
+			out = append(out, modelRows(render.Table{Fold: folded(len(rest))}, names, rest))
 		}
 		return out
 	}
@@ -198,14 +220,23 @@ func pageComparison(r *auditJSON) []render.Table {
 		spark = render.SparkLine
 	}
 	t.Columns, t.Names = append([]string{"measure", "models"}, names...), true
+	rest := render.Table{Columns: t.Columns, Names: true}
 	for _, c := range cols {
 		plot := render.Cell{}
 		if c.defined() > 1 {
 			plot = spark(names, c.nums)
 		}
-		t.Add(append([]render.Cell{render.Measure(c.label), plot}, c.cells...)...)
+		to := &t
+		if c.name != "" && !r.main(c.label, c.name) {
+			to = &rest
+		}
+		to.Add(append([]render.Cell{render.Measure(c.label), plot}, c.cells...)...)
 	}
-	return []render.Table{t}
+	if rest.Rows == nil {
+		return []render.Table{t}
+	}
+	rest.Fold = folded(len(rest.Rows))
+	return []render.Table{t, rest}
 }
 
 // modelRows has a model a row, with bars of each measure.

@@ -134,6 +134,29 @@ func TestManyOnAPage(t *testing.T) {
 	}
 }
 
+// TestSecondaryIsFolded: pages of one model, of a few and of layers show a choice of measures, the rest behind
+// words that open it, and the first measure of layers beside their names.
+func TestSecondaryIsFolded(t *testing.T) {
+	inTestmodels(t)
+	for line, folds := range map[string]int{
+		"audit usps_conv.onnx": 1, "audit usps_conv.onnx --per-layer": 2, "audit toy.onnx usps_conv.onnx mnist_mlp.onnx": 1,
+		"audit usps_conv.onnx --measures path_norm,path_2": 0, "audit toy.onnx usps_conv.onnx --measures fast": 0,
+	} {
+		page := output(t, line+" --format html")
+		if n := strings.Count(page, "<details><summary>"); n != folds {
+			t.Errorf("%s: %d tables are folded, want %d", line, n, folds)
+		}
+		open, rest, _ := strings.Cut(page, "<details><summary>")
+		if folds > 0 && (!strings.Contains(open, "path_<wbr>norm<wbr>(2)") || strings.Contains(open, "sum_<wbr>of_") || !strings.Contains(rest, "sum_<wbr>of_")) {
+			t.Errorf("%s: path_norm(2) is not in sight, or sum_of_frobenius is not behind the words", line)
+		}
+	}
+	page := output(t, "audit usps_conv.onnx --per-layer --format html")
+	if layer, norm := strings.Index(page, "<span>layer<"), strings.Index(page, "<span>inputs<"); layer < 0 || !strings.Contains(page[layer:norm], "group_<wbr>norm") {
+		t.Error("inputs come before the first measure of layers")
+	}
+}
+
 // TestFactsOnAPage: a page says what goes in and comes out of a model, as inspect does, and has the
 // formulas as MathML.
 func TestFactsOnAPage(t *testing.T) {

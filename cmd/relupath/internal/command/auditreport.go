@@ -30,7 +30,7 @@ type auditJSON struct {
 	// ofLayers are those of layers.
 	columns, ofLayers []string
 	usual             bool
-	// few are what a page of many models shows before the rest is opened; nil for everything.
+	// few are columns that a page shows before the rest is opened; nil for everything.
 	few []string
 	// verbose shows every reason of what is not measured; page is for a page.
 	verbose, page bool
@@ -332,7 +332,7 @@ func auditDocument(r *auditJSON) *render.Document {
 		m := &r.Models[0]
 		d.Tables = append(d.Tables, r.factTable(m))
 		if r.page {
-			d.Tables = append(d.Tables, pageMeasures(m.Measures))
+			d.Tables = append(d.Tables, r.pageMeasures(m.Measures)...)
 		} else if t := measureTable(m.Measures); t.Rows != nil {
 			d.Tables = append(d.Tables, t)
 		}
@@ -350,7 +350,7 @@ func auditDocument(r *auditJSON) *render.Document {
 		}
 		if r.perLayer {
 			t, n := r.layerTable(m)
-			d.Tables, leftOfLayers = append(d.Tables, t), max(leftOfLayers, n)
+			d.Tables, leftOfLayers = append(d.Tables, t...), max(leftOfLayers, n)
 		}
 		_, n := listed(m.Measures)
 		left = max(left, n)

@@ -172,29 +172,80 @@ func symbolTables(ms []measured) []render.Table {
 	return []render.Table{t}
 }
 
-// fixedLayerColumns is the number of columns before the measures.
-const fixedLayerColumns = 4
+// layerFacts are what a layer is, beside its name.
+var layerFacts = []struct {
+	name string
+	cell func(*auditedLayer) render.Cell
+}{
+	{"op", func(l *auditedLayer) render.Cell { return render.Code(l.Op) }},
+	{"inputs", func(l *auditedLayer) render.Cell { return render.Int(l.Inputs) }},
+	{"outputs", func(l *auditedLayer) render.Cell { return render.Int(l.Outputs) }},
+}
 
-// layerTable has the layers of a model, and how many of their measures it leaves out.
-func (r *auditJSON) layerTable(m *auditedModel) (t render.Table, left int) {
-	t = render.Table{Title: "layers", Turns: "of the layer", Columns: []string{"layer", "op", "inputs", "outputs"}, TeX: make([]string, fixedLayerColumns)}
+// layerTable has the layers of a model, and how many of their measures it leaves out. On a page it is two
+// tables, of which the second is to be opened, and the first has the measures first, which a narrow window
+// then shows.
+func (r *auditJSON) layerTable(m *auditedModel) (out []render.Table, left int) {
+	title := "layers"
 	if len(r.Models) > 1 {
-		t.Title = "layers of " + m.Path
+		title += " of " + m.Path
 	}
 	labels, left := r.layerLabels(m.Layers)
+	if !r.page {
+		t := layersOf(m, render.Table{Title: title, Turns: "of the layer"})
+		addFacts(&t, m)
+		addMeasures(&t, m, labels)
+		return []render.Table{t}, left
+	}
+	var main, rest []string
+	for _, label := range labels {
+		if name, _, _ := strings.Cut(label, "("); r.main(label, name) {
+			main = append(main, label)
+		} else {
+			rest = append(rest, label)
+		}
+	}
+	t := layersOf(m, render.Table{Title: title})
+	addMeasures(&t, m, main)
+	addFacts(&t, m)
+	out = append(out, t)
+	if rest != nil {
+		t := layersOf(m, render.Table{Fold: folded(len(rest))})
+		addMeasures(&t, m, rest)
+		out = append(out, t)
+	}
+	return out, left
+}
+
+// layersOf fills a table with the names of a model's layers.
+func layersOf(m *auditedModel, t render.Table) render.Table {
+	t.Columns, t.TeX = []string{"layer"}, []string{""}
+	for i := range m.Layers {
+		t.Add(render.Code(m.Layers[i].Name))
+	}
+	return t
+}
+
+// addFacts adds what the layers are.
+func addFacts(t *render.Table, m *auditedModel) {
+	for _, f := range layerFacts {
+		t.Columns, t.TeX = append(t.Columns, f.name), append(t.TeX, "")
+		for i := range m.Layers {
+			t.Rows[i] = append(t.Rows[i], f.cell(&m.Layers[i]))
+		}
+	}
+}
+
+// addMeasures adds some measures of the layers, with bars.
+func addMeasures(t *render.Table, m *auditedModel, labels []string) {
+	from := len(t.Columns)
 	for _, label := range labels {
 		t.Columns, t.TeX = append(t.Columns, label), append(t.TeX, texOf(label))
-	}
-	for i := range m.Layers {
-		l := &m.Layers[i]
-		row := []render.Cell{render.Code(l.Name), render.Code(l.Op), render.Int(l.Inputs), render.Int(l.Outputs)}
-		for _, label := range labels {
-			row = append(row, l.cell(label))
+		for i := range m.Layers {
+			t.Rows[i] = append(t.Rows[i], m.Layers[i].cell(label))
 		}
-		t.Add(row...)
 	}
-	t.Bars(fixedLayerColumns)
-	return t, left
+	t.Bars(from)
 }
 
 // notMeasured heads the models that could not be measured.

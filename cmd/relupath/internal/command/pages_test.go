@@ -60,19 +60,19 @@ func TestPagesInABrowser(t *testing.T) {
 		// heads and plots are how many the page has.
 		heads, plots int
 	}{
-		// 6 columns of measures, 4 and 8 of layers; plots of three norms of the layers, of the
+		// 6 columns of measures, 6 of more, 8 and 5 of layers; plots of three norms of the layers, of the
 		// incoming norms and of the network.
-		{"audit", "audit digits_residual.onnx --per-layer", "--window-size=500,900", 18, 5},
+		{"audit", "audit digits_residual.onnx --per-layer", "--window-size=500,900", 25, 5},
 		// 6 of measures, 16 of two tables of layers; 6 spectra.
 		{"tails", "audit digits_residual.onnx --measures tails --per-layer", "--window-size=500,900", 22, 8},
 		// Model, 4 facts, 2 path norms, a group norm; a plot for each.
 		{"compare", "audit . --p 1,2 --group 2:inf --measures path_norm,group_norm", "--window-size=1200,900", 8, 3},
 		// 4 of before and after, 8 of layers, 5 of outputs; incoming norms.
 		{"balance", "balance usps_conv.onnx --exact --dry-run", "--blink-settings=preferredColorScheme=0", 17, 1},
-		// 6 of measures, 8 of segments, 12 of layers.
-		{"segments", "audit " + attention + " --input-shape x=1x5x4 --per-layer", "--window-size=500,900", 26, 5},
+		// 12 of measures, 8 of segments, 13 of layers.
+		{"segments", "audit " + attention + " --input-shape x=1x5x4 --per-layer", "--window-size=500,900", 33, 5},
 		// The same without a shape: no segments.
-		{"open", "audit " + attention + " --per-layer", "--window-size=500,900", 18, 5},
+		{"open", "audit " + attention + " --per-layer", "--window-size=500,900", 25, 5},
 		// 10 of nodes, 4 of segments, 5 of functions, 4 of what is pinned.
 		{"functions", "inspect " + attention + " --input-shape x=1x5x4", "--window-size=700,900", 23, 1},
 		{"study", "audit mnist_mlp.onnx --rescalings 3", "--window-size=500,900", 8, 1},
