@@ -13,7 +13,7 @@ func balanceDocument(r *balanceJSON) *render.Document {
 		Title: "relupath balance", Label: "relupath-balance", Data: r, Records: balanceRecords(r),
 		Tables: []render.Table{balanceFacts(r), balanceChanges(r), balanceLayers(r), balanceProof(r)}, Notes: slices.Concat(r.Warnings, r.undefined()),
 	}
-	d.Subject, d.Lead, d.Terms = r.Model, r.verdict(), append(termsOf(d.Tables), rangeTerms...)
+	d.Subject, d.Lead, d.Terms = shortNames([]string{r.Model})[0], r.verdict(), append(termsOf(d.Tables), rangeTerms...)
 	if len(r.before) > 0 {
 		d.Figures = []render.Figure{{
 			Name: "incoming", Title: "Incoming norms of the units",

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -245,5 +247,25 @@ func TestChangesDrawn(t *testing.T) {
 	toyPair(t, "a.onnx", "b.onnx")
 	if page := output(t, "diff a.onnx b.onnx --format html"); strings.Count(page, "<figure>") < 3 || !strings.Contains(page, "Layers that change most") {
 		t.Error("the page has no plots of changes")
+	}
+}
+
+// TestDiffPageCounts: the sentence of a page counts the measures that it shows, and its title has no folders.
+func TestDiffPageCounts(t *testing.T) {
+	inTestmodels(t)
+	page := output(t, "diff ./toy.onnx ./toy_unbalanced.onnx --format html")
+	if !strings.Contains(page, "<h1>toy → toy_unbalanced</h1>") {
+		t.Error("the title has folders or endings")
+	}
+	var changed, all, same int
+	counts := regexp.MustCompile(`(\d+) of (\d+) measures change(?s:.*)<summary>(\d+) measures are the same`).FindStringSubmatch(page)
+	if counts == nil {
+		t.Fatal("the page does not count")
+	}
+	for i, n := range []*int{&changed, &all, &same} {
+		*n, _ = strconv.Atoi(counts[i+1])
+	}
+	if changed+same != all {
+		t.Errorf("%d of %d change, and %d are the same", changed, all, same)
 	}
 }

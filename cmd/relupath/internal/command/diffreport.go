@@ -68,7 +68,7 @@ func (o *auditOptions) diffDocument(r *diffJSON, page bool) *render.Document {
 		}
 	}
 	d.Notes = append(d.Notes, r.undefined...)
-	d.Subject, d.Lead, d.Terms = r.A+" → "+r.B, r.verdict(), termsOf(d.Tables)
+	d.Subject, d.Lead, d.Terms = strings.Join(shortNames([]string{r.A, r.B}), " → "), r.verdict(o.columns), termsOf(d.Tables)
 	if len(r.Errors) > 0 {
 		t := failureTable(r.Errors, o.verbose)
 		t.Last = true
@@ -107,15 +107,14 @@ func (p *pairOfModels) tables(columns []string, page bool) []render.Table {
 	return slices.DeleteFunc([]render.Table{all, same, layers}, func(t render.Table) bool { return t.Rows == nil })
 }
 
-// verdict says in a sentence what changes, and where most.
-func (r *diffJSON) verdict() string {
+// verdict says in a sentence what changes of the measures shown, and where most.
+func (r *diffJSON) verdict(columns []string) string {
 	if len(r.Pairs) != 1 {
 		return fmt.Sprintf("%s %s in both.", words.Count(len(r.Pairs), "model"), words.Of(len(r.Pairs), "is"))
 	}
 	p := &r.Pairs[0]
 	changed, all, out := 0, 0, ""
-	for i := range p.Measures {
-		c := &p.Measures[i]
+	for _, c := range p.shown(columns) {
 		if !c.a.IsFinite() || !c.b.IsFinite() {
 			continue
 		}
