@@ -55,8 +55,12 @@ type csvReader struct {
 }
 
 func readCSV(s *source, spec Spec) (*table, error) {
-	switch bom, _ := s.r.Peek(3); {
-	case bytes.Equal(bom, []byte("\xef\xbb\xbf")):
+	switch bom, _ := s.r.Peek(4); {
+	case bytes.Equal(bom, []byte("PAR1")):
+		return nil, &DataError{File: s.name, Problem: "is a Parquet file", Remedy: asTable}
+	case bytes.Equal(bom, []byte("PK\x03\x04")):
+		return nil, &DataError{File: s.name, Problem: "is a zip archive, as spreadsheets are", Remedy: asTable}
+	case bytes.HasPrefix(bom, []byte("\xef\xbb\xbf")):
 		_, _ = s.r.Discard(3)
 	case bytes.HasPrefix(bom, []byte("\xff\xfe")), bytes.HasPrefix(bom, []byte("\xfe\xff")):
 		return nil, &DataError{File: s.name, Problem: "is text in UTF-16", Remedy: "save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does"}
@@ -348,6 +352,9 @@ func (l *lineReader) Read(b []byte) (int, error) {
 
 // decimalComma matches a number as it is written in much of Europe.
 var decimalComma = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[-+]?\d+,\d+([eE][-+]?\d+)?$`) })
+
+// asTable is what helps where a table is in another format.
+const asTable = `write a table with df.to_csv("data.csv", index=False)`
 
 const withPoints = `write decimals with points, as pandas.read_csv(FILE, sep=";", decimal=",").to_csv("points.csv", index=False) does`
 

@@ -80,6 +80,8 @@ func TestCSVErrors(t *testing.T) {
 	}{
 		{name: "empty", want: []string{"no examples"}},
 		{name: "UTF-16", text: "\xff\xfe1\x00,\x002\x00\n\x00", want: []string{"text in UTF-16", "UTF-8"}},
+		{name: "Parquet", text: "PAR1\x15\x04,\n", option: ",header", want: []string{"a Parquet file", "df.to_csv"}},
+		{name: "a spreadsheet", text: "PK\x03\x04,\n", want: []string{"a zip archive", "df.to_csv"}},
 		{name: "only a header", text: "a,b\n", option: ",header", want: []string{"no examples"}},
 		{name: "one column", text: "1;2\n", want: []string{"line 1", "1 field", "add ,sep=;"}},
 		{name: "quoted fields behind semicolons", text: "\"a b\";c;\"d, e\"\n1;2;3\n", option: ",header", want: []string{"line 1", "add ,sep=;"}},

@@ -139,7 +139,7 @@ func likely(text string) string {
 	case "npy":
 		return fmt.Sprintf("; such as npy:%s,LABELS.npy", path)
 	case "parquet", "xlsx", "xls", "json", "feather":
-		return "; of a " + name + " file, write a table with df.to_csv(\"data.csv\", index=False)"
+		return "; of a " + name + " file, " + asTable
 	case "mat":
 		return fmt.Sprintf("; such as svhn:%s", text)
 	}
