@@ -222,3 +222,25 @@ func TestCounted(t *testing.T) {
 		t.Errorf("%q are counted of %d", names, len(n.Params()))
 	}
 }
+
+// TestGroupsOfNothing: a layer of constants over a value without elements has no groups to read.
+func TestGroupsOfNothing(t *testing.T) {
+	for _, axis := range []dag.Axis{{Outer: 2, N: 3, Inner: 0}, {Outer: 0, N: 3, Inner: 2}} {
+		shape := []int{axis.Outer, axis.N, axis.Inner}
+		var b dag.Builder
+		h := b.Affine("fc", b.Input("x", 4), 2, make([]float64, 8), make([]float64, 2))
+		zero := dag.Use{Param: dag.NewParam64("none", []int{0}, nil)}
+		none := b.Node(dag.Node{Name: "none", Source: "Constant", Shape: shape, Op: &dag.Linear{Stages: []dag.Stage{{Add: &dag.Vector{Use: zero, Coef: 1}}}}})
+		twice := b.Node(dag.Node{Name: "twice", Source: "Mul", In: []int{none}, Shape: shape, Op: &dag.Linear{
+			Map: &dag.Diagonal{Axis: axis}, Stages: []dag.Stage{{Mul: &dag.Vector{Coef: 2}}},
+		}})
+		b.Output("y", b.Affine("out", b.Concat("cat", h, twice), 1, make([]float64, 2), make([]float64, 1)))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := n.Groups(); len(g.Rows[twice]) != axis.N {
+			t.Errorf("%v: rows %v", axis, g.Rows[twice])
+		}
+	}
+}

@@ -289,9 +289,11 @@ func (s *grouper) Pool(_ *Node, p *Pool, x UnitMap) UnitMap {
 func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal, m UnitMap) UnitMap {
 	ids := m.IDs
 	if !m.lies(d.Axis) {
-		ids = make([]int32, d.Axis.N)
+		ids = slices.Repeat([]int32{NoGroup}, d.Axis.N)
 		for i := range ids {
-			ids[i] = m.At(i * d.Axis.Inner)
+			if d.Axis.Len() > 0 {
+				ids[i] = m.At(i * d.Axis.Inner)
+			}
 		}
 		for e := range d.Axis.Len() {
 			if i := d.Axis.At(e); ids[i] != m.At(e) {
