@@ -149,6 +149,23 @@ func TestPlainTableFitsTheWidth(t *testing.T) {
 	golden.Check(t, "wide.table", got)
 }
 
+// TestLaterPiecesHaveNoEmptyRows: the second piece of a table lists the rows that have something there.
+func TestLaterPiecesHaveNoEmptyRows(t *testing.T) {
+	nodes := Table{Columns: []string{"id", "name", "units"}}
+	for i := range 9 {
+		units := Text("")
+		if i == 4 {
+			units = Int(16)
+		}
+		nodes.Add(Int(i), Code(strings.Repeat("n", 50)), units)
+	}
+	got := rendered(t, &Document{Tables: []Table{nodes}}, Options{Width: 56})
+	_, second, found := strings.Cut(got, "\n\n")
+	if lines := strings.Split(strings.TrimSpace(second), "\n"); !found || len(lines) != 3 || !strings.HasPrefix(strings.TrimSpace(lines[2]), "4") {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestTurnedToFit: a table of few models and many measures is turned round where that makes fewer
 // pieces, in text and in LaTeX, with every number in its place; one that may not turn, or fits, stays.
 func TestTurnedToFit(t *testing.T) {

@@ -41,10 +41,12 @@ func writeText(w io.Writer, d *Document, opt Options) error {
 		grid, widths := t.laidOut(opt.Digits, width)
 		between := t.spaced(widths, width)
 		for k, cols := range t.cut(widths, width, between) {
+			rows := grid
 			if k > 0 {
 				fmt.Fprintln(w)
+				rows = grid.filled(cols[t.keys():])
 			}
-			if err := plainTable(w, t, grid, cols, widths, width, between); err != nil {
+			if err := plainTable(w, t, rows, cols, widths, width, between); err != nil {
 				return err
 			}
 		}
@@ -62,6 +64,17 @@ func (t *Table) laidOut(digits, width int) (grid, []int) {
 		widths[i] = min(widths[i], width)
 	}
 	return g, widths
+}
+
+// filled are the rows with something in one of the columns; all of them where none has.
+func (g grid) filled(cols []int) grid {
+	rows := slices.DeleteFunc(slices.Clone(g.rows), func(row []string) bool {
+		return !slices.ContainsFunc(cols, func(i int) bool { return strings.TrimSpace(row[i]) != "" })
+	})
+	if len(rows) > 0 {
+		g.rows = rows
+	}
+	return g
 }
 
 func writeNotes(w io.Writer, d *Document, notes []string, escape func(string) string) error {
