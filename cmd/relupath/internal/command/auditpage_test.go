@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/testmodels"
 )
 
 // TestRuns: models are checkpoints of one run where they have the same layers and names that
@@ -175,5 +177,41 @@ func TestFactsOnAPage(t *testing.T) {
 	}
 	if strings.Count(page, "<math ") < 10 {
 		t.Error("formulas are missing")
+	}
+}
+
+// TestPagesSayWhat: the page of every command about models begins with their names and its result in a sentence.
+func TestPagesSayWhat(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, content := range map[string][]byte{
+		"toy.onnx": testmodels.Bytes("toy"), "other.onnx": testmodels.Bytes("toy_unbalanced"), "d.csv": []byte("1,2,0\n2,1,1\n"),
+	} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ line, subject, lead string }{
+		{"inspect toy.onnx -o r.html", "toy", "8 parameters in 2 layers"},
+		{"audit toy.onnx -o r.html", "toy", "path_norm(2)"},
+		{"audit toy.onnx other.onnx -o r.html", "toy and other", "Both models are measured"},
+		{"diff toy.onnx other.onnx -o r.html", "toy", "measures"},
+		{"equivalent toy.onnx other.onnx -o r.html", "toy and other", "one network up to rescaling"},
+		{"eval toy.onnx --data csv:d.csv -o r.html", "toy", "of 2 examples are wrong"},
+		{"balance toy.onnx --dry-run --report r.html", "toy", "Same function: yes"},
+		{"prune toy.onnx --sparsity 0.5 -o new.onnx --report r.html", "toy", "of 8 weights are zero"},
+		{"finetune toy.onnx --data csv:d.csv --test csv:d.csv --epochs 1 -o new.onnx --report r.html", "toy", "1 epoch of"},
+	} {
+		refused(t, 0, nil, append(strings.Fields(c.line), "--force", "--quiet")...)
+		raw, err := os.ReadFile("r.html")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, head, _ := strings.Cut(string(raw), "<h1>")
+		subject, rest, _ := strings.Cut(head, "</h1>")
+		_, lead, _ := strings.Cut(rest, `<p class="lead">`)
+		lead, _, _ = strings.Cut(lead, "</p>")
+		if !strings.HasPrefix(subject, c.subject) || !strings.Contains(lead, c.lead) {
+			t.Errorf("%s: %q, %q", c.line, subject, lead)
+		}
 	}
 }

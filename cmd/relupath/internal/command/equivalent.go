@@ -188,7 +188,7 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	if err != nil {
 		return err
 	}
-	if err := a.report(equivalentDocument(r), o.output, a.existing()); err != nil {
+	if err := a.report(equivalentDocument(r, pathA, pathB), o.output, a.existing()); err != nil {
 		return err
 	}
 	switch {
@@ -200,17 +200,23 @@ func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string
 	return nil
 }
 
-func equivalentDocument(r *equivalentJSON) *render.Document {
+func equivalentDocument(r *equivalentJSON, paths ...string) *render.Document {
 	t := render.Table{Title: "rescaling equivalence", Columns: []string{"", ""}}
-	answer := render.Text("not decided")
+	answer, lead := render.Text("not decided"), "It is not decided whether these are one network up to rescaling."
 	if r.Equivalent != nil {
-		answer = render.YesNo(*r.Equivalent)
+		answer, lead = render.YesNo(*r.Equivalent), "These are not one network up to rescaling."
+		if *r.Equivalent {
+			lead = "These are one network up to rescaling."
+		}
 	}
 	t.Add(render.Text("equivalent"), answer)
 	if r.Reason != "" {
 		t.Add(render.Text("reason"), render.Text(r.Reason))
 	}
-	d := &render.Document{Title: "relupath equivalent", Label: "relupath-equivalent", Data: r}
+	d := &render.Document{
+		Title: "relupath equivalent", Label: "relupath-equivalent", Data: r,
+		Subject: subject(paths), Lead: lead,
+	}
 	if r.Residual != nil {
 		where := ""
 		if r.Residual.Where != "" {

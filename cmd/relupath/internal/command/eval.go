@@ -11,6 +11,7 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/words"
 )
 
 type evalOptions struct {
@@ -282,6 +283,18 @@ func (e *evaluation) report(r *evalJSON, percentiles []float64) {
 	}
 }
 
+// verdict is the result in a sentence.
+func (r *evalJSON) verdict() string {
+	of := words.Count(r.Examples, "example")
+	switch {
+	case r.Error != nil:
+		return fmt.Sprintf("%.4g%% of %s are wrong; the loss (%s) is %s.", 100**r.Error, of, r.LossName, short(r.Loss))
+	case r.MeanSquared != nil:
+		return fmt.Sprintf("The mean squared error of %s is %s.", of, short(r.MeanSquared))
+	}
+	return fmt.Sprintf("The loss (%s) of %s is %s.", r.LossName, of, short(r.Loss))
+}
+
 func evalDocument(r *evalJSON) *render.Document {
 	t := render.Table{Title: r.Path, Columns: []string{"", ""}}
 	t.Add(render.Text("data"), render.Text(r.Data))
@@ -301,7 +314,7 @@ func evalDocument(r *evalJSON) *render.Document {
 		t.Add(render.Text("error"), render.Text(fmt.Sprintf("%.4g%%", 100**r.Error)))
 		t.Add(render.Text("correct"), render.Int(*r.Correct))
 	}
-	d := &render.Document{Title: "relupath eval", Label: "relupath-eval", Data: r, Records: evalRecords(r), Tables: []render.Table{t}, Notes: r.Warnings, Subject: subject([]string{r.Path})}
+	d := &render.Document{Title: "relupath eval", Label: "relupath-eval", Data: r, Records: evalRecords(r), Tables: []render.Table{t}, Notes: r.Warnings, Subject: subject([]string{r.Path}), Lead: r.verdict()}
 	if len(r.Margins) > 0 {
 		m := render.Table{Title: "margins", Columns: []string{"percentile", "margin"}}
 		for _, p := range r.Margins {

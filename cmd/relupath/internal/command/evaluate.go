@@ -222,5 +222,5 @@ func runDocument(r *runJSON) *render.Document {
 		t.Add(render.Code(y.Name), render.Code(y.Type), render.Code(render.Dims(y.Shape)),
 			optional(y.Min), optional(y.Max), render.Code(y.File))
 	}
-	return &render.Document{Title: "relupath run", Label: "relupath-run", Data: r, Tables: []render.Table{t}, Records: &t}
+	return &render.Document{Title: "relupath run", Label: "relupath-run", Data: r, Tables: []render.Table{t}, Records: &t, Subject: subject([]string{r.Model})}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
@@ -83,9 +84,10 @@ func finetuneDocument(r *finetuneJSON) *render.Document {
 			render.Float(e.Seconds), known(e.StepsPerSecond))
 	}
 	d := &render.Document{Title: "relupath finetune", Label: "relupath-finetune", Data: r, Records: &records, Tables: []render.Table{head, epochTable(epochs)}, Figures: trainingCurves(r)}
-	d.Subject = subject([]string{r.Path})
+	d.Subject, d.Lead = subject([]string{r.Path}), words.Count(len(r.Epochs), "epoch")+" of "+r.Optimizer+"."
 	if note := changed(r); note != "" {
 		d.Notes = append(d.Notes, note)
+		d.Lead = strings.TrimSuffix(d.Lead, ".") + ": " + note + "."
 	}
 	if r.BestEpoch > 0 {
 		d.Notes = append(d.Notes, fmt.Sprintf("the model of epoch %d was written", r.BestEpoch))

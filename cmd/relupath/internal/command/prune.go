@@ -396,5 +396,9 @@ func pruneDocument(r *pruneJSON) *render.Document {
 		t.Add(render.Code(l.Layer), render.Int(l.Weights), render.Int(l.Zeros[0]), render.Int(l.Zeros[1]),
 			render.Float(float64(l.Zeros[1])/float64(max(l.Weights, 1))))
 	}
-	return &render.Document{Title: "relupath prune", Label: "relupath-prune", Data: r, Records: &t, Tables: []render.Table{f, t}, Notes: r.Warnings}
+	return &render.Document{
+		Title: "relupath prune", Label: "relupath-prune", Data: r, Records: &t, Tables: []render.Table{f, t}, Notes: r.Warnings,
+		Subject: subject([]string{r.Model}), Lead: fmt.Sprintf("%s of %s are zero, %s before; the outputs of random inputs change by at most %s.",
+			render.Count(r.Zeros[1]), words.Count(r.Weights, "weight"), render.Count(r.Zeros[0]), short(r.MaxAbs)),
+	}
 }
