@@ -29,7 +29,7 @@ func smallExtents() []int {
 }
 
 // maxTries bounds how many shapes are tried for a hint, maxHintSpent what lowering
-// may compute for it.
+// may compute for each of its two.
 const (
 	maxTries     = 64
 	maxHintSpent = maxSpent / 4
@@ -63,7 +63,7 @@ func (l *lowering) hint(order []int) {
 			spent += min(try.spent, maxSpent) + try.folded
 			if len(try.obstacles) == 0 && len(try.outputs)+len(try.roots) > 0 && try.builds() {
 				if l.examples = append(l.examples, example); len(l.examples) == 1 {
-					extents = farFirst(extents, extent)
+					extents, spent = farFirst(extents, extent), 0
 				}
 				break
 			}
@@ -89,13 +89,17 @@ func (l *lowering) hint(order []int) {
 
 // farFirst puts extents that are at least three times d, or at most a third of it, before the
 // others: what strides make of close ones, such as 28 and 32, may be the same, and so may what two
-// samples of 16 have and one of 32. Of those the moderate ones come first, which cost less.
+// samples of 16 have and one of 32. Of those the moderate ones come first, which cost less: larger
+// ones than the few pixels of a small image, and smaller ones than a long sequence.
 func farFirst(extents []int, d int) []int {
+	const few = 64
 	class := func(e int) int {
 		switch {
 		case e < 3*d && d < 3*e:
-			return 2
+			return 3
 		case e > 16*d:
+			return 2
+		case (e > d) == (d >= few):
 			return 1
 		}
 		return 0
