@@ -66,7 +66,7 @@ func parameters(n *dag.Network, whole bool) int {
 
 // effective counts the numbers of the network in its normal form: the weights and
 // biases of each layer, a tensor once for each layer that uses it, and PReLU
-// slopes.
+// slopes; not what is made of shapes.
 func effective(n *dag.Network) int {
 	total := 0
 	for nd := range body[dag.Op](n) {
@@ -80,7 +80,9 @@ func effective(n *dag.Network) int {
 		if l.Map != nil && l.Map.Weight() == nil && l.Free() {
 			total += l.Rows()
 		}
-		total += len(l.Bias())
+		if !l.MadeBias() {
+			total += len(l.Bias())
+		}
 	}
 	return total
 }

@@ -311,6 +311,11 @@ func (r *run) remade(f func(layer int, name string, x []float64) *dag.Param) *da
 	for nd := range body[dag.Op](r.net) {
 		layer++
 		made := func(x []float64) *dag.Param { return f(layer, nd.Name, x) }
+		fixed := func(x []float64) *dag.Vector {
+			p := dag.NewParam64(nd.Name, []int{len(x)}, slices.Clone(x))
+			p.Made = true
+			return &dag.Vector{Use: dag.Use{Param: p}, Coef: 1}
+		}
 		for role, u := range nd.Uses() {
 			if role == dag.Slope {
 				slopes[u] = made(u.Param.Values())
@@ -329,9 +334,11 @@ func (r *run) remade(f func(layer int, name string, x []float64) *dag.Param) *da
 				}
 				st.Norm = &dag.BatchNorm{Gamma: dag.Use{Param: made(factors(op))}, Beta: use(0), Mean: use(0), Var: use(1)}
 			case op.Scale() != nil: // one that is not stored
-				st.Mul = &dag.Vector{Coef: op.Scale()[0]}
+				st.Mul = fixed(op.Scale())
 			}
-			if b := op.Bias(); b != nil {
+			if b := op.Bias(); b != nil && op.MadeBias() {
+				st.Add = fixed(b)
+			} else if b != nil {
 				st.Add = &dag.Vector{Use: dag.Use{Param: made(b)}, Coef: 1}
 			}
 			l.Stages = []dag.Stage{st}

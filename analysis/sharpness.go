@@ -176,7 +176,7 @@ func (r *run) newAscent(kind noise) (*ascent, error) {
 	var params []*dag.Param
 	for nd := range body[dag.Op](n) {
 		for role, u := range nd.Uses() {
-			if role == dag.Weight || role == dag.Gamma || role == dag.Shift || role == dag.Slope {
+			if !u.Param.Made && (role == dag.Weight || role == dag.Gamma || role == dag.Shift || role == dag.Slope) {
 				params = append(params, u.Param)
 			}
 		}

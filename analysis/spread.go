@@ -281,7 +281,7 @@ func (r *run) kappaSpread() scaled.Num {
 		if l.Map == nil || !l.Free() {
 			continue
 		}
-		if d, ok := l.Map.(*dag.Dense); ok && d.Out().Len() == d.Rows {
+		if d, ok := l.Map.(*dag.Dense); ok && d.Out().Outer*d.Out().Inner == 1 {
 			// Rank one: the extremes are products of extremes.
 			var so, si extremes
 			for i, h := range k.Out(nd.ID) {

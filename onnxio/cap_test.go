@@ -204,3 +204,47 @@ func TestCapsOfFloat64AreWritten(t *testing.T) {
 		}
 	}
 }
+
+// A bound that an attribute holds, in float32, and one that a tensor of float64 holds stay apart: each
+// is stored in its own type.
+func TestCapsOfTwoTypesAreWritten(t *testing.T) {
+	tensor := func(name string, dims []int64, v ...float64) field {
+		raw := make([]byte, 0, 8*len(v))
+		for _, x := range v {
+			raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(x))
+		}
+		return pbMessage(5, append(tensorHeader(name, 11, dims), pbBytes(9, raw))...)
+	}
+	clip := func(in, out string) field {
+		return pbNode("Clip", "clip", names(in), names(out), attrOfFloat("max", 0.5))
+	}
+	bound := func(in, out string) field { return pbNode("Max", "max", names(in, "lo"), names(out)) }
+	for _, nodes := range [][]field{{clip("h", "a"), bound("a", "z")}, {bound("h", "a"), clip("a", "z")}} {
+		m, err := onnxio.Decode(pbModel(8, 7, append([]field{
+			pbValue(11, "x", 11, -1, 2), pbValue(12, "y", 11, -1, 1),
+			tensor("w", []int64{2, 1}, 3, -1), tensor("v", []int64{1, 1}, 1), tensor("lo", []int64{1}, -0.1),
+			pbNode("MatMul", "first", names("x", "w"), names("h")), pbNode("MatMul", "last", names("z", "v"), names("y")),
+		}, nodes...)...), onnxio.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := m.Net.Groups()
+		factors := g.Ones()
+		for id := range factors {
+			if g.Pin[id] == "" {
+				factors[id] = 4
+			}
+		}
+		scaled, err := m.Net.Rescale(g, factors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := m.Write(&out, scaled); err != nil {
+			t.Fatal(err)
+		}
+		if d := furthest(t, m.Net, decode(t, out.Bytes())); d > 1e-15 {
+			t.Errorf("the written model differs by %g", d)
+		}
+	}
+}

@@ -238,6 +238,9 @@ const blockRows = 64
 // each calls f with the sum over pairs of rows[a] cols[b], for each a, b and tap, and the place
 // of its weight.
 func (s *sites) each(f func(e int, x scaled.Num)) {
+	if s.outer == 0 || s.inner == 0 {
+		return
+	}
 	at := func(g, a, b, t int) int {
 		if s.turned {
 			return b*s.outer + a

@@ -61,10 +61,9 @@ func sameNode(a, b *dag.Node, tol float64) string {
 // in two rounds, one of operands of unit size and one of all sizes.
 const sampled = 1 << 16
 
-// sameFunction compares two functions, of which
-// nothing but their values is known, on random operands of every size; true for
-// nodes of another kind. Two that are not evaluated are taken for the same: see
-// unseen.
+// sameFunction compares two functions, by their form or, where nothing but their
+// values is known, on random operands of every size; true for nodes of another
+// kind. Two that are not evaluated are taken for the same: see unseen.
 func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 	f, ok := a.Nodes[node].Op.(*dag.Func)
 	if !ok {

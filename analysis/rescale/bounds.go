@@ -4,11 +4,13 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // fitBounds moves factors of units whose bounds a file can keep in float32 alone, though its
 // weights are float64 (attributes of ONNX are float32): by less than float32's rounding, to where
-// the bound times the factor is a number of float32. Units with bounds of several sizes get powers of two.
+// the bound times the factor is a number of float32. Units with bounds of several sizes, and those that
+// have bounds and whose inverses have too, get powers of two.
 func (s *search) fitBounds() {
 	wide := false
 	for _, p := range s.net.Params() {
@@ -17,7 +19,11 @@ func (s *search) fitBounds() {
 	if !wide {
 		return
 	}
-	bounds := map[int32]float64{} // NaN: several
+	type bound struct {
+		at      float64 // NaN: several
+		inverse bool    // of units whose factor is 1 over the group's
+	}
+	bounds := map[int32]bound{}
 	for nd, c := range dag.Each[*dag.Cap](s.net) {
 		if nd.Zone != dag.Body || c.Storage != dag.BoundsInCommon || c.Type != dag.Float32 {
 			continue
@@ -27,27 +33,42 @@ func (s *search) fitBounds() {
 				continue
 			}
 			for _, id := range s.Groups.Units[nd.ID].IDs {
-				if was, ok := bounds[id]; ok && was != b {
-					bounds[id] = math.NaN()
-				} else {
-					bounds[id] = b
+				if id == dag.NoGroup {
+					continue
 				}
+				now := bound{at: b}
+				if s.Groups.Follows(int(id)) {
+					id, now.inverse = s.Groups.Inverse[id], true
+				}
+				if was, ok := bounds[id]; ok && was != now {
+					now.at = math.NaN()
+				}
+				bounds[id] = now
 			}
 		}
 	}
-	changed := false
+	changed, coarse := false, 0
 	for id, b := range bounds {
-		if id == dag.NoGroup || s.Factors[id] == 1 {
+		x := s.Factors[id]
+		if x == 1 {
 			continue
 		}
-		f := float64(float32(b*s.Factors[id])) / b
-		if !(f > 0) || math.IsInf(f, 0) {
-			f = math.Exp2(math.Round(math.Log2(s.Factors[id])))
+		if b.inverse {
+			x = 1 / x
 		}
-		if s.Groups.Follows(int(id)) {
-			id, f = s.Groups.Inverse[id], 1/f
+		f := float64(float32(b.at*x)) / b.at
+		if !(f > 0) || math.IsInf(f, 0) {
+			f = math.Exp2(math.Round(math.Log2(x)))
+			coarse++
+		}
+		if b.inverse {
+			f = 1 / f
 		}
 		s.Factors[id], changed = f, true
+	}
+	if coarse > 0 {
+		s.warn("factors of %s are the powers of two nearest to the best: the file has several bounds of their units, in float32 beside weights in float64",
+			words.Count(coarse, "group"))
 	}
 	if changed {
 		s.Groups.Invert(s.Factors)

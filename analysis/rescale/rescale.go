@@ -91,7 +91,8 @@ type Objective struct {
 	// Before and After are its values for the given and for the rescaled network.
 	Before, After scaled.Num
 	// Optimum is what real factors reach. Options.Exact makes After more than
-	// that: less than twice as much for the norms of Path and CrossLayer.
+	// that: less than twice as much for the norms of Path and CrossLayer. So do
+	// bounds of several sizes that are stored in a smaller type than the weights.
 	Optimum scaled.Num
 }
 
@@ -241,8 +242,8 @@ func (s *search) run(ctx context.Context) (*Result, error) {
 		s.warn("the factors are not optimal: the residual is %.3g after %s of the weights", s.Residual, words.Count(s.Sweeps, "read"))
 	}
 	s.guard()
-	s.fitBounds()
 	s.Objective.Optimum = s.Objective.After
+	s.fitBounds()
 	if s.opt.Exact {
 		s.exact()
 	}

@@ -55,10 +55,10 @@ type csvReader struct {
 }
 
 func readCSV(s *source, spec Spec) (*table, error) {
-	switch bom, _ := s.r.Peek(4); {
-	case bytes.Equal(bom, []byte("PAR1")):
+	switch bom, _ := s.r.Peek(5); {
+	case bytes.HasPrefix(bom, []byte("PAR1")) && len(bom) > 4 && bom[4] == 0x15: // a page's header; a column may be named so
 		return nil, &DataError{File: s.name, Problem: "is a Parquet file", Remedy: asTable}
-	case bytes.Equal(bom, []byte("PK\x03\x04")):
+	case bytes.HasPrefix(bom, []byte("PK\x03\x04")):
 		return nil, &DataError{File: s.name, Problem: "is a zip archive, as spreadsheets are", Remedy: asTable}
 	case bytes.HasPrefix(bom, []byte("\xef\xbb\xbf")):
 		_, _ = s.r.Discard(3)

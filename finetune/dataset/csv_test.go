@@ -19,6 +19,7 @@ func TestCSV(t *testing.T) {
 	}{
 		{name: "classes", text: "1,2.5,0\n-3,4e2,2\n", x: []float64{1, 2.5, -3, 400}, labels: []int{0, 2}, classes: 3},
 		{name: "bytes then more", text: "1,255,0\r\n2,256,1", x: []float64{1, 255, 2, 256}, labels: []int{0, 1}, classes: 2},
+		{name: "a column named as Parquet begins", text: "PAR1,y\n1,0\n2,1\n", option: ",header", x: []float64{1, 2}, labels: []int{0, 1}, classes: 2},
 		{name: "regression", text: "1,0.5\n2,3\n", x: []float64{1, 2}, targets: []float64{0.5, 3}},
 		{name: "negative labels", text: "1,-1\n2,1\n", x: []float64{1, 2}, targets: []float64{-1, 1}},
 		{

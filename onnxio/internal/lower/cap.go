@@ -48,10 +48,12 @@ func (o *op) cap(v *value, lo, hi []float64, at *source.Cap, jumps jumping) *val
 }
 
 // joinCaps takes the bounds of b, which acts just before c, into c where they are on the
-// other side.
+// other side and stored in the same type.
 func joinCaps(c *dag.Cap, at *source.Cap, b *dag.Cap) bool {
 	from := b.Site.(*source.Cap)
 	switch {
+	case c.Type != b.Type: // an attribute and a tensor of float64
+		return false
 	case source.None(c.Lo) && source.None(b.Hi):
 		c.Lo, at.Lo = b.Lo, from.Lo
 	case source.None(c.Hi) && source.None(b.Lo):
@@ -60,7 +62,7 @@ func joinCaps(c *dag.Cap, at *source.Cap, b *dag.Cap) bool {
 		return false
 	}
 	if b.Storage > c.Storage {
-		c.Storage, c.Reason, c.Type = b.Storage, b.Reason, b.Type
+		c.Storage, c.Reason = b.Storage, b.Reason
 	}
 	return true
 }

@@ -126,8 +126,7 @@ func (o *op) broadcastAll(in []*value) (shape []int, acts int, err error) {
 	return shape, acts, nil
 }
 
-// function adds a function and records why it is
-// none of it.
+// function adds a function and records why it is one.
 func (o *op) function(reason string, typ wire.DataType, shape []int, f func(dst []float64, in ...[]float64), in ...*value) *value {
 	out := o.emit(&dag.Func{Apply: f, Why: reason}, shape, in...)
 	out.elem = typ

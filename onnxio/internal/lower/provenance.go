@@ -83,7 +83,8 @@ func (l *lowering) settle(needed []bool) {
 // of single numbers beside them: positions, steps of a grid, masks. A part of a table that
 // is cut to such a shape is still the table's.
 func (o *op) markMade() {
-	made := len(o.opt.InputShape) > 0 && (o.node.OpType == "Shape" || o.node.OpType == "Size") && !o.in[0].constant()
+	measures := domain(o.node.Domain) == "" && (o.node.OpType == "Shape" || o.node.OpType == "Size")
+	made := measures && len(o.opt.InputShape) > 0 && !o.in[0].constant()
 	for _, v := range o.in {
 		if v == nil || !v.constant() {
 			continue

@@ -60,11 +60,11 @@ func (f *File) eachExternal(visit func(t *Tensor, within []span)) {
 	}
 }
 
-// RelocateExternal moves all external data of the model, edited or not, but of removed initializers, to one
-// new file at the location, which is relative to the folder of the output. The
-// model names the new places, without checksums; [Patch.WriteExternal] writes
-// the file. External data in subgraphs, local functions or sparse tensors
-// cannot be moved: an error.
+// RelocateExternal moves all external data of the model, edited or not, to one
+// new file at the location, which is relative to the folder of the output; that
+// of initializers taken out before is left out. The model names the new places,
+// without checksums; [Patch.WriteExternal] writes the file. External data in
+// subgraphs, local functions or sparse tensors cannot be moved: an error.
 func (p *Patch) RelocateExternal(location string) error {
 	if _, err := localPath(location); err != nil {
 		return p.fail("", "%v", err)
