@@ -135,6 +135,7 @@ func (w *auditWork) run(ctx context.Context) error {
 
 // paths lists the models: arguments, and the lines of --files-from.
 func (o *auditOptions) paths(ctx context.Context, a *app, args []string) ([]string, error) {
+	args = naturally(args)
 	if o.filesFrom != "" {
 		list, err := a.readList(ctx, o.filesFrom)
 		if err != nil {

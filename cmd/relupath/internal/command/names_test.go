@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/testmodels"
 )
 
 // TestHostileNames runs whole commands on a file whose name, node names and
@@ -85,6 +86,29 @@ func TestHostileNames(t *testing.T) {
 	}
 	if shown := output(t, "inspect "+model); !strings.Contains(shown, `\x1b]0\au\u202e`) {
 		t.Errorf("the node's name is not shown: %s", shown)
+	}
+}
+
+// TestPatternsInOrder: what a shell lists for a pattern is in the order of numbers too; another order stays.
+func TestPatternsInOrder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"epoch_1.onnx", "epoch_5.onnx", "epoch_10.onnx"} {
+		if err := os.WriteFile(name, testmodels.Bytes("toy"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ args, want string }{
+		{"epoch_1.onnx epoch_10.onnx epoch_5.onnx", "epoch_1.onnx epoch_5.onnx epoch_10.onnx"},
+		{"epoch_10.onnx epoch_5.onnx epoch_1.onnx", "epoch_10.onnx epoch_5.onnx epoch_1.onnx"},
+	} {
+		r, _ := parsed[auditJSON](t, append([]string{"audit"}, strings.Fields(c.args)...)...)
+		var got []string
+		for _, m := range r.Models {
+			got = append(got, m.Path)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %s, want %s", c.args, s, c.want)
+		}
 	}
 }
 

@@ -14,6 +14,15 @@ func compareFiles(a, b string) int {
 	return cmp.Or(slices.CompareFunc(strings.Split(a, sep), strings.Split(b, sep), compareNames), strings.Compare(a, b))
 }
 
+// naturally puts paths in the order of compareFiles that stand in that of their bytes, in which a shell
+// lists what fits a pattern; others stand as somebody wrote them.
+func naturally(paths []string) []string {
+	if !slices.IsSorted(paths) {
+		return paths
+	}
+	return slices.SortedFunc(slices.Values(paths), compareFiles)
+}
+
 func compareNames(a, b string) int {
 	for a != "" && b != "" {
 		x, y := number(a), number(b)
