@@ -23,7 +23,7 @@ type Options struct {
 
 // Compile makes the program of a network. Tensors of the preamble are frozen, and
 // so are those that cannot be stored or that a layer divides by. Errors: no input or
-// several, several values that could be the logits, layers that cannot be trained, of
+// several, several values that could be the logits, logits that do not depend on the input, layers that cannot be trained, of
 // which all are listed.
 func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if len(net.Inputs) != 1 {
@@ -42,6 +42,10 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 		p: &Program[T]{Net: net, LogitNode: logits},
 	}
 	needed := ancestors(net, logits)
+	if !needed[net.Inputs[0].Node] {
+		return nil, fmt.Errorf("the network cannot be trained: %s is the same for every example: it does not depend on the input %q",
+			net.Nodes[logits].Label(), net.Inputs[0].Name)
+	}
 	values := dag.Forward(net, c, func(nd *dag.Node) bool { return !needed[nd.ID] }, nil)
 	if len(c.early) > 0 {
 		c.obstacles = append(c.obstacles, "functions of the inputs are not computed in training: "+listed(c.early)+

@@ -80,3 +80,23 @@ func TestRefusalOfFunctions(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalOfConstantScores: scores of constants alone are the same for every example.
+func TestRefusalOfConstantScores(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 3)
+	c := b.Node(dag.Node{Name: "c", Source: "Constant", Shape: []int{2}, Op: &dag.Linear{Units: 2, Stages: []dag.Stage{{
+		Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("c", []int{2}, []float64{1, 2})}, Coef: 1},
+	}}}})
+	y := b.Affine("fc", c, 1, []float64{1, 1}, nil)
+	b.Output("y", y)
+	b.Output("z", b.Affine("other", x, 1, []float64{1, 1, 1}, nil))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `"fc" (Gemm) is the same for every example: it does not depend on the input "x"`
+	if _, err := program.Compile[float64](net, program.Options{Logits: y}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
