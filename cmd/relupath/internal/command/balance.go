@@ -276,7 +276,10 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag
 // within a factor, and what it is seen to do here.
 func (o *balanceOptions) proveOther(ctx context.Context, a *app, first *verification, source, written *dag.Network, factors []float64) error {
 	const factor = 10
-	opt := proof.Options{Seed: a.seed, Threads: a.threads, Tolerance: max(first.Tolerance, factor*first.proof.MaxRel)}
+	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: max(first.Tolerance, factor*first.proof.MaxRel)}
+	if o.within {
+		opt.Samples = 0
+	}
 	if o.tolerance == 0 { // one that is given is strict
 		opt.Unrounded = func() (*dag.Network, error) {
 			g := source.Groups()

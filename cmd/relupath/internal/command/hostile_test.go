@@ -191,17 +191,17 @@ func hostileLine(rng *rand.Rand) string {
 	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
 	const data = " --data npy:x.npy,y.npy,task=class"
 	line := pick(
-		"inspect m.onnx"+pick("", " --plots plots"),
+		"inspect m.onnx"+pick("", "", "", " --plots plots"),
 		"audit m.onnx --measures all"+pick("", " --per-layer")+pick("", " --p 1,1.5,2,3,inf")+pick("", data+pick("", " --published", " --percentile 0", " --percentile 100")),
 		"audit m.onnx --measures all"+pick("", " --per-layer", " --segments")+pick("", " --reference m.onnx", " --group 1:inf,2:2,inf:1"),
-		"audit m.onnx --measures tails"+pick("", " --per-layer", " --per-layer --plots plots"),
+		"audit m.onnx --measures tails"+pick("", " --per-layer", " --per-layer", " --per-layer --plots plots"),
 		"audit m.onnx m.onnx"+pick("", " --baseline m.onnx", " --sort path_norm")+pick("", " --measures all"),
 		"audit m.onnx --measures spectral_operator,spectral_circular,schatten,lipschitz_path --per-layer --columns parameters,path_norm(2),path_norm(inf),product_spectral",
 		"audit m.onnx --fail-if path_norm(2)"+pick(">1", "<=1.1x --baseline m.onnx", ">=10% --baseline m.onnx"),
 		"audit m.onnx --rescalings 2"+pick("", data+" --measures margin"),
 		"diff m.onnx n.onnx"+pick("", " --path-metric", " --measures all", " --measures tails", " --fail-if max_abs>1.1x"),
 		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "enorm", "cle", "pathcond", "unbalance")+pick("", " --exact")+pick("", " --p 1", " --p 1.5", " --p 7"),
-		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "cle", "pathcond", "enorm")+pick("", " --plots plots", " --report r.html"),
+		"balance m.onnx -o out.onnx --samples 2 --method "+pick("path", "cle", "pathcond", "enorm")+pick("", "", " --plots plots", " --report r.html"),
 		"balance m.onnx --dry-run --samples 2 --method path --p inf",
 		"prune m.onnx -o out.onnx --samples 2 --sparsity "+pick("0", "0.3", "0.999")+pick("", " --by magnitude")+pick("", " --scope layer")+pick("", " --remove-dead")+pick("", data),
 		"equivalent m.onnx "+pick("m.onnx", "n.onnx")+pick("", " --permute"),
