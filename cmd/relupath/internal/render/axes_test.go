@@ -5,6 +5,9 @@ import (
 	"math"
 	"testing"
 
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+
 	"github.com/relupath/relupath/analysis/scaled"
 )
 
@@ -35,6 +38,61 @@ func TestFarAxes(t *testing.T) {
 			if err := WriteFigure(&b, &f, "svg"); err != nil || b.Len() == 0 {
 				t.Errorf("%v: %d bytes, %v", v, b.Len(), err)
 			}
+		}
+	}
+}
+
+// TestAxesStayInside: names of ticks and labels, which may be wider than what they name, lie on
+// the canvas, and the data have what is left.
+func TestAxesStayInside(t *testing.T) {
+	const wide, high = 200, 120
+	c := draw.NewCanvas(vgsvg.New(wide, high), wide, high)
+	small := words(smallSize, ink)
+	for _, a := range []*axes{
+		{x: axis{lo: 0, hi: 1, ticks: linearTicks}, y: axis{lo: 0, hi: 1, ticks: linearTicks}},
+		{x: axis{lo: 0, hi: 2e6, ticks: linearTicks, label: "a quantity whose name is as long as the canvas"}, y: axis{lo: -1e-5, hi: 0, ticks: linearTicks, label: "name"}},
+		{x: axis{lo: -12, hi: 0, ticks: logTicks}, y: axis{lo: -0.5, hi: 1, ticks: categories([]string{"first", "a longer one"}, 20), rows: true}, head: 13},
+	} {
+		d := a.data(c)
+		if d.Size().X < wide/3 || d.Size().Y < high/3 || d.Max.Y > high-a.head {
+			t.Errorf("%q: the data have %v", a.x.label, d.Rectangle)
+		}
+		for _, m := range a.x.marks() {
+			at, half := d.X(a.x.at(m.value)), small.Width(m.name)/2
+			if at-half < 0 || at+half > wide+1e-9 {
+				t.Errorf("%q reaches from %v to %v", m.name, at-half, at+half)
+			}
+		}
+		for _, m := range a.y.marks() {
+			if at := d.Y(a.y.at(m.value)); at+height(small)/2 > high-a.head+1e-9 || small.Width(m.name) > d.Min.X {
+				t.Errorf("%q is at %v, %v wide beside %v", m.name, at, small.Width(m.name), d.Min.X)
+			}
+		}
+		if half := words(textSize, ink).Width(a.x.label) / 2; d.Center().X+half > wide+1e-9 {
+			t.Errorf("%q reaches to %v", a.x.label, d.Center().X+half)
+		}
+	}
+}
+
+// TestPanelsAreInLine: the data of panels are of one size and in line, whatever stands beside them.
+func TestPanelsAreInLine(t *testing.T) {
+	const wide, high, rows, cols = 600, 400, 2, 3
+	c := draw.NewCanvas(vgsvg.New(wide, high), wide, high)
+	var plots []*axes
+	for i := range 5 {
+		top := math.Pow(10, float64(2*i))
+		plots = append(plots, &axes{x: axis{lo: 0, hi: top, ticks: linearTicks}, y: axis{lo: -top, hi: top, ticks: linearTicks, label: "name"[:i%2*4]}, head: titleRoom})
+	}
+	at := align(plots, rows, cols, c)
+	for i, d := range at {
+		if math.Abs(float64(d.Size().X-at[0].Size().X)) > 1e-9 || math.Abs(float64(d.Size().Y-at[0].Size().Y)) > 1e-9 {
+			t.Errorf("panel %d has %v, the first %v", i, d.Size(), at[0].Size())
+		}
+		if d.Min.X != at[i%cols].Min.X || d.Min.Y != at[i/cols*cols].Min.Y {
+			t.Errorf("panel %d begins at %v", i, d.Min)
+		}
+		if d.Min.X-plots[i].y.widest() < 0 || i%cols > 0 && d.Min.X-plots[i].y.widest() < at[i-1].Max.X || d.Max.X > wide || d.Min.Y < 0 || d.Max.Y > high {
+			t.Errorf("panel %d lies at %v", i, d.Rectangle)
 		}
 	}
 }

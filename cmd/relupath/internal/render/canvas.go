@@ -2,10 +2,10 @@ package render
 
 import (
 	"image/color"
-	"math"
-	"strconv"
+	"sync"
 
-	"gonum.org/v1/plot"
+	"codeberg.org/go-fonts/liberation/liberationsansregular"
+	"golang.org/x/image/font/opentype"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
@@ -57,29 +57,24 @@ func translucent(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0
 // faint returns a colour for bands, of which several may lie on each other.
 func faint(c color.RGBA) color.NRGBA { return color.NRGBA{c.R, c.G, c.B, 0x38} }
 
+var sans = font.Font{Typeface: "Liberation", Variant: "Sans"}
+
 func words(size vg.Length, c color.Color) text.Style {
 	return text.Style{
-		Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
-		Handler: visibleText{plot.DefaultTextHandler},
+		Color: c, Font: font.From(sans, size),
+		Handler: visibleText{text.Plain{Fonts: fonts()}},
 	}
 }
 
-// newPlot returns an empty plot in this package's style.
-func newPlot(xAxis, yAxis string) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = nil
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		label, tick := words(textSize, ink), words(smallSize, ink)
-		label.XAlign, label.YAlign = a.Label.TextStyle.XAlign, a.Label.TextStyle.YAlign
-		label.Rotation = a.Label.TextStyle.Rotation
-		tick.XAlign, tick.YAlign = a.Tick.Label.XAlign, a.Tick.Label.YAlign
-		a.Label.TextStyle, a.Tick.Label = label, tick
-		a.LineStyle.Color, a.Tick.LineStyle.Color = soft, soft
-		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.6, 0.6
+// fonts holds the one face of figures. The collection that package plot registers is twelve,
+// 4 MB, parsed at each start.
+var fonts = sync.OnceValue(func() *font.Cache {
+	face, err := opentype.Parse(liberationsansregular.TTF)
+	if err != nil {
+		panic(err) // it is linked
 	}
-	p.X.Label.Text, p.Y.Label.Text = xAxis, yAxis
-	return p
-}
+	return font.NewCache(font.Collection{{Font: sans, Face: face}})
+})
 
 // key is an entry of a legend: colours and dashes are counted.
 type key struct {
@@ -144,64 +139,4 @@ func seriesNames(series []Series) []string {
 		names[k] = series[k].Name
 	}
 	return names
-}
-
-// logTicks marks an axis of decimal logarithms.
-type logTicks struct{}
-
-// Ticks returns powers of ten; below three decades 1, 2 and 5 times them.
-func (logTicks) Ticks(lo, hi float64) []plot.Tick {
-	// Of a range so far out that float64 has no whole numbers there, a loop to its end
-	// would have no end.
-	const most = 8
-	var out []plot.Tick
-	if hi-lo >= 3 {
-		step := niceStep((hi - lo) / 6)
-		// Adding zero makes a negative zero positive.
-		first := math.Ceil(lo/step)*step + 0
-		for k := range most {
-			if e := first + float64(k)*step; e <= hi {
-				out = append(out, plot.Tick{Value: e, Label: "1e" + strconv.FormatFloat(e, 'f', 0, 64)})
-			}
-		}
-		return out
-	}
-	for k := range most {
-		e := math.Floor(lo) + float64(k)
-		for _, m := range []float64{1, 2, 5} {
-			if v := e + math.Log10(m); v >= lo-1e-9 && v <= hi+1e-9 {
-				out = append(out, plot.Tick{Value: v, Label: tickLabel(m, e)})
-			}
-		}
-	}
-	return out
-}
-
-// niceStep returns the smallest of 1, 2, 5, 10, 20... that is at least x.
-func niceStep(x float64) float64 {
-	ten := 1.0
-	for ; ten < x; ten *= 10 {
-		for _, m := range []float64{1, 2, 5} {
-			if m*ten >= x {
-				return m * ten
-			}
-		}
-	}
-	return ten
-}
-
-// tickLabel writes m times 10^e.
-func tickLabel(m, e float64) string {
-	if fixed(int64(e)) {
-		return strconv.FormatFloat(m*math.Pow(10, e), 'f', max(0, int(-e)), 64)
-	}
-	return strconv.FormatFloat(m, 'f', 0, 64) + "e" + strconv.FormatFloat(e, 'f', 0, 64)
-}
-
-// ticks returns the marks of an axis.
-func (s Scale) ticks() plot.Ticker {
-	if s == LogScale {
-		return logTicks{}
-	}
-	return plot.DefaultTicks{}
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
@@ -39,22 +37,18 @@ func (b *Bars) size() (w, h float64) {
 	return figureWidth, float64(rows) + 44 + legendHeight(seriesNames(b.Series))
 }
 
-func (b *Bars) draw(c canvas) error {
-	axis := scaleOf(b.Series)
-	p := newPlot(b.Axis, "")
-	p.X.Tick.Marker = axis.ticks()
-	names := cmp.Or(b.Letters, longName)
+func (b *Bars) draw(c canvas) {
+	scale := scaleOf(b.Series)
+	x := axis{label: b.Axis, ticks: scale.ticks()}
+	letters := cmp.Or(b.Letters, longName)
 	if b.small() {
 		// The axis is named by what stands above a small plot.
-		p.X.Label.Text, p.X.Tick.Marker, names = "", axis.fewTicks(), cmp.Or(b.Letters, smallName)
+		x, letters = axis{ticks: scale.fewTicks()}, cmp.Or(b.Letters, smallName)
 	}
-	p.Y.Tick.Marker = categories{b.Categories, names}
-	p.Y.Tick.LineStyle.Width = 0
-	p.Y.Min, p.Y.Max = -0.6, float64(len(b.Categories))-0.4
-	lo, hi := b.extent(axis)
-	p.X.Min, p.X.Max = lo, hi
-	p.Add(verticalGrid(), plotFunc(func(c canvas, p *plot.Plot) {
-		x, y := p.Transforms(&c)
+	x.lo, x.hi = b.extent(scale)
+	p := axes{x: x, y: axis{lo: -0.6, hi: float64(len(b.Categories)) - 0.4, ticks: categories(b.Categories, letters), rows: true}}
+	c = p.data(legend(c, seriesNames(b.Series)))
+	p.draw(c, func(x, y func(float64) vg.Length) {
 		thick := 0.8 / float64(len(b.Series))
 		for k, s := range b.Series {
 			for i, v := range s.Values {
@@ -62,8 +56,8 @@ func (b *Bars) draw(c canvas) error {
 					break
 				}
 				top := float64(len(b.Categories)-1-i) + 0.4 - thick*float64(k)
-				if to, ok := axis.at(v); ok {
-					b.mark(c, axis, x(max(min(0, hi), lo)), x(to), y(top-thick*0.92), y(top), colorOf(k))
+				if to, ok := scale.at(v); ok {
+					b.mark(c, scale, x(max(min(0, p.x.hi), p.x.lo)), x(to), y(top-thick*0.92), y(top), colorOf(k))
 				}
 				says := b.Categories[i] + ": " + Number(v).page(digits)
 				if !b.small() {
@@ -72,71 +66,18 @@ func (b *Bars) draw(c canvas) error {
 				tell(c, vg.Point{X: c.Min.X, Y: y(top - thick)}, vg.Point{X: c.Max.X, Y: y(top)}, says)
 			}
 		}
-	}))
-	p.Draw(legend(c, seriesNames(b.Series)))
-	return nil
+	})
 }
 
 // mark draws one value: a bar, or a dot at the end of a hairline.
-func (b *Bars) mark(c canvas, axis Scale, from, to, low, high vg.Length, fill color.RGBA) {
-	if axis == LinearScale {
+func (b *Bars) mark(c canvas, scale Scale, from, to, low, high vg.Length, fill color.RGBA) {
+	if scale == LinearScale {
 		rectangle(c, from, low, to, high, fill)
 		return
 	}
 	mid := (low + high) / 2
 	c.StrokeLine2(draw.LineStyle{Color: soft, Width: 0.4}, c.Min.X, mid, to, mid)
 	c.DrawGlyph(draw.GlyphStyle{Color: fill, Radius: min(3, (high-low)/2), Shape: draw.CircleGlyph{}}, vg.Point{X: to, Y: mid})
-}
-
-// fewTicks marks the axis of a small plot.
-func (s Scale) fewTicks() plot.Ticker {
-	if s == LogScale {
-		return few{decadeTicks{}}
-	}
-	return few{linearTicks{}}
-}
-
-// decadeTicks marks powers of ten, and other round numbers where there are less than two.
-type decadeTicks struct{}
-
-// Ticks returns the marks.
-func (decadeTicks) Ticks(lo, hi float64) []plot.Tick {
-	const most = 8
-	first, last := math.Ceil(lo-1e-9), math.Floor(hi+1e-9)
-	if last-first < 1 || last-first > most {
-		return fineLogTicks{}.Ticks(lo, hi)
-	}
-	var out []plot.Tick
-	for e := first; e <= last; e++ {
-		out = append(out, plot.Tick{Value: e, Label: tickLabel(1, e)})
-	}
-	return out
-}
-
-// few names at most four of the marks of an axis.
-type few struct{ plot.Ticker }
-
-// Ticks leaves out names at regular distances.
-func (f few) Ticks(lo, hi float64) []plot.Tick {
-	ticks := f.Ticker.Ticks(lo, hi)
-	named := 0
-	for _, t := range ticks {
-		if t.Label != "" {
-			named++
-		}
-	}
-	const most = 4
-	every, k := (named+most-1)/most, 0
-	for i := range ticks {
-		if ticks[i].Label == "" {
-			continue
-		}
-		if k%max(every, 1) != 0 {
-			ticks[i].Label = ""
-		}
-		k++
-	}
-	return ticks
 }
 
 // extent returns the ends of the axis: from zero, or from the decade below the
@@ -170,22 +111,6 @@ func extremes(series []Series, axis Scale) (lo, hi float64) {
 	return lo, hi
 }
 
-// categories marks places with names, the first at the top.
-type categories struct {
-	names []string
-	// most is the number of letters up to which a name is whole.
-	most int
-}
-
-// Ticks returns one mark a name.
-func (n categories) Ticks(float64, float64) []plot.Tick {
-	out := make([]plot.Tick, len(n.names))
-	for i, s := range n.names {
-		out[i] = plot.Tick{Value: float64(len(n.names) - 1 - i), Label: shorten(s, n.most)}
-	}
-	return out
-}
-
 // shorten makes a name visible and cuts the middle of a long one.
 func shorten(s string, n int) string {
 	s = Visible(s)
@@ -194,19 +119,6 @@ func shorten(s string, n int) string {
 		return s
 	}
 	return string(r[:n/2]) + "…" + string(r[len(r)-n/2+1:])
-}
-
-// plotFunc draws inside a plot's axes.
-type plotFunc func(c canvas, p *plot.Plot)
-
-// Plot calls f.
-func (f plotFunc) Plot(c draw.Canvas, p *plot.Plot) { f(c, p) }
-
-func verticalGrid() *plotter.Grid {
-	g := plotter.NewGrid()
-	g.Horizontal = draw.LineStyle{}
-	g.Vertical = draw.LineStyle{Color: line, Width: 0.5}
-	return g
 }
 
 func rectangle(c canvas, x0, y0, x1, y1 vg.Length, fill interface{ RGBA() (r, g, b, a uint32) }) {
@@ -230,40 +142,35 @@ func (h *Histograms) size() (w, ht float64) {
 	return figureWidth, float64(len(h.Rows)*stripRow) + 48 + legendHeight(h.names())
 }
 
-func (h *Histograms) draw(c canvas) error {
-	rows := categories{make([]string, len(h.Rows)), longName}
+func (h *Histograms) draw(c canvas) {
+	rows := make([]string, len(h.Rows))
 	for i, r := range h.Rows {
-		rows.names[i] = r.Name
+		rows[i] = r.Name
 	}
 	s := h.span
 	if s == nil {
 		s = spanOf(h.Rows)
 	}
-	axis, lo, hi := s.axis, s.lo, s.hi
-	p := newPlot(h.Axis, "")
-	p.X.Tick.Marker = axis.ticks()
-	p.Y.Tick.Marker = rows
-	p.Y.Tick.LineStyle.Width = 0
-	p.X.Min, p.X.Max = lo, hi
-	p.Y.Min, p.Y.Max = -0.2, float64(len(h.Rows))
-	p.Add(verticalGrid(), plotFunc(func(c canvas, p *plot.Plot) {
-		x, y := p.Transforms(&c)
+	p := axes{
+		x: axis{lo: s.lo, hi: s.hi, label: h.Axis, ticks: s.scale.ticks()},
+		y: axis{lo: -0.2, hi: float64(len(h.Rows)), ticks: categories(rows, longName), rows: true},
+	}
+	c = p.data(legend(c, h.names()))
+	p.draw(c, func(x, y func(float64) vg.Length) {
 		for i, r := range h.Rows {
 			base := float64(len(h.Rows) - 1 - i)
-			for k, s := range r.Series {
-				strip(c, x, y, base, histogram(s, lo, hi, axis), lo, hi, k)
+			for k, one := range r.Series {
+				strip(c, x, y, base, histogram(one, s.lo, s.hi, s.scale), s.lo, s.hi, k)
 			}
 			tell(c, vg.Point{X: c.Min.X, Y: y(base)}, vg.Point{X: c.Max.X, Y: y(base + 1)}, r.words()...)
 			c.StrokeLine2(draw.LineStyle{Color: soft, Width: 0.4}, c.Min.X, y(base), c.Max.X, y(base))
 		}
-	}))
-	p.Draw(legend(c, h.names()))
-	return nil
+	})
 }
 
 // span is the axis of some histograms and its ends.
 type span struct {
-	axis   Scale
+	scale  Scale
 	lo, hi float64
 }
 
@@ -354,23 +261,21 @@ func (l *Lines) size() (w, h float64) {
 	return figureWidth, 220 + legendHeight(seriesNames(l.Series))
 }
 
-func (l *Lines) draw(c canvas) error {
-	axis := scaleOf(l.Series)
-	p := newPlot(l.XAxis, l.YAxis)
-	p.Y.Tick.Marker = axis.ticks()
+func (l *Lines) draw(c canvas) {
+	scale := scaleOf(l.Series)
+	p := axes{x: emptyAxis(l.XAxis, longTicks), y: emptyAxis(l.YAxis, scale.ticks())}
 	if l.X == nil {
-		p.X.Tick.Marker = wholeTicks{}
+		p.x.ticks = wholeLongTicks
 	}
 	if l.small() {
-		p.X.Tick.Marker, p.Y.Tick.Marker = few{wholeTicks{}}, axis.fewTicks()
+		p.x.ticks, p.y.ticks = few(wholeLongTicks), scale.fewTicks()
 	}
-	grid := plotter.NewGrid()
-	grid.Horizontal = draw.LineStyle{Color: line, Width: 0.5}
-	grid.Vertical = grid.Horizontal
-	p.Add(grid)
+	type point struct {
+		x, y float64
+		says string
+	}
+	lines := make([][]point, len(l.Series))
 	for k, s := range l.Series {
-		var pts plotter.XYs
-		var says []string
 		for i, v := range s.Values {
 			x, name := float64(i+1), strconv.Itoa(i+1)
 			if l.X != nil {
@@ -382,60 +287,27 @@ func (l *Lines) draw(c canvas) error {
 			if !l.small() {
 				name += ", " + s.Name
 			}
-			if y, ok := axis.at(v); ok {
-				pts, says = append(pts, plotter.XY{X: x, Y: y}), append(says, name+": "+Number(v).page(digits))
+			if y, ok := scale.at(v); ok {
+				p.x.cover(x)
+				p.y.cover(y)
+				lines[k] = append(lines[k], point{x, y, name + ": " + Number(v).page(digits)})
 			}
 		}
-		if pts == nil {
-			continue
-		}
-		ln, sc, err := plotter.NewLinePoints(pts)
-		if err != nil {
-			return err
-		}
-		ln.LineStyle = draw.LineStyle{Color: colorOf(k), Width: 1.2, Dashes: dashOf(k)}
-		sc.GlyphStyle = draw.GlyphStyle{Color: colorOf(k), Radius: 1.6, Shape: draw.CircleGlyph{}}
-		p.Add(ln, sc, plotFunc(func(c canvas, p *plot.Plot) {
-			x, y := p.Transforms(&c)
-			for i, pt := range pts {
-				at := vg.Point{X: x(pt.X), Y: y(pt.Y)}
-				tell(c, at.Sub(vg.Point{X: 5, Y: 5}), at.Add(vg.Point{X: 5, Y: 5}), says[i])
+	}
+	p.x.pad(0.03)
+	p.y.pad(0.03)
+	c = p.data(legend(c, seriesNames(l.Series)))
+	p.draw(c, func(x, y func(float64) vg.Length) {
+		for k, line := range lines {
+			at := make([]vg.Point, len(line))
+			for i, pt := range line {
+				at[i] = vg.Point{X: x(pt.x), Y: y(pt.y)}
 			}
-		}))
-	}
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		if a.Min > a.Max {
-			continue // nothing is drawn
+			c.StrokeLines(draw.LineStyle{Color: colorOf(k), Width: 1.2, Dashes: dashOf(k)}, at)
+			for i, pt := range line {
+				c.DrawGlyph(draw.GlyphStyle{Color: colorOf(k), Radius: 1.6, Shape: draw.CircleGlyph{}}, at[i])
+				tell(c, at[i].Sub(vg.Point{X: 5, Y: 5}), at[i].Add(vg.Point{X: 5, Y: 5}), pt.says)
+			}
 		}
-		a.Min, a.Max = room(a.Min, a.Max)
-		pad := 0.03 * (a.Max - a.Min)
-		a.Min, a.Max = a.Min-pad, a.Max+pad
-	}
-	p.Draw(legend(c, seriesNames(l.Series)))
-	return nil
-}
-
-// room widens the range of an axis that is too short for marks of their own: gonum's
-// panic on an empty one.
-func room(lo, hi float64) (float64, float64) {
-	least := math.Max(math.Abs(lo), math.Abs(hi)) * 1e-9
-	if hi-lo > least {
-		return lo, hi
-	}
-	pad := math.Max(0.5, least)
-	return lo - pad, hi + pad
-}
-
-// wholeTicks marks whole numbers.
-type wholeTicks struct{}
-
-// Ticks returns at most about eight whole numbers.
-func (wholeTicks) Ticks(lo, hi float64) []plot.Tick {
-	step := niceStep((hi - lo) / 8)
-	var out []plot.Tick
-	const most = 20 // so far out that float64 has no whole numbers the loop would not end
-	for v := math.Ceil(lo/step) * step; v <= hi && len(out) < most; v += step {
-		out = append(out, plot.Tick{Value: v, Label: tickLabel(v+0, 0)}) // adding zero makes a negative zero positive
-	}
-	return out
+	})
 }

@@ -55,7 +55,7 @@ func (d *Diagram) size() (w, h float64) {
 	return max(w, figureWidth), float64(l.ranks*(boxHeight+rankGap)) + 2
 }
 
-func (d *Diagram) draw(c canvas) error {
+func (d *Diagram) draw(c canvas) {
 	l := d.place()
 	at := func(i int) vg.Point {
 		return vg.Point{
@@ -91,7 +91,6 @@ func (d *Diagram) draw(c canvas) error {
 		label(c, words(smallSize-0.5, soft), center.Add(vg.Point{Y: -12}), detail, 34)
 		tell(c, p, p.Add(vg.Point{X: boxWidth, Y: boxHeight}), n.Label, detail)
 	}
-	return nil
 }
 
 // label writes one centred line below a point.

@@ -24,7 +24,7 @@ type Figure struct {
 
 // Chart is what a Figure draws: *Bars, *Histograms, *Lines, *Panels or *Diagram.
 type Chart interface {
-	draw(c canvas) error
+	draw(c canvas)
 	// size returns width and height in points.
 	size() (w, h float64)
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"gonum.org/v1/plot"
 
 	"github.com/relupath/relupath/analysis/scaled"
 )
@@ -78,27 +77,28 @@ func TestAxisIsLogarithmicOverDecades(t *testing.T) {
 }
 
 func TestTicks(t *testing.T) {
-	labels := func(m plot.Ticker, lo, hi float64) []string {
+	labels := func(m ticker, lo, hi float64) []string {
 		var out []string
-		for _, k := range m.Ticks(lo, hi) {
-			out = append(out, k.Label)
+		for _, k := range m(lo, hi) {
+			out = append(out, k.name)
 		}
 		return out
 	}
 	for _, c := range []struct {
-		m      plot.Ticker
+		name   string
+		m      ticker
 		lo, hi float64
 		want   []string
 	}{
-		{logTicks{}, -1, 0.5, []string{"0.1", "0.2", "0.5", "1", "2"}},
-		{logTicks{}, 5.2, 6.1, []string{"200000", "500000", "1e6"}},
-		{logTicks{}, 1203.8, 1205.1, []string{"1e1204", "2e1204", "5e1204", "1e1205"}},
-		{logTicks{}, -20, 40, []string{"1e-20", "1e-10", "1e0", "1e10", "1e20", "1e30", "1e40"}},
-		{wholeTicks{}, 1, 3, []string{"1", "2", "3"}},
-		{wholeTicks{}, 0.5, 40.5, []string{"5", "10", "15", "20", "25", "30", "35", "40"}},
+		{"logTicks", logTicks, -1, 0.5, []string{"0.1", "0.2", "0.5", "1", "2"}},
+		{"logTicks", logTicks, 5.2, 6.1, []string{"200000", "500000", "1e6"}},
+		{"logTicks", logTicks, 1203.8, 1205.1, []string{"1e1204", "2e1204", "5e1204", "1e1205"}},
+		{"logTicks", logTicks, -20, 40, []string{"1e-20", "1e-10", "1e0", "1e10", "1e20", "1e30", "1e40"}},
+		{"wholeLongTicks", wholeLongTicks, 1, 3, []string{"1", "2", "3"}},
+		{"wholeLongTicks", wholeLongTicks, 0.5, 40.5, []string{"5", "10", "15", "20", "25", "30", "35", "40"}},
 	} {
 		if diff := cmp.Diff(c.want, labels(c.m, c.lo, c.hi)); diff != "" {
-			t.Errorf("%T from %v to %v: %s", c.m, c.lo, c.hi, diff)
+			t.Errorf("%s from %v to %v: %s", c.name, c.lo, c.hi, diff)
 		}
 	}
 }

@@ -49,9 +49,7 @@ func WriteFigure(w io.Writer, f *Figure, typ string) error {
 	if typ == "svg" {
 		rectangle(c, 0, 0, width, height, color.White)
 	}
-	if err := f.Chart.draw(draw.Crop(c, margin, -margin, margin, -margin)); err != nil {
-		return fmt.Errorf("render: figure %s: %w", f.Name, err)
-	}
+	f.Chart.draw(draw.Crop(c, margin, -margin, margin, -margin))
 	_, err := target.WriteTo(w)
 	return err
 }
@@ -96,9 +94,7 @@ var fontFamily = sync.OnceValue(func() *regexp.Regexp {
 func inline(f *Figure, chart Chart) (svg template.HTML, width int, err error) {
 	w, h := chart.size()
 	target := &hovered{Canvas: vgsvg.New(vg.Length(w), vg.Length(h)), height: vg.Length(h)}
-	if err := chart.draw(draw.New(target)); err != nil {
-		return "", 0, fmt.Errorf("render: figure %s: %w", f.Name, err)
-	}
+	chart.draw(draw.New(target))
 	var b bytes.Buffer
 	if _, err := target.WriteTo(&b); err != nil {
 		return "", 0, err

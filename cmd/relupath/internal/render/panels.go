@@ -2,11 +2,8 @@ package render
 
 import (
 	"math"
-	"strconv"
 	"strings"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -66,6 +63,8 @@ const (
 	panelGap    = 14
 	// longTitle are the letters that fit above one of many panels.
 	longTitle = 36
+	// titleRoom is the room for a title above the data.
+	titleRoom = 13
 )
 
 func (p *Panels) columns() int {
@@ -97,34 +96,58 @@ func (p *Panels) size() (w, h float64) {
 	return w, max(rows, 1)*panelHeight + max(rows-1, 0)*panelGap + legendHeightOf(p.keys(), w)
 }
 
-func (p *Panels) draw(c canvas) error {
+func (p *Panels) draw(c canvas) {
 	keys := p.keys()
 	c = legendOf(c, keys, 1.6)
-	if len(p.Panels) == 0 {
-		return nil
+	plots := make([]*axes, len(p.Panels))
+	for i := range p.Panels {
+		plots[i] = p.Panels[i].axes(titleRoom)
 	}
-	plots := make([][]*plot.Plot, p.rows())
-	for r := range plots {
-		plots[r] = make([]*plot.Plot, p.columns())
-		for k := range plots[r] {
-			if i := r*p.columns() + k; i < len(p.Panels) {
-				one := p.Panels[i]
-				if p.Many {
-					one.Title = shorten(one.Title, longTitle)
-				}
-				plots[r][k] = one.plot(keys)
-			}
+	for i, data := range align(plots, p.rows(), p.columns(), c) {
+		one := p.Panels[i]
+		if p.Many {
+			one.Title = shorten(one.Title, longTitle)
+		}
+		one.draw(data, plots[i], keys)
+	}
+}
+
+// align returns where the data of plots lie in rows and columns, row by row: all of one size, and
+// those of a row or column in line.
+func align(plots []*axes, rows, cols int, c canvas) []canvas {
+	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: panelGap, PadY: panelGap}
+	left, right := make([]vg.Length, cols), make([]vg.Length, cols)
+	top, bottom := make([]vg.Length, rows), make([]vg.Length, rows)
+	for i, p := range plots {
+		r, k := i/cols, i%cols
+		tile := tiles.At(c, k, r)
+		data := p.data(tile)
+		left[k], right[k] = max(left[k], data.Min.X-tile.Min.X), max(right[k], tile.Max.X-data.Max.X)
+		bottom[r], top[r] = max(bottom[r], data.Min.Y-tile.Min.Y), max(top[r], tile.Max.Y-data.Max.Y)
+	}
+	size := vg.Point{X: c.Size().X - panelGap*vg.Length(cols-1), Y: c.Size().Y - panelGap*vg.Length(rows-1)}
+	for k := range cols {
+		size.X -= left[k] + right[k]
+	}
+	for r := range rows {
+		size.Y -= top[r] + bottom[r]
+	}
+	size.X, size.Y = size.X/vg.Length(cols), size.Y/vg.Length(rows)
+	out := make([]canvas, len(plots))
+	at := vg.Point{Y: c.Max.Y}
+	for i := range plots {
+		r, k := i/cols, i%cols
+		if k == 0 {
+			at.X, at.Y = c.Min.X, at.Y-top[r]-size.Y
+		}
+		at.X += left[k]
+		out[i] = canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: at, Max: at.Add(size)}}
+		at.X += size.X + right[k] + panelGap
+		if k == cols-1 {
+			at.Y -= bottom[r] + panelGap
 		}
 	}
-	tiles := draw.Tiles{Rows: p.rows(), Cols: p.columns(), PadX: panelGap, PadY: panelGap}
-	for r, row := range plot.Align(plots, tiles, c) {
-		for k := range row {
-			if plots[r][k] != nil {
-				plots[r][k].Draw(row[k])
-			}
-		}
-	}
-	return nil
+	return out
 }
 
 // parts are the panels of Many, a figure each, with what is told of it as its caption.
@@ -146,11 +169,9 @@ type smallPanel struct {
 
 func (s *smallPanel) size() (w, h float64) { return panelWidth, panelHeight - 16 }
 
-func (s *smallPanel) draw(c canvas) error {
-	p := s.panel.plot(s.keys)
-	p.Title.Text = ""
-	p.Draw(c)
-	return nil
+func (s *smallPanel) draw(c canvas) {
+	p := s.panel.axes(0)
+	s.panel.draw(p.data(c), p, s.keys)
 }
 
 // place returns a coordinate; ok is false for what has none, and for what is so large
@@ -165,69 +186,61 @@ func (s Scale) place(x float64) (v float64, ok bool) {
 	return x, math.Abs(x) <= math.MaxFloat64/4
 }
 
-// plot makes the plot of one panel.
-func (p *Panel) plot(keys []key) *plot.Plot {
-	out := newPlot(p.XAxis, p.YAxis)
-	// gonum centres titles over the plot with its labels, at heights that differ
-	// from panel to panel: an empty one keeps the room, the words stand over the
-	// data.
-	out.Title.Text, out.Title.TextStyle, out.Title.Padding = " ", words(textSize, ink), 3
-	out.X.Tick.Marker, out.Y.Tick.Marker = p.ticks(), plot.Ticker(linearTicks{})
-	if p.YScale == LogScale {
-		out.Y.Tick.Marker = fineLogTicks{}
-	}
-	out.Add(plotFunc(func(cv canvas, _ *plot.Plot) {
-		style := words(textSize, ink)
-		style.XAlign = text.XCenter
-		cv.FillText(style, vg.Point{X: (cv.Min.X + cv.Max.X) / 2, Y: cv.Max.Y + 6}, p.Title)
-	}))
-	grid := plotter.NewGrid()
-	grid.Horizontal = draw.LineStyle{Color: line, Width: 0.5}
-	grid.Vertical = grid.Horizontal
-	out.Add(grid)
-	for _, c := range p.Curves {
-		out.Add(plotFunc(func(cv canvas, pl *plot.Plot) {
-			x, y := pl.Transforms(&cv)
-			for _, pts := range p.band(c, x, y) {
-				cv.FillPolygon(faint(keys[c.Key].color()), cv.ClipPolygonXY(pts))
+// draw draws the panel's data into c, and the axes and the title around it.
+func (p *Panel) draw(c canvas, a *axes, keys []key) {
+	style := words(textSize, ink)
+	style.XAlign = text.XCenter
+	c.FillText(style, vg.Point{X: c.Center().X, Y: c.Max.Y + 6}, p.Title)
+	a.draw(c, func(x, y func(float64) vg.Length) {
+		for _, one := range p.Curves {
+			for _, pts := range p.band(one, x, y) {
+				c.FillPolygon(faint(keys[one.Key].color()), c.ClipPolygonXY(pts))
 			}
-		}))
+		}
+		for _, one := range p.Curves {
+			p.stroke(c, x, y, one, keys[one.Key])
+		}
+		if p.Says != nil {
+			tell(c, c.Min, c.Max, p.Says...)
+		}
+	})
+}
+
+// axes are the panel's, over what the curves and bands cover and a little more.
+func (p *Panel) axes(head vg.Length) *axes {
+	a := &axes{x: emptyAxis(p.XAxis, p.ticks()), y: emptyAxis(p.YAxis, linearTicks), head: head}
+	if p.YScale == LogScale {
+		a.y.ticks = fineLogTicks
+	}
+	cover := func(a *axis, s Scale, of ...[]float64) {
+		for _, xs := range of {
+			for _, x := range xs {
+				if v, ok := s.place(x); ok {
+					a.cover(v)
+				}
+			}
+		}
 	}
 	for _, c := range p.Curves {
-		out.Add(plotFunc(func(cv canvas, pl *plot.Plot) { p.stroke(cv, pl, c, keys[c.Key]) }))
+		cover(&a.x, p.XScale, c.X)
+		cover(&a.y, p.YScale, c.Y, c.Lo, c.Hi)
 	}
-	if p.Says != nil {
-		out.Add(plotFunc(func(cv canvas, _ *plot.Plot) { tell(cv, cv.Min, cv.Max, p.Says...) }))
-	}
-	p.extent(out)
-	return out
+	a.x.pad(0.04)
+	a.y.pad(0.04)
+	return a
 }
 
 // ticks marks the x axis.
-func (p *Panel) ticks() plot.Ticker {
+func (p *Panel) ticks() ticker {
 	switch {
 	case p.XTicks != nil:
-		return fixedTicks{p.XTicks, p.XScale}
+		return fixedTicks(p.XTicks, p.XScale)
 	case p.XScale == LogScale:
-		return few{decadeTicks{}}
+		return few(decadeTicks)
+	case p.whole():
+		return wholeLinearTicks
 	}
-	return linearTicks{p.whole()}
-}
-
-// fineLogTicks is logTicks for axes that may cover less than a decade.
-type fineLogTicks struct{}
-
-// Ticks returns round numbers; where 1, 2 and 5 times powers of ten are too
-// few, multiples of a step.
-func (fineLogTicks) Ticks(lo, hi float64) []plot.Tick {
-	if hi-lo >= 0.6 {
-		return logTicks{}.Ticks(lo, hi)
-	}
-	out := linearTicks{}.Ticks(math.Pow(10, lo), math.Pow(10, hi))
-	for i := range out {
-		out[i].Value = math.Log10(out[i].Value)
-	}
-	return out
+	return linearTicks
 }
 
 // whole reports whether all places on the x axis are whole numbers.
@@ -242,81 +255,12 @@ func (p *Panel) whole() bool {
 	return true
 }
 
-// linearTicks marks a linear axis with four or five round numbers, whole ones
-// where only those have a meaning.
-type linearTicks struct{ whole bool }
-
-// Ticks returns multiples of a round step. Adding zero makes a negative zero
-// positive.
-func (l linearTicks) Ticks(lo, hi float64) []plot.Tick {
-	unit := math.Pow(10, math.Floor(math.Log10((hi-lo)/5)))
-	if l.whole {
-		unit = max(unit, 1)
-	}
-	step := unit * niceStep((hi-lo)/5/unit)
-	var out []plot.Tick
-	const most = 12 // where the next multiple is the same number the loop would not end
-	for k := math.Ceil(lo / step); k*step <= hi && len(out) < most; k++ {
-		out = append(out, plot.Tick{Value: k * step, Label: strconv.FormatFloat(k*step+0, 'g', 6, 64)})
-	}
-	return out
-}
-
-// fixedTicks marks given places, and names every second where they are many.
-type fixedTicks struct {
-	at    []float64
-	scale Scale
-}
-
-// Ticks returns the places within the axis.
-func (f fixedTicks) Ticks(lo, hi float64) []plot.Tick {
-	every := 1 + len(f.at)/7
-	var out []plot.Tick
-	for i, x := range f.at {
-		v, ok := f.scale.place(x)
-		if !ok || v < lo || v > hi {
-			continue
-		}
-		t := plot.Tick{Value: v}
-		if i%every == 0 {
-			t.Label = tickLabel(x, 0)
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-// extent sets the axes to what the curves and bands cover and a little more.
-func (p *Panel) extent(out *plot.Plot) {
-	for _, a := range []*plot.Axis{&out.X, &out.Y} {
-		a.Min, a.Max = math.Inf(1), math.Inf(-1)
-	}
-	cover := func(a *plot.Axis, s Scale, of ...[]float64) {
-		for _, xs := range of {
-			for _, x := range xs {
-				if v, ok := s.place(x); ok {
-					a.Min, a.Max = min(a.Min, v), max(a.Max, v)
-				}
-			}
-		}
-	}
-	for _, c := range p.Curves {
-		cover(&out.X, p.XScale, c.X)
-		cover(&out.Y, p.YScale, c.Y, c.Lo, c.Hi)
-	}
-	for _, a := range []*plot.Axis{&out.X, &out.Y} {
-		if a.Min > a.Max {
-			a.Min, a.Max = 0, 1
-		}
-		a.Min, a.Max = room(a.Min, a.Max)
-		pad := 0.04 * (a.Max - a.Min)
-		a.Min, a.Max = a.Min-pad, a.Max+pad
-	}
-}
+// xy is a place on both axes.
+type xy struct{ x, y float64 }
 
 // segments are the runs of points that have a place on both axes.
-func (p *Panel) segments(x, y []float64) [][]plotter.XY {
-	var out [][]plotter.XY
+func (p *Panel) segments(x, y []float64) [][]xy {
+	var out [][]xy
 	open := false
 	for i := range x {
 		px, okX := p.XScale.place(x[i])
@@ -328,7 +272,7 @@ func (p *Panel) segments(x, y []float64) [][]plotter.XY {
 		if !open {
 			out, open = append(out, nil), true
 		}
-		out[len(out)-1] = append(out[len(out)-1], plotter.XY{X: px, Y: py})
+		out[len(out)-1] = append(out[len(out)-1], xy{px, py})
 	}
 	return out
 }
@@ -367,8 +311,7 @@ func (p *Panel) band(c Curve, x, y func(float64) vg.Length) [][]vg.Point {
 // rings is the number of rings on a curve that is not solid, about.
 const rings = 8
 
-func (p *Panel) stroke(cv canvas, pl *plot.Plot, c Curve, k key) {
-	x, y := pl.Transforms(&cv)
+func (p *Panel) stroke(cv canvas, x, y func(float64) vg.Length, c Curve, k key) {
 	style := draw.LineStyle{Color: k.color(), Width: 1.2, Dashes: k.dashes()}
 	ring := draw.GlyphStyle{Color: k.color(), Radius: 2, Shape: draw.RingGlyph{}}
 	segments := p.segments(c.X, c.Y)
@@ -380,7 +323,7 @@ func (p *Panel) stroke(cv canvas, pl *plot.Plot, c Curve, k key) {
 	for _, seg := range segments {
 		pts := make([]vg.Point, len(seg))
 		for i, s := range seg {
-			pts[i] = vg.Point{X: x(s.X), Y: y(s.Y)}
+			pts[i] = vg.Point{X: x(s.x), Y: y(s.y)}
 		}
 		cv.StrokeLines(style, cv.ClipLinesXY(pts)...)
 		for _, pt := range pts {

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 )
 
@@ -72,8 +70,8 @@ func TestCurvesBreakWhereTheyHaveNoPlace(t *testing.T) {
 	p := Panel{YScale: LogScale}
 	nan := math.NaN()
 	got := p.segments([]float64{1, 2, 3, 4, 5}, []float64{10, 100, 0, nan, 1000})
-	want := [][]plotter.XY{{{X: 1, Y: 1}, {X: 2, Y: 2}}, {{X: 5, Y: 3}}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	want := [][]xy{{{1, 1}, {2, 2}}, {{5, 3}}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(xy{})); diff != "" {
 		t.Error(diff)
 	}
 	id := func(v float64) vg.Length { return vg.Length(v) }
@@ -85,8 +83,8 @@ func TestCurvesBreakWhereTheyHaveNoPlace(t *testing.T) {
 
 func TestTicksOfNarrowLogarithmicAxes(t *testing.T) {
 	var got []string
-	for _, k := range (fineLogTicks{}).Ticks(math.Log10(0.048), math.Log10(0.056)) {
-		got = append(got, k.Label)
+	for _, k := range fineLogTicks(math.Log10(0.048), math.Log10(0.056)) {
+		got = append(got, k.name)
 	}
 	if diff := cmp.Diff([]string{"0.048", "0.05", "0.052", "0.054", "0.056"}, got); diff != "" {
 		t.Error(diff)
@@ -95,19 +93,19 @@ func TestTicksOfNarrowLogarithmicAxes(t *testing.T) {
 
 func TestLinearTicks(t *testing.T) {
 	for _, c := range []struct {
-		ticks  linearTicks
+		ticks  ticker
 		lo, hi float64
 		want   []string
 	}{
-		{linearTicks{}, -0.4, 10.4, []string{"0", "5", "10"}},
-		{linearTicks{}, -4, 90, []string{"0", "20", "40", "60", "80"}},
-		{linearTicks{}, 1.88, 2.45, []string{"2", "2.2", "2.4"}},
-		{linearTicks{whole: true}, 0.9, 2.1, []string{"1", "2"}},
-		{linearTicks{whole: true}, 0.5, 20.5, []string{"5", "10", "15", "20"}},
+		{linearTicks, -0.4, 10.4, []string{"0", "5", "10"}},
+		{linearTicks, -4, 90, []string{"0", "20", "40", "60", "80"}},
+		{linearTicks, 1.88, 2.45, []string{"2", "2.2", "2.4"}},
+		{wholeLinearTicks, 0.9, 2.1, []string{"1", "2"}},
+		{wholeLinearTicks, 0.5, 20.5, []string{"5", "10", "15", "20"}},
 	} {
 		var got []string
-		for _, k := range c.ticks.Ticks(c.lo, c.hi) {
-			got = append(got, k.Label)
+		for _, k := range c.ticks(c.lo, c.hi) {
+			got = append(got, k.name)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("from %v to %v: %s", c.lo, c.hi, diff)
@@ -122,10 +120,10 @@ func TestPanelsOfExtremeNumbers(t *testing.T) {
 	} {
 		for _, s := range []Scale{LinearScale, LogScale} {
 			p := &Panel{Title: "t", YScale: s, Curves: []Curve{{X: []float64{0, 1}, Y: y}}}
-			pl := p.plot([]key{{}})
-			for _, a := range []plot.Axis{pl.X, pl.Y} {
-				if n := len(a.Tick.Marker.Ticks(a.Min, a.Max)); n > 30 || !(a.Max > a.Min) || math.IsInf(a.Max-a.Min, 0) {
-					t.Errorf("%v: axis from %v to %v with %d marks", y, a.Min, a.Max, n)
+			pl := p.axes(0)
+			for _, a := range []axis{pl.x, pl.y} {
+				if n := len(a.ticks(a.lo, a.hi)); n > 30 || !(a.hi > a.lo) || math.IsInf(a.hi-a.lo, 0) {
+					t.Errorf("%v: axis from %v to %v with %d marks", y, a.lo, a.hi, n)
 				}
 			}
 		}
