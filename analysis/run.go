@@ -26,6 +26,8 @@ type entry struct {
 	rows                    []float64
 	groups, columns, orders bool
 	path                    []float64
+	// zeros says that it needs the numbers of weights that are zero.
+	zeros bool
 	// kappa says that it needs kappa, which wants all values of its order.
 	kappa bool
 	// whole says that it is of a network that is homogeneous as a whole.
@@ -302,11 +304,11 @@ func choose(opt Options) ([]*entry, error) {
 
 // pass reads the weights once, for everything that the chosen measures need.
 func (r *run) pass(chosen []*entry) {
-	o := paths.Options{Bias: r.opt.Bias, Zeros: true, Threads: r.opt.Threads, Keep: []int{}}
+	o := paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads, Keep: []int{}}
 	var orders []float64
 	for _, e := range chosen {
 		o.Rows = append(o.Rows, e.rows...)
-		o.Columns = o.Columns || e.columns
+		o.Columns, o.Zeros = o.Columns || e.columns, o.Zeros || e.zeros
 		if e.groups {
 			for _, g := range r.opt.Groups {
 				o.Rows = append(o.Rows, g.P)

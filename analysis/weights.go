@@ -116,6 +116,7 @@ func weightEntries() []*entry {
 				Name: "zero_share", Formula: "number of weights that are zero over the number of weights",
 				LaTeX: `\#\{w=0\}/\#\{w\}`, Source: "a count", Unit: "share", Invariant: true, Scope: OfBoth,
 			},
+			zeros: true,
 			net: func(r *run) []Measure {
 				var zeros, weights int
 				for _, l := range r.layers {

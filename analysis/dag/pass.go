@@ -27,6 +27,14 @@ type Meaning[T any] interface {
 	Func(nd *Node, f *Func, xs []T) T
 }
 
+// Holder is a Meaning that uses again what values consist of.
+type Holder[T any] interface {
+	// Hold is told the value of each node when it is known, before the next is asked for.
+	Hold(x T)
+	// Drop is told it when the pass drops it. Nodes may share a value: each has its Hold and its Drop.
+	Drop(x T)
+}
+
 // Forward computes a T for every node in topological order and returns them by
 // node. Nodes that skip names (nil: those of the head) are left out; so are, as
 // soon as their last reader has run, the values of nodes outside keep (nil keeps
@@ -51,7 +59,15 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 		}
 	}
 	vals := make([]T, len(n.Nodes))
-	var none T
+	holder, _ := m.(Holder[T])
+	has := make([]bool, len(n.Nodes))
+	drop := func(i int) {
+		if has[i] && holder != nil {
+			holder.Drop(vals[i])
+		}
+		var none T
+		vals[i], has[i] = none, false
+	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
 		if !skip(nd) {
@@ -59,17 +75,20 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 			for k, j := range nd.In {
 				in[k] = vals[j]
 			}
-			vals[i] = Apply(n, m, nd, in)
+			vals[i], has[i] = Apply(n, m, nd, in), true
+			if holder != nil {
+				holder.Hold(vals[i])
+			}
 		}
 		if last == nil {
 			continue
 		}
 		if last[i] == i {
-			vals[i] = none
+			drop(i)
 		}
 		for _, j := range nd.In {
 			if last[j] == i {
-				vals[j] = none
+				drop(j)
 			}
 		}
 	}

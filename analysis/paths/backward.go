@@ -49,7 +49,7 @@ type backward struct {
 func (b *backward) Output(nd *dag.Node) *value { return constant(nd.Shape, b.p, scaled.One) }
 
 // Merge implements dag.Reverse.
-func (b *backward) Merge(_ *dag.Node, x, y *value) *value { return plus(x, y, b.opt.Threads) }
+func (b *backward) Merge(_ *dag.Node, x, y *value) *value { return plus(x, y, b.opt.Threads, nil) }
 
 // Linear implements dag.Reverse.
 func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *value) *value {
@@ -65,7 +65,7 @@ func (b *backward) Linear(_ *dag.Node, l *dag.Linear, h *value) *value {
 }
 
 // Unary implements dag.Reverse.
-func (b *backward) Unary(nd *dag.Node, op dag.Unary, h *value) *value { return gained(nd, op, h) }
+func (b *backward) Unary(nd *dag.Node, op dag.Unary, h *value) *value { return gained(nd, op, h, nil) }
 
 // Part implements dag.Reverse.
 func (b *backward) Part(h *value, lo, hi int) *value { return h.at(h.grid.Part(lo, hi)) }
@@ -77,7 +77,7 @@ func (b *backward) Select(operand *dag.Node, taken []dag.Taken[*value]) *value {
 	}
 	out := b.selected(operand, taken[0])
 	for _, t := range taken[1:] {
-		out = plus(out, b.selected(operand, t), b.opt.Threads)
+		out = plus(out, b.selected(operand, t), b.opt.Threads, nil)
 	}
 	return out
 }
@@ -111,7 +111,7 @@ func (b *backward) selected(operand *dag.Node, t dag.Taken[*value]) *value {
 	}
 	out := t.H.at(t.H.grid.Select(t.By.Shape, operand.Shape, copies[0]))
 	for _, list := range copies[1:] {
-		out = plus(out, t.H.at(t.H.grid.Select(t.By.Shape, operand.Shape, list)), b.opt.Threads)
+		out = plus(out, t.H.at(t.H.grid.Select(t.By.Shape, operand.Shape, list)), b.opt.Threads, nil)
 	}
 	return out
 }
@@ -141,6 +141,6 @@ func (b *backward) scattered(operand *dag.Node, taken []dag.Taken[*value]) *valu
 
 // Pool implements dag.Reverse.
 func (b *backward) Pool(_ *dag.Node, op *dag.Pool, h *value) *value {
-	l, g := sums.Windows(op.Window, op.Channels, true, h.grid, h.h, b.opt.Threads)
+	l, g := sums.Windows(op.Window, op.Channels, true, h.grid, h.h, b.opt.Threads, nil)
 	return &value{l, g}
 }

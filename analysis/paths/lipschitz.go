@@ -96,6 +96,6 @@ func (f *lipschitz) Func(nd *dag.Node, op *dag.Func, xs []*value) *value {
 	if nd.Zone == dag.Preamble || op.Lipschitz == 0 {
 		return f.Input(nd) // one without a constant is not before an output
 	}
-	l, h := sums.Times(xs[0].grid, xs[0].h, grid.Uniform(nd.Shape...), []scaled.Num{scaled.New(op.Lipschitz)})
+	l, h := sums.Times(xs[0].grid, xs[0].h, grid.Uniform(nd.Shape...), []scaled.Num{scaled.New(op.Lipschitz)}, f.mem)
 	return &value{l, h}
 }

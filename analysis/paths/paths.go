@@ -104,10 +104,13 @@ func constant(shape []int, p []float64, x scaled.Num) *value {
 }
 
 // at is x over the cells of another layout, which come from its own.
-func (x *value) at(l *grid.Layout, from []int32) *value {
+func (x *value) at(l *grid.Layout, from []int32) *value { return x.lent(l, from, nil) }
+
+// lent is at with numbers of some memory.
+func (x *value) lent(l *grid.Layout, from []int32, mem *sums.Memory) *value {
 	out := &value{l, make([]sums.Path, len(x.h))}
 	for k, h := range x.h {
-		out.h[k] = h.Gather(from)
+		out.h[k] = h.Gather(from, mem)
 	}
 	return out
 }
@@ -121,16 +124,16 @@ func (x *value) elements(k int) []scaled.Num {
 }
 
 // plus is the p-norm of two values, element by element.
-func plus(x, y *value, threads int) *value {
+func plus(x, y *value, threads int, mem *sums.Memory) *value {
 	l, from := grid.Join(x.grid, y.grid)
-	x, y = x.at(l, from[0]), y.at(l, from[1])
+	x, y = x.lent(l, from[0], mem), y.lent(l, from[1], mem)
 	out := &value{l, make([]sums.Path, len(x.h))}
-	sums.Each(len(x.h), l.Cells(), threads, func(k, threads int) { out.h[k] = sums.Plus(x.h[k], y.h[k], threads) })
+	sums.Each(len(x.h), l.Cells(), threads, func(k, threads int) { out.h[k] = sums.Plus(x.h[k], y.h[k], threads, mem) })
 	return out
 }
 
 // gained multiplies by max(1, |slope|); a ReLU changes nothing and shares.
-func gained(nd *dag.Node, op dag.Unary, x *value) *value {
+func gained(nd *dag.Node, op dag.Unary, x *value, mem *sums.Memory) *value {
 	gains := op.Gains()
 	switch len(gains) {
 	case 0:
@@ -139,7 +142,7 @@ func gained(nd *dag.Node, op dag.Unary, x *value) *value {
 		gains = slices.Repeat(gains, nd.Len())
 	}
 	by, w := sums.Elements(gains, nd.Shape)
-	l, h := sums.Times(x.grid, x.h, by, w)
+	l, h := sums.Times(x.grid, x.h, by, w, mem)
 	return &value{l, h}
 }
 
@@ -181,7 +184,15 @@ func forwards(n *dag.Network, p []float64, opt Options) *Values {
 			f.all++
 		}
 	}
+	if opt.Keep != nil {
+		f.mem = sums.NewMemory()
+	}
 	v.of = dag.Forward(n, f, skip, opt.Keep)
+	for i, x := range v.of {
+		if x != nil && f.mem != nil {
+			v.of[i] = &value{x.grid, f.mem.Own(x.h)}
+		}
+	}
 	return v
 }
 
@@ -197,7 +208,18 @@ type forward struct {
 	opt Options
 	// done and all are numbers of layers.
 	done, all int
+	// mem is where numbers lie until their values are dropped; nil where all are kept.
+	mem *sums.Memory
 }
+
+// Hold implements dag.Holder.
+func (f *forward) Hold(x *value) {
+	f.mem.Hold(x.h)
+	f.mem.Settle()
+}
+
+// Drop implements dag.Holder.
+func (f *forward) Drop(x *value) { f.mem.Drop(x.h) }
 
 // measured reports whether a node is a layer behind the preamble.
 func (*forward) measured(nd *dag.Node) bool {
@@ -217,7 +239,7 @@ func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 		}
 		return f.Input(nd)
 	}
-	q := sums.Request{Powers: f.opt.Rows, Zeros: f.opt.Zeros, Threads: f.opt.Threads}
+	q := sums.Request{Powers: f.opt.Rows, Zeros: f.opt.Zeros, Threads: f.opt.Threads, Memory: f.mem}
 	if x == nil {
 		x = constant(nd.Shape, f.P, scaled.Num{})
 	}
@@ -245,13 +267,13 @@ func (f *forward) Linear(nd *dag.Node, l *dag.Linear, x *value) *value {
 }
 
 // Unary implements dag.Meaning.
-func (f *forward) Unary(nd *dag.Node, op dag.Unary, x *value) *value { return gained(nd, op, x) }
+func (f *forward) Unary(nd *dag.Node, op dag.Unary, x *value) *value { return gained(nd, op, x, f.mem) }
 
 // Join implements dag.Meaning: the p-norm of the operands, element by element.
 func (f *forward) Join(_ *dag.Node, xs []*value) *value {
 	out := xs[0]
 	for _, x := range xs[1:] {
-		out = plus(out, x, f.opt.Threads)
+		out = plus(out, x, f.opt.Threads, f.mem)
 	}
 	return out
 }
@@ -269,20 +291,21 @@ func (f *forward) Concat(_ *dag.Node, xs []*value) *value {
 		for i, x := range xs {
 			hs[i] = x.h[k]
 		}
-		out.h[k] = sums.Concat(hs, from)
+		out.h[k] = sums.Concat(hs, from, f.mem)
 	})
 	return out
 }
 
 // Select implements dag.Meaning.
 func (f *forward) Select(nd, operand *dag.Node, index []int32, x *value) *value {
-	return x.at(x.grid.Select(operand.Shape, nd.Shape, index))
+	l, from := x.grid.Select(operand.Shape, nd.Shape, index)
+	return x.lent(l, from, f.mem)
 }
 
 // Pool implements dag.Meaning: the p-norm of each window, that of a sum, so that
 // every path counts.
 func (f *forward) Pool(_ *dag.Node, op *dag.Pool, x *value) *value {
-	l, h := sums.Windows(op.Window, op.Channels, false, x.grid, x.h, f.opt.Threads)
+	l, h := sums.Windows(op.Window, op.Channels, false, x.grid, x.h, f.opt.Threads, f.mem)
 	return &value{l, h}
 }
 

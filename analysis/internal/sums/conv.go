@@ -20,7 +20,7 @@ func convolution(l *dag.Linear, c *dag.Conv, q Request, s *Sums) {
 }
 
 func convOf[T kernel.Float](l *dag.Linear, c *dag.Conv, w []T, q Request, s *Sums) {
-	m := &convMatrix[T]{c: c, w: w, threads: q.Threads}
+	m := &convMatrix[T]{c: c, w: w, threads: q.Threads, mem: q.Memory}
 	m.outer, m.inner, m.taps = c.Matrix()
 	m.rows, m.cols = c.Groups*m.outer, m.inner*m.taps
 	s.Weights = len(w)
@@ -34,7 +34,7 @@ func convOf[T kernel.Float](l *dag.Linear, c *dag.Conv, w []T, q Request, s *Sum
 	// The channels of the operand or the value that a programme starts from.
 	start := func(lay *grid.Layout, a dag.Axis, paths []Path) (*grid.Layout, []Path) {
 		lay, _, from := lay.Units(a.Outer, a.N, a.Inner)
-		return lay, gather(paths, from)
+		return lay, gather(paths, from, q.Memory)
 	}
 	if len(q.Forward) > 0 {
 		lay, paths := start(q.From, c.In(), q.Forward)
@@ -57,6 +57,7 @@ type convMatrix[T kernel.Float] struct {
 	outer, inner, taps int
 	rows, cols         int
 	threads            int
+	mem                *Memory
 }
 
 // stored returns the place of weight j of unit i.
@@ -159,7 +160,7 @@ func (m *convMatrix[T]) programmes(l *grid.Layout, paths []Path, back bool) (*gr
 	win := l.Window(&m.c.Window, from, back)
 	lay := win.Layout.Replace(0, to)
 	var ps []*programme[T]
-	for _, p := range gather(paths, win.From) {
+	for _, p := range gather(paths, win.From, m.mem) {
 		ps = append(ps, newProgramme(m, win, p))
 	}
 	if back {
@@ -303,10 +304,11 @@ func (m *convMatrix[T]) toRows(win *grid.Windowed, ps []*programme[T]) []Path {
 	places := win.Places
 	var tiled, rest []*programme[T]
 	for _, r := range ps {
-		r.sum = make([]float64, m.rows*places)
+		r.sum = m.mem.room(m.rows * places)
 		if kernel.Tiled() && m.outer > few && m.outer*m.cols*places > small && r.tileable() {
 			tiled = append(tiled, r)
 		} else {
+			clear(r.sum)
 			rest = append(rest, r)
 		}
 	}
@@ -393,22 +395,6 @@ func (m *convMatrix[T]) blocks(win *grid.Windowed, ps []*programme[T]) {
 			}
 		}
 	})
-}
-
-// scratch has room for blocks, gathered and products for what many blocks share: a network's layers use them
-// in turn.
-var scratch, gathered, products pool
-
-type pool struct{ sync.Pool }
-
-// room returns n numbers of any value, to be put back.
-func (s *pool) room(n int) *[]float64 {
-	p, ok := s.Get().(*[]float64)
-	if !ok || cap(*p) < n {
-		p = new(make([]float64, n))
-	}
-	*p = (*p)[:n]
-	return p
 }
 
 // few is the largest number of rows of a group, as of a depthwise convolution, for
@@ -534,7 +520,7 @@ func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) []Path
 	// all rows of them.
 	prod := make([][]float64, len(ps))
 	for k := range prod {
-		prod[k] = make([]float64, m.c.Groups*m.cols*sources)
+		prod[k] = m.mem.zeros(m.c.Groups * m.cols * sources)
 	}
 	step := min(max(64, min(1024, 1<<17/m.outer)), m.cols)
 	perGroup := (m.cols + step - 1) / step
@@ -554,7 +540,7 @@ func (m *convMatrix[T]) toColumns(win *grid.Windowed, ps []*programme[T]) []Path
 	channels := m.c.Groups * m.inner
 	out := make([]Path, len(ps))
 	for k, r := range ps {
-		sum := make([]float64, channels*places)
+		sum := m.mem.zeros(channels * places)
 		kernel.Parallel(channels, m.threads, max(1, 1<<12/(m.taps*places)), func(lo, hi int) {
 			for b := lo; b < hi; b++ {
 				join(sum[b*places:][:places], prod[k][b*m.taps*sources:], win.Taps, sources, math.IsInf(r.P, 1))

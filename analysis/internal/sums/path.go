@@ -179,9 +179,18 @@ func bounds(g []float64, threads int) (least, most float64) {
 }
 
 // Gather returns the programme over cells with the given origin: see grid.Gather.
-func (p Path) Gather(from []int32) Path {
+func (p Path) Gather(from []int32, mem *Memory) Path {
+	if from == nil {
+		return p
+	}
 	if p.g != nil {
-		p.g = grid.Gather(p.g, from)
+		g := mem.room(len(from))
+		for i, j := range from {
+			if g[i] = 0; j >= 0 {
+				g[i] = p.g[j]
+			}
+		}
+		p.g = g
 	} else {
 		p.H = grid.Gather(p.H, from)
 	}
@@ -189,16 +198,16 @@ func (p Path) Gather(from []int32) Path {
 }
 
 // gather returns the paths over cells with the given origin.
-func gather(paths []Path, from []int32) []Path {
+func gather(paths []Path, from []int32, mem *Memory) []Path {
 	out := make([]Path, len(paths))
 	for k, p := range paths {
-		out[k] = p.Gather(from)
+		out[k] = p.Gather(from, mem)
 	}
 	return out
 }
 
 // Concat strings values together: see grid.Concat.
-func Concat(xs []Path, from []grid.Run) Path {
+func Concat(xs []Path, from []grid.Run, mem *Memory) Path {
 	out := Path{P: xs[0].P, exp: math.MinInt64, least: math.Inf(1)}
 	n, alike := 0, true
 	for k, x := range xs {
@@ -218,7 +227,7 @@ func Concat(xs []Path, from []grid.Run) Path {
 		}
 		return Pack(out.P, h)
 	}
-	out.g = make([]float64, 0, n)
+	out.g = mem.room(n)[:0]
 	for k, x := range xs {
 		at := len(out.g)
 		out.g = grid.Append(out.g, x.g, from[k])
@@ -233,7 +242,7 @@ func Concat(xs []Path, from []grid.Run) Path {
 }
 
 // Plus returns the p-norm of two values, cell by cell.
-func Plus(x, y Path, threads int) Path {
+func Plus(x, y Path, threads int, mem *Memory) Path {
 	if x.exp < y.exp {
 		x, y = y, x
 	}
@@ -246,7 +255,7 @@ func Plus(x, y Path, threads int) Path {
 		}
 		return Pack(x.P, h)
 	}
-	g := make([]float64, len(x.g))
+	g := mem.room(len(x.g))
 	least, most := min(x.least, f*y.least), x.most+f*y.most
 	kernel.Parallel(len(g), threads, 1<<14, func(lo, hi int) {
 		a, b, g := x.g[lo:hi], y.g[lo:hi], g[lo:hi]
@@ -263,8 +272,8 @@ func Plus(x, y Path, threads int) Path {
 
 // Affine multiplies the cells of each unit by the magnitude of its factor and adds
 // that of its constant as one more path: (|scale h|^p + |shift|^p)^(1/p). Either
-// may be nil.
-func Affine(l *grid.Layout, ps []Path, a dag.Axis, scale, shift []float64, threads int) (*grid.Layout, []Path) {
+// may be nil. It takes over paths that no value holds.
+func Affine(l *grid.Layout, ps []Path, a dag.Axis, scale, shift []float64, threads int, mem *Memory) (*grid.Layout, []Path) {
 	if scale == nil && shift == nil {
 		return l, ps
 	}
@@ -283,7 +292,7 @@ func Affine(l *grid.Layout, ps []Path, a dag.Axis, scale, shift []float64, threa
 	next := make([]Path, len(ps))
 	Each(len(ps), l.Cells(), threads, func(k, threads int) {
 		p := ps[k]
-		next[k] = affine(p.Gather(from), n, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads)
+		next[k] = affine(p.Gather(from, mem), n, inner, magnitudes(p.P, scale), magnitudes(p.P, shift), threads, mem)
 	})
 	return l, next
 }
@@ -306,7 +315,7 @@ func magnitudes(p float64, x []float64) Path {
 }
 
 // affine is Affine of one programme, with the cells of n units, inner to each.
-func affine(p Path, n, inner int, scale, shift Path, threads int) Path {
+func affine(p Path, n, inner int, scale, shift Path, threads int, mem *Memory) Path {
 	times, plus := scale.Len() > 0, shift.Len() > 0
 	exp := p.exp + scale.exp
 	top := exp
@@ -326,7 +335,10 @@ func affine(p Path, n, inner int, scale, shift Path, threads int) Path {
 	if p.g == nil || times && scale.g == nil || plus && shift.g == nil || least < 0x1p-1000 {
 		return affineSlow(p, n, inner, scale.Nums(), shift.Nums())
 	}
-	g, inf := make([]float64, len(p.g)), math.IsInf(p.P, 1)
+	g, inf := p.g, math.IsInf(p.P, 1)
+	if !mem.loose(g) {
+		g = mem.room(len(p.g))
+	}
 	kernel.Parallel(len(g)/max(inner, 1), threads, max(1, 1<<14/max(inner, 1)), func(lo, hi int) {
 		for u := lo; u < hi; u++ {
 			s, b := fs, 0.0
@@ -384,31 +396,31 @@ func Elements(x []float64, shape []int) (*grid.Layout, []scaled.Num) {
 }
 
 // Times multiplies values by numbers of another layout, element by element.
-func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num) (*grid.Layout, []Path) {
+func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num, mem *Memory) (*grid.Layout, []Path) {
 	out, from := grid.Join(l, by)
 	f := grid.Gather(w, from[1])
 	next := make([]Path, len(ps))
 	for k, p := range ps {
-		next[k] = affine(p.Gather(from[0]), len(f), 1, Pack(p.P, f), Path{P: p.P}, 1)
+		next[k] = affine(p.Gather(from[0], mem), len(f), 1, Pack(p.P, f), Path{P: p.P}, 1, mem)
 	}
 	return out, next
 }
 
 // Windows returns the p-norm of each window of each channel, or backward what
 // reaches each element from all windows that it is in.
-func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths []Path, threads int) (*grid.Layout, []Path) {
+func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths []Path, threads int, mem *Memory) (*grid.Layout, []Path) {
 	r := l.Window(w, channels, backward)
 	out := make([]Path, len(paths))
 	Each(len(paths), r.Layout.Cells(), threads, func(k, threads int) {
-		out[k] = windows(r, paths[k].Gather(r.From), threads)
+		out[k] = windows(r, paths[k].Gather(r.From, mem), threads, mem)
 	})
 	return r.Layout, out
 }
 
-func windows(r *grid.Windowed, p Path, threads int) Path {
+func windows(r *grid.Windowed, p Path, threads int, mem *Memory) Path {
 	n := r.Layout.Cells()
 	if p.g != nil {
-		g, inf := make([]float64, n), math.IsInf(p.P, 1)
+		g, inf := mem.zeros(n), math.IsInf(p.P, 1)
 		kernel.Parallel(n/max(r.Places, 1), threads, max(1, 1<<12/max(1, r.Places)), func(lo, hi int) {
 			for c := lo; c < hi; c++ {
 				join(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Taps, 0, inf)

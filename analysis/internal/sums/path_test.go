@@ -40,16 +40,16 @@ func TestPathsOfAnyRange(t *testing.T) {
 		a, b := draw(), draw()
 		x, y := sums.Pack(p, a), sums.Pack(p, b)
 		check("pack", x, func(c int) scaled.Num { return a[c] })
-		check("plus", sums.Plus(x, y, 1), func(c int) scaled.Num { return scaled.Plus(a[c], b[c], p) })
+		check("plus", sums.Plus(x, y, 1, nil), func(c int) scaled.Num { return scaled.Plus(a[c], b[c], p) })
 		both := append(append([]scaled.Num(nil), a...), b[4], b[6], b[8], b[10])
 		runs := []grid.Run{{N: len(a)}, {Of: []int32{0, 2}, N: 2, Stride: 4}}
-		check("concat", sums.Concat([]sums.Path{x, y.Gather([]int32{4, 5, 6, 7, 8, 9, 10, 11})}, runs), func(c int) scaled.Num { return both[c] })
+		check("concat", sums.Concat([]sums.Path{x, y.Gather([]int32{4, 5, 6, 7, 8, 9, 10, 11}, nil)}, runs, nil), func(c int) scaled.Num { return both[c] })
 		scale, shift := make([]float64, units), make([]float64, units)
 		for u := range units {
 			scale[u] = math.Ldexp(rng.NormFloat64(), rng.IntN(1+2*rapid.SampledFrom([]int{0, 20, 400}).Draw(t, "scale"))-20)
 			shift[u] = math.Ldexp(rng.NormFloat64(), -rng.IntN(1+rapid.SampledFrom([]int{0, 20, 900}).Draw(t, "shift")))
 		}
-		_, out := sums.Affine(full(units, inner), []sums.Path{x}, dag.Axis{Outer: 1, N: units, Inner: inner}, scale, shift, 2)
+		_, out := sums.Affine(full(units, inner), []sums.Path{x}, dag.Axis{Outer: 1, N: units, Inner: inner}, scale, shift, 2, nil)
 		check("affine", out[0], func(c int) scaled.Num {
 			u := c / inner
 			return scaled.Plus(a[c].MulFloat(math.Abs(scale[u])), scaled.New(math.Abs(shift[u])), p)
@@ -70,7 +70,7 @@ func TestAffineOfEqualNumbers(t *testing.T) {
 		{[]float64{2, 2, 2}, []float64{3, 1, 3}, 3},
 		{[]float64{2, 1, 2}, []float64{3, 3, 3}, 3},
 	} {
-		l, ps := sums.Affine(grid.Uniform(3), []sums.Path{sums.Constant(1, 1, scaled.One)}, dag.Axis{Outer: 1, N: 3, Inner: 1}, x.scale, x.shift, 1)
+		l, ps := sums.Affine(grid.Uniform(3), []sums.Path{sums.Constant(1, 1, scaled.One)}, dag.Axis{Outer: 1, N: 3, Inner: 1}, x.scale, x.shift, 1, nil)
 		if l.Cells() != x.cells {
 			t.Errorf("scale %v, shift %v: %d cells, want %d", x.scale, x.shift, l.Cells(), x.cells)
 		}

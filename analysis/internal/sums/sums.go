@@ -32,6 +32,8 @@ type Request struct {
 	Zeros bool
 	// Threads is the number of goroutines; 0 is one. It changes no result.
 	Threads int
+	// Memory is where the numbers of Forward and Backward lie.
+	Memory *Memory
 }
 
 // Sums is what a Request gives, of the effective weights diag(Scale) W, biases
@@ -79,7 +81,7 @@ func Of(l *dag.Linear, q Request) *Sums {
 		for _, p := range q.Forward {
 			s.Forward = append(s.Forward, Constant(p.P, s.Value.Cells(), scaled.Num{}))
 		}
-		s.Value, s.Forward = Affine(s.Value, s.Forward, l.Out(), nil, q.Bias, q.Threads)
+		s.Value, s.Forward = Affine(s.Value, s.Forward, l.Out(), nil, q.Bias, q.Threads, q.Memory)
 		return s
 	case *dag.Dense:
 		dense(l, m, q, s)
@@ -97,7 +99,7 @@ func Of(l *dag.Linear, q Request) *Sums {
 		}
 	}
 	if s.Value != nil {
-		s.Value, s.Forward = Affine(s.Value, s.Forward, l.Out(), scale, q.Bias, q.Threads)
+		s.Value, s.Forward = Affine(s.Value, s.Forward, l.Out(), scale, q.Bias, q.Threads, q.Memory)
 	}
 	return s
 }
@@ -115,7 +117,7 @@ func scaledPaths(l *dag.Linear, q Request) (*grid.Layout, []Path) {
 	if len(q.Backward) == 0 {
 		return q.To, nil
 	}
-	return Affine(q.To, q.Backward, l.Out(), l.Scale(), nil, q.Threads)
+	return Affine(q.To, q.Backward, l.Out(), l.Scale(), nil, q.Threads, q.Memory)
 }
 
 // columnPaths are the column norms of a request, as backward programmes at one
@@ -180,7 +182,7 @@ func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *S
 		b := bundle{a.outer, d.Rows, a.inner}
 		s.Value = from.Replace(k, d.Rows)
 		forward = lists(len(q.Forward), s.Value.Cells())
-		byRow = append(byRow, allSeries(gather(q.Forward, origin), forward, a, b)...)
+		byRow = append(byRow, allSeries(gather(q.Forward, origin, q.Memory), forward, a, b)...)
 	}
 	if len(q.Backward) > 0 {
 		to, paths := scaledPaths(l, q)
@@ -188,7 +190,7 @@ func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *S
 		a := around(to, k)
 		s.Operand = to.Replace(k, d.Cols)
 		backward = lists(len(paths), s.Operand.Cells())
-		byCol = append(byCol, allSeries(gather(paths, origin), backward, a, bundle{a.outer, d.Cols, a.inner})...)
+		byCol = append(byCol, allSeries(gather(paths, origin, q.Memory), backward, a, bundle{a.outer, d.Cols, a.inner})...)
 	}
 	s.Columns = lists(len(q.Columns), d.Cols)
 	byCol = append(byCol, allSeries(columnPaths(l, q), s.Columns, bundle{1, d.Rows, 1}, bundle{1, d.Cols, 1})...)
@@ -269,13 +271,13 @@ func average(l *dag.Linear, v *dag.Average, q Request, s *Sums) {
 	by, weights := Elements(v.Weights, v.Window.Out())
 	by = by.Lead(v.Channels)
 	if len(q.Forward) > 0 {
-		s.Value, s.Forward = Windows(&v.Window, v.Channels, false, q.From, q.Forward, q.Threads)
-		s.Value, s.Forward = Times(s.Value, s.Forward, by, weights)
+		s.Value, s.Forward = Windows(&v.Window, v.Channels, false, q.From, q.Forward, q.Threads, q.Memory)
+		s.Value, s.Forward = Times(s.Value, s.Forward, by, weights, q.Memory)
 	}
 	if len(q.Backward) > 0 {
 		to, paths := scaledPaths(l, q)
-		to, paths = Times(to, paths, by, weights)
-		s.Operand, s.Backward = Windows(&v.Window, v.Channels, true, to, paths, q.Threads)
+		to, paths = Times(to, paths, by, weights, q.Memory)
+		s.Operand, s.Backward = Windows(&v.Window, v.Channels, true, to, paths, q.Threads, q.Memory)
 	}
 }
 
