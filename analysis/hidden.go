@@ -123,14 +123,12 @@ func (h *hidden) Func(nd *dag.Node, f *dag.Func, xs []names) names {
 // windowed has for each window one of its elements' names: mostly all are of one
 // unit.
 func windowed(w *dag.Window, channels int, x names) names {
-	r := x.grid.Window(w, channels, false)
+	r := x.grid.Pool(w, channels, false)
 	from := grid.Gather(x.of, r.From)
 	of := make([]uint64, r.Layout.Cells())
 	for c := range of {
-		for _, tap := range r.Taps {
-			if src := tap.At(c % r.Places); src >= 0 {
-				of[c] = max(of[c], from[c/r.Places*r.Sources+int(src)])
-			}
+		for _, read := range r.Reads[c%r.Places] {
+			of[c] = max(of[c], from[c/r.Places*r.Sources+int(read.Source)])
 		}
 	}
 	return names{r.Layout, of}

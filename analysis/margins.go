@@ -181,9 +181,10 @@ func LogOdds(v []float64) float64 {
 // evaluate calls f with the values of nodes on the examples [lo, hi) of d, batch by
 // batch.
 func (r *run) evaluate(n *dag.Network, d *Labelled, nodes []int, f func(lo, hi int, values [][]float64)) error {
+	var buffers eval.Buffers
 	for lo := 0; lo < d.Batch; lo += evalBatch {
 		hi := min(lo+evalBatch, d.Batch)
-		values, err := eval.Run(r.ctx, n, d.rows(lo, hi), hi-lo, eval.Options{Threads: r.opt.Threads, Values: nodes})
+		values, err := eval.Run(r.ctx, n, d.rows(lo, hi), hi-lo, eval.Options{Threads: r.opt.Threads, Values: nodes, Buffers: &buffers})
 		if err != nil {
 			return err
 		}

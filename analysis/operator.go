@@ -119,10 +119,12 @@ func (r *run) largestMap(l *layer, size scaled.Num) (scaled.Num, error) {
 	if err != nil {
 		panic("analysis: a convolution and its transpose: " + err.Error())
 	}
+	var buffers eval.Buffers
 	m := spectral.Matrix{Cols: n, Gram: func(ctx context.Context, dst, src []float64, width int) error {
-		y, err := eval.Run(ctx, net, [][]float64{src}, width, eval.Options{Threads: r.opt.Threads})
+		y, err := eval.Run(ctx, net, [][]float64{src}, width, eval.Options{Threads: r.opt.Threads, Buffers: &buffers})
 		if err == nil {
 			copy(dst, y[0])
+			buffers.Give(y)
 		}
 		return err
 	}}

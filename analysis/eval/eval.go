@@ -25,6 +25,23 @@ type Options struct {
 	Threads int
 	// Values lists the nodes whose values are wanted; nil is the outputs.
 	Values []int
+	// Buffers, if not nil, lend their memory, and keep it for the next evaluation, of this network
+	// or another: of as many samples it then asks for none.
+	Buffers *Buffers
+}
+
+// Buffers are the memory of values between evaluations that follow each other. The zero value is
+// ready; one evaluation at a time may have it.
+type Buffers struct{ free [][]float64 }
+
+// Give adds values of a result that is read no more.
+func (b *Buffers) Give(values [][]float64) {
+	for _, v := range values {
+		same := func(u []float64) bool { return &u[:1][0] == &v[:1][0] }
+		if cap(v) > 0 && !slices.ContainsFunc(b.free, same) { // nodes may share a value
+			b.free = append(b.free, v)
+		}
+	}
 }
 
 // Run computes a network on a batch in float64. inputs has one row-major
@@ -48,6 +65,10 @@ func Run(ctx context.Context, n *dag.Network, inputs [][]float64, batch int, opt
 	ev.plan(needed, want)
 	if ev.blas == nil {
 		ev.blas = blas.Find()
+	}
+	if b := opt.Buffers; b != nil {
+		ev.free = b.free
+		defer func() { b.free = ev.free }()
 	}
 	for k, p := range n.Inputs {
 		if got, w := len(inputs[k]), batch*n.Nodes[p.Node].Len(); got != w {

@@ -192,15 +192,14 @@ func (c *counts) grouped(a dag.Axis, groups, rows int) *counts {
 
 // windowed sums each window of each channel.
 func (c *counts) windowed(w *dag.Window, channels int, transposed bool) *counts {
-	r := c.grid.Window(w, channels, transposed)
+	r := c.grid.Pool(w, channels, transposed)
 	x := grid.Gather(c.n, r.From)
 	out := &counts{grid: r.Layout}
 	for i := range r.Layout.Cells() {
-		s := new(big.Int)
-		for _, tap := range r.Taps {
-			if src := tap.At(i % r.Places); src >= 0 {
-				s.Add(s, x[i/r.Places*r.Sources+int(src)])
-			}
+		s, times := new(big.Int), new(big.Int)
+		for _, read := range r.Reads[i%r.Places] {
+			n := x[i/r.Places*r.Sources+int(read.Source)]
+			s.Add(s, times.Mul(n, times.SetInt64(int64(read.Times))))
 		}
 		out.n = append(out.n, s)
 	}

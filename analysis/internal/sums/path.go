@@ -409,7 +409,7 @@ func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num, mem *Memo
 // Windows returns the p-norm of each window of each channel, or backward what
 // reaches each element from all windows that it is in.
 func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths []Path, threads int, mem *Memory) (*grid.Layout, []Path) {
-	r := l.Window(w, channels, backward)
+	r := l.Pool(w, channels, backward)
 	out := make([]Path, len(paths))
 	Each(len(paths), r.Layout.Cells(), threads, func(k, threads int) {
 		out[k] = windows(r, paths[k].Gather(r.From, mem), threads, mem)
@@ -417,18 +417,18 @@ func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths [
 	return r.Layout, out
 }
 
-func windows(r *grid.Windowed, p Path, threads int, mem *Memory) Path {
+func windows(r *grid.Pooled, p Path, threads int, mem *Memory) Path {
 	n := r.Layout.Cells()
 	if p.g != nil {
 		g, inf := mem.zeros(n), math.IsInf(p.P, 1)
 		kernel.Parallel(n/max(r.Places, 1), threads, max(1, 1<<12/max(1, r.Places)), func(lo, hi int) {
 			for c := lo; c < hi; c++ {
-				join(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Taps, 0, inf)
+				pooled(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Reads, inf)
 			}
 		})
 		most := p.most
 		if !inf {
-			most *= float64(len(r.Taps))
+			most *= float64(r.Most())
 		}
 		return within(p.P, p.exp, g, p.least, most, threads)
 	}
@@ -439,11 +439,9 @@ func windows(r *grid.Windowed, p Path, threads int, mem *Memory) Path {
 			acc[k].Reset(p.P)
 		}
 		x := p.H[c/r.Places*r.Sources:]
-		for _, tap := range r.Taps {
-			for k, i := range tap.Source {
-				if i >= 0 {
-					acc[tap.First+k].Add(x[i])
-				}
+		for k, reads := range r.Reads {
+			for _, read := range reads {
+				acc[k].Add(x[read.Source].MulFloat(math.Pow(float64(read.Times), 1/p.P)))
 			}
 		}
 		for k := range acc {
@@ -451,6 +449,21 @@ func windows(r *grid.Windowed, p Path, threads int, mem *Memory) Path {
 		}
 	}
 	return Pack(p.P, h)
+}
+
+// pooled adds up, or with inf takes the largest of, what each place of one channel reads.
+func pooled(dst, x []float64, reads [][]grid.Read, inf bool) {
+	for p, list := range reads {
+		s := 0.0
+		for _, read := range list {
+			if v := x[read.Source]; !inf {
+				s += float64(read.Times) * v
+			} else if !(v <= s) {
+				s = v
+			}
+		}
+		dst[p] = s
+	}
 }
 
 // join adds up, or with inf takes the largest of, what the taps give to one

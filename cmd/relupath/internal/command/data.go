@@ -223,6 +223,7 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 	batch := min(max(1, maxScored/widest), set.Len())
 	order := make([]int, batch)
 	x := make([]float64, batch*set.Size())
+	var buffers eval.Buffers
 	for first := 0; first < set.Len(); first += batch {
 		part := order[:min(batch, set.Len()-first)]
 		for k := range part {
@@ -230,7 +231,7 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 		}
 		in := x[:len(part)*set.Size()]
 		set.Batch64(in, part)
-		y, err := eval.Run(ctx, n, [][]float64{in}, len(part), eval.Options{Threads: threads, Values: values})
+		y, err := eval.Run(ctx, n, [][]float64{in}, len(part), eval.Options{Threads: threads, Values: values, Buffers: &buffers})
 		if err != nil {
 			return err
 		}

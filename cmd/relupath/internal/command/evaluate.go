@@ -139,6 +139,7 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 		return eval.Run(ctx, n, in, batch, eval.Options{Threads: a.threads})
 	}
 	out := make([][]float64, len(n.Outputs))
+	var buffers eval.Buffers
 	for first := 0; first < batch; first += step {
 		last := min(first+step, batch)
 		part := make([][]float64, len(in))
@@ -146,13 +147,14 @@ func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batc
 			size := len(x) / batch
 			part[k] = x[first*size : last*size]
 		}
-		ys, err := eval.Run(ctx, n, part, last-first, eval.Options{Threads: a.threads})
+		ys, err := eval.Run(ctx, n, part, last-first, eval.Options{Threads: a.threads, Buffers: &buffers})
 		if err != nil {
 			return nil, err
 		}
 		for k, y := range ys {
 			out[k] = append(out[k], y...)
 		}
+		buffers.Give(ys)
 		a.step(last, batch)
 	}
 	return out, nil

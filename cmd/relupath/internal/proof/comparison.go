@@ -18,6 +18,8 @@ type comparison struct {
 	sizes, places []int
 	kinds         []*kind
 	res           *Result
+	draws         uint64 // so far
+	buffers       eval.Buffers
 }
 
 // kind gathers what the samples of one kind show.
@@ -66,16 +68,19 @@ func (c *comparison) run(ctx context.Context, b side, kinds []*kind) error {
 	for at := 0; at < len(samples); at += step {
 		part := samples[at:min(at+step, len(samples))]
 		in := make([][]float64, len(c.sizes))
-		for _, s := range part {
-			for k := range in {
-				in[k] = append(in[k], s[k]...)
+		for i, s := range part {
+			for k, v := range s() {
+				if i == 0 {
+					in[k] = make([]float64, 0, len(part)*len(v))
+				}
+				in[k] = append(in[k], v...)
 			}
 		}
-		y, err := eval.Run(ctx, c.a.net, in, len(part), eval.Options{Threads: c.opt.Threads, Values: c.a.ends})
+		y, err := eval.Run(ctx, c.a.net, in, len(part), eval.Options{Threads: c.opt.Threads, Values: c.a.ends, Buffers: &c.buffers})
 		if err != nil {
 			return err
 		}
-		z, err := eval.Run(ctx, b.net, in, len(part), eval.Options{Threads: c.opt.Threads, Values: b.ends})
+		z, err := eval.Run(ctx, b.net, in, len(part), eval.Options{Threads: c.opt.Threads, Values: b.ends, Buffers: &c.buffers})
 		if err != nil {
 			return err
 		}
@@ -88,6 +93,8 @@ func (c *comparison) run(ctx context.Context, b side, kinds []*kind) error {
 				k.BitIdentical = k.BitIdentical && same
 			}
 		}
+		c.buffers.Give(y)
+		c.buffers.Give(z)
 		if c.opt.Progress != nil {
 			c.opt.Progress(at+len(part), len(samples))
 		}
@@ -126,7 +133,7 @@ func (c *comparison) explain(ctx context.Context, b side) error {
 	if err := c.run(ctx, exact, kinds); err != nil {
 		return err
 	}
-	rng := rand.New(rand.NewPCG(c.opt.Seed, 1))
+	rng := rand.New(rand.NewPCG(c.opt.Seed, jitterStream))
 	for range jitters {
 		kinds = nil
 		for _, k := range c.unexplained() {

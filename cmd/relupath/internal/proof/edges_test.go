@@ -18,7 +18,7 @@ func TestEdgesAreLinear(t *testing.T) {
 		hot := map[int]bool{}
 		for _, s := range samples[2:] {
 			sum := 0.0
-			for k, x := range s {
+			for k, x := range s() {
 				for _, v := range x {
 					sum += v
 					if v != 0 {

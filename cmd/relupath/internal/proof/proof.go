@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
@@ -167,20 +166,16 @@ func Compare(ctx context.Context, a, b *dag.Network, opt Options) (*Result, erro
 		a: x, opt: &opt, sizes: sizes, places: places(x.net),
 		res: &Result{Starts: starts, Cost: each, Budget: budget, Samples: opt.Samples, BitIdentical: true},
 	}
-	rng := rand.New(rand.NewPCG(opt.Seed, 0))
 	for range opt.Samples {
-		unit = append(unit, c.drawn(rng, 0, 1))
+		unit = append(unit, c.drawn(0, 1))
 	}
 	large := make([]sample, larges)
 	for i := range large {
-		large[i] = c.drawn(rng, 0, largeScale)
+		large[i] = c.drawn(0, largeScale)
 	}
-	user, err := split(opt.Inputs, opt.Batch, sizes[:given])
+	user, err := split(opt.Inputs, opt.Batch, sizes[:given], func() sample { return c.drawn(given, 1) })
 	if err != nil {
 		return nil, err
-	}
-	for i := range user {
-		user[i] = append(user[i], c.drawn(rng, given, 1)...)
 	}
 	zero := []sample{fill(sizes, func(int, int) float64 { return 0 })}
 	// At zero the biases alone speak, and may cancel: a difference there counts

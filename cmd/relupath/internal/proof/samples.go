@@ -8,8 +8,9 @@ import (
 	"github.com/relupath/relupath/internal/words"
 )
 
-// sample is one value for each of a network's inputs.
-type sample [][]float64
+// sample makes one value for each of a network's inputs. It is called where they are evaluated, with
+// the same numbers each time: those of all samples would be many times what a network of pictures is.
+type sample func() [][]float64
 
 // within returns how many random inputs, which of the given ones and how many large
 // ones are so many altogether, with one of zeros: all of them if they may be, else
@@ -53,15 +54,26 @@ func cost(n *dag.Network) float64 {
 }
 
 // drawn returns normal numbers for the inputs from the given one on, and places of a table for those
-// that name places of one.
-func (c *comparison) drawn(rng *rand.Rand, from int, scale float64) sample {
-	return fill(c.sizes[from:], func(k, _ int) float64 {
-		if n := c.places[from+k]; n > 0 {
-			return float64(rng.IntN(n))
-		}
-		return scale * rng.NormFloat64()
-	})
+// that name places of one. No two of a comparison draw the same.
+func (c *comparison) drawn(from int, scale float64) sample {
+	c.draws++
+	stream := drawnStream + c.draws
+	return func() [][]float64 {
+		rng := rand.New(rand.NewPCG(c.opt.Seed, stream))
+		return fill(c.sizes[from:], func(k, _ int) float64 {
+			if n := c.places[from+k]; n > 0 {
+				return float64(rng.IntN(n))
+			}
+			return scale * rng.NormFloat64()
+		})()
+	}
 }
+
+// Streams of random numbers: of the last digits that move, and before those of the samples.
+const (
+	jitterStream = 1
+	drawnStream  = 1
+)
 
 // places returns for each input how many places the tables have that its elements name, the least
 // where there are several; 0 for an input that names none.
@@ -92,14 +104,16 @@ func places(n *dag.Network) []int {
 }
 
 func fill(sizes []int, f func(input, i int) float64) sample {
-	s := make(sample, len(sizes))
-	for k, n := range sizes {
-		s[k] = make([]float64, n)
-		for i := range s[k] {
-			s[k][i] = f(k, i)
+	return func() [][]float64 {
+		s := make([][]float64, len(sizes))
+		for k, n := range sizes {
+			s[k] = make([]float64, n)
+			for i := range s[k] {
+				s[k][i] = f(k, i)
+			}
 		}
+		return s
 	}
-	return s
 }
 
 // edges returns ones, minus ones and one-hot inputs spread over the elements of
@@ -127,21 +141,27 @@ func edges(sizes []int) []sample {
 	return out
 }
 
-// split cuts the user's batches into samples.
-func split(inputs [][]float64, batch int, sizes []int) ([]sample, error) {
+// split cuts the user's batches into samples, with what rest makes for the inputs behind them.
+func split(inputs [][]float64, batch int, sizes []int, rest func() sample) ([]sample, error) {
 	if inputs == nil {
 		return nil, nil
 	}
 	if len(inputs) != len(sizes) {
 		return nil, fmt.Errorf("proof: %s given, the network has %d", words.Count(len(inputs), "input"), len(sizes))
 	}
-	out := make([]sample, batch)
 	for k, n := range sizes {
 		if len(inputs[k]) != batch*n {
 			return nil, fmt.Errorf("proof: input %d has %s, want %d samples of %d", k, words.Count(len(inputs[k]), "value"), batch, n)
 		}
-		for i := range out {
-			out[i] = append(out[i], inputs[k][i*n:(i+1)*n])
+	}
+	out := make([]sample, batch)
+	for i := range out {
+		behind := rest()
+		out[i] = func() (s [][]float64) {
+			for k, n := range sizes {
+				s = append(s, inputs[k][i*n:(i+1)*n])
+			}
+			return append(s, behind()...)
 		}
 	}
 	return out, nil
