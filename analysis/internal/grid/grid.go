@@ -25,15 +25,22 @@ type Layout struct {
 	axes []axis
 }
 
-// axis has the class of each coordinate; a nil list has one a coordinate.
+// axis has the class of each coordinate; a nil list has one a coordinate, and zeros is that of one
+// class.
 type axis struct {
 	class []int32
 	n     int
 }
 
+// zeros stands for a list of zeros, which may be of millions.
+var zeros = []int32{}
+
 func (a axis) at(i int) int {
-	if a.class == nil {
+	switch {
+	case a.class == nil:
 		return i
+	case a.n == 1:
+		return 0
 	}
 	return int(a.class[i])
 }
@@ -44,7 +51,18 @@ func single(n int) axis {
 	if n == 1 {
 		return identity(1)
 	}
-	return axis{make([]int32, n), min(n, 1)}
+	return axis{zeros, min(n, 1)}
+}
+
+// numbered is the axis of classes that are numbered as they come.
+func numbered(class []int32, n int) axis {
+	switch {
+	case n == len(class):
+		return identity(n)
+	case n == 1:
+		return single(len(class))
+	}
+	return axis{class, n}
 }
 
 // Uniform returns the layout of a value whose elements all agree.
@@ -381,10 +399,7 @@ func Compress(flat []int32, dims []int) (*Layout, []int32) {
 			rep[k] = append(rep[k], i)
 			a.n++
 		}
-		if a.n == d {
-			a = identity(d)
-		}
-		l.axes = append(l.axes, a)
+		l.axes = append(l.axes, numbered(a.class, a.n))
 	}
 	return l, l.cells(func(class []int) int {
 		e := 0
@@ -470,6 +485,9 @@ func (l *Layout) Sizes(k int) []int64 {
 // whose classes are given.
 func (l *Layout) Repeat(k int, class []int32, classes int) *Layout {
 	a := axis{class, classes}
+	if classes == 1 {
+		a = single(len(class))
+	}
 	return &Layout{Dims: slices.Insert(slices.Clone(l.Dims), k, len(class)), axes: slices.Insert(slices.Clone(l.axes), k, a)}
 }
 

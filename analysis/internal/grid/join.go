@@ -100,10 +100,7 @@ func meet(ls []*Layout, k, d int) (axis, [][]int32) {
 		}
 		a.class[i] = c
 	}
-	if a.n == d {
-		a.class = nil // the classes are numbered as they come
-	}
-	return a, of
+	return numbered(a.class, a.n), of
 }
 
 // Run says where some neighbouring cells come from: n blocks, one of Of[0],
@@ -227,9 +224,7 @@ func (l *Layout) Part(lo, hi int) (*Layout, []int32) {
 				}
 				a.class[i-lo] = id
 			}
-			if a.n == hi-lo {
-				a = identity(a.n)
-			}
+			a = numbered(a.class, a.n)
 			out.axes = append([]axis{a}, l.axes[1:]...)
 			rest := out.Cells() / a.n
 			from := make([]int32, 0, out.Cells())

@@ -73,7 +73,7 @@ func (r *Pooled) Most() int {
 // pooledLine returns the classes of one axis of the result, and what each joins of the operand's.
 // It takes as many steps as taps read anything.
 func pooledLine(w *dag.Window, k int, operand axis, out int, backward bool) (axis, [][]Read) {
-	a := axis{make([]int32, out), 0}
+	class := make([]int32, out)
 	number := map[string]int32{}
 	times := make([]int32, operand.n)
 	var lines [][]Read
@@ -108,10 +108,7 @@ func pooledLine(w *dag.Window, k int, operand axis, out int, backward bool) (axi
 		for _, c := range read {
 			times[c] = 0
 		}
-		a.class[o] = id
+		class[o] = id
 	}
-	if a.n = len(lines); a.n == out {
-		a = identity(out)
-	}
-	return a, lines
+	return numbered(class, len(lines)), lines
 }

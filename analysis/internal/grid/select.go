@@ -63,9 +63,13 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 	// lines[k][i] is the index that coordinate i of axis k has in the line of ref.
 	lines := make([][]int32, len(shape))
 	for k, stride := len(shape)-1, 1; k >= 0; k-- {
-		lines[k] = make([]int32, shape[k])
-		for i := range lines[k] {
-			lines[k][i] = index[ref+(i-at[k])*stride]
+		if shape[k] == len(index) {
+			lines[k] = index
+		} else {
+			lines[k] = make([]int32, shape[k])
+			for i := range lines[k] {
+				lines[k][i] = index[ref+(i-at[k])*stride]
+			}
 		}
 		stride *= shape[k]
 	}
@@ -97,27 +101,27 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 	}
 	out := &Layout{Dims: slices.Clone(shape)}
 	first := make([][]int32, len(shape)) // by axis and class: an index of it; -1 is padding
+	number := newNumbers(l.Cells(), len(index))
 	for k, line := range lines {
-		number := make(map[int]int32, len(line))
-		a := axis{make([]int32, shape[k]), 0}
+		if len(line) == 1 {
+			first[k] = line
+			out.axes = append(out.axes, identity(1))
+			continue
+		}
+		class := make([]int32, shape[k])
+		number.reset()
 		for i, j := range line {
-			key := -1
+			cell := -1
 			if j >= 0 {
-				key = l.Cell(int(j))
+				cell = l.Cell(int(j))
 			}
-			id, ok := number[key]
-			if !ok {
-				id = int32(a.n)
-				number[key] = id
+			id, seen := number.of(cell)
+			if !seen {
 				first[k] = append(first[k], j)
-				a.n++
 			}
-			a.class[i] = id
+			class[i] = id
 		}
-		if a.n == shape[k] {
-			a = identity(shape[k])
-		}
-		out.axes = append(out.axes, a)
+		out.axes = append(out.axes, numbered(class, len(first[k])))
 	}
 	strides := l.strides()
 	base := int32(0) // of the axes that nothing moves along
@@ -144,6 +148,44 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 		parts = append(parts, part)
 	}
 	return out, sumsOf(parts)
+}
+
+// numbers numbers cells, and padding, which is -1, as they come: in a list where that takes no more
+// than what asks for them.
+type numbers struct {
+	n    int32
+	list []int32 // from 1 on; 0 for none
+	rest map[int]int32
+}
+
+func newNumbers(cells, asked int) *numbers {
+	if cells <= asked {
+		return &numbers{list: make([]int32, 1+cells)}
+	}
+	return &numbers{rest: map[int]int32{}}
+}
+
+func (n *numbers) reset() {
+	n.n = 0
+	clear(n.list)
+	clear(n.rest)
+}
+
+func (n *numbers) of(cell int) (id int32, seen bool) {
+	if n.list != nil {
+		id = n.list[1+cell]
+	} else {
+		id = n.rest[cell]
+	}
+	if id > 0 {
+		return id - 1, true
+	}
+	if n.n++; n.list != nil {
+		n.list[1+cell] = n.n
+	} else {
+		n.rest[cell] = n.n
+	}
+	return n.n - 1, false
 }
 
 // coordinates writes those of element e to c.

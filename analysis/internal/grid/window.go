@@ -152,10 +152,7 @@ func line(w *dag.Window, k int, operand axis, out int, backward bool) (axis, []T
 		}
 		a.class[o] = c
 	}
-	if a.n == out {
-		a = identity(out)
-	}
-	return a, taps
+	return numbered(a.class, a.n), taps
 }
 
 // read appends what the tap reads at a place behind all so far.
