@@ -401,6 +401,21 @@ func (ev *evaluator) rows(batch, size int, f func(lo, hi int)) {
 	kernel.Parallel(batch, ev.threads, max(1, 1<<15/max(size, 1)), f)
 }
 
+// mean adds up the elements, each times w: their total may be beyond float64.
+func mean(x []float64, w float64) float64 {
+	var s [4]float64
+	for ; len(x) >= 4; x = x[4:] {
+		s[0] += w * x[0]
+		s[1] += w * x[1]
+		s[2] += w * x[2]
+		s[3] += w * x[3]
+	}
+	for i, v := range x {
+		s[i] += w * v
+	}
+	return s[0] + s[1] + (s[2] + s[3])
+}
+
 func (ev *evaluator) average(v *dag.Average, dst, src []float64, fin *finish) {
 	nOut, nIn := v.Out().Inner, v.In().Inner
 	step := v.Window.Step()
@@ -409,9 +424,7 @@ func (ev *evaluator) average(v *dag.Average, dst, src []float64, fin *finish) {
 	kernel.Parallel(ev.batch*v.Channels, ev.threads, 1+1<<14/max(1, nIn), func(lo, hi int) {
 		if whole {
 			for c := lo; c < hi; c++ {
-				for _, x := range src[c*nIn:][:nIn] {
-					dst[c] += v.Weights[0] * x
-				}
+				dst[c] = mean(src[c*nIn:][:nIn], v.Weights[0])
 			}
 			fin.rows(dst[lo:hi], lo)
 			return

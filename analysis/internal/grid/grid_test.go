@@ -286,6 +286,66 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// TestPool: a window whose taps are alike joins what its taps join, and knows of a picture with one class
+// what there is to know: a mean over all of it reads one number, and so does each place back from it.
+func TestPool(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWindow(t)
+		if whole := rapid.Bool().Draw(t, "whole"); whole {
+			for k, n := range w.In {
+				w.Kernel[k], w.Stride[k], w.Dilation[k], w.Before[k], w.After[k] = n, 1, 1, 0, 0
+			}
+		}
+		backward := rapid.Bool().Draw(t, "backward")
+		in, out := w.In, w.Out()
+		if backward {
+			in, out = out, in
+		}
+		c := rapid.IntRange(1, 2).Draw(t, "channels")
+		a := draw(t, append([]int{c}, in...))
+		flat := a.flat()
+		r := a.l.Pool(w, c, backward)
+		cells := Gather(a.cell, r.From)
+		// Numbers that cannot be mistaken for others in a sum.
+		mark := func(v int) int { return 1 << (6 * v) }
+		sum := make([]int, r.Layout.Cells())
+		for i := range sum {
+			last := int32(-1)
+			for _, read := range r.Reads[i%r.Places] {
+				if read.Source <= last || read.Times < 1 {
+					t.Fatalf("reads %v", r.Reads[i%r.Places])
+				}
+				last = read.Source
+				sum[i] += int(read.Times) * mark(cells[i/r.Places*r.Sources+int(read.Source)])
+			}
+		}
+		want := make([]int, c*dag.Size(out))
+		joins := make([]int, dag.Size(out))
+		w.Taps(func(o, i, _ int) {
+			if backward {
+				o, i = i, o
+			}
+			joins[o]++
+			for ch := range c {
+				want[ch*dag.Size(out)+o] += mark(flat[ch*dag.Size(in)+i])
+			}
+		})
+		check(t, "pool", r.Layout, sum, want)
+		if most := slices.Max(joins); r.Most() != most {
+			t.Fatalf("at most %d positions, want %d", r.Most(), most)
+		}
+	})
+	const n = 1 << 10
+	ones, none := []int{1, 1}, []int{0, 0}
+	w := &dag.Window{In: []int{n, n}, Kernel: []int{n, n}, Stride: ones, Dilation: ones, Before: none, After: none}
+	if r := Uniform(3, n, n).Pool(w, 3, false); r.Layout.Cells() != 1 || !slices.Equal(r.Reads[0], []Read{{0, n * n}}) {
+		t.Errorf("%d cells, reads %v", r.Layout.Cells(), r.Reads)
+	}
+	if r := Uniform(3, 1, 1).Pool(w, 3, true); r.Layout.Cells() != 1 || r.Layout.Len() != 3*n*n || !slices.Equal(r.Reads[0], []Read{{0, 1}}) {
+		t.Errorf("%d cells of %d elements, reads %v", r.Layout.Cells(), r.Layout.Len(), r.Reads)
+	}
+}
+
 // TestWindowOfAll: a window over all of an axis, run backward, reads at each place with one tap
 // alone, and so many numbers are held, not their square; forward it has one place.
 func TestWindowOfAll(t *testing.T) {

@@ -71,8 +71,21 @@ func (r *Pooled) Most() int {
 }
 
 // pooledLine returns the classes of one axis of the result, and what each joins of the operand's.
-// It takes as many steps as taps read anything.
+// It takes as many steps as taps read anything, or one for each coordinate of a window over the whole axis.
 func pooledLine(w *dag.Window, k int, operand axis, out int, backward bool) (axis, [][]Read) {
+	if whole := w.Out()[k] == 1 && w.Kernel[k] == w.In[k] && w.At(k, 0, 0) == 0 && w.Dilation[k] == 1; whole && backward {
+		return single(out), [][]Read{{{Source: 0, Times: 1}}}
+	} else if whole {
+		times := make([]int32, operand.n)
+		for i := range w.In[k] {
+			times[operand.at(i)]++
+		}
+		line := make([]Read, operand.n)
+		for c, n := range times {
+			line[c] = Read{int32(c), n}
+		}
+		return identity(1), [][]Read{line}
+	}
 	class := make([]int32, out)
 	number := map[string]int32{}
 	times := make([]int32, operand.n)
