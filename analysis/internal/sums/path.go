@@ -420,7 +420,7 @@ func Windows(w *dag.Window, channels int, backward bool, l *grid.Layout, paths [
 func windows(r *grid.Pooled, p Path, threads int, mem *Memory) Path {
 	n := r.Layout.Cells()
 	if p.g != nil {
-		g, inf := mem.zeros(n), math.IsInf(p.P, 1)
+		g, inf := mem.room(n), math.IsInf(p.P, 1)
 		kernel.Parallel(n/max(r.Places, 1), threads, max(1, 1<<12/max(1, r.Places)), func(lo, hi int) {
 			for c := lo; c < hi; c++ {
 				pooled(g[c*r.Places:][:r.Places], p.g[c*r.Sources:], r.Reads, inf)
