@@ -150,6 +150,22 @@ func TestPlainTableFitsTheWidth(t *testing.T) {
 }
 
 // TestLaterPiecesHaveNoEmptyRows: the second piece of a table lists the rows that have something there.
+// TestWideCharactersAlign: a terminal shows ideographs and most emoji in two columns, marks that
+// combine and the parts of an emoji in none, in every locale.
+func TestWideCharactersAlign(t *testing.T) {
+	t.Setenv("LANG", "zh_CN.UTF-8")
+	tab := Table{Columns: []string{"name", "value"}}
+	for _, name := range []string{"ab", "層", "e\u0301a", "×→", "\U0001F44D"} {
+		tab.Add(Text(name), Text("v"))
+	}
+	got := rendered(t, &Document{Tables: []Table{tab}}, Options{Format: TableFormat})
+	for _, row := range []string{"ab    v", "層    v", "e\u0301a    v", "×→    v", "\U0001F44D    v"} {
+		if !strings.Contains(got, row) {
+			t.Errorf("no %q in\n%s", row, got)
+		}
+	}
+}
+
 func TestLaterPiecesHaveNoEmptyRows(t *testing.T) {
 	nodes := Table{Columns: []string{"id", "name", "units"}}
 	for i := range 9 {

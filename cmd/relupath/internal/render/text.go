@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/clipperhouse/displaywidth"
 )
 
 // spacing is the space between two columns, and the width below which a column of formulas, which break
@@ -145,9 +145,9 @@ func (t *Table) strings(f numerals, escape func(string) string) grid {
 func (g grid) widths() []int {
 	w := make([]int, len(g.heads))
 	for i, h := range g.heads {
-		w[i] = twwidth.Width(h)
+		w[i] = displaywidth.String(h)
 		for _, row := range g.rows {
-			w[i] = max(w[i], twwidth.Width(row[i]))
+			w[i] = max(w[i], displaywidth.String(row[i]))
 		}
 	}
 	return w
@@ -240,13 +240,13 @@ func wrap(s string, width int) []string {
 		at += n
 	}
 	for word := range strings.FieldsSeq(s) {
-		if n := twwidth.Width(word); at > 0 && at+1+n <= width {
+		if n := displaywidth.String(word); at > 0 && at+1+n <= width {
 			add(" ", 1)
 		} else if at > 0 {
 			end()
 		}
 		for _, r := range word {
-			n := twwidth.Width(string(r))
+			n := displaywidth.Rune(r)
 			if at > 0 && at+n > width {
 				end()
 			}
@@ -259,13 +259,13 @@ func wrap(s string, width int) []string {
 // filled breaks a sentence that is longer than a line between its words. A word that is longer itself, as a
 // path may be, stays whole, to be copied.
 func filled(s string, width int) string {
-	if twwidth.Width(s) <= width {
+	if displaywidth.String(s) <= width {
 		return s
 	}
 	var out strings.Builder
 	at := 0
 	for word := range strings.FieldsSeq(s) {
-		n := twwidth.Width(word)
+		n := displaywidth.String(word)
 		switch {
 		case at == 0:
 		case at+1+n > width:
@@ -348,7 +348,7 @@ const (
 
 // pad fills a cell up with spaces.
 func (a side) pad(s string, width int) string {
-	space := strings.Repeat(" ", max(0, width-twwidth.Width(s)))
+	space := strings.Repeat(" ", max(0, width-displaywidth.String(s)))
 	if a == right {
 		return space + s
 	}
