@@ -13,8 +13,9 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgpdf"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/relupath/relupath/cmd/relupath/internal/render/pdf"
 )
 
 // FigureTypes lists the file types of figures, as extensions of names.
@@ -41,7 +42,7 @@ func WriteFigure(w io.Writer, f *Figure, typ string) error {
 	case "png":
 		target = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(pngDPI), vgimg.UseBackgroundColor(color.White))}
 	case "pdf":
-		target = vgpdf.New(width, height)
+		target = pdf.New(width, height)
 	default:
 		panic(fmt.Sprintf("render: figure type %q", typ))
 	}
