@@ -161,10 +161,17 @@ def networks(kind, pixels):
             name = name.split(":")[-1]
 
             def make(name=name):
-                m = timm.create_model(name, pretrained=False, exportable=True).eval()
+                for more in ({"img_size": pixels}, {}) if pixels else ():
+                    try:
+                        m, x = timm.create_model(name, pretrained=False, exportable=True, **more).eval(), torch.randn(1, 3, pixels, pixels)
+                        m(x)
+                        return m, (x,), ["y"]
+                    except Exception:  # noqa: BLE001 takes pictures of its own side only
+                        continue
+                m = timm.create_model(name, pretrained=False, exportable=True)
                 size = m.pretrained_cfg.get("input_size", (3, 224, 224))
                 fixed = m.pretrained_cfg.get("fixed_input_size", False) or any(s in name for s in ("vit", "former", "deit", "mixer", "mlp", "swin"))
-                return m, (torch.randn(1, 3, *(size[1:] if fixed else (pixels, pixels))),), ["y"]
+                return m, (torch.randn(1, 3, *(size[1:] if fixed or pixels else (96, 96))),), ["y"]
 
             yield name, make
     else:
@@ -232,7 +239,7 @@ def main():
     e.add_argument("kind", choices=["torchvision", "timm", "transformers"])
     e.add_argument("--only", default="")
     e.add_argument("--exporter", default="ts,dynamo")
-    e.add_argument("--pixels", type=int, default=96, help="side of timm's pictures, where a network takes any")
+    e.add_argument("--pixels", type=int, default=0, help="side of timm's pictures, where it can be built for it or takes any (default: 96 where it takes any)")
     c = sub.add_parser("check")
     c.add_argument("dir")
     c.add_argument("--relupath", default="relupath")
