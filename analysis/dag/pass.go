@@ -29,9 +29,10 @@ type Meaning[T any] interface {
 
 // Holder is a Meaning that uses again what values consist of.
 type Holder[T any] interface {
-	// Hold is told the value of each node when it is known, before the next is asked for.
+	// Hold is told the value of each node when it is known.
 	Hold(x T)
-	// Drop is told it when the pass drops it. Nodes may share a value: each has its Hold and its Drop.
+	// Drop is told it before its last reader is asked for, or after Hold where it has none. Nodes may
+	// share a value: each has its Hold and its Drop.
 	Drop(x T)
 }
 
@@ -59,8 +60,8 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 		}
 	}
 	vals := make([]T, len(n.Nodes))
-	holder, _ := m.(Holder[T])
 	has := make([]bool, len(n.Nodes))
+	holder, _ := m.(Holder[T])
 	drop := func(i int) {
 		if has[i] && holder != nil {
 			holder.Drop(vals[i])
@@ -70,26 +71,24 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 	}
 	for i := range n.Nodes {
 		nd := &n.Nodes[i]
-		if !skip(nd) {
-			in := make([]T, len(nd.In))
-			for k, j := range nd.In {
-				in[k] = vals[j]
-			}
-			vals[i], has[i] = Apply(n, m, nd, in), true
-			if holder != nil {
-				holder.Hold(vals[i])
-			}
-		}
-		if last == nil {
+		if skip(nd) {
 			continue
 		}
-		if last[i] == i {
-			drop(i)
+		in := make([]T, len(nd.In))
+		for k, j := range nd.In {
+			in[k] = vals[j]
 		}
 		for _, j := range nd.In {
-			if last[j] == i {
+			if last != nil && last[j] == i {
 				drop(j)
 			}
+		}
+		vals[i], has[i] = Apply(n, m, nd, in), true
+		if holder != nil {
+			holder.Hold(vals[i])
+		}
+		if last != nil && last[i] == i {
+			drop(i)
 		}
 	}
 	return vals

@@ -97,6 +97,52 @@ func TilesMax(c []float64, stride int, a []float64, step, n int, b []float64, k 
 	})
 }
 
+// Part says which of the products of panels TilesOf writes: those of Rows rows, the first Cols of each;
+// the sums of Tiles, or those of TilesMax.
+type Part struct {
+	Rows, Cols int
+	Largest    bool
+	Mode       Store
+}
+
+// TilesOf is Tiles or TilesMax of as many panels as the part has rows, of which only the part is written: nothing is
+// behind it in c. Room has a tile.
+func TilesOf(p Part, c []float64, stride int, a []float64, step int, b []float64, k int, room []float64) {
+	rows, cols := tile.rows, tile.cols
+	whole := 0
+	if p.Cols == cols {
+		whole = p.Rows / rows
+		p.tiles(c, stride, a, step, whole, b, k, p.Mode)
+	}
+	for i := whole * rows; i < p.Rows; i += rows {
+		p.tiles(room, cols, a[i/rows*step:], step, 1, b, k, Overwrite)
+		for r := i; r < min(i+rows, p.Rows); r++ {
+			to, from := c[r*stride:][:p.Cols], room[(r-i)*cols:]
+			switch {
+			case p.Mode == Overwrite:
+				copy(to, from)
+			case p.Largest:
+				for j, x := range to {
+					to[j] = max(x, from[j])
+				}
+			default:
+				for j := range to {
+					to[j] += from[j]
+				}
+			}
+		}
+	}
+}
+
+// tiles is Tiles or TilesMax.
+func (p *Part) tiles(c []float64, stride int, a []float64, step, n int, b []float64, k int, mode Store) {
+	if p.Largest {
+		TilesMax(c, stride, a, step, n, b, k, mode)
+	} else {
+		Tiles(c, stride, a, step, n, b, k, mode, nil)
+	}
+}
+
 // run calls f with operands that are long enough.
 func (t *tiles) run(f func(p *tiles), c []float64, stride int, a []float64, step int, b []float64) {
 	if t.n == 0 {
@@ -199,6 +245,17 @@ func PanelRows[T Float](dst []float64, height, step int, src []T, stride, rows, 
 // rows32 is PanelRows of four rows in assembly, n of each, a multiple of four; step and stride are in
 // bytes. It is nil when there is none.
 var rows32 func(dst *float64, step int, src *float32, stride, n int, power Power)
+
+// Gather writes src[at[i]] to each dst[i], and zero where that is outside of src.
+func Gather(dst, src []float64, at []int32) {
+	for i, j := range at[:len(dst)] {
+		x := 0.0
+		if uint(j) < uint(len(src)) {
+			x = src[j]
+		}
+		dst[i] = x
+	}
+}
 
 // Move is N elements that go from one place to another.
 type Move struct{ To, From, N int }

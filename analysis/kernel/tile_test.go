@@ -227,3 +227,42 @@ func TestTilesBits(t *testing.T) {
 		}
 	}
 }
+
+// A part of the tiles has the bits of whole ones, and nothing else is written.
+func TestTilesOf(t *testing.T) {
+	engines(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(27, 28))
+		rows, cols := TileSize()
+		room := make([]float64, rows*cols)
+		for _, largest := range []bool{false, true} {
+			for _, mode := range []Store{Overwrite, Accumulate} {
+				for n := range 2*rows + 2 {
+					for c := 1; c <= cols; c++ {
+						const k = 19
+						p := Part{Rows: n, Cols: c, Largest: largest, Mode: mode}
+						a, b := positive(rng, (n+rows)*k), positive(rng, k*cols)
+						got := positive(rng, (n+rows)*cols)
+						want := slices.Clone(got)
+						whole := slices.Clone(got)
+						p.tiles(whole, cols, a, k*rows, (n+rows-1)/rows, b, k, mode)
+						for i := range n {
+							copy(want[i*cols:][:c], whole[i*cols:])
+						}
+						TilesOf(p, got[:max(0, (n-1)*cols+c)], cols, a, k*rows, b, k, room)
+						if !slices.Equal(got, want) {
+							t.Fatalf("%+v: %v, want %v", p, got, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestGather(t *testing.T) {
+	dst := make([]float64, 4)
+	Gather(dst, []float64{5, 6, 7}, []int32{2, -1, 0, 3})
+	if want := []float64{7, 0, 5, 0}; !slices.Equal(dst, want) {
+		t.Errorf("%v, want %v", dst, want)
+	}
+}

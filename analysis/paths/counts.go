@@ -3,6 +3,8 @@ package paths
 import (
 	"encoding/binary"
 	"math/big"
+	"math/bits"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
@@ -62,6 +64,20 @@ func weightedSum(x []*big.Int, times []int64) *big.Int {
 	return s
 }
 
+// zeros returns n integers, zero, with room for sums of so many of x.
+func zeros(n int, x []*big.Int, terms int) []*big.Int {
+	most := 0
+	for _, v := range x {
+		most = max(most, v.BitLen())
+	}
+	words := (most+bits.Len(uint(terms)))/bits.UintSize + 2 // one more is asked for than a sum has
+	out, all, room := make([]*big.Int, n), make([]big.Int, n), make([]big.Word, n*words)
+	for i := range out {
+		out[i] = all[i].SetBits(room[i*words : i*words : (i+1)*words])
+	}
+	return out
+}
+
 // counter is the reading of a network in which a value is the number of paths to
 // each of its elements.
 type counter struct{ bias Bias }
@@ -94,9 +110,9 @@ func (c counter) Join(_ *dag.Node, xs []*counts) *counts {
 	for _, x := range xs[1:] {
 		l, from := grid.Join(out.grid, x.grid)
 		a, b := grid.Gather(out.n, from[0]), grid.Gather(x.n, from[1])
-		out = &counts{grid: l}
-		for i := range a {
-			out.n = append(out.n, new(big.Int).Add(a[i], b[i]))
+		out = &counts{l, zeros(len(a), append(slices.Clone(a), b...), 2)}
+		for i, n := range out.n {
+			n.Add(a[i], b[i])
 		}
 	}
 	return out
@@ -138,12 +154,14 @@ func (c counter) Linear(nd *dag.Node, l *dag.Linear, x *counts) *counts {
 	if !plusBias {
 		return x
 	}
-	out := &counts{grid: x.grid}
-	for _, n := range x.n {
-		out.n = append(out.n, new(big.Int).Add(n, big.NewInt(1)))
+	out := &counts{x.grid, zeros(len(x.n), x.n, 2)}
+	for i, n := range x.n {
+		out.n[i].Add(n, one)
 	}
 	return out
 }
+
+var one = big.NewInt(1)
 
 // grouped sums the units of an axis over each of some groups of neighbours and
 // gives every group its share of rows, all with the group's sum.
@@ -173,18 +191,32 @@ func (c *counts) grouped(a dag.Axis, groups, rows int) *counts {
 			class[i] = id
 		}
 	}
-	out := &counts{grid: rest.Repeat(k, class, len(times)), n: make([]*big.Int, len(cells)*len(times))}
+	out := &counts{rest.Repeat(k, class, len(times)), zeros(len(cells)*len(times), x.n, a.N/groups)}
 	inner := 1
 	for q := k; q < len(rest.Dims); q++ {
 		inner *= rest.Classes(q)
 	}
-	for r, list := range cells {
-		of := make([]*big.Int, len(list))
-		for i, cell := range list {
-			of[i] = x.n[cell]
+	// Classes of as many units are added up, and their sum is multiplied.
+	byTimes := make([]map[int64][]int, len(times))
+	for id, n := range times {
+		byTimes[id] = map[int64][]int{}
+		for i, m := range n {
+			if m > 0 {
+				byTimes[id][m] = append(byTimes[id][m], i)
+			}
 		}
-		for id, n := range times {
-			out.n[(r/inner*len(times)+id)*inner+r%inner] = weightedSum(of, n)
+	}
+	part, factor := new(big.Int), new(big.Int)
+	for r, list := range cells {
+		for id := range times {
+			sum := out.n[(r/inner*len(times)+id)*inner+r%inner]
+			for m, of := range byTimes[id] {
+				part.SetInt64(0)
+				for _, i := range of {
+					part.Add(part, x.n[list[i]])
+				}
+				sum.Add(sum, part.Mul(part, factor.SetInt64(m)))
+			}
 		}
 	}
 	return out
@@ -194,14 +226,15 @@ func (c *counts) grouped(a dag.Axis, groups, rows int) *counts {
 func (c *counts) windowed(w *dag.Window, channels int, transposed bool) *counts {
 	r := c.grid.Pool(w, channels, transposed)
 	x := grid.Gather(c.n, r.From)
-	out := &counts{grid: r.Layout}
-	for i := range r.Layout.Cells() {
-		s, times := new(big.Int), new(big.Int)
+	out, times := &counts{r.Layout, zeros(r.Layout.Cells(), x, r.Most())}, new(big.Int)
+	for i, s := range out.n {
 		for _, read := range r.Reads[i%r.Places] {
-			n := x[i/r.Places*r.Sources+int(read.Source)]
-			s.Add(s, times.Mul(n, times.SetInt64(int64(read.Times))))
+			if n := x[i/r.Places*r.Sources+int(read.Source)]; read.Times == 1 {
+				s.Add(s, n)
+			} else {
+				s.Add(s, times.Mul(n, times.SetInt64(int64(read.Times))))
+			}
 		}
-		out.n = append(out.n, s)
 	}
 	return out
 }

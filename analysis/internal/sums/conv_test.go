@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -85,6 +86,80 @@ func TestConvSumsOfRepeatedLines(t *testing.T) {
 			})
 			fwd.check(t, "forward", grid.Expand(got.Value, got.Forward[k].Nums()))
 			bwd.check(t, "backward", grid.Expand(got.Operand, got.Backward[k].Nums()))
+		}
+	})
+}
+
+// Programmes through convolutions of many weights, which go in tiles, equal sums over single weights, and
+// not a bit of them depends on the threads or on the room that they have.
+func TestConvSumsInTiles(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "numbers"), 5))
+		side, size := rapid.SampledFrom([]int{1, 3, 5, 8, 13}).Draw(t, "side"), rapid.IntRange(1, 3).Draw(t, "kernel")
+		pad := rapid.IntRange(0, 1).Draw(t, "pad")
+		if size > side+2*pad {
+			size = 1
+		}
+		stride := rapid.IntRange(1, 2).Draw(t, "stride")
+		w := dag.Window{
+			In: []int{side, side}, Kernel: []int{size, size}, Dilation: []int{1, 1}, Stride: []int{stride, stride},
+			Before: []int{pad, pad}, After: []int{pad, pad},
+		}
+		groups := rapid.IntRange(1, 2).Draw(t, "groups")
+		c := &dag.Conv{
+			InChannels: groups * rapid.IntRange(1, 70).Draw(t, "in channels"), OutChannels: groups * rapid.IntRange(5, 40).Draw(t, "out channels"),
+			Groups: groups, Window: w,
+		}
+		shape := []int{c.OutChannels, c.InChannels / groups, size, size}
+		weights := make([]float32, dag.Size(shape))
+		for i := range weights {
+			weights[i] = float32(rng.NormFloat64())
+		}
+		c.W.Param = dag.NewParam32("w", dag.Float32, shape, weights)
+		l := &dag.Linear{Map: c}
+		ids := make([]int32, c.In().Len())
+		h := make([]scaled.Num, len(ids))
+		for e := range ids {
+			ids[e], h[e] = int32(e), scaled.New(rng.ExpFloat64())
+		}
+		orders := []float64{1, 1.5, 2, math.Inf(1)}
+		of := func(threads int) *sums.Sums {
+			q := sums.Request{Threads: threads}
+			q.From, _ = grid.Compress(ids, append([]int{c.InChannels}, w.In...))
+			for _, p := range orders {
+				q.Forward = append(q.Forward, sums.Pack(p, h))
+			}
+			return sums.Of(l, q)
+		}
+		got := of(1)
+		two := of(2)
+		undo := sums.WithRoom(rapid.SampledFrom([]int{0, 1 << 12, 1 << 15}).Draw(t, "room"))
+		little := of(2)
+		undo()
+		terms := c.InChannels / groups * size * size
+		for k, p := range orders {
+			want := make([]float64, c.Out().Len())
+			l.Elements(func(_, _, o, i int, w float64) {
+				if x := math.Abs(w) * h[i].Float64(); math.IsInf(p, 1) {
+					want[o] = max(want[o], x)
+				} else {
+					want[o] += math.Pow(x, p)
+				}
+			})
+			one := grid.Expand(got.Value, got.Forward[k].Nums())
+			if !slices.Equal(one, grid.Expand(two.Value, two.Forward[k].Nums())) || !slices.Equal(one, grid.Expand(little.Value, little.Forward[k].Nums())) {
+				t.Fatalf("p = %v: other bits on two threads, or with little room", p)
+			}
+			for o, x := range one {
+				y := want[o]
+				if !math.IsInf(p, 1) {
+					y = math.Pow(y, 1/p)
+				}
+				// Powers, products and sums of positive numbers round once a term, here and there.
+				if g := x.Float64(); !(math.Abs(g-y) <= y*float64(terms+8)*0x1p-50) {
+					t.Fatalf("p = %v, element %d: %v, want %v", p, o, g, y)
+				}
+			}
 		}
 	})
 }

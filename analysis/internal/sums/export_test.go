@@ -13,3 +13,10 @@ func Poisoned() (undo func()) {
 	}
 	return func() { short, poison = before, nil }
 }
+
+// WithRoom makes products in tiles take room for n numbers at a time, until undo is called.
+func WithRoom(n int) (undo func()) {
+	before := tiledRoom
+	tiledRoom = n
+	return func() { tiledRoom = before }
+}

@@ -10,16 +10,17 @@ import (
 
 // Memory is where the numbers of one pass over a network lie: all but short lists, which the heap has.
 //
-// A step of the pass, a node, takes room for its value and for what it needs on the way. The pass says what
-// the value is (Hold), then that the step has ended (Settle), and later that nobody reads the value any more
-// (Drop). What no value holds after a step, or after it was dropped, is written over by later steps: it owns
-// no number that outlives the pass. Nil has everything on the heap, and reuses nothing.
+// A step of the pass, a node, takes room for its value and for what it needs on the way. The pass says which
+// values the step reads as their last reader (Drop), then what the node's value is (Hold), then that the step has
+// ended (Settle). What no value holds then is written over by later steps, and a step may write
+// over what only it has: memory owns no number that outlives the pass. Nil has everything on the heap, and reuses
+// nothing.
 type Memory struct {
 	mu    sync.Mutex
 	total int
 	free  []extent           // in the order of chunks and of places, none touching another
 	lent  map[*float64]*loan // by their first number
-	step  []*loan            // since the last Settle
+	step  []*loan            // taken or dropped since the last Settle
 	count int                // of chunks
 }
 
@@ -87,7 +88,7 @@ func (m *Memory) zeros(n int) []float64 {
 	return g
 }
 
-// loose reports whether g was taken in this step and may be written over by whoever has the only Path of it.
+// loose reports whether no value holds g any more, so that the step may write over it.
 func (m *Memory) loose(g []float64) bool {
 	l := m.find(g)
 	return l != nil && l.holders == 0
@@ -112,12 +113,12 @@ func (m *Memory) Hold(ps []Path) {
 	}
 }
 
-// Drop says that a node's value has these numbers no more.
+// Drop says that a node's value has these numbers no longer than until Settle.
 func (m *Memory) Drop(ps []Path) {
 	for _, p := range ps {
 		if l := m.find(p.g); l != nil {
 			if l.holders--; l.holders == 0 {
-				m.release(l)
+				m.step = append(m.step, l)
 			}
 		}
 	}
@@ -174,9 +175,8 @@ func (m *Memory) release(l *loan) {
 	m.free = slices.Insert(m.free, at, e)
 }
 
-// scratch has room for blocks, gathered and products for what many blocks share: a network's layers use them
-// in turn.
-var scratch, gathered, products pool
+// scratch has room for blocks, gathered for what many blocks share: a network's layers use them in turn.
+var scratch, gathered pool
 
 type pool struct{ sync.Pool }
 

@@ -339,6 +339,15 @@ func affine(p Path, n, inner int, scale, shift Path, threads int, mem *Memory) P
 	if !mem.loose(g) {
 		g = mem.room(len(p.g))
 	}
+	if inner == 1 && n == len(g) && times && !plus { // a factor a cell
+		kernel.Parallel(n, threads, 1<<14, func(lo, hi int) {
+			kernel.Times(g[lo:hi], p.g[lo:hi], scale.g[lo:hi])
+			if fs != 1 {
+				kernel.Sum(g[lo:hi], fs, g[lo:hi], 0, g[lo:hi])
+			}
+		})
+		return within(p.P, top, g, least, most, threads)
+	}
 	kernel.Parallel(len(g)/max(inner, 1), threads, max(1, 1<<14/max(inner, 1)), func(lo, hi int) {
 		for u := lo; u < hi; u++ {
 			s, b := fs, 0.0
@@ -395,7 +404,8 @@ func Elements(x []float64, shape []int) (*grid.Layout, []scaled.Num) {
 	return l, h
 }
 
-// Times multiplies values by numbers of another layout, element by element.
+// Times multiplies values by numbers of another layout, element by element. It takes over paths that no value
+// holds.
 func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num, mem *Memory) (*grid.Layout, []Path) {
 	out, from := grid.Join(l, by)
 	f := grid.Gather(w, from[1])

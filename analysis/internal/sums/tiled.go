@@ -7,135 +7,165 @@ import (
 	"github.com/relupath/relupath/analysis/kernel"
 )
 
-// Products in the tiles of kernel.Tiles go by blocks: so many rows of weights, raised, by so many terms lie in
-// the second-level cache, a panel of what they are multiplied by in the first. What the taps
-// read is gathered for so many numbers at a time, and no more are written.
+// Products in the tiles of kernel.Tiles go by blocks of so many terms: rows of weights, raised for each order, lie in
+// the second-level cache, a panel of what they are multiplied by in the first. What there is less of, rows
+// or places, is made for all tasks at once, so many numbers at a time; each task makes the other as it goes.
 const (
-	tiledRows  = 128
-	tiledTerms = 192
-	tiledRoom  = 1 << 19
-	// tiledTasks is the least number of tasks that goroutines take in turn.
-	tiledTasks = 16
+	leastRows, mostRows = 16, 128
+	tiledTerms          = 192
+	// tiledTasks is the number of tasks that goroutines take in turn where there is work for them, and
+	// fewPanels the least number of panels of a task that has not all: weights are read and raised for each.
+	tiledTasks, fewPanels = 16, 4
 )
+
+var tiledRoom = 1 << 19 // changed in tests
+
+// tiling is a product of all rows of weights with what the taps read, for some orders, in tiles of pr x pc numbers.
+type tiling[T kernel.Float] struct {
+	*convMatrix[T]
+	win    *grid.Windowed
+	ps     []*programme[T]
+	pr, pc int
+	// reads has for each panel of places and each tap which numbers of a channel it reads, -1 for none; nil where each place reads
+	// its own.
+	reads []int32
+}
 
 // tiled multiplies for some orders: see toRows. The split depends on the extents alone.
 func (m *convMatrix[T]) tiled(win *grid.Windowed, ps []*programme[T]) {
 	if len(ps) == 0 {
 		return
 	}
-	direct := win.Direct()
-	pr, pc := kernel.TileSize()
-	parts := len(ps) * m.c.Groups
-	high := (m.outer + pr - 1) / pr * pr
-	panels := min((win.Places+pc-1)/pc, max(1, tiledRoom/(parts*max(m.cols, high)*pc)))
-	right, out := gathered.room(parts*panels*pc*m.cols), products.room(parts*panels*pc*high)
-	defer gathered.Put(right)
-	defer products.Put(out)
-	blocks := (m.outer + tiledRows - 1) / tiledRows
-	for first := 0; first < win.Places; first += panels * pc {
-		b := block{first, min(panels*pc, win.Places-first)}
-		here := (b.n + pc - 1) / pc
-		stride := here * pc
-		var taps []reads
-		if !direct {
-			taps = readsOf(win, b, m.cols*pc, pc)
-		}
-		kernel.Parallel(parts*m.inner, m.threads, 1+1<<12/(m.taps*b.n), func(lo, hi int) {
-			for t := lo; t < hi; t++ {
-				q, channel := t/m.inner, t%m.inner
-				r, g := ps[q/m.c.Groups], q%m.c.Groups
-				x := r.h[(g*m.inner+channel)*win.Sources:][:win.Sources]
-				dst := (*right)[q*stride*m.cols+channel*m.taps*pc:]
-				if direct {
-					copyPanels(dst, x[b.first:][:b.n], m.cols*pc, pc)
-				} else {
-					gatherPanels(dst, x, taps)
+	t := &tiling[T]{convMatrix: m, win: win, ps: ps}
+	t.pr, t.pc = kernel.TileSize()
+	if !win.Direct() {
+		t.reads = t.readsOf()
+	}
+	if m.outer < win.Places && len(ps)*m.rows*m.cols <= tiledRoom {
+		t.byPlaces()
+	} else {
+		t.byRows()
+	}
+}
+
+// byPlaces raises the weights, and then makes one panel of places after the other.
+func (t *tiling[T]) byPlaces() {
+	high := (t.outer + t.pr - 1) / t.pr * t.pr
+	left := gathered.room(len(t.ps) * t.c.Groups * high * t.cols)
+	defer gathered.Put(left)
+	blocks := (t.outer + leastRows - 1) / leastRows
+	kernel.Parallel(t.c.Groups*blocks, t.threads, 1+1<<13/(leastRows*t.cols), func(lo, hi int) {
+		for ; lo < hi; lo++ {
+			g, a := lo/blocks, lo%blocks*leastRows
+			rows := min(leastRows, t.outer-a)
+			for k0 := 0; k0 < t.cols; k0 += tiledTerms {
+				k := min(tiledTerms, t.cols-k0)
+				for q, r := range t.ps {
+					r.panels((*left)[(q*t.c.Groups+g)*high*t.cols+high*k0+a*k:], t.w[(g*t.outer+a)*t.cols+k0:], rows, k, t.pr)
 				}
 			}
+		}
+	})
+	panels := (t.win.Places + t.pc - 1) / t.pc
+	grain := 1 + 1<<14/(t.outer*t.cols*t.pc)
+	kernel.InTurn(len(t.ps)*t.c.Groups*panels, t.threads, grain, func(take func() (int, int)) {
+		room := scratch.room((tiledTerms + t.pr) * t.pc)
+		defer scratch.Put(room)
+		tile, right := (*room)[:t.pr*t.pc], (*room)[t.pr*t.pc:]
+		for lo, hi := take(); lo < hi; lo, hi = take() {
+			for ; lo < hi; lo++ {
+				q, g, j := lo/panels/t.c.Groups, lo/panels%t.c.Groups, lo%panels
+				for k0 := 0; k0 < t.cols; k0 += tiledTerms {
+					k := min(tiledTerms, t.cols-k0)
+					t.gather(right, t.ps[q], g, j, k0, k)
+					t.multiply(t.ps[q], g, 0, t.outer, (*left)[(q*t.c.Groups+g)*high*t.cols+high*k0:], right, j, k0, k, tile)
+				}
+			}
+		}
+	})
+}
+
+// byRows makes all panels of places, or as many as there is room for, and then raises some rows of weights
+// after the other, for all orders in one read.
+func (t *tiling[T]) byRows() {
+	parts := len(t.ps) * t.c.Groups
+	all := (t.win.Places + t.pc - 1) / t.pc
+	most := min(all, max(1, tiledRoom/(parts*t.cols*t.pc)))
+	right := gathered.room(parts * most * t.pc * t.cols)
+	defer gathered.Put(right)
+	height := min(mostRows, max(leastRows, (t.outer/tiledTasks+t.pr-1)/t.pr*t.pr))
+	blocks := (t.outer + height - 1) / height
+	for first := 0; first < all; first += most {
+		here := min(most, all-first)
+		at := func(q, g, j, k0 int) []float64 {
+			return (*right)[((q*t.c.Groups+g)*here+j-first)*t.pc*t.cols+k0*t.pc:]
+		}
+		kernel.Parallel(parts*here, t.threads, 1+1<<12/(t.cols*t.pc), func(lo, hi int) {
+			for ; lo < hi; lo++ {
+				q, g, j := lo/here/t.c.Groups, lo/here%t.c.Groups, first+lo%here
+				t.gather(at(q, g, j, 0), t.ps[q], g, j, 0, t.cols)
+			}
 		})
-		splits := max(1, min(here, tiledTasks/(parts*blocks)))
-		kernel.InTurn(parts*blocks*splits, m.threads, 1, func(take func() (int, int)) {
-			left := scratch.room(tiledRows * tiledTerms)
-			defer scratch.Put(left)
+		splits := max(1, min(here/fewPanels, tiledTasks/(t.c.Groups*blocks)))
+		kernel.InTurn(t.c.Groups*blocks*splits, t.threads, 1, func(take func() (int, int)) {
+			room := scratch.room(height*tiledTerms + t.pr*t.pc)
+			defer scratch.Put(room)
+			tile, left := (*room)[:t.pr*t.pc], (*room)[t.pr*t.pc:]
 			for lo, hi := take(); lo < hi; lo, hi = take() {
-				q, a := lo/splits/blocks, lo/splits%blocks*tiledRows
-				r, g := ps[q/m.c.Groups], q%m.c.Groups
-				rows := min(tiledRows, m.outer-a)
-				from, to := lo%splits*here/splits, (lo%splits+1)*here/splits
-				mode := kernel.Overwrite
-				for k0 := 0; k0 < m.cols; k0 += tiledTerms {
-					k := min(tiledTerms, m.cols-k0)
-					r.panels(*left, m.w[(g*m.outer+a)*m.cols+k0:], rows, k, pr)
-					for j := from; j < to; j++ {
-						c, b := (*out)[(q*high+a)*stride+j*pc:], (*right)[(q*here+j)*pc*m.cols+k0*pc:]
-						if n := (rows + pr - 1) / pr; math.IsInf(r.P, 1) {
-							kernel.TilesMax(c, stride, *left, k*pr, n, b, k, mode)
-						} else {
-							kernel.Tiles(c, stride, *left, k*pr, n, b, k, mode, nil)
+				g, a := lo/splits/blocks, lo/splits%blocks*height
+				rows := min(height, t.outer-a)
+				for k0 := 0; k0 < t.cols; k0 += tiledTerms {
+					k := min(tiledTerms, t.cols-k0)
+					for q, r := range t.ps {
+						r.panels(left, t.w[(g*t.outer+a)*t.cols+k0:], rows, k, t.pr)
+						for j := first + lo%splits*here/splits; j < first+(lo%splits+1)*here/splits; j++ {
+							t.multiply(r, g, a, rows, left, at(q, g, j, k0), j, k0, k, tile)
 						}
 					}
-					mode = kernel.Accumulate
 				}
 			}
 		})
-		kernel.Parallel(parts*m.outer, m.threads, 1+1<<14/b.n, func(lo, hi int) {
-			for t := lo; t < hi; t++ {
-				q, a := t/m.outer, t%m.outer
-				copy(ps[q/m.c.Groups].sum[(q%m.c.Groups*m.outer+a)*win.Places+first:][:b.n], (*out)[(q*high+a)*stride:])
-			}
-		})
 	}
 }
 
-// copyPanels writes a row to panels of width places, which lie step apart. What is left of the last one
-// may have any value.
-func copyPanels(dst, x []float64, step, width int) {
-	for p := 0; p < len(x); p += width {
-		copy(dst[p/width*step:][:width], x[p:])
+// multiply adds k terms from k0 on to the sums of n rows of a group from a on, at the places of panel j.
+func (t *tiling[T]) multiply(r *programme[T], g, a, n int, left, right []float64, j, k0, k int, room []float64) {
+	p := kernel.Part{Rows: n, Cols: min(t.pc, t.win.Places-j*t.pc), Largest: math.IsInf(r.P, 1), Mode: kernel.Accumulate}
+	if k0 == 0 {
+		p.Mode = kernel.Overwrite
 	}
+	kernel.TilesOf(p, r.sum[(g*t.outer+a)*t.win.Places+j*t.pc:], t.win.Places, left, k*t.pr, right, k, room)
 }
 
-// reads are what one tap reads of a channel, by pieces that lie together in it and in a panel, and
-// the pieces that are outside it.
-type reads struct{ moves, zeros []kernel.Move }
-
-// readsOf returns what each tap reads at some places, for panels of width places that lie step apart: a row
-// of each panel is a tap's.
-func readsOf(win *grid.Windowed, b block, step, width int) []reads {
-	out := make([]reads, len(win.Taps))
-	source := make([]int32, b.n)
-	for t := range win.Taps {
-		for p := range source {
-			source[p] = -1
+// gather writes k rows of panel j from row k0 on: what each tap reads of each channel of a group. What is left of
+// the last panel may have any value.
+func (t *tiling[T]) gather(dst []float64, r *programme[T], g, j, k0, k int) {
+	x := r.h[g*t.inner*t.win.Sources:]
+	for l := range k {
+		channel, tap := (k0+l)/t.taps, (k0+l)%t.taps
+		src, to := x[channel*t.win.Sources:][:t.win.Sources], dst[l*t.pc:][:t.pc]
+		if t.reads == nil {
+			copy(to, src[j*t.pc:])
+		} else {
+			kernel.Gather(to, src, t.reads[(j*t.taps+tap)*t.pc:])
 		}
-		tap := win.Taps[t].Within(b.first, b.n)
-		copy(source[tap.First:], tap.Source)
-		for p := 0; p < b.n; {
-			end, src := min((p/width+1)*width, b.n), source[p]
-			n := 1
-			for p+n < end && (source[p+n] < 0) == (src < 0) && (src < 0 || source[p+n] == src+int32(n)) {
-				n++
-			}
-			piece := kernel.Move{To: p/width*step + t*width + p%width, From: int(src), N: n}
-			if src < 0 {
-				out[t].zeros = append(out[t].zeros, piece)
-			} else {
-				out[t].moves = append(out[t].moves, piece)
-			}
-			p += n
+	}
+}
+
+// readsOf returns reads.
+func (t *tiling[T]) readsOf() []int32 {
+	row := t.taps * t.pc
+	out := make([]int32, (t.win.Places+t.pc-1)/t.pc*row)
+	for i := range out {
+		out[i] = -1
+	}
+	for k, tap := range t.win.Taps {
+		for i, src := range tap.Source {
+			p := tap.First + i
+			out[p/t.pc*row+k*t.pc+p%t.pc] = src
 		}
 	}
 	return out
-}
-
-// gatherPanels is copyPanels of what each tap reads.
-func gatherPanels(dst, x []float64, taps []reads) {
-	for _, r := range taps {
-		for _, z := range r.zeros {
-			clear(dst[z.To:][:z.N])
-		}
-		kernel.Moves(dst, x, r.moves, 1, 0)
-	}
 }
 
 // panels writes n rows of weights raised to p, k of each, to panels of some rows: term l of row i lies at
