@@ -49,7 +49,8 @@ func (b *Buffers) Give(values [][]float64) {
 // of opt.Values, or for each of n.Outputs. It is the reference that proofs and
 // training are checked against: weights are widened exactly, and each layer is
 // computed as Scale*(W x) + Bias. Errors: a wrong number or length of inputs, a
-// function that is not evaluated, a cancelled context.
+// function that is not evaluated, values of one sample for which there is no memory, a
+// cancelled context.
 func Run(ctx context.Context, n *dag.Network, inputs [][]float64, batch int, opt Options) ([][]float64, error) {
 	if len(inputs) != len(n.Inputs) {
 		return nil, fmt.Errorf("eval: %d inputs given, the network has %d", len(inputs), len(n.Inputs))
@@ -80,6 +81,9 @@ func Run(ctx context.Context, n *dag.Network, inputs [][]float64, batch int, opt
 	}
 	if i, ok := n.Unevaluated(want); ok {
 		return nil, fmt.Errorf("eval: %s is not evaluated: %s", n.Nodes[i].Label(), n.Nodes[i].Op.(*dag.Func).Why)
+	}
+	if err := ev.room(needed, want); err != nil {
+		return nil, err
 	}
 	return ev.forward(ctx, needed, want, batch)
 }

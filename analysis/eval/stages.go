@@ -77,21 +77,27 @@ type run struct {
 	last []int
 }
 
-// forward computes the needed nodes of a batch and returns the values of those that are wanted.
-func (ev *evaluator) forward(ctx context.Context, needed []bool, want []int, batch int) ([][]float64, error) {
-	nodes := ev.net.Nodes
-	r := &run{make([][]float64, len(nodes)), make([][]float64, len(nodes)), make([]int, len(nodes))}
-	for i := range nodes {
-		r.last[i] = i
+// lastReaders returns the last of the needed nodes that reads each, itself where none does.
+func lastReaders(n *dag.Network, needed []bool, want []int) []int {
+	last := make([]int, len(n.Nodes))
+	for i := range n.Nodes {
+		last[i] = i
 		if needed[i] {
-			for _, j := range nodes[i].In {
-				r.last[j] = i
+			for _, j := range n.Nodes[i].In {
+				last[j] = i
 			}
 		}
 	}
 	for _, j := range want {
-		r.last[j] = len(nodes)
+		last[j] = len(n.Nodes)
 	}
+	return last
+}
+
+// forward computes the needed nodes of a batch and returns the values of those that are wanted.
+func (ev *evaluator) forward(ctx context.Context, needed []bool, want []int, batch int) ([][]float64, error) {
+	nodes := ev.net.Nodes
+	r := &run{make([][]float64, len(nodes)), make([][]float64, len(nodes)), lastReaders(ev.net, needed, want)}
 	for i, x := range ev.inputs {
 		r.whole[i] = x
 		ev.hold(x)

@@ -19,8 +19,7 @@ type balanceOptions struct {
 	method    string
 	p         order
 	exact     bool
-	samples   int
-	within    bool // a budget: samples were not asked for
+	samples   sampleFlags
 	inputs    []string
 	tolerance float64
 	dryRun    bool
@@ -60,7 +59,6 @@ docs/balancing.md has what each was measured to be worth.`,
   relupath balance mlp.onnx --method path --p inf --dry-run`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.within = !cmd.Flags().Changed("samples")
 			return o.run(cmd.Context(), a, args[0])
 		},
 	}
@@ -70,8 +68,7 @@ docs/balancing.md has what each was measured to be worth.`,
 	addChoice(cmd, &o.method, "method", "how to choose the factors", names...)
 	f.Var(&o.p, "p", "order of the norms that path and enorm balance")
 	f.BoolVar(&o.exact, "exact", false, "powers of two as factors, and bit-identical outputs")
-	f.IntVar(&o.samples, "samples", proof.DefaultSamples,
-		"random inputs to compare outputs on; fewer where they are not asked for and would take long")
+	o.samples.add(f)
 	f.StringArrayVar(&o.inputs, "inputs", nil, "further inputs to compare on: [NAME=]X.npy, batch first")
 	f.Float64Var(&o.tolerance, "tolerance", 0,
 		"largest difference relative to the largest output (default: 1e-10, 1e-5 or 2e-2 by the stored type)")
@@ -99,10 +96,11 @@ func (o *balanceOptions) check(a *app) error {
 	switch {
 	case o.output == "" && !o.dryRun:
 		return usagef("balance: give the model to write with -o, or --dry-run")
-	case o.samples < 1:
-		return usagef("--samples %d: want at least 1", o.samples)
 	case !(o.tolerance >= 0):
 		return usagef("--tolerance %v: want a positive number", o.tolerance)
+	}
+	if err := o.samples.check(); err != nil {
+		return err
 	}
 	if err := rescale.Method(o.method).CheckOrder(float64(o.p)); err != nil {
 		return usagef("--p: %v", err)
@@ -238,10 +236,7 @@ func (o *balanceOptions) finish(ctx context.Context, a *app, m *modelFile, res *
 
 // prove compares the model with what was written.
 func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag.Network, res *rescale.Result, c *clock) (*balanceJSON, error) {
-	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: o.tolerance}
-	if o.within {
-		opt.Samples = 0
-	}
+	opt := proof.Options{Samples: o.samples.count(), Seed: a.seed, Threads: a.threads, Tolerance: o.tolerance}
 	if o.tolerance == 0 { // one that is given is strict
 		opt.Tolerance = proof.Tolerance(source)
 		opt.Unrounded = func() (*dag.Network, error) { return unrounded(source, written, res) }
@@ -276,9 +271,8 @@ func (o *balanceOptions) prove(ctx context.Context, a *app, source, written *dag
 // within a factor, and what it is seen to do here.
 func (o *balanceOptions) proveOther(ctx context.Context, a *app, first *verification, source, written *dag.Network, factors []float64) error {
 	const factor = 10
-	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: max(first.Tolerance, factor*first.proof.MaxRel)}
-	if o.within {
-		opt.Samples = 0
+	opt := proof.Options{
+		Samples: o.samples.count(), Seed: a.seed, Threads: a.threads, Tolerance: max(first.Tolerance, factor*first.proof.MaxRel),
 	}
 	if o.tolerance == 0 { // one that is given is strict
 		opt.Unrounded = func() (*dag.Network, error) {

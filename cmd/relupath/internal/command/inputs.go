@@ -9,7 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
-	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/memory"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -94,7 +94,7 @@ func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
 	}
 	info, err := os.Stat(file)
 	regular := err == nil && info.Mode().IsRegular()
-	if regular && info.Size() > dataset.Memory()/2 {
+	if regular && info.Size() > memory.Limit()/2 {
 		return nil, tooLarge(file, info.Size())
 	}
 	a.readsData(file)
@@ -113,7 +113,7 @@ func (a *app) readFile(ctx context.Context, file string) ([]byte, error) {
 
 // tooLarge is the error for an array of so many bytes that memory has no room for.
 func tooLarge(file string, n int64) error {
-	return invalidf("%s: the array takes %s, and there are %d MiB of memory: split it", file, words.Count(n, "byte"), dataset.Memory()>>20)
+	return invalidf("%s: the array takes %s, and there are %d MiB of memory: split it", file, words.Count(n, "byte"), memory.Limit()>>20)
 }
 
 // batchOf returns the number of samples in an array: its first axis, or 1 when

@@ -13,7 +13,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
-	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/memory"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -65,7 +65,7 @@ func readNPY(name string, raw []byte) (*array, error) {
 	if n*size != len(body) {
 		return nil, invalidf("%s: %s of data, want %d for shape %v", name, words.Count(len(body), "byte"), n*size, a.shape)
 	}
-	if need := int64(len(raw)) + 8*int64(n); need > dataset.Memory() {
+	if need := int64(len(raw)) + 8*int64(n); need > memory.Limit() {
 		return nil, tooLarge(name, need)
 	}
 	var order binary.ByteOrder = binary.LittleEndian

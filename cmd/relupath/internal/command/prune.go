@@ -24,7 +24,7 @@ type pruneOptions struct {
 	sparsity  float64
 	by, scope string
 	data      evalOptions
-	samples   int
+	samples   sampleFlags
 	report    string
 	output    string
 	// removeDead takes dead units out of the file.
@@ -73,7 +73,7 @@ is reported with the reason. Without --sparsity nothing else becomes zero.`,
 	addChoice(cmd, &o.scope, "scope", "where the smallest are looked for: among all weights, or in each layer", names(prune.Scopes())...)
 	f.StringVar(&o.data.data, "data", "", "labelled examples to evaluate both models on: "+dataUsage)
 	f.StringVar(&o.data.scores, "scores", "", scoresUsage)
-	f.IntVar(&o.samples, "samples", proof.DefaultSamples, "random inputs to compare outputs on")
+	o.samples.add(f)
 	f.StringVar(&o.report, "report", "", "write the report to a file instead of standard output")
 	return cmd
 }
@@ -144,8 +144,9 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 		return usagef("prune: give the model to write with -o")
 	case !(o.sparsity >= 0 && o.sparsity < 1):
 		return usagef("--sparsity %v: want a number in [0, 1)", o.sparsity)
-	case o.samples < 1:
-		return usagef("--samples %d: want at least 1", o.samples)
+	}
+	if err := o.samples.check(); err != nil {
+		return err
 	}
 	if err := distinct(o.output, o.report); err != nil {
 		return err
@@ -304,7 +305,7 @@ const removalTolerance = 1e-6
 
 // compare says what pruning changed, and makes sure that the file holds the pruned network.
 func (o *pruneOptions) compare(ctx context.Context, a *app, m, again *modelFile, res *prune.Result, removed bool, data setReader) (*pruneJSON, error) {
-	opt := proof.Options{Samples: o.samples, Seed: a.seed, Threads: a.threads, Tolerance: math.Inf(1)}
+	opt := proof.Options{Samples: o.samples.count(), Seed: a.seed, Threads: a.threads, Tolerance: math.Inf(1)}
 	same, err := proof.Compare(ctx, res.Net, again.Net, opt)
 	switch {
 	case removed && (err != nil || !(same.MaxRel <= removalTolerance)):

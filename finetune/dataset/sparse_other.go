@@ -2,13 +2,7 @@
 
 package dataset
 
-import (
-	"io/fs"
-	"math"
-)
-
-// addresses is no limit.
-func addresses() int64 { return math.MaxInt64 }
+import "io/fs"
 
 // onDisk is the file's size.
 func onDisk(info fs.FileInfo) int64 { return info.Size() }

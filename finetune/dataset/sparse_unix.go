@@ -4,20 +4,8 @@ package dataset
 
 import (
 	"io/fs"
-	"math"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
-
-// addresses is the limit on this process's addresses.
-func addresses() int64 {
-	var r unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_AS, &r) != nil || uint64(r.Cur) > math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return int64(r.Cur)
-}
 
 // onDisk is the bytes that a file takes on the disk: less than its size where it is
 // sparse, that is, has parts that were never written.
