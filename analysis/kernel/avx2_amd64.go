@@ -32,9 +32,9 @@ func init() {
 	elements64 = elementOps[float64]{affine: affine, add: add, times: times, taps: tapsDouble, lanes: 4}
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
-		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512})
+		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512, []narrow{{8, tile512x8}, {16, tile512x16}}})
 	}
-	tilesFast = append(tilesFast, tileOps{4, 12, tiles64, tilesMax64})
+	tilesFast = append(tilesFast, tileOps{4, 12, tiles64, tilesMax64, nil})
 	tile = tilesFast[0]
 }
 
@@ -187,6 +187,12 @@ func tilesMax64(p *tiles)
 
 //go:noescape
 func tilesMax512(p *tiles)
+
+//go:noescape
+func tile512x8(p *tiles)
+
+//go:noescape
+func tile512x16(p *tiles)
 
 //go:noescape
 func moves(dst, src *float64, m *Move, n, ahead int)

@@ -6,6 +6,13 @@ import "math"
 type tileOps struct {
 	rows, cols int
 	fast, max  func(p *tiles) // Tiles and TilesMax; nil for Go
+	narrow     []narrow       // by rising width
+}
+
+// narrow is one tile of sums with so many columns, in rows as long as those of whole ones.
+type narrow struct {
+	cols int
+	fast func(p *tiles)
 }
 
 // tile are the tiles in use: the first of tilesFast, those in assembly that this machine has, else
@@ -114,8 +121,13 @@ func TilesOf(p Part, c []float64, stride int, a []float64, step int, b []float64
 		whole = p.Rows / rows
 		p.tiles(c, stride, a, step, whole, b, k, p.Mode)
 	}
+	t, narrow := tiles{n: 1, k: k}, p.narrowest()
 	for i := whole * rows; i < p.Rows; i += rows {
-		p.tiles(room, cols, a[i/rows*step:], step, 1, b, k, Overwrite)
+		if narrow != nil {
+			t.run(narrow, room, cols, a[i/rows*step:], step, b)
+		} else {
+			p.tiles(room, cols, a[i/rows*step:], step, 1, b, k, Overwrite)
+		}
 		for r := i; r < min(i+rows, p.Rows); r++ {
 			to, from := c[r*stride:][:p.Cols], room[(r-i)*cols:]
 			switch {
@@ -132,6 +144,16 @@ func TilesOf(p Part, c []float64, stride int, a []float64, step int, b []float64
 			}
 		}
 	}
+}
+
+// narrowest returns what computes the fewest columns that are enough, nil where that is a whole tile.
+func (p *Part) narrowest() func(p *tiles) {
+	for _, n := range tile.narrow {
+		if p.Cols <= n.cols && !p.Largest {
+			return n.fast
+		}
+	}
+	return nil
 }
 
 // tiles is Tiles or TilesMax.

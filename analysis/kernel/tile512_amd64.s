@@ -144,6 +144,93 @@ store:
 	VZEROUPPER
 	RET
 
+#define TERM2(at, x, u, v) \
+	VBROADCASTSD at(AX), x \
+	VFMADD231PD Z24, x, u  \
+	VFMADD231PD Z25, x, v
+
+#define STORE2(at, u, v) \
+	VMOVUPD u, at(DI)    \
+	VMOVUPD v, at+64(DI)
+
+// func tile512x16(p *tiles)
+//
+// It is the first 16 columns of one tile of tiles512, without what was there before and without Finish; rows of
+// the result are 24 numbers long, whatever the stride.
+TEXT ·tile512x16(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), R10
+	MOVQ tiles_a(R10), AX
+	MOVQ tiles_b(R10), DX
+	MOVQ tiles_c(R10), DI
+	MOVQ tiles_k(R10), CX
+	CLEAR
+	TESTQ CX, CX
+	JZ   store
+loop:
+	VMOVUPD (DX), Z24
+	VMOVUPD 64(DX), Z25
+	TERM2(0, Z27, Z0, Z1)
+	TERM2(8, Z28, Z2, Z3)
+	TERM2(16, Z29, Z4, Z5)
+	TERM2(24, Z30, Z6, Z7)
+	TERM2(32, Z27, Z8, Z9)
+	TERM2(40, Z28, Z10, Z11)
+	TERM2(48, Z29, Z12, Z13)
+	TERM2(56, Z30, Z14, Z15)
+	ADDQ $192, DX
+	ADDQ $64, AX
+	DECQ CX
+	JNZ  loop
+store:
+	STORE2(0, Z0, Z1)
+	STORE2(192, Z2, Z3)
+	STORE2(384, Z4, Z5)
+	STORE2(576, Z6, Z7)
+	STORE2(768, Z8, Z9)
+	STORE2(960, Z10, Z11)
+	STORE2(1152, Z12, Z13)
+	STORE2(1344, Z14, Z15)
+	VZEROUPPER
+	RET
+
+// func tile512x8(p *tiles)
+//
+// It is tile512x16 for eight columns.
+TEXT ·tile512x8(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), R10
+	MOVQ tiles_a(R10), AX
+	MOVQ tiles_b(R10), DX
+	MOVQ tiles_c(R10), DI
+	MOVQ tiles_k(R10), CX
+	CLEAR
+	TESTQ CX, CX
+	JZ   store
+loop:
+	VMOVUPD (DX), Z24
+	VFMADD231PD.BCST (AX), Z24, Z0
+	VFMADD231PD.BCST 8(AX), Z24, Z1
+	VFMADD231PD.BCST 16(AX), Z24, Z2
+	VFMADD231PD.BCST 24(AX), Z24, Z3
+	VFMADD231PD.BCST 32(AX), Z24, Z4
+	VFMADD231PD.BCST 40(AX), Z24, Z5
+	VFMADD231PD.BCST 48(AX), Z24, Z6
+	VFMADD231PD.BCST 56(AX), Z24, Z7
+	ADDQ $192, DX
+	ADDQ $64, AX
+	DECQ CX
+	JNZ  loop
+store:
+	VMOVUPD Z0, (DI)
+	VMOVUPD Z1, 192(DI)
+	VMOVUPD Z2, 384(DI)
+	VMOVUPD Z3, 576(DI)
+	VMOVUPD Z4, 768(DI)
+	VMOVUPD Z5, 960(DI)
+	VMOVUPD Z6, 1152(DI)
+	VMOVUPD Z7, 1344(DI)
+	VZEROUPPER
+	RET
+
 #define LARGER(at, u, v, w) \
 	VBROADCASTSD at(AX), Z27 \
 	VMULPD Z24, Z27, Z28     \

@@ -339,11 +339,14 @@ func affine(p Path, n, inner int, scale, shift Path, threads int, mem *Memory) P
 	if !mem.loose(g) {
 		g = mem.room(len(p.g))
 	}
-	if inner == 1 && n == len(g) && times && !plus { // a factor a cell
-		kernel.Parallel(n, threads, 1<<14, func(lo, hi int) {
-			kernel.Times(g[lo:hi], p.g[lo:hi], scale.g[lo:hi])
-			if fs != 1 {
-				kernel.Sum(g[lo:hi], fs, g[lo:hi], 0, g[lo:hi])
+	if inner == 1 && times && !plus { // a factor a cell
+		factors := slices.Clone(scale.g)
+		kernel.Sum(factors, fs, scale.g, 0, scale.g)
+		kernel.Parallel(len(g), threads, 1<<14, func(lo, hi int) {
+			for lo < hi {
+				end := min(hi, (lo/n+1)*n)
+				kernel.Times(g[lo:end], p.g[lo:end], factors[lo%n:][:end-lo])
+				lo = end
 			}
 		})
 		return within(p.P, top, g, least, most, threads)
@@ -408,7 +411,14 @@ func Elements(x []float64, shape []int) (*grid.Layout, []scaled.Num) {
 // holds.
 func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num, mem *Memory) (*grid.Layout, []Path) {
 	out, from := grid.Join(l, by)
-	f := grid.Gather(w, from[1])
+	cells := out.Cells()
+	if len(out.Dims) > 0 && slices.Equal(out.Dims, by.Dims) && by.Classes(0) == 1 {
+		cells /= out.Classes(0) // the numbers repeat
+	}
+	f := w
+	if from[1] != nil {
+		f = grid.Gather(w, from[1][:cells])
+	}
 	next := make([]Path, len(ps))
 	for k, p := range ps {
 		next[k] = affine(p.Gather(from[0], mem), len(f), 1, Pack(p.P, f), Path{P: p.P}, 1, mem)
