@@ -362,52 +362,71 @@ func combine(parts []part) []int32 {
 // coordinates with equal slices are one class. It returns the numbers of the cells.
 func Compress(flat []int32, dims []int) (*Layout, []int32) {
 	l := &Layout{Dims: slices.Clone(dims)}
-	rep := make([][]int, len(dims)) // the first coordinate of each class
+	rep := make([][]int32, len(dims)) // the first coordinate of each class
 	inner := len(flat)
-	seed := maphash.MakeSeed()
 	for k, d := range dims {
 		inner /= d
-		outer := len(flat) / (inner * d)
-		slice := func(i int) func(yield func([]int32) bool) {
-			return func(yield func([]int32) bool) {
-				for o := range outer {
-					if !yield(flat[(o*d+i)*inner:][:inner]) {
-						return
-					}
-				}
-			}
+		var a axis
+		switch {
+		case d == 1:
+			a, rep[k] = identity(1), []int32{0}
+		case d == len(flat):
+			a, rep[k] = byNumber(flat)
+		default:
+			a, rep[k] = bySlice(flat, len(flat)/(inner*d), d, inner)
 		}
-		a := axis{make([]int32, d), 0}
-		seen := map[uint64][]int32{}
-		var h maphash.Hash
-		h.SetSeed(seed)
-	coordinates:
-		for i := range d {
-			h.Reset()
-			for s := range slice(i) {
-				maphash.WriteComparable(&h, digest(s))
-			}
-			sum := h.Sum64()
-			for _, c := range seen[sum] {
-				if equal(flat, rep[k][c], i, outer, d, inner) {
-					a.class[i] = c
-					continue coordinates
-				}
-			}
-			a.class[i] = int32(a.n)
-			seen[sum] = append(seen[sum], int32(a.n))
-			rep[k] = append(rep[k], i)
-			a.n++
-		}
-		l.axes = append(l.axes, numbered(a.class, a.n))
+		l.axes = append(l.axes, a)
 	}
 	return l, l.cells(func(class []int) int {
 		e := 0
 		for k, d := range dims {
-			e = e*d + rep[k][class[k]]
+			e = e*d + int(rep[k][class[k]])
 		}
 		return int(flat[e])
 	})
+}
+
+// byNumber is the axis of coordinates with a number each, -1 or more, and the first of each class.
+func byNumber(flat []int32) (axis, []int32) {
+	var rep []int32
+	class := make([]int32, len(flat))
+	number := newNumbers(int(slices.Max(flat))+1, len(flat))
+	for i, x := range flat {
+		id, seen := number.of(int(x))
+		if !seen {
+			rep = append(rep, int32(i))
+		}
+		class[i] = id
+	}
+	return numbered(class, len(rep)), rep
+}
+
+// bySlice is the middle axis of outer x d x inner numbers, and the first coordinate of each class.
+func bySlice(flat []int32, outer, d, inner int) (axis, []int32) {
+	var rep []int32
+	class := make([]int32, d)
+	seen := map[uint64]int32{} // the last class with a hash, from 1 on
+	var before []int32         // the one before it, by class
+	var h maphash.Hash
+	h.SetSeed(maphash.MakeSeed())
+coordinates:
+	for i := range d {
+		h.Reset()
+		for o := range outer {
+			maphash.WriteComparable(&h, digest(flat[(o*d+i)*inner:][:inner]))
+		}
+		sum := h.Sum64()
+		for c := seen[sum]; c > 0; c = before[c-1] {
+			if equal(flat, int(rep[c-1]), i, outer, d, inner) {
+				class[i] = c - 1
+				continue coordinates
+			}
+		}
+		class[i] = int32(len(rep))
+		rep, before = append(rep, int32(i)), append(before, seen[sum])
+		seen[sum] = int32(len(rep))
+	}
+	return numbered(class, len(rep)), rep
 }
 
 // digest mixes the numbers of a slice (FNV-1a).
