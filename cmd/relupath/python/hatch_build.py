@@ -36,8 +36,9 @@ class Program(BuildHookInterface):
         else:
             # Without a search for OpenBLAS the Linux program is static, and runs with any libc.
             static = ["-tags", "noblas"] if goos == "linux" else []
+            flags = Path(self.root, "..", "release.flags").read_text().split()
             subprocess.run(
-                ["go", "build", "-buildvcs=auto", "-trimpath", "-ldflags", "-s -w", *static, "-o", str(program), ".."],
+                ["go", "build", "-buildvcs=auto", *flags, *static, "-o", str(program), ".."],
                 cwd=self.root,
                 env={**os.environ, "CGO_ENABLED": "0"},
                 check=True,
