@@ -138,8 +138,9 @@ type packedWorker struct {
 	// and a panel of columns.
 	right, apart []float64
 	pr, pc, deep int
-	// ends finishes the rows of the group.
+	// ends finishes the rows of the group, rest those from one of them on.
 	ends *kernel.Finish
+	rest kernel.Finish
 }
 
 // scratch are buffers of workers.
@@ -250,7 +251,8 @@ func (w *packedWorker) multiply(c []float64, stride int, left, right []float64, 
 	if kernel.Tiled() {
 		var ends *kernel.Finish
 		if b.last && w.ends != nil {
-			ends = &kernel.Finish{Scale: w.ends.Scale[row:], Bias: w.ends.Bias[row:], Lo: w.ends.Lo, Hi: w.ends.Hi}
+			w.rest = kernel.Finish{Scale: w.ends.Scale[row:], Bias: w.ends.Bias[row:], Lo: w.ends.Lo, Hi: w.ends.Hi}
+			ends = &w.rest
 		}
 		kernel.Tiles(c, stride, left, w.k*w.pr, (rows+w.pr-1)/w.pr, right, b.k, b.mode, ends)
 		return

@@ -18,6 +18,9 @@ const (
 	// stageColumns is the number of positions of a layer in a turn that there are about at
 	// least: its weights are packed for each turn.
 	stageColumns = 1 << 11
+	// stageAhead is how many nodes a stage may be longer than turns ask for, so that the values that the next one
+	// reads, which are there for the whole batch, are small: behind a narrow layer instead of a wide one.
+	stageAhead = 8
 )
 
 // stage is nodes [lo, hi), computed for some samples at a time.
@@ -45,17 +48,40 @@ func (ev *evaluator) stages(needed []bool, batch int) []stage {
 		}
 		turns[i] = 1 << (bits.Len(uint(max(least, stageBytes/8/elements))) - 1)
 	}
+	cross := ev.crossing(needed)
 	samples := max(batch, 1)
 	out := []stage{{hi: len(nodes), samples: samples}}
 	for i := len(nodes) - 1; i >= 0; i-- {
 		if s := turns[i]; needed[i] && s < samples {
+			end := i
+			for j := i + 1; j <= i+stageAhead && j < out[0].hi-1; j++ {
+				if cross[j] < cross[end] {
+					end = j
+				}
+			}
 			samples = s
-			out = append([]stage{{hi: i + 1, samples: s}}, out...)
-			out[1].lo = i + 1
+			out = append([]stage{{hi: end + 1, samples: s}}, out...)
+			out[1].lo = end + 1
 		}
 	}
 	if out[len(out)-1].lo == len(nodes) {
 		out = out[:len(out)-1]
+	}
+	return out
+}
+
+// crossing returns for each node how many elements of a sample, but for inputs, nodes behind it read of those up to it.
+func (ev *evaluator) crossing(needed []bool) []int {
+	nodes := ev.net.Nodes
+	out := make([]int, len(nodes)+1)
+	for j, i := range lastReaders(ev.net, needed, nil) {
+		if _, input := nodes[j].Op.(dag.Input); needed[j] && !input {
+			out[j] += ev.elements(j)
+			out[i] -= ev.elements(j)
+		}
+	}
+	for i := range nodes {
+		out[i+1] += out[i]
 	}
 	return out
 }

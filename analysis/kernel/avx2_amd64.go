@@ -177,22 +177,22 @@ func tapsDouble(dst *float64, width int, x *float64, rows *int, lines int, at *i
 func tapsSingle(dst *float32, width int, x *float32, rows *int, lines int, at *int, w *float32, taps int, s, b, lo, hi float32)
 
 //go:noescape
-func tiles64(p *tiles)
+func tiles64(p tiles)
 
 //go:noescape
-func tiles512(p *tiles)
+func tiles512(p tiles)
 
 //go:noescape
-func tilesMax64(p *tiles)
+func tilesMax64(p tiles)
 
 //go:noescape
-func tilesMax512(p *tiles)
+func tilesMax512(p tiles)
 
 //go:noescape
-func tile512x8(p *tiles)
+func tile512x8(p tiles)
 
 //go:noescape
-func tile512x16(p *tiles)
+func tile512x16(p tiles)
 
 //go:noescape
 func moves(dst, src *float64, m *Move, n, ahead int)

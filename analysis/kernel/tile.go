@@ -5,14 +5,14 @@ import "math"
 // tileOps is Tiles for one size of tiles: of a panel with panels of so many rows, so many columns wide.
 type tileOps struct {
 	rows, cols int
-	fast, max  func(p *tiles) // Tiles and TilesMax; nil for Go
+	fast, max  func(p tiles) // Tiles and TilesMax; nil for Go
 	narrow     []narrow       // by rising width
 }
 
 // narrow is one tile of sums with so many columns, in rows as long as those of whole ones.
 type narrow struct {
 	cols int
-	fast func(p *tiles)
+	fast func(p tiles)
 }
 
 // tile are the tiles in use: the first of tilesFast, those in assembly that this machine has, else
@@ -147,7 +147,7 @@ func TilesOf(p Part, c []float64, stride int, a []float64, step int, b []float64
 }
 
 // narrowest returns what computes the fewest columns that are enough, nil where that is a whole tile.
-func (p *Part) narrowest() func(p *tiles) {
+func (p *Part) narrowest() func(p tiles) {
 	for _, n := range tile.narrow {
 		if p.Cols <= n.cols && !p.Largest {
 			return n.fast
@@ -166,7 +166,7 @@ func (p *Part) tiles(c []float64, stride int, a []float64, step, n int, b []floa
 }
 
 // run calls f with operands that are long enough.
-func (t *tiles) run(f func(p *tiles), c []float64, stride int, a []float64, step int, b []float64) {
+func (t tiles) run(f func(p tiles), c []float64, stride int, a []float64, step int, b []float64) {
 	if t.n == 0 {
 		return
 	}

@@ -56,11 +56,11 @@
 	PREFETCHT0 184(R9) \
 	ADDQ R8, R9
 
-// func tiles512(p *tiles)
+// func tiles512(p tiles)
 //
 // It is tiles64 for eight rows and 24 columns: of 32 registers 24 have sums.
-TEXT ·tiles512(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), R10
+TEXT ·tiles512(SB), NOSPLIT, $0-96
+	LEAQ p+0(FP), R10
 	MOVQ tiles_a(R10), SI
 	MOVQ tiles_c(R10), DI
 	MOVQ tiles_stride(R10), R8
@@ -153,12 +153,12 @@ store:
 	VMOVUPD u, at(DI)    \
 	VMOVUPD v, at+64(DI)
 
-// func tile512x16(p *tiles)
+// func tile512x16(p tiles)
 //
 // It is the first 16 columns of one tile of tiles512, without what was there before and without Finish; rows of
 // the result are 24 numbers long, whatever the stride.
-TEXT ·tile512x16(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), R10
+TEXT ·tile512x16(SB), NOSPLIT, $0-96
+	LEAQ p+0(FP), R10
 	MOVQ tiles_a(R10), AX
 	MOVQ tiles_b(R10), DX
 	MOVQ tiles_c(R10), DI
@@ -193,11 +193,11 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile512x8(p *tiles)
+// func tile512x8(p tiles)
 //
 // It is tile512x16 for eight columns.
-TEXT ·tile512x8(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), R10
+TEXT ·tile512x8(SB), NOSPLIT, $0-96
+	LEAQ p+0(FP), R10
 	MOVQ tiles_a(R10), AX
 	MOVQ tiles_b(R10), DX
 	MOVQ tiles_c(R10), DI
@@ -246,11 +246,11 @@ store:
 	VMAXPD 128(R9), w, w \
 	ADDQ R8, R9
 
-// func tilesMax512(p *tiles)
+// func tilesMax512(p tiles)
 //
 // It is tiles512 with the largest product for the sum, and nothing to finish.
-TEXT ·tilesMax512(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), R10
+TEXT ·tilesMax512(SB), NOSPLIT, $0-96
+	LEAQ p+0(FP), R10
 	MOVQ tiles_a(R10), SI
 	MOVQ tiles_c(R10), DI
 	MOVQ tiles_stride(R10), R8

@@ -19,12 +19,12 @@
 	VMAXPD v, Y14, v          \
 	VMAXPD w, Y14, w
 
-// func tiles(p *tiles)
+// func tiles(p tiles)
 //
 // Twelve sums of four columns are held in registers: enough of them that each of the two
 // multipliers has a term to add while earlier ones are on their way.
-TEXT ·tiles64(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), AX
+TEXT ·tiles64(SB), NOSPLIT, $0-96
+	LEAQ p+0(FP), AX
 	MOVQ tiles_a(AX), SI
 	MOVQ tiles_c(AX), DI
 	MOVQ tiles_stride(AX), R8
@@ -55,7 +55,7 @@ panel:
 	VXORPD Y9, Y9, Y9
 	VXORPD Y10, Y10, Y10
 	VXORPD Y11, Y11, Y11
-	MOVQ p+0(FP), AX
+	LEAQ p+0(FP), AX
 	MOVQ tiles_k(AX), CX
 	MOVQ tiles_b(AX), DX
 	MOVQ SI, AX
@@ -86,7 +86,7 @@ loop:
 	DECQ CX
 	JNZ  loop
 summed:
-	MOVQ p+0(FP), AX
+	LEAQ p+0(FP), AX
 	CMPQ tiles_add(AX), $0
 	JEQ  added
 	VADDPD (DI), Y0, Y0
@@ -152,11 +152,11 @@ store:
 	VMOVUPD v, 32(at)          \
 	VMOVUPD w, 64(at)
 
-// func tilesMax64(p *tiles)
+// func tilesMax64(p tiles)
 //
 // It is tiles64 with the largest product for the sum, and nothing to finish.
-TEXT ·tilesMax64(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), R12
+TEXT ·tilesMax64(SB), NOSPLIT, $0-96
+	LEAQ p+0(FP), R12
 	MOVQ tiles_a(R12), SI
 	MOVQ tiles_c(R12), DI
 	MOVQ tiles_stride(R12), R8

@@ -73,8 +73,14 @@ func readNPY(name string, raw []byte) (*array, error) {
 		order = binary.BigEndian
 	}
 	a.data = kernel.LargePages(make([]float64, n))
-	for i := range a.data {
-		a.data[i] = element(order, body[i*size:])
+	if order == binary.LittleEndian && string(m[2]) == "f" && size == 4 { // as most are, in a loop without calls
+		for i := range a.data {
+			a.data[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(body[4*i:])))
+		}
+	} else {
+		for i := range a.data {
+			a.data[i] = element(order, body[i*size:])
+		}
 	}
 	if string(m[4]) == "True" {
 		a.rowMajor()
