@@ -6,7 +6,7 @@ import "math"
 type tileOps struct {
 	rows, cols int
 	fast, max  func(p tiles) // Tiles and TilesMax; nil for Go
-	narrow     []narrow       // by rising width
+	narrow     []narrow      // by rising width
 }
 
 // narrow is one tile of sums with so many columns, in rows as long as those of whole ones.
