@@ -221,15 +221,16 @@ func (y *layer) outer(out []float64) bool {
 // over rows and columns: the sum over the weights between them, divided by the sums
 // over positions that the links' factors hold.
 type shares struct {
-	a []float64
+	// a has the diagonal blocks of the matrix one behind the other, of height rows and width columns each:
+	// one for each group of a convolution or for each number of a diagonal.
+	a             []float64
+	height, width int
 	// out and in, in place of a, are factors of the matrix, out in^T, with classes numbers
 	// for each row and each column: of a fully connected layer with few classes of positions.
 	out, in []float64
 	classes int
 	// row and col are the logarithms of those sums.
 	row, col []float64
-	// diagonal says that a has one number a row.
-	diagonal bool
 }
 
 func (v *view) newShares(y *layer, b *links, s float64) *shares {
@@ -242,14 +243,21 @@ func (v *view) newShares(y *layer, b *links, s float64) *shares {
 		}
 		return out
 	}
-	k := &shares{row: sums(b.row, y.rows, s), col: sums(b.col, y.cols, -s), diagonal: y.parts[0].diag != nil}
-	switch {
-	case k.diagonal:
-		k.a = make([]float64, len(k.row))
-	case b.loops() || !k.factorise(v, y):
-		k.a = make([]float64, len(k.row)*len(k.col))
+	k := &shares{row: sums(b.row, y.rows, s), col: sums(b.col, y.cols, -s)}
+	if b.loops() || !k.factorise(v, y) {
+		k.keep(y)
 	}
 	return k
+}
+
+// keep makes room for the matrix.
+func (k *shares) keep(y *layer) {
+	blocks := len(y.parts)
+	if y.parts[0].diag != nil {
+		blocks = max(1, len(k.row))
+	}
+	k.height, k.width = len(k.row)/blocks, len(k.col)/blocks
+	k.a = make([]float64, len(k.row)*k.width)
 }
 
 // factorise finds the factors of the matrix, and reports whether they are fewer numbers than it.
@@ -287,23 +295,16 @@ func (k *shares) ones() {
 
 // add adds a weight with a logarithm of kappa.
 func (k *shares) add(row, col int, ln float64) {
-	if k.a == nil {
-		return
+	if k.a != nil {
+		k.a[row*k.width+col-row/k.height*k.width] += math.Exp(ln - k.row[row] - k.col[col])
 	}
-	e := row
-	if !k.diagonal {
-		e = row*len(k.col) + col
-	}
-	k.a[e] += math.Exp(ln - k.row[row] - k.col[col])
 }
 
 // cut takes the edges within groups out.
 func (k *shares) cut(b *links) (out []loop) {
 	for e, a := range k.a {
-		r, c := e, e
-		if !k.diagonal {
-			r, c = e/len(k.col), e%len(k.col)
-		}
+		r := e / k.width
+		c := r/k.height*k.width + e%k.width
 		if b.rows[r] >= 0 && b.rows[r] == b.cols[c] && a != 0 {
 			out = append(out, loop{b, r, c, a})
 			k.a[e] = 0
@@ -314,7 +315,7 @@ func (k *shares) cut(b *links) (out []loop) {
 
 // products is links.mul.
 func (k *shares) products(x, y, ax, aty []float64) {
-	if k.diagonal {
+	if k.height == 1 && k.width == 1 {
 		for r, w := range k.a {
 			ax[r] += w * x[r]
 			aty[r] += w * y[r]
@@ -336,7 +337,9 @@ func (k *shares) products(x, y, ax, aty []float64) {
 		through(aty, k.in, k.out, y)
 		return
 	}
-	kernel.ProductsAbs(ax, aty, k.a, x, y)
+	for r, c := 0, 0; r < len(k.row); r, c = r+k.height, c+k.width {
+		kernel.ProductsAbs(ax[r:][:k.height], aty[c:][:k.width], k.a[r*k.width:][:k.height*k.width], x[c:][:k.width], y[r:][:k.height])
+	}
 }
 
 // countEdges adds a layer's live edges to n and to the linear term, whose

@@ -33,6 +33,10 @@ type tied struct {
 	free   [][]int
 	pinned []int
 	pairs  map[int32]*[2][]int
+	// parts are the groups that read each other by whatever rows, each part after those that it reads;
+	// part and place say where a group is.
+	parts       [][]int32
+	part, place []int32
 	// x is counted from the view's start, powers has e^x to the power p; choice is the
 	// chosen row of a group.
 	x, powers []float64
@@ -55,7 +59,49 @@ func newTied(v *view, p float64) *tied {
 	for _, y := range v.layers {
 		t.addLayer(y)
 	}
+	t.findParts()
 	return t
+}
+
+// findParts finds the strongly connected groups (Tarjan, SIAM Journal on Computing 1, 1972), by slices:
+// there are as many edges as weights, and gonum's topo.TarjanSCC looks each up in maps.
+func (t *tied) findParts() {
+	n := len(t.x)
+	t.part, t.place = make([]int32, n), make([]int32, n)
+	seen, low := make([]int32, n), make([]int32, n) // when a group was met; 0 is not yet
+	var met int32
+	var open []int32
+	var visit func(g int32)
+	visit = func(g int32) {
+		met++
+		seen[g], low[g] = met, met
+		first := len(open)
+		open = append(open, g)
+		for _, row := range t.free[g] {
+			for _, j := range t.rows[row].cols {
+				if seen[j] == 0 {
+					visit(j)
+				}
+				low[g] = min(low[g], low[j])
+			}
+		}
+		if low[g] < seen[g] {
+			return
+		}
+		part := slices.Clone(open[first:])
+		open = open[:first]
+		slices.Sort(part)
+		for i, j := range part {
+			t.part[j], t.place[j] = int32(len(t.parts)), int32(i)
+			low[j] = math.MaxInt32 // closed
+		}
+		t.parts = append(t.parts, part)
+	}
+	for g := range int32(n) {
+		if seen[g] == 0 {
+			visit(g)
+		}
+	}
 }
 
 // ends calls f for each constraint l <= ln c that has no x of its own, with l and its
@@ -110,7 +156,73 @@ func (t *tied) choose(mu float64) []float64 {
 	return res
 }
 
-// system is the sparse matrix P of the chosen rows. back lists the rows that read groups
+// chosen is I - P of the chosen rows at x: what each part reads of those before it is taken from the rows,
+// and each has a system of its own.
+type chosen struct {
+	*tied
+	values  []float64 // of the rows
+	systems []*system // nil where no group reads one of the part
+}
+
+func (t *tied) chosen() *chosen {
+	c := &chosen{t, make([]float64, len(t.x)), make([]*system, len(t.parts))}
+	for k, part := range t.parts {
+		s := &system{cols: make([][]int32, len(part)), vals: make([][]float64, len(part))}
+		for i, g := range part {
+			if len(t.free[g]) > 0 {
+				c.values[g] = t.value(t.free[g][t.choice[g]])
+			}
+			c.row(g, func(j int32, d float64) {
+				if int(t.part[j]) == k {
+					s.cols[i], s.vals[i] = append(s.cols[i], t.place[j]), append(s.vals[i], d)
+				}
+			})
+			s.terms += len(s.cols[i])
+			if slices.ContainsFunc(s.cols[i], func(j int32) bool { return int(j) >= i }) {
+				s.back = append(s.back, i)
+			}
+		}
+		if s.terms > 0 {
+			c.systems[k] = s
+		}
+	}
+	return c
+}
+
+// row calls f with a row of P.
+func (c *chosen) row(g int32, f func(j int32, d float64)) {
+	if rows := c.free[g]; len(rows) > 0 {
+		c.slopes(rows[c.choice[g]], c.values[g], func(j int32, d float64) { f(j, d*(1-leak)) })
+	}
+}
+
+// solve returns (I - P)^-1 b.
+func (c *chosen) solve(b []float64) []float64 {
+	x := make([]float64, len(b))
+	for k, part := range c.parts {
+		for _, g := range part {
+			sum := b[g]
+			c.row(g, func(j int32, d float64) {
+				if int(c.part[j]) != k {
+					sum += d * x[j]
+				}
+			})
+			x[g] = sum
+		}
+		if s := c.systems[k]; s != nil {
+			rest := make([]float64, len(part))
+			for i, g := range part {
+				rest[i] = x[g]
+			}
+			for i, y := range s.solve(rest) {
+				x[part[i]] = y
+			}
+		}
+	}
+	return x
+}
+
+// system is the sparse matrix P of the rows of a part. back lists those that read groups
 // from their own on, as tied groups may: between these P is lower triangular.
 type system struct {
 	cols  [][]int32
@@ -120,31 +232,13 @@ type system struct {
 	lu    *mat.LU // of I - P with only the rows of back left
 }
 
-func (t *tied) system() *system {
-	s := &system{cols: make([][]int32, len(t.x)), vals: make([][]float64, len(t.x))}
-	for g, rows := range t.free {
-		if len(rows) == 0 {
-			continue
-		}
-		row := rows[t.choice[g]]
-		t.slopes(row, t.value(row), func(j int32, d float64) {
-			s.cols[g], s.vals[g] = append(s.cols[g], j), append(s.vals[g], d*(1-leak))
-		})
-		s.terms += len(s.cols[g])
-		if slices.ContainsFunc(s.cols[g], func(j int32) bool { return int(j) >= g }) {
-			s.back = append(s.back, g)
-		}
-	}
-	return s
-}
-
 // leak keeps I - P regular where a choice of rows closes a cycle without inputs:
 // the ratio of two solutions is then what the cycle demands.
 const leak = 1e-13
 
 // mostDense is the number of multiplications up to which the rows of back are factorised; more of
 // them are solved for by iteration.
-const mostDense = 2e9
+const mostDense = 1e8
 
 // solve returns (I - P)^-1 b: in the order of the layers but for the rows of back, for
 // which a system of their own remains.
@@ -263,7 +357,7 @@ func (t *tied) solve(ctx context.Context) error {
 			return err
 		}
 		res := t.choose(t.mu)
-		s := t.system()
+		s := t.chosen()
 		u, w := s.solve(res), s.solve(ones)
 		next := math.Inf(-1)
 		t.ends(func(l float64, slopes func(func(int32, float64))) {
@@ -403,7 +497,7 @@ func (t *tied) least(mu float64) (ok bool) {
 		if worst := floats.Norm(res, math.Inf(1)); worst <= 1e-14*math.Max(1, math.Abs(mu)) {
 			return true
 		}
-		d := t.system().solve(res)
+		d := t.chosen().solve(res)
 		for g, x := range t.x {
 			t.set(g, x+d[g])
 			if !(math.Abs(t.x[g]) < 1e5) {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/relupath/relupath/analysis/dag/dagtest"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -105,5 +106,64 @@ func TestGMRESSingular(t *testing.T) {
 		if math.Abs(got-want) > 2e-3 {
 			t.Fatalf("%d rows: the ratio is %g, want %g", n, got, want)
 		}
+	}
+}
+
+func logDet(a mat.Matrix) float64 {
+	l, _ := mat.LogDet(a)
+	return l
+}
+
+// Parts of groups read no later ones, and solved one after the other they give what a factorisation of all of
+// I - P does.
+func TestTiedParts(t *testing.T) {
+	split, joint := 0, 0
+	for seed := range uint64(400) {
+		n := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Conv | dagtest.Skip | dagtest.Bias, Steps: 20, Width: 6})
+		v, err := newView(n, n.Groups(), 2, Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newTied(v, 2)
+		res := p.choose(0)
+		a := mat.NewDense(max(1, len(p.x)), max(1, len(p.x)), nil)
+		c, loops := p.chosen(), false
+		for g := range p.x {
+			a.Set(g, g, 1)
+			for _, row := range p.free[g] {
+				for _, j := range p.rows[row].cols {
+					if p.part[j] > p.part[g] {
+						t.Fatalf("seed %d: group %d reads %d of a later part", seed, g, j)
+					}
+				}
+			}
+			c.row(int32(g), func(j int32, d float64) {
+				a.Set(g, int(j), a.At(g, int(j))-d)
+				loops = loops || int(j) >= g
+			})
+		}
+		if loops && len(p.parts) > 1 {
+			split++
+		}
+		for _, part := range p.parts {
+			if len(part) > 1 {
+				joint++
+			}
+		}
+		if len(p.x) == 0 || logDet(a) < -10 {
+			continue // few digits are left of a system that is all but singular
+		}
+		var want mat.VecDense
+		if err := want.SolveVec(a, mat.NewVecDense(len(res), res)); err != nil {
+			t.Fatal(err)
+		}
+		for g, x := range c.solve(res) {
+			if w := want.AtVec(g); math.Abs(x-w) > 1e-8*math.Max(1, math.Abs(w)) {
+				t.Fatalf("seed %d: group %d has %g, want %g", seed, g, x, w)
+			}
+		}
+	}
+	if split < 20 || joint < 20 {
+		t.Errorf("%d networks with cycles in one of several parts, %d parts of several groups", split, joint)
 	}
 }
