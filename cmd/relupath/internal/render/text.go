@@ -7,8 +7,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/clipperhouse/displaywidth"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
+
+// columns is the number of columns of a terminal that a text takes, whatever the locale says.
+func columns(s string) int { return twwidth.WidthWithOptions(s, twwidth.Options{}) }
 
 // spacing is the space between two columns, and the width below which a column of formulas, which break
 // badly, is not squeezed.
@@ -145,9 +148,9 @@ func (t *Table) strings(f numerals, escape func(string) string) grid {
 func (g grid) widths() []int {
 	w := make([]int, len(g.heads))
 	for i, h := range g.heads {
-		w[i] = displaywidth.String(h)
+		w[i] = columns(h)
 		for _, row := range g.rows {
-			w[i] = max(w[i], displaywidth.String(row[i]))
+			w[i] = max(w[i], columns(row[i]))
 		}
 	}
 	return w
@@ -240,13 +243,13 @@ func wrap(s string, width int) []string {
 		at += n
 	}
 	for word := range strings.FieldsSeq(s) {
-		if n := displaywidth.String(word); at > 0 && at+1+n <= width {
+		if n := columns(word); at > 0 && at+1+n <= width {
 			add(" ", 1)
 		} else if at > 0 {
 			end()
 		}
 		for _, r := range word {
-			n := displaywidth.Rune(r)
+			n := columns(string(r))
 			if at > 0 && at+n > width {
 				end()
 			}
@@ -259,13 +262,13 @@ func wrap(s string, width int) []string {
 // filled breaks a sentence that is longer than a line between its words. A word that is longer itself, as a
 // path may be, stays whole, to be copied.
 func filled(s string, width int) string {
-	if displaywidth.String(s) <= width {
+	if columns(s) <= width {
 		return s
 	}
 	var out strings.Builder
 	at := 0
 	for word := range strings.FieldsSeq(s) {
-		n := displaywidth.String(word)
+		n := columns(word)
 		switch {
 		case at == 0:
 		case at+1+n > width:
@@ -348,7 +351,7 @@ const (
 
 // pad fills a cell up with spaces.
 func (a side) pad(s string, width int) string {
-	space := strings.Repeat(" ", max(0, width-displaywidth.String(s)))
+	space := strings.Repeat(" ", max(0, width-columns(s)))
 	if a == right {
 		return space + s
 	}
