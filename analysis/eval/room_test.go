@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,5 +95,36 @@ func TestBuffers(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestBuffersOfInputs: an output that is an input is not lent to evaluations of the samples behind it.
+func TestBuffersOfInputs(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	w := dag.NewParam32("w", dag.Float32, []int{4, 2}, []float32{1, 2, 3, 4, 5, 6, 7, 8})
+	h := b.Node(dag.Node{Name: "h", In: []int{x}, Shape: []int{4}, Op: &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: w}, Rows: 4, Cols: 2}}})
+	b.Output("x", x)
+	b.Output("flat", b.Node(dag.Node{Name: "f", In: []int{x}, Shape: []int{2, 1}, Op: &dag.Select{}}))
+	b.Output("y", h)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []float64{1, 2, 3, 4}
+	var buffers Buffers
+	for k := range 2 {
+		y, err := Run(t.Context(), n, [][]float64{all[2*k : 2*k+2]}, 1, Options{Buffers: &buffers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, c := float64(2*k+1), float64(2*k+2)
+		if want := []float64{a + 2*c, 3*a + 4*c, 5*a + 6*c, 7*a + 8*c}; !slices.Equal(y[2], want) {
+			t.Errorf("sample %d: %v, want %v", k, y[2], want)
+		}
+		buffers.Give(y)
+	}
+	if !slices.Equal(all, []float64{1, 2, 3, 4}) {
+		t.Errorf("the caller's numbers are %v", all)
 	}
 }

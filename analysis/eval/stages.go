@@ -143,11 +143,21 @@ func (ev *evaluator) forward(ctx context.Context, needed []bool, want []int, bat
 	}
 	out := make([][]float64, len(want))
 	for k, j := range want {
-		if out[k] = r.whole[j]; cap(out[k]) > 2*len(out[k]) {
-			out[k] = slices.Clone(out[k]) // instead of a large buffer that it is in
+		if out[k] = r.whole[j]; cap(out[k]) > 2*len(out[k]) || ev.given(out[k]) {
+			out[k] = slices.Clone(out[k]) // instead of a large buffer that it is in, or the caller's
 		}
 	}
 	return out, nil
+}
+
+// given reports whether a value is one of the inputs.
+func (ev *evaluator) given(v []float64) bool {
+	for _, x := range ev.inputs {
+		if len(v) > 0 && len(x) > 0 && &x[0] == &v[0] {
+			return true
+		}
+	}
+	return false
 }
 
 // take computes a stage for the samples of a turn, which begin at the given one.
