@@ -42,6 +42,36 @@ func TestFarAxes(t *testing.T) {
 	}
 }
 
+// TestTicksEnd: where float64 has every other whole number, marks at powers of ten come to an end.
+func TestTicksEnd(t *testing.T) {
+	for _, ticks := range []ticker{decadeTicks, logTicks, linearTicks, wholeLongTicks} {
+		if m := ticks(1e16, 1e16+8); len(m) < 2 || len(m) > 12 {
+			t.Errorf("%d marks", len(m))
+		}
+	}
+}
+
+// TestTicksBeyondFloat64: an axis of logarithms that is shorter than a decade has marks where float64 has
+// no such numbers too.
+func TestTicksBeyondFloat64(t *testing.T) {
+	for _, lo := range []float64{-400, -330.2, 0, 307.9, 400.4, 12345.6} {
+		hi := lo + 0.3
+		marks := fineLogTicks(lo, hi)
+		n := 0
+		for _, m := range marks {
+			if m.value >= lo && m.value <= hi {
+				n++
+			}
+		}
+		if n < 2 {
+			t.Errorf("from 1e%v to 1e%v: marks %v", lo, hi, marks)
+		}
+	}
+	if m := fineLogTicks(400, 400.3)[0]; m.name != "1e400" || m.value != 400 {
+		t.Errorf("the first mark from 1e400 on is %v", m)
+	}
+}
+
 // TestAxesStayInside: names of ticks and labels, which may be wider than what they name, lie on
 // the canvas, and the data have what is left.
 func TestAxesStayInside(t *testing.T) {

@@ -67,15 +67,25 @@ func logTicks(lo, hi float64) []tick {
 	return out
 }
 
+// mostDecade is the power of ten beyond which numbers are near the ends of float64.
+const mostDecade = 300
+
 // fineLogTicks is logTicks for axes that may cover less than a decade: where 1, 2 and 5 times
 // powers of ten are too few, multiples of a step.
 func fineLogTicks(lo, hi float64) []tick {
 	if hi-lo >= 0.6 {
 		return logTicks(lo, hi)
 	}
-	out := linearTicks(math.Pow(10, lo), math.Pow(10, hi))
+	// Numbers that float64 may not have are multiples of their power of ten.
+	decade, behind := 0.0, ""
+	if math.Abs(lo) > mostDecade {
+		decade = math.Floor(lo)
+		behind = "e" + strconv.FormatFloat(decade, 'f', 0, 64)
+	}
+	out := linearTicks(math.Pow(10, lo-decade), math.Pow(10, hi-decade))
 	for i := range out {
-		out[i].value = math.Log10(out[i].value)
+		out[i].value = decade + math.Log10(out[i].value)
+		out[i].name += behind
 	}
 	return out
 }
@@ -88,8 +98,10 @@ func decadeTicks(lo, hi float64) []tick {
 		return fineLogTicks(lo, hi)
 	}
 	var out []tick
-	for e := first; e <= last; e++ {
-		out = append(out, tick{e, tickLabel(1, e)})
+	for k := range most + 1 {
+		if e := first + float64(k); e <= last {
+			out = append(out, tick{e, tickLabel(1, e)})
+		}
 	}
 	return out
 }
