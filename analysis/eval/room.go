@@ -14,7 +14,16 @@ var limit = sync.OnceValue(memory.Limit)
 // the memory: with the least of the buffers that are made, and none for what layers make of their
 // operands on the way.
 func (ev *evaluator) room(needed []bool, want []int) error {
-	nodes := ev.net.Nodes
+	nodes, all := ev.net.Nodes, limit()
+	total := int64(0)
+	for i := range nodes {
+		if needed[i] {
+			total += int64(ev.elements(i))
+		}
+	}
+	if total <= all/8 {
+		return nil
+	}
 	last := lastReaders(ev.net, needed, want)
 	leave := make([][]int, len(nodes)+1) // values, by the last node that reads them
 	for j, i := range last {
@@ -40,7 +49,7 @@ func (ev *evaluator) room(needed []bool, want []int) error {
 			there -= int64(ev.elements(j))
 		}
 	}
-	if all := limit(); most > all/8 {
+	if most > all/8 {
 		return fmt.Errorf("eval: the values of one sample take %d MiB at %s, and there are %d MiB of memory: give a smaller input", most>>17, nodes[where].Label(), all>>20)
 	}
 	return nil
