@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/internal/memory"
 )
 
@@ -25,16 +26,24 @@ func (ev *evaluator) room(needed []bool, want []int) error {
 		return nil
 	}
 	last := lastReaders(ev.net, needed, want)
+	of := make([]int, len(nodes)) // whose numbers a value is: a change of shape makes none
+	for i := range nodes {
+		of[i] = i
+		if s, ok := nodes[i].Op.(*dag.Select); ok && s.Index == nil && needed[i] {
+			of[i] = of[nodes[i].In[0]]
+			last[of[i]] = max(last[of[i]], last[i])
+		}
+	}
 	leave := make([][]int, len(nodes)+1) // values, by the last node that reads them
 	for j, i := range last {
-		if needed[j] {
+		if needed[j] && of[j] == j {
 			leave[i] = append(leave[i], j)
 		}
 	}
 	var there, most int64
 	var where int
 	for i := range nodes {
-		if !needed[i] {
+		if !needed[i] || of[i] != i {
 			continue
 		}
 		now := there

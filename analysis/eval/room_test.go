@@ -55,6 +55,24 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestRoomOfShapes: a value under another shape is the same numbers, which are there once.
+func TestRoomOfShapes(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 8)
+	f := b.Node(dag.Node{Name: "f", In: []int{x}, Shape: []int{4, 2}, Op: &dag.Select{}})
+	g := b.Node(dag.Node{Name: "g", In: []int{x}, Shape: []int{4, 2}, Op: &dag.Select{}})
+	h := b.Node(dag.Node{Name: "h", In: []int{f, g}, Shape: []int{4, 2}, Op: &dag.Add{}})
+	b.Output("y", b.Node(dag.Node{Name: "s", In: []int{h, f}, Shape: []int{4, 2}, Op: &dag.Add{}}))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	memoryOf(t, 8*16)
+	if _, err := Run(t.Context(), n, [][]float64{make([]float64, 8)}, 1, Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestBuffers: evaluations with memory of earlier ones, of other networks too, have the same bits, and
 // ask for none for as many samples; values that nodes share are given back once.
 func TestBuffers(t *testing.T) {
