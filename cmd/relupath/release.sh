@@ -24,7 +24,11 @@ for platform in $PLATFORMS; do
 	program=relupath
 	[ "$os" != windows ] || program=relupath.exe
 	mkdir "$work/$name"
-	CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=true $(cat cmd/relupath/release.flags) -o "$work/$name/$program" ./cmd/relupath
+	(
+		IFS='
+' # a flag a line
+		CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=true $(cat cmd/relupath/release.flags) -o "$work/$name/$program" ./cmd/relupath
+	)
 	cp -r LICENSE README.md CHANGELOG.md "$work/completions" "$work/man" "$work/$name"
 	tar -C "$work" -czf "$out/$name.tar.gz" "$name"
 	echo "$name: $(wc -c <"$work/$name/$program") bytes, archive $(wc -c <"$out/$name.tar.gz")"

@@ -36,7 +36,7 @@ class Program(BuildHookInterface):
         else:
             # Without a search for OpenBLAS the Linux program is static, and runs with any libc.
             static = ["-tags", "noblas"] if goos == "linux" else []
-            flags = Path(self.root, "..", "release.flags").read_text().split()
+            flags = Path(self.root, "..", "release.flags").read_text().splitlines()
             subprocess.run(
                 ["go", "build", "-buildvcs=auto", *flags, *static, "-o", str(program), ".."],
                 cwd=self.root,
