@@ -117,7 +117,11 @@ func (ev *evaluator) buffer(n int) []float64 {
 }
 
 // give returns a buffer that is no value.
-func (ev *evaluator) give(v []float64) { ev.free = append(ev.free, v) }
+func (ev *evaluator) give(v []float64) {
+	if len(v) > 0 {
+		ev.free = append(ev.free, v)
+	}
+}
 
 // finish is what a layer does to the products of its weights: scale and bias of each
 // unit, then bounds.

@@ -116,6 +116,29 @@ func TestBuffers(t *testing.T) {
 	}
 }
 
+// TestBuffersOfNothing: networks of values without elements leave no buffers.
+func TestBuffersOfNothing(t *testing.T) {
+	for _, c := range []struct{ rows, cols int }{{2, 0}, {0, 3}} {
+		var b dag.Builder
+		x := b.Input("x", c.cols)
+		w := dag.NewParam32("w", dag.Float32, []int{c.rows, c.cols}, nil)
+		b.Output("y", b.Node(dag.Node{Name: "y", In: []int{x}, Shape: []int{c.rows}, Op: &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: w}, Rows: c.rows, Cols: c.cols}}}))
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var buffers Buffers
+		for range 2 {
+			y, err := Run(t.Context(), n, [][]float64{make([]float64, 2*c.cols)}, 2, Options{Buffers: &buffers})
+			if err != nil || len(y[0]) != 2*c.rows {
+				t.Fatal(y, err)
+			}
+			buffers.Give(y)
+			buffers.Give(y)
+		}
+	}
+}
+
 // TestBuffersOfInputs: an output that is an input is not lent to evaluations of the samples behind it.
 func TestBuffersOfInputs(t *testing.T) {
 	var b dag.Builder

@@ -191,6 +191,7 @@ func (c *counts) grouped(a dag.Axis, groups, rows int) *counts {
 			class[i] = id
 		}
 	}
+	times = times[:min(len(times), rows)] // a value without units has no cells
 	out := &counts{rest.Repeat(k, class, len(times)), zeros(len(cells)*len(times), x.n, a.N/groups)}
 	inner := 1
 	for q := k; q < len(rest.Dims); q++ {

@@ -242,6 +242,30 @@ func TestOrderOutsidePanics(t *testing.T) {
 	paths.Forward(toy(t), []float64{0.5}, paths.Options{})
 }
 
+// TestCountOfNothing: no path goes through a layer without units, and none to its value.
+func TestCountOfNothing(t *testing.T) {
+	for _, behind := range []bool{false, true} {
+		var b dag.Builder
+		at := b.Input("x", 3)
+		dense := func(name string, rows, cols int) *dag.Linear {
+			w := dag.NewParam32(name, dag.Float32, []int{rows, cols}, nil)
+			return &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: w}, Rows: rows, Cols: cols}}
+		}
+		at = b.Node(dag.Node{Name: "a", In: []int{at}, Shape: []int{0}, Op: dense("a", 0, 3)})
+		if behind {
+			at = b.Node(dag.Node{Name: "b", In: []int{at}, Shape: []int{2}, Op: dense("b", 2, 0)})
+		}
+		b.Output("y", at)
+		n, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := paths.Count(n, paths.Include); got.Sign() != 0 {
+			t.Errorf("%v paths", got)
+		}
+	}
+}
+
 // 784-256-256-10 has 784*256*256*10 paths from inputs, and 256*256*10 + 256*10 + 10
 // from biases; deeper networks leave 64 bits.
 func TestCount(t *testing.T) {
