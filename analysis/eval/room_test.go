@@ -152,9 +152,10 @@ func TestBuffersOfInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []float64{1, 2, 3, 4}
+	all := []float64{1, 2, 3, 4, 5, 6, 7, 8}
 	var buffers Buffers
-	for k := range 2 {
+	free := 0
+	for k := range 4 {
 		y, err := Run(t.Context(), n, [][]float64{all[2*k : 2*k+2]}, 1, Options{Buffers: &buffers})
 		if err != nil {
 			t.Fatal(err)
@@ -164,8 +165,13 @@ func TestBuffersOfInputs(t *testing.T) {
 			t.Errorf("sample %d: %v, want %v", k, y[2], want)
 		}
 		buffers.Give(y)
+		if k == 1 {
+			free = len(buffers.free)
+		} else if k > 1 && len(buffers.free) != free {
+			t.Errorf("%d buffers after %d", len(buffers.free), free)
+		}
 	}
-	if !slices.Equal(all, []float64{1, 2, 3, 4}) {
+	if !slices.Equal(all, []float64{1, 2, 3, 4, 5, 6, 7, 8}) {
 		t.Errorf("the caller's numbers are %v", all)
 	}
 }

@@ -143,9 +143,15 @@ func (ev *evaluator) forward(ctx context.Context, needed []bool, want []int, bat
 	}
 	out := make([][]float64, len(want))
 	for k, j := range want {
-		if out[k] = r.whole[j]; cap(out[k]) > 2*len(out[k]) || ev.given(out[k]) {
-			out[k] = slices.Clone(out[k]) // instead of a large buffer that it is in, or the caller's
+		v := r.whole[j]
+		if ev.given(v) { // the caller's
+			v = ev.buffer(len(v))
+			copy(v, r.whole[j])
 		}
+		if cap(v) > 2*len(v) {
+			v = slices.Clone(v) // instead of a large buffer that it is in
+		}
+		out[k] = v
 	}
 	return out, nil
 }
