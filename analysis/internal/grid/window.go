@@ -115,7 +115,7 @@ func (r *Windowed) Direct() bool {
 // same taps. It takes as many steps as taps read anything.
 func line(w *dag.Window, k int, operand axis, out int, backward bool) (axis, []Tap) {
 	taps := make([]Tap, w.Kernel[k])
-	if out == 1 { // as of a sum over millions of elements: one list for all taps
+	if out == 1 { // as of a kernel over the whole axis: one list for all taps
 		lo, hi := reading(w, k, 0, backward)
 		source := make([]int32, 0, hi-lo)
 		for t := lo; t < hi; t++ {

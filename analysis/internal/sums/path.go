@@ -500,8 +500,6 @@ func join(dst, x []float64, taps []grid.Tap, stride int, inf bool) {
 				dst[p] = x[src]
 			}
 		}
-		if stride > 0 {
-			x = x[min(stride, len(x)):]
-		}
+		x = x[min(stride, len(x)):]
 	}
 }
