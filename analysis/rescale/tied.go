@@ -70,26 +70,26 @@ func (t *tied) findParts() {
 	t.part, t.place = make([]int32, n), make([]int32, n)
 	seen, low := make([]int32, n), make([]int32, n) // when a group was met; 0 is not yet
 	var met int32
+	type visit struct {
+		g        int32
+		row, col int // what is read next
+		first    int // of open
+	}
+	var path []visit // no recursion: a path may be as long as there are groups
 	var open []int32
-	var visit func(g int32)
-	visit = func(g int32) {
+	enter := func(g int32) {
 		met++
 		seen[g], low[g] = met, met
-		first := len(open)
+		path = append(path, visit{g: g, first: len(open)})
 		open = append(open, g)
-		for _, row := range t.free[g] {
-			for _, j := range t.rows[row].cols {
-				if seen[j] == 0 {
-					visit(j)
-				}
-				low[g] = min(low[g], low[j])
-			}
-		}
-		if low[g] < seen[g] {
+	}
+	leave := func(v visit) {
+		path = path[:len(path)-1]
+		if low[v.g] < seen[v.g] {
 			return
 		}
-		part := slices.Clone(open[first:])
-		open = open[:first]
+		part := slices.Clone(open[v.first:])
+		open = open[:v.first]
 		slices.Sort(part)
 		for i, j := range part {
 			t.part[j], t.place[j] = int32(len(t.parts)), int32(i)
@@ -99,7 +99,22 @@ func (t *tied) findParts() {
 	}
 	for g := range int32(n) {
 		if seen[g] == 0 {
-			visit(g)
+			enter(g)
+		}
+	walk:
+		for len(path) > 0 {
+			v := &path[len(path)-1]
+			for rows := t.free[v.g]; v.row < len(rows); v.row, v.col = v.row+1, 0 {
+				for cols := t.rows[rows[v.row]].cols; v.col < len(cols); v.col++ {
+					j := cols[v.col]
+					if seen[j] == 0 {
+						enter(j)
+						continue walk // and read j again after it
+					}
+					low[v.g] = min(low[v.g], low[j])
+				}
+			}
+			leave(*v)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package rescale
 import (
 	"math"
 	"math/rand/v2"
+	"runtime/debug"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag/dagtest"
@@ -165,5 +166,29 @@ func TestTiedParts(t *testing.T) {
 	}
 	if split < 20 || joint < 20 {
 		t.Errorf("%d networks with cycles in one of several parts, %d parts of several groups", split, joint)
+	}
+}
+
+// Chains of groups and rings may be as long as a network has units: no stack grows with them.
+func TestTiedPartsDeep(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(1 << 20))
+	const n = 1 << 16
+	for _, ring := range []bool{false, true} {
+		p := &tied{x: make([]float64, n)}
+		for g := range int32(n) {
+			p.free = append(p.free, []int{int(g)})
+			p.rows = append(p.rows, tiedRow{cols: []int32{(g + 1) % n}})
+		}
+		want := 1
+		if !ring {
+			p.rows[n-1].cols = nil
+			want = n
+		}
+		if p.findParts(); len(p.parts) != want {
+			t.Errorf("ring %v: %d parts, want %d", ring, len(p.parts), want)
+		}
+		if !ring && p.parts[0][0] != n-1 {
+			t.Errorf("the first part is %d, but the last group reads nothing", p.parts[0][0])
+		}
 	}
 }
