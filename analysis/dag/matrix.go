@@ -16,6 +16,8 @@ type Matrix struct {
 	Kernel int
 	// Turned says that the weights are stored inputs first: see Stored.
 	Turned bool
+	// Diagonal says that the weights are those of the diagonal, one a row, and all others zero.
+	Diagonal bool
 	// F32 or F64 are the stored weights, without factors; the other is nil. They
 	// must not be written to.
 	F32 []float32
@@ -50,14 +52,25 @@ func (l *Linear) Matrices() []Matrix {
 	return out
 }
 
+// DiagonalMatrix is the square matrix with x on its diagonal.
+func DiagonalMatrix(x []float64) Matrix {
+	return Matrix{Rows: len(x), Cols: len(x), Kernel: 1, Diagonal: true, F64: x}
+}
+
 // Len returns the number of weights.
-func (m *Matrix) Len() int { return m.Rows * m.Cols }
+func (m *Matrix) Len() int {
+	rows, cols := m.Stored()
+	return rows * cols
+}
 
 // Stored returns the rows and columns of the weights as they are stored, row by
 // row: Rows x Cols, or one row an input and Kernel columns a unit where they are
-// Turned.
+// Turned. A Diagonal has one column.
 func (m *Matrix) Stored() (rows, cols int) {
-	if m.Turned {
+	switch {
+	case m.Diagonal:
+		return m.Rows, 1
+	case m.Turned:
 		return m.Cols / m.Kernel, m.Rows * m.Kernel
 	}
 	return m.Rows, m.Cols
@@ -73,6 +86,9 @@ func (m *Matrix) At(e int) float64 {
 
 // Place returns the unit and the input unit or channel of stored weight e.
 func (m *Matrix) Place(e int) (row, col int) {
+	if m.Diagonal {
+		return m.Row + e, m.Col + e
+	}
 	_, n := m.Stored()
 	i := e / n
 	j := e - i*n
@@ -88,7 +104,7 @@ func (m *Matrix) Place(e int) (row, col int) {
 // Float32s returns a view of the whole matrix, row-major, where it is stored so in
 // float32 and has no factors; nil elsewhere.
 func (m *Matrix) Float32s() []float32 {
-	if m.Turned || m.rowScale != nil || m.colScale != nil {
+	if m.Turned || m.Diagonal || m.rowScale != nil || m.colScale != nil {
 		return nil
 	}
 	return m.F32
@@ -98,6 +114,11 @@ func (m *Matrix) Float32s() []float32 {
 func (m *Matrix) ReadRows(dst []float64, lo, hi int) {
 	mustLen("matrix rows", len(dst), (hi-lo)*m.Cols)
 	switch {
+	case m.Diagonal:
+		clear(dst)
+		for i := lo; i < hi; i++ {
+			dst[(i-lo)*m.Cols+i] = m.At(i)
+		}
 	case m.Turned && m.F64 != nil:
 		turn(dst, m.F64, m, lo, hi)
 	case m.Turned:

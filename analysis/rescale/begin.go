@@ -130,7 +130,7 @@ func (v *view) ends(ids []int32, r *reached) []scaled.Num {
 func (y *layer) outgoing(h sums.Path, threads int) []scaled.Num {
 	t := &layer{rows: y.cols}
 	for _, s := range y.parts {
-		t.parts = append(t.parts, s.transposed())
+		t.parts = append(t.parts, transposed(s))
 	}
 	return t.incoming([]sums.Path{h}, threads)[0]
 }

@@ -191,7 +191,7 @@ func (b *ranges) read(z []float64, f *floors) (more bool) {
 			cols[j] = b.vertex(g, 1)
 		}
 		for i := range l.parts {
-			l.parts[i].above(k, rows, cols, f, b.threads, func(row, col int, w float64) {
+			above(&l.parts[i], k, rows, cols, f, b.threads, func(row, col int, w float64) {
 				ln := math.Log(w)
 				if l.scale != nil {
 					ln += math.Log(l.scale[row])

@@ -133,7 +133,7 @@ func (v *view) powerProblem(p float64, threads int) *problem {
 		default:
 			parts = normalisedParts(parts, p, b)
 			for k := range parts {
-				q.fixed += parts[k].cut(func(row, col int) bool { return b.rows[row] >= 0 && b.rows[row] == b.cols[col] })
+				q.fixed += cut(&parts[k], func(row, col int) bool { return b.rows[row] >= 0 && b.rows[row] == b.cols[col] })
 			}
 		}
 		if b = q.reduced(b, parts, kind, threads); b != nil {
@@ -146,7 +146,7 @@ func (v *view) powerProblem(p float64, threads int) *problem {
 // direct reports whether |w|^p (p at most 2) times the links' factors stay
 // within the range of float64 at every step of the way: the stored numbers of
 // at most 2^128, the logarithms of factors at most 300.
-func direct(parts []matrix, b *links) bool {
+func direct(parts []dag.Matrix, b *links) bool {
 	for _, s := range parts {
 		if s.F64 != nil {
 			for _, w := range s.F64 {
@@ -167,7 +167,7 @@ func direct(parts []matrix, b *links) bool {
 }
 
 // normalisedParts moves the links' factors into copies of the numbers.
-func normalisedParts(parts []matrix, p float64, b *links) []matrix {
+func normalisedParts(parts []dag.Matrix, p float64, b *links) []dag.Matrix {
 	lr, lc := make([]float64, len(b.row)), make([]float64, len(b.col))
 	move := func(ln, to []float64) {
 		for i, l := range ln {
@@ -178,9 +178,9 @@ func normalisedParts(parts []matrix, p float64, b *links) []matrix {
 	}
 	move(b.row, lr)
 	move(b.col, lc)
-	var out []matrix
+	var out []dag.Matrix
 	for k := range parts {
-		out = append(out, parts[k].normalised(p, lr, lc))
+		out = append(out, normalised(&parts[k], p, lr, lc))
 	}
 	return out
 }
@@ -230,7 +230,7 @@ func (y *layer) incoming(h []sums.Path, threads int) [][]scaled.Num {
 		out[k] = make([]scaled.Num, len(y.rows))
 	}
 	for i := range y.parts {
-		y.parts[i].incoming(h, out, threads)
+		incoming(&y.parts[i], h, out, threads)
 	}
 	for i, s := range y.scale {
 		for k := range out {
@@ -240,16 +240,16 @@ func (y *layer) incoming(h []sums.Path, threads int) [][]scaled.Num {
 	return out
 }
 
-func (s *matrix) incoming(h []sums.Path, out [][]scaled.Num, threads int) {
-	if s.diag != nil {
+func incoming(s *dag.Matrix, h []sums.Path, out [][]scaled.Num, threads int) {
+	if s.Diagonal {
 		for k := range h {
-			for i, w := range s.diag {
+			for i, w := range s.F64 {
 				out[k][i] = scaled.Plus(out[k][i], h[k].H[i].MulFloat(w), h[k].P)
 			}
 		}
 		return
 	}
-	rows, cols := s.sides()
+	rows, cols := sides(s)
 	if s.Turned {
 		rows, cols = cols, rows
 	}
@@ -257,7 +257,7 @@ func (s *matrix) incoming(h []sums.Path, out [][]scaled.Num, threads int) {
 	for k, x := range h {
 		on[k] = sums.Path{P: x.P, H: along(cols, x.H)}
 	}
-	for k, norms := range s.sums(on, threads) {
+	for k, norms := range forward(s, on, threads) {
 		for i, x := range norms {
 			at := rows.at(i)
 			out[k][at] = scaled.Plus(out[k][at], x, h[k].P)
@@ -265,8 +265,8 @@ func (s *matrix) incoming(h []sums.Path, out [][]scaled.Num, threads int) {
 	}
 }
 
-// sums runs forward programmes over a matrix as stored.
-func (s *matrix) sums(on []sums.Path, threads int) [][]scaled.Num {
+// forward runs forward programmes over a matrix as stored.
+func forward(s *dag.Matrix, on []sums.Path, threads int) [][]scaled.Num {
 	m, n := s.Stored()
 	if s.F64 != nil {
 		return sums.Matrix(s.F64, m, n, s.Turned, on, threads)

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 )
 
@@ -91,11 +92,14 @@ func (f *floors) lowest(v int32, s span) float64 {
 // above calls f for the number |w| of each row and of each column with the largest |w| r c at
 // or above the edge's floor, r and c the factors of k. Rows and cols are their vertices; edges within one are
 // left out.
-func (s *matrix) above(k *links, rows, cols []int32, f *floors, threads int, found func(row, col int, w float64)) {
-	for i, w := range s.diag {
-		if x := w * k.r[i] * k.c[i]; x > 0 && x >= math.Exp(f.level(cols[i], rows[i])) {
-			found(i, i, w)
+func above(s *dag.Matrix, k *links, rows, cols []int32, f *floors, threads int, found func(row, col int, w float64)) {
+	if s.Diagonal {
+		for i, w := range s.F64 {
+			if x := w * k.r[i] * k.c[i]; x > 0 && x >= math.Exp(f.level(cols[i], rows[i])) {
+				found(i, i, w)
+			}
 		}
+		return
 	}
 	r, c := k.r, k.c
 	if s.Turned {
@@ -103,9 +107,9 @@ func (s *matrix) above(k *links, rows, cols []int32, f *floors, threads int, fou
 	}
 	var at []int
 	if s.F64 != nil {
-		at = above(s, s.F64, r, c, rows, cols, f, threads)
+		at = largest(s, s.F64, r, c, rows, cols, f, threads)
 	} else {
-		at = above(s, s.F32, r, c, rows, cols, f, threads)
+		at = largest(s, s.F32, r, c, rows, cols, f, threads)
 	}
 	for _, e := range at {
 		row, col := s.Place(e)
@@ -127,11 +131,12 @@ func (b *best) take(i int, x float64, at int) {
 	}
 }
 
-func above[T kernel.Float](s *matrix, w []T, r, c []float64, rowVertex, colVertex []int32, f *floors, threads int) []int {
+// largest is above for stored numbers w; it returns their places.
+func largest[T kernel.Float](s *dag.Matrix, w []T, r, c []float64, rowVertex, colVertex []int32, f *floors, threads int) []int {
 	if len(w) == 0 {
 		return nil
 	}
-	rows, cols := s.sides()
+	rows, cols := sides(s)
 	m, n := rows.n, cols.n
 	cs, vertices := along(cols, c), along(cols, colVertex)
 	// Where floors are by edge, the least of a column or that of a row says what is looked at.

@@ -8,37 +8,22 @@ import (
 	"github.com/relupath/relupath/analysis/paths"
 )
 
-// matrix is a part of a layer's weights, without the factors of its rows: one of
-// dag's, or the diagonal of fixed weights.
-type matrix struct {
-	dag.Matrix
-	// diag has one number a row; nil is none.
-	diag []float64
+// matrices returns the matrices of a layer, without the factors of its rows, and without
+// copying weights. The fixed weights of a diagonal or of average pooling, under a factor a
+// channel, come as the p-norm of each row.
+func matrices(l *dag.Linear, p float64) []dag.Matrix {
+	if out := l.Matrices(); out != nil {
+		return out
+	}
+	diagonal := make([]float64, l.Rows())
+	for i, x := range paths.RowNorms(&dag.Linear{Map: l.Map}, p, 1) {
+		diagonal[i] = x.Float64()
+	}
+	return []dag.Matrix{dag.DiagonalMatrix(diagonal)}
 }
 
-// matrices returns the matrices of a layer without copying weights. The fixed
-// weights of a diagonal or of average pooling, under a factor a channel, come as
-// the p-norm of each row.
-func matrices(l *dag.Linear, p float64) []matrix {
-	var out []matrix
-	for _, m := range l.Matrices() {
-		out = append(out, matrix{Matrix: m})
-	}
-	if out == nil {
-		s := matrix{diag: make([]float64, l.Rows())}
-		for i, x := range paths.RowNorms(&dag.Linear{Map: l.Map}, p, 1) {
-			s.diag[i] = x.Float64()
-		}
-		out = []matrix{s}
-	}
-	return out
-}
-
-// each calls f for every stored number e with its row and column of the layer.
-func (s *matrix) each(f func(e, row, col int, w float64)) {
-	for i, w := range s.diag {
-		f(i, i, i, w)
-	}
+// eachWeight calls f for every stored number e with its row and column of the layer.
+func eachWeight(s *dag.Matrix, f func(e, row, col int, w float64)) {
 	for e := range s.Len() {
 		row, col := s.Place(e)
 		f(e, row, col, s.At(e))
@@ -46,9 +31,9 @@ func (s *matrix) each(f func(e, row, col int, w float64)) {
 }
 
 // transposed returns s with its rows as columns and its columns as rows.
-func (s matrix) transposed() matrix {
+func transposed(s dag.Matrix) dag.Matrix {
 	s.Turned = !s.Turned
-	s.Row, s.Col, s.Rows, s.Cols = s.Col, s.Row, s.Cols/max(s.Kernel, 1), s.Rows*s.Kernel
+	s.Row, s.Col, s.Rows, s.Cols = s.Col, s.Row, s.Cols/s.Kernel, s.Rows*s.Kernel
 	return s
 }
 
@@ -58,7 +43,7 @@ type side struct{ first, k, n int }
 
 // sides returns how stored rows and columns lie among the layer's rows and
 // columns; the other way round where the matrix is stored inputs first.
-func (s *matrix) sides() (rows, cols side) {
+func sides(s *dag.Matrix) (rows, cols side) {
 	m, n := s.Stored()
 	rows, cols = side{s.Row, 1, m}, side{s.Col, s.Kernel, n}
 	if s.Turned {
@@ -93,9 +78,9 @@ const (
 // products adds A x to ax and A^T y to aty for the matrix A of |w| or w^2, or
 // takes the largest |w| x and |w| y (x, y non-negative), in one read. x and aty
 // go by the layer's columns, y and ax by its rows.
-func (s *matrix) products(k norm, x, y, ax, aty []float64, threads int) {
-	if s.diag != nil {
-		for i, w := range s.diag {
+func products(s *dag.Matrix, k norm, x, y, ax, aty []float64, threads int) {
+	if s.Diagonal {
+		for i, w := range s.F64 {
 			if k == maxAbs {
 				ax[i], aty[i] = math.Max(ax[i], w*x[i]), math.Max(aty[i], w*y[i])
 				continue
@@ -112,17 +97,17 @@ func (s *matrix) products(k norm, x, y, ax, aty []float64, threads int) {
 		x, y, ax, aty = y, x, aty, ax
 	}
 	if s.F64 != nil {
-		products(s, s.F64, k, x, y, ax, aty, threads)
+		productsOf(s, s.F64, k, x, y, ax, aty, threads)
 	} else {
-		products(s, s.F32, k, x, y, ax, aty, threads)
+		productsOf(s, s.F32, k, x, y, ax, aty, threads)
 	}
 }
 
-func products[T kernel.Float](s *matrix, w []T, k norm, x, y, ax, aty []float64, threads int) {
+func productsOf[T kernel.Float](s *dag.Matrix, w []T, k norm, x, y, ax, aty []float64, threads int) {
 	if len(w) == 0 {
 		return
 	}
-	rows, cols := s.sides()
+	rows, cols := sides(s)
 	m, n := rows.n, cols.n
 	xs, ys := along(cols, x), along(rows, y)
 	// The matrix alone says how many parts there are, and with them the order of all
@@ -165,17 +150,12 @@ func products[T kernel.Float](s *matrix, w []T, k norm, x, y, ax, aty []float64,
 
 // normalised returns (|w| e^(lr_row + lc_col))^p of every number, as a matrix
 // of its own for sumAbs.
-func (s *matrix) normalised(p float64, lr, lc []float64) matrix {
+func normalised(s *dag.Matrix, p float64, lr, lc []float64) dag.Matrix {
 	out := *s
-	to := make([]float64, len(s.diag)+s.Len())
-	if s.diag != nil {
-		out.diag = to
-	} else {
-		out.F32, out.F64 = nil, to
-	}
-	s.each(func(e, row, col int, w float64) {
+	out.F32, out.F64 = nil, make([]float64, s.Len())
+	eachWeight(s, func(e, row, col int, w float64) {
 		if w != 0 {
-			to[e] = math.Exp(p * (math.Log(math.Abs(w)) + lr[row] + lc[col]))
+			out.F64[e] = math.Exp(p * (math.Log(math.Abs(w)) + lr[row] + lc[col]))
 		}
 	})
 	return out
@@ -183,15 +163,11 @@ func (s *matrix) normalised(p float64, lr, lc []float64) matrix {
 
 // cut sets the numbers of some rows and columns to zero and returns their sum.
 // The matrix is one that normalised made.
-func (s *matrix) cut(which func(row, col int) bool) (sum float64) {
-	own := s.F64
-	if s.diag != nil {
-		own = s.diag
-	}
-	s.each(func(e, row, col int, w float64) {
+func cut(s *dag.Matrix, which func(row, col int) bool) (sum float64) {
+	eachWeight(s, func(e, row, col int, w float64) {
 		if w != 0 && which(row, col) {
 			sum += w
-			own[e] = 0
+			s.F64[e] = 0
 		}
 	})
 	return sum

@@ -253,7 +253,7 @@ func (v *view) newShares(y *layer, b *links, s float64) *shares {
 // keep makes room for the matrix.
 func (k *shares) keep(y *layer) {
 	blocks := len(y.parts)
-	if y.parts[0].diag != nil {
+	if y.parts[0].Diagonal {
 		blocks = max(1, len(k.row))
 	}
 	k.height, k.width = len(k.row)/blocks, len(k.col)/blocks

@@ -3,13 +3,15 @@ package rescale
 import (
 	"math"
 	"slices"
+
+	"github.com/relupath/relupath/analysis/dag"
 )
 
 // reduced gives links of a layer with the matrices of |w|, or w^2, their products, from as
 // few numbers as may change apart: the positions of a kernel are added up, and so are the
 // columns, or the rows, of a layer of which none has a variable. Nil is a layer without
 // variables, whose sum is fixed.
-func (p *problem) reduced(b *links, parts []matrix, kind norm, threads int) *links {
+func (p *problem) reduced(b *links, parts []dag.Matrix, kind norm, threads int) *links {
 	rows, cols := hasVariables(b.rows), hasVariables(b.cols)
 	kinds := make([]norm, len(parts))
 	for k := range parts {
@@ -17,14 +19,14 @@ func (p *problem) reduced(b *links, parts []matrix, kind norm, threads int) *lin
 	}
 	b.mul = func(x, y, ax, aty []float64) {
 		for k := range parts {
-			parts[k].products(kinds[k], x, y, ax, aty, threads)
+			products(&parts[k], kinds[k], x, y, ax, aty, threads)
 		}
 	}
 	if rows && cols {
 		parts = slices.Clone(parts)
 		for k := range parts {
-			if parts[k].diag == nil && parts[k].Kernel > 1 {
-				parts[k], kinds[k] = parts[k].folded(kind), sumAbs
+			if parts[k].Kernel > 1 {
+				parts[k], kinds[k] = overKernel(&parts[k], kind), sumAbs
 			}
 		}
 		return b
@@ -89,9 +91,9 @@ func exps(ln []float64) (out []float64, top float64) {
 	return out, top
 }
 
-// folded returns the sums of |w|, or of w^2, over the positions of the kernel, as a matrix
+// overKernel returns the sums of |w|, or of w^2, over the positions of the kernel, as a matrix
 // of its own for sumAbs.
-func (s *matrix) folded(kind norm) matrix {
+func overKernel(s *dag.Matrix, kind norm) dag.Matrix {
 	out := *s
 	out.F32, out.F64 = nil, make([]float64, s.Len()/s.Kernel)
 	out.Cols, out.Kernel = s.Cols/s.Kernel, 1

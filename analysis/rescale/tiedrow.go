@@ -68,7 +68,7 @@ func (t *tied) addLayer(y *layer) {
 	}
 	// Entries of one row and column come one after the other.
 	for k := range y.parts {
-		y.parts[k].each(func(_, row, col int, w float64) {
+		eachWeight(&y.parts[k], func(_, row, col int, w float64) {
 			if w == 0 || y.rows[row] == dag.NoGroup || y.cols[col] == dag.NoGroup {
 				return
 			}

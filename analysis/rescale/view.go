@@ -35,7 +35,7 @@ type layer struct {
 	// they are not live.
 	rows, cols []int32
 	// parts make up the weight matrix; none for a layer that has a bias only.
-	parts []matrix
+	parts []dag.Matrix
 	// scale is |Scale| of each row; nil is all ones. bias is |Bias|; nil is none.
 	scale, bias []float64
 }
