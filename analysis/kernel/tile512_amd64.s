@@ -3,19 +3,25 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// A row of 24 sums is in three registers.
+// A row of 24 sums is in three registers. ROWS is M of each of eight rows: where its term of A is, in bytes, a
+// register for that, and the sums.
 
-#define CLEAR \
-	VPXORQ Z0, Z0, Z0; VPXORQ Z1, Z1, Z1; VPXORQ Z2, Z2, Z2 \
-	VPXORQ Z3, Z3, Z3; VPXORQ Z4, Z4, Z4; VPXORQ Z5, Z5, Z5 \
-	VPXORQ Z6, Z6, Z6; VPXORQ Z7, Z7, Z7; VPXORQ Z8, Z8, Z8 \
-	VPXORQ Z9, Z9, Z9; VPXORQ Z10, Z10, Z10; VPXORQ Z11, Z11, Z11 \
-	VPXORQ Z12, Z12, Z12; VPXORQ Z13, Z13, Z13; VPXORQ Z14, Z14, Z14 \
-	VPXORQ Z15, Z15, Z15; VPXORQ Z16, Z16, Z16; VPXORQ Z17, Z17, Z17 \
-	VPXORQ Z18, Z18, Z18; VPXORQ Z19, Z19, Z19; VPXORQ Z20, Z20, Z20 \
-	VPXORQ Z21, Z21, Z21; VPXORQ Z22, Z22, Z22; VPXORQ Z23, Z23, Z23
+#define ROWS(M) \
+	M(0, Z27, Z0, Z1, Z2)     \
+	M(8, Z28, Z3, Z4, Z5)     \
+	M(16, Z29, Z6, Z7, Z8)    \
+	M(24, Z30, Z9, Z10, Z11)  \
+	M(32, Z27, Z12, Z13, Z14) \
+	M(40, Z28, Z15, Z16, Z17) \
+	M(48, Z29, Z18, Z19, Z20) \
+	M(56, Z30, Z21, Z22, Z23)
 
-#define FINISH(at, u, v, w) \
+#define CLEAR(at, x, u, v, w) \
+	VPXORQ u, u, u \
+	VPXORQ v, v, v \
+	VPXORQ w, w, w
+
+#define FINISH(at, x, u, v, w) \
 	VBROADCASTSD at(R12), Z24 \
 	VBROADCASTSD at(R13), Z25 \
 	VMULPD u, Z24, u          \
@@ -37,19 +43,19 @@
 	VFMADD231PD Z25, x, v  \
 	VFMADD231PD Z26, x, w
 
-#define ADD(u, v, w) \
+#define ADD(at, x, u, v, w) \
 	VADDPD (R9), u, u    \
 	VADDPD 64(R9), v, v  \
 	VADDPD 128(R9), w, w \
 	ADDQ R8, R9
 
-#define STORE(u, v, w) \
+#define STORE(at, x, u, v, w) \
 	VMOVUPD u, (R9)    \
 	VMOVUPD v, 64(R9)  \
 	VMOVUPD w, 128(R9) \
 	ADDQ R8, R9
 
-#define FETCH \
+#define FETCH(at, x, u, v, w) \
 	PREFETCHT0 (R9)    \
 	PREFETCHT0 64(R9)  \
 	PREFETCHT0 128(R9) \
@@ -69,15 +75,8 @@ TEXT ·tiles512(SB), NOSPLIT, $0-96
 	MOVQ tiles_bias(R10), R13
 panel:
 	MOVQ DI, R9
-	FETCH
-	FETCH
-	FETCH
-	FETCH
-	FETCH
-	FETCH
-	FETCH
-	FETCH
-	CLEAR
+	ROWS(FETCH)
+	ROWS(CLEAR)
 	MOVQ tiles_k(R10), CX
 	MOVQ tiles_b(R10), DX
 	MOVQ SI, AX
@@ -87,14 +86,7 @@ loop:
 	VMOVUPD (DX), Z24
 	VMOVUPD 64(DX), Z25
 	VMOVUPD 128(DX), Z26
-	TERM(0, Z27, Z0, Z1, Z2)
-	TERM(8, Z28, Z3, Z4, Z5)
-	TERM(16, Z29, Z6, Z7, Z8)
-	TERM(24, Z30, Z9, Z10, Z11)
-	TERM(32, Z27, Z12, Z13, Z14)
-	TERM(40, Z28, Z15, Z16, Z17)
-	TERM(48, Z29, Z18, Z19, Z20)
-	TERM(56, Z30, Z21, Z22, Z23)
+	ROWS(TERM)
 	ADDQ $192, DX
 	ADDQ $64, AX
 	DECQ CX
@@ -103,40 +95,19 @@ summed:
 	CMPQ tiles_add(R10), $0
 	JEQ  added
 	MOVQ DI, R9
-	ADD(Z0, Z1, Z2)
-	ADD(Z3, Z4, Z5)
-	ADD(Z6, Z7, Z8)
-	ADD(Z9, Z10, Z11)
-	ADD(Z12, Z13, Z14)
-	ADD(Z15, Z16, Z17)
-	ADD(Z18, Z19, Z20)
-	ADD(Z21, Z22, Z23)
+	ROWS(ADD)
 added:
 	TESTQ R12, R12
 	JZ   store
 	// An element that is a NaN stays one, see AFFINE.
 	VBROADCASTSD tiles_lo(R10), Z26
 	VBROADCASTSD tiles_hi(R10), Z27
-	FINISH(0, Z0, Z1, Z2)
-	FINISH(8, Z3, Z4, Z5)
-	FINISH(16, Z6, Z7, Z8)
-	FINISH(24, Z9, Z10, Z11)
-	FINISH(32, Z12, Z13, Z14)
-	FINISH(40, Z15, Z16, Z17)
-	FINISH(48, Z18, Z19, Z20)
-	FINISH(56, Z21, Z22, Z23)
+	ROWS(FINISH)
 	ADDQ $64, R12
 	ADDQ $64, R13
 store:
 	MOVQ DI, R9
-	STORE(Z0, Z1, Z2)
-	STORE(Z3, Z4, Z5)
-	STORE(Z6, Z7, Z8)
-	STORE(Z9, Z10, Z11)
-	STORE(Z12, Z13, Z14)
-	STORE(Z15, Z16, Z17)
-	STORE(Z18, Z19, Z20)
-	STORE(Z21, Z22, Z23)
+	ROWS(STORE)
 	ADDQ tiles_step(R10), SI
 	MOVQ R9, DI
 	DECQ BX
@@ -144,14 +115,20 @@ store:
 	VZEROUPPER
 	RET
 
-#define TERM2(at, x, u, v) \
+#define TERM2(at, x, u, v, w) \
 	VBROADCASTSD at(AX), x \
 	VFMADD231PD Z24, x, u  \
 	VFMADD231PD Z25, x, v
 
-#define STORE2(at, u, v) \
-	VMOVUPD u, at(DI)    \
-	VMOVUPD v, at+64(DI)
+#define STORE2(at, x, u, v, w) \
+	VMOVUPD u, (24*at)(DI)    \
+	VMOVUPD v, (24*at+64)(DI)
+
+#define TERM1(at, x, u, v, w) \
+	VFMADD231PD.BCST at(AX), Z24, u
+
+#define STORE1(at, x, u, v, w) \
+	VMOVUPD u, (24*at)(DI)
 
 // func tile512x16(p tiles)
 //
@@ -163,33 +140,19 @@ TEXT ·tile512x16(SB), NOSPLIT, $0-96
 	MOVQ tiles_b(R10), DX
 	MOVQ tiles_c(R10), DI
 	MOVQ tiles_k(R10), CX
-	CLEAR
+	ROWS(CLEAR)
 	TESTQ CX, CX
 	JZ   store
 loop:
 	VMOVUPD (DX), Z24
 	VMOVUPD 64(DX), Z25
-	TERM2(0, Z27, Z0, Z1)
-	TERM2(8, Z28, Z2, Z3)
-	TERM2(16, Z29, Z4, Z5)
-	TERM2(24, Z30, Z6, Z7)
-	TERM2(32, Z27, Z8, Z9)
-	TERM2(40, Z28, Z10, Z11)
-	TERM2(48, Z29, Z12, Z13)
-	TERM2(56, Z30, Z14, Z15)
+	ROWS(TERM2)
 	ADDQ $192, DX
 	ADDQ $64, AX
 	DECQ CX
 	JNZ  loop
 store:
-	STORE2(0, Z0, Z1)
-	STORE2(192, Z2, Z3)
-	STORE2(384, Z4, Z5)
-	STORE2(576, Z6, Z7)
-	STORE2(768, Z8, Z9)
-	STORE2(960, Z10, Z11)
-	STORE2(1152, Z12, Z13)
-	STORE2(1344, Z14, Z15)
+	ROWS(STORE2)
 	VZEROUPPER
 	RET
 
@@ -202,36 +165,22 @@ TEXT ·tile512x8(SB), NOSPLIT, $0-96
 	MOVQ tiles_b(R10), DX
 	MOVQ tiles_c(R10), DI
 	MOVQ tiles_k(R10), CX
-	CLEAR
+	ROWS(CLEAR)
 	TESTQ CX, CX
 	JZ   store
 loop:
 	VMOVUPD (DX), Z24
-	VFMADD231PD.BCST (AX), Z24, Z0
-	VFMADD231PD.BCST 8(AX), Z24, Z1
-	VFMADD231PD.BCST 16(AX), Z24, Z2
-	VFMADD231PD.BCST 24(AX), Z24, Z3
-	VFMADD231PD.BCST 32(AX), Z24, Z4
-	VFMADD231PD.BCST 40(AX), Z24, Z5
-	VFMADD231PD.BCST 48(AX), Z24, Z6
-	VFMADD231PD.BCST 56(AX), Z24, Z7
+	ROWS(TERM1)
 	ADDQ $192, DX
 	ADDQ $64, AX
 	DECQ CX
 	JNZ  loop
 store:
-	VMOVUPD Z0, (DI)
-	VMOVUPD Z1, 192(DI)
-	VMOVUPD Z2, 384(DI)
-	VMOVUPD Z3, 576(DI)
-	VMOVUPD Z4, 768(DI)
-	VMOVUPD Z5, 960(DI)
-	VMOVUPD Z6, 1152(DI)
-	VMOVUPD Z7, 1344(DI)
+	ROWS(STORE1)
 	VZEROUPPER
 	RET
 
-#define LARGER(at, u, v, w) \
+#define LARGER(at, x, u, v, w) \
 	VBROADCASTSD at(AX), Z27 \
 	VMULPD Z24, Z27, Z28     \
 	VMULPD Z25, Z27, Z29     \
@@ -240,7 +189,7 @@ store:
 	VMAXPD Z29, v, v         \
 	VMAXPD Z30, w, w
 
-#define OLDER(u, v, w) \
+#define OLDER(at, x, u, v, w) \
 	VMAXPD (R9), u, u    \
 	VMAXPD 64(R9), v, v  \
 	VMAXPD 128(R9), w, w \
@@ -256,7 +205,7 @@ TEXT ·tilesMax512(SB), NOSPLIT, $0-96
 	MOVQ tiles_stride(R10), R8
 	MOVQ tiles_n(R10), BX
 panel:
-	CLEAR
+	ROWS(CLEAR)
 	MOVQ tiles_k(R10), CX
 	MOVQ tiles_b(R10), DX
 	MOVQ SI, AX
@@ -266,14 +215,7 @@ loop:
 	VMOVUPD (DX), Z24
 	VMOVUPD 64(DX), Z25
 	VMOVUPD 128(DX), Z26
-	LARGER(0, Z0, Z1, Z2)
-	LARGER(8, Z3, Z4, Z5)
-	LARGER(16, Z6, Z7, Z8)
-	LARGER(24, Z9, Z10, Z11)
-	LARGER(32, Z12, Z13, Z14)
-	LARGER(40, Z15, Z16, Z17)
-	LARGER(48, Z18, Z19, Z20)
-	LARGER(56, Z21, Z22, Z23)
+	ROWS(LARGER)
 	ADDQ $192, DX
 	ADDQ $64, AX
 	DECQ CX
@@ -282,24 +224,10 @@ found:
 	CMPQ tiles_add(R10), $0
 	JEQ  store
 	MOVQ DI, R9
-	OLDER(Z0, Z1, Z2)
-	OLDER(Z3, Z4, Z5)
-	OLDER(Z6, Z7, Z8)
-	OLDER(Z9, Z10, Z11)
-	OLDER(Z12, Z13, Z14)
-	OLDER(Z15, Z16, Z17)
-	OLDER(Z18, Z19, Z20)
-	OLDER(Z21, Z22, Z23)
+	ROWS(OLDER)
 store:
 	MOVQ DI, R9
-	STORE(Z0, Z1, Z2)
-	STORE(Z3, Z4, Z5)
-	STORE(Z6, Z7, Z8)
-	STORE(Z9, Z10, Z11)
-	STORE(Z12, Z13, Z14)
-	STORE(Z15, Z16, Z17)
-	STORE(Z18, Z19, Z20)
-	STORE(Z21, Z22, Z23)
+	ROWS(STORE)
 	ADDQ tiles_step(R10), SI
 	MOVQ R9, DI
 	DECQ BX

@@ -3,7 +3,36 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-#define FINISH(at, u, v, w) \
+// A row of twelve sums is in three registers. ROWS is M of each of four rows: where its term of A is, in bytes,
+// where its results are, and the sums.
+#define ROWS(M) \
+	M(0, DI, Y0, Y1, Y2)   \
+	M(8, R9, Y3, Y4, Y5)   \
+	M(16, R10, Y6, Y7, Y8) \
+	M(24, R11, Y9, Y10, Y11)
+
+#define CLEAR(at, c, u, v, w) \
+	VXORPD u, u, u \
+	VXORPD v, v, v \
+	VXORPD w, w, w
+
+#define TERM(at, c, u, v, w) \
+	VBROADCASTSD at(AX), Y15 \
+	VFMADD231PD Y12, Y15, u  \
+	VFMADD231PD Y13, Y15, v  \
+	VFMADD231PD Y14, Y15, w
+
+#define ADD(at, c, u, v, w) \
+	VADDPD (c), u, u   \
+	VADDPD 32(c), v, v \
+	VADDPD 64(c), w, w
+
+#define STORE(at, c, u, v, w) \
+	VMOVUPD u, (c)   \
+	VMOVUPD v, 32(c) \
+	VMOVUPD w, 64(c)
+
+#define FINISH(at, c, u, v, w) \
 	VBROADCASTSD at(R12), Y12 \
 	VBROADCASTSD at(R13), Y13 \
 	VMULPD u, Y12, u          \
@@ -43,18 +72,7 @@ panel:
 	PREFETCHT0 88(R9)
 	PREFETCHT0 88(R10)
 	PREFETCHT0 88(R11)
-	VXORPD Y0, Y0, Y0
-	VXORPD Y1, Y1, Y1
-	VXORPD Y2, Y2, Y2
-	VXORPD Y3, Y3, Y3
-	VXORPD Y4, Y4, Y4
-	VXORPD Y5, Y5, Y5
-	VXORPD Y6, Y6, Y6
-	VXORPD Y7, Y7, Y7
-	VXORPD Y8, Y8, Y8
-	VXORPD Y9, Y9, Y9
-	VXORPD Y10, Y10, Y10
-	VXORPD Y11, Y11, Y11
+	ROWS(CLEAR)
 	LEAQ p+0(FP), AX
 	MOVQ tiles_k(AX), CX
 	MOVQ tiles_b(AX), DX
@@ -65,22 +83,7 @@ loop:
 	VMOVUPD (DX), Y12
 	VMOVUPD 32(DX), Y13
 	VMOVUPD 64(DX), Y14
-	VBROADCASTSD (AX), Y15
-	VFMADD231PD Y12, Y15, Y0
-	VFMADD231PD Y13, Y15, Y1
-	VFMADD231PD Y14, Y15, Y2
-	VBROADCASTSD 8(AX), Y15
-	VFMADD231PD Y12, Y15, Y3
-	VFMADD231PD Y13, Y15, Y4
-	VFMADD231PD Y14, Y15, Y5
-	VBROADCASTSD 16(AX), Y15
-	VFMADD231PD Y12, Y15, Y6
-	VFMADD231PD Y13, Y15, Y7
-	VFMADD231PD Y14, Y15, Y8
-	VBROADCASTSD 24(AX), Y15
-	VFMADD231PD Y12, Y15, Y9
-	VFMADD231PD Y13, Y15, Y10
-	VFMADD231PD Y14, Y15, Y11
+	ROWS(TERM)
 	ADDQ $96, DX
 	ADDQ $32, AX
 	DECQ CX
@@ -89,43 +92,18 @@ summed:
 	LEAQ p+0(FP), AX
 	CMPQ tiles_add(AX), $0
 	JEQ  added
-	VADDPD (DI), Y0, Y0
-	VADDPD 32(DI), Y1, Y1
-	VADDPD 64(DI), Y2, Y2
-	VADDPD (R9), Y3, Y3
-	VADDPD 32(R9), Y4, Y4
-	VADDPD 64(R9), Y5, Y5
-	VADDPD (R10), Y6, Y6
-	VADDPD 32(R10), Y7, Y7
-	VADDPD 64(R10), Y8, Y8
-	VADDPD (R11), Y9, Y9
-	VADDPD 32(R11), Y10, Y10
-	VADDPD 64(R11), Y11, Y11
+	ROWS(ADD)
 added:
 	TESTQ R12, R12
 	JZ   store
 	// An element that is a NaN stays one, see AFFINE.
 	VBROADCASTSD tiles_lo(AX), Y14
 	VBROADCASTSD tiles_hi(AX), Y15
-	FINISH(0, Y0, Y1, Y2)
-	FINISH(8, Y3, Y4, Y5)
-	FINISH(16, Y6, Y7, Y8)
-	FINISH(24, Y9, Y10, Y11)
+	ROWS(FINISH)
 	ADDQ $32, R12
 	ADDQ $32, R13
 store:
-	VMOVUPD Y0, (DI)
-	VMOVUPD Y1, 32(DI)
-	VMOVUPD Y2, 64(DI)
-	VMOVUPD Y3, (R9)
-	VMOVUPD Y4, 32(R9)
-	VMOVUPD Y5, 64(R9)
-	VMOVUPD Y6, (R10)
-	VMOVUPD Y7, 32(R10)
-	VMOVUPD Y8, 64(R10)
-	VMOVUPD Y9, (R11)
-	VMOVUPD Y10, 32(R11)
-	VMOVUPD Y11, 64(R11)
+	ROWS(STORE)
 	ADDQ tiles_step(AX), SI
 	LEAQ (R10)(R8*2), DI
 	DECQ BX
@@ -133,7 +111,7 @@ store:
 	VZEROUPPER
 	RET
 
-#define LARGER(at, u, v, w) \
+#define LARGER(at, c, u, v, w) \
 	VBROADCASTSD at(AX), Y12   \
 	VMULPD (DX), Y12, Y13      \
 	VMULPD 32(DX), Y12, Y14    \
@@ -142,15 +120,10 @@ store:
 	VMAXPD Y14, v, v           \
 	VMAXPD Y15, w, w
 
-#define OLDER(at, u, v, w) \
-	VMAXPD (at), u, u          \
-	VMAXPD 32(at), v, v        \
-	VMAXPD 64(at), w, w
-
-#define PUT(at, u, v, w) \
-	VMOVUPD u, (at)            \
-	VMOVUPD v, 32(at)          \
-	VMOVUPD w, 64(at)
+#define OLDER(at, c, u, v, w) \
+	VMAXPD (c), u, u           \
+	VMAXPD 32(c), v, v         \
+	VMAXPD 64(c), w, w
 
 // func tilesMax64(p tiles)
 //
@@ -165,28 +138,14 @@ panel:
 	LEAQ (DI)(R8*1), R9
 	LEAQ (DI)(R8*2), R10
 	LEAQ (R9)(R8*2), R11
-	VXORPD Y0, Y0, Y0
-	VXORPD Y1, Y1, Y1
-	VXORPD Y2, Y2, Y2
-	VXORPD Y3, Y3, Y3
-	VXORPD Y4, Y4, Y4
-	VXORPD Y5, Y5, Y5
-	VXORPD Y6, Y6, Y6
-	VXORPD Y7, Y7, Y7
-	VXORPD Y8, Y8, Y8
-	VXORPD Y9, Y9, Y9
-	VXORPD Y10, Y10, Y10
-	VXORPD Y11, Y11, Y11
+	ROWS(CLEAR)
 	MOVQ tiles_k(R12), CX
 	MOVQ tiles_b(R12), DX
 	MOVQ SI, AX
 	TESTQ CX, CX
 	JZ   found
 loop:
-	LARGER(0, Y0, Y1, Y2)
-	LARGER(8, Y3, Y4, Y5)
-	LARGER(16, Y6, Y7, Y8)
-	LARGER(24, Y9, Y10, Y11)
+	ROWS(LARGER)
 	ADDQ $96, DX
 	ADDQ $32, AX
 	DECQ CX
@@ -194,15 +153,9 @@ loop:
 found:
 	CMPQ tiles_add(R12), $0
 	JEQ  store
-	OLDER(DI, Y0, Y1, Y2)
-	OLDER(R9, Y3, Y4, Y5)
-	OLDER(R10, Y6, Y7, Y8)
-	OLDER(R11, Y9, Y10, Y11)
+	ROWS(OLDER)
 store:
-	PUT(DI, Y0, Y1, Y2)
-	PUT(R9, Y3, Y4, Y5)
-	PUT(R10, Y6, Y7, Y8)
-	PUT(R11, Y9, Y10, Y11)
+	ROWS(STORE)
 	ADDQ tiles_step(R12), SI
 	LEAQ (R10)(R8*2), DI
 	DECQ BX
