@@ -2,25 +2,10 @@
 
 #include "textflag.h"
 
+#include "weights.h"
+
 // Every loop takes 16 weights at a time, as four vectors of four float64; n is
-// a multiple of 16 and not zero. The macros differ in the stored type alone:
-// LD32 widens four float32, LD64 loads four float64.
-
-#define LD32(off, base, y) VCVTPS2PD (4*off)(base), y
-#define LD64(off, base, y) VMOVUPD (8*off)(base), y
-
-DATA absmask<>+0(SB)/8, $0x7fffffffffffffff
-GLOBL absmask<>(SB), RODATA|NOPTR, $8
-
-#define ABSMASK(y) VBROADCASTSD absmask<>(SB), y
-
-// REDUCE sums (or takes the larger of) the four lanes of y into x, its lower
-// half; t is the lower half of ty.
-#define REDUCE(OP, OPS, y, x, ty, t) \
-	VEXTRACTF128 $1, y, t    \
-	OP           t, x, x     \
-	VPERMILPD    $1, x, t    \
-	OPS          t, x, x
+// a multiple of 16 and not zero. The macros differ in the stored type alone.
 
 // One vector of four weights in y for row: sums in Y8 (|w|), Y9 (w^2), Y10
 // (|w|^3), Y11 (largest), Y12 (zeros, as 64-bit counts).
@@ -250,18 +235,21 @@ TEXT ·rowPaths64(SB), NOSPLIT, $0-56
 	SUBQ $16, CX           \
 	JNZ  loop
 
+#define DOT(LD, SIZE, HEAD, PART, SUMS, TAIL) \
+	HEAD                   \
+loop:                          \
+	LOAD4(LD)              \
+	PART                   \
+	SUMS                   \
+	DOTNEXT(SIZE)          \
+	TAIL
+
 // func dotAbs32(w unsafe.Pointer, h *float64, n int) float64
 TEXT ·dotAbs32(SB), NOSPLIT, $0-32
 	MOVQ w+0(FP), SI
 	MOVQ h+8(FP), DX
 	MOVQ n+16(FP), CX
-	DOTHEAD
-loop:
-	LOAD4(LD32)
-	ABS4
-	FMA4
-	DOTNEXT(4)
-	DOTTAIL
+	DOT(LD32, 4, DOTHEAD, ABS4, FMA4, DOTTAIL)
 	VMOVSD X8, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -271,13 +259,7 @@ TEXT ·dotAbs64(SB), NOSPLIT, $0-32
 	MOVQ w+0(FP), SI
 	MOVQ h+8(FP), DX
 	MOVQ n+16(FP), CX
-	DOTHEAD
-loop:
-	LOAD4(LD64)
-	ABS4
-	FMA4
-	DOTNEXT(8)
-	DOTTAIL
+	DOT(LD64, 8, DOTHEAD, ABS4, FMA4, DOTTAIL)
 	VMOVSD X8, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -287,13 +269,7 @@ TEXT ·dotSquares32(SB), NOSPLIT, $0-32
 	MOVQ w+0(FP), SI
 	MOVQ h+8(FP), DX
 	MOVQ n+16(FP), CX
-	DOTHEAD
-loop:
-	LOAD4(LD32)
-	SQUARE4
-	FMA4
-	DOTNEXT(4)
-	DOTTAIL
+	DOT(LD32, 4, DOTHEAD, SQUARE4, FMA4, DOTTAIL)
 	VMOVSD X8, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -303,13 +279,7 @@ TEXT ·dotSquares64(SB), NOSPLIT, $0-32
 	MOVQ w+0(FP), SI
 	MOVQ h+8(FP), DX
 	MOVQ n+16(FP), CX
-	DOTHEAD
-loop:
-	LOAD4(LD64)
-	SQUARE4
-	FMA4
-	DOTNEXT(8)
-	DOTTAIL
+	DOT(LD64, 8, DOTHEAD, SQUARE4, FMA4, DOTTAIL)
 	VMOVSD X8, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -330,6 +300,11 @@ loop:
 	VADDPD Y0, Y12, Y12    \
 	VADDPD Y2, Y13, Y13
 
+#define MAXHEAD \
+	DOTHEAD                \
+	VXORPD Y12, Y12, Y12   \
+	VXORPD Y13, Y13, Y13
+
 #define MAXTAIL \
 	VMAXPD Y9, Y8, Y8      \
 	VMAXPD Y11, Y10, Y10   \
@@ -347,15 +322,7 @@ TEXT ·dotMax32(SB), NOSPLIT, $0-32
 	MOVQ w+0(FP), SI
 	MOVQ h+8(FP), DX
 	MOVQ n+16(FP), CX
-	DOTHEAD
-	VXORPD Y12, Y12, Y12
-	VXORPD Y13, Y13, Y13
-loop:
-	LOAD4(LD32)
-	ABS4
-	MAX4
-	DOTNEXT(4)
-	MAXTAIL
+	DOT(LD32, 4, MAXHEAD, ABS4, MAX4, MAXTAIL)
 	VMOVSD X8, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -365,15 +332,7 @@ TEXT ·dotMax64(SB), NOSPLIT, $0-32
 	MOVQ w+0(FP), SI
 	MOVQ h+8(FP), DX
 	MOVQ n+16(FP), CX
-	DOTHEAD
-	VXORPD Y12, Y12, Y12
-	VXORPD Y13, Y13, Y13
-loop:
-	LOAD4(LD64)
-	ABS4
-	MAX4
-	DOTNEXT(8)
-	MAXTAIL
+	DOT(LD64, 8, MAXHEAD, ABS4, MAX4, MAXTAIL)
 	VMOVSD X8, ret+24(FP)
 	VZEROUPPER
 	RET

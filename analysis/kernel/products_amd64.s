@@ -2,21 +2,12 @@
 
 #include "textflag.h"
 
+#include "weights.h"
+
 // See avx2_amd64.s for what is common to all loops.
 
-#define LD32(off, base, y) VCVTPS2PD (4*off)(base), y
-#define LD64(off, base, y) VMOVUPD (8*off)(base), y
-
-DATA magnitude64<>+0(SB)/8, $0x7fffffffffffffff
-GLOBL magnitude64<>(SB), RODATA|NOPTR, $8
 DATA magnitude32<>+0(SB)/4, $0x7fffffff
 GLOBL magnitude32<>(SB), RODATA|NOPTR, $4
-
-#define REDUCE(OP, OPS, y, x, ty, t) \
-	VEXTRACTF128 $1, y, t    \
-	OP           t, x, x     \
-	VPERMILPD    $1, x, t    \
-	OPS          t, x, x
 
 // The loops take four rows, SI, R8, R9 and R10, of 16 columns: four steps of
 // four columns with the factors x in Y0 and the columns' results in Y1. The rows'
@@ -75,7 +66,7 @@ GLOBL magnitude32<>(SB), RODATA|NOPTR, $4
 	LEAQ (SI)(AX*1), R8          \
 	LEAQ (SI)(AX*2), R9          \
 	LEAQ (R8)(AX*2), R10         \
-	VBROADCASTSD magnitude64<>(SB), Y15 \
+	ABSMASK(Y15)                 \
 	VBROADCASTSD 0(BX), Y4       \
 	VBROADCASTSD 8(BX), Y5       \
 	VBROADCASTSD 16(BX), Y6      \
@@ -194,7 +185,7 @@ TEXT ·productsMax64(SB), NOSPLIT, $0-56
 	LEAQ (SI)(AX*1), R8          \
 	LEAQ (SI)(AX*2), R9          \
 	LEAQ (R8)(AX*2), R10         \
-	VBROADCASTSD magnitude64<>(SB), Y15 \
+	ABSMASK(Y15)                 \
 	VXORPD Y8, Y8, Y8            \
 	VXORPD Y9, Y9, Y9            \
 	VXORPD Y10, Y10, Y10         \
@@ -293,7 +284,7 @@ loop:
 TEXT ·maxAbs64(SB), NOSPLIT, $0-24
 	MOVQ w+0(FP), SI
 	MOVQ n+8(FP), CX
-	VPBROADCASTQ magnitude64<>(SB), Y15
+	VPBROADCASTQ absmask<>(SB), Y15
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
 loop:
@@ -335,7 +326,7 @@ loop:
 
 #define ABOVE(LD, SIZE) \
 	MOVQ CX, BX                  \
-	VBROADCASTSD magnitude64<>(SB), Y15 \
+	ABSMASK(Y15)                 \
 loop:                                \
 	PREFETCHT0 (AHEAD)(SI)       \
 	PREFETCHT0 (AHEAD+16*SIZE-64)(SI) \
