@@ -12,15 +12,15 @@ func init() {
 	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
 		return
 	}
-	vector32 = &vectorOps{
+	vector32 = vectorOps{
 		row: row32, rowPaths: rowPaths32, dotAbs: dotAbs32, dotSquares: dotSquares32, dotMax: dotMax32,
 		columnsAbs: columnsAbs32, columnsSquares: columnsSquares32, columnsMax: columnsMax32,
 		scale: scale32, scaleConst: scaleConst32, gram: gramOps{gramDots32, gramAdd32},
-		gramNarrow:  &gramOps{gramDotsNarrow, gramAddNarrow},
+		gramNarrow:  gramOps{gramDotsNarrow, gramAddNarrow},
 		productsAbs: productsAbs32, productsSquares: productsSquares32, productsMax: productsMax32,
 		maxAbs: maxAbs32, above: above32, dotsAbs: dotsAbs32, dotsSquares: dotsSquares32,
 	}
-	vector64 = &vectorOps{
+	vector64 = vectorOps{
 		row: row64, rowPaths: rowPaths64, dotAbs: dotAbs64, dotSquares: dotSquares64, dotMax: dotMax64,
 		columnsAbs: columnsAbs64, columnsSquares: columnsSquares64, columnsMax: columnsMax64,
 		scale: scale64, scaleConst: scaleConst64, gram: gramOps{gramDots64, gramAdd64},

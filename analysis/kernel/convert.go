@@ -25,7 +25,7 @@ var widen32 func(dst *float64, src *float32, n int)
 func Scale[T Float](dst []T, r float64, c []float64, src []T) {
 	dst = dst[:len(src)]
 	n := 0
-	if v := vector[T](); v != nil && len(src) >= lanes {
+	if v := vector[T](); v.scale != nil && len(src) >= lanes {
 		n = len(src) &^ (lanes - 1)
 		if c == nil {
 			v.scaleConst(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), r, n)

@@ -52,23 +52,19 @@ func Gram[T, V Float](z []float64, v []V, w []T, cols int, y []V) {
 // and vectors, and of one set of rows more.
 func GramScratch(cols int) int { return (gramStep(cols) + gramRows) * GramVectors }
 
-// gramOps are Gram's loops in assembly, for n a multiple of lanes.
+// gramOps are Gram's loops in assembly, for n a multiple of lanes; nil where there are none.
 type gramOps struct {
 	dots func(y, w unsafe.Pointer, wstride, n int, v unsafe.Pointer, vstride, ahead int)
 	add  func(z *float64, zstride int, w unsafe.Pointer, wstride, n int, y unsafe.Pointer, rows, ahead int)
 }
 
-// gramLoops returns the loops for weights T and vectors V, nil for none.
+// gramLoops returns the loops for weights T and vectors V.
 func gramLoops[T, V Float]() *gramOps {
-	ops := vector[T]()
 	var v V
-	switch {
-	case ops == nil:
-		return nil
-	case unsafe.Sizeof(v) == 4:
-		return ops.gramNarrow
+	if unsafe.Sizeof(v) == 4 {
+		return &vector[T]().gramNarrow
 	}
-	return &ops.gram
+	return &vector[T]().gram
 }
 
 // GramRows is the number of rows that Gram takes at a time: of at most so many y
@@ -84,7 +80,7 @@ func gramStep(cols int) int {
 // rows next below are fetched meanwhile: half of each, the other half by gramAdd.
 func gramDots[T, V Float](y []V, w []T, v []V, rows, cols, next int) {
 	vec := 0
-	if ops := gramLoops[T, V](); ops != nil {
+	if ops := gramLoops[T, V](); ops.dots != nil {
 		vec = cols &^ (lanes - 1)
 		gramDotsVector(ops, y, w, v, rows, cols, vec, next)
 	}
@@ -129,7 +125,7 @@ func gramDotsVector[T, V Float](ops *gramOps, y []V, w []T, v []V, rows, cols, v
 // gramAdd adds to z_k the sum of the rows times column k of y.
 func gramAdd[T, V Float](z []float64, w []T, y []V, rows, cols, next int) {
 	vec := 0
-	if ops := gramLoops[T, V](); ops != nil && cols >= lanes {
+	if ops := gramLoops[T, V](); ops.add != nil && cols >= lanes {
 		vec = cols &^ (lanes - 1)
 		stride := cols * int(unsafe.Sizeof(w[0]))
 		// What the dot products have fetched ends after a run of gramColumns.

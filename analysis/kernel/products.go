@@ -10,11 +10,7 @@ import (
 // y are not negative. NaN and infinities come out as such; infinity times zero
 // is NaN.
 func ProductsAbs[T Float](ax, aty []float64, w []T, x, y []float64) {
-	var f products
-	if v := vector[T](); v != nil {
-		f = v.productsAbs
-	}
-	eachRow(ax, aty, w, x, y, f, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
+	eachRow(ax, aty, w, x, y, vector[T]().productsAbs, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
 		for j, v := range w {
 			a := math.Abs(float64(v))
 			s += a * x[j]
@@ -26,11 +22,7 @@ func ProductsAbs[T Float](ax, aty []float64, w []T, x, y []float64) {
 
 // ProductsSquares is ProductsAbs with w_ij^2.
 func ProductsSquares[T Float](ax, aty []float64, w []T, x, y []float64) {
-	var f products
-	if v := vector[T](); v != nil {
-		f = v.productsSquares
-	}
-	eachRow(ax, aty, w, x, y, f, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
+	eachRow(ax, aty, w, x, y, vector[T]().productsSquares, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
 		for j, v := range w {
 			a := float64(v) * float64(v)
 			s += a * x[j]
@@ -43,11 +35,7 @@ func ProductsSquares[T Float](ax, aty []float64, w []T, x, y []float64) {
 // ProductsMax makes each ax_i the largest of ax_i and |w_ij| x_j, and each aty_j
 // the largest of aty_j and |w_ij| y_i. Products that are NaN are left out.
 func ProductsMax[T Float](ax, aty []float64, w []T, x, y []float64) {
-	var f products
-	if v := vector[T](); v != nil {
-		f = v.productsMax
-	}
-	eachRow(ax, aty, w, x, y, f, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
+	eachRow(ax, aty, w, x, y, vector[T]().productsMax, func(s float64, aty []float64, w []T, x []float64, y float64) float64 {
 		for j, v := range w {
 			a := math.Abs(float64(v))
 			if t := a * x[j]; t > s {
@@ -64,20 +52,12 @@ func ProductsMax[T Float](ax, aty []float64, w []T, x, y []float64) {
 // DotsAbs adds to each sums_i sum_j |w_ij| x_j over the row of len(x) weights that
 // begins at i*stride: DotAbs of several rows, which read x once for four of them.
 func DotsAbs[T Float](sums []float64, w []T, stride int, x []float64) {
-	var f dots
-	if v := vector[T](); v != nil {
-		f = v.dotsAbs
-	}
-	fourRows(sums, w, stride, x, f, DotAbs[T])
+	fourRows(sums, w, stride, x, vector[T]().dotsAbs, DotAbs[T])
 }
 
 // DotsSquares is DotsAbs with w_ij^2.
 func DotsSquares[T Float](sums []float64, w []T, stride int, x []float64) {
-	var f dots
-	if v := vector[T](); v != nil {
-		f = v.dotsSquares
-	}
-	fourRows(sums, w, stride, x, f, DotSquares[T])
+	fourRows(sums, w, stride, x, vector[T]().dotsSquares, DotSquares[T])
 }
 
 // dots takes four rows of n columns, n a multiple of lanes, the rows stride bytes
@@ -217,9 +197,9 @@ func pairsLoop(dst []float64, stride int, a, x []float64, cols, n int) {
 // MaxAbs returns the largest |w|: NaN if one is NaN, zero for none.
 func MaxAbs[T Float](w []T) float64 {
 	n, m := 0, 0.0
-	if v := vector[T](); v != nil && len(w) >= lanes {
+	if f := vector[T]().maxAbs; f != nil && len(w) >= lanes {
 		n = len(w) &^ (lanes - 1)
-		bits := v.maxAbs(data(w), n)
+		bits := f(data(w), n)
 		if unsafe.Sizeof(w[0]) == 4 {
 			m = float64(math.Float32frombits(uint32(bits)))
 		} else {
@@ -240,8 +220,8 @@ func MaxAbs[T Float](w []T) float64 {
 func Above[T Float](w []T, first int, r float64, c []float64, floor float64, floors []float64) int {
 	c, floors = c[:len(w)], floors[:len(w)]
 	j := first
-	if v := vector[T](); v != nil && len(w)-j >= lanes {
-		j += v.above(data(w[j:]), (len(w)-j)&^(lanes-1), r, &c[j], floor, &floors[j])
+	if f := vector[T]().above; f != nil && len(w)-j >= lanes {
+		j += f(data(w[j:]), (len(w)-j)&^(lanes-1), r, &c[j], floor, &floors[j])
 	}
 	for ; j < len(w); j++ {
 		if x := math.Abs(float64(w[j])) * r * c[j]; x >= floor || x >= floors[j] {

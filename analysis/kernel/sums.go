@@ -23,7 +23,7 @@ type Row struct {
 const lanes = 16
 
 // vectorOps holds the loops of one weight type in assembly, for n a multiple of
-// lanes.
+// lanes. They are nil where there are none.
 type vectorOps struct {
 	row                                    func(w unsafe.Pointer, n int, out *Row)
 	rowPaths                               func(w unsafe.Pointer, n int, g1, g2, gmax *float64, ahead int, out *RowPaths)
@@ -31,9 +31,7 @@ type vectorOps struct {
 	columnsAbs, columnsSquares, columnsMax func(dst *float64, w unsafe.Pointer, stride, n int, g *float64)
 	scale                                  func(dst, src unsafe.Pointer, c *float64, r float64, n int)
 	scaleConst                             func(dst, src unsafe.Pointer, r float64, n int)
-	gram                                   gramOps
-	// gramNarrow is nil where there is none.
-	gramNarrow *gramOps
+	gram, gramNarrow                       gramOps
 
 	productsAbs, productsSquares, productsMax products
 	dotsAbs, dotsSquares                      dots
@@ -44,13 +42,12 @@ type vectorOps struct {
 	above func(w unsafe.Pointer, n int, r float64, c *float64, floor float64, floors *float64) int
 }
 
-// vector32 and vector64 are nil where there is no vector unit that we use.
-var vector32, vector64 *vectorOps
+var vector32, vector64 vectorOps
 
 // Vector names the instructions that the loops use: "AVX2", "AVX2, products AVX-512" or "Go".
 func Vector() string {
 	switch {
-	case vector32 == nil:
+	case vector32.row == nil:
 		return "Go"
 	case tile.rows == MaxTileRows:
 		return "AVX2, products AVX-512"
@@ -59,13 +56,13 @@ func Vector() string {
 	}
 }
 
-// vector returns T's loops in assembly, nil when there are none.
+// vector returns T's loops in assembly.
 func vector[T Float]() *vectorOps {
 	var x T
 	if unsafe.Sizeof(x) == 4 {
-		return vector32
+		return &vector32
 	}
-	return vector64
+	return &vector64
 }
 
 func data[T Float](w []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(w)) }
@@ -74,9 +71,9 @@ func data[T Float](w []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceDat
 // NaN among w makes all but Zeros NaN, an infinity makes them infinite.
 func Add[T Float](r *Row, w []T) {
 	n := 0
-	if v := vector[T](); v != nil && len(w) >= lanes {
+	if f := vector[T]().row; f != nil && len(w) >= lanes {
 		n = len(w) &^ (lanes - 1)
-		v.row(data(w), n, r)
+		f(data(w), n, r)
 	}
 	sum := *r // in registers
 	for _, x := range w[n:] {
@@ -111,8 +108,8 @@ type RowPaths struct {
 // meanwhile; it need not exist.
 func AddPaths[T Float](r *RowPaths, w []T, ahead int, g1, g2, gmax []float64) {
 	n := len(w) &^ (lanes - 1)
-	v := vector[T]()
-	if v == nil || n == 0 {
+	f := vector[T]().rowPaths
+	if f == nil || n == 0 {
 		Add(&r.Row, w)
 		r.DotAbs += DotAbs(w, g1)
 		r.DotSquares += DotSquares(w, g2)
@@ -121,7 +118,7 @@ func AddPaths[T Float](r *RowPaths, w []T, ahead int, g1, g2, gmax []float64) {
 	}
 	g1, g2, gmax = g1[:len(w)], g2[:len(w)], gmax[:len(w)]
 	old := r.DotMax
-	v.rowPaths(data(w), n, &g1[0], &g2[0], &gmax[0], ahead*int(unsafe.Sizeof(w[0])), r)
+	f(data(w), n, &g1[0], &g2[0], &gmax[0], ahead*int(unsafe.Sizeof(w[0])), r)
 	cubes := r.Cubes
 	Add(&r.Row, w[n:])
 	r.Cubes = cubes
@@ -139,9 +136,9 @@ func AddPaths[T Float](r *RowPaths, w []T, ahead int, g1, g2, gmax []float64) {
 func DotAbs[T Float](w []T, g []float64) float64 {
 	g = g[:len(w)]
 	n, s := 0, 0.0
-	if v := vector[T](); v != nil && len(w) >= lanes {
+	if f := vector[T]().dotAbs; f != nil && len(w) >= lanes {
 		n = len(w) &^ (lanes - 1)
-		s = v.dotAbs(data(w), &g[0], n)
+		s = f(data(w), &g[0], n)
 	}
 	for j := n; j < len(w); j++ {
 		s += math.Abs(float64(w[j])) * g[j]
@@ -153,9 +150,9 @@ func DotAbs[T Float](w []T, g []float64) float64 {
 func DotSquares[T Float](w []T, g []float64) float64 {
 	g = g[:len(w)]
 	n, s := 0, 0.0
-	if v := vector[T](); v != nil && len(w) >= lanes {
+	if f := vector[T]().dotSquares; f != nil && len(w) >= lanes {
 		n = len(w) &^ (lanes - 1)
-		s = v.dotSquares(data(w), &g[0], n)
+		s = f(data(w), &g[0], n)
 	}
 	for j := n; j < len(w); j++ {
 		s += float64(w[j]) * float64(w[j]) * g[j]
@@ -167,9 +164,9 @@ func DotSquares[T Float](w []T, g []float64) float64 {
 func DotMax[T Float](w []T, g []float64) float64 {
 	g = g[:len(w)]
 	n, m := 0, 0.0
-	if v := vector[T](); v != nil && len(w) >= lanes {
+	if f := vector[T]().dotMax; f != nil && len(w) >= lanes {
 		n = len(w) &^ (lanes - 1)
-		m = v.dotMax(data(w), &g[0], n)
+		m = f(data(w), &g[0], n)
 	}
 	for j := n; j < len(w); j++ {
 		m = larger(m, math.Abs(float64(w[j]))*g[j])
@@ -189,11 +186,7 @@ func larger(m, x float64) float64 {
 // len(g) rows of the matrix w, whose rows are stride apart. Rows are added in
 // order, four at a time.
 func ColumnsAbs[T Float](dst []float64, w []T, stride int, g []float64) {
-	var f func(*float64, unsafe.Pointer, int, int, *float64)
-	if v := vector[T](); v != nil {
-		f = v.columnsAbs
-	}
-	columns(dst, w, stride, g, f, func(d []float64, w []T, g float64) {
+	columns(dst, w, stride, g, vector[T]().columnsAbs, func(d []float64, w []T, g float64) {
 		for j, x := range w {
 			d[j] += math.Abs(float64(x)) * g
 		}
@@ -202,11 +195,7 @@ func ColumnsAbs[T Float](dst []float64, w []T, stride int, g []float64) {
 
 // ColumnsSquares is ColumnsAbs with w_ij^2.
 func ColumnsSquares[T Float](dst []float64, w []T, stride int, g []float64) {
-	var f func(*float64, unsafe.Pointer, int, int, *float64)
-	if v := vector[T](); v != nil {
-		f = v.columnsSquares
-	}
-	columns(dst, w, stride, g, f, func(d []float64, w []T, g float64) {
+	columns(dst, w, stride, g, vector[T]().columnsSquares, func(d []float64, w []T, g float64) {
 		for j, x := range w {
 			d[j] += float64(x) * float64(x) * g
 		}
@@ -215,11 +204,7 @@ func ColumnsSquares[T Float](dst []float64, w []T, stride int, g []float64) {
 
 // ColumnsMax makes each column's dst_j the largest of dst_j and |w_ij| g_i.
 func ColumnsMax[T Float](dst []float64, w []T, stride int, g []float64) {
-	var f func(*float64, unsafe.Pointer, int, int, *float64)
-	if v := vector[T](); v != nil {
-		f = v.columnsMax
-	}
-	columns(dst, w, stride, g, f, func(d []float64, w []T, g float64) {
+	columns(dst, w, stride, g, vector[T]().columnsMax, func(d []float64, w []T, g float64) {
 		for j, x := range w {
 			d[j] = larger(d[j], math.Abs(float64(x))*g)
 		}
