@@ -29,7 +29,9 @@ type Engine struct {
 	name  string
 	dgemm gemm[float64]
 	sgemm gemm[float32]
-	// library tells whether decompositions are those of a library.
+	// lapack returns the engine whose decompositions serve; nil is the engine itself.
+	lapack func() *Engine
+	// library tells whether this is one.
 	library bool
 	// split says that a product is to be split over goroutines here.
 	split bool
@@ -46,10 +48,22 @@ type Engine struct {
 type gemm[T float32 | float64] func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
 
 // Name says what the engine is, with its version.
-func (e *Engine) Name() string { return e.name }
+func (e *Engine) Name() string {
+	if d := e.decomposer(); d != e && d.library {
+		return e.name + ", decompositions by " + d.name
+	}
+	return e.name
+}
 
 // Library reports whether decompositions are those of a library; gonum's are slower.
-func (e *Engine) Library() bool { return e.library }
+func (e *Engine) Library() bool { return e.decomposer().library }
+
+func (e *Engine) decomposer() *Engine {
+	if e.lapack != nil {
+		return e.lapack()
+	}
+	return e
+}
 
 // Serial returns an engine whose products run on the caller's thread, for callers
 // that split their work over goroutines themselves.
@@ -143,15 +157,23 @@ func trans(t bool) gonumblas.Transpose {
 	return gonumblas.NoTrans
 }
 
-var found = sync.OnceValues(func() (*Engine, []string) {
+// library is the engine of the library that was found, else gonum's, looked for once, with what was tried.
+var library = sync.OnceValues(func() (*Engine, []string) {
 	e, tried := load()
 	if e == nil {
 		e = Gonum()
 	}
-	if kernel.Multiplies() && !(e.library && named() != "") {
-		e = e.withPanels()
-	}
 	return e, tried
+})
+
+// found has the products of package kernel, where a library is not asked for: one is then opened when the first
+// decomposition wants it, which takes milliseconds.
+var found = sync.OnceValue(func() *Engine {
+	lapack := func() *Engine { e, _ := library(); return e }
+	if kernel.Multiplies() && (named() == "" || !lapack().library) {
+		return &Engine{name: "relupath (" + kernel.Multiplier() + ")", dgemm: panels[float64], sgemm: panels[float32], split: true, lapack: lapack}
+	}
+	return lapack()
 })
 
 // named is the path of a library that Env asks for.
@@ -162,24 +184,13 @@ func named() string {
 	return ""
 }
 
-// withPanels returns an engine with the products of package kernel and the decompositions of e.
-func (e *Engine) withPanels() *Engine {
-	p := *e
-	p.name, p.dgemm, p.sgemm, p.split = "relupath ("+kernel.Multiplier()+")", panels[float64], panels[float32], true
-	if e.library {
-		p.name += ", decompositions by " + e.name
-	}
-	return &p
-}
-
 // Find returns the fastest engine, looked for once.
 func Find() *Engine {
-	e, _ := found()
-	return e
+	return found()
 }
 
-// Tried lists the libraries that Find looked for, with the outcome of each.
+// Tried lists the libraries that were looked for, with the outcome of each.
 func Tried() []string {
-	_, tried := found()
+	_, tried := library()
 	return tried
 }

@@ -53,7 +53,7 @@ func restore(a []float64, exp int) {
 }
 
 func (e *Engine) singular(m, n int, a []float64) ([]float64, error) {
-	if e.svd != nil && m <= math.MaxInt32 && n <= math.MaxInt32 {
+	if e = e.decomposer(); e.svd != nil && m <= math.MaxInt32 && n <= math.MaxInt32 {
 		// Row-major A is column-major A^T, which has the same values.
 		return e.svd(n, m, a)
 	}
@@ -101,7 +101,7 @@ func (e *Engine) symmetric(job byte, n int, a []float64) ([]float64, error) {
 	exp := moderate(a[:n*n])
 	var values []float64
 	// The library counts its work space, 1 + 6n + 2n^2 numbers, in 32 bits.
-	if e.eigen != nil && n < 1<<15-2 {
+	if e = e.decomposer(); e.eigen != nil && n < 1<<15-2 {
 		var err error
 		if values, err = e.eigen(job, n, a); err != nil {
 			return nil, err

@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"sync/atomic"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 )
@@ -20,13 +22,18 @@ func (c conv) phases() *dag.Phases {
 func (c conv) depthwise(ev *evaluator, p *dag.Phases, dst, src []float64, fin *finish) {
 	outer, _, k := c.Matrix()
 	nIn, nOut := dag.Size(c.Window.In), dag.Size(c.Window.Out())
-	weights := make([]float64, c.Groups*outer*k)
+	weights := ev.buffer(c.Groups * outer * k)
+	defer ev.give(weights)
 	for g := range c.Groups {
 		c.group(g, weights[g*outer*k:], 1)
 	}
+	room := ev.buffer(ev.threads * p.Len)
+	defer ev.give(room)
+	var workers atomic.Int32
 	// The value is batch x groups x outer channels.
 	ev.rows(ev.batch*c.Groups, (nIn+nOut*k)*outer, func(lo, hi int) {
-		x := make([]float64, p.Len)
+		x := room[int(workers.Add(1)-1)*p.Len:][:p.Len]
+		clear(x)
 		for i := lo; i < hi; i++ {
 			kernel.Moves(x, src[i*nIn:][:nIn], p.Lines, p.Step, 0)
 			for o := range outer {

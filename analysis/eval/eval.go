@@ -55,13 +55,8 @@ func Run(ctx context.Context, n *dag.Network, inputs [][]float64, batch int, opt
 	if len(inputs) != len(n.Inputs) {
 		return nil, fmt.Errorf("eval: %d inputs given, the network has %d", len(inputs), len(n.Inputs))
 	}
-	want := opt.Values
-	if want == nil {
-		for _, p := range n.Outputs {
-			want = append(want, p.Node)
-		}
-	}
 	ev := &evaluator{net: n, blas: opt.BLAS, threads: max(1, opt.Threads), inputs: map[int][]float64{}, held: map[*float64]int{}}
+	want := ev.want(opt.Values)
 	needed := n.Ancestors(want)
 	ev.plan(needed, want)
 	if ev.blas == nil {
@@ -105,6 +100,16 @@ type evaluator struct {
 	// fused are the bounds that the only reader of a layer or a sum puts on its value,
 	// by the layer: they are put while the value is at hand.
 	fused map[int]bounds
+}
+
+// want returns the nodes whose values are wanted.
+func (ev *evaluator) want(values []int) []int {
+	if values == nil {
+		for _, p := range ev.net.Outputs {
+			values = append(values, p.Node)
+		}
+	}
+	return values
 }
 
 func (ev *evaluator) Input(nd *dag.Node) []float64 { return ev.inputs[nd.ID] }

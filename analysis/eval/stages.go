@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -68,6 +69,27 @@ func (ev *evaluator) stages(needed []bool, batch int) []stage {
 		out = out[:len(out)-1]
 	}
 	return out
+}
+
+// Samples returns how many samples of a network fit into about so many numbers that an evaluation has for the whole
+// batch: the inputs, the wanted values (nil is the outputs), and what one stage leaves to the next. It is at least one.
+// What turns hold does not grow with the batch.
+func Samples(n *dag.Network, values []int, numbers int) int {
+	ev := &evaluator{net: n}
+	want := ev.want(values)
+	needed := n.Ancestors(want)
+	each := 0
+	for _, p := range n.Inputs {
+		each += n.Nodes[p.Node].Len()
+	}
+	for _, i := range want {
+		each += n.Nodes[i].Len()
+	}
+	between, cross := 0, ev.crossing(needed)
+	for _, st := range ev.stages(needed, math.MaxInt) {
+		between = max(between, cross[st.hi-1])
+	}
+	return max(1, numbers/max(1, each+between))
 }
 
 // crossing returns for each node how many elements of a sample, but for inputs, nodes behind it read of those up to it.

@@ -77,3 +77,34 @@ func TestTurns(t *testing.T) {
 		}
 	}
 }
+
+// Values between layers do not bound the samples of a batch, however wide they are: turns hold those of some samples.
+// What the batch has whole does.
+func TestSamples(t *testing.T) {
+	const in, wide, between, out = 100, 1 << 18, 5, 3
+	var b dag.Builder
+	pick := func(from, n int) int {
+		return b.Node(dag.Node{Name: "pick", In: []int{from}, Shape: []int{n}, Op: &dag.Select{Index: make([]int32, n)}})
+	}
+	w := pick(b.Input("x", in), wide)
+	weights := dag.Use{Param: dag.NewParam64("w", []int{out, between}, make([]float64, out*between))}
+	b.Output("y", b.Node(dag.Node{Name: "fc", In: []int{pick(w, between)}, Shape: []int{out}, Op: &dag.Linear{
+		Map: &dag.Dense{W: weights, Rows: out, Cols: between},
+	}}))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		values        []int
+		numbers, want int
+	}{
+		{nil, 10*(in+out+between) + 1, 10},
+		{nil, 1, 1},
+		{[]int{w}, 2 * (in + wide), 2},
+	} {
+		if got := eval.Samples(n, c.values, c.numbers); got != c.want {
+			t.Errorf("values %v, %d numbers: %d samples, want %d", c.values, c.numbers, got, c.want)
+		}
+	}
+}

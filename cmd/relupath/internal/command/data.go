@@ -202,7 +202,7 @@ func newScoring(ctx context.Context, m *modelFile, set *dataset.Set, name string
 	return s, nil
 }
 
-// maxScored bounds the values of one layer that are held while examples are
+// maxScored is the number of values of a batch that are about there while examples are
 // evaluated.
 const maxScored = 1 << 22
 
@@ -216,11 +216,7 @@ func scores(ctx context.Context, n *dag.Network, at *scoring, threads int, f fun
 		values = append(values, at.probabilities.node)
 	}
 	values = append(values, at.apart...)
-	widest := 1
-	for i := range n.Nodes {
-		widest = max(widest, n.Nodes[i].Len())
-	}
-	batch := min(max(1, maxScored/widest), set.Len())
+	batch := min(eval.Samples(n, values, maxScored), set.Len())
 	order := make([]int, batch)
 	x := make([]float64, batch*set.Size())
 	var buffers eval.Buffers

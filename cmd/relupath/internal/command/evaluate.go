@@ -127,14 +127,10 @@ func shapeOf(m *modelFile, nd *dag.Node, batch int) []int {
 	return append([]int{batch}, nd.Shape...)
 }
 
-// evaluate computes the outputs of a batch in parts, so that the values between
-// the layers stay small.
+// evaluate computes the outputs of a batch in parts, so that the values of all its samples
+// stay few.
 func (a *app) evaluate(ctx context.Context, n *dag.Network, in [][]float64, batch int) ([][]float64, error) {
-	widest := 1
-	for i := range n.Nodes {
-		widest = max(widest, n.Nodes[i].Len())
-	}
-	step := max(1, maxScored/widest)
+	step := eval.Samples(n, nil, maxScored)
 	if batch <= step {
 		return eval.Run(ctx, n, in, batch, eval.Options{Threads: a.threads})
 	}
