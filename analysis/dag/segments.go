@@ -1,6 +1,10 @@
 package dag
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/relupath/relupath/analysis/internal/disjoint"
+)
 
 // zones derives the zone of each node: see Zone.
 func zones(nodes []Node) []Zone {
@@ -212,36 +216,23 @@ func (n *Network) through(carries [][]int) (ends []int, skip func(*Node) bool) {
 // parts returns the parts of the body that no function separates, in the order of
 // their first nodes.
 func (n *Network) parts() []*Segment {
-	parent := make([]int, len(n.Nodes))
-	for i := range parent {
-		parent[i] = i
-	}
-	find := func(i int) int {
-		for parent[i] != i {
-			parent[i] = parent[parent[i]]
-			i = parent[i]
-		}
-		return i
-	}
+	parts := disjoint.New(len(n.Nodes))
 	for i := range n.Nodes {
 		if n.Nodes[i].Zone != Body {
 			continue
 		}
 		for _, j := range n.Nodes[i].In {
-			if a, b := find(i), find(j); a < b {
-				parent[b] = a
-			} else {
-				parent[a] = b
-			}
+			parts.Join(int32(i), int32(j))
 		}
 	}
-	of := map[int]*Segment{}
+	of := map[int32]*Segment{}
 	var order []*Segment
 	get := func(i int) *Segment {
-		s := of[find(i)]
+		first := parts.Least(int32(i))
+		s := of[first]
 		if s == nil {
 			s = &Segment{}
-			of[find(i)] = s
+			of[first] = s
 			order = append(order, s)
 		}
 		return s

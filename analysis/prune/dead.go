@@ -6,6 +6,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
+	"github.com/relupath/relupath/analysis/internal/disjoint"
 	"github.com/relupath/relupath/analysis/paths"
 )
 
@@ -181,17 +182,7 @@ func oneToOne(l *dag.Linear) bool {
 
 // tie finds which groups go only together; sizes are then of those that stand for others.
 func (d *Dead) tie() {
-	d.ties = make([]int32, d.Groups.Count)
-	for i := range d.ties {
-		d.ties[i] = int32(i)
-	}
-	var root func(a int32) int32
-	root = func(a int32) int32 {
-		if d.ties[a] != a {
-			d.ties[a] = root(d.ties[a])
-		}
-		return d.ties[a]
-	}
+	ties := disjoint.New(d.Groups.Count)
 	for nd, l := range dag.Each[*dag.Linear](d.net) {
 		if nd.Zone != dag.Body || !oneToOne(l) {
 			continue
@@ -199,13 +190,14 @@ func (d *Dead) tie() {
 		rows, cols := d.Groups.Rows[nd.ID], d.Groups.Cols[nd.ID]
 		for i, a := range rows {
 			if b := cols[i]; a != dag.NoGroup && b != dag.NoGroup {
-				a, b = root(a), root(b)
-				d.ties[max(a, b)] = min(a, b)
+				ties.Join(a, b)
 			}
 		}
 	}
+	d.ties = make([]int32, d.Groups.Count)
 	for i := range d.ties {
-		if top := root(int32(i)); top != int32(i) {
+		top := ties.Least(int32(i))
+		if d.ties[i] = top; top != int32(i) {
 			d.size[top] += d.size[i]
 			d.size[i] = 0
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/disjoint"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/paths"
 )
@@ -86,17 +87,7 @@ func (c *comparison) openColumns(p *pair) []bool {
 // free finds the parts that no edge joins to a unit whose factor is known: the
 // first unit of each keeps 1.
 func (c *comparison) free() bool {
-	root := make([]int32, len(c.known))
-	for id := range root {
-		root[id] = int32(id)
-	}
-	find := func(id int32) int32 {
-		for root[id] != id {
-			root[id] = root[root[id]]
-			id = root[id]
-		}
-		return id
-	}
+	parts := disjoint.New(len(c.known))
 	for _, p := range c.layers {
 		rows, open := c.openRows(p), c.openColumns(p)
 		if rows == nil || open == nil {
@@ -110,15 +101,14 @@ func (c *comparison) free() bool {
 			first, wa, wb := r.row(int(i))
 			for k, w := range wa {
 				if open[first+k] && comparable(w, wb[k]) {
-					x, y := find(p.rows[i]), find(p.cols[(first+k)/p.taps])
-					root[max(x, y)] = min(x, y)
+					parts.Join(p.rows[i], p.cols[(first+k)/p.taps])
 				}
 			}
 		}
 	}
 	any := false
 	for id, k := range c.known {
-		if !k && root[id] == int32(id) {
+		if !k && parts.Least(int32(id)) == int32(id) {
 			c.learn(int32(id), 0)
 			any = true
 		}
