@@ -92,13 +92,7 @@ func (g *Groups) Free() int {
 }
 
 // Ones returns factors that change nothing.
-func (g *Groups) Ones() []float64 {
-	c := make([]float64, g.Count)
-	for i := range c {
-		c[i] = 1
-	}
-	return c
-}
+func (g *Groups) Ones() []float64 { return slices.Repeat([]float64{1}, g.Count) }
 
 // grouper is a union-find over provisional unit numbers.
 type grouper struct {

@@ -1,6 +1,8 @@
 package paths
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/internal/sums"
@@ -98,10 +100,7 @@ func (b *backward) selected(operand *dag.Node, t dag.Taken[*value]) *value {
 			if k == maxCopies {
 				return b.scattered(operand, []dag.Taken[*value]{t})
 			}
-			list := make([]int32, len(taken))
-			for i := range list {
-				list[i] = -1
-			}
+			list := slices.Repeat([]int32{-1}, len(taken))
 			copies = append(copies, list)
 		}
 		copies[k][j] = int32(e)

@@ -348,10 +348,7 @@ func (m *matching) project(k *key, p *pair, slot, first int, row []float64, bias
 
 // inverse maps b's columns to a's.
 func (m *matching) inverse(p *pair) []int32 {
-	out := make([]int32, len(p.cols))
-	for j := range out {
-		out[j] = -1
-	}
+	out := slices.Repeat([]int32{-1}, len(p.cols))
 	for j, to := range p.colOf {
 		if to >= 0 {
 			out[to] = int32(j)

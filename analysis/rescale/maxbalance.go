@@ -88,13 +88,7 @@ type cycles struct {
 
 func newCycles(y []float64, arcs []arc, last *balanced, above float64) *cycles {
 	n := len(y)
-	of := func(x int32) []int32 {
-		s := make([]int32, n)
-		for i := range s {
-			s[i] = x
-		}
-		return s
-	}
+	of := func(x int32) []int32 { return slices.Repeat([]int32{x}, n) }
 	c := &cycles{
 		arcs: slices.Clone(arcs), up: of(0), off: make([]float64, n),
 		out: of(none), in: of(none), nextOut: make([]int32, len(arcs)), nextIn: make([]int32, len(arcs)),

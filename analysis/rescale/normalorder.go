@@ -18,10 +18,7 @@ func (z *normalizer) number(outs []int) (*Normal, error) {
 	if err := z.tell(); err != nil {
 		return nil, err
 	}
-	id := make([]int, len(z.nodes))
-	for i := range id {
-		id[i] = -1
-	}
+	id := slices.Repeat([]int{-1}, len(z.nodes))
 	var b dag.Builder
 	put := func(i int) {
 		nd := z.nodes[i]

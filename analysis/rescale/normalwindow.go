@@ -11,10 +11,7 @@ import (
 // -1 where it reads padding.
 func subsampled(w *dag.Window, channels int) []int32 {
 	n, m := dag.Size(w.In), dag.Size(w.Out())
-	idx := make([]int32, channels*m)
-	for e := range idx {
-		idx[e] = -1
-	}
+	idx := slices.Repeat([]int32{-1}, channels*m)
 	w.Taps(func(out, in, _ int) {
 		for j := range channels {
 			idx[j*m+out] = int32(j*n + in)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -191,10 +192,7 @@ func (v *view) squares(y *layer, b *links) (out, in []float64) {
 
 // sum adds ln sum_e e^x_e, over the elements e of each index of the axis, to ln.
 func sum(ln, x []float64, a dag.Axis) {
-	top := make([]float64, a.N)
-	for i := range top {
-		top[i] = math.Inf(-1)
-	}
+	top := slices.Repeat([]float64{math.Inf(-1)}, a.N)
 	for e, l := range x {
 		top[a.At(e)] = math.Max(top[a.At(e)], l)
 	}

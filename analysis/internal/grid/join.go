@@ -157,11 +157,8 @@ func alike(ls []*Layout) (out []*Layout, origin [][]int32) {
 func Concat(ls ...*Layout) (out *Layout, from []Run) {
 	ls, origin := alike(ls)
 	out = &Layout{Dims: slices.Clone(ls[0].Dims)}
-	rest := make([][][]int32, len(ls)) // by operand and axis but the first
-	same := make([]bool, len(ls))      // no axis but the first has other classes
-	for q := range same {
-		same[q] = true
-	}
+	rest := make([][][]int32, len(ls))           // by operand and axis but the first
+	same := slices.Repeat([]bool{true}, len(ls)) // no axis but the first has other classes
 	for k := 1; k < len(out.Dims); k++ {
 		a, of := meet(ls, k, out.Dims[k])
 		out.axes = append(out.axes, a)

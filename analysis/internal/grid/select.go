@@ -78,10 +78,7 @@ func (l *Layout) separable(shape []int, index []int32) (*Layout, []int32) {
 	}
 	origin, c := make([]int, len(l.Dims)), make([]int, len(l.Dims))
 	l.coordinates(origin, int(index[ref]))
-	owner := make([]int, len(l.Dims)) // the axis of the result that moves along it
-	for k := range owner {
-		owner[k] = -1
-	}
+	owner := slices.Repeat([]int{-1}, len(l.Dims)) // the axis of the result that moves along it
 	for k, line := range lines {
 		for _, j := range line {
 			if j < 0 {

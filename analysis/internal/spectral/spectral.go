@@ -245,9 +245,5 @@ func squared(m Matrix, e *blas.Engine) []float64 {
 }
 
 func nans(n int) []float64 {
-	out := make([]float64, n)
-	for i := range out {
-		out[i] = math.NaN()
-	}
-	return out
+	return slices.Repeat([]float64{math.NaN()}, n)
 }

@@ -268,11 +268,7 @@ func normOf(r *kernel.Row, p float64) float64 {
 
 // units are ones, for the loops that want factors.
 var units = sync.OnceValue(func() []float64 {
-	u := make([]float64, max(sumRows, sumCols))
-	for i := range u {
-		u[i] = 1
-	}
-	return u
+	return slices.Repeat([]float64{1}, max(sumRows, sumCols))
 })
 
 // addRows adds columns [c0, c1) to the sums along rows.

@@ -64,11 +64,7 @@ func (p Path) Zero() bool {
 
 // Constant is a programme whose n cells all have x.
 func Constant(p float64, n int, x scaled.Num) Path {
-	h := make([]scaled.Num, n)
-	for c := range h {
-		h[c] = x
-	}
-	return Pack(p, h)
+	return Pack(p, slices.Repeat([]scaled.Num{x}, n))
 }
 
 // factor is what multiplies g when h is multiplied by 2^k, k <= 0; 0 below the

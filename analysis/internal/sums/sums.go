@@ -7,6 +7,7 @@ package sums
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
@@ -262,10 +263,7 @@ func average(l *dag.Linear, v *dag.Average, q Request, s *Sums) {
 	// A column's sums are not asked of fixed weights; they are those of identity
 	// edges.
 	for range q.Columns {
-		h := make([]scaled.Num, v.Channels)
-		for i := range h {
-			h[i] = scaled.One
-		}
+		h := slices.Repeat([]scaled.Num{scaled.One}, v.Channels)
 		s.Columns = append(s.Columns, h)
 	}
 	by, weights := Elements(v.Weights, v.Window.Out())

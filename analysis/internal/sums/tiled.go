@@ -2,6 +2,7 @@ package sums
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -155,10 +156,7 @@ func (t *tiling[T]) gather(dst []float64, r *programme[T], g, j, k0, k int) {
 // readsOf returns reads.
 func (t *tiling[T]) readsOf() []int32 {
 	row := t.taps * t.pc
-	out := make([]int32, (t.win.Places+t.pc-1)/t.pc*row)
-	for i := range out {
-		out[i] = -1
-	}
+	out := slices.Repeat([]int32{-1}, (t.win.Places+t.pc-1)/t.pc*row)
 	for k, tap := range t.win.Taps {
 		for i, src := range tap.Source {
 			p := tap.First + i

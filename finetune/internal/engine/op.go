@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"hash"
+	"slices"
 
 	"github.com/chewxy/hm"
 	G "gorgonia.org/gorgonia"
@@ -62,11 +63,7 @@ func (o *op[T]) Arity() int { return o.arity }
 
 // Type says that operands and result are matrices of one type.
 func (o *op[T]) Type() hm.Type {
-	t := make([]hm.Type, o.arity+1)
-	for i := range t {
-		t[i] = hm.TypeVariable('a')
-	}
-	return hm.NewFnType(t...)
+	return hm.NewFnType(slices.Repeat([]hm.Type{hm.TypeVariable('a')}, o.arity+1)...)
 }
 
 // InferShape implements gorgonia.Op.
@@ -93,11 +90,7 @@ func (o *op[T]) String() string { return o.name }
 
 // DiffWRT implements gorgonia.SDOp.
 func (o *op[T]) DiffWRT(int) []bool {
-	d := make([]bool, o.arity)
-	for i := range d {
-		d[i] = o.diff != nil
-	}
-	return d
+	return slices.Repeat([]bool{o.diff != nil}, o.arity)
 }
 
 // SymDiff implements gorgonia.SDOp.

@@ -3,6 +3,7 @@ package geometry
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
@@ -102,10 +103,7 @@ func (m *Remote[T]) Update() {
 
 // constant is a vector of one number.
 func (m *Remote[T]) constant(n int, x float64) *Path {
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = x
-	}
+	v := slices.Repeat([]float64{x}, n)
 	return &Path{V: cuda.Upload(m, v), Head: cuda.Upload(m, []int32{0, none}), Len: n}
 }
 

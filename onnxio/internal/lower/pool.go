@@ -110,10 +110,7 @@ func placesOf(w *dag.Window, channels int, columnMajor bool) func(dst []float64,
 	return func(dst []float64, in ...[]float64) {
 		for c := range channels {
 			x, d := in[0][c*nIn:][:nIn], dst[c*nOut:][:nOut]
-			best := make([]int, nOut)
-			for o := range best {
-				best[o] = -1
-			}
+			best := slices.Repeat([]int{-1}, nOut)
 			w.Taps(func(out, at, _ int) {
 				if b := best[out]; b < 0 || x[at] > x[b] || x[at] == x[b] && at < b {
 					best[out] = at
