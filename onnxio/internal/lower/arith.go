@@ -137,12 +137,9 @@ func addition(sign float64) lowerer {
 	}
 }
 
-func lowerMul(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
+func lowerMul(o *op, a, b *value) error {
 	var out *value
+	var err error
 	switch {
 	case a.constant() && b.constant():
 		return o.foldBinary(a.con, b.con)
@@ -185,11 +182,7 @@ func lowerMul(o *op) error {
 	return o.gives(out, err)
 }
 
-func lowerDiv(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
+func lowerDiv(o *op, a, b *value) error {
 	switch {
 	case a.constant() && b.constant():
 		return o.foldBinary(a.con, b.con)

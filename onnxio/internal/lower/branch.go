@@ -14,11 +14,7 @@ import (
 
 // lowerIf takes the branch of a condition that is known. Of another it takes both, and
 // picks their values.
-func lowerIf(o *op) error {
-	cond, err := o.need(0)
-	if err != nil {
-		return err
-	}
+func lowerIf(o *op, cond *value) error {
 	if !cond.constant() {
 		return o.fork(cond)
 	}

@@ -31,11 +31,7 @@ var typeNamed = map[string]wire.DataType{
 }
 
 // lowerCastLike gives its operand the type of the second one.
-func lowerCastLike(o *op) error {
-	v, like, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerCastLike(o *op, v, like *value) error {
 	return o.cast(v, like.dataType())
 }
 

@@ -120,7 +120,7 @@ func (o *op) floatProduct(a *value, scale, zero, bias int) error {
 	if err != nil {
 		return err
 	}
-	out, err := o.inner(lowerMatMul, "MatMul", []*value{a, b}, []int{0, 1})
+	out, err := o.inner(ofTwo(lowerMatMul), "MatMul", []*value{a, b}, []int{0, 1})
 	if err == nil && o.arg(bias) != nil {
 		out, err = o.inner(addition(1), "Add", []*value{out, o.arg(bias)}, []int{-1, bias})
 	}
@@ -158,5 +158,5 @@ func lowerQEmbedLayerNormalization(o *op) error {
 			return err
 		}
 	}
-	return lowerEmbedLayerNormalization(&c)
+	return ofActivation(lowerEmbedLayerNormalization)(&c)
 }

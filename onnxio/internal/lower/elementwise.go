@@ -236,11 +236,7 @@ func truth(b bool) float64 {
 }
 
 // lowerPair lowers an operator of two numbers that is not homogeneous.
-func lowerPair(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
+func lowerPair(o *op, a, b *value) error {
 	out, err := o.pair(o.node.OpType+" is not positively homogeneous", a, b)
 	if err != nil {
 		return err
@@ -252,11 +248,7 @@ func lowerPair(o *op) error {
 
 // lowerMod is the remainder of a division, with the sign of the divisor or, with
 // fmod, of the dividend.
-func lowerMod(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
+func lowerMod(o *op, a, b *value) error {
 	name := "Mod"
 	if o.int("fmod", 0) != 0 {
 		name = "fmod"
@@ -265,11 +257,7 @@ func lowerMod(o *op) error {
 }
 
 // lowerBitShift shifts unsigned integers, one way or the other.
-func lowerBitShift(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
+func lowerBitShift(o *op, a, b *value) error {
 	way := o.str("direction", "")
 	if way != "LEFT" && way != "RIGHT" {
 		return refusal.New("", "direction is %q", way)

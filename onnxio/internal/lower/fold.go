@@ -145,11 +145,7 @@ func lowerCenterCropPad(o *op, v *value) error {
 
 // lowerMaxUnpool puts elements where a maximum pooling found them, and zeros elsewhere. Where
 // the shape of the result is given, places are within it: so they are in ONNX Runtime and PyTorch.
-func lowerMaxUnpool(o *op) error {
-	v, at, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerMaxUnpool(o *op, v, at *value) error {
 	if slices.Contains(slices.Concat(v.dims(), at.dims()), tensor.BatchDim) {
 		return refusal.MixesBatch("its places are within the whole batch")
 	}

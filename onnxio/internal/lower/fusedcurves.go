@@ -33,14 +33,10 @@ func quickGelu(o *op) func(float64) float64 {
 }
 
 // lowerSwiGLU is a times sigmoid(alpha a) times b.
-func lowerSwiGLU(o *op) error {
-	a, b, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerSwiGLU(o *op, a, b *value) error {
 	gate, err := o.apply("it is a curve", a.dataType(), func(x []float64) float64 { return swish(o)(x[0]) }, a)
 	if err != nil {
 		return err
 	}
-	return o.gives(o.inner(lowerMul, "Mul", []*value{gate, b}, []int{-1, 1}))
+	return o.gives(o.inner(ofPair(lowerMul), "Mul", []*value{gate, b}, []int{-1, 1}))
 }

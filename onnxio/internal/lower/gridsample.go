@@ -123,11 +123,7 @@ func (g *grid) sum(x []float64, taps [][]tap, axis, at int) float64 {
 }
 
 // lowerGridSample reads a value at places that another holds.
-func lowerGridSample(o *op) error {
-	v, places, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerGridSample(o *op, v, places *value) error {
 	dims, list := v.dims(), places.dims()
 	n := len(dims) - 2
 	if n < 1 || len(list) != n+2 || list[n+1] != n {

@@ -197,11 +197,7 @@ func lowerQAttention(o *op) error {
 // lowerEmbedLayerNormalization is com.microsoft.EmbedLayerNormalization: the sum of the
 // entries of up to three tables, normalised; the second output counts the entries of the mask,
 // the third is the sum.
-func lowerEmbedLayerNormalization(o *op) error {
-	ids, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerEmbedLayerNormalization(o *op, ids *value) error {
 	if len(ids.shape) != 2 || ids.shape[1] == tensor.BatchDim {
 		return refusal.New("", "words of shape %s", tensor.DimString(ids.shape))
 	}

@@ -114,11 +114,7 @@ func sign(x float64) float64 {
 func not(x float64) bool { return x == 0 }
 
 // lowerPow is the identity for the exponent 1.
-func lowerPow(o *op) error {
-	a, b, err := o.binary()
-	if err != nil {
-		return err
-	}
+func lowerPow(o *op, a, b *value) error {
 	if !a.constant() && b.constant() && b.con.Scalar() {
 		e, err := b.con.Value()
 		if err != nil {
@@ -130,6 +126,7 @@ func lowerPow(o *op) error {
 		}
 	}
 	if tensor.IsFloat(a.dataType()) && !tensor.IsFloat(b.dataType()) {
+		var err error
 		if b, err = o.asFloat(b, a.dataType()); err != nil {
 			return err
 		}

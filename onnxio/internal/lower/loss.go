@@ -98,11 +98,7 @@ func (o *op) likelihood(log *value) error {
 
 // lowerReverseSequence reverses the first entries of each sequence along the axis of
 // time.
-func lowerReverseSequence(o *op) error {
-	v, lens, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerReverseSequence(o *op, v, lens *value) error {
 	dims := v.dims()
 	time, batch := int(o.int("time_axis", 0)), int(o.int("batch_axis", 1))
 	if len(dims) < 2 || time+batch != 1 || time*batch != 0 {

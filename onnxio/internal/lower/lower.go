@@ -104,7 +104,9 @@ type op struct {
 // lowerer lowers one operator.
 type lowerer func(o *op) error
 
-// ofFirst makes a lowerer of what takes the operator's first input too.
+// What takes operands of the operator too becomes a lowerer: of its first input, of that as an
+// activation, of the first two or three, of two that broadcast, of the operand of a pooling.
+
 func ofFirst(lower func(o *op, v *value) error) lowerer {
 	return func(o *op) error {
 		v, err := o.need(0)
@@ -113,6 +115,44 @@ func ofFirst(lower func(o *op, v *value) error) lowerer {
 		}
 		return lower(o, v)
 	}
+}
+
+func ofActivation(lower func(o *op, v *value) error) lowerer {
+	return ofFirst(func(o *op, v *value) error {
+		v, err := o.materialize(v)
+		if err != nil {
+			return err
+		}
+		return lower(o, v)
+	})
+}
+
+func ofTwo(lower func(o *op, a, b *value) error) lowerer { return of((*op).two, lower) }
+
+func ofPair(lower func(o *op, a, b *value) error) lowerer { return of((*op).binary, lower) }
+
+func ofPooled(lower func(o *op, v *value, channels int) error) lowerer {
+	return of((*op).pooled, lower)
+}
+
+func of[A, B any](operands func(o *op) (A, B, error), lower func(o *op, a A, b B) error) lowerer {
+	return func(o *op) error {
+		a, b, err := operands(o)
+		if err != nil {
+			return err
+		}
+		return lower(o, a, b)
+	}
+}
+
+func ofThree(lower func(o *op, a, b, c *value) error) lowerer {
+	return ofTwo(func(o *op, a, b *value) error {
+		c, err := o.need(2)
+		if err != nil {
+			return err
+		}
+		return lower(o, a, b, c)
+	})
 }
 
 func nodeLabel(n *wire.Node, index int) string {
@@ -322,7 +362,7 @@ func (o *op) dispatch() error {
 		}
 	}
 	if known.lower == nil { // If, whose nodes are in the table themselves
-		return lowerIf(o)
+		return ofFirst(lowerIf)(o)
 	}
 	return known.lower(o)
 }
@@ -429,14 +469,6 @@ func (o *op) need(k int) (*value, error) {
 func (o *op) two() (a, b *value, err error) {
 	if a, err = o.need(0); err == nil {
 		b, err = o.need(1)
-	}
-	return
-}
-
-// three returns the first three inputs.
-func (o *op) three() (a, b, c *value, err error) {
-	if a, b, err = o.two(); err == nil {
-		c, err = o.need(2)
 	}
 	return
 }

@@ -40,11 +40,7 @@ func (o *op) dense(v *value, axis int, t *tensor.Tensor, at int, left bool) (*va
 	return out, nil
 }
 
-func lowerMatMul(o *op) error {
-	a, b, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerMatMul(o *op, a, b *value) error {
 	return o.gives(o.matMul(a, b))
 }
 

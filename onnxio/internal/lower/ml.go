@@ -97,11 +97,7 @@ func lowerNormalizer(o *op, v *value) error {
 // lowerArrayFeatureExtractor is ai.onnx.ml.ArrayFeatureExtractor: entries of
 // the last axis by constant indices, or entries of a constant by indices that
 // the network computes, as a classifier's labels.
-func lowerArrayFeatureExtractor(o *op) error {
-	v, at, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerArrayFeatureExtractor(o *op, v, at *value) error {
 	from := v.dims()
 	if len(from) == 0 {
 		return refusal.New("", "a scalar operand")

@@ -17,11 +17,7 @@ func bits(raw []int64, width, row, i int) float64 {
 
 // lowerMatMulNBits multiplies by a matrix (N x K) of a few bits a number, which along K
 // have a scale and a zero point a block: a layer that cannot be written back.
-func lowerMatMulNBits(o *op) error {
-	v, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerMatMulNBits(o *op, v *value) error {
 	n, k := o.int("N", 0), o.int("K", 0)
 	width, block := o.int("bits", 4), o.int("block_size", 0)
 	if n < 1 || k < 1 || n > tensor.MaxElements || k > tensor.MaxElements/n || block < 1 || block > tensor.MaxElements || width != 2 && width != 4 && width != 8 {

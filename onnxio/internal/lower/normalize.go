@@ -191,11 +191,7 @@ func (o *op) activationOperand(k int) (*value, error) {
 
 // lowerSkipNormalization is com.microsoft.SkipLayerNormalization: the sum of two
 // values, and a bias, normalised; the fourth output is the sum.
-func lowerSkipNormalization(o *op) error {
-	a, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerSkipNormalization(o *op, a *value) error {
 	b, err := o.activationOperand(1)
 	if err != nil {
 		return err
@@ -245,11 +241,7 @@ func perChannel(channels, rank int) []int {
 	return slices.Concat([]int{channels}, slices.Repeat([]int{1}, rank-2))
 }
 
-func lowerInstanceNormalization(o *op) error {
-	v, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerInstanceNormalization(o *op, v *value) error {
 	c, n, err := channelled(v)
 	if err != nil {
 		return err
@@ -259,11 +251,7 @@ func lowerInstanceNormalization(o *op) error {
 
 // lowerGroupNormalization has a scale and a shift a group before opset 21, and a
 // channel from then on.
-func lowerGroupNormalization(o *op) error {
-	v, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerGroupNormalization(o *op, v *value) error {
 	c, n, err := channelled(v)
 	if err != nil {
 		return err
@@ -313,11 +301,7 @@ func lowerLpNormalization(o *op) error {
 
 // lowerMeanVarianceNormalization normalises over the given axes, by default all but
 // the channels; over the batch the samples do not stay apart.
-func lowerMeanVarianceNormalization(o *op) error {
-	v, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerMeanVarianceNormalization(o *op, v *value) error {
 	axes := o.ints("axes")
 	if axes == nil {
 		axes = []int64{0, 2, 3}

@@ -63,11 +63,7 @@ func (g *geometry) unclear(in []int) error {
 
 // lowerMaxPool is the maximum over windows. The second output, the places of
 // the maxima, is a function.
-func lowerMaxPool(o *op) error {
-	v, channels, err := o.pooled()
-	if err != nil {
-		return err
-	}
+func lowerMaxPool(o *op, v *value, channels int) error {
 	w, err := o.slidingWindow(v)
 	if err != nil {
 		return err
@@ -130,11 +126,7 @@ func taps(w *dag.Window) []int {
 
 // lowerAveragePool is the mean over windows: over their elements inside the
 // operand or, with count_include_pad, inside the padded operand.
-func lowerAveragePool(o *op) error {
-	v, channels, err := o.pooled()
-	if err != nil {
-		return err
-	}
+func lowerAveragePool(o *op, v *value, channels int) error {
 	w, err := o.slidingWindow(v)
 	if err != nil {
 		return err
@@ -169,42 +161,33 @@ func (o *op) average(v *value, channels int, w dag.Window, weights []float64, sh
 	return nil
 }
 
-func lowerGlobalAveragePool(o *op) error {
-	v, channels, w, shape, err := o.global()
+func lowerGlobalAveragePool(o *op, v *value, channels int) error {
+	w, err := globalWindow(v)
 	if err != nil {
 		return err
 	}
-	return o.average(v, channels, w, []float64{1 / float64(dag.Size(w.In))}, shape)
+	return o.average(v, channels, w, []float64{1 / float64(dag.Size(w.In))}, pooledShape(v, w.Out()))
 }
 
-func lowerGlobalMaxPool(o *op) error {
-	v, channels, w, shape, err := o.global()
+func lowerGlobalMaxPool(o *op, v *value, channels int) error {
+	w, err := globalWindow(v)
 	if err != nil {
 		return err
 	}
-	o.give(0, o.emit(&dag.Pool{Window: &w, Channels: channels}, shape, v))
+	o.give(0, o.emit(&dag.Pool{Window: &w, Channels: channels}, pooledShape(v, w.Out()), v))
 	return nil
 }
 
-func (o *op) global() (v *value, channels int, w dag.Window, shape []int, err error) {
-	if v, channels, err = o.pooled(); err != nil {
-		return
-	}
+func globalWindow(v *value) (dag.Window, error) {
 	spatial := v.shape[2:]
 	if dag.Size(spatial) == 0 {
-		err = refusal.New("", "it pools nothing: its operand has shape %s", tensor.DimString(v.shape))
-		return
+		return dag.Window{}, refusal.New("", "it pools nothing: its operand has shape %s", tensor.DimString(v.shape))
 	}
-	w = dag.NewWindow(spatial, spatial)
-	return v, channels, w, pooledShape(v, w.Out()), nil
+	return dag.NewWindow(spatial, spatial), nil
 }
 
 // lowerLpPool is the p-norm over windows, or over all positions.
-func lowerLpPool(o *op) error {
-	v, channels, err := o.pooled()
-	if err != nil {
-		return err
-	}
+func lowerLpPool(o *op, v *value, channels int) error {
 	p := float64(o.int("p", 2))
 	if a := o.attr("p"); a != nil && a.Type == wire.AttrFloat { // opset 1
 		p = float64(a.F)
@@ -214,6 +197,7 @@ func lowerLpPool(o *op) error {
 	}
 	w := dag.NewWindow(v.shape[2:], v.shape[2:])
 	if o.node.OpType == "LpPool" {
+		var err error
 		if w, err = o.slidingWindow(v); err != nil {
 			return err
 		}

@@ -90,11 +90,7 @@ func determinant(n int, rows []float64) float64 {
 
 // lowerTensorScatter writes an update into a cache, from the entry along an axis on that is stated
 // for each sample.
-func lowerTensorScatter(o *op) error {
-	v, update, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerTensorScatter(o *op, v, update *value) error {
 	dims := v.dims()
 	axis, err := tensor.AxisOf(o.int("axis", -2), len(dims))
 	if err != nil {

@@ -76,15 +76,12 @@ func (o *op) integers(v *value) *value {
 	return &w
 }
 
-func lowerMatMulInteger(o *op) error {
-	a, b, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerMatMulInteger(o *op, a, b *value) error {
 	if len(a.dims()) == 0 || len(b.dims()) == 0 {
 		return refusal.New("", "a scalar operand")
 	}
-	if a, err = o.zeroed(a, 2, max(0, rank(a)-2)); err != nil {
+	a, err := o.zeroed(a, 2, max(0, rank(a)-2))
+	if err != nil {
 		return err
 	}
 	if b, err = o.zeroed(b, 3, rank(b)-1); err != nil {
@@ -111,12 +108,9 @@ func (o *op) giveIntegers(v *value) error {
 	return nil
 }
 
-func lowerConvInteger(o *op) error {
-	x, w, err := o.two()
+func lowerConvInteger(o *op, x, w *value) error {
+	x, err := o.zeroed(x, 2, -1)
 	if err != nil {
-		return err
-	}
-	if x, err = o.zeroed(x, 2, -1); err != nil {
 		return err
 	}
 	if w, err = o.zeroed(w, 3, 0); err != nil {
@@ -178,7 +172,7 @@ func lowerQLinearMatMul(o *op, a *value) error {
 	if b, _, err = o.quantisedInput(3, rank(b)-1); err != nil {
 		return err
 	}
-	out, err := o.inner(lowerMatMul, "MatMul", []*value{a, b}, []int{0, 3})
+	out, err := o.inner(ofTwo(lowerMatMul), "MatMul", []*value{a, b}, []int{0, 3})
 	if err != nil {
 		return err
 	}
@@ -323,11 +317,7 @@ func lowerQGemm(o *op) error {
 
 // lowerQLinearSoftmax is com.microsoft.QLinearSoftmax, in ONNX Runtime's own arithmetic:
 // exponentials as integers out of a table of 256, and a division that rounds.
-func lowerQLinearSoftmax(o *op) error {
-	v, err := o.activationOperand(0)
-	if err != nil {
-		return err
-	}
+func lowerQLinearSoftmax(o *op, v *value) error {
 	var scale [2]float64
 	for k, at := range []int{1, 3} {
 		t, err := o.constant(at, "its scale")

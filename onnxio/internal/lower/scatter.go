@@ -118,11 +118,7 @@ func tuples(t *tensor.Tensor, dims []int) (places []int, err error) {
 }
 
 // lowerScatterND writes updates into a copy of the data at stated places.
-func lowerScatterND(o *op) error {
-	data, index, updates, err := o.three()
-	if err != nil {
-		return err
-	}
+func lowerScatterND(o *op, data, index, updates *value) error {
 	dims := data.dims()
 	if slices.Contains(dims, tensor.BatchDim) || slices.Contains(updates.dims(), tensor.BatchDim) {
 		return refusal.MixesBatch("it writes into samples of the batch")
@@ -156,11 +152,7 @@ func lowerScatterND(o *op) error {
 }
 
 // lowerScatterElements writes updates along one axis.
-func lowerScatterElements(o *op) error {
-	data, index, updates, err := o.three()
-	if err != nil {
-		return err
-	}
+func lowerScatterElements(o *op, data, index, updates *value) error {
 	dims := data.dims()
 	if !index.constant() || o.str("reduction", "none") != "none" {
 		return o.scatterElements(data, index, updates)
@@ -224,11 +216,7 @@ func (o *op) elementPlaces(t *tensor.Tensor, dims []int) ([]int, error) {
 }
 
 // lowerGatherElements picks elements along one axis.
-func lowerGatherElements(o *op) error {
-	data, index, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerGatherElements(o *op, data, index *value) error {
 	dims := data.dims()
 	if index.constant() {
 		if slices.Contains(dims, tensor.BatchDim) {
@@ -240,7 +228,8 @@ func lowerGatherElements(o *op) error {
 		}
 		return o.moved(index.con.Dims, int32s(places), data)
 	}
-	if data, err = o.materialize(data); err != nil {
+	data, err := o.materialize(data)
+	if err != nil {
 		return err
 	}
 	axis, err := tensor.AxisOf(o.int("axis", 0), len(dims))

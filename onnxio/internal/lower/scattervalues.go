@@ -140,11 +140,7 @@ func entry(tuple []float64, dims []int) (at int, ok bool) {
 }
 
 // lowerGatherND picks entries by tuples of indices, behind batch_dims shared axes.
-func lowerGatherND(o *op) error {
-	data, index, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerGatherND(o *op, data, index *value) error {
 	dims, list := data.dims(), index.dims()
 	shared, n := int(o.int("batch_dims", 0)), 0
 	if len(list) > 0 {

@@ -154,11 +154,7 @@ func sliceList(n, start, end, step int64) []int {
 	return out
 }
 
-func lowerGather(o *op) error {
-	v, index, err := o.two()
-	if err != nil {
-		return err
-	}
+func lowerGather(o *op, v, index *value) error {
 	if !index.constant() {
 		return o.gives(o.gatherValues(v, index))
 	}
