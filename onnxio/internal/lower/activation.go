@@ -19,11 +19,7 @@ func (o *op) activation(v *value, slope float64) *value {
 // leaky makes a lowerer of an activation with a slope that is known, or that
 // the attribute alpha holds.
 func leaky(slope func(o *op) float64) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		s := slope(o)
 		if v.constant() || !tensor.IsFloat(v.elem) {
 			return o.elementwise("integers have no slope", func(x []float64) float64 {
@@ -35,7 +31,7 @@ func leaky(slope func(o *op) float64) lowerer {
 		}
 		o.give(0, o.activation(v, s))
 		return nil
-	}
+	})
 }
 
 var (

@@ -105,12 +105,9 @@ func addition(sign float64) lowerer {
 	if sign < 0 {
 		name = "Sub"
 	}
-	return func(o *op) error {
-		a, b, err := o.binary()
-		if err != nil {
-			return err
-		}
+	return ofPair(func(o *op, a, b *value) error {
 		var out *value
+		var err error
 		switch {
 		case a.constant() && b.constant():
 			return o.foldBinary(a.con, b.con)
@@ -134,7 +131,7 @@ func addition(sign float64) lowerer {
 		o.knowSum(a, b, out, sign)
 		o.give(0, out)
 		return nil
-	}
+	})
 }
 
 func lowerMul(o *op, a, b *value) error {

@@ -136,11 +136,7 @@ func lowerQLinearWhere(o *op, cond *value) error {
 			return err
 		}
 	}
-	out, err := o.inner(lowerWhere, "Where", in, []int{0, 1, 4})
-	if err != nil {
-		return err
-	}
-	return o.giveQuantised(out, 7, o.in[1].dataType())
+	return o.innerQuantised(7, o.in[1].dataType(), ofThree(lowerWhere), "Where", in, []int{0, 1, 4})
 }
 
 // lowerQEmbedLayerNormalization is com.microsoft.QEmbedLayerNormalization: tables, scale and

@@ -202,14 +202,10 @@ func (o *op) as(kind dag.FuncKind, v *value) *value {
 
 // head makes a lowerer of a function of one number; make reads its attributes.
 func head(reason string, make func(o *op) func(x float64) float64) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		f := make(o)
 		return o.gives(o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v))
-	}
+	})
 }
 
 // curve is head for a function without attributes.
@@ -219,13 +215,9 @@ func curve(reason string, f func(x float64) float64) lowerer {
 
 // predicate is head for a function to truth values.
 func predicate(reason string, f func(x float64) bool) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		return o.gives(o.apply(reason, wire.Bool, func(x []float64) float64 { return truth(f(x[0])) }, v))
-	}
+	})
 }
 
 func truth(b bool) float64 {
@@ -313,29 +305,22 @@ func (o *op) pairNamed(name, reason string, a, b *value) (*value, error) {
 }
 
 // lowerWhere picks from two operands by a condition.
-func lowerWhere(o *op) error {
-	var in [3]*value
-	for k := range in {
-		var err error
-		if in[k], err = o.need(k); err != nil {
-			return err
-		}
+func lowerWhere(o *op, cond, x, y *value) error {
+	if cond.constant() && x.constant() && y.constant() {
+		return o.givesTensor(o.foldWhere(cond.con, x.con, y.con))
 	}
-	if in[0].constant() && in[1].constant() && in[2].constant() {
-		return o.givesTensor(o.foldWhere(in[0].con, in[1].con, in[2].con))
-	}
-	if out, err := o.chosen(in[0], in[1], in[2]); err != nil || out != nil {
+	if out, err := o.chosen(cond, x, y); err != nil || out != nil {
 		if err == nil {
 			o.give(0, out)
 		}
 		return err
 	}
-	return o.gives(o.apply("it picks values by a condition", in[1].dataType(), func(x []float64) float64 {
+	return o.gives(o.apply("it picks values by a condition", x.dataType(), func(x []float64) float64 {
 		if x[0] != 0 {
 			return x[1]
 		}
 		return x[2]
-	}, in[:]...))
+	}, cond, x, y))
 }
 
 // foldWhere picks constants; sizes of the batch pass through.

@@ -12,10 +12,6 @@ import (
 // lowerCol2Im puts blocks of columns back into an image, and adds where they overlap: the
 // operand is (N, C*block, blocks). Each element of the image is a sum of picked elements.
 func lowerCol2Im(o *op, v *value) error {
-	v, err := o.materialize(v)
-	if err != nil {
-		return err
-	}
 	image, err := o.lengthsAt(1, "the shape of the image")
 	if err != nil {
 		return err
@@ -96,10 +92,6 @@ func (o *op) lengthsAt(k int, what string) ([]int, error) {
 // lowerCenterCropPad cuts the middle out of axes, or puts as many zeros before as behind;
 // one left over is before the middle where it cuts, and behind it where it pads.
 func lowerCenterCropPad(o *op, v *value) error {
-	v, err := o.materialize(v)
-	if err != nil {
-		return err
-	}
 	t, err := o.constant(1, "the list of extents")
 	if err != nil {
 		return err

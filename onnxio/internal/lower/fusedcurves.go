@@ -7,18 +7,15 @@ import (
 // withBias makes a lowerer of a function of the sum of two inputs, of which the
 // second may be left out.
 func withBias(reason string, f func(x float64) float64) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		if b := o.arg(1); b != nil {
+			var err error
 			if v, err = o.inner(addition(1), "Add", []*value{v, b}, []int{0, 1}); err != nil {
 				return err
 			}
 		}
 		return o.gives(o.apply(reason, v.dataType(), func(x []float64) float64 { return f(x[0]) }, v))
-	}
+	})
 }
 
 func exactGelu(x float64) float64 { return x * normalCDF(x) }

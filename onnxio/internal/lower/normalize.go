@@ -138,17 +138,13 @@ func (o *op) trailing(v *value) (axis, n int, err error) {
 // layerNormalization makes a lowerer of LayerNormalization and its kin: the input
 // and the inputs with scale and shift; epsilon is the default.
 func layerNormalization(scale, shift int, epsilon float32, stats func(epsilon float64) func(x []float64) (m, s float64)) lowerer {
-	return func(o *op) error {
-		v, err := o.activationOperand(0)
-		if err != nil {
-			return err
-		}
+	return ofActivation(func(o *op, v *value) error {
 		_, n, err := o.trailing(v)
 		if err != nil {
 			return err
 		}
 		return o.giveNormalized(v, n, scale, shift, stats(o.float("epsilon", epsilon)))
-	}
+	})
 }
 
 // giveNormalized gives the rescaled standardised operand, and as second and third

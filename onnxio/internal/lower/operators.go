@@ -94,8 +94,8 @@ var homogeneousOperators = map[string]lowerer{
 	// Rearrangements.
 	"Cast":            ofFirst(lowerCast),
 	"CastLike":        ofTwo(lowerCastLike),
-	"CenterCropPad":   ofFirst(lowerCenterCropPad),
-	"Col2Im":          ofFirst(lowerCol2Im),
+	"CenterCropPad":   ofActivation(lowerCenterCropPad),
+	"Col2Im":          ofActivation(lowerCol2Im),
 	"Concat":          lowerConcat,
 	"DepthToSpace":    lowerDepthToSpace,
 	"Dropout":         ofFirst(lowerDropout),
@@ -107,7 +107,7 @@ var homogeneousOperators = map[string]lowerer{
 	"Identity":        lowerIdentity,
 	"Pad":             ofFirst(lowerPad),
 	"Reshape":         ofFirst(lowerReshape),
-	"Resize":          ofFirst(lowerResize),
+	"Resize":          ofActivation(lowerResize),
 	"Scatter":         ofThree(lowerScatterElements), // its name before opset 11
 	"ScatterElements": ofThree(lowerScatterElements),
 	"ScatterND":       ofThree(lowerScatterND),
@@ -119,7 +119,7 @@ var homogeneousOperators = map[string]lowerer{
 	"Transpose":       ofFirst(lowerTranspose),
 	"Trilu":           ofFirst(lowerTrilu),
 	"Unsqueeze":       ofFirst(lowerUnsqueeze),
-	"Upsample":        ofFirst(lowerResize),
+	"Upsample":        ofActivation(lowerResize),
 
 	// Constants and shapes.
 	"Constant":        lowerConstant,
@@ -205,7 +205,7 @@ var functionOperators = map[string]lowerer{
 	"Tan":                curve("it is a curve", math.Tan),
 	"Tanh":               curve("it is bounded", math.Tanh),
 	"TopK":               ofFirst(lowerTopK),
-	"Where":              lowerWhere,
+	"Where":              ofThree(lowerWhere),
 	"Xor":                ofPair(lowerPair),
 
 	// Integers as bits.

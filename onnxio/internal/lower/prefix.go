@@ -14,11 +14,7 @@ import (
 // prefixes makes a lowerer of what combines all elements before each one along an axis,
 // starting with the given number.
 func prefixes(reason string, start float64, combine func(s, x float64) float64) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		along, err := o.one(1, "the axis")
 		if err != nil {
 			return err
@@ -51,7 +47,7 @@ func prefixes(reason string, start float64, combine func(s, x float64) float64) 
 				}
 			}
 		}, v))
-	}
+	})
 }
 
 // lowerDet is the determinant of each matrix of a stack.

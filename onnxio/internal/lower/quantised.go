@@ -160,6 +160,15 @@ func (o *op) giveQuantised(v *value, scale int, otherwise wire.DataType) error {
 	return o.gives(o.quantise(v, q, typ))
 }
 
+// innerQuantised gives what inner returns, quantised.
+func (o *op) innerQuantised(scale int, otherwise wire.DataType, lower lowerer, opType string, in []*value, names []int) error {
+	out, err := o.inner(lower, opType, in, names)
+	if err != nil {
+		return err
+	}
+	return o.giveQuantised(out, scale, otherwise)
+}
+
 func lowerQLinearMatMul(o *op, a *value) error {
 	b, err := o.need(3)
 	if err != nil {
@@ -172,11 +181,7 @@ func lowerQLinearMatMul(o *op, a *value) error {
 	if b, _, err = o.quantisedInput(3, rank(b)-1); err != nil {
 		return err
 	}
-	out, err := o.inner(ofTwo(lowerMatMul), "MatMul", []*value{a, b}, []int{0, 3})
-	if err != nil {
-		return err
-	}
-	return o.giveQuantised(out, 6, typ)
+	return o.innerQuantised(6, typ, ofTwo(lowerMatMul), "MatMul", []*value{a, b}, []int{0, 3})
 }
 
 // lowerQLinearConv is a convolution of quantised numbers. Its bias is stored in
@@ -204,11 +209,7 @@ func lowerQLinearConv(o *op) error {
 		}
 		in, names = append(in, b), append(names, 8)
 	}
-	out, err := o.inner(lowerConv, "Conv", in, names)
-	if err != nil {
-		return err
-	}
-	return o.giveQuantised(out, 6, o.in[0].dataType())
+	return o.innerQuantised(6, o.in[0].dataType(), lowerConv, "Conv", in, names)
 }
 
 // quantisedPair makes a lowerer of an operator of two quantised operands.
@@ -222,11 +223,7 @@ func quantisedPair(lower lowerer, opType string) lowerer {
 		if err != nil {
 			return err
 		}
-		out, err := o.inner(lower, opType, []*value{a, b}, []int{0, 3})
-		if err != nil {
-			return err
-		}
-		return o.giveQuantised(out, 6, o.in[0].dataType())
+		return o.innerQuantised(6, o.in[0].dataType(), lower, opType, []*value{a, b}, []int{0, 3})
 	}
 }
 
@@ -240,11 +237,7 @@ func quantisedOne(lower lowerer, opType string) lowerer {
 		if err != nil {
 			return err
 		}
-		out, err := o.inner(lower, opType, []*value{v}, []int{0})
-		if err != nil {
-			return err
-		}
-		return o.giveQuantised(out, 3, o.in[0].dataType())
+		return o.innerQuantised(3, o.in[0].dataType(), lower, opType, []*value{v}, []int{0})
 	}
 }
 
@@ -262,11 +255,7 @@ func lowerQLinearConcat(o *op) error {
 		}
 		in, names = append(in, v), append(names, k)
 	}
-	out, err := o.inner(lowerConcat, "Concat", in, names)
-	if err != nil {
-		return err
-	}
-	return o.giveQuantised(out, 0, o.in[2].dataType())
+	return o.innerQuantised(0, o.in[2].dataType(), lowerConcat, "Concat", in, names)
 }
 
 // lowerQGemm is Gemm of quantised numbers; without a scale of the result that is

@@ -377,11 +377,7 @@ func (r *recurrence) run(dst []float64, in ...[]float64) {
 
 // recurrentLayer makes a lowerer of RNN, GRU or LSTM.
 func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, state, work []float64)) lowerer {
-	return func(o *op) error {
-		v, err := o.activationOperand(0)
-		if err != nil {
-			return err
-		}
+	return ofActivation(func(o *op, v *value) error {
 		if len(v.shape) != 3 {
 			return refusal.New("", "an operand of rank %d, want 3", len(v.shape))
 		}
@@ -394,6 +390,7 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 			return refusal.MixesBatch("it runs along the batch axis")
 		}
 		r.steps, r.batch = steps, tensor.Single(batch)
+		var err error
 		if r.cells, err = o.cells(gates, defaults, step, v.shape[2]); err != nil {
 			return err
 		}
@@ -426,7 +423,7 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 		o.give(1, part(r.steps*n, n, state))
 		o.give(2, part((r.steps+1)*n, n, state))
 		return nil
-	}
+	})
 }
 
 // recurrentInputs lists what the cells read: the operand, lengths that are no constant, and the states that

@@ -134,10 +134,6 @@ func (o *op) blocks() (*value, int, error) {
 // lowerResize repeats or drops elements (mode nearest), or interpolates axis by axis,
 // which is a linear map of fixed weights.
 func lowerResize(o *op, v *value) error {
-	v, err := o.materialize(v)
-	if err != nil {
-		return err
-	}
 	mode := o.str("mode", "nearest")
 	if o.int("antialias", 0) != 0 && mode == "nearest" {
 		return refusal.New("export without antialiasing", "it smooths (antialias) and takes the nearest element")

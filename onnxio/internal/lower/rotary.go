@@ -14,12 +14,9 @@ import (
 // rotary makes a lowerer of RotaryEmbedding: the inputs with cosines, sines and
 // positions.
 func rotary(cosines, sines, positions int) lowerer {
-	return func(o *op) error {
-		v, err := o.activationOperand(0)
-		if err != nil {
-			return err
-		}
+	return ofActivation(func(o *op, v *value) error {
 		r := &rotation{}
+		var err error
 		for k, from := range []int{cosines, sines, positions} {
 			if o.arg(from) == nil && k == 2 {
 				continue
@@ -57,7 +54,7 @@ func rotary(cosines, sines, positions int) lowerer {
 		}
 		o.give(0, out)
 		return nil
-	}
+	})
 }
 
 // rotaryHeads is the number of heads of a value of rank 3. Operators of com.microsoft leave it out where

@@ -15,11 +15,7 @@ import (
 // operand is seen as a matrix whose rows are the axes from the attribute on,
 // by default 1; from then on it is one axis, by default the last.
 func normalizer(reason string, f func(x []float64)) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		a, err := o.normalizedAxis(v.dims())
 		if err != nil {
 			return err
@@ -30,7 +26,7 @@ func normalizer(reason string, f func(x []float64)) lowerer {
 		}
 		o.give(0, o.as(dag.Normalizer, out))
 		return nil
-	}
+	})
 }
 
 // rowwise applies f to the numbers along an axis.
@@ -148,11 +144,7 @@ func argBest(x []float64, better func(a, b float64) bool) int {
 
 // placing makes a lowerer of ArgMax and ArgMin.
 func placing(better func(a, b float64) bool) lowerer {
-	return func(o *op) error {
-		v, err := o.need(0)
-		if err != nil {
-			return err
-		}
+	return ofFirst(func(o *op, v *value) error {
 		from := v.dims()
 		k, err := tensor.AxisOf(o.int("axis", 0), len(from))
 		if err != nil {
@@ -189,5 +181,5 @@ func placing(better func(a, b float64) bool) lowerer {
 				}
 			}
 		}, v))
-	}
+	})
 }
