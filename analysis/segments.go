@@ -1,13 +1,12 @@
 package analysis
 
 import (
-	"fmt"
 	"math"
-	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // apart says why a network is not positively homogeneous as a whole: the first
@@ -17,16 +16,11 @@ func apart(n *dag.Network) string {
 	if len(between) == 0 {
 		return ""
 	}
-	const shown = 3
-	var names []string
-	for _, i := range between[:min(shown, len(between))] {
-		names = append(names, n.Nodes[i].Label())
+	names := make([]string, len(between))
+	for k, i := range between {
+		names[k] = n.Nodes[i].Label()
 	}
-	s := strings.Join(names, ", ")
-	if more := len(between) - shown; more > 0 {
-		s += fmt.Sprintf(" and %d more", more)
-	}
-	return "functions stand between its layers: " + s
+	return "functions stand between its layers: " + words.Some(names, 3)
 }
 
 // segments measures the parts of a network that is not homogeneous as a whole.

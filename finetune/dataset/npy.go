@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/sbinet/npyio/npy"
+
+	"github.com/relupath/relupath/internal/words"
 )
 
 // npyKinds are NumPy's type strings without the byte order.
@@ -181,14 +183,10 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 
 // list names up to ten members of an archive.
 func list(names []string) string {
-	const most = 10
-	switch {
-	case len(names) == 0:
+	if len(names) == 0 {
 		return "nothing"
-	case len(names) > most:
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
-	return strings.Join(names, ", ")
+	return words.Some(names, 10)
 }
 
 // readMember reads one array of an archive, of the first limit examples unless that

@@ -1,4 +1,4 @@
-// Package words writes numbers of things in sentences.
+// Package words writes numbers of things, and lists of them, in sentences.
 package words
 
 import (
@@ -17,6 +17,15 @@ type number interface {
 // "more measure", the last is put into the plural.
 func Count[N number](n N, what string) string {
 	return fmt.Sprintf("%d %s", n, Of(n, what))
+}
+
+// Some names the first few of a list and counts the others: "a, b and 3 more".
+func Some(names []string, most int) string {
+	s := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		s += fmt.Sprintf(" and %d more", more)
+	}
+	return s
 }
 
 // Of is the noun, or the verb (is, was, has), that goes with a number of things.

@@ -27,3 +27,12 @@ func TestCount(t *testing.T) {
 		t.Error("verbs")
 	}
 }
+
+func TestSome(t *testing.T) {
+	names := []string{"a", "b", "c"}
+	for i, want := range []string{"a and 2 more", "a, b and 1 more", "a, b, c", "a, b, c"} {
+		if got := Some(names, i+1); got != want {
+			t.Errorf("%d of three: %q, want %q", i+1, got, want)
+		}
+	}
+}

@@ -73,16 +73,11 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 
 // listed names some nodes and counts the rest.
 func listed(nodes []*dag.Node) string {
-	const shown = 3
-	var names []string
-	for _, nd := range nodes[:min(shown, len(nodes))] {
-		names = append(names, nd.Label())
+	names := make([]string, len(nodes))
+	for i, nd := range nodes {
+		names[i] = nd.Label()
 	}
-	s := strings.Join(names, ", ")
-	if more := len(nodes) - shown; more > 0 {
-		s += fmt.Sprintf(" and %d more", more)
-	}
-	return s
+	return words.Some(names, 3)
 }
 
 func ancestors(net *dag.Network, of int) []bool {

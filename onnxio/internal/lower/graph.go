@@ -3,9 +3,9 @@ package lower
 import (
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/topology"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -149,16 +149,12 @@ func remarks(f *wire.File, unused []int) []string {
 			v, newestOpset, newestOpset))
 	}
 	if len(unused) > 0 {
-		names := make([]string, 0, maxNamed)
-		for _, k := range unused[:min(len(unused), maxNamed)] {
+		names := make([]string, len(unused))
+		for i, k := range unused {
 			n := &f.Graph.Nodes[k]
-			names = append(names, fmt.Sprintf("%q (%s)", nodeLabel(n, k), opLabel(n)))
+			names[i] = fmt.Sprintf("%q (%s)", nodeLabel(n, k), opLabel(n))
 		}
-		more := ""
-		if len(unused) > maxNamed {
-			more = fmt.Sprintf(" and %d more", len(unused)-maxNamed)
-		}
-		out = append(out, "no output needs "+strings.Join(names, ", ")+more)
+		out = append(out, "no output needs "+words.Some(names, maxNamed))
 	}
 	return out
 }

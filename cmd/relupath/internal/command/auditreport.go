@@ -428,11 +428,7 @@ func saidOnce(models []auditedModel, say func(*auditedModel) []string) []string 
 		}
 	}
 	for i, w := range order {
-		who := of[w][0]
-		if n := len(of[w]); n > 1 {
-			who += fmt.Sprintf(" and %d more", n-1)
-		}
-		order[i] = who + ": " + w
+		order[i] = words.Some(of[w], 1) + ": " + w
 	}
 	return order
 }

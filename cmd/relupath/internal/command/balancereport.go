@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/cmd/relupath/internal/proof"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/cmd/relupath/internal/view"
+	"github.com/relupath/relupath/internal/words"
 )
 
 // balanceJSON is the result of balance, schema relupath.balance/1.
@@ -187,14 +188,7 @@ const (
 
 // someOf names the first few, each once where an operator has several values.
 func someOf(names []string) string {
-	const most = 3
-	names = slices.Compact(slices.Clone(names))
-	n := len(names)
-	out := strings.Join(names[:min(n, most)], ", ")
-	if n > most {
-		out += fmt.Sprintf(" and %d more", n-most)
-	}
-	return out
+	return words.Some(slices.Compact(slices.Clone(names)), 3)
 }
 
 // how says in words which proof was used, and what it cost.

@@ -328,11 +328,7 @@ func inspectDocument(r *inspectJSON) *render.Document {
 	if len(r.Groups.Pinned) > 0 {
 		t := render.Table{Title: "pinned to factor 1", Columns: []string{"groups", "units", "layers", "why"}}
 		for _, p := range r.Groups.Pinned {
-			layers := strings.Join(p.Layers[:min(len(p.Layers), shownLayers)], ", ")
-			if more := len(p.Layers) - shownLayers; more > 0 {
-				layers += fmt.Sprintf(" and %d more", more)
-			}
-			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Text(layers), render.Text(p.Reason))
+			t.Add(render.Int(p.Groups), render.Int(p.Units), render.Text(words.Some(p.Layers, shownLayers)), render.Text(p.Reason))
 		}
 		d.Tables = append(d.Tables, t)
 	}
