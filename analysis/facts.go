@@ -77,7 +77,7 @@ func effective(n *dag.Network) int {
 		}
 	}
 	for _, l := range body[*dag.Linear](n) {
-		if l.Map != nil && l.Map.Weight() == nil && l.Free() {
+		if l.Map != nil && !l.Learned() && l.Free() {
 			total += l.Rows()
 		}
 		if !l.MadeBias() {

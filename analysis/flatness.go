@@ -325,7 +325,7 @@ func (r *run) remade(f func(layer int, name string, x []float64) *dag.Param) *da
 			l, st := &dag.Linear{Map: op.Map, Units: op.Units}, dag.Stage{}
 			switch {
 			case op.Map == nil:
-			case op.Map.Weight() != nil:
+			case op.Learned():
 				l.Map = reweighed(op, made)
 			case op.Free():
 				// A BatchNormalization stays one: constants alone would be the preamble's.

@@ -42,7 +42,7 @@ func TestRemadeKeepsTheFunction(t *testing.T) {
 	}
 }
 
-// What is made of shapes is no parameter: a bias neither.
+// What is made of shapes is no parameter: a bias neither, nor a matrix, which is no layer.
 func TestEffectiveLeavesOutWhatIsMade(t *testing.T) {
 	var b dag.Builder
 	h := b.Affine("fc", b.Input("x", 1), 3, []float64{1, 1, 1}, nil)
@@ -51,13 +51,18 @@ func TestEffectiveLeavesOutWhatIsMade(t *testing.T) {
 	h = b.Node(dag.Node{Name: "placed", Source: "Add", In: []int{b.Activation("relu", h, 0)}, Shape: []int{3}, Op: &dag.Linear{
 		Map: &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 3, Inner: 1}}, Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: places}, Coef: 1}}},
 	}})
+	sums := dag.NewParam64("sums", []int{3, 3}, []float64{1, 0, 0, 1, 1, 0, 1, 1, 1})
+	sums.Made = true
+	h = b.Node(dag.Node{Name: "summed", Source: "MatMul", In: []int{h}, Shape: []int{3}, Op: &dag.Linear{
+		Map: &dag.Dense{W: dag.Use{Param: sums}, Rows: 3, Cols: 3},
+	}})
 	b.Output("y", b.Affine("out", h, 1, []float64{1, 1, 1}, nil))
 	n, err := b.Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := normal(n); effective(n) != 6 || Parameters(n) != 6 {
-		t.Errorf("%d effective numbers and %d parameters, want 6", effective(n), Parameters(n))
+	if n := normal(n); effective(n) != 6 || Parameters(n) != 6 || len(measured(n)) != 2 || depth(n) != 2 {
+		t.Errorf("%d effective numbers and %d parameters in %d layers, %d deep, want 6 in 2", effective(n), Parameters(n), len(measured(n)), depth(n))
 	}
 	noisy := 0
 	r := &run{net: normal(n)}

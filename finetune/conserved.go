@@ -56,7 +56,7 @@ func laws(n *dag.Network) (differ, sum []float64) {
 				again = again || st.Add.Param == nil || math.Abs(st.Add.Coef) != 1
 			}
 		}
-		if l.Scale() != nil || again || biases > 1 || l.Map != nil && l.Map.Weight() == nil && l.Free() {
+		if l.Scale() != nil || again || biases > 1 || l.Map != nil && !l.Learned() && l.Free() {
 			void(rows)
 			void(cols)
 			continue

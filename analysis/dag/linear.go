@@ -192,13 +192,25 @@ func (l *Linear) Bias() []float64 { l.once.Do(l.fold); return l.bias }
 
 // Free reports whether the layer has stored weights, so that its units have
 // a factor of their own under rescaling. A layer without (average pooling, a
-// bias alone, factors made of shapes) ties its units to those it reads.
+// bias alone, factors made of shapes) ties its units to those it reads; those of a matrix
+// made of shapes are pinned.
 func (l *Linear) Free() bool {
-	if l.Map == nil {
-		return true
-	}
-	return l.Map.Weight() != nil || l.gain() >= 0
+	return l.Map == nil || l.Learned() || l.gain() >= 0
 }
+
+// Learned reports whether there is a matrix of stored numbers: neither a fixed map nor one that is made
+// of shapes (see Param.Made).
+func (l *Linear) Learned() bool {
+	if l.Map == nil {
+		return false
+	}
+	u := l.Map.Weight()
+	return u != nil && !u.Param.Made
+}
+
+// Mixes reports whether the units are other ones than those that the layer reads, whose factors do not
+// go through.
+func (l *Linear) Mixes() bool { return l.Free() || l.Map.Weight() != nil }
 
 // MadeBias reports whether all that the layer adds is made of shapes: see Param.Made.
 func (l *Linear) MadeBias() bool {

@@ -244,7 +244,7 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 		cols = s.along(&x, l.Map.In())
 	}
 	rows := cols
-	if l.Free() {
+	if l.Mixes() {
 		rows = s.fresh(out.N)
 	}
 	s.rows[nd.ID], s.cols[nd.ID] = rows, cols
@@ -310,11 +310,17 @@ func nowhere(nd *Node) string { return nd.Label() + " adds a number that is stor
 // cannot: it follows editor.linear use by use, zeros too.
 func (s *grouper) pinStored(nd *Node, l *Linear, rows, cols []int32) {
 	pin := func(u *Use, ids ...[]int32) {
-		if u.Param.Storage != Unwritable || u.Param.zero() {
+		var why string
+		switch {
+		case u.Param.Storage == Unwritable && !u.Param.zero():
+			why = fmt.Sprintf("%q cannot be stored: %s", u.Param.Name, u.Param.Reason)
+		case l.Map != nil && u == l.Map.Weight() && u.Param.Made:
+			why = fmt.Sprintf("%s is a matrix made of shapes", nd.Label())
+		default:
 			return
 		}
 		for _, x := range ids {
-			s.pinIDs(x, fmt.Sprintf("%q cannot be stored: %s", u.Param.Name, u.Param.Reason))
+			s.pinIDs(x, why)
 		}
 	}
 	gain := l.gain()

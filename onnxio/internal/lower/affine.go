@@ -157,6 +157,9 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 		}
 		shape = s
 	}
+	if slices.Equal(shape, v.shape) {
+		f.mul, f.add = f.mul.Single(), f.add.Single()
+	}
 	v = o.expand(v, shape)
 	if lin := o.foldable(v); lin != nil {
 		axes := o.unitAxes[v.node]

@@ -80,6 +80,13 @@ func lowerConstantOfShape(o *op) error {
 	if !fill.Scalar() {
 		return refusal.New("", "its value has %s, want 1", words.Count(fill.Size(), "element"))
 	}
+	if t.Made {
+		// It says what to make of the shape, as the step of a grid, and is no stored tensor.
+		if err := fill.Read(); err != nil {
+			return err
+		}
+		fill.Stored = nil
+	}
 	if batch >= 0 {
 		shape := slices.Clone(dims)
 		shape[batch] = tensor.BatchDim

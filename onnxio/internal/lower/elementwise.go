@@ -349,7 +349,7 @@ func (l *lowering) foldWhere(cond, x, y *tensor.Tensor) (*tensor.Tensor, error) 
 		switch {
 		case c[j] != 0:
 		case x.Kind == tensor.Floating:
-			x.Floats[i] = y.Floats[i]
+			x.Floats[i], x.Part = y.Floats[i], nil // elements of two
 		default:
 			x.Ints[i] = y.Ints[i]
 		}

@@ -79,17 +79,19 @@ func (l *lowering) settle(needed []bool) {
 	}
 }
 
-// markMade marks the constants that the operator computes of shapes that the file leaves open, and
-// of single numbers beside them: positions, steps of a grid, masks. A part of a table that
-// is cut to such a shape is still the table's.
+// openShapes is why numbers that are made of shapes cannot be stored.
+const openShapes = "it is made of shapes that the file leaves open"
+
+// markMade marks the constants that the operator computes of shapes, and of single numbers beside
+// them: positions, steps of a grid, masks, matrices of zeros and ones. A part of a table that
+// is cut to a shape is still the table's.
 func (o *op) markMade() {
-	measures := domain(o.node.Domain) == "" && (o.node.OpType == "Shape" || o.node.OpType == "Size")
-	made := measures && len(o.opt.InputShape) > 0 && !o.in[0].constant()
+	made := domain(o.node.Domain) == "" && o.measures()
 	for _, v := range o.in {
 		if v == nil || !v.constant() {
 			continue
 		}
-		if v.con.Kind == tensor.Floating && !v.con.Made && !v.con.Scalar() {
+		if t := v.con; !t.Made && !t.Scalar() && (t.Kind == tensor.Floating || len(t.Dims) > 1) {
 			return
 		}
 		made = made || v.con.Made
@@ -100,6 +102,20 @@ func (o *op) markMade() {
 	for _, name := range o.node.Outputs {
 		if v := o.values[name]; name != "" && v != nil && v.constant() && v.con.Stored == nil {
 			v.con.Made = true
+			if len(o.opt.InputShape) > 0 && v.con.Pinned == "" {
+				v.con.Pinned = openShapes
+			}
 		}
 	}
+}
+
+// measures reports whether the operator makes numbers of shapes alone: it reads one, or counts.
+func (o *op) measures() bool {
+	switch o.node.OpType {
+	case "Shape", "Size":
+		return !o.in[0].constant()
+	case "Range", "EyeLike":
+		return true
+	}
+	return false
 }

@@ -309,7 +309,7 @@ func lowerTrilu(o *op, v *value) error {
 	if err := zero.Load(); err != nil {
 		return err
 	}
-	zero.Stored = nil
+	zero.Stored, zero.Part = nil, nil // zeros are elements of none
 	zero.Floats, zero.Ints = slices.Clone(zero.Floats), slices.Clone(zero.Ints)
 	for e, j := range index {
 		switch {

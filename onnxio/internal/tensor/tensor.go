@@ -38,7 +38,7 @@ type Tensor struct {
 	Swapped bool
 	// Pinned says why no other numbers can be written in their place.
 	Pinned string
-	// Made says that shapes which the file leaves open determine the numbers.
+	// Made says that shapes determine the numbers, or how often they repeat the one of Part.
 	Made bool
 	// Turns are the permutations of axes by which the numbers came of other constants, the last of
 	// which are those by which an operator turns its own operand.
@@ -177,6 +177,17 @@ func (t *Tensor) Reshaped(dims []int) *Tensor {
 	return &c
 }
 
+// Single is the one stored number of which the constant is repetitions, as a scalar, and else t.
+func (t *Tensor) Single() *Tensor {
+	if t == nil || t.Part == nil || len(t.Floats) < 2 {
+		return t
+	}
+	if n, err := t.Part.Wire.Elems(); n != 1 || err != nil {
+		return t
+	}
+	return &Tensor{Kind: t.Kind, Typ: t.Typ, Part: t.Part, Floats: t.Floats[:1]}
+}
+
 // part is the stored tensor of which the numbers are elements.
 func (t *Tensor) part() *source.Tensor {
 	if t.Stored != nil {
@@ -246,9 +257,8 @@ func (t *Tensor) Param(name string) (*dag.Param, error) {
 		}
 		p.Of, p.OfLen = t.Part, n
 	}
-	if p.Made = t.Made; p.Made {
-		p.Storage, p.Reason = dag.Unwritable, "it is made of shapes that the file leaves open"
-	}
+	// What a shape repeats is one stored number.
+	p.Made = t.Made && t.Part == nil
 	if t.Pinned != "" {
 		p.Storage, p.Reason = dag.Unwritable, t.Pinned
 	}

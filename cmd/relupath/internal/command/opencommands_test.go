@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,6 +105,42 @@ func TestNumbersMadeOfShapes(t *testing.T) {
 			e, _ := parsed[equivalentJSON](t, "equivalent", opened("boxes.onnx"), out, "--input-shape", "x=1x1x"+size)
 			if e.Equivalent == nil || !*e.Equivalent || *e.Factors.Min == *e.Factors.Max {
 				t.Errorf("what %s makes, of %s: %+v", method, size, e)
+			}
+		}
+	}
+}
+
+// TestMatricesMadeOfShapes: a matrix that the graph makes of the length alone, a causal mean, is no layer, and takes
+// no factor; a learned number that is spread over the length counts once, as the scale of each unit. So
+// norms are the same for every length, and for a file of one.
+func TestMatricesMadeOfShapes(t *testing.T) {
+	const parameters = 4*8 + 8 + 8*8 + 8 + 8*3 + 3 + 1
+	const measures = "parameter_count,frobenius,spectral,group_norm(2,inf)"
+	first, _ := parsed[auditJSON](t, "audit", opened("causal.onnx"), "--measures", measures)
+	for _, c := range []struct{ name, given, other string }{
+		{"causal.onnx", "x=1x19x4", "x=2x13x4"}, {"causal_dynamo.onnx", "x=1x19x4", "x=2x13x4"}, {"causal_fixed.onnx", "x=1x7x4", "x=2x7x4"},
+	} {
+		for _, shape := range [][]string{nil, {"--input-shape", c.given}} {
+			r, _ := parsed[auditJSON](t, append([]string{"audit", opened(c.name), "--measures", measures}, shape...)...)
+			m := r.Models[0]
+			var units []int
+			for _, l := range m.Layers {
+				units = append(units, l.Outputs)
+			}
+			if m.Parameters != parameters || !slices.Equal(units, []int{8, 8, 8, 3}) {
+				t.Errorf("%s %v: %d parameters in layers of %v units, want %d", c.name, shape, m.Parameters, units, parameters)
+			}
+			same(t, m.Measures, first.Models[0].Measures)
+		}
+		out := filepath.Join(t.TempDir(), "b.onnx")
+		for _, method := range []string{"enorm", "cle", "path", "pathcond"} {
+			r, _ := parsed[balanceJSON](t, "balance", opened(c.name), "--method", method, "-o", out, "--force")
+			if *r.Factors.Min == *r.Factors.Max {
+				t.Errorf("%s, %s: factors %+v", c.name, method, r.Factors)
+			}
+			e, _ := parsed[equivalentJSON](t, "equivalent", opened(c.name), out, "--input-shape", c.other)
+			if e.Equivalent == nil || !*e.Equivalent {
+				t.Errorf("what %s makes of %s: %+v", method, c.name, e)
 			}
 		}
 	}

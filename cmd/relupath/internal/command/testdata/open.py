@@ -132,3 +132,27 @@ class Relative(nn.Module):  # weights at places that the length decides, as of r
 
 torch.manual_seed(5)
 export(Relative().eval(), torch.randn(2, 7, 4), "relative", {0: "n", 1: "length"})
+
+
+class Causal(nn.Module):  # a matrix made of the length, and one learned number that is spread over it
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.gain = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        place = torch.arange(x.shape[1])
+        mean = (place[None] <= place[:, None]).float()  # length x length
+        z = mean @ torch.relu(self.a(x))
+        z = torch.relu(self.b(z))
+        return self.out(z * self.gain.expand(z.shape[1], 8))
+
+
+torch.manual_seed(6)
+causal = Causal().eval()
+file = export(causal, torch.randn(2, 7, 4), "causal", {0: "n", 1: "length"})
+torch.onnx.export(causal, (torch.randn(2, 7, 4),), str(out / "causal_dynamo.onnx"), dynamo=True, external_data=False,
+                  dynamic_shapes=({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},), input_names=["x"], output_names=["y"])
+model = onnx.load(file)  # the same of one length, whose operators still make the matrix
+model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
+onnx.save(model, out / "causal_fixed.onnx")
