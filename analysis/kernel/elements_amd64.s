@@ -17,13 +17,8 @@
 #define TIMES ·times
 
 #define ROUND 16
-#define MOVE VMOVUPD
-#define BROADCAST VBROADCASTSD
-#define MUL VMULPD
-#define ADD VADDPD
-#define MIN VMINPD
-#define MAX VMAXPD
 
+#include "double.h"
 #include "elements.h"
 
 // Bits are compared as integers, which order numbers that are not negative; those of least are one less and

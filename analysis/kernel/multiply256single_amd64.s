@@ -5,12 +5,7 @@
 
 // func multiplySingle256(p *multiply)
 #define NAME ·multiplySingle256
-#define SIZE 4
 #define ALPHA multiply_single
-#define MOVE VMOVUPS
-#define BROADCAST VBROADCASTSS
-#define FMA VFMADD231PS
-#define MUL VMULPS
-#define ADD VADDPS
 
+#include "single.h"
 #include "multiply256.h"

@@ -5,12 +5,7 @@
 
 // func multiplyDouble512(p *multiply)
 #define NAME ·multiplyDouble512
-#define SIZE 8
 #define ALPHA multiply_double
-#define MOVE VMOVUPD
-#define BROADCAST VBROADCASTSD
-#define FMA VFMADD231PD
-#define MUL VMULPD
-#define ADD VADDPD
 
+#include "double.h"
 #include "multiply512.h"

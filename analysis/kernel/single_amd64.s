@@ -17,13 +17,8 @@
 #define TIMES ·timesSingle
 
 #define ROUND 32
-#define MOVE VMOVUPS
-#define BROADCAST VBROADCASTSS
-#define MUL VMULPS
-#define ADD VADDPS
-#define MIN VMINPS
-#define MAX VMAXPS
 
+#include "single.h"
 #include "elements.h"
 
 // What is greater than zero as an integer is greater than zero, or a NaN.

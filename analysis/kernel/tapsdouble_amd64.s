@@ -5,7 +5,6 @@
 // func tapsDouble(dst *float64, width int, x *float64, rows *int, lines int, at *int, w *float64, taps int, s, b, lo, hi float64)
 #define NAME ·tapsDouble
 #define ARGS 96
-#define SIZE 8
 #define S s+64
 #define B b+72
 #define LO lo+80
@@ -13,12 +12,6 @@
 #define LANES 4
 #define LANES2 8
 #define LANES4 16
-#define MOVE VMOVUPD
-#define BROADCAST VBROADCASTSD
-#define FMA VFMADD231PD
-#define MUL VMULPD
-#define ADD VADDPD
-#define MIN VMINPD
-#define MAX VMAXPD
 
+#include "double.h"
 #include "taps.h"

@@ -5,7 +5,6 @@
 // func tapsSingle(dst *float32, width int, x *float32, rows *int, lines int, at *int, w *float32, taps int, s, b, lo, hi float32)
 #define NAME ·tapsSingle
 #define ARGS 80
-#define SIZE 4
 #define S s+64
 #define B b+68
 #define LO lo+72
@@ -13,12 +12,6 @@
 #define LANES 8
 #define LANES2 16
 #define LANES4 32
-#define MOVE VMOVUPS
-#define BROADCAST VBROADCASTSS
-#define FMA VFMADD231PS
-#define MUL VMULPS
-#define ADD VADDPS
-#define MIN VMINPS
-#define MAX VMAXPS
 
+#include "single.h"
 #include "taps.h"
