@@ -1,9 +1,10 @@
 """Export the networks that people have, with random weights, and judge relupath on them.
 
-    zoo.py export DIR [torchvision|timm|transformers] [--only NAME,...] [--exporter ts|dynamo]
+    zoo.py export DIR [torchvision|timm|transformers|small] [--only NAME,...] [--exporter ts|dynamo]
     zoo.py check DIR --relupath PATH [--only NAME,...] [--markdown FILE]
 
-export writes one file for each network and exporter of PyTorch. check audits each,
+export writes one file for each network and exporter of PyTorch. Those of small, families at a few channels and
+transformers without what the exporter says of its own code, are onnxio/testdata/zoo, which CI checks. check audits each,
 compares the norms of its layers with NumPy's on the stored tensors, and the outputs
 of relupath run with ONNX Runtime's. It prints one line for each file and ends
 with 1 if one fails; a file that takes too long or too much memory costs that file only.
@@ -147,6 +148,38 @@ TRANSFORMERS = ["bert", "distilbert", "roberta", "electra", "gpt2", "opt", "llam
                 "siglip_vision", "dinov2", "deit", "sam_vision", "segformer", "wav2vec2", "hubert", "detr"]
 
 
+def small(name):
+    """A family of pictures with a few channels."""
+    import torch
+    from timm.models import convnext, efficientnet, swin_transformer
+
+    if name == "convnext":
+        return convnext.ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 12, 16, 24), num_classes=5), (torch.randn(1, 3, 64, 64),), ["y"]
+    if name == "efficientnet":
+        net = efficientnet._gen_efficientnet("efficientnet_b0", channel_multiplier=0.1, depth_multiplier=0.1, num_classes=5)
+        return net, (torch.randn(1, 3, 64, 64),), ["y"]
+    if name == "swin":
+        net = swin_transformer.SwinTransformer(img_size=32, patch_size=4, window_size=4, embed_dim=12, depths=(2, 2), num_heads=(2, 2), num_classes=5)
+        return net, (torch.randn(1, 3, 32, 32),), ["y"]
+    return transformer(name)
+
+
+SMALL = ["convnext", "efficientnet", "swin", "bert", "gpt2", "llama", "mixtral", "t5", "vit", "whisper"]
+
+
+def bare(path):
+    """Takes out what an exporter says of its own code."""
+    import onnx
+
+    m = onnx.load(path)
+    for g in [m.graph, *m.functions]:
+        for x in [g, *g.node, *g.value_info, *(list(g.input) + list(g.output) + list(g.initializer) if g is m.graph else [])]:
+            del x.metadata_props[:]
+            x.doc_string = ""
+    del m.metadata_props[:]
+    onnx.save(m, path)
+
+
 def networks(kind, pixels):
     if kind == "torchvision":
         import torch
@@ -174,6 +207,9 @@ def networks(kind, pixels):
                 return m, (torch.randn(1, 3, *(size[1:] if fixed or pixels else (96, 96))),), ["y"]
 
             yield name, make
+    elif kind == "small":
+        for name in SMALL:
+            yield name, lambda name=name: small(name)
     else:
         for name in TRANSFORMERS:
             yield name, lambda name=name: transformer(name)
@@ -206,6 +242,8 @@ def export(args):
                             torch.onnx.export(model, inputs, path, dynamo=True, external_data=False)
                         else:
                             torch.onnx.export(model, inputs, path, dynamo=False, input_names=["x"], opset_version=17)
+                        if args.kind == "small":
+                            bare(path)
                     finally:
                         sys.stdout = stdout
                 print(f"{path}: {os.path.getsize(path) / 1e6:.1f} MB", flush=True)
@@ -236,7 +274,7 @@ def main():
     sub = p.add_subparsers(dest="command", required=True)
     e = sub.add_parser("export")
     e.add_argument("dir")
-    e.add_argument("kind", choices=["torchvision", "timm", "transformers"])
+    e.add_argument("kind", choices=["torchvision", "timm", "transformers", "small"])
     e.add_argument("--only", default="")
     e.add_argument("--exporter", default="ts,dynamo")
     e.add_argument("--pixels", type=int, default=0, help="side of timm's pictures, where it can be built for it or takes any (default: 96 where it takes any)")
