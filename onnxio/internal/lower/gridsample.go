@@ -157,11 +157,7 @@ func lowerGridSample(o *op, v, places *value) error {
 // lowerAffineGrid maps the places of a grid, of -1 to 1 along each axis, by an affine map of
 // each sample: the grid that GridSample reads at.
 func lowerAffineGrid(o *op, theta *value) error {
-	t, err := o.constant(1, "the shape of the picture")
-	if err != nil {
-		return err
-	}
-	list, err := t.Int64s()
+	list, err := o.intsAt(1, "the shape of the picture")
 	if err != nil {
 		return err
 	}

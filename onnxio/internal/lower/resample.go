@@ -236,18 +236,10 @@ func (o *op) resizeArgs() (scales []float64, sizes []int64, err error) {
 		at = 2
 	}
 	if s := o.arg(at); s != nil && !(s.constant() && s.con.Size() == 0) {
-		t, err := o.constant(at, "the list of scales")
-		if err != nil {
-			return nil, nil, err
-		}
-		scales, err = t.Float64s()
+		scales, err = o.floatsAt(at, "the list of scales")
 		return scales, nil, err
 	}
-	t, err := o.constant(3, "the list of sizes")
-	if err != nil {
-		return nil, nil, err
-	}
-	sizes, err = t.Int64s()
+	sizes, err = o.intsAt(3, "the list of sizes")
 	return nil, sizes, err
 }
 

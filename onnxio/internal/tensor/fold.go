@@ -134,29 +134,27 @@ func FoldConcat(in []*Tensor, a int) (*Tensor, error) {
 	outer, inner := dag.Size(dims[:a]), dag.Size(dims[a+1:])
 	first := in[0]
 	if first.Kind != Floating {
-		parts := make([][]int64, len(in))
-		for k, t := range in {
-			var err error
-			if parts[k], err = t.Int64s(); err != nil {
-				return nil, err
-			}
-		}
-		return NewIntegers(first.DataType(), dims, join(parts, outer, inner, in, a)), nil
-	}
-	parts := make([][]float64, len(in))
-	for k, t := range in {
-		var err error
-		if parts[k], err = t.Float64s(); err != nil {
+		v, err := join(in, a, outer, inner, (*Tensor).Int64s)
+		if err != nil {
 			return nil, err
 		}
+		return NewIntegers(first.DataType(), dims, v), nil
 	}
-	return NewFloats(first.Typ, dims, join(parts, outer, inner, in, a)), nil
+	v, err := join(in, a, outer, inner, (*Tensor).Float64s)
+	if err != nil {
+		return nil, err
+	}
+	return NewFloats(first.Typ, dims, v), nil
 }
 
-func join[T any](parts [][]T, outer, inner int, in []*Tensor, a int) []T {
-	n := 0
-	for _, p := range parts {
-		n += len(p)
+func join[T any](in []*Tensor, a, outer, inner int, numbers func(*Tensor) ([]T, error)) ([]T, error) {
+	parts, n := make([][]T, len(in)), 0
+	for k, t := range in {
+		var err error
+		if parts[k], err = numbers(t); err != nil {
+			return nil, err
+		}
+		n += len(parts[k])
 	}
 	out := make([]T, 0, n)
 	for q := range outer {
@@ -165,7 +163,7 @@ func join[T any](parts [][]T, outer, inner int, in []*Tensor, a int) []T {
 			out = append(out, parts[k][q*run:(q+1)*run]...)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // FoldExpand broadcasts a constant to a shape.

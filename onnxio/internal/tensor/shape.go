@@ -242,11 +242,7 @@ func Offsets(shape, step []int) []int32 {
 
 // Permuted returns v, of the given dims, with its axes permuted.
 func Permuted[T any](v []T, dims, perm []int) []T {
-	out := make([]T, len(v))
-	for i, j := range Permutation(dims, perm) {
-		out[i] = v[j]
-	}
-	return out
+	return picked(v, Permutation(dims, perm))
 }
 
 // Permutation lists, for each element of the permuted value, its place in the

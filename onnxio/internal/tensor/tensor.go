@@ -170,7 +170,9 @@ func (t *Tensor) Reshaped(dims []int) *Tensor {
 	if t.Swapped {
 		// A swapped matrix has no stored order of its own any more.
 		_ = t.Load()
-		return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part(), Turns: t.Turns, Floats: t.Floats, Ints: t.Ints}
+		c := t.elements(dims)
+		c.Turns, c.Floats, c.Ints = t.Turns, t.Floats, t.Ints
+		return c
 	}
 	c := *t
 	c.Dims = dims
@@ -186,6 +188,11 @@ func (t *Tensor) Single() *Tensor {
 		return t
 	}
 	return &Tensor{Kind: t.Kind, Typ: t.Typ, Part: t.Part, Floats: t.Floats[:1]}
+}
+
+// elements is a constant of the dims for numbers of t, in any order and number.
+func (t *Tensor) elements(dims []int) *Tensor {
+	return &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part()}
 }
 
 // part is the stored tensor of which the numbers are elements.
@@ -220,12 +227,9 @@ func (t *Tensor) Transposed(perm []int) (*Tensor, error) {
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part(), Turns: turns}
-	if t.Kind == Floating {
-		out.Floats = Permuted(t.Floats, t.Dims, perm)
-	} else {
-		out.Ints = Permuted(t.Ints, t.Dims, perm)
-	}
+	out := t.elements(dims)
+	out.Turns = turns
+	out.pick(t, Permutation(t.Dims, perm))
 	return out, nil
 }
 
@@ -273,19 +277,26 @@ func (t *Tensor) Indexed(dims []int, index []int32) (*Tensor, error) {
 	if err := t.Read(); err != nil {
 		return nil, err
 	}
-	out := &Tensor{Dims: dims, Kind: t.Kind, Typ: t.Typ, Elem: t.Elem, Pinned: t.Pinned, Made: t.Made, Part: t.part()}
-	if t.Kind == Floating {
-		out.Floats = make([]float64, len(index))
-		for i, j := range index {
-			out.Floats[i] = t.Floats[j]
-		}
-		return out, nil
-	}
-	out.Ints = make([]int64, len(index))
-	for i, j := range index {
-		out.Ints[i] = t.Ints[j]
-	}
+	out := t.elements(dims)
+	out.pick(t, index)
 	return out, nil
+}
+
+// pick takes numbers of another constant, which are decoded.
+func (t *Tensor) pick(from *Tensor, index []int32) {
+	if t.Kind == Floating {
+		t.Floats = picked(from.Floats, index)
+	} else {
+		t.Ints = picked(from.Ints, index)
+	}
+}
+
+func picked[T any](v []T, index []int32) []T {
+	out := make([]T, len(index))
+	for i, j := range index {
+		out[i] = v[j]
+	}
+	return out
 }
 
 // Place is what tells the numbers of a constant from others; nil for none, and for those
