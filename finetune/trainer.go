@@ -362,7 +362,7 @@ func (t *loop[T]) epoch(ctx context.Context) error {
 		}
 		s.Seconds += time.Since(start).Seconds()
 		if !stats.Finite() {
-			return t.diverged(stats)
+			return t.diverged(s.At/t.opt.Batch+1, stats.Loss/float64(max(stats.N, 1)))
 		}
 		s.Sum.Add(stats)
 		s.At, s.Step = end, s.Step+1
@@ -373,19 +373,21 @@ func (t *loop[T]) epoch(ctx context.Context) error {
 	return t.finish(ctx)
 }
 
-func (t *loop[T]) diverged(stats engine.Stats) error {
+// diverged is the error for a loss at a step of the epoch in progress.
+func (t *loop[T]) diverged(step int, loss float64) error {
 	s := &t.state
-	return &DivergedError{
-		Epoch: s.Epoch + 1, Step: s.At/t.opt.Batch + 1, Loss: stats.Loss / float64(max(stats.N, 1)),
-		Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch,
-	}
+	rate := math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp)
+	return &DivergedError{Epoch: s.Epoch + 1, Step: step, Loss: loss, Rate: rate, Kept: s.Epoch}
 }
+
+// steps is the number of batches that so many examples make.
+func (t *loop[T]) steps(examples int) int { return (examples + t.opt.Batch - 1) / t.opt.Batch }
 
 func (t *loop[T]) progress(stats engine.Stats) Progress {
 	s := &t.state
-	steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
+	steps := t.steps(t.train.Len())
 	p := Progress{
-		Epoch: s.Epoch + 1, Epochs: t.opt.Epochs, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Steps: steps,
+		Epoch: s.Epoch + 1, Epochs: t.opt.Epochs, Step: t.steps(s.At), Steps: steps,
 		BatchLoss: stats.Loss / float64(stats.N), Loss: s.Sum.Loss / float64(s.Sum.N), Error: float64(s.Sum.Wrong) / float64(s.Sum.N),
 	}
 	p.StepsPerSecond = float64(p.Step) / s.Seconds
@@ -401,15 +403,11 @@ func (t *loop[T]) finish(ctx context.Context) error {
 		return err
 	}
 	if !t.finite() {
-		return &DivergedError{
-			Epoch: s.Epoch + 1, Step: (s.At + t.opt.Batch - 1) / t.opt.Batch, Loss: math.NaN(),
-			Rate: math.Ldexp(t.opt.rateAt(s.Epoch)*s.Factor, s.Exp), Kept: s.Epoch,
-		}
+		return t.diverged(t.steps(s.At), math.NaN())
 	}
 	e := Epoch{Epoch: s.Epoch + 1, Seconds: s.Seconds}
 	if s.Seconds > 0 {
-		steps := (t.train.Len() + t.opt.Batch - 1) / t.opt.Batch
-		e.StepsPerSecond = number(float64(steps) / s.Seconds)
+		e.StepsPerSecond = number(float64(t.steps(t.train.Len())) / s.Seconds)
 	}
 	sum := s.Sum
 	if t.opt.EvalTrain {

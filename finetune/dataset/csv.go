@@ -3,7 +3,6 @@ package dataset
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -18,17 +17,6 @@ import (
 
 	"github.com/relupath/relupath/internal/words"
 )
-
-// loadCSV reads one example a line: numbers separated by commas, one of them,
-// or a text, being the label.
-func loadCSV(ctx context.Context, path string, spec Spec) (*table, error) {
-	s, err := openSource(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	return readCSV(s, spec)
-}
 
 // csvReader collects the lines of a file.
 type csvReader struct {
@@ -54,6 +42,8 @@ type csvReader struct {
 	taken int64
 }
 
+// readCSV reads one example a line: numbers separated by commas, one of them,
+// or a text, being the label.
 func readCSV(s *source, spec Spec) (*table, error) {
 	switch bom, _ := s.r.Peek(5); {
 	case bytes.HasPrefix(bom, []byte("PAR1")) && len(bom) > 4 && bom[4] == 0x15: // a page's header; a column may be named so

@@ -42,7 +42,7 @@ func readIDX(s *source) (*array, error) {
 // as they come where classes is 0. All labels are read: they say which classes there
 // are.
 func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*table, error) {
-	x, err := openArray(ctx, images, limit, false, readIDX)
+	x, err := fromFile(ctx, images, limit, false, readIDX)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*t
 			Remedy: "give the file of images first, that of labels second",
 		}
 	}
-	y, err := openArray(ctx, labels, limit, true, readIDX)
+	y, err := fromFile(ctx, labels, limit, true, readIDX)
 	if err != nil {
 		return nil, err
 	}
@@ -71,18 +71,6 @@ func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*t
 		t.layout = LayoutCHW
 	}
 	return t, t.labelled(y, Classification, classes)
-}
-
-// openArray reads the one array of a file, of the first limit examples unless that
-// is 0.
-func openArray(ctx context.Context, path string, limit int, labels bool, read func(*source) (*array, error)) (*array, error) {
-	s, err := openSource(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	s.limit, s.labels = limit, labels
-	return read(s)
 }
 
 // loadMNIST finds the official files in a folder. The data sets that took over

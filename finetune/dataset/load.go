@@ -144,13 +144,13 @@ func read(ctx context.Context, spec Spec, split Split) (*table, error) {
 	case "cifar100":
 		return cifar100.load(ctx, path, split, spec.Limit)
 	case "svhn":
-		return loadSVHN(ctx, path, spec.Limit)
+		return fromFile(ctx, path, spec.Limit, false, readSVHN)
 	case "npz":
 		return loadNPZ(ctx, path, spec, split)
 	case "npy":
 		return loadNPY(ctx, path, spec.Paths[1], spec)
 	case "csv":
-		return loadCSV(ctx, path, spec)
+		return fromFile(ctx, path, 0, false, func(s *source) (*table, error) { return readCSV(s, spec) })
 	}
 	panic(fmt.Sprintf("dataset: format %s has no reader", spec.Format))
 }

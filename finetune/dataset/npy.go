@@ -98,11 +98,11 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 
 // loadNPY reads a file of examples and one of labels.
 func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
-	xs, err := openArray(ctx, x, spec.Limit, false, readNPY)
+	xs, err := fromFile(ctx, x, spec.Limit, false, readNPY)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := openArray(ctx, y, spec.Limit, labelled(spec), readNPY)
+	ys, err := fromFile(ctx, y, spec.Limit, labelled(spec), readNPY)
 	if err != nil {
 		return nil, err
 	}

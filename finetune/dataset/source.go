@@ -96,6 +96,17 @@ func openSource(ctx context.Context, path string) (*source, error) {
 	return s, nil
 }
 
+// fromFile reads a file, of arrays the first limit examples unless that is 0: see source.
+func fromFile[T any](ctx context.Context, path string, limit int, labels bool, read func(*source) (*T, error)) (*T, error) {
+	s, err := openSource(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	s.limit, s.labels = limit, labels
+	return read(s)
+}
+
 // openFile opens a regular file.
 func openFile(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.Open(path)

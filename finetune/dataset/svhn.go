@@ -1,26 +1,15 @@
 package dataset
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
 	"github.com/relupath/relupath/internal/words"
 )
 
-// loadSVHN reads the cropped digits of Netzer et al., Reading digits in natural
+// readSVHN reads the cropped digits of Netzer et al., Reading digits in natural
 // images with unsupervised feature learning (2011): X of shape (32, 32, 3, N),
 // uint8, and y of shape (N, 1) with 1..10, where 10 stands for the digit 0.
-func loadSVHN(ctx context.Context, path string, limit int) (*table, error) {
-	s, err := openSource(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	s.limit = limit
-	return readSVHN(s)
-}
-
 func readSVHN(s *source) (*table, error) {
 	found, err := readMAT(s, "X", "y")
 	if err != nil {

@@ -67,7 +67,7 @@ func (o *op) convolution(transposed bool) (*value, error) {
 		return nil, err
 	}
 	if c.OutChannels*dag.Size(spatial) > tensor.MaxElements {
-		return nil, refusal.New("", "the result has too many elements")
+		return nil, tooLarge()
 	}
 	if !w.constant() {
 		return o.convolvedBy(c, v, w, spatial)
@@ -104,7 +104,7 @@ func (o *op) convolved(c *dag.Conv, v *value, w *tensor.Tensor, biasAt int, spat
 	if samples != tensor.BatchDim && samples != 1 {
 		// Samples that are part of one are another spatial axis.
 		if !tensor.Fits([]int{samples, c.OutChannels, dag.Size(spatial)}) {
-			return nil, refusal.New("", "the result has too many elements")
+			return nil, tooLarge()
 		}
 		c.Window = along(c.Window, samples)
 		v = o.transpose(v, firstTwoSwapped(len(v.shape)))
@@ -178,7 +178,7 @@ func (o *op) convOperands() (v, w *value, err error) {
 func (o *op) convolvedBy(c *dag.Conv, v, w *value, spatial []int) (*value, error) {
 	shape := append([]int{v.shape[0], c.OutChannels}, spatial...)
 	if !tensor.Fits(shape) {
-		return nil, refusal.New("", "the result has too many elements")
+		return nil, tooLarge()
 	}
 	in := []*value{v, w}
 	if b := o.arg(2); b != nil {
@@ -271,7 +271,7 @@ func (o *op) transposedWindow(g *geometry, in []int) (dag.Window, error) {
 		w.In[i] = int(out)
 		w.After[i] = w.End(i, in[i]) - w.In[i]
 		if size *= int(out); size > tensor.MaxElements {
-			return w, refusal.New("", "the result has too many elements")
+			return w, tooLarge()
 		}
 	}
 	return w, nil

@@ -41,7 +41,7 @@ func lowerCol2Im(o *op, v *value) error {
 	planes, places := tensor.Single(v.shape[0])*v.shape[1]/size, dag.Size(image)
 	shape := append([]int{v.shape[0], v.shape[1] / size}, image...)
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	// Term k picks the k-th element that falls on each place.
 	count := make([]int, places)
@@ -72,6 +72,9 @@ func lowerCol2Im(o *op, v *value) error {
 	o.give(0, o.emit(&dag.Add{Sign: slices.Repeat([]float64{1}, most)}, shape, terms...))
 	return nil
 }
+
+// tooLarge refuses a result of more than tensor.MaxElements elements.
+func tooLarge() error { return refusal.New("", "the result has too many elements") }
 
 // lengthsAt returns the extents that input k lists, which must be a constant.
 func (o *op) lengthsAt(k int, what string) ([]int, error) {
@@ -167,7 +170,7 @@ func lowerMaxUnpool(o *op, v, at *value) error {
 		}
 	}
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	return o.gives(o.functionOf(writes, v.dataType(), shape, func(dst []float64, in ...[]float64) {
 		clear(dst)

@@ -138,7 +138,7 @@ func lowerSTFT(o *op, v *value) error {
 	frames := (dims[1]-s.n)/int(min(step, tensor.MaxElements)) + 1
 	shape := []int{dims[0], frames, s.bins, 2}
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	return o.gives(o.functionOf(transforms, v.dataType(), shape, func(dst []float64, in ...[]float64) {
 		fft, seq := fourier.NewCmplxFFT(s.n), make([]complex128, s.n)

@@ -177,7 +177,7 @@ func lowerAffineGrid(o *op, theta *value) error {
 	}
 	shape := slices.Concat(dims[:1], to, []int{n})
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	corners := o.int("align_corners", 0) != 0
 	at := func(i, size int) float64 {

@@ -59,7 +59,7 @@ func (o *op) oneBatch(shape []int) error {
 	case n > 1:
 		return refusal.MixesBatch("it pairs each sample with every other")
 	case !tensor.Fits(shape):
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	return nil
 }

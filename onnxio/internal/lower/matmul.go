@@ -30,7 +30,7 @@ func (o *op) dense(v *value, axis int, t *tensor.Tensor, at int, left bool) (*va
 	shape := slices.Clone(v.shape)
 	shape[axis] = rows
 	if !tensor.Fits(shape) {
-		return nil, refusal.New("", "the result has too many elements")
+		return nil, tooLarge()
 	}
 	// The stored matrix is out x in when it is on the left and as stored, or on
 	// the right and swapped.
@@ -177,7 +177,7 @@ func (o *op) stacked(v *value, t *tensor.Tensor, left bool) (*value, error) {
 	out := slices.Clone(wide)
 	out[along] = rows
 	if !tensor.Fits(wide) || !tensor.Fits(out) {
-		return nil, refusal.New("", "the result has too many elements")
+		return nil, tooLarge()
 	}
 	v = o.expand(v, wide)
 	// Batch, groups and channels, positions.

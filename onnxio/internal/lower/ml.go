@@ -195,7 +195,7 @@ func lowerOneHotEncoder(o *op, v *value) error {
 	}
 	shape := append(slices.Clone(v.dims()), n)
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	return o.gives(o.functionOf("it gives 0 or 1", wire.Float32, shape, func(dst []float64, in ...[]float64) {
 		clear(dst)

@@ -73,7 +73,7 @@ func lowerMaxPool(o *op, v *value, channels int) error {
 	}
 	shape := pooledShape(v, w.Out())
 	if channels*dag.Size(w.Out()) > tensor.MaxElements {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	if len(o.node.Outputs) > 1 && o.reads[o.node.Outputs[1]] > 0 {
 		if v.batchAxis() >= 0 {
@@ -154,7 +154,7 @@ func lowerAveragePool(o *op, v *value, channels int) error {
 // average gives a linear map with fixed weights as the output.
 func (o *op) average(v *value, channels int, w dag.Window, weights []float64, shape []int) error {
 	if channels*len(weights) > tensor.MaxElements {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	m := &dag.Average{Channels: channels, Window: w, Weights: weights}
 	o.give(0, o.emit(&dag.Linear{Map: m}, shape, v))
@@ -207,7 +207,7 @@ func lowerLpPool(o *op, v *value, channels int) error {
 	}
 	shape := pooledShape(v, w.Out())
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	nIn, nOut := dag.Size(w.In), dag.Size(w.Out())
 	o.give(0, o.function("the norm of a window is not piecewise linear", v.elem, shape, func(dst []float64, in ...[]float64) {

@@ -47,7 +47,7 @@ func (o *op) product(a, b *value) (*value, error) {
 		return nil, refusal.MixesBatch("it multiplies each sample with every other")
 	}
 	if !tensor.Fits(shape) {
-		return nil, refusal.New("", "the result has too many elements")
+		return nil, tooLarge()
 	}
 	// One sample: the batch has extent 1.
 	m, n := tensor.Single(a.shape[ra-2]), tensor.Single(b.shape[rb-1])

@@ -397,7 +397,7 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 		dirs, h := len(r.cells), r.cells[0].hidden
 		r.hidden = h
 		if !tensor.Fits([]int{r.steps, r.batch, dirs, h, gates}) {
-			return refusal.New("", "the result has too many elements")
+			return tooLarge()
 		}
 		in, err := o.recurrentInputs(r, v, batch, gates)
 		if err != nil {

@@ -41,7 +41,7 @@ func lowerTile(o *op, v *value) error {
 		}
 		size := from[k] * r
 		if size > tensor.MaxElements {
-			return refusal.New("", "the result has too many elements")
+			return tooLarge()
 		}
 		if v, err = o.take(v, k, size, func(i int) int { return i % from[k] }); err != nil {
 			return err

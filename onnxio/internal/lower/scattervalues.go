@@ -160,7 +160,7 @@ func lowerGatherND(o *op, data, index *value) error {
 	}
 	shape := slices.Concat(list[:len(list)-1], dims[shared+n:])
 	if !tensor.Fits(shape) {
-		return refusal.New("", "the result has too many elements")
+		return tooLarge()
 	}
 	outer, run := dag.Size(tensor.SampleShape(dims[:shared])), dag.Size(tensor.SampleShape(dims[shared+n:]))
 	each, entries := dag.Size(tensor.SampleShape(list[shared:len(list)-1])), dag.Size(named)

@@ -109,7 +109,7 @@ func (g *geometry) window(in []int, ceil bool) (dag.Window, error) {
 	out := 1
 	for _, d := range w.Out() {
 		if out *= d; out > tensor.MaxElements {
-			return w, refusal.New("", "the result has too many elements")
+			return w, tooLarge()
 		}
 	}
 	for _, k := range g.kernel {
