@@ -17,9 +17,9 @@ import (
 // budget for constants is refused itself, before its result is made.
 func TestBudgetIsAskedFirst(t *testing.T) {
 	const (
-		side = 5792    // side x side numbers are the budget of 256 MiB less 40 KiB
+		side = 4095    // side x side numbers are the budget of 128 MiB less 64 KiB
 		held = 200_000 // of which something else has 1.5 MiB
-		many = 18 << 20
+		many = 9 << 20
 	)
 	text := func(name, v string) field { return pbMessage(5, pbString(1, name), pbString(4, v), pbInt(20, 3)) }
 	op := func(typ string, in []string, attr ...field) []field {
@@ -29,7 +29,7 @@ func TestBudgetIsAskedFirst(t *testing.T) {
 		}
 		return []field{pbNode(typ, "it", in, out, attr...)}
 	}
-	// after runs the operator on many numbers, 144 MiB, of two axes or one.
+	// after runs the operator on many numbers, 72 MiB, of two axes or one.
 	after := func(axes, typ string, in []string, attr ...field) []field {
 		return append([]field{
 			pbNode("Range", "", names("zero", "many", "step"), names("counted")),

@@ -43,7 +43,7 @@ func TestConstantsThatAreNotNeeded(t *testing.T) {
 		}
 	}
 	_, err = onnxio.Decode(chain(44, true, stored), onnxio.Options{})
-	if err == nil || !strings.Contains(err.Error(), "take more than 320 MiB") {
+	if err == nil || !strings.Contains(err.Error(), "take more than 192 MiB") {
 		t.Errorf("all needed: %v", err)
 	}
 }

@@ -158,8 +158,8 @@ func malformedModels() []malformed {
 				pbMessage(5, pbString(1, "offset"), pbFloat(7, 1), pbFloat(7, 1), pbInt(20, 6))))),
 		},
 		{
-			name: "constants that double", want: `node "d24" (Concat): the constants that are computed up to it take more than 256 MiB`,
-			model: doubled(26), computed: 256 << 20,
+			name: "constants that double", want: `node "d23" (Concat): the constants that are computed up to it take more than 128 MiB`,
+			model: doubled(26), computed: 128 << 20,
 		},
 		{
 			name: "a ReLU of two values", want: `node "r" (Relu): it has 2 inputs, the operator has 1`,

@@ -273,44 +273,66 @@ func (ev *evaluator) Concat(nd *dag.Node, xs [][]float64) []float64 {
 func (ev *evaluator) Select(nd, _ *dag.Node, index []int32, x []float64) []float64 {
 	size, m := nd.Len(), len(x)/max(ev.batch, 1)
 	dst := ev.buffer(ev.batch * size)
-	moves, whole := movesOf(index)
-	ev.rows(ev.batch, size, func(lo, hi int) {
-		for b := lo; b < hi; b++ {
-			d, from := dst[b*size:][:size], x[b*m:][:m]
-			if whole {
-				kernel.Moves(d, from, moves, 1, 0)
-				continue
-			}
-			for i, j := range index {
-				if j >= 0 {
-					d[i] = from[j]
-				} else {
-					d[i] = 0
+	// take fills elements [at, end) of samples [lo, hi).
+	take := func(at, end, lo, hi int) {
+		var list [64]kernel.Move
+		for at < end {
+			moves, next := movesOf(index[:end], at, list[:0])
+			for b := lo; b < hi; b++ {
+				d, from := dst[b*size:][:size], x[b*m:][:m]
+				if moves != nil {
+					kernel.Moves(d, from, moves, 1, 0)
+					continue
+				}
+				for i, j := range index[at:next] {
+					if j >= 0 {
+						d[at+i] = from[j]
+					} else {
+						d[at+i] = 0
+					}
 				}
 			}
+			at = next
 		}
+	}
+	if size < 4*selected {
+		ev.rows(ev.batch, size, func(lo, hi int) { take(0, size, lo, hi) })
+		return dst
+	}
+	ev.rows((size+selected-1)/selected, selected*ev.batch, func(lo, hi int) {
+		take(lo*selected, min(hi*selected, size), 0, ev.batch)
 	})
 	return dst
 }
 
-// piece is how many elements of a Select lie together, on average, where they are copied by pieces.
-const piece = 8
+const (
+	// selected is how many elements of a large Select one goroutine takes at least.
+	selected = 1 << 12
+	// piece is how many elements of a Select lie together, on average, where they are copied by pieces.
+	piece = 8
+)
 
-// movesOf lists the pieces of a Select that lie together, as the heads of an attention do; whole says
-// that they are all of it, and long.
-func movesOf(index []int32) (moves []kernel.Move, whole bool) {
-	for i := 0; i < len(index); {
+// movesOf appends pieces of a Select that lie together, as the heads of an attention do, from element
+// at on, as many as the list has room for, and says where they end: nil for elements that are taken one
+// by one, since they lie apart or some are padding.
+func movesOf(index []int32, at int, list []kernel.Move) (moves []kernel.Move, end int) {
+	padded := false
+	for end = at; end < len(index) && len(list) < cap(list); {
+		first, step := index[end], int32(1)
+		if first < 0 {
+			step, padded = 0, true
+		}
 		n := 1
-		for i+n < len(index) && index[i+n] == index[i]+int32(n) {
+		for end+n < len(index) && index[end+n] == first+int32(n)*step {
 			n++
 		}
-		if index[i] < 0 || len(moves)*piece > i+4*piece {
-			return nil, false
-		}
-		moves = append(moves, kernel.Move{To: i, From: int(index[i]), N: n})
-		i += n
+		list = append(list, kernel.Move{To: end, From: int(first), N: n})
+		end += n
 	}
-	return moves, true
+	if padded || end-at < piece*len(list) {
+		list = nil
+	}
+	return list, end
 }
 
 func (ev *evaluator) Pool(nd *dag.Node, p *dag.Pool, x []float64) []float64 {

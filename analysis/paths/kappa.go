@@ -182,13 +182,13 @@ func byUnit(x cells, a dag.Axis) (*grid.Layout, [][]scaled.Num) {
 	l, k, from := x.grid.Units(a.Outer, a.N, a.Inner)
 	h := grid.Gather(x.n, from)
 	rest, cells := l.Fold(k)
-	out := make([][]scaled.Num, a.N)
-	for i := range out {
+	all := make([]scaled.Num, 0, a.N*len(cells))
+	for i := range a.N {
 		for _, list := range cells {
-			out[i] = append(out[i], h[list[i]])
+			all = append(all, h[list[i]])
 		}
 	}
-	return rest, out
+	return rest, table(all, a.N)
 }
 
 func columns(rows [][]scaled.Num, from []int32) [][]scaled.Num {

@@ -3,7 +3,9 @@ package rescale
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/sums"
@@ -129,8 +131,14 @@ const maxLengths = 64
 // not ok, and has mu alone, where paths to some unit have too many lengths.
 func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before scaled.Num, ok bool) {
 	phi := make([]lengths, len(v.active))
-	var ends []pathEnd
-	pairs := make([]pathEnd, len(v.active))
+	pairs := map[int32]*pathEnd{}
+	lnC = math.Inf(-1)
+	// meets takes an end in, where c is not large enough for it yet.
+	meets := func(e pathEnd) {
+		if e.sum(p, lnC) > 0 {
+			lnC = e.root(p)
+		}
+	}
 	for _, y := range v.layers {
 		terms, norms, ok := v.terms(y, phi, p, threads)
 		if !ok {
@@ -143,31 +151,30 @@ func (v *view) graded(p float64, threads int) (lnC float64, z []float64, before 
 			before = scaled.Max(before, norms[i])
 			switch k := v.index[id]; {
 			case k < 0:
-				ends = append(ends, pathEnd{a: []lengths{terms[i]}})
+				meets(pathEnd{a: terms[i : i+1]})
 			case !v.paired(k):
 				phi[k] = terms[i]
-			case v.sign[id] > 0:
-				pairs[k].a = append(pairs[k].a, terms[i])
 			default:
-				pairs[k].b = append(pairs[k].b, terms[i])
+				if pairs[k] == nil {
+					pairs[k] = &pathEnd{}
+				}
+				side := &pairs[k].b
+				if v.sign[id] > 0 {
+					side = &pairs[k].a
+				}
+				*side = append(*side, terms[i])
 			}
 		}
 	}
-	for _, e := range pairs {
-		if e.a != nil {
-			ends = append(ends, e)
-		}
-	}
-	lnC = math.Inf(-1)
-	for _, e := range ends {
-		if e.sum(p, lnC) > 0 {
-			lnC = e.root(p)
+	for _, k := range slices.Sorted(maps.Keys(pairs)) {
+		if e := pairs[k]; e.a != nil {
+			meets(*e)
 		}
 	}
 	z = make([]float64, len(phi))
 	for k, t := range phi {
-		switch e := &pairs[k]; {
-		case e.a != nil: // both sides the same norm
+		switch e := pairs[int32(k)]; {
+		case e != nil && e.a != nil: // both sides the same norm
 			a, _ := longest(e.a, p, lnC)
 			b, _ := longest(e.b, p, lnC)
 			z[k] = (b - a) / 2
@@ -276,8 +283,9 @@ func (v *view) terms(y *layer, phi []lengths, p float64, threads int) (terms []l
 	sums := y.incoming(req, threads)
 	norms = sums[n]
 	terms = make([]lengths, len(y.rows))
+	phis := make([]scaled.Num, n*len(y.rows))
 	for i := range terms {
-		t := lengths{first: first + 1, phi: make([]scaled.Num, n)}
+		t := lengths{first: first + 1, phi: phis[i*n : (i+1)*n]}
 		for k := range n {
 			t.phi[k] = sums[k][i]
 		}

@@ -3,7 +3,6 @@ package memory
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -12,6 +11,9 @@ import (
 
 // unknown is taken where the system does not tell.
 const unknown = 8 << 30
+
+// asked is GOMEMLIMIT, before the program sets a pace for its own collections.
+var asked = debug.SetMemoryLimit(-1)
 
 // Limit is the bytes of memory that this process may take: those of the machine, or
 // of the control group, the limit on addresses or GOMEMLIMIT where they are less.
@@ -30,8 +32,5 @@ func Limit() int64 {
 			least = min(least, v)
 		}
 	}
-	if v := debug.SetMemoryLimit(-1); v < math.MaxInt64 {
-		least = min(least, v)
-	}
-	return min(least, addresses())
+	return min(least, asked, addresses())
 }

@@ -473,7 +473,7 @@ func (l *Layout) Units(outer, n, inner int) (out *Layout, k int, from []int32) {
 func (l *Layout) Fold(k int) (out *Layout, of [][]int32) {
 	out = &Layout{Dims: slices.Delete(slices.Clone(l.Dims), k, k+1), axes: slices.Delete(slices.Clone(l.axes), k, k+1)}
 	out.cells(func(class []int) int {
-		var list []int32
+		list := make([]int32, 0, l.axes[k].n)
 		for c := range l.axes[k].n {
 			list = append(list, int32(l.cell(func(q int) int {
 				switch {

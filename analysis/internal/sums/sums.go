@@ -40,8 +40,8 @@ type Request struct {
 // Sums is what a Request gives, of the effective weights diag(Scale) W, biases
 // left out.
 type Sums struct {
-	// Rows has, for each of Powers, the p-norm of each row (unit). Shared
-	// weights of a convolution count once.
+	// Rows has, for each of Powers, the p-norm of each row (unit), not to be written to.
+	// Shared weights of a convolution count once.
 	Rows [][]scaled.Num
 	// Columns has, for each of Columns, the p-norm of each column (input unit or
 	// channel). Shared weights of a convolution count once.
@@ -64,6 +64,10 @@ type Sums struct {
 // panics when a path has a wrong length.
 func Of(l *dag.Linear, q Request) *Sums {
 	s := &Sums{}
+	if d, ok := l.Map.(*dag.Diagonal); ok {
+		diagonal(l, d, q, s)
+		return s
+	}
 	for range q.Powers {
 		s.Rows = append(s.Rows, make([]scaled.Num, l.Rows()))
 	}
@@ -90,8 +94,6 @@ func Of(l *dag.Linear, q Request) *Sums {
 		convolution(l, m, q, s)
 	case *dag.Average:
 		average(l, m, q, s)
-	case *dag.Diagonal:
-		diagonal(l, q, s)
 	}
 	scale := l.Scale()
 	for k := range s.Rows {
@@ -229,17 +231,21 @@ func zeroed(l *dag.Linear, cols int, at func(i, j int) float64) int {
 	return n
 }
 
-func diagonal(l *dag.Linear, q Request, s *Sums) {
-	for _, r := range s.Rows {
-		for i := range r {
-			r[i] = scaled.One
+// diagonal has one weight a row and a column, the norm of both for every p, which all
+// of them share.
+func diagonal(l *dag.Linear, d *dag.Diagonal, q Request, s *Sums) {
+	if len(q.Powers)+len(q.Columns) > 0 {
+		norms := slices.Repeat([]scaled.Num{scaled.One}, l.Rows())
+		for i, f := range l.Scale() {
+			norms[i] = scaled.New(math.Abs(f))
 		}
+		s.Rows = slices.Repeat([][]scaled.Num{norms}, len(q.Powers))
+		s.Columns = slices.Repeat([][]scaled.Num{norms}, len(q.Columns))
 	}
-	for _, p := range columnPaths(l, q) {
-		s.Columns = append(s.Columns, p.H)
-	}
-	s.Value, s.Forward = q.From, q.Forward
 	s.Operand, s.Backward = scaledPaths(l, q)
+	if s.Value, s.Forward = q.From, q.Forward; s.Value != nil {
+		s.Value, s.Forward = Affine(s.Value, s.Forward, d.Axis, l.Scale(), q.Bias, q.Threads, q.Memory)
+	}
 }
 
 // average is a sum over windows, and a factor for each position.

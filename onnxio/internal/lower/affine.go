@@ -181,7 +181,9 @@ func (o *op) affine(v *value, f affine) (*value, error) {
 	}
 	axis, axes := f.axis(shape)
 	if f.uniform() {
-		axis, axes = o.unitsOf(v, axis, axes)
+		if axis, axes = o.unitsOf(v, axis, axes); axis.N > maxUniform {
+			axis, axes = channelsOf(shape)
+		}
 	}
 	st, _, err := o.stage(f, shape, axis, axes)
 	if err != nil {
@@ -315,6 +317,25 @@ func (o *op) unitsOf(v *value, axis dag.Axis, axes []int) (dag.Axis, []int) {
 		at = nd.In[0]
 	}
 	return axis, axes
+}
+
+// maxUniform is the most units that one number is repeated for where no layer says what the
+// units are: a value of more elements has its channels for units, and one of elements alone is
+// a single unit, which costs freedom to rescale but no memory.
+const maxUniform = 1 << 20
+
+// channelsOf has a unit for each place along the first axis of several of a sample.
+func channelsOf(shape []int) (dag.Axis, []int) {
+	var axes []int
+	for d, n := range shape {
+		if n != tensor.BatchDim && n != 1 {
+			axes = append(axes, d)
+		}
+	}
+	if len(axes) < 2 {
+		return unitsAlong(shape, 0, -1), nil
+	}
+	return unitsAlong(shape, axes[0], axes[0]), axes[:1]
 }
 
 // multiply scales v by a constant: a scalar is a fixed coefficient, a vector

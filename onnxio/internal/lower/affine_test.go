@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
 
 // The elements of a constant that units are paired with, against NumPy's rule for each
@@ -59,5 +60,25 @@ func TestUnitIndex(t *testing.T) {
 	}
 	if fits < 200 || fits > 1800 {
 		t.Errorf("%d of 2000 fit: both cases are to be tried", fits)
+	}
+}
+
+// A number repeated for more elements than maxUniform has the channels for units, or one
+// for all: the elements themselves would cost a hundred bytes each.
+func TestChannelsOf(t *testing.T) {
+	for _, c := range []struct {
+		shape, axes []int
+		want        dag.Axis
+	}{
+		{[]int{tensor.BatchDim, 9}, nil, dag.Axis{Outer: 1, N: 1, Inner: 9}},
+		{[]int{9}, nil, dag.Axis{Outer: 1, N: 1, Inner: 9}},
+		{[]int{tensor.BatchDim, 1, 9, 1}, nil, dag.Axis{Outer: 1, N: 1, Inner: 9}},
+		{[]int{tensor.BatchDim, 3, 4, 5}, []int{1}, dag.Axis{Outer: 1, N: 3, Inner: 20}},
+		{[]int{2, tensor.BatchDim, 4}, []int{0}, dag.Axis{Outer: 1, N: 2, Inner: 4}},
+	} {
+		got, axes := channelsOf(c.shape)
+		if got != c.want || !slices.Equal(axes, c.axes) {
+			t.Errorf("%v: %v along %v, want %v along %v", c.shape, got, axes, c.want, c.axes)
+		}
 	}
 }

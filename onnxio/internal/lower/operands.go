@@ -106,7 +106,7 @@ func (l *lowering) afford(n int) error {
 // Constants computed by the graph may take baseBudget bytes at a time, and
 // budgetPerByte more for each byte that the file stores.
 const (
-	baseBudget    = 256 << 20
+	baseBudget    = 128 << 20
 	budgetPerByte = 16
 )
 

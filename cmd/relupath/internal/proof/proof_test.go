@@ -156,7 +156,7 @@ func TestInputsWithinABudget(t *testing.T) {
 			t.Errorf("%v inputs: %d random, %d given, %d large, want %d, %d, %d", c.inputs, random, len(of), large, c.random, c.given, c.large)
 		}
 	}
-	// 3 x 5 weights at 2 x 4 positions, 7 x 24 weights, and every element.
+	// 3 x 5 weights at 2 x 4 positions, 7 x 24 weights, and perRead for every element.
 	w := dag.Window{In: []int{2, 4}, Kernel: []int{1, 1}, Stride: []int{1, 1}, Dilation: []int{1, 1}, Before: []int{0, 0}, After: []int{0, 0}}
 	conv := &dag.Conv{W: dag.Use{Param: dag.NewParam64("c", []int{3, 5, 1, 1}, make([]float64, 15))}, InChannels: 5, OutChannels: 3, Groups: 1, Window: w}
 	dense := &dag.Dense{W: dag.Use{Param: dag.NewParam64("d", []int{7, 24}, make([]float64, 7*24))}, Rows: 7, Cols: 24}
@@ -165,7 +165,7 @@ func TestInputsWithinABudget(t *testing.T) {
 		{Op: &dag.Linear{Map: conv}, In: []int{0}, Shape: []int{3, 2, 4}},
 		{Op: &dag.Linear{Map: dense}, In: []int{1}, Shape: []int{7}},
 	}}
-	if got, want := cost(n), float64(15*8+7*24+40+24+7); got != want {
+	if got, want := cost(n), float64(15*8+7*24+perRead*(40+24+7)); got != want {
 		t.Errorf("cost %v, want %v", got, want)
 	}
 	var seen []int

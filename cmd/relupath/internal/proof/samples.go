@@ -25,15 +25,16 @@ func within(inputs float64, given []sample, large int) (random int, of []sample,
 	return min(DefaultSamples, max(leastSamples, n-len(given)-large-1)), given, large
 }
 
-// readsOfPool is what an element that a pooling reads costs, in multiplications of a matrix product.
-const readsOfPool = 4
+// perRead is what an element of a value costs, and one that a pooling reads, in multiplications of a
+// matrix product.
+const perRead = 4
 
-// cost returns the number of multiplications with weights of one evaluation, one an element,
-// and readsOfPool for what poolings read.
+// cost returns the number of multiplications with weights of one evaluation, and perRead for each
+// element and for each that poolings read.
 func cost(n *dag.Network) float64 {
 	c := 0.0
 	for i := range n.Nodes {
-		c += float64(n.Nodes[i].Len())
+		c += perRead * float64(n.Nodes[i].Len())
 	}
 	for nd, l := range dag.Each[*dag.Linear](n) {
 		if l.Map == nil {
@@ -42,12 +43,12 @@ func cost(n *dag.Network) float64 {
 		if u := l.Map.Weight(); u != nil {
 			c += float64(u.Param.Len()) * float64(l.Map.Positions())
 		} else if w, _ := l.Map.Slides(); w != nil { // a mean
-			c += readsOfPool * float64(nd.Len()) * float64(dag.Size(w.Kernel))
+			c += perRead * float64(nd.Len()) * float64(dag.Size(w.Kernel))
 		}
 	}
 	for nd, p := range dag.Each[*dag.Pool](n) {
 		if p.Window != nil {
-			c += readsOfPool * float64(nd.Len()) * float64(dag.Size(p.Window.Kernel))
+			c += perRead * float64(nd.Len()) * float64(dag.Size(p.Window.Kernel))
 		}
 	}
 	return c
