@@ -1,10 +1,11 @@
 """Export the networks that people have, with random weights, and judge relupath on them.
 
-    zoo.py export DIR [torchvision|timm|transformers|small] [--only NAME,...] [--exporter ts|dynamo]
+    zoo.py export DIR [torchvision|timm|transformers|small] [--only NAME,...] [--exporter ts|dynamo] [--double]
     zoo.py check DIR --relupath PATH [--only NAME,...] [--markdown FILE]
 
 export writes one file for each network and exporter of PyTorch. Those of small, families at a few channels and
-transformers without what the exporter says of its own code, are onnxio/testdata/zoo, which CI checks. check audits each,
+transformers without what the exporter says of its own code, are onnxio/testdata/zoo, which CI checks. With --double all
+numbers are float64, and PyTorch's outputs are beside the file, for ONNX Runtime has no convolution of float64. check audits each,
 compares the norms of its layers with NumPy's on the stored tensors, and the outputs
 of relupath run with ONNX Runtime's. It prints one line for each file and ends
 with 1 if one fails; a file that takes too long or too much memory costs that file only.
@@ -18,6 +19,7 @@ import sys
 import warnings
 
 import judge
+import numpy as np
 
 TORCHVISION = {
     "alexnet": 224, "convnext_tiny": 64, "densenet121": 64, "efficientnet_b0": 64, "efficientnet_v2_s": 64, "googlenet": 96,
@@ -215,6 +217,16 @@ def networks(kind, pixels):
             yield name, lambda name=name: transformer(name)
 
 
+def record(path, model, inputs):
+    """Saves inputs and the first output beside a file."""
+    import torch
+
+    with torch.no_grad():
+        y = model(*inputs)
+    y = y if torch.is_tensor(y) else y[0]
+    np.savez(path[: -len(".onnx")], *[x.numpy() for x in inputs], y=y.numpy())
+
+
 def export(args):
     import torch
 
@@ -224,7 +236,7 @@ def export(args):
         if args.only and name not in args.only.split(","):
             continue
         for exporter in args.exporter.split(","):
-            path = os.path.join(args.dir, f"{name.replace('.', '_')}_{exporter}.onnx")
+            path = os.path.join(args.dir, f"{name.replace('.', '_')}_{exporter}{'_double' * args.double}.onnx")
             if os.path.exists(path):
                 continue
             torch.manual_seed(0)
@@ -238,6 +250,9 @@ def export(args):
                         for k, w in model.named_parameters():  # zeros would hide what is before them
                             if not w.any() and (w.dim() >= 2 or k.endswith(("weight", "gamma"))):
                                 torch.nn.init.normal_(w, mean=0 if w.dim() >= 2 else 0.5, std=0.02)
+                        if args.double:
+                            model, inputs = model.double(), tuple(x.double() if x.is_floating_point() else x for x in inputs)
+                            record(path, model, inputs)
                         if exporter == "dynamo":
                             torch.onnx.export(model, inputs, path, dynamo=True, external_data=False)
                         else:
@@ -258,7 +273,12 @@ def check(args):
     for f in sorted(os.listdir(args.dir)):
         if not f.endswith(".onnx") or args.only and not any(o in f for o in args.only.split(",")):
             continue
-        v = judge.judge(args.relupath, os.path.join(args.dir, f), highest=IDS, limits=judge.Limits(seconds=args.seconds), norms=True)
+        path, limits = os.path.join(args.dir, f), judge.Limits(seconds=args.seconds)
+        double = f.endswith("_double.onnx")
+        tolerance = judge.precision(path) if double else judge.TOLERANCE
+        v = judge.judge(args.relupath, path, highest=IDS, limits=limits, tolerance=tolerance, norms=True)
+        if double and v.unlike and not v.fault:  # what ONNX Runtime does not run
+            v.unlike, (v.error, v.fault) = "", judge.recorded(args.relupath, path, np.load(path[:-5] + ".npz"), limits, tolerance)
         failed += bool(v.fault)
         rows.append((f[:-5], v))
         print(f"{'FAIL' if v.fault else 'ok  '} {f}: {v.layers} layers, {v.segments} segments, {v.seconds:.1f} s, {v.words()}", flush=True)
@@ -278,6 +298,7 @@ def main():
     e.add_argument("--only", default="")
     e.add_argument("--exporter", default="ts,dynamo")
     e.add_argument("--pixels", type=int, default=0, help="side of timm's pictures, where it can be built for it or takes any (default: 96 where it takes any)")
+    e.add_argument("--double", action="store_true", help="float64, with PyTorch's outputs")
     c = sub.add_parser("check")
     c.add_argument("dir")
     c.add_argument("--relupath", default="relupath")
