@@ -1,6 +1,7 @@
 package rescale
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"runtime/debug"
@@ -15,11 +16,14 @@ func TestTiedSystems(t *testing.T) {
 	rng := rand.New(rand.NewPCG(19, 0))
 	for range 200 {
 		n := 1 + rng.IntN(150)
-		s, a := &system{cols: make([][]int32, n), vals: make([][]float64, n)}, mat.NewDense(n, n, nil)
+		s, a := newSystem(n), mat.NewDense(n, n, nil)
 		ahead := rng.Float64() // the share of rows that read what comes later
 		for i := range n {
-			a.Set(i, i, 1)
+			diag := 1 + rng.Float64()
+			a.Set(i, i, diag)
 			back, columns := rng.Float64() < ahead, 1+rng.IntN(6)
+			var cols []int32
+			var vals []float64
 			for range columns {
 				j := rng.IntN(n)
 				if !back {
@@ -29,15 +33,10 @@ func TestTiedSystems(t *testing.T) {
 					continue
 				}
 				v := rng.Float64() / float64(columns) // rows have a sum below 1
-				s.cols[i], s.vals[i] = append(s.cols[i], int32(j)), append(s.vals[i], v)
+				cols, vals = append(cols, int32(j)), append(vals, v)
 				a.Set(i, j, a.At(i, j)-v)
 			}
-			for _, j := range s.cols[i] {
-				if int(j) >= i {
-					s.back = append(s.back, i)
-					break
-				}
-			}
+			s.put(i, diag, cols, vals)
 		}
 		for round := range 3 { // the second has the factors of the first
 			if round == 2 {
@@ -110,13 +109,8 @@ func TestGMRESSingular(t *testing.T) {
 	}
 }
 
-func logDet(a mat.Matrix) float64 {
-	l, _ := mat.LogDet(a)
-	return l
-}
-
-// Parts of groups read no later ones, and solved one after the other they give what a factorisation of all of
-// I - P does.
+// Parts of groups read no later ones; solved one after the other they give the least x of all rows, and its derivative is
+// what a factorisation of all of I - P gives.
 func TestTiedParts(t *testing.T) {
 	split, joint := 0, 0
 	for seed := range uint64(400) {
@@ -126,22 +120,38 @@ func TestTiedParts(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := newTied(v, 2)
-		res := p.choose(0)
-		a := mat.NewDense(max(1, len(p.x)), max(1, len(p.x)), nil)
-		c, loops := p.chosen(), false
+		if err := p.solve(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		mu := p.mu + 0.1
+		if _, ok := p.least(mu, nil); !ok {
+			t.Fatalf("seed %d: no x for a larger c than the least", seed)
+		}
+		a, loops := mat.NewDense(max(1, len(p.x)), max(1, len(p.x)), nil), false
+		ones := mat.NewVecDense(max(1, len(p.x)), nil)
 		for g := range p.x {
 			a.Set(g, g, 1)
+			if len(p.free[g]) == 0 {
+				continue
+			}
+			ones.SetVec(g, 1)
+			value, at := math.Inf(-1), 0
 			for _, row := range p.free[g] {
+				if l := p.value(row); l > value {
+					value, at = l, row
+				}
 				for _, j := range p.rows[row].cols {
 					if p.part[j] > p.part[g] {
 						t.Fatalf("seed %d: group %d reads %d of a later part", seed, g, j)
 					}
+					loops = loops || int(j) >= g
 				}
 			}
-			c.row(int32(g), func(j int32, d float64) {
-				a.Set(g, int(j), a.At(g, int(j))-d)
-				loops = loops || int(j) >= g
-			})
+			// Roundings of logarithms of some units.
+			if math.Abs(value-mu-p.x[g]) > 1e-12 {
+				t.Fatalf("seed %d: the largest row of group %d is %g over its bound", seed, g, value-mu-p.x[g])
+			}
+			p.slopesOf(at, value, func(j int32, d float64) { a.Set(g, int(j), a.At(g, int(j))-d) })
 		}
 		if loops && len(p.parts) > 1 {
 			split++
@@ -151,16 +161,16 @@ func TestTiedParts(t *testing.T) {
 				joint++
 			}
 		}
-		if len(p.x) == 0 || logDet(a) < -10 {
-			continue // few digits are left of a system that is all but singular
+		if len(p.x) == 0 {
+			continue
 		}
 		var want mat.VecDense
-		if err := want.SolveVec(a, mat.NewVecDense(len(res), res)); err != nil {
+		if err := want.SolveVec(a, ones); err != nil {
 			t.Fatal(err)
 		}
-		for g, x := range c.solve(res) {
+		for g, x := range p.falls(mu) {
 			if w := want.AtVec(g); math.Abs(x-w) > 1e-8*math.Max(1, math.Abs(w)) {
-				t.Fatalf("seed %d: group %d has %g, want %g", seed, g, x, w)
+				t.Fatalf("seed %d: group %d falls by %g, want %g", seed, g, x, w)
 			}
 		}
 	}
