@@ -128,7 +128,7 @@ func candidates(n *dag.Network, opt Options) (layers []Layer, lists [][]candidat
 	}
 	inside, at := inside(n), map[*dag.Param]int{}
 	for nd, l := range dag.Each[*dag.Linear](n) {
-		if l.Matrices() == nil {
+		if !l.Learned() || l.Matrices() == nil {
 			continue
 		}
 		p := l.Map.Weight().Param

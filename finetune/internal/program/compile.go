@@ -22,7 +22,7 @@ type Options struct {
 }
 
 // Compile makes the program of a network. Tensors of the preamble are frozen, and
-// so are those that cannot be stored or that a layer divides by. Errors: no input or
+// so are those that cannot be stored, that are made of shapes or that a layer divides by. Errors: no input or
 // several, several values that could be the logits, logits that do not depend on the input, layers that cannot be trained, of
 // which all are listed.
 func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
@@ -122,9 +122,7 @@ func (c *compiler[T]) tensor(p *dag.Param) int {
 		c.index[p] = t
 		x := &Tensor[T]{Param: p, Data: make([]T, p.Len())}
 		load(x.Data, p)
-		if p.Storage == dag.Unwritable {
-			x.Frozen = true
-		}
+		x.Frozen = p.Storage == dag.Unwritable || p.Made
 		c.p.Tensors = append(c.p.Tensors, x)
 	}
 	c.p.Tensors[t].Uses++

@@ -144,6 +144,10 @@ func TestMatricesMadeOfShapes(t *testing.T) {
 			}
 		}
 	}
+	r, _ := parsed[pruneJSON](t, "prune", opened("causal_fixed.onnx"), "--sparsity", "0.5", "-o", filepath.Join(t.TempDir(), "p.onnx"))
+	if n := len(r.Layers); n != 3 {
+		t.Errorf("%d layers to prune, want 3", n)
+	}
 }
 
 // TestParametersOfCutTables: the parameters of a file whose table of positions is cut to an open
