@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/relupath/relupath/finetune/dataset"
@@ -219,8 +220,10 @@ func (t *loop[T]) write(f io.Writer) error {
 		}
 	}
 	for _, a := range arrays {
-		if err := writeFrom(w, a.data); err != nil {
-			return err
+		for part := range slices.Chunk(a.data, piece) {
+			if err := binary.Write(w, binary.LittleEndian, part); err != nil {
+				return err
+			}
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -341,28 +344,10 @@ func (t *loop[T]) readArrays(r io.Reader, h *checkpointHeader) error {
 		if h.Arrays[k] != (arrayShape{a.name, len(a.data)}) {
 			return errDamaged
 		}
-		if err := readInto(r, a.data); err != nil {
-			return errDamaged
-		}
-	}
-	return nil
-}
-
-// writeFrom writes little endian numbers, piece by piece.
-func writeFrom[T program.Float](w io.Writer, src []T) error {
-	for ; len(src) > 0; src = src[min(len(src), piece):] {
-		if err := binary.Write(w, binary.LittleEndian, src[:min(len(src), piece)]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readInto reads little endian numbers, piece by piece.
-func readInto[T program.Float](r io.Reader, dst []T) error {
-	for ; len(dst) > 0; dst = dst[min(len(dst), piece):] {
-		if err := binary.Read(r, binary.LittleEndian, dst[:min(len(dst), piece)]); err != nil {
-			return err
+		for part := range slices.Chunk(a.data, piece) {
+			if err := binary.Read(r, binary.LittleEndian, part); err != nil {
+				return errDamaged
+			}
 		}
 	}
 	return nil

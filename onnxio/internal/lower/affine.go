@@ -7,6 +7,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 // use makes a Use of a constant as input k of the current operator. swapped
@@ -224,7 +225,7 @@ func (o *op) stage(f affine, shape []int, a dag.Axis, axes []int) (st dag.Stage,
 				w.Full[d] = shape[d]
 			}
 		}
-		if o.opset < 7 && domain(o.node.Domain) == "" && (w.Index != nil || w.Param.Len() != a.N) {
+		if o.opset < 7 && wire.Domain(o.node.Domain) == "" && (w.Index != nil || w.Param.Len() != a.N) {
 			o.legacyFull(w, shape, axes)
 		}
 		return w, nil

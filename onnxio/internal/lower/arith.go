@@ -7,13 +7,14 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 func (o *op) binary() (a, b *value, err error) {
 	if a, b, err = o.two(); err != nil {
 		return
 	}
-	if o.opset < 7 && domain(o.node.Domain) == "" {
+	if o.opset < 7 && wire.Domain(o.node.Domain) == "" {
 		if b.constant() {
 			dims, err := o.legacyBroadcast(b.con.Dims)
 			if err != nil {

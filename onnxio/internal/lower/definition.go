@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/onnxio/internal/tensor"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 // definition writes what the current operator, which is not evaluated, is in the file: its name, its
@@ -23,7 +24,7 @@ func (o *op) definition(operands []*value) func(w io.Writer) error {
 			return nil
 		}
 	}
-	head := []any{domain(n.Domain), n.OpType, n.Overload, o.opsets[domain(n.Domain)]}
+	head := []any{wire.Domain(n.Domain), n.OpType, n.Overload, o.opsets[wire.Domain(n.Domain)]}
 	for i := range n.Attributes {
 		if n.Attributes[i].Graphs > 0 {
 			head = append(head, file.Model.OpsetImports)

@@ -47,7 +47,7 @@ func localFunctions(m *wire.Model) map[function]*wire.Function {
 	out := map[function]*wire.Function{}
 	for i := range m.Functions {
 		f := &m.Functions[i]
-		key := function{domain(f.Domain), f.Name, f.Overload}
+		key := function{wire.Domain(f.Domain), f.Name, f.Overload}
 		if out[key] == nil {
 			out[key] = f
 		}
@@ -99,7 +99,7 @@ func (o *op) bind(f *wire.Function, c *call) scope {
 	s := scope{opsets: map[string]int64{}, reads: map[string]int{}, values: map[string]*value{}, call: c}
 	maps.Copy(s.opsets, o.opsets)
 	for _, i := range f.OpsetImports {
-		s.opsets[domain(i.Domain)] = i.Version
+		s.opsets[wire.Domain(i.Domain)] = i.Version
 	}
 	for k := range f.Nodes {
 		countReads(s.reads, &f.Nodes[k])

@@ -96,12 +96,12 @@ func Graph(f *wire.File, opt Options) (*Result, error) {
 // version gives some operators another meaning.
 func unversioned(f *wire.File) int {
 	for _, o := range f.Model.OpsetImports {
-		if domain(o.Domain) == "" {
+		if wire.Domain(o.Domain) == "" {
 			return -1
 		}
 	}
 	for k := range f.Graph.Nodes {
-		if domain(f.Graph.Nodes[k].Domain) == "" {
+		if wire.Domain(f.Graph.Nodes[k].Domain) == "" {
 			return k
 		}
 	}

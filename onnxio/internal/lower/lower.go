@@ -163,7 +163,7 @@ func nodeLabel(n *wire.Node, index int) string {
 }
 
 func opLabel(n *wire.Node) string {
-	if n.Domain == "" || n.Domain == "ai.onnx" {
+	if wire.Domain(n.Domain) == "" {
 		return n.OpType
 	}
 	return n.Domain + "." + n.OpType
@@ -203,17 +203,10 @@ func (l *lowering) run(order []int) {
 
 // readsForm tells of operators that take an input's shape or type, not its numbers.
 func readsForm(n *wire.Node, input int) bool {
-	if domain(n.Domain) != "" {
+	if wire.Domain(n.Domain) != "" {
 		return false
 	}
 	return n.OpType == "Shape" || n.OpType == "Size" || n.OpType == "CastLike" && input == 1
-}
-
-func domain(d string) string {
-	if d == "ai.onnx" {
-		return ""
-	}
-	return d
 }
 
 func (l *lowering) initializers() {
@@ -324,7 +317,7 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 }
 
 func (o *op) dispatch() error {
-	d := domain(o.node.Domain)
+	d := wire.Domain(o.node.Domain)
 	v, ok := o.opsets[d]
 	if !ok && d == "" {
 		v = 1

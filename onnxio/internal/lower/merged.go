@@ -173,7 +173,7 @@ func (o *op) carriesBatch() error {
 			continue // strings
 		}
 		if slices.ContainsFunc(list, func(x int64) bool { return tensor.BatchFactor(x) > 1 }) &&
-			(domain(o.node.Domain) != "" || !carriers[o.node.OpType] || o.node.OpType == "Slice" && k > 0) {
+			(wire.Domain(o.node.Domain) != "" || !carriers[o.node.OpType] || o.node.OpType == "Slice" && k > 0) {
 			return refusal.MixesBatch("it computes with the batch size")
 		}
 	}
@@ -210,7 +210,7 @@ func (o *op) mergedOperand() (m merge, ok bool) {
 // lowerMerged lowers an operator whose operands have the batch in a merged axis.
 func (o *op) lowerMerged(m merge, lower lowerer) error {
 	v := o.in[0]
-	if domain(o.node.Domain) != "" {
+	if wire.Domain(o.node.Domain) != "" {
 		return o.unmergeable()
 	}
 	switch name := o.node.OpType; {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/relupath/relupath/onnxio/internal/refusal"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 // operators holds what can be lowered: by domain, then by operator. Operators
@@ -29,7 +30,7 @@ func table() map[string]map[string]*operator {
 	for line := range strings.Lines(schemas) {
 		of, rest, _ := strings.Cut(line, " ")
 		name, rest, _ := strings.Cut(rest, " ")
-		if o := all[domain(of)][name]; o != nil {
+		if o := all[wire.Domain(of)][name]; o != nil {
 			o.lines = append(o.lines, rest)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
+	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
 // keep records a stored tensor of two or more axes.
@@ -86,7 +87,7 @@ const openShapes = "it is made of shapes that the file leaves open"
 // them: positions, steps of a grid, masks, matrices of zeros and ones. A part of a table that
 // is cut to a shape is still the table's.
 func (o *op) markMade() {
-	made := domain(o.node.Domain) == "" && o.measures()
+	made := wire.Domain(o.node.Domain) == "" && o.measures()
 	for _, v := range o.in {
 		if v == nil || !v.constant() {
 			continue

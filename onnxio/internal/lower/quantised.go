@@ -31,7 +31,7 @@ func (o *op) innerWith(attributes []wire.Attribute, lower lowerer, opType string
 	const result = "\x00" // no name of a file: it is deleted at once
 	n.Outputs = []string{result}
 	c := &op{lowering: o.lowering, index: o.index, node: &n, opset: max(o.opset, 13), in: in}
-	if domain(o.node.Domain) != "" {
+	if wire.Domain(o.node.Domain) != "" {
 		c.opset = newestOpset
 	}
 	outer := o.current

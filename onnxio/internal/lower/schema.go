@@ -117,7 +117,7 @@ func checkForms(m *wire.Model, g *wire.Graph) error {
 func versions(imports []wire.Opset) map[string]int64 {
 	out := map[string]int64{}
 	for _, s := range imports {
-		out[domain(s.Domain)] = s.Version
+		out[wire.Domain(s.Domain)] = s.Version
 	}
 	return out
 }
@@ -139,7 +139,7 @@ func checkForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Nod
 }
 
 func ownForm(m *wire.Model, functions map[function]*wire.Function, n *wire.Node, versions map[string]int64) error {
-	d := domain(n.Domain)
+	d := wire.Domain(n.Domain)
 	o := operators()[d][n.OpType]
 	if o == nil || len(o.forms()) == 0 || functions[function{d, n.OpType, n.Overload}] != nil {
 		return nil

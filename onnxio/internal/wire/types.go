@@ -110,21 +110,21 @@ type Entry struct{ Key, Value string }
 // Opset returns the version imported for a domain; "" and "ai.onnx" are the
 // same domain. Without an import that domain has version 1, the others 0.
 func (m *Model) Opset(domain string) int64 {
-	domain = plainDomain(domain)
+	domain = Domain(domain)
 	version := int64(0)
 	if domain == "" {
 		version = 1
 	}
 	for _, o := range m.OpsetImports {
-		if plainDomain(o.Domain) == domain {
+		if Domain(o.Domain) == domain {
 			version = o.Version
 		}
 	}
 	return version
 }
 
-// plainDomain maps both names of the standard domain to one.
-func plainDomain(d string) string {
+// Domain maps both names of the standard domain to one.
+func Domain(d string) string {
 	if d == "ai.onnx" {
 		return ""
 	}
