@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"testing"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
 	"gonum.org/v1/gonum/mat"
 )
@@ -105,6 +106,33 @@ func TestGMRESSingular(t *testing.T) {
 		// the most.
 		if math.Abs(got-want) > 2e-3 {
 			t.Fatalf("%d rows: the ratio is %g, want %g", n, got, want)
+		}
+	}
+}
+
+// Below what the search ends with there is no x, whatever bounds it took from cycles and tangents on its way.
+func TestTiedIsLeast(t *testing.T) {
+	for seed := range uint64(3000) {
+		n := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Conv | dagtest.Skip | dagtest.Shared | dagtest.Bias, Steps: 12, Width: 4, Type: dag.Float64})
+		p := []float64{1, 2, math.Inf(1)}[seed%3]
+		v, err := newView(n, n.Groups(), p, Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newTied(v, p)
+		if err := s.solve(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.x) == 0 || s.mu < lowest/2 {
+			continue
+		}
+		// The search ends within 1e-12 of the least, or with delta.
+		mu := s.mu - 1e-9*size(s.mu) - math.Log1p(s.delta)
+		if _, ok := s.least(mu, nil); !ok {
+			continue
+		}
+		if _, over := s.tangents(mu, s.falls(mu)); !over {
+			t.Errorf("seed %d, p %g: ln c of %g is not the least (infimum %v)", seed, p, s.mu, s.infimum)
 		}
 	}
 }

@@ -82,10 +82,12 @@ func (t *tied) leastOf(part []int32, mu float64, from []float64) (bound float64,
 		if most := slices.Max(d); !(slices.Min(d) > -1e-6*math.Max(1, most)) || !(most < math.Inf(1)) {
 			return mu + s.gain()/t.p, false
 		} else if math.IsInf(t.p, 1) && !(most < farthest) {
-			// The mean gain of the cycle that leads there.
+			// The mean gain of the cycles that lead there.
 			gain := 0.0
 			for i, w := range s.solve(slices.Repeat([]float64{1}, len(part))) {
-				gain = math.Max(gain, d[i]/w)
+				if d[i] >= farthest {
+					gain = math.Max(gain, d[i]/w)
+				}
 			}
 			return mu + gain, false
 		}
