@@ -234,11 +234,8 @@ func (o *op) bound(k int) (bound, error) {
 		if o.arg(1+k) == nil {
 			return bound{}, nil
 		}
-		t, err := o.constant(1+k, [...]string{"the lower bound", "the upper bound"}[k])
-		if err != nil {
-			return bound{}, err
-		}
-		if x, err = t.Value(); err != nil {
+		var err error
+		if x, err = o.numberAt(1+k, [...]string{"the lower bound", "the upper bound"}[k], 0); err != nil {
 			return bound{}, err
 		}
 	}

@@ -145,21 +145,11 @@ func (o *op) droppedOut() error {
 	if o.arg(2) == nil {
 		return nil
 	}
-	number := func(k int, what string, def float64) (float64, error) {
-		if o.arg(k) == nil {
-			return def, nil
-		}
-		t, err := o.constant(k, what)
-		if err != nil {
-			return 0, err
-		}
-		return t.Value()
-	}
-	on, err := number(2, "training_mode", 0)
+	on, err := o.numberAt(2, "training_mode", 0)
 	if err != nil || on == 0 {
 		return err
 	}
-	ratio, err := number(1, "the ratio", 0.5)
+	ratio, err := o.numberAt(1, "the ratio", 0.5)
 	if err == nil && ratio != 0 {
 		err = refusal.New(remedy, "it drops units at random (training_mode is true)")
 	}

@@ -499,6 +499,19 @@ func (o *op) intsAt(k int, what string) ([]int64, error) {
 	return t.Int64s()
 }
 
+// numberAt returns the number of input k, which must be a constant of one element; otherwise
+// where it is absent.
+func (o *op) numberAt(k int, what string, otherwise float64) (float64, error) {
+	if o.arg(k) == nil {
+		return otherwise, nil
+	}
+	t, err := o.constant(k, what)
+	if err != nil {
+		return 0, err
+	}
+	return t.Value()
+}
+
 // one returns the integer of input k, which must be a constant of one element.
 func (o *op) one(k int, what string) (int64, error) {
 	x, err := o.intsAt(k, what)

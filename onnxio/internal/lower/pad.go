@@ -24,15 +24,8 @@ func lowerPad(o *op, v *value) error {
 	}
 	fill := o.float("value", 0)
 	if o.opset >= 11 {
-		fill = 0
-		if o.arg(2) != nil {
-			t, err := o.constant(2, "the padding value")
-			if err != nil {
-				return err
-			}
-			if fill, err = t.Value(); err != nil {
-				return err
-			}
+		if fill, err = o.numberAt(2, "the padding value", 0); err != nil {
+			return err
 		}
 	}
 	mode := o.str("mode", "constant")

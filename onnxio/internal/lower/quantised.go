@@ -317,15 +317,9 @@ func lowerQLinearSoftmax(o *op, v *value) error {
 			return err
 		}
 	}
-	zero := 0.0
-	if o.arg(4) != nil {
-		t, err := o.constant(4, "its zero point")
-		if err != nil {
-			return err
-		}
-		if zero, err = t.Value(); err != nil {
-			return err
-		}
+	zero, err := o.numberAt(4, "its zero point", 0)
+	if err != nil {
+		return err
 	}
 	typ := o.in[0].dataType()
 	lo, hi, ok := limits(typ)
