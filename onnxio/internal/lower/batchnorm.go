@@ -81,11 +81,7 @@ func (o *op) foldBatchStatistics(t *tensor.Tensor) error {
 	c, inner := t.Dims[1], dag.Size(t.Dims[2:])
 	var scale [2][]float64
 	for k, what := range []string{"scale", "B"} {
-		p, err := o.constant(k+1, what)
-		if err != nil {
-			return err
-		}
-		if scale[k], err = p.Float64s(); err != nil {
+		if scale[k], err = o.floatsAt(k+1, what); err != nil {
 			return err
 		}
 		if len(scale[k]) != c {

@@ -47,11 +47,7 @@ func (o *op) likelihood(log *value) error {
 	}
 	weights := slices.Repeat([]float64{1}, dims[1])
 	if o.arg(2) != nil {
-		t, err := o.constant(2, "the weights of the classes")
-		if err != nil {
-			return err
-		}
-		if weights, err = t.Float64s(); err != nil {
+		if weights, err = o.floatsAt(2, "the weights of the classes"); err != nil {
 			return err
 		}
 		if len(weights) != dims[1] {

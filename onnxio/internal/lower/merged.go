@@ -476,11 +476,7 @@ func (o *op) mergedAxes(m merge) error {
 		axes[i] = int64(i)
 	}
 	if v := o.arg(3); v != nil {
-		t, err := o.constant(3, "its axes")
-		if err != nil {
-			return err
-		}
-		if axes, err = t.Int64s(); err != nil {
+		if axes, err = o.intsAt(3, "its axes"); err != nil {
 			return err
 		}
 	}
