@@ -7,6 +7,23 @@ import (
 	"github.com/relupath/relupath/internal/words"
 )
 
+// limit keeps factors within half the range of the smallest stored type: the values of a unit grow by its factor, and
+// whatever computes in that type loses those beyond its range, though every weight is in it. Ratios of factors only
+// come nearer to 1 by it. There are such factors where values of layers shrink by 1e-20 and no bias brings them back.
+func (r *search) limit() {
+	most, changed := math.Exp(lnRange(r.net)), 0
+	for id, c := range r.Factors {
+		if near := math.Max(1/most, math.Min(most, c)); near != c {
+			r.Factors[id] = near
+			changed++
+		}
+	}
+	if changed > 0 {
+		r.Objective.After = r.objective(r.Factors)
+		r.warn("%s %s nearer to 1 than wanted: values of units would leave the range of the stored types", words.Count(changed, "factor"), words.Of(changed, "is"))
+	}
+}
+
 // guard keeps rescaled weights within the range of their stored types. Factors on
 // either side of a stored number that would become infinite are replaced by their
 // square roots until none does; numbers that become zero are counted. Both give a

@@ -3,6 +3,7 @@ package rescale_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,44 @@ func TestNamesWhatIsNotFinite(t *testing.T) {
 			if _, err := rescale.Run(t.Context(), m.Method, n, rescale.Options{}); err == nil || !strings.Contains(err.Error(), `"two"`) {
 				t.Errorf("%s: %v", m.Method, err)
 			}
+		}
+	}
+}
+
+// Factors far beyond the range of float32 would keep every weight in it, and take the values of units out.
+func TestFactorsKeepValuesInRange(t *testing.T) {
+	rng := rand.New(rand.NewPCG(19, 3))
+	const layers, s = 120, 1e-3
+	var b dag.Builder
+	x := b.Input("x", 2)
+	for k := range layers {
+		w := make([]float32, 4)
+		for i := range w {
+			w[i] = s * (1 + rng.Float32())
+		}
+		if k == layers/2 || k == layers/2+1 {
+			for i := range w {
+				w[i] *= 1e35
+			}
+		}
+		x = b.Activation("relu", b.Node(dag.Node{Name: "fc", Source: "Gemm", In: []int{x}, Shape: []int{2}, Op: &dag.Linear{
+			Map: &dag.Dense{W: dag.Use{Param: dag.NewParam32("w", dag.Float32, []int{2, 2}, w)}, Rows: 2, Cols: 2},
+		}}), 0)
+	}
+	b.Output("y", x)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned} {
+		r := run(t, m, n, rescale.Options{})
+		for id, c := range r.Factors {
+			if !(math.Abs(math.Log(c)) < 44.1) {
+				t.Errorf("%s: the factor of group %d is %g", m, id, c)
+			}
+		}
+		if !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, "values of units") }) {
+			t.Errorf("%s: no warning in %q", m, r.Warnings)
 		}
 	}
 }

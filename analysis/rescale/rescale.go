@@ -241,6 +241,7 @@ func (s *search) run(ctx context.Context) (*Result, error) {
 	if m != Path && !(s.Residual <= 1e-6) {
 		s.warn("the factors are not optimal: the residual is %.3g after %s of the weights", s.Residual, words.Count(s.Sweeps, "read"))
 	}
+	s.limit()
 	s.guard()
 	s.Objective.Optimum = s.Objective.After
 	s.fitBounds()

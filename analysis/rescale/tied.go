@@ -235,7 +235,7 @@ func (t *tied) solve(ctx context.Context) error {
 	for g := range x {
 		t.set(g, x[g])
 	}
-	limit := t.v.lnRange()
+	limit := lnRange(t.v.net)
 	for floats.Norm(t.logs(), math.Inf(1)) > limit && t.delta < 1 {
 		t.infimum, t.delta = true, math.Max(1e-9, 10*t.delta)
 		t.mu = hi + math.Log1p(t.delta)

@@ -179,9 +179,9 @@ func (v *view) logs() []float64 {
 
 // lnRange returns the logarithm up to which factors may grow without making
 // stored numbers useless: half the range of the smallest stored type.
-func (v *view) lnRange() float64 {
-	ln := 300.0
-	for _, p := range v.net.Params() {
+func lnRange(n *dag.Network) float64 {
+	ln := 354.0
+	for _, p := range n.Params() {
 		switch p.Type {
 		case dag.Float32, dag.BFloat16:
 			ln = math.Min(ln, 44)
