@@ -162,6 +162,7 @@ func TestParametersOfCutTables(t *testing.T) {
 		{"positions.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, true},
 		{"positions_offset.onnx", 64*8 + 4*8 + 8 + 8*8 + 8 + 8*3 + 3, false},
 		{"kinds.onnx", 64*8 + 2*8 + 4*8 + 8 + 8*3 + 3, false},
+		{"decoder.onnx", 64*8 + 4*8 + 8 + 8*3 + 3, false}, // its mask is none
 	} {
 		r, _ := parsed[auditJSON](t, "audit", opened(c.name), "--measures", "parameter_count,group_norm(1,1)")
 		got := r.Models[0]

@@ -223,10 +223,11 @@ func (w *auditWork) wholeTables(ctx context.Context, path string, shapes []map[s
 	}
 	var cut []int
 	for i, p := range a {
-		if p.Len() != b[i].Len() {
-			if cut = append(cut, i); p.Of == nil && b[i].Of == nil { // one may be the whole table
-				return nil, nil
-			}
+		if p.Len() == b[i].Len() || p.Made && b[i].Made { // a mask is no parameter
+			continue
+		}
+		if cut = append(cut, i); p.Of == nil && b[i].Of == nil { // one may be the whole table
+			return nil, nil
 		}
 	}
 	if cut == nil {

@@ -156,3 +156,18 @@ torch.onnx.export(causal, (torch.randn(2, 7, 4),), str(out / "causal_dynamo.onnx
 model = onnx.load(file)  # the same of one length, whose operators still make the matrix
 model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 7
 onnx.save(model, out / "causal_fixed.onnx")
+
+
+class Decoder(nn.Module):  # a table that is cut to the length beside a mask that is made of it
+    def __init__(self):
+        super().__init__()
+        self.a, self.table, self.out = nn.Linear(4, 8), nn.Parameter(torch.randn(64, 8)), nn.Linear(8, 3)
+
+    def forward(self, x):
+        z = self.a(x) + self.table[2:x.shape[1] + 2]
+        later = torch.ones(x.shape[1], x.shape[1]).triu(1) * -1e4
+        return self.out(torch.softmax(z @ z.transpose(1, 2) + later, -1) @ z)
+
+
+torch.manual_seed(7)
+export(Decoder().eval(), torch.randn(2, 7, 4), "decoder", {0: "n", 1: "length"})
