@@ -39,7 +39,7 @@ func (h *hidden) Input(nd *dag.Node) names {
 
 // Linear implements dag.Meaning.
 func (h *hidden) Linear(nd *dag.Node, l *dag.Linear, x names) names {
-	if nd.Zone == dag.Body && l.Mixes() {
+	if nd.Zone == dag.Body && l.Renews() {
 		a := l.Out()
 		lay, _ := grid.Uniform(a.Outer, a.N, a.Inner).Spread(1)
 		of := make([]uint64, lay.Cells())

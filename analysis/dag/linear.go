@@ -208,9 +208,9 @@ func (l *Linear) Learned() bool {
 	return u != nil && !u.Param.Made
 }
 
-// Mixes reports whether the units are other ones than those that the layer reads, whose factors do not
+// Renews reports whether the units are other ones than those that the layer reads, whose factors do not
 // go through.
-func (l *Linear) Mixes() bool { return l.Free() || l.Map.Weight() != nil }
+func (l *Linear) Renews() bool { return l.Free() || l.Map.Weight() != nil }
 
 // MadeBias reports whether all that the layer adds is made of shapes: see Param.Made.
 func (l *Linear) MadeBias() bool {

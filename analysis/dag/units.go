@@ -244,7 +244,7 @@ func (s *grouper) Linear(nd *Node, l *Linear, x UnitMap) UnitMap {
 		cols = s.along(&x, l.Map.In())
 	}
 	rows := cols
-	if l.Mixes() {
+	if l.Renews() {
 		rows = s.fresh(out.N)
 	}
 	s.rows[nd.ID], s.cols[nd.ID] = rows, cols

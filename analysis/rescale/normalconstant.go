@@ -212,7 +212,7 @@ func (z *normalizer) absorb(v value) value {
 	st := stage(scale, shift, inner)
 	id := z.add(nd.In, nd.Len(), &dag.Linear{Map: l.Map, Stages: append(slices.Clip(l.Stages), st)})
 	z.nodes[id].Name, z.nodes[id].Source = nd.Name, nd.Source
-	if own, ok := z.src.Nodes[z.at].Op.(*dag.Linear); !ok || !own.Mixes() {
+	if own, ok := z.src.Nodes[z.at].Op.(*dag.Linear); !ok || !own.Renews() {
 		// The factors of the layer before go through.
 		for _, k := range z.layers[v.parts[0]] {
 			z.stands(id, k)
