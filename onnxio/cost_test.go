@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -210,6 +211,32 @@ func TestDoublingConstants(t *testing.T) {
 		// The budget of 128 MiB, and what was made on the way to it.
 		if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 800 {
 			t.Errorf("%s: %d MiB were allocated before %v", op, n, err)
+		}
+	}
+}
+
+// TestProductsOfConstants: products that a few bytes ask for end with a sentence before
+// they take longer than the file is worth.
+func TestProductsOfConstants(t *testing.T) {
+	const side, products = 512, 40 // 2^27 multiplications each
+	for op, last := range map[string]string{"MatMul": "#9", "Gemm": "#9", "Einsum": "#9"} {
+		var attr []field
+		if op == "Einsum" {
+			attr = []field{pbMessage(5, pbString(1, "equation"), pbString(4, "ij,jk->ik"), pbInt(20, 3))}
+		}
+		nodes := []field{
+			pbInput("x", -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4), pbOutput("y", -1, 2),
+			pbIntegers("square", side, side), pbNode("ConstantOfShape", "", names("square"), names("c0")),
+		}
+		for k := range products {
+			nodes = append(nodes, pbNode(op, "", names("c0", "c"+strconv.Itoa(k)), names("c"+strconv.Itoa(k+1)), attr...))
+		}
+		nodes = append(nodes, pbNode("ReduceSum", "", names("c"+strconv.Itoa(products)), names("s"), attrOfInt("keepdims", 0)),
+			pbNode("MatMul", "", names("x", "w"), names("m")), pbNode("Add", "", names("m", "s"), names("y")))
+		_, err := onnxio.Decode(pbModel(8, 17, nodes...), onnxio.Options{})
+		want := `node "` + last + `" (` + op + `): the products of constants up to it take more than 107`
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", op, err, want)
 		}
 	}
 }

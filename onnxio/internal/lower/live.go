@@ -14,6 +14,9 @@ type budgets struct {
 	// computed is what the constants that were computed and that something still needs take,
 	// in bytes, budget what they may.
 	computed, budget int64
+	// multiplied is how many multiplications the products of constants took, multiplications
+	// how many they may.
+	multiplied, multiplications int64
 	// left counts the operands of the graph's nodes still to come, by name; numbers has
 	// the numbers of computed constants.
 	left    map[string]int
@@ -37,7 +40,7 @@ func (b *budgets) exhausted() bool { return b.spent+max(0, b.folded-b.free) > ma
 
 // expect counts the operands of all nodes, and what outlives them.
 func (l *lowering) expect(order []int) {
-	l.budget = budget(l.file)
+	l.allow(l.file)
 	l.free = int(min(maxSpent*foldedPerStored, foldedPerStored*storedElements(l.file)))
 	l.left, l.numbers = map[string]int{}, map[any]*buffer{}
 	for _, k := range order {

@@ -58,9 +58,12 @@ func (l *lowering) foldPair(name string, a, b *tensor.Tensor) (*tensor.Tensor, e
 
 // foldProduct multiplies two constants.
 func (l *lowering) foldProduct(a, b *tensor.Tensor) (*tensor.Tensor, error) {
-	if dims, err := tensor.ProductDims(a, b); err == nil {
+	if dims, n, err := tensor.ProductCost(a, b); err == nil {
 		if err := l.afford(dag.Size(dims)); err != nil {
 			return nil, err
+		}
+		if l.multiplied += int64(n); l.multiplied > l.multiplications {
+			return nil, refusal.Exceeds("simplify the model before export", "the products of constants up to it take more than %d million multiplications", l.multiplications/1e6)
 		}
 	}
 	return tensor.FoldProduct(a, b)
@@ -104,14 +107,18 @@ func (l *lowering) afford(n int) error {
 }
 
 // Constants computed by the graph may take baseBudget bytes at a time, and
-// budgetPerByte more for each byte that the file stores.
+// budgetPerByte more for each byte that the file stores; their products baseProducts
+// multiplications in all, and productsPerByte more: the product of two square matrices
+// of 4096 columns in float32, 512 a byte, is within it.
 const (
-	baseBudget    = 128 << 20
-	budgetPerByte = 16
+	baseBudget      = 128 << 20
+	budgetPerByte   = 16
+	baseProducts    = 1 << 30
+	productsPerByte = 512
 )
 
-// budget returns what the constants computed by the graph may take, in bytes.
-func budget(f *wire.File) int64 {
+// allow sets what the constants computed by the graph may take: bytes and multiplications.
+func (b *budgets) allow(f *wire.File) {
 	stored := f.Size()
 	for i := range f.Graph.Initializers {
 		t := &f.Graph.Initializers[i]
@@ -119,5 +126,6 @@ func budget(f *wire.File) int64 {
 			stored += int64(min(n, maxSpent)) * 8
 		}
 	}
-	return min(8*maxSpent, baseBudget+budgetPerByte*stored)
+	b.budget = min(8*maxSpent, baseBudget+budgetPerByte*stored)
+	b.multiplications = baseProducts + productsPerByte*stored
 }

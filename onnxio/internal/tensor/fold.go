@@ -214,10 +214,11 @@ func productOf(a, b *Tensor) (product, error) {
 	return p, nil
 }
 
-// ProductDims is the shape of what FoldProduct makes, or why it makes nothing.
-func ProductDims(a, b *Tensor) ([]int, error) {
+// ProductCost is the shape of what FoldProduct makes and how many multiplications it
+// takes, or why it makes nothing.
+func ProductCost(a, b *Tensor) (dims []int, multiplications int, err error) {
 	p, err := productOf(a, b)
-	return p.dims, err
+	return p.dims, dag.Size(p.dims) * p.k, err
 }
 
 // FoldProduct multiplies two constants as MatMul does: matrices in the last two
