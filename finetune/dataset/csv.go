@@ -275,15 +275,23 @@ func (c *csvReader) line(fields []string) error {
 	if share, taken := memoryShare(), c.taken+c.labels.taken; taken > share {
 		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %s", min(c.n, c.limit), words.Count(taken, "byte")), share,
 			"take the first N examples with limit=N, or split the file")
-	} else if c.s.packed && c.n > c.limit && c.lines.passed/shareOfMemory > share {
+	} else if sought := min(share*shareOfMemory, soughtBase+soughtPerByte*c.s.size); c.s.packed && c.n > c.limit && c.lines.passed > sought {
 		return &DataError{
 			File:    c.s.name,
-			Problem: fmt.Sprintf("the labels of all lines tell the classes, and the file unpacks to more than %d MiB", share*shareOfMemory>>20),
+			Problem: fmt.Sprintf("the labels of all lines tell the classes, and the file unpacks to more than %d MiB", sought>>20),
 			Remedy:  "name the classes with classes=a;b;c, or unpack the file",
 		}
 	}
 	return nil
 }
+
+// Where classes are sought beyond the examples asked for, a packed file may unpack to
+// soughtBase bytes and soughtPerByte more for each of its bytes, the memory at most: tables
+// of numbers shrink to a third, those of pixels that are mostly zero to a tenth.
+const (
+	soughtBase    = 32 << 20
+	soughtPerByte = 64
+)
 
 // maxLine bounds a line, which is in memory as a whole.
 const maxLine = 64 << 20

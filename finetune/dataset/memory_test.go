@@ -106,6 +106,18 @@ func TestEndless(t *testing.T) {
 	}
 }
 
+// TestClassesSought: where much memory is left, a packed file is still read no further
+// for its classes than its own size allows.
+func TestClassesSought(t *testing.T) {
+	withMemory(t, 1<<30)
+	path := write(t, t.TempDir(), "lines.csv.gz", pour(t, "1,2,3\n", 48<<20))
+	_, err := load("csv:"+path+",limit=1", Options{})
+	wantDataError(t, err, "name the classes")
+	if _, err := load("csv:"+path+",limit=1,classes=3", Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLimitStreams keeps the examples asked for of a csv file that is larger than
 // memory allows; the classes are those of all lines.
 func TestLimitStreams(t *testing.T) {
