@@ -351,6 +351,11 @@ func lowerLRN(o *op, v *value) error {
 		return refusal.New("", "sums over %d of %d channels: more than %d squares", size, c, maxSteps)
 	}
 	samples := tensor.Single(v.dims()[0])
+	if v.constant() {
+		if err := o.affordProducts(samples * c * n * min(c, size)); err != nil {
+			return err
+		}
+	}
 	alpha, beta, bias := o.float("alpha", 0.0001), o.float("beta", 0.75), o.float("bias", 1)
 	y, err := o.functionOf(ownNorm, v.dataType(), v.dims(), func(dst []float64, in ...[]float64) {
 		for q := range samples {

@@ -62,8 +62,8 @@ func (l *lowering) foldProduct(a, b *tensor.Tensor) (*tensor.Tensor, error) {
 		if err := l.afford(dag.Size(dims)); err != nil {
 			return nil, err
 		}
-		if l.multiplied += int64(n); l.multiplied > l.multiplications {
-			return nil, refusal.Exceeds("simplify the model before export", "the products of constants up to it take more than %d million multiplications", l.multiplications/1e6)
+		if err := l.affordProducts(n); err != nil {
+			return nil, err
 		}
 	}
 	return tensor.FoldProduct(a, b)
@@ -102,6 +102,15 @@ func (l *lowering) affordIndexed(n int) error { return l.afford(n + n/2) }
 func (l *lowering) afford(n int) error {
 	if l.computed+8*int64(n) > l.budget {
 		return refusal.Exceeds("simplify the model before export", "the constants that are computed up to it take more than %d MiB", l.budget>>20)
+	}
+	return nil
+}
+
+// affordProducts counts n multiplications of constants, or refuses them where they are more
+// than the file may ask for.
+func (l *lowering) affordProducts(n int) error {
+	if l.multiplied += int64(n); l.multiplied > l.multiplications {
+		return refusal.Exceeds("simplify the model before export", "the products of constants up to it take more than %d million multiplications", l.multiplications/1e6)
 	}
 	return nil
 }
