@@ -226,10 +226,10 @@ func smallest(list []candidate, sparsity float64) []candidate {
 	return list[from:n]
 }
 
-// magnitudes are |w| of the effective weights in the order of storage; nil where one is NaN
+// magnitudes are |w| of the effective weights in the order of storage, of which there may be none; nil where one is NaN
 // or infinite.
 func magnitudes(l *dag.Linear) []float64 {
-	var out []float64
+	out := []float64{}
 	scale := l.Scale()
 	for _, m := range l.Matrices() {
 		for e := range m.Len() {

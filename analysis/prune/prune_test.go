@@ -164,3 +164,23 @@ func TestInsideStays(t *testing.T) {
 		t.Error("no function had layers inside")
 	}
 }
+
+// A layer without units has no weights to lose.
+func TestNoUnits(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 2)
+	for k, size := range [][2]int{{0, 2}, {3, 0}} {
+		w := dag.Use{Param: dag.NewParam64("w"+string(rune('0'+k)), size[:], nil)}
+		x = b.Node(dag.Node{In: []int{x}, Shape: []int{size[0]}, Op: &dag.Linear{Map: &dag.Dense{W: w, Rows: size[0], Cols: size[1]}}})
+	}
+	b.Output("y", x)
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, by := range prune.Scores() {
+		if _, err := prune.Run(n, prune.Options{Sparsity: 0.5, By: by}); err != nil {
+			t.Errorf("by %s: %v", by, err)
+		}
+	}
+}
