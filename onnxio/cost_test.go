@@ -1,6 +1,7 @@
 package onnxio_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -297,5 +298,25 @@ func TestOneNumberForManyElements(t *testing.T) {
 				t.Errorf("%s: %d units, want %d", shape, l.Rows(), rows)
 			}
 		}
+	}
+}
+
+// TestOneLimitIsTold: of nodes that each ask for more than any file may, the first is named.
+func TestOneLimitIsTold(t *testing.T) {
+	nodes := []field{
+		pbInput("x", -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4), pbOutput("y", -1, 2), pbIntegers("many", 1<<25),
+		pbNode("MatMul", "", names("x", "w"), names("m")),
+	}
+	sum := names("m")
+	for k := range 9 {
+		c := strconv.Itoa(k)
+		nodes = append(nodes, pbNode("ConstantOfShape", "", names("many"), names("c"+c)),
+			pbNode("ReduceSum", "", names("c"+c), names("s"+c), attrOfInt("keepdims", 0)))
+		sum = append(sum, "s"+c)
+	}
+	_, err := onnxio.Decode(pbModel(8, 17, append(nodes, pbNode("Sum", "", sum, names("y")))...), onnxio.Options{})
+	var unsupported *onnxio.UnsupportedError
+	if !errors.As(err, &unsupported) || len(unsupported.Obstacles) != 1 {
+		t.Errorf("%v, want one obstacle", err)
 	}
 }

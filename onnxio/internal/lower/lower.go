@@ -66,8 +66,10 @@ type lowering struct {
 	origin    []int
 	current   *op
 	obstacles []placed
-	warnings  []string
-	batch     *refusal.Batch
+	// limited says that one of them is that a limit for any file is exceeded.
+	limited  bool
+	warnings []string
+	batch    *refusal.Batch
 	// named has the nodes of the network by the names of the graph's values.
 	named map[string]int
 	// roots are nodes that belong to the network though no output needs them, unseen
@@ -312,6 +314,10 @@ func (l *lowering) lowerNode(n *wire.Node, k int) {
 	ob := Obstacle{Node: nodeLabel(n, k), Op: opLabel(n), Reason: err.Error()}
 	if r, ok := errors.AsType[*refusal.Node](err); ok {
 		ob.Reason, ob.Remedy = r.Reason, r.Remedy
+		if r.Limit && l.limited {
+			return // what asks for more behind it says no more
+		}
+		l.limited = l.limited || r.Limit
 	}
 	l.obstacle(ob)
 }
