@@ -2,16 +2,23 @@ package rescale
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/internal/words"
 )
 
-// limit keeps factors within half the range of the smallest stored type: the values of a unit grow by its factor, and
-// whatever computes in that type loses those beyond its range, though every weight is in it. Ratios of factors only
-// come nearer to 1 by it. There are such factors where values of layers shrink by 1e-20 and no bias brings them back.
+// limit keeps factors within half the range of the smallest stored type where the values of units would leave it: they
+// grow by the unit's factor, and whatever computes in that type loses those beyond its range, though every weight is in
+// it. Ratios of factors only come nearer to 1 by it. There are such factors where values of layers shrink by 1e-20 and no
+// bias brings them back.
 func (r *search) limit() {
 	most, changed := math.Exp(lnRange(r.net)), 0
+	if !slices.ContainsFunc(r.Factors, func(c float64) bool { return !(c <= most && c >= 1/most) }) || r.valuesFit() {
+		return
+	}
 	for id, c := range r.Factors {
 		if near := math.Max(1/most, math.Min(most, c)); near != c {
 			r.Factors[id] = near
@@ -22,6 +29,30 @@ func (r *search) limit() {
 		r.Objective.After = r.objective(r.Factors)
 		r.warn("%s %s nearer to 1 than wanted: values of units would leave the range of the stored types", words.Count(changed, "factor"), words.Of(changed, "is"))
 	}
+}
+
+// valuesFit reports whether the path norms (p = 1) of the rescaled network's units, which no value for inputs up to 1
+// exceeds, are a thousand times smaller than the largest number of each stored type, and as much larger than the
+// smallest normal one.
+func (r *search) valuesFit() bool {
+	out, err := r.net.Rescale(r.Groups, r.Factors)
+	if err != nil {
+		return false
+	}
+	const room = 1000
+	least, most := 0.0, math.Inf(1)
+	for _, p := range out.Params() {
+		least, most = math.Max(least, p.Type.Smallest()/p.Type.Epsilon()*room), math.Min(most, p.Type.Largest()/room)
+	}
+	v := paths.Forward(out, []float64{1}, paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads})
+	for nd := range dag.Each[*dag.Linear](out) {
+		if slices.ContainsFunc(v.H(0, nd.ID), func(h scaled.Num) bool {
+			return !h.IsZero() && !(h.Cmp(scaled.New(least)) >= 0 && h.Cmp(scaled.New(most)) <= 0)
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // guard keeps rescaled weights within the range of their stored types. Factors on
