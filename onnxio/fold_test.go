@@ -24,6 +24,18 @@ func TestFoldedImage(t *testing.T) {
 	}
 }
 
+// TestNormalisedNothing: LRN of a constant without channels has none.
+func TestNormalisedNothing(t *testing.T) {
+	_, got := evalOne(t, pbModel(8, 17,
+		pbInput("x", -1, 2), pbOutput("y", -1, 2), pbInitializer("none", []int64{1, 0, 2}), pbInitializer("b", []int64{1, 1, 2}, 5, 7), pbIntegers("flat", 2), pbInitializer("w", []int64{2, 2}, 1, 0, 0, 1),
+		pbNode("LRN", "", names("none"), names("n"), attrOfInt("size", 3)), pbNode("Concat", "", names("n", "b"), names("both"), attrOfInt("axis", 1)),
+		pbNode("Reshape", "", names("both", "flat"), names("s")), pbNode("MatMul", "", names("x", "w"), names("h")), pbNode("Add", "", names("h", "s"), names("y")),
+	), 1, 2)
+	if want := []float64{6, 9}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 // TestDeformedLayer: where no place is moved, a deformable convolution is the convolution, with
 // its stored weight as the layer.
 func TestDeformedLayer(t *testing.T) {

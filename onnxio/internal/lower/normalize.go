@@ -347,7 +347,7 @@ func lowerLRN(o *op, v *value) error {
 	if size < 1 {
 		return refusal.New("", "size is %d", size)
 	}
-	if c > maxSteps/min(c, size) {
+	if c > maxSteps/max(1, min(c, size)) {
 		return refusal.New("", "sums over %d of %d channels: more than %d squares", size, c, maxSteps)
 	}
 	samples := tensor.Single(v.dims()[0])
