@@ -248,6 +248,35 @@ func TestProductsOfConstants(t *testing.T) {
 	}
 }
 
+// TestOneLimitInside: what functions and branches ask for beyond a limit that is exceeded before them is no obstacle of
+// its own, and neither is that their values are not made.
+func TestOneLimitInside(t *testing.T) {
+	const side, products = 512, 9 // 2^27 multiplications each, of which eight are within the limit
+	branch := func(name string) field {
+		return pbGraphAttribute(name, pbNode("MatMul", "", names("c", "c"), names("inner")), pbOutput("inner", side, side))
+	}
+	for what, last := range map[string]field{
+		"function": pbNode("F", "", names("c"), names("last"), pbString(7, "local")),
+		"branch":   pbNode("If", "", names("yes"), names("last"), branch("then_branch"), branch("else_branch")),
+	} {
+		nodes := []field{
+			pbInput("x", -1, side), pbOutput("y", -1, side), pbIntegers("square", side, side), pbNode("ConstantOfShape", "", names("square"), names("c")),
+			pbIntegers("one", 1), pbNode("Cast", "", names("one"), names("true"), attrOfInt("to", 9)), pbNode("Squeeze", "", names("true"), names("yes")),
+		}
+		var sum []string
+		for k := range products {
+			sum = append(sum, "c"+strconv.Itoa(k))
+			nodes = append(nodes, pbNode("MatMul", "", names("c", "c"), names(sum[k])))
+		}
+		nodes = append(nodes, last, pbNode("Sum", "", append(sum, "last"), names("s")), pbNode("MatMul", "", names("x", "s"), names("y")))
+		f := pbFunction("F", names("c"), names("f"), nil, pbNodeFields("MatMul", "", names("c", "c"), names("f")))
+		_, err := onnxio.Decode(withFunctions(pbModel(8, 17, nodes...), f), onnxio.Options{})
+		if err == nil || !strings.Contains(err.Error(), "the products of constants up to it take more than") || strings.Contains(err.Error(), "obstacles") {
+			t.Errorf("%s: %v, want the one limit", what, err)
+		}
+	}
+}
+
 // TestLayersOnConstants: what operators that are layers make of constants counts by its
 // bytes, as what is computed of constants at once.
 func TestLayersOnConstants(t *testing.T) {

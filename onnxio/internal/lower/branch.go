@@ -147,7 +147,7 @@ func (o *op) expandGraph(g *wire.Graph, name string, captures []string) ([]*valu
 	}
 	values := make([]*value, len(g.Outputs))
 	for k, out := range g.Outputs {
-		if values[k] = inner[out.Name]; values[k] == nil && o.node.Outputs[k] != "" && o.batch == nil && len(o.obstacles) == obstacles {
+		if values[k] = inner[out.Name]; values[k] == nil && o.node.Outputs[k] != "" && o.batch == nil && len(o.obstacles) == obstacles && !o.limited {
 			return nil, refusal.New("", "output %q of its %s is made by no node whose inputs are made before it", out.Name, name)
 		}
 	}

@@ -66,7 +66,7 @@ type lowering struct {
 	origin    []int
 	current   *op
 	obstacles []placed
-	// limited says that one of them is that a limit for any file is exceeded.
+	// limited says that one of them is that a limit for any file is exceeded; there may be others that are not told.
 	limited  bool
 	warnings []string
 	batch    *refusal.Batch
