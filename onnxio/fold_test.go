@@ -36,6 +36,22 @@ func TestNormalisedNothing(t *testing.T) {
 	}
 }
 
+// TestIdentityOfAShape: EyeLike takes the shape of its operand, not the numbers, so that what it makes is no parameter.
+func TestIdentityOfAShape(t *testing.T) {
+	m, got := evalOne(t, pbModel(8, 17,
+		pbInput("x", -1, 2), pbOutput("y", -1, 2), pbInitializer("w", []int64{2, 2}, 1, 2, 3, 4),
+		pbNode("EyeLike", "", names("w"), names("eye"), attrOfInt("k", 1)), pbNode("MatMul", "", names("x", "eye"), names("h")), pbNode("MatMul", "", names("h", "w"), names("y")),
+	), 1, 2)
+	if want := []float64{3, 4}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for _, p := range m.Net.Params() {
+		if p.Made != (p.Name != "w") {
+			t.Errorf("%q: made %t", p.Name, p.Made)
+		}
+	}
+}
+
 // TestDeformedLayer: where no place is moved, a deformable convolution is the convolution, with
 // its stored weight as the layer.
 func TestDeformedLayer(t *testing.T) {

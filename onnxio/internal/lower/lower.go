@@ -208,7 +208,11 @@ func readsForm(n *wire.Node, input int) bool {
 	if wire.Domain(n.Domain) != "" {
 		return false
 	}
-	return n.OpType == "Shape" || n.OpType == "Size" || n.OpType == "CastLike" && input == 1
+	switch n.OpType {
+	case "Shape", "Size", "EyeLike":
+		return true
+	}
+	return n.OpType == "CastLike" && input == 1
 }
 
 func (l *lowering) initializers() {

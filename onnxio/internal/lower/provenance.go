@@ -88,8 +88,8 @@ const openShapes = "it is made of shapes that the file leaves open"
 // is cut to a shape is still the table's.
 func (o *op) markMade() {
 	made := wire.Domain(o.node.Domain) == "" && o.measures()
-	for _, v := range o.in {
-		if v == nil || !v.constant() {
+	for k, v := range o.in {
+		if v == nil || !v.constant() || readsForm(o.node, k) {
 			continue
 		}
 		if t := v.con; !t.Made && !t.Scalar() && (t.Kind == tensor.Floating || len(t.Dims) > 1) {
