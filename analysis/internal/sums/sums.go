@@ -44,7 +44,7 @@ type Sums struct {
 	// Shared weights of a convolution count once.
 	Rows [][]scaled.Num
 	// Columns has, for each of Columns, the p-norm of each column (input unit or
-	// channel). Shared weights of a convolution count once.
+	// channel), not to be written to. Shared weights of a convolution count once.
 	Columns [][]scaled.Num
 	// Forward has, for each programme, (sum_u (|w_{u->v}| h_u)^p)^(1/p) for
 	// each cell v of the layer's value, whose layout is Value.
@@ -64,13 +64,6 @@ type Sums struct {
 // panics when a path has a wrong length.
 func Of(l *dag.Linear, q Request) *Sums {
 	s := &Sums{}
-	if d, ok := l.Map.(*dag.Diagonal); ok {
-		diagonal(l, d, q, s)
-		return s
-	}
-	for range q.Powers {
-		s.Rows = append(s.Rows, make([]scaled.Num, l.Rows()))
-	}
 	for _, p := range q.Forward {
 		if l.Map != nil {
 			mustLen("forward", p, q.From)
@@ -80,6 +73,13 @@ func Of(l *dag.Linear, q Request) *Sums {
 		mustLen("backward", p, q.To)
 	}
 	q.Threads = max(q.Threads, 1)
+	if d, ok := l.Map.(*dag.Diagonal); ok {
+		diagonal(l, d, q, s)
+		return s
+	}
+	for range q.Powers {
+		s.Rows = append(s.Rows, make([]scaled.Num, l.Rows()))
+	}
 	switch m := l.Map.(type) {
 	case nil:
 		s.Value = grid.Uniform(l.Units)

@@ -306,3 +306,23 @@ func full(dims ...int) *grid.Layout {
 	}
 	return l
 }
+
+// TestPathsOfAWrongLength: a path that has not one number a cell is no path of the layer's, whatever its map.
+func TestPathsOfAWrongLength(t *testing.T) {
+	short := []sums.Path{sums.Pack(1, make([]scaled.Num, 2))}
+	w := dag.Use{Param: dag.NewParam64("w", []int{3, 3}, make([]float64, 9))}
+	for _, m := range []dag.Map{&dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 3, Inner: 1}}, &dag.Dense{W: w, Rows: 3, Cols: 3, Outer: 1, Inner: 1}} {
+		for what, q := range map[string]sums.Request{
+			"forward": {Forward: short, From: grid.Uniform(3).Lead(3)}, "backward": {Backward: short, To: grid.Uniform(3).Lead(3)},
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%T takes a %s path of 2 numbers for 3 cells", m, what)
+					}
+				}()
+				sums.Of(&dag.Linear{Map: m}, q)
+			}()
+		}
+	}
+}
