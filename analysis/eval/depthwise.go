@@ -27,11 +27,12 @@ func (c conv) depthwise(ev *evaluator, p *dag.Phases, dst, src []float64, fin *f
 	for g := range c.Groups {
 		c.group(g, weights[g*outer*k:], 1)
 	}
-	room := ev.buffer(ev.threads * p.Len)
+	planes := ev.batch * c.Groups
+	room := ev.buffer(min(ev.threads, planes) * p.Len) // one for each worker
 	defer ev.give(room)
 	var workers atomic.Int32
 	// The value is batch x groups x outer channels.
-	ev.rows(ev.batch*c.Groups, (nIn+nOut*k)*outer, func(lo, hi int) {
+	ev.rows(planes, (nIn+nOut*k)*outer, func(lo, hi int) {
 		x := room[int(workers.Add(1)-1)*p.Len:][:p.Len]
 		clear(x)
 		for i := lo; i < hi; i++ {

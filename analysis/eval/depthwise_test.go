@@ -3,6 +3,7 @@ package eval_test
 import (
 	"context"
 	"math"
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -71,4 +72,32 @@ func TestDepthwiseAgainstTaps(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRoomOfFewChannels: the copies that workers make of their operands are as many as there are channels, however
+// many threads may be used.
+func TestRoomOfFewChannels(t *testing.T) {
+	const groups, side = 2, 512
+	w := dag.NewWindow([]int{side, side}, []int{3, 3})
+	w.Before, w.After = []int{1, 1}, []int{1, 1}
+	var b dag.Builder
+	x := b.Input("x", groups, side, side)
+	b.Output("y", b.Node(dag.Node{Name: "conv", In: []int{x}, Shape: []int{groups, side, side}, Op: &dag.Linear{Map: &dag.Conv{
+		W: dag.Use{Param: dag.NewParam64("w", []int{groups, 1, 3, 3}, make([]float64, groups*9))}, InChannels: groups, OutChannels: groups, Groups: groups, Window: w,
+	}}}))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := [][]float64{make([]float64, groups*side*side)}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := eval.Run(t.Context(), n, in, 1, eval.Options{Threads: 64}); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	// The value and two copies with a margin of zeros take some 4 MB each, 64 copies 130.
+	if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 40 {
+		t.Errorf("%d MiB, want at most 40", got)
+	}
 }
