@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"os"
@@ -12,6 +13,23 @@ import (
 
 // opened is a file of testdata/open (testdata/open.py).
 func opened(name string) string { return filepath.Join("testdata", "open", name) }
+
+// TestFilesNameNoFolders: an exporter writes where its own code lay, which is of one machine.
+func TestFilesNameNoFolders(t *testing.T) {
+	files, err := filepath.Glob(opened("*.onnx"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(raw, []byte(`File "/`)) {
+			t.Errorf("%s names folders of the machine that made it", file)
+		}
+	}
+}
 
 // TestDataGiveShapes: where the file leaves the size of images open, the examples have it.
 // The loss is that of ONNX Runtime's outputs.
