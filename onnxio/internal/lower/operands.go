@@ -117,8 +117,8 @@ func (l *lowering) affordProducts(n int) error {
 
 // Constants computed by the graph may take baseBudget bytes at a time, and
 // budgetPerByte more for each byte that the file stores; their products baseProducts
-// multiplications in all, and productsPerByte more: the product of two square matrices
-// of 4096 columns in float32, 512 a byte, is within it.
+// multiplications in all, and productsPerByte more, and one of them 2^28 (see
+// tensor.FoldProduct).
 const (
 	baseBudget      = 128 << 20
 	budgetPerByte   = 16
