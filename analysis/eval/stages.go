@@ -17,8 +17,10 @@ const (
 	// stageBytes bounds the operands and the value of a node in the samples of a turn.
 	stageBytes = 8 << 20
 	// stageColumns is the number of positions of a layer in a turn that there are about at
-	// least: its weights are packed for each turn.
+	// least: its weights are packed for each turn. Wider layers have fewer, so that a node's operands and value
+	// take at most stageMost bytes, or those of one sample.
 	stageColumns = 1 << 11
+	stageMost    = 64 << 20
 	// stageAhead is how many nodes a stage may be longer than turns ask for, so that the values that the next one
 	// reads, which are there for the whole batch, are small: behind a narrow layer instead of a wide one.
 	stageAhead = 8
@@ -47,7 +49,7 @@ func (ev *evaluator) stages(needed []bool, batch int) []stage {
 				least = ceilDiv(stageColumns, p)
 			}
 		}
-		turns[i] = 1 << (bits.Len(uint(max(least, stageBytes/8/elements))) - 1)
+		turns[i] = 1 << (bits.Len(uint(max(1, min(least, stageMost/8/elements), stageBytes/8/elements))) - 1)
 	}
 	cross := ev.crossing(needed)
 	samples := max(batch, 1)
