@@ -31,9 +31,9 @@ func (r *search) limit() {
 	}
 }
 
-// valuesFit reports whether the path norms (p = 1) of the rescaled network's units, which no value for inputs up to 1
-// exceeds, are a thousand times smaller than the largest number of each stored type, and as much larger than the
-// smallest normal one.
+// valuesFit reports whether the path norms (p = 1) of the rescaled network's units, biases among them whatever the
+// measures do with those, which no value for inputs up to 1 exceeds, are a thousand times smaller than the largest
+// number of each stored type, and as much larger than the smallest normal one.
 func (r *search) valuesFit() bool {
 	out, err := r.net.Rescale(r.Groups, r.Factors)
 	if err != nil {
@@ -44,7 +44,7 @@ func (r *search) valuesFit() bool {
 	for _, p := range out.Params() {
 		least, most = math.Max(least, p.Type.Smallest()/p.Type.Epsilon()*room), math.Min(most, p.Type.Largest()/room)
 	}
-	v := paths.Forward(out, []float64{1}, paths.Options{Bias: r.opt.Bias, Threads: r.opt.Threads})
+	v := paths.Forward(out, []float64{1}, paths.Options{Threads: r.opt.Threads})
 	for nd := range dag.Each[*dag.Linear](out) {
 		if slices.ContainsFunc(v.H(0, nd.ID), func(h scaled.Num) bool {
 			return !h.IsZero() && !(h.Cmp(scaled.New(least)) >= 0 && h.Cmp(scaled.New(most)) <= 0)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/rescale"
 )
 
@@ -144,6 +145,36 @@ func TestFactorsKeepValuesInRange(t *testing.T) {
 		}
 		if !slices.ContainsFunc(r.Warnings, func(w string) bool { return strings.Contains(w, "values of units") }) {
 			t.Errorf("%s: no warning in %q", m, r.Warnings)
+		}
+	}
+}
+
+// Biases are in the values of units also where the measures leave them out.
+func TestFactorsKeepBiasesInRange(t *testing.T) {
+	const wide = 200
+	rng := rand.New(rand.NewPCG(7, 1))
+	param := func(name string, s float32, shape ...int) dag.Use {
+		w := make([]float32, dag.Size(shape))
+		for i := range w {
+			w[i] = s * (1 + rng.Float32()/10)
+		}
+		return dag.Use{Param: dag.NewParam32(name, dag.Float32, shape, w)}
+	}
+	var b dag.Builder
+	fc := func(in, rows, cols int, s float32, stages ...dag.Stage) int {
+		return b.Node(dag.Node{Name: "fc", In: []int{in}, Shape: []int{rows}, Op: &dag.Linear{Map: &dag.Dense{W: param("w", s, rows, cols), Rows: rows, Cols: cols}, Stages: stages}})
+	}
+	x := b.Activation("relu", fc(b.Input("x", 1), wide, 1, 1e-37, dag.Stage{Add: &dag.Vector{Use: param("b", 1, wide), Coef: 1}}), 0)
+	x = b.Activation("relu", fc(x, wide, wide, 1e36), 0)
+	b.Output("y", fc(x, 1, wide, 1))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, rescale.CrossLayer, n, rescale.Options{Bias: paths.Exclude})
+	for id, c := range r.Factors {
+		if !(math.Abs(math.Log(c)) < 44.1) {
+			t.Fatalf("the factor of group %d is %g, and the sum of such biases %g", id, c, c*wide)
 		}
 	}
 }
