@@ -20,7 +20,7 @@ const (
 	// least: its weights are packed for each turn. Wider layers have fewer, so that a node's operands and value
 	// take at most stageMost bytes, or those of one sample.
 	stageColumns = 1 << 11
-	stageMost    = 64 << 20
+	stageMost    = 128 << 20
 	// stageAhead is how many nodes a stage may be longer than turns ask for, so that the values that the next one
 	// reads, which are there for the whole batch, are small: behind a narrow layer instead of a wide one.
 	stageAhead = 8

@@ -27,14 +27,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // a process starts with costs a tenth of an audit of 76 MB of weights. From the
 // first collection on a heap of which less than small lives may grow to three times
 // that, where the usual pace costs an audit of convolutions a tenth, and a larger one to
-// twice as much. Beyond a gigabyte the process gives back to the system what is more than half as much
-// again as lives: values of half a gigabyte, made and dropped one after another, took twice the memory in no
-// less time. GOGC and GOMEMLIMIT, where set, have their way.
+// twice as much. Beyond two gigabytes the process gives back to the system what is more than half as much again as
+// lives: values of half a gigabyte, made and dropped one after another, took half as much memory again. GOGC and GOMEMLIMIT, where set, have their way.
 func collectLate() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	const small, most = 48 << 20, 1 << 30
+	const small, most = 48 << 20, 2 << 30
 	limit := func(n uint64) {
 		if os.Getenv("GOMEMLIMIT") == "" {
 			debug.SetMemoryLimit(int64(max(most, n)))

@@ -133,7 +133,10 @@ func (e *exporter) split(from *dag.Param, v *variant) error {
 			return fmt.Errorf("onnxio: %q was edited and its use is no operand that can read another tensor", from.Name)
 		}
 		p, dims := v.param, v.param.Shape
-		if p.Len() == from.Len() {
+		if n := dag.Size(at.Dims); p.Len() == 1 && from.Len() == 1 && n > 1 { // one number that the graph repeats
+			p = p.WithValues(at.Dims, slices.Repeat(p.Values(), n))
+			dims = at.Dims
+		} else if p.Len() == from.Len() {
 			dims = at.Dims
 		}
 		f := form{tensor.DimString(dims), at.Swapped, fmt.Sprint(at.Turns)}
