@@ -203,18 +203,6 @@ func (l *lowering) run(order []int) {
 	}
 }
 
-// readsForm tells of operators that take an input's shape or type, not its numbers.
-func readsForm(n *wire.Node, input int) bool {
-	if wire.Domain(n.Domain) != "" {
-		return false
-	}
-	switch n.OpType {
-	case "Shape", "Size", "EyeLike":
-		return true
-	}
-	return n.OpType == "CastLike" && input == 1
-}
-
 func (l *lowering) initializers() {
 	for i := range l.graph.SparseInitializers {
 		l.obstacle(Obstacle{

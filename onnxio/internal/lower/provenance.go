@@ -70,6 +70,18 @@ func (o *op) trace(first int) {
 	}
 }
 
+// readsForm tells of operators that take an input's shape or type, not its numbers.
+func readsForm(n *wire.Node, input int) bool {
+	if wire.Domain(n.Domain) != "" {
+		return false
+	}
+	switch n.OpType {
+	case "Shape", "Size", "EyeLike":
+		return true
+	}
+	return n.OpType == "CastLike" && input == 1
+}
+
 // settle marks the readers whose nodes are not in the network.
 func (l *lowering) settle(needed []bool) {
 	for _, s := range l.tensors {
