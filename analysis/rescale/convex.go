@@ -33,6 +33,8 @@ type problem struct {
 	sweeps int
 	// direct solves the linear systems of deep, narrow networks; nil for others.
 	direct *band
+	// coarse is the second level of the preconditioner, nil for none.
+	coarse *coarse
 
 	// At the point of the last eval: the sums of edges into and out of each
 	// variable's group.
@@ -263,7 +265,9 @@ func (p *problem) minimise(ctx context.Context, opt Options) (*minimum, error) {
 	if m.lost = p.lost(); m.lost {
 		return m, nil
 	}
-	p.direct = newBand(p)
+	if p.direct = newBand(p); p.direct == nil {
+		p.coarse = newCoarse(p)
+	}
 	f := p.value(m.sum, m.z)
 	best, stalled := math.Inf(1), 0
 	newton := false
@@ -330,16 +334,18 @@ func (p *problem) newton(ctx context.Context, sum float64, g, d []float64, resid
 	k := p.weight(sum) * p.s * p.s
 	r, q, hq, y := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	direct := p.direct != nil && p.direct.factorise(p)
-	precondition := func() (rho float64) {
+	coarse := p.coarse != nil && p.coarse.factorise(p)
+	precondition := func() float64 {
 		direct = direct && p.direct.solve(y, r)
-		for v := range r {
-			if !direct {
+		if coarse {
+			p.coarse.solve(p, y, r)
+		} else if !direct {
+			for v := range r {
 				y[v] = r[v] / (p.in[v] + p.out[v])
 			}
-			y[v] /= k
-			rho += r[v] * y[v]
 		}
-		return rho
+		floats.Scale(1/k, y)
+		return floats.Dot(r, y)
 	}
 	clear(d)
 	for v := range r {
