@@ -5,6 +5,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // hiddenUnits counts the units (channels of a convolution) whose value enters an
@@ -90,10 +91,7 @@ func (h *hidden) Join(_ *dag.Node, xs []names) names {
 
 // Concat implements dag.Meaning.
 func (h *hidden) Concat(_ *dag.Node, xs []names) names {
-	var ls []*grid.Layout
-	for _, x := range xs {
-		ls = append(ls, x.grid)
-	}
+	ls := lists.Map(xs, func(x names) *grid.Layout { return x.grid })
 	l, from := grid.Concat(ls...)
 	of := make([]uint64, 0, l.Cells())
 	for k, x := range xs {

@@ -6,6 +6,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -16,10 +17,7 @@ func apart(n *dag.Network) string {
 	if len(between) == 0 {
 		return ""
 	}
-	names := make([]string, len(between))
-	for k, i := range between {
-		names[k] = n.Nodes[i].Label()
-	}
+	names := lists.Map(between, func(i int) string { return n.Nodes[i].Label() })
 	return "functions stand between its layers: " + words.Some(names, 3)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Derivatives are the cross-entropy of a network as a function of numbers that it stores.
@@ -241,10 +242,7 @@ func (a *ascent) slope(at aim, bound float64) [][]float64 {
 		margins := slices.Sorted(slices.Values(a.margins))
 		most = margins[min(int(bound*float64(len(margins))), len(margins)-1)]
 	}
-	out := make([][]float64, len(a.from))
-	for k, from := range a.from {
-		out[k] = make([]float64, len(from))
-	}
+	out := lists.Map(a.from, func(from []float64) []float64 { return make([]float64, len(from)) })
 	a.batches(func(x []float64, lo, hi int) error {
 		size := len(x) / (hi - lo)
 		var rows []float64

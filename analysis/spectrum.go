@@ -11,6 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/spectral"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // spectralEntries are the measures of singular values.
@@ -145,11 +146,7 @@ func (r *run) spectral(l *layer) scaled.Num {
 
 // schatten is a norm of singular values for each order of Options.P.
 func (r *run) schatten(f func(p float64) scaled.Num) []Measure {
-	var out []Measure
-	for _, p := range r.opt.P {
-		out = append(out, Measure{P: order(p), Value: f(p)})
-	}
-	return out
+	return lists.Map(r.opt.P, func(p float64) Measure { return Measure{P: order(p), Value: f(p)} })
 }
 
 // singular are all singular values of a layer's matrix; sigma_1 comes with them. The first
@@ -244,11 +241,7 @@ func (r *run) largest(ms []spectral.Matrix, size scaled.Num, threads int) (top s
 // blocks returns a layer's matrix, each block in the order in which it is
 // stored: transposed where the weights lie in x out.
 func blocks(l *dag.Linear) []spectral.Matrix {
-	var out []spectral.Matrix
-	for _, m := range l.Matrices() {
-		out = append(out, matrixOf(m.Flip()))
-	}
-	return out
+	return lists.Map(l.Matrices(), func(m dag.Matrix) spectral.Matrix { return matrixOf(m.Flip()) })
 }
 
 func matrixOf(m dag.Matrix) spectral.Matrix {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 	"github.com/relupath/relupath/onnxio/internal/write"
 )
@@ -162,11 +163,7 @@ func DataFiles(path string) ([]string, error) {
 }
 
 func dataFiles(f *wire.File, path string) []string {
-	var out []string
-	for _, location := range f.ExternalLocations() {
-		out = append(out, filepath.Join(filepath.Dir(path), filepath.FromSlash(location)))
-	}
-	return out
+	return lists.Map(f.ExternalLocations(), func(location string) string { return filepath.Join(filepath.Dir(path), filepath.FromSlash(location)) })
 }
 
 // Write writes the model with the parameters of net to w, as WriteFile does.

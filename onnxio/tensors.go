@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/source"
 )
 
@@ -46,10 +47,7 @@ func (m *Model) Tensors() []Tensor {
 	}
 	out := make([]Tensor, 0, len(m.tensors))
 	for _, s := range m.tensors {
-		t := Tensor{Name: s.Name, Type: s.Wire.DType.String()}
-		for _, d := range s.Wire.Dims {
-			t.Shape = append(t.Shape, int(d))
-		}
+		t := Tensor{Name: s.Name, Type: s.Wire.DType.String(), Shape: lists.Convert[int](s.Wire.Dims)}
 		if s.Param != nil {
 			t.Uses = slices.Clone(direct[s.Param])
 		}

@@ -3,6 +3,9 @@ package dag
 import (
 	"fmt"
 	"math"
+	"slices"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Op is what a node computes. The set is closed: Input, *Linear, *Activation,
@@ -77,23 +80,14 @@ func (a *Activation) Gains() []float64 {
 	if len(a.Slope) == 1 && math.Abs(a.Slope[0]) <= 1 {
 		return nil
 	}
-	gains := make([]float64, len(a.Slope))
-	for i, s := range a.Slope {
-		gains[i] = math.Max(1, math.Abs(s))
-	}
-	return gains
+	return lists.Map(a.Slope, func(s float64) float64 { return math.Max(1, math.Abs(s)) })
 }
 
 func (a *Activation) tie(*grouper, *Node, *UnitMap) {}
 
 // Identity reports whether every slope is 1.
 func (a *Activation) Identity() bool {
-	for _, s := range a.Slope {
-		if s != 1 {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(a.Slope, func(s float64) bool { return s != 1 })
 }
 
 // Element returns the stored slope that element i reads; Param is not nil.

@@ -3,6 +3,7 @@ package dag
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -242,12 +243,7 @@ func (l *Linear) constant() bool {
 	if _, ok := l.Map.(*Diagonal); !ok {
 		return false
 	}
-	for _, s := range l.Stages {
-		if s.Norm != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(l.Stages, func(s Stage) bool { return s.Norm != nil })
 }
 
 // fold computes scale and bias from the stages.
@@ -255,10 +251,7 @@ func (l *Linear) fold() {
 	rows := l.Rows()
 	ones := func() {
 		if l.scale == nil {
-			l.scale = make([]float64, rows)
-			for i := range l.scale {
-				l.scale[i] = 1
-			}
+			l.scale = slices.Repeat([]float64{1}, rows)
 		}
 	}
 	zeros := func() {

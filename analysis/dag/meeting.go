@@ -1,6 +1,9 @@
 package dag
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Func implements Meaning: operands and value of a function are as they are, but for
 // products. Where one operand is as it is, the value has the factors of the other; where
@@ -44,12 +47,7 @@ func (s *grouper) Func(nd *Node, f *Func, xs []UnitMap) UnitMap {
 
 // inputs reports whether every element of a value is as it is.
 func (s *grouper) inputs(m *UnitMap) bool {
-	for _, id := range m.IDs {
-		if id != NoGroup && s.find(id) != InputGroup {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(m.IDs, func(id int32) bool { return id != NoGroup && s.find(id) != InputGroup })
 }
 
 // product is the value of matrix products of which one factor is as it is. x is the

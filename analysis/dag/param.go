@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // DType is the stored type of a Param's scalars.
@@ -176,11 +177,7 @@ func (p *Param) Values() []float64 {
 	if p.f64 != nil {
 		return slices.Clone(p.f64)
 	}
-	out := make([]float64, len(p.f32))
-	for i, v := range p.f32 {
-		out[i] = float64(v)
-	}
-	return out
+	return lists.Convert[float64](p.f32)
 }
 
 // derive returns an edited copy of p without values.

@@ -1,6 +1,10 @@
 package dag
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/relupath/relupath/internal/lists"
+)
 
 // Meaning says what a value is in one reading of the network, at each kind of
 // node: the path norms of its elements, the number of paths that reach them, the
@@ -74,10 +78,7 @@ func Forward[T any](n *Network, m Meaning[T], skip func(*Node) bool, keep []int)
 		if skip(nd) {
 			continue
 		}
-		in := make([]T, len(nd.In))
-		for k, j := range nd.In {
-			in[k] = vals[j]
-		}
+		in := lists.Map(nd.In, func(j int) T { return vals[j] })
 		for _, j := range nd.In {
 			if last != nil && last[j] == i {
 				drop(j)

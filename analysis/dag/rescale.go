@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Rescale applies one factor a group and returns the rescaled network: the
@@ -67,10 +69,7 @@ func expand(ids []int32, c []float64) []float64 {
 			continue
 		}
 		if out == nil {
-			out = make([]float64, len(ids))
-			for k := range out {
-				out[k] = 1
-			}
+			out = slices.Repeat([]float64{1}, len(ids))
 		}
 		out[i] = c[id]
 	}
@@ -135,11 +134,7 @@ func inverse(c []float64) []float64 {
 	if c == nil {
 		return nil
 	}
-	out := make([]float64, len(c))
-	for i, v := range c {
-		out[i] = 1 / v
-	}
-	return out
+	return lists.Map(c, func(v float64) float64 { return 1 / v })
 }
 
 // ratio returns r/c; nil is all ones.

@@ -3,6 +3,8 @@ package dag
 import (
 	"fmt"
 	"slices"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Trait is one thing that makes a node what it is, apart from its kind, its operands and
@@ -34,10 +36,7 @@ func (a *Add) traits(n *Node) []Trait {
 func (s *Select) traits(n *Node) []Trait {
 	index := s.Index
 	if index == nil {
-		index = make([]int32, n.Len())
-		for e := range index {
-			index[e] = int32(e)
-		}
+		index = lists.Count[int32](0, n.Len())
 	}
 	return []Trait{{"order of elements", index}}
 }

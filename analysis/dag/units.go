@@ -370,10 +370,7 @@ func (s *grouper) along(m *UnitMap, a Axis) []int32 {
 	if m.lies(a) {
 		return m.IDs
 	}
-	ids := make([]int32, a.N)
-	for i := range ids {
-		ids[i] = NoGroup
-	}
+	ids := slices.Repeat([]int32{NoGroup}, a.N)
 	for e := range a.Len() {
 		i := a.At(e)
 		ids[i] = s.union(ids[i], m.At(e))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/grid"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Count returns the exact number of paths from inputs (and, under Include, from
@@ -24,11 +25,7 @@ func Count(n *dag.Network, bias Bias) *big.Int {
 // CountSegments is Count over the paths of each segment, from its starts to its ends.
 func CountSegments(n *dag.Network, segments []dag.Segment, bias Bias) []*big.Int {
 	of := dag.Forward(n, counter{bias}, n.Unmeasured(), n.Ends())
-	out := make([]*big.Int, len(segments))
-	for k := range segments {
-		out[k] = countTo(of, segments[k].Ends)
-	}
-	return out
+	return lists.Map(segments, func(s dag.Segment) *big.Int { return countTo(of, s.Ends) })
 }
 
 func countTo(of []*counts, ends []int) *big.Int {
@@ -120,10 +117,7 @@ func (c counter) Join(_ *dag.Node, xs []*counts) *counts {
 
 // Concat implements dag.Meaning.
 func (c counter) Concat(_ *dag.Node, xs []*counts) *counts {
-	var ls []*grid.Layout
-	for _, x := range xs {
-		ls = append(ls, x.grid)
-	}
+	ls := lists.Map(xs, func(x *counts) *grid.Layout { return x.grid })
 	l, from := grid.Concat(ls...)
 	out := &counts{grid: l}
 	for k, x := range xs {

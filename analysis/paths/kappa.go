@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Kappa holds what kappa of one order is made of:
@@ -192,11 +193,7 @@ func byUnit(x cells, a dag.Axis) (*grid.Layout, [][]scaled.Num) {
 }
 
 func columns(rows [][]scaled.Num, from []int32) [][]scaled.Num {
-	out := make([][]scaled.Num, len(rows))
-	for i, r := range rows {
-		out[i] = grid.Gather(r, from)
-	}
-	return out
+	return lists.Map(rows, func(r []scaled.Num) []scaled.Num { return grid.Gather(r, from) })
 }
 
 // over is a value as channels, each a class, times the positions of a window.

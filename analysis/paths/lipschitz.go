@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Lipschitz is the path programme of order 1 without biases, from the values of the
@@ -79,10 +80,7 @@ func (f *lipschitz) Join(nd *dag.Node, xs []*value) *value {
 	if _, pool := nd.Op.(*dag.Pool); !pool || !f.largest {
 		return f.forward.Join(nd, xs)
 	}
-	of := make([]*value, len(xs))
-	for i, x := range xs {
-		of[i] = x.ofOrder(math.Inf(1))
-	}
+	of := lists.Map(xs, func(x *value) *value { return x.ofOrder(math.Inf(1)) })
 	return f.forward.Join(nd, of).ofOrder(1)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Bias says whether biases are edges of paths, from a constant unit of value 1.
@@ -280,17 +281,11 @@ func (f *forward) Join(_ *dag.Node, xs []*value) *value {
 
 // Concat implements dag.Meaning.
 func (f *forward) Concat(_ *dag.Node, xs []*value) *value {
-	var ls []*grid.Layout
-	for _, x := range xs {
-		ls = append(ls, x.grid)
-	}
+	ls := lists.Map(xs, func(x *value) *grid.Layout { return x.grid })
 	l, from := grid.Concat(ls...)
 	out := &value{l, make([]sums.Path, len(f.P))}
 	sums.Each(len(f.P), l.Cells(), f.opt.Threads, func(k, _ int) {
-		hs := make([]sums.Path, len(xs))
-		for i, x := range xs {
-			hs[i] = x.h[k]
-		}
+		hs := lists.Map(xs, func(x *value) sums.Path { return x.h[k] })
 		out.h[k] = sums.Concat(hs, from, f.mem)
 	})
 	return out

@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/analysis/internal/disjoint"
 	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Dead is what can be taken out of a network without changing its function: units whose value
@@ -258,10 +259,7 @@ func (d *Dead) constants(ctx context.Context, reached, reaches []bool) (map[int]
 	if err != nil {
 		return nil, err
 	}
-	inputs := make([][]float64, len(net.Inputs))
-	for k, p := range net.Inputs {
-		inputs[k] = make([]float64, net.Nodes[p.Node].Len())
-	}
+	inputs := lists.Map(net.Inputs, func(p dag.Port) []float64 { return make([]float64, net.Nodes[p.Node].Len()) })
 	values, err := eval.Run(ctx, net, inputs, 1, eval.Options{Values: want})
 	for k, node := range want {
 		if err == nil {

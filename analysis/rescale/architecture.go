@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -77,10 +78,7 @@ func sameFunction(a, b *dag.Network, node int, tol float64) bool {
 		return true // which their form says, however many elements they make
 	}
 	r := rand.New(rand.NewPCG(1, uint64(node)))
-	in := make([][]float64, len(a.Nodes[node].Operands()))
-	for k, j := range a.Nodes[node].Operands() {
-		in[k] = make([]float64, a.Nodes[j].Len())
-	}
+	in := lists.Map(a.Nodes[node].Operands(), func(j int) []float64 { return make([]float64, a.Nodes[j].Len()) })
 	x, y := make([]float64, a.Nodes[node].Len()), make([]float64, a.Nodes[node].Len())
 	for round := range max(2, min(32, sampled/max(len(x), 1))) {
 		for k := range in {

@@ -126,10 +126,7 @@ func (w *band) order(vars int) {
 		return to
 	}
 	var part []int
-	w.place = make([]int, vars)
-	for v := range w.place {
-		w.place[v] = -1
-	}
+	w.place = slices.Repeat([]int{-1}, vars)
 	for v := range vars {
 		if w.place[v] >= 0 {
 			continue

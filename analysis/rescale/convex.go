@@ -3,6 +3,7 @@ package rescale
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"gonum.org/v1/gonum/floats"
@@ -414,12 +415,7 @@ func (b *links) loops() bool {
 	for _, v := range b.rows {
 		rows[v] = true
 	}
-	for _, v := range b.cols {
-		if v >= 0 && rows[v] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.cols, func(v int32) bool { return v >= 0 && rows[v] })
 }
 
 // newLinks returns the links of a layer whose logarithms of factors, counted in

@@ -7,6 +7,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/internal/sums"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // equalNorm minimises sum |theta|^p, which is convex in the logarithms of the
@@ -253,10 +254,7 @@ func incoming(s *dag.Matrix, h []sums.Path, out [][]scaled.Num, threads int) {
 	if s.Turned {
 		rows, cols = cols, rows
 	}
-	on := make([]sums.Path, len(h))
-	for k, x := range h {
-		on[k] = sums.Path{P: x.P, H: along(cols, x.H)}
-	}
+	on := lists.Map(h, func(x sums.Path) sums.Path { return sums.Path{P: x.P, H: along(cols, x.H)} })
 	for k, norms := range forward(s, on, threads) {
 		for i, x := range norms {
 			at := rows.at(i)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -303,10 +305,7 @@ func (e *Equivalence) ordersOf(ctx context.Context, a, b *dag.Network, curves, p
 	if x == a {
 		return found, x, nil
 	}
-	nodes := make([]int, len(a.Nodes))
-	for i := range nodes {
-		nodes[i] = i
-	}
+	nodes := lists.Count(0, len(a.Nodes))
 	return found.of(a, &Normal{Net: x, To: nodes}), x, nil
 }
 
@@ -369,10 +368,7 @@ func (e *Equivalence) of(a *dag.Network, n *Normal) *Equivalence {
 	}
 	out := *e
 	out.Groups = a.Groups()
-	out.Factors = make([]float64, out.Groups.Count)
-	for id := range out.Factors {
-		out.Factors[id] = math.NaN()
-	}
+	out.Factors = slices.Repeat([]float64{math.NaN()}, out.Groups.Count)
 	back := map[int]int{}
 	for i, j := range n.To {
 		if j < 0 || out.Groups.Rows[i] == nil || e.Groups.Rows[j] == nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // floors say from which weight on an edge is to be collected.
@@ -29,10 +30,7 @@ func (b *ranges) floors(g *balanced, tol float64) *floors {
 		}
 		return f
 	}
-	exp := make([]float64, len(g.level))
-	for i, l := range g.level {
-		exp[i] = math.Max(math.Exp(l+tol), math.SmallestNonzeroFloat64)
-	}
+	exp := lists.Map(g.level, func(l float64) float64 { return math.Max(math.Exp(l+tol), math.SmallestNonzeroFloat64) })
 	if b.cycles {
 		f.g, f.least = g, append(f.least, exp)
 		for k := 1; 2*k <= len(exp); k *= 2 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // trials is the number of inputs on which functions are compared, noises how
@@ -110,10 +111,7 @@ func disturbed(n *dag.Network, tol float64, rng *rand.Rand) (*dag.Network, error
 	id := make([]int, len(n.Nodes))
 	for i := range n.Nodes {
 		nd := n.Nodes[i]
-		nd.In = make([]int, len(n.Nodes[i].In))
-		for k, j := range n.Nodes[i].In {
-			nd.In[k] = id[j]
-		}
+		nd.In = lists.Map(n.Nodes[i].In, func(j int) int { return id[j] })
 		if l, ok := nd.Op.(*dag.Linear); ok {
 			c := &dag.Linear{Map: l.Map, Units: l.Units}
 			if l.Map != nil && !looksUp(n, i) {

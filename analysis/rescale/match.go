@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // match finds the order of b's units, as a map from groups of a to groups of a
@@ -277,11 +278,7 @@ func (m *matching) lnNorm(k int, id int32) float64 {
 
 // columnNorms are the norms of a's or b's columns over e^shift.
 func (m *matching) columnNorms(p *pair, k int, shift float64) []float64 {
-	out := make([]float64, len(p.cols))
-	for j, id := range p.cols {
-		out[j] = math.Exp(m.lnNorm(k, id) - shift)
-	}
-	return out
+	return lists.Map(p.cols, func(id int32) float64 { return math.Exp(m.lnNorm(k, id) - shift) })
 }
 
 // factor takes a group's factor from its norms.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Normal is the normal form of a network: another network with the same inputs,
@@ -42,10 +43,7 @@ func Normalize(n *dag.Network) (*Normal, error) {
 		z.to[i] = -1
 	}
 	z.views = dag.Forward(n, z, func(nd *dag.Node) bool { return z.readers[nd.ID] == 0 }, nil)
-	outs := make([]int, len(n.Outputs))
-	for k, p := range n.Outputs {
-		outs[k] = z.materialize(z.views[p.Node])
-	}
+	outs := lists.Map(n.Outputs, func(p dag.Port) int { return z.materialize(z.views[p.Node]) })
 	return z.number(outs)
 }
 
@@ -152,10 +150,7 @@ func (z *normalizer) Linear(nd *dag.Node, l *dag.Linear, x value) value {
 // Func implements dag.Meaning. The order of a product's operands is that of what they compute.
 func (z *normalizer) Func(nd *dag.Node, f *dag.Func, xs []value) value {
 	z.begin(nd)
-	ids := make([]int, len(xs))
-	for k := range xs {
-		ids[k] = z.materialize(xs[k])
-	}
+	ids := lists.Map(xs, func(x value) int { return z.materialize(x) })
 	if f.Form == (dag.Times{}) {
 		slices.SortStableFunc(ids, z.compare)
 		z.ambiguous = z.ambiguous || ids[0] != ids[1] && z.compare(ids[0], ids[1]) == 0

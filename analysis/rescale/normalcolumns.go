@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // columns is the operand of a layer as channels x positions, ready to be read:
@@ -54,10 +55,7 @@ func (z *normalizer) columns(v value, n int, sorted bool) columns {
 	}
 	v.scale, v.shift = nil, nil
 	c.v = v
-	c.order = make([]int, n)
-	for j := range c.order {
-		c.order[j] = j
-	}
+	c.order = lists.Count(0, n)
 	if !sorted || v.index == nil {
 		return c
 	}
@@ -137,10 +135,7 @@ func (z *normalizer) weigh(c *columns, w *dag.Param, outer, inner int) {
 				}
 			}
 		}
-		by := make([]int, hi-lo)
-		for k := range by {
-			by[k] = k
-		}
+		by := lists.Count(0, hi-lo)
 		slices.SortStableFunc(by, func(a, b int) int { return cmp.Compare(mark[a], mark[b]) })
 		for k := 1; k < len(by); k++ {
 			z.ambiguous = z.ambiguous || !(mark[by[k]]-mark[by[k-1]] > 1e-4)

@@ -30,10 +30,7 @@ func (z *normalizer) activation(op *dag.Activation, v value) value {
 		slopes = slopes[:1]
 	}
 	if len(slopes) > 1 {
-		of := make([]float64, z.total(v.parts))
-		for e := range of {
-			of[e] = math.NaN()
-		}
+		of := slices.Repeat([]float64{math.NaN()}, z.total(v.parts))
 		for e := range v.n {
 			j := v.elem(e)
 			if j >= 0 && of[j] != slopes[e] {

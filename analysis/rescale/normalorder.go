@@ -10,6 +10,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // number builds the network, its nodes in the order in which the outputs reach
@@ -22,10 +23,7 @@ func (z *normalizer) number(outs []int) (*Normal, error) {
 	var b dag.Builder
 	put := func(i int) {
 		nd := z.nodes[i]
-		in := make([]int, len(nd.In))
-		for k, j := range nd.In {
-			in[k] = id[j]
-		}
+		in := lists.Map(nd.In, func(j int) int { return id[j] })
 		nd.In = in
 		id[i] = b.Node(nd)
 	}

@@ -78,12 +78,7 @@ func (z *normalizer) tidy(v value) value {
 }
 
 func all(x []float64, want float64) bool {
-	for _, v := range x {
-		if v != want {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(x, func(v float64) bool { return v != want })
 }
 
 func (z *normalizer) sortParts(v value) value {
@@ -158,10 +153,7 @@ func (z *normalizer) inverse(v value) []int32 {
 	if v.n != z.total(v.parts) {
 		return nil
 	}
-	out := make([]int32, v.n)
-	for e := range out {
-		out[e] = -1
-	}
+	out := slices.Repeat([]int32{-1}, v.n)
 	for e := range v.n {
 		j := v.elem(e)
 		if j < 0 || out[j] >= 0 {

@@ -130,10 +130,5 @@ func inStep(g *dag.Groups, nd *dag.Node) bool {
 // keepsOrder reports whether no function between layers lets another order of units through than inPlace
 // and the groups say: a softmax does, and so may one that is not evaluated.
 func keepsOrder(n *dag.Network, g *dag.Groups) bool {
-	for _, i := range n.Functions() {
-		if !inStep(g, &n.Nodes[i]) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(n.Functions(), func(i int) bool { return !inStep(g, &n.Nodes[i]) })
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 	"gonum.org/v1/gonum/floats"
 )
 
@@ -170,11 +171,7 @@ func rankOne(x, y, ax, aty []float64) {
 // position, and returns ln h^2 of each element of the layer's value and operand.
 func (v *view) squares(y *layer, b *links) (out, in []float64) {
 	ln := func(h []scaled.Num) []float64 {
-		x := make([]float64, len(h))
-		for e := range h {
-			x[e] = 2 * h[e].Ln()
-		}
-		return x
+		return lists.Map(h, func(x scaled.Num) float64 { return 2 * x.Ln() })
 	}
 	out = ln(v.kappa.Out(y.node))
 	if y.bias != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // reduced gives links of a layer with the matrices of |w|, or w^2, their products, from as
@@ -13,10 +14,7 @@ import (
 // variables, whose sum is fixed.
 func (p *problem) reduced(b *links, parts []dag.Matrix, kind norm, threads int) *links {
 	rows, cols := hasVariables(b.rows), hasVariables(b.cols)
-	kinds := make([]norm, len(parts))
-	for k := range parts {
-		kinds[k] = kind
-	}
+	kinds := slices.Repeat([]norm{kind}, len(parts))
 	b.mul = func(x, y, ax, aty []float64) {
 		for k := range parts {
 			products(&parts[k], kinds[k], x, y, ax, aty, threads)
@@ -84,10 +82,7 @@ func exps(ln []float64) (out []float64, top float64) {
 	if top = largestLn(ln); math.IsInf(top, -1) {
 		top = 0
 	}
-	out = make([]float64, len(ln))
-	for i, l := range ln {
-		out[i] = math.Exp(l - top)
-	}
+	out = lists.Map(ln, func(l float64) float64 { return math.Exp(l - top) })
 	return out, top
 }
 

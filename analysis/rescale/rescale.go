@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -135,11 +136,7 @@ type Info struct {
 
 // Methods lists the methods.
 func Methods() []Info {
-	var out []Info
-	for _, m := range methods() {
-		out = append(out, m.Info)
-	}
-	return out
+	return lists.Map(methods(), func(m method) Info { return m.Info })
 }
 
 // CheckOrder returns an error for an order that a method does not take.

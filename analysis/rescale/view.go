@@ -5,6 +5,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // view is a network as the balancing methods see it: its weight tensors as
@@ -119,11 +120,7 @@ func liveOf(ids []int32, live []bool) []int32 {
 }
 
 func absolute(x []float64) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = math.Abs(v)
-	}
-	return out
+	return lists.Map(x, math.Abs)
 }
 
 // depths returns the largest number of layers on a path to and from each node,
@@ -170,11 +167,7 @@ func (v *view) factors(z []float64) []float64 {
 
 // logs returns the starting logarithms of the active groups.
 func (v *view) logs() []float64 {
-	z := make([]float64, len(v.active))
-	for k, id := range v.active {
-		z[k] = v.start[id]
-	}
-	return z
+	return lists.Map(v.active, func(id int32) float64 { return v.start[id] })
 }
 
 // lnRange returns the logarithm up to which factors may grow without making

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Layout says which elements of a value agree.
@@ -142,12 +143,7 @@ func Expand[T any](l *Layout, v []T) []T {
 
 // full reports whether every element is a cell of its own, in order.
 func (l *Layout) full() bool {
-	for _, a := range l.axes {
-		if a.class != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(l.axes, func(a axis) bool { return a.class != nil })
 }
 
 // Gather returns the numbers of cells after a step, from those before: from is
@@ -315,10 +311,7 @@ func recast(l *Layout, dims []int) part {
 		p.axes = Uniform(dims...).axes
 		return p
 	}
-	ids := make([]int32, l.Cells())
-	for i := range ids {
-		ids[i] = int32(i)
-	}
+	ids := lists.Count[int32](0, l.Cells())
 	flat := Expand(l, ids)
 	if len(dims) == 1 {
 		p.axes = []axis{{flat, p.cells}}
@@ -338,10 +331,7 @@ func combine(parts []part) []int32 {
 	for _, p := range parts {
 		from := p.from
 		if from == nil {
-			from = make([]int32, p.cells)
-			for i := range from {
-				from[i] = int32(i)
-			}
+			from = lists.Count[int32](0, p.cells)
 		}
 		next := make([]int32, 0, len(out)*len(from))
 		for _, x := range out {

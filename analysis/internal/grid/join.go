@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Join returns a layout in which each cell lies in one cell of every operand, and
@@ -35,11 +36,7 @@ func Join(ls ...*Layout) (*Layout, [][]int32) {
 // offsets are how far classes of axis k lie from the first cell.
 func (l *Layout) offsets(k int, classes []int32) []int32 {
 	stride := int32(l.strides()[k])
-	out := make([]int32, len(classes))
-	for c, class := range classes {
-		out[c] = stride * class
-	}
-	return out
+	return lists.Map(classes, func(class int32) int32 { return stride * class })
 }
 
 func sameAxes(a, b []axis) bool {
@@ -176,10 +173,7 @@ func Concat(ls ...*Layout) (out *Layout, from []Run) {
 		}
 		switch {
 		case origin[q] != nil:
-			every := make([]int32, l.Cells())
-			for c := range every {
-				every[c] = int32(c)
-			}
+			every := lists.Count[int32](0, l.Cells())
 			cells := Append(nil, every, Run{Of: sumsOf(rest[q]), N: l.axes[0].n, Stride: l.strides()[0]})
 			from = append(from, Run{Of: Then(origin[q], cells), N: 1})
 		case same[q]:
@@ -233,9 +227,6 @@ func (l *Layout) Part(lo, hi int) (*Layout, []int32) {
 			return out, from
 		}
 	}
-	index := make([]int32, hi-lo)
-	for i := range index {
-		index[i] = int32(lo + i)
-	}
+	index := lists.Count(int32(lo), hi-lo)
 	return l.Select(l.Dims, []int{hi - lo}, index)
 }

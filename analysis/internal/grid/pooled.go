@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Pooled is a window whose taps are alike, as those of a mean, a maximum or a sum: which cells of
@@ -112,10 +113,7 @@ func pooledLine(w *dag.Window, k int, operand axis, out int, backward bool) (axi
 		if !ok {
 			id = int32(len(lines))
 			number[string(key)] = id
-			line := make([]Read, len(read))
-			for i, c := range read {
-				line[i] = Read{c, times[c]}
-			}
+			line := lists.Map(read, func(c int32) Read { return Read{c, times[c]} })
 			lines = append(lines, line)
 		}
 		for _, c := range read {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Select returns the layout of a value of the given shape whose element e is
@@ -34,10 +35,7 @@ func (l *Layout) Select(from, shape []int, index []int32) (*Layout, []int32) {
 	if out, from := l.separable(shape, index); out != nil {
 		return out, from
 	}
-	ids := make([]int32, l.Cells())
-	for i := range ids {
-		ids[i] = int32(i)
-	}
+	ids := lists.Count[int32](0, l.Cells())
 	flat := make([]int32, len(index))
 	all := Expand(l, ids)
 	for e, j := range index {

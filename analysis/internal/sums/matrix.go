@@ -42,12 +42,7 @@ func newSeries(p float64, hs, dst []scaled.Num, at func(int) int) *series {
 }
 
 func ones(h []scaled.Num) bool {
-	for _, x := range h {
-		if x != scaled.One {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(h, func(x scaled.Num) bool { return x != scaled.One })
 }
 
 // bundle says how units lie among cells: those of one unit are every Inner of

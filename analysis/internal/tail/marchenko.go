@@ -1,6 +1,10 @@
 package tail
 
-import "math"
+import (
+	"math"
+
+	"github.com/relupath/relupath/internal/lists"
+)
 
 const (
 	// bandwidth is that of the kernel density estimate, points its number of places, and
@@ -53,10 +57,7 @@ func MarchenkoPastur(values []float64, rows, cols int) (Bulk, bool) {
 	}
 	q := float64(rows) / float64(cols)
 	root := math.Sqrt(1 / q)
-	x := make([]float64, len(values))
-	for i, v := range values {
-		x[i] = v / mean
-	}
+	x := lists.Map(values, func(v float64) float64 { return v / mean })
 	top := x[len(x)-1]
 	law := density{q: q, square: rows == cols}
 	if law.square {

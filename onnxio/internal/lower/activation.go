@@ -130,11 +130,7 @@ func (o *op) legacySlope(t *tensor.Tensor, shape []int) (*tensor.Tensor, error) 
 	if t.Dims[0] != shape[1] {
 		return nil, refusal.New("", "%s for %s", words.Count(t.Dims[0], "slope"), words.Count(shape[1], "channel"))
 	}
-	dims := []int{t.Dims[0]}
-	for range shape[2:] {
-		dims = append(dims, 1)
-	}
-	return t.Reshaped(dims), nil
+	return t.Reshaped(append([]int{t.Dims[0]}, slices.Repeat([]int{1}, len(shape)-2)...)), nil
 }
 
 // lowerThresholdedRelu is ReLU where the threshold is 0.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -440,7 +441,7 @@ func (o *op) biased(v *value, k, from int) (*value, error) {
 	if n == tensor.BatchDim || len(t.Dims) != 1 || from+n > t.Dims[0] {
 		return nil, refusal.New("", "a bias of shape %v", t.Dims)
 	}
-	if t, err = t.Indexed([]int{n}, upFrom(from, n)); err != nil {
+	if t, err = t.Indexed([]int{n}, lists.Count(int32(from), n)); err != nil {
 		return nil, err
 	}
 	return o.affine(v, affine{add: t, addAt: -1, coef: 1, addCoef: 1})

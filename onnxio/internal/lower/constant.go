@@ -30,10 +30,7 @@ func lowerConstant(o *op) error {
 			o.giveTensor(tensor.NewFloats(dag.Float32, nil, []float64{float64(a.F)}))
 			return nil
 		case "value_floats":
-			v := make([]float64, len(a.Floats))
-			for k, x := range a.Floats {
-				v[k] = float64(x)
-			}
+			v := o.floats(a.Name)
 			o.giveTensor(tensor.NewFloats(dag.Float32, []int{len(v)}, v))
 			return nil
 		case "value_int":

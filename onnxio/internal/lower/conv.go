@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -145,10 +146,7 @@ func along(w dag.Window, n int) dag.Window {
 }
 
 func firstTwoSwapped(rank int) []int {
-	perm := make([]int, rank)
-	for i := range perm {
-		perm[i] = i
-	}
+	perm := lists.Count(0, rank)
 	perm[0], perm[1] = 1, 0
 	return perm
 }

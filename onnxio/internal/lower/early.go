@@ -2,6 +2,7 @@ package lower
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/internal/words"
@@ -22,13 +23,7 @@ func lowerScale(o *op) error { return o.scaledBy(o.float("scale", 1), nil) }
 
 // lowerImageScaler is ImageScaler: scale x and a bias for each channel.
 func lowerImageScaler(o *op) error {
-	var bias []float64
-	if a := o.attr("bias"); a != nil {
-		for _, b := range a.Floats {
-			bias = append(bias, float64(b))
-		}
-	}
-	return o.scaledBy(o.float("scale", 1), bias)
+	return o.scaledBy(o.float("scale", 1), o.floats("bias"))
 }
 
 // scaledBy gives scale x and a bias, one number or one for each channel, axis 1.
@@ -44,9 +39,7 @@ func (o *op) scaledBy(scale float64, bias []float64) error {
 			if len(v.shape) < 2 || v.shape[1] != n {
 				return refusal.New("", "%s for a value of shape %s", words.Count(n, "bias"), tensor.DimString(v.shape))
 			}
-			for range v.shape[2:] {
-				dims = append(dims, 1)
-			}
+			dims = append(dims, slices.Repeat([]int{1}, len(v.shape)-2)...)
 		}
 		f.add = tensor.NewFloats(dag.Float32, dims, bias)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -36,10 +37,7 @@ func (o *op) apply(reason string, typ wire.DataType, f func(x []float64) float64
 	}
 	sample := tensor.SampleShape(shape)
 	if acts == 0 {
-		var from []*tensor.Tensor
-		for _, v := range in {
-			from = append(from, v.con)
-		}
+		from := lists.Map(in, func(v *value) *tensor.Tensor { return v.con })
 		if err := tensor.Foldable(sample, from...); err != nil {
 			return nil, err
 		}

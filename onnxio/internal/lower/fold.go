@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -61,10 +62,7 @@ func lowerCol2Im(o *op, v *value) error {
 		}
 		count[at]++
 	})
-	var terms []*value
-	for _, i := range index {
-		terms = append(terms, o.pick(v, shape, i))
-	}
+	terms := lists.Map(index, func(i []int32) *value { return o.pick(v, shape, i) })
 	if most == 1 {
 		o.give(0, terms[0])
 		return nil
@@ -105,9 +103,7 @@ func lowerCenterCropPad(o *op, v *value) error {
 	}
 	axes := o.ints("axes")
 	if o.attr("axes") == nil {
-		for k := range v.shape {
-			axes = append(axes, int64(k))
-		}
+		axes = lists.Count[int64](0, len(v.shape))
 	}
 	if len(axes) != len(to) {
 		return refusal.New("", "%s for %s", words.Count(len(to), "extent"), words.Count(len(axes), "axis"))

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/topology"
@@ -193,10 +194,7 @@ func (l *lowering) build() (*dag.Network, error) {
 		if name, ok := inputs[i]; ok {
 			id[i] = b.Input(name, nd.Shape...)
 		} else {
-			nd.In = make([]int, len(l.nodes[i].In))
-			for k, j := range l.nodes[i].In {
-				nd.In[k] = id[j]
-			}
+			nd.In = lists.Map(l.nodes[i].In, func(j int) int { return id[j] })
 			id[i] = b.Node(nd)
 		}
 	}

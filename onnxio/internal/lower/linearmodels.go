@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -44,11 +45,7 @@ func (o *op) linearScores(rows int) (*value, error) {
 		if len(a.Floats) != rows {
 			return nil, refusal.New("", "%d intercepts of %d rows", len(a.Floats), rows)
 		}
-		b := make([]float64, rows)
-		for i, x := range a.Floats {
-			b[i] = float64(x)
-		}
-		t := tensor.NewFloats(dag.Float32, []int{rows}, b)
+		t := tensor.NewFloats(dag.Float32, []int{rows}, lists.Convert[float64](a.Floats))
 		t.Pinned = inAttribute
 		if out, err = o.affine(out, affine{add: t, addAt: -1, coef: 1, addCoef: 1}); err != nil {
 			return nil, err

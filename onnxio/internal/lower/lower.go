@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
@@ -553,6 +554,14 @@ func (o *op) int(name string, def int64) int64 {
 func (o *op) ints(name string) []int64 {
 	if a := o.attr(name); a != nil {
 		return a.Ints
+	}
+	return nil
+}
+
+// floats returns an attribute's list of float32s.
+func (o *op) floats(name string) []float64 {
+	if a := o.attr(name); a != nil {
+		return lists.Convert[float64](a.Floats)
 	}
 	return nil
 }

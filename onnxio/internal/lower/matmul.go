@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -383,10 +384,7 @@ func (o *op) lastTransposed(v *value, swap bool) (*value, error) {
 	if !swap || r < 2 {
 		return v, nil
 	}
-	perm := make([]int, r)
-	for i := range perm {
-		perm[i] = i
-	}
+	perm := lists.Count(0, r)
 	perm[r-2], perm[r-1] = r-1, r-2
 	if !v.constant() {
 		return o.transpose(v, perm), nil

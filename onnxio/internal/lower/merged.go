@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -217,10 +218,7 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 	case name == "Shape":
 		seen := v.visible()
 		list := sliceList(int64(len(seen)), o.int("start", 0), o.int("end", int64(len(seen))), 1)
-		out := make([]int64, len(list))
-		for i, k := range list {
-			out[i] = seen[k]
-		}
+		out := lists.Map(list, func(k int) int64 { return seen[k] })
 		o.giveTensor(tensor.NewInts([]int{len(out)}, out))
 		return nil
 	case name == "Reshape" && v.merged == m:
@@ -413,11 +411,7 @@ func (o *op) mergedExpand(m merge) error {
 		if target[at] != 1 && target[at] != seen[m.first] {
 			return o.unmergeable()
 		}
-		var run []int64
-		for _, d := range v.shape[m.first : m.first+m.count] {
-			run = append(run, int64(d))
-		}
-		target = slices.Concat(target[:at], run, target[at+1:])
+		target = slices.Concat(target[:at], lists.Convert[int64](v.shape[m.first:m.first+m.count]), target[at+1:])
 	}
 	o.in = []*value{v, {con: tensor.NewInts([]int{len(target)}, target)}}
 	return nil
@@ -471,10 +465,7 @@ func (o *op) mergedAxes(m merge) error {
 	if err != nil {
 		return err
 	}
-	axes := make([]int64, starts.Size())
-	for i := range axes {
-		axes[i] = int64(i)
-	}
+	axes := lists.Count[int64](0, starts.Size())
 	if v := o.arg(3); v != nil {
 		if axes, err = o.intsAt(3, "its axes"); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -29,16 +30,12 @@ func lowerScaler(o *op, v *value) error {
 		{"offset", func(t *tensor.Tensor) affine { return affine{add: t, addAt: -1, coef: 1, addCoef: -1} }},
 		{"scale", func(t *tensor.Tensor) affine { return affine{mul: t, mulAt: -1, coef: 1} }},
 	} {
-		a := o.attr(part.name)
-		if a == nil || len(a.Floats) == 0 {
+		f := o.floats(part.name)
+		if len(f) == 0 {
 			continue
 		}
-		if n := len(a.Floats); n != 1 && (len(v.shape) == 0 || n != v.shape[len(v.shape)-1]) {
+		if n := len(f); n != 1 && (len(v.shape) == 0 || n != v.shape[len(v.shape)-1]) {
 			return refusal.New("", "%s of %s for a value of shape %s", words.Count(n, "value"), part.name, tensor.DimString(v.shape))
-		}
-		f := make([]float64, len(a.Floats))
-		for i, x := range a.Floats {
-			f[i] = float64(x)
 		}
 		if out, err = o.affine(out, part.f(tensor.NewFloats(dag.Float32, []int{len(f)}, f))); err != nil {
 			return err
@@ -210,17 +207,9 @@ func lowerOneHotEncoder(o *op, v *value) error {
 // lowerImputer is ai.onnx.ml.Imputer: a number in the place of missing ones, for all
 // columns or for each.
 func lowerImputer(o *op, v *value) error {
-	var fill []float64
-	missing := o.float("replaced_value_float", 0)
-	if a := o.attr("imputed_value_floats"); a != nil {
-		for _, x := range a.Floats {
-			fill = append(fill, float64(x))
-		}
-	} else if a := o.attr("imputed_value_int64s"); a != nil {
-		missing = float64(o.int("replaced_value_int64", 0))
-		for _, x := range a.Ints {
-			fill = append(fill, float64(x))
-		}
+	fill, missing := o.floats("imputed_value_floats"), o.float("replaced_value_float", 0)
+	if fill == nil && o.attr("imputed_value_int64s") != nil {
+		fill, missing = lists.Convert[float64](o.ints("imputed_value_int64s")), float64(o.int("replaced_value_int64", 0))
 	}
 	d := v.dims()
 	if len(d) == 0 || len(fill) != 1 && len(fill) != d[len(d)-1] {

@@ -2,6 +2,7 @@ package lower
 
 import (
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 
 	"github.com/relupath/relupath/onnxio/internal/refusal"
@@ -38,10 +39,7 @@ func (o *op) foldUnary(f func(x float64) float64) error {
 	if err != nil {
 		return err
 	}
-	out := make([]float64, len(v))
-	for i, x := range v {
-		out[i] = f(x)
-	}
+	out := lists.Map(v, f)
 	o.giveTensor(tensor.NewTensor(t.DataType(), t.Dims, out))
 	return nil
 }

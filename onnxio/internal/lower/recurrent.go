@@ -6,6 +6,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -202,10 +203,7 @@ func (o *op) matrices(dirs int) ([]*value, error) {
 				continue
 			}
 			if dirs > 1 {
-				index := make([]int32, rows*cols)
-				for i := range index {
-					index[i] = int32(d*rows*cols + i)
-				}
+				index := lists.Count(int32(d*rows*cols), rows*cols)
 				var err error
 				if t, err = t.Indexed([]int{rows, cols}, index); err != nil {
 					return nil, err
@@ -255,10 +253,7 @@ func lowerDynamicQuantizeLSTM(o *op) error {
 		}
 		cols, rows := w.Dims[1], w.Dims[2]
 		for d := range w.Dims[0] {
-			index := make([]int32, rows*cols)
-			for i := range index {
-				index[i] = int32(d*rows*cols + i)
-			}
+			index := lists.Count(int32(d*rows*cols), rows*cols)
 			t, err := all.con.Indexed([]int{cols, rows}, index)
 			if err != nil {
 				return err
@@ -414,7 +409,7 @@ func recurrentLayer(gates int, defaults []string, step func(c *cell, pre, h, sta
 		}
 		all := o.emit(&dag.Func{Kind: dag.Cell, Why: cellReason, Apply: r.run, Inside: len(inside)}, flat, append(in, inside...)...)
 		all.elem = v.elem
-		part := func(from, size int, shape []int) *value { return o.pick(all, shape, upFrom(from, size)) }
+		part := func(from, size int, shape []int) *value { return o.pick(all, shape, lists.Count(int32(from), size)) }
 		state, whole := []int{dirs, batch, h}, []int{steps, dirs, batch, h}
 		if r.batchFirst {
 			state, whole = []int{batch, dirs, h}, []int{batch, steps, dirs, h}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -175,10 +176,7 @@ func lowerResize(o *op, v *value) error {
 func (o *op) resizing(shape []int) (scales []float64, sizes []int, err error) {
 	r := len(shape)
 	scales, sizes = slices.Repeat([]float64{1}, r), slices.Clone(shape)
-	axes := make([]int, r)
-	for k := range axes {
-		axes[k] = k
-	}
+	axes := lists.Count(0, r)
 	if given := o.ints("axes"); given != nil {
 		axes = axes[:0]
 		for _, a := range given {
@@ -224,12 +222,8 @@ func (o *op) resizeArgs() (scales []float64, sizes []int64, err error) {
 	at := 1 // Upsample 9, Resize 10
 	switch {
 	case o.node.OpType == "Upsample" && o.opset < 9:
-		a := o.attr("scales")
-		if a == nil {
+		if scales = o.floats("scales"); scales == nil {
 			return nil, nil, refusal.New("export with opset 7 or newer", "the scales are missing")
-		}
-		for _, x := range a.Floats {
-			scales = append(scales, float64(x))
 		}
 		return scales, nil, nil
 	case o.node.OpType == "Resize" && o.opset >= 11:

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -17,15 +18,6 @@ func (o *op) relabel(v *value, shape []int) *value {
 		return v
 	}
 	return o.emit(&dag.Select{}, shape, v)
-}
-
-// upFrom lists n numbers from the first on.
-func upFrom(first, n int) []int32 {
-	out := make([]int32, n)
-	for i := range out {
-		out[i] = int32(first + i)
-	}
-	return out
 }
 
 // pick takes element index[i] of v as element i of the sample; an index that
@@ -240,13 +232,7 @@ func (o *op) reshapeValue(from []int, target []int64, allowZero bool) ([]int, er
 	return nil, refusal.MixesBatch("shape %s does not keep the batch axis of %s", targetString(target), tensor.DimString(from))
 }
 
-func targetString(t []int64) string {
-	d := make([]int, len(t))
-	for i, x := range t {
-		d[i] = int(x)
-	}
-	return tensor.DimString(d)
-}
+func targetString(t []int64) string { return tensor.DimString(lists.Convert[int](t)) }
 
 func lowerSqueeze(o *op, v *value) error {
 	axes, ok, err := o.intsArg("axes", 13, 1)
@@ -326,10 +312,7 @@ func lowerUnsqueeze(o *op, v *value) error {
 func lowerShape(o *op, v *value) error {
 	from := v.dims()
 	list := sliceList(int64(len(from)), o.int("start", 0), o.int("end", int64(len(from))), 1)
-	out := make([]int64, len(list))
-	for i, k := range list {
-		out[i] = int64(from[k])
-	}
+	out := lists.Map(list, func(k int) int64 { return int64(from[k]) })
 	o.giveTensor(tensor.NewInts([]int{len(out)}, out))
 	return nil
 }

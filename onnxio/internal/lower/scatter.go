@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
@@ -142,7 +143,7 @@ func lowerScatterND(o *op, data, index, updates *value) error {
 		return refusal.New("", "updates of shape %s for %s of %d", tensor.DimString(updates.dims()), words.Count(len(places), "entry"), run)
 	}
 	n := dag.Size(dims)
-	from := upFrom(0, n)
+	from := lists.Count[int32](0, n)
 	for k, at := range places {
 		for e := range run {
 			from[at+e] = int32(n + k*run + e)
@@ -172,7 +173,7 @@ func lowerScatterElements(o *op, data, index, updates *value) error {
 	if err := o.affordIndexed(n + len(places)); err != nil {
 		return err
 	}
-	from := upFrom(0, n)
+	from := lists.Count[int32](0, n)
 	for k, at := range places {
 		from[at] = int32(n + k)
 	}
@@ -226,7 +227,7 @@ func lowerGatherElements(o *op, data, index *value) error {
 		if err != nil {
 			return err
 		}
-		return o.moved(index.con.Dims, int32s(places), data)
+		return o.moved(index.con.Dims, lists.Convert[int32](places), data)
 	}
 	data, err := o.materialize(data)
 	if err != nil {
@@ -263,14 +264,6 @@ func lowerGatherElements(o *op, data, index *value) error {
 		}
 	}, data, index))
 	return nil
-}
-
-func int32s(x []int) []int32 {
-	out := make([]int32, len(x))
-	for i, v := range x {
-		out[i] = int32(v)
-	}
-	return out
 }
 
 // lowerTrilu keeps one triangle of the matrices in the last two axes.

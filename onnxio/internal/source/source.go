@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -60,10 +61,7 @@ func (s *Tensor) AsParam() (*dag.Param, error) {
 		return s.Param, nil
 	}
 	t := s.Wire
-	dims := make([]int, len(t.Dims))
-	for i, d := range t.Dims {
-		dims[i] = int(d)
-	}
+	dims := lists.Convert[int](t.Dims)
 	switch t.DType {
 	case wire.Float32:
 		v, _, err := t.Float32s()

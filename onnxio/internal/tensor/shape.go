@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 )
 
@@ -180,11 +181,7 @@ func DimString(dims []int) string {
 
 // Singles is the shape of one sample.
 func Singles(shape []int) []int {
-	out := make([]int, len(shape))
-	for i, d := range shape {
-		out[i] = Single(d)
-	}
-	return out
+	return lists.Map(shape, Single)
 }
 
 // Single is an extent of one sample.

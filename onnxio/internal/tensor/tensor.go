@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/source"
@@ -247,11 +248,7 @@ func (t *Tensor) Param(name string) (*dag.Param, error) {
 	if t.Typ == dag.Float64 {
 		p = dag.NewParam64(name, slices.Clone(t.Dims), t.Floats)
 	} else {
-		v := make([]float32, len(t.Floats))
-		for i, x := range t.Floats {
-			v[i] = float32(x)
-		}
-		p = dag.NewParam32(name, t.Typ, slices.Clone(t.Dims), v)
+		p = dag.NewParam32(name, t.Typ, slices.Clone(t.Dims), lists.Convert[float32](t.Floats))
 	}
 	p.Storage = dag.NewInitializer
 	if t.Part != nil {
@@ -326,10 +323,7 @@ func (t *Tensor) Sources() []*source.Tensor {
 
 // Of returns a stored tensor as a constant of the graph.
 func Of(s *source.Tensor) (*Tensor, error) {
-	t := &Tensor{Stored: s}
-	for _, d := range s.Wire.Dims {
-		t.Dims = append(t.Dims, int(d))
-	}
+	t := &Tensor{Stored: s, Dims: lists.Convert[int](s.Wire.Dims)}
 	if _, err := s.Wire.Elems(); err != nil {
 		return nil, err
 	}

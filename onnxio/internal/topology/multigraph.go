@@ -6,6 +6,8 @@ import (
 	"github.com/owulveryck/onnx-go"
 	"gonum.org/v1/gonum/graph"
 	"gonum.org/v1/gonum/graph/iterator"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // multigraph receives a graph from onnx-go. Its nodes are values; an edge leads
@@ -105,10 +107,7 @@ func (g *multigraph) Node(id int64) graph.Node {
 
 // Nodes returns all nodes.
 func (g *multigraph) Nodes() graph.Nodes {
-	all := make([]graph.Node, len(g.values))
-	for i, v := range g.values {
-		all[i] = v
-	}
+	all := lists.Map(g.values, func(v *vertex) graph.Node { return v })
 	return iterator.NewOrderedNodes(all)
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // splice replaces data[start:end].
@@ -51,10 +53,7 @@ func plan(edits []splice) (all []splice, grows int64) {
 	}
 	all = slices.Clone(edits)
 	// Inner messages first: a longer prefix lengthens the message around it.
-	order := make([]int, len(messages))
-	for i := range order {
-		order[i] = i
-	}
+	order := lists.Count(0, len(messages))
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(messages[b].depth, messages[a].depth) })
 	for _, k := range order {
 		m := messages[k]

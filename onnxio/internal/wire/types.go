@@ -1,6 +1,10 @@
 package wire
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/relupath/relupath/internal/lists"
+)
 
 // DataType is the type of a tensor's elements, numbered as in ONNX.
 type DataType int32
@@ -234,11 +238,7 @@ type Attribute struct {
 
 // Texts returns Strings as such.
 func (a *Attribute) Texts() []string {
-	var out []string
-	for _, s := range a.Strings {
-		out = append(out, string(s))
-	}
-	return out
+	return lists.Map(a.Strings, func(s []byte) string { return string(s) })
 }
 
 // ValueInfo names a value and may give its type.

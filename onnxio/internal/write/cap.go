@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -136,11 +137,7 @@ func (e *exporter) bound(base string, c *dag.Cap, at *source.Cap, s boundSide) (
 		p = dag.NewParam32(base, c.Type, dims, make([]float32, len(values))).WithValues(dims, values)
 	}
 	name := e.FreshName(base)
-	wide := make([]int64, len(dims))
-	for i, d := range dims {
-		wide[i] = int64(d)
-	}
-	return name, e.AddInitializer(name, storedType(p.Type), wide, payload(p))
+	return name, e.AddInitializer(name, storedType(p.Type), lists.Convert[int64](dims), payload(p))
 }
 
 // thin leaves out the axes of x, of the given shape, along which it does not vary, but

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -153,12 +154,8 @@ func (e *exporter) split(from *dag.Param, v *variant) error {
 				}
 				p = p.WithValues(dims, v)
 			}
-			wide := make([]int64, len(dims))
-			for i, d := range dims {
-				wide[i] = int64(d)
-			}
 			name = e.FreshName(from.Name)
-			if err := e.AddInitializer(name, storedType(p.Type), wide, payload(p)); err != nil {
+			if err := e.AddInitializer(name, storedType(p.Type), lists.Convert[int64](dims), payload(p)); err != nil {
 				return err
 			}
 			made[f] = name

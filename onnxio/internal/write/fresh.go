@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -150,15 +151,7 @@ func attrInt(name string, v int) wire.Attribute {
 }
 
 func attrInts(name string, v ...int) wire.Attribute {
-	return wire.Attribute{Name: name, Type: wire.AttrInts, Ints: int64s(v)}
-}
-
-func int64s(v []int) []int64 {
-	out := make([]int64, len(v))
-	for i, x := range v {
-		out[i] = int64(x)
-	}
-	return out
+	return wire.Attribute{Name: name, Type: wire.AttrInts, Ints: lists.Convert[int64](v)}
 }
 
 // param returns the initializer that holds a Param in the given shape.
@@ -181,7 +174,7 @@ func (g *fresh) param(p *dag.Param, dims []int) string {
 	default:
 		q = dag.NewParam32(p.Name, dag.Float32, p.Shape, p.Float32s())
 	}
-	g.graph.Initializers = append(g.graph.Initializers, wire.NewTensor(name, storedType(g.typ), int64s(dims), payload(q)))
+	g.graph.Initializers = append(g.graph.Initializers, wire.NewTensor(name, storedType(g.typ), lists.Convert[int64](dims), payload(q)))
 	return name
 }
 
@@ -219,7 +212,7 @@ func (g *fresh) view(v string, from, to []int) string {
 	if slices.Equal(from, to) {
 		return v
 	}
-	return g.emit("Reshape", []string{v, g.ints(append([]int64{0}, int64s(to)...)...)})
+	return g.emit("Reshape", []string{v, g.ints(append([]int64{0}, lists.Convert[int64](to)...)...)})
 }
 
 // operand returns the k-th operand of a node as batch and shape, with one
@@ -239,7 +232,7 @@ func (g *fresh) batched(j int) string {
 		return g.value[j]
 	}
 	batch := g.emit("Shape", []string{g.net.Inputs[0].Name}, attrInt("start", 0), attrInt("end", 1))
-	shape := g.emit("Concat", []string{batch, g.ints(int64s(g.net.Nodes[j].Shape)...)}, attrInt("axis", 0))
+	shape := g.emit("Concat", []string{batch, g.ints(lists.Convert[int64](g.net.Nodes[j].Shape)...)}, attrInt("axis", 0))
 	return g.emit("Expand", []string{g.value[j], shape})
 }
 

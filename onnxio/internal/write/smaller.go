@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/source"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
@@ -78,11 +79,7 @@ func (r *Removal) parts(net *dag.Network) (order []*dag.Param, of map[*dag.Param
 }
 
 func invert(b []bool) []bool {
-	out := make([]bool, len(b))
-	for i := range b {
-		out[i] = !b[i]
-	}
-	return out
+	return lists.Map(b, func(x bool) bool { return !x })
 }
 
 // matrices finds the weights of a layer that go.
@@ -129,10 +126,7 @@ func (r *Removal) vector(u *dag.Use, n int, element func(int) int, group func(in
 // product returns the indices along each axis of which the elements that stay are made; nil where
 // they are not made so.
 func product(shape []int, kept []bool) [][]int {
-	stays := make([][]bool, len(shape))
-	for a, n := range shape {
-		stays[a] = make([]bool, n)
-	}
+	stays := lists.Map(shape, func(n int) []bool { return make([]bool, n) })
 	n := 0
 	for e, k := range kept {
 		if !k {
@@ -161,11 +155,7 @@ func product(shape []int, kept []bool) [][]int {
 }
 
 func extents(axes [][]int) []int {
-	out := make([]int, len(axes))
-	for a := range axes {
-		out[a] = len(axes[a])
-	}
-	return out
+	return lists.Map(axes, func(x []int) int { return len(x) })
 }
 
 // Keeps is Model.Keeps.
@@ -263,7 +253,7 @@ func Smaller(f *wire.File, net *dag.Network, r *Removal, values map[string]int) 
 			}
 		}
 		shape := extents(x.axes)
-		if err := p.ResizeInitializer(s.Initializer, int64s(shape), payload(now.WithValues(shape, v))); err != nil {
+		if err := p.ResizeInitializer(s.Initializer, lists.Convert[int64](shape), payload(now.WithValues(shape, v))); err != nil {
 			return nil, err
 		}
 	}
@@ -337,7 +327,7 @@ func (r *Removal) reshape(p *wire.Patch, f *wire.File, n int, nd *dag.Node) erro
 	dims := constantInts(f, f.Graph.Nodes[n].Inputs[1])
 	changed := len(dims) != len(nd.Shape)+1
 	if changed {
-		dims = append([]int64{0}, int64s(extents(axes))...)
+		dims = append([]int64{0}, lists.Convert[int64](extents(axes))...)
 	}
 	for a, d := range nd.Shape {
 		if dims[a+1] == int64(d) && len(axes[a]) != d {

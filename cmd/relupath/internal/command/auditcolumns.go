@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // usualColumns are what a table of several models shows where nothing is asked for: they
@@ -132,11 +133,7 @@ func isFact(name string) bool {
 }
 
 func factNames() []string {
-	var out []string
-	for _, f := range facts {
-		out = append(out, f.key)
-	}
-	return out
+	return lists.Map(facts, func(f fact) string { return f.key })
 }
 
 // named takes the orders off the names in --measures and returns the names that had some.
@@ -318,10 +315,7 @@ func columnRecords(r *auditJSON) render.Table {
 	for _, c := range all {
 		of[c.label] = c
 	}
-	var labels []string
-	for _, c := range r.selected(all) {
-		labels = append(labels, c.label)
-	}
+	labels := lists.Map(r.selected(all), func(c column) string { return c.label })
 	t := render.Table{Columns: []string{"path"}}
 	if r.perLayer {
 		t.Columns = append(t.Columns, "layer")

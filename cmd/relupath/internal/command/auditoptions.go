@@ -9,6 +9,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // auditOptions are the flags of audit and diff, and what follows from them.
@@ -63,11 +64,7 @@ func (o *auditOptions) measureFlags(cmd *cobra.Command) {
 }
 
 func measureNames() []string {
-	var names []string
-	for _, i := range analysis.Registry() {
-		names = append(names, i.Name)
-	}
-	return names
+	return lists.Map(analysis.Registry(), func(i analysis.Info) string { return i.Name })
 }
 
 // analysis turns the flags into options.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -50,19 +51,11 @@ func auditPage(r *auditJSON) *render.Document {
 }
 
 func pathsOf(models []auditedModel) []string {
-	out := make([]string, len(models))
-	for i := range models {
-		out[i] = models[i].Path
-	}
-	return out
+	return lists.Map(models, func(m auditedModel) string { return m.Path })
 }
 
 func failedPaths(fs []failure) []string {
-	out := make([]string, len(fs))
-	for i := range fs {
-		out[i] = fs[i].Path
-	}
-	return out
+	return lists.Map(fs, func(f failure) string { return f.Path })
 }
 
 // subject names what a page is about.

@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/scaled"
 	"github.com/relupath/relupath/analysis/study"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -119,10 +120,7 @@ func (o *auditOptions) study(ctx context.Context, w *auditWork) error {
 
 func studyDocument(r *studyJSON) *render.Document {
 	d := &render.Document{Title: "relupath rescaling study", Label: "relupath-study", Data: r, Records: studyRecords(r)}
-	paths := make([]string, len(r.Models))
-	for i := range r.Models {
-		paths[i] = r.Models[i].Path
-	}
+	paths := lists.Map(r.Models, func(m studiedModel) string { return m.Path })
 	for i, name := range shortNames(paths) {
 		m := &r.Models[i]
 		t := render.Table{

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -160,10 +161,7 @@ func symbolTables(ms []measured) []render.Table {
 		if len(m.Symbols) == 0 || strings.HasSuffix(m.Name, "_over_margin") {
 			continue
 		}
-		var of []string
-		for _, s := range m.Symbols {
-			of = append(of, s.Name+" = "+render.Plain(s.num))
-		}
+		of := lists.Map(m.Symbols, func(s symbol) string { return s.Name + " = " + render.Plain(s.num) })
 		t.Add(render.Measure(m.label()), render.Text(strings.Join(of, ", ")))
 	}
 	if t.Rows == nil {
@@ -257,10 +255,7 @@ const longPath = 40
 // failureTable shows the models that could not be measured: in a line each, or with every
 // node and what helps.
 func failureTable(fs []failure, verbose bool) render.Table {
-	paths := make([]string, len(fs))
-	for i := range fs {
-		paths[i] = fs[i].Path
-	}
+	paths := failedPaths(fs)
 	names := paths
 	if slices.ContainsFunc(paths, func(p string) bool { return len(p) > longPath }) {
 		names = shortNames(paths)

@@ -98,11 +98,7 @@ func sortModels(models []auditedModel, by string) error {
 }
 
 func modelNames(models []auditedModel) []string {
-	paths := make([]string, len(models))
-	for i := range models {
-		paths[i] = models[i].Path
-	}
-	return shortNames(paths)
+	return shortNames(pathsOf(models))
 }
 
 // Models have a row each, unless they fit into fewer tables with a column each; maxSideBySide is the

@@ -15,6 +15,7 @@ import (
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // dataUsage is the help of every flag --data.
@@ -264,10 +265,7 @@ func (s *scoring) labelled() (*analysis.Labelled, error) {
 		return nil, invalidf("--data: no layer has the scores of all classes, which margins are made of: output %q has probabilities alone: leave --data out", s.name)
 	}
 	return &analysis.Labelled{Batch: set.Len(), Labels: set.Labels(), Scores: s.node, Apart: s.apart, Read: func(lo, hi int) [][]float64 {
-		order := make([]int, hi-lo)
-		for i := range order {
-			order[i] = lo + i
-		}
+		order := lists.Count(lo, hi-lo)
 		x := make([]float64, len(order)*set.Size())
 		set.Batch64(x, order)
 		return [][]float64{x}

@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -227,10 +228,7 @@ func equivalentDocument(r *equivalentJSON, paths ...string) *render.Document {
 			words.Count(r.Factors.Groups, "group"), r.Factors.Pinned, short(r.Factors.Min), short(r.Factors.Max))))
 	}
 	if len(r.Permutation) > 0 {
-		var names []string
-		for _, o := range r.Permutation {
-			names = append(names, o.Layer)
-		}
+		names := lists.Map(r.Permutation, func(o layerOrder) string { return o.Layer })
 		t.Add(render.Text("another order in"), render.Text(strings.Join(names, ", ")))
 	}
 	d.Tables = []render.Table{t}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // The exit codes of the command line's contract.
@@ -154,10 +155,7 @@ func sentences(err error) string {
 	}
 	for e := err; e != nil && e.Error() == err.Error(); e = errors.Unwrap(e) {
 		if joined, ok := e.(interface{ Unwrap() []error }); ok {
-			var lines []string
-			for _, one := range joined.Unwrap() {
-				lines = append(lines, sentences(one))
-			}
+			lines := lists.Map(joined.Unwrap(), sentences)
 			if errors.Join(joined.Unwrap()...).Error() == e.Error() {
 				return strings.Join(lines, "\n")
 			}

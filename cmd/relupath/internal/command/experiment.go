@@ -22,6 +22,7 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/experiment"
 	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 func (a *app) experiment() *cobra.Command {
@@ -49,10 +50,7 @@ or rates trains only what is new.`,
 			if len(args) == 0 {
 				return nil
 			}
-			var known []string
-			for _, c := range cmd.Commands() {
-				known = append(known, c.Name())
-			}
+			known := lists.Map(cmd.Commands(), (*cobra.Command).Name)
 			return usagef("there is no experiment %q: want one of %s%s", args[0], strings.Join(known, ", "), meant(args[0], known))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/experiment"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // experimentJSON is what --format json shows of an experiment.
@@ -122,10 +123,7 @@ func axisScale(s experiment.Scale) render.Scale {
 func experimentTable(t *experiment.Table) render.Table {
 	out := render.Table{Title: t.Title, Columns: t.Columns, Keys: t.Keys}
 	for _, row := range t.Rows {
-		cells := make([]render.Cell, len(row))
-		for i, v := range row {
-			cells[i] = experimentCell(v)
-		}
+		cells := lists.Map(row, experimentCell)
 		out.Add(cells...)
 	}
 	return out

@@ -17,6 +17,7 @@ import (
 
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 type finetuneOptions struct {
@@ -165,11 +166,7 @@ func (o *finetuneOptions) checkDevice() error {
 
 // names converts words of any string type.
 func names[T ~string](list []T) []string {
-	var out []string
-	for _, s := range list {
-		out = append(out, string(s))
-	}
-	return out
+	return lists.Map(list, func(s T) string { return string(s) })
 }
 
 // check finds wrong usage before anything is read.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // choice is a flag that takes one of a few words.
@@ -55,10 +57,7 @@ func addChoice(cmd *cobra.Command, value *string, name, usage string, words ...s
 // it would be typed.
 func addNumbers(cmd *cobra.Command, value *[]float64, name string, list []float64, usage string) {
 	cmd.Flags().Float64SliceVar(value, name, list, usage)
-	var text []string
-	for _, v := range list {
-		text = append(text, strconv.FormatFloat(v, 'g', -1, 64))
-	}
+	text := lists.Map(list, func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) })
 	cmd.Flags().Lookup(name).DefValue = "[" + strings.Join(text, ",") + "]"
 }
 

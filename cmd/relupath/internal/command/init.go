@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 type initOptions struct {
@@ -106,10 +107,7 @@ func (o *initOptions) network(ctx context.Context, seed uint64) (*dag.Network, e
 }
 
 func initDocument(r *initJSON) *render.Document {
-	widths := make([]string, len(r.Widths))
-	for i, w := range r.Widths {
-		widths[i] = strconv.Itoa(w)
-	}
+	widths := lists.Map(r.Widths, strconv.Itoa)
 	t := render.Table{Columns: []string{"", ""}}
 	t.Add(render.Text("written"), render.Code(r.Output))
 	t.Add(render.Text("widths"), render.Code(strings.Join(widths, "-")))

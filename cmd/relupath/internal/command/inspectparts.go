@@ -5,6 +5,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // inspectedSegment is a part of the body between functions, by the ids of nodes.
@@ -74,11 +75,7 @@ func (r *inspectJSON) partTables() []render.Table {
 	if len(r.Segments) > 1 {
 		t := render.Table{Title: "segments", Columns: []string{"segment", "from", "to", "layers"}}
 		names := func(ids []int) []string {
-			s := make([]string, len(ids))
-			for k, i := range ids {
-				s[k] = r.Nodes[i].Name
-			}
-			return s
+			return lists.Map(ids, func(i int) string { return r.Nodes[i].Name })
 		}
 		for k, s := range r.Segments {
 			t.Add(render.Int(k+1), render.Code(named(names(s.Starts))), render.Code(named(names(s.Ends))), render.Code(named(names(s.Layers))))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/memory"
 	"github.com/relupath/relupath/internal/words"
 )
@@ -163,10 +164,7 @@ func writeNPY(w io.Writer, a *array, element string) error {
 	case "int64":
 		code = "<i8"
 	}
-	dims := make([]string, len(a.shape))
-	for i, d := range a.shape {
-		dims[i] = strconv.Itoa(d)
-	}
+	dims := lists.Map(a.shape, strconv.Itoa)
 	shape := strings.Join(dims, ", ")
 	if len(dims) == 1 {
 		shape += ","

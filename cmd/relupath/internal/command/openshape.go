@@ -11,6 +11,7 @@ import (
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // assumable returns shapes with which a model can be read that could not be read only
@@ -30,10 +31,7 @@ func openReason(example map[string][]int) string {
 
 // left says of which inputs the file leaves the shape open.
 func left(example map[string][]int) string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(example)) {
-		names = append(names, fmt.Sprintf("%q", name))
-	}
+	names := lists.Map(slices.Sorted(maps.Keys(example)), strconv.Quote)
 	return fmt.Sprintf("the file leaves the shape of %s open", strings.Join(names, ", "))
 }
 
@@ -41,10 +39,7 @@ func left(example map[string][]int) string {
 func shapeFlags(example map[string][]int) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(example)) {
-		var shape []string
-		for _, d := range example[name] {
-			shape = append(shape, strconv.Itoa(d))
-		}
+		shape := lists.Map(example[name], strconv.Itoa)
 		out = append(out, name+"="+strings.Join(shape, "x"))
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // probabilityOutput is an output with a probability, or its logarithm, for each class.
@@ -40,10 +41,7 @@ func (o *probabilityOutput) loss(row []float64, y int) float64 {
 // few evaluates nodes on the first examples, up to 16 of them.
 func few(ctx context.Context, m *modelFile, set *dataset.Set, values []int) (ys [][]float64, n int, err error) {
 	const most = 16
-	order := make([]int, min(most, set.Len()))
-	for i := range order {
-		order[i] = i
-	}
+	order := lists.Count(0, min(most, set.Len()))
 	x := make([]float64, len(order)*set.Size())
 	set.Batch64(x, order)
 	ys, err = eval.Run(ctx, m.Net, [][]float64{x}, len(order), eval.Options{Threads: 1, Values: values})
@@ -254,11 +252,7 @@ func apart(ctx context.Context, m *modelFile, set *dataset.Set, o *probabilityOu
 }
 
 func negative(f []float64) []float64 {
-	out := make([]float64, len(f))
-	for i, x := range f {
-		out[i] = -x
-	}
-	return out
+	return lists.Map(f, func(x float64) float64 { return -x })
 }
 
 // probabilities says whether rows of y are the softmax of rows of scores f, or its

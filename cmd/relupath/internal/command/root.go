@@ -19,6 +19,7 @@ import (
 	"github.com/relupath/relupath/cmd/relupath/internal/interrupt"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // root is the program's name.
@@ -290,10 +291,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	var known []string
-	for _, c := range cmd.Commands() {
-		known = append(known, c.Name())
-	}
+	known := lists.Map(cmd.Commands(), (*cobra.Command).Name)
 	return usagef("there is no command %q%s", args[0], meant(args[0], known))
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -97,11 +98,7 @@ func places(n *dag.Network) []int {
 			}
 		}
 	}
-	out := make([]int, len(n.Inputs))
-	for k, p := range n.Inputs {
-		out[k] = of[p.Node]
-	}
-	return out
+	return lists.Map(n.Inputs, func(p dag.Port) int { return of[p.Node] })
 }
 
 func fill(sizes []int, f func(input, i int) float64) sample {
@@ -121,10 +118,7 @@ func fill(sizes []int, f func(input, i int) float64) sample {
 // oneHots inputs at most, which are spread over all: a sample has a value for every
 // input, so one for each would be quadratic in their number.
 func edges(sizes []int) []sample {
-	var out []sample
-	for _, x := range []float64{1, -1} {
-		out = append(out, fill(sizes, func(int, int) float64 { return x }))
-	}
+	out := lists.Map([]float64{1, -1}, func(x float64) sample { return fill(sizes, func(int, int) float64 { return x }) })
 	hotInputs := min(len(sizes), oneHots)
 	for j := range hotInputs {
 		k := j * len(sizes) / hotInputs

@@ -10,6 +10,8 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // canvas is where a chart is drawn: to a file, or into a page.
@@ -134,9 +136,5 @@ func legendHeightOf(keys []key, room float64) float64 {
 }
 
 func seriesNames(series []Series) []string {
-	names := make([]string, len(series))
-	for k := range series {
-		names[k] = series[k].Name
-	}
-	return names
+	return lists.Map(series, func(x Series) string { return x.Name })
 }

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Heights of one category of a Bars: of several series, and of one, which is a small plot.
@@ -143,10 +144,7 @@ func (h *Histograms) size() (w, ht float64) {
 }
 
 func (h *Histograms) draw(c canvas) {
-	rows := make([]string, len(h.Rows))
-	for i, r := range h.Rows {
-		rows[i] = r.Name
-	}
+	rows := lists.Map(h.Rows, func(r HistogramRow) string { return r.Name })
 	s := h.span
 	if s == nil {
 		s = spanOf(h.Rows)
@@ -299,10 +297,7 @@ func (l *Lines) draw(c canvas) {
 	c = p.data(legend(c, seriesNames(l.Series)))
 	p.draw(c, func(x, y func(float64) vg.Length) {
 		for k, line := range lines {
-			at := make([]vg.Point, len(line))
-			for i, pt := range line {
-				at[i] = vg.Point{X: x(pt.x), Y: y(pt.y)}
-			}
+			at := lists.Map(line, func(pt point) vg.Point { return vg.Point{X: x(pt.x), Y: y(pt.y)} })
 			c.StrokeLines(draw.LineStyle{Color: colorOf(k), Width: 1.2, Dashes: dashOf(k)}, at)
 			for i, pt := range line {
 				c.DrawGlyph(draw.GlyphStyle{Color: colorOf(k), Radius: 1.6, Shape: draw.CircleGlyph{}}, at[i])

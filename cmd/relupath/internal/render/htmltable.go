@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 type htmlTable struct {
@@ -265,10 +267,7 @@ func (t *Table) cell(row, column int) Cell {
 // ranks returns each row's place in the order of one column: empty cells,
 // words, numbers; equal cells keep their order.
 func (t *Table) ranks(column int) []int {
-	order := make([]int, len(t.Rows))
-	for r := range order {
-		order[r] = r
-	}
+	order := lists.Count(0, len(t.Rows))
 	slices.SortStableFunc(order, func(a, b int) int {
 		return compareCells(t.cell(a, column), t.cell(b, column))
 	})

@@ -7,6 +7,8 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Panels draws several plots of curves with bands under one legend.
@@ -83,11 +85,7 @@ func (p *Panels) columns() int {
 func (p *Panels) rows() int { return (len(p.Panels) + p.columns() - 1) / p.columns() }
 
 func (p *Panels) keys() []key {
-	keys := make([]key, len(p.Legend))
-	for i, k := range p.Legend {
-		keys[i] = key{k.Name, k.Colour, k.Dash}
-	}
-	return keys
+	return lists.Map(p.Legend, func(k LegendKey) key { return key{k.Name, k.Colour, k.Dash} })
 }
 
 func (p *Panels) size() (w, h float64) {
@@ -99,10 +97,7 @@ func (p *Panels) size() (w, h float64) {
 func (p *Panels) draw(c canvas) {
 	keys := p.keys()
 	c = legendOf(c, keys, 1.6)
-	plots := make([]*axes, len(p.Panels))
-	for i := range p.Panels {
-		plots[i] = p.Panels[i].axes(titleRoom)
-	}
+	plots := lists.Map(p.Panels, func(x Panel) *axes { return x.axes(titleRoom) })
 	for i, data := range align(plots, p.rows(), p.columns(), c) {
 		one := p.Panels[i]
 		if p.Many {
@@ -321,10 +316,7 @@ func (p *Panel) stroke(cv canvas, x, y func(float64) vg.Length, c Curve, k key) 
 	}
 	every, at := max(1, n/rings), 0
 	for _, seg := range segments {
-		pts := make([]vg.Point, len(seg))
-		for i, s := range seg {
-			pts[i] = vg.Point{X: x(s.x), Y: y(s.y)}
-		}
+		pts := lists.Map(seg, func(s xy) vg.Point { return vg.Point{X: x(s.x), Y: y(s.y)} })
 		cv.StrokeLines(style, cv.ClipLinesXY(pts)...)
 		for _, pt := range pts {
 			// A lone point has no line; among many it is not missed.

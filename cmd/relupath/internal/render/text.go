@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // columns is the number of columns of a terminal that a text takes, whatever the locale says.
@@ -371,9 +373,5 @@ func (t *Table) sides() []side {
 
 // all returns the indices of every column.
 func (t *Table) all() []int {
-	out := make([]int, len(t.Columns))
-	for i := range out {
-		out[i] = i
-	}
-	return out
+	return lists.Count(0, len(t.Columns))
 }

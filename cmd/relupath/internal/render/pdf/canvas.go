@@ -23,6 +23,8 @@ import (
 	"golang.org/x/image/font/opentype"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Canvas is one page.
@@ -67,10 +69,7 @@ func (c *Canvas) SetLineWidth(w vg.Length) {
 
 // SetLineDash sets the lengths of dashes and gaps.
 func (c *Canvas) SetLineDash(pattern []vg.Length, offset vg.Length) {
-	parts := make([]string, len(pattern))
-	for i, p := range pattern {
-		parts[i] = number(p.Points())
-	}
+	parts := lists.Map(pattern, func(p vg.Length) string { return number(p.Points()) })
 	c.op("[" + strings.Join(parts, " ") + "] " + number(offset.Points()) + " d")
 }
 

@@ -1,0 +1,34 @@
+// Package lists makes slices of others and of numbers in order.
+package lists
+
+// Map returns f of each element of x, in order; of none an empty slice, which is not nil.
+func Map[E, T any](x []E, f func(E) T) []T {
+	out := make([]T, len(x))
+	for i, v := range x {
+		out[i] = f(v)
+	}
+	return out
+}
+
+// Number is what Convert and Count make.
+type Number interface {
+	~int | ~int32 | ~int64 | ~float32 | ~float64
+}
+
+// Convert returns the numbers of x as those of another type, as Go converts them.
+func Convert[T, N Number](x []N) []T {
+	out := make([]T, len(x))
+	for i, v := range x {
+		out[i] = T(v)
+	}
+	return out
+}
+
+// Count returns n numbers in order, from first on.
+func Count[T Number](first T, n int) []T {
+	out := make([]T, n)
+	for i := range out {
+		out[i] = first + T(i)
+	}
+	return out
+}
