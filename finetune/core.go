@@ -172,7 +172,7 @@ func squares[T program.Float](prog *program.Program[T], geo *geometry.Geometry[T
 			}
 		} else {
 			q := geo.Inverse(t)
-			e = q.Exp
+			e = q.Exp()
 			for i, g := range grads[t] {
 				s += float64(g) * float64(g) * q.At(i)
 			}

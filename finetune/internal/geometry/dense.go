@@ -2,96 +2,85 @@ package geometry
 
 import "github.com/relupath/relupath/finetune/internal/program"
 
-// dense is a matrix at each of some positions.
-type dense[T program.Float] struct {
-	g *Geometry[T]
-	*program.Dense
-	m *matrixSums[T]
+// matrix is the weights of a fully connected layer.
+func (h *host[T]) matrix(op *program.Dense) *matrixSums[T] {
+	m := h.matrices[op]
+	if m == nil {
+		rows, cols := op.Rows, op.Cols
+		if op.InOut {
+			rows, cols = cols, rows
+		}
+		m = newMatrixSums(h.prog.Tensors[op.W].Data, rows, cols, h.opt.P, h.opt.Pool)
+		h.matrices[op] = m
+	}
+	return m
 }
 
-// both serves both directions of a dense layer with one read of its weights.
-func (d *dense[T]) both() {
-	g := d.g
-	x, y := &g.in[d.X], &g.out[d.Y]
-	if !y.set {
-		y.start(0)
+func (h *host[T]) dense(op *program.Dense, x, y *Path) (up, down *Path) {
+	m, positions := h.matrix(op), op.Outer*op.Inner
+	// Of one position.
+	sums := func(up, x, down, y []float64) {
+		if op.InOut {
+			m.sums(down, y, up, x)
+		} else {
+			m.sums(up, x, down, y)
+		}
 	}
-	up, down := &g.in[d.Y], g.tmp[:d.Cols]
-	up.e, up.set = x.e, true
-	if d.InOut {
-		d.m.sums(down, y.v, up.v, x.v)
-	} else {
-		d.m.sums(up.v, x.v, down, y.v)
+	if op.Plain() && x != nil && y != nil {
+		down = vector(op.Cols)
+		up = h.make(op.Rows, func(up *Path) {
+			up.Exp, down.Exp = x.Exp, y.Exp
+			sums(up.Sums, x.Sums, down.Sums, y.Sums)
+			down.settle()
+		})
+		return up, down
 	}
-	up.settle()
-	g.give(d.X, 0, down, y.e)
+	if x != nil {
+		up = h.make(op.Rows*positions, h.positions(op, op.Rows, x, op.Cols, func(dst, src []float64) { sums(dst, src, nil, nil) }))
+	}
+	if y != nil {
+		down = h.make(op.Cols*positions, h.positions(op, op.Cols, y, op.Rows, func(dst, src []float64) { sums(nil, nil, dst, src) }))
+	}
+	return up, down
 }
 
-func (d *dense[T]) forward(y *vec) {
-	x := &d.g.in[d.X]
-	y.e = x.e
-	d.positions(y.v, d.Rows, x.v, d.Cols, d.along)
-}
-
-// positions makes n sums of m numbers by sums, at each position.
-func (d *dense[T]) positions(dst []float64, n int, src []float64, m int, sums func(dst, h []float64)) {
-	if d.Plain() {
-		sums(dst, src)
-		return
-	}
-	h, s := make([]float64, m), make([]float64, n)
-	for a := range d.Outer {
-		for b := range d.Inner {
-			for j := range h {
-				h[j] = src[(a*m+j)*d.Inner+b]
-			}
-			sums(s, h)
-			for k, v := range s {
-				dst[(a*n+k)*d.Inner+b] = v
+// positions makes n sums of m numbers at each position of a layer.
+func (h *host[T]) positions(op *program.Dense, n int, x *Path, m int, sums func(dst, src []float64)) func(y *Path) {
+	src, dst := make([]float64, m), make([]float64, n)
+	return func(y *Path) {
+		y.Exp = x.Exp
+		if op.Plain() {
+			sums(y.Sums, x.Sums)
+			return
+		}
+		for a := range op.Outer {
+			for b := range op.Inner {
+				for j := range src {
+					src[j] = x.Sums[(a*m+j)*op.Inner+b]
+				}
+				sums(dst, src)
+				for k, v := range dst {
+					y.Sums[(a*n+k)*op.Inner+b] = v
+				}
 			}
 		}
 	}
 }
 
-// along sums over the inputs of each unit.
-func (d *dense[T]) along(dst, h []float64) {
-	if d.InOut {
-		d.m.sums(nil, nil, dst, h)
-	} else {
-		d.m.sums(dst, h, nil, nil)
-	}
-}
-
-// against sums over the units of each input.
-func (d *dense[T]) against(dst, h []float64) {
-	if d.InOut {
-		d.m.sums(dst, h, nil, nil)
-	} else {
-		d.m.sums(nil, nil, dst, h)
-	}
-}
-
-func (d *dense[T]) backward(y *vec) {
-	g := d.g
-	tmp := g.tmp[:len(g.out[d.X].v)]
-	d.positions(tmp, d.Cols, y.v, d.Rows, d.against)
-	g.give(d.X, 0, tmp, y.e)
-}
-
-// total adds the products over the positions of a dense layer.
-func (d *dense[T]) total(dst []float64, f, q float64, _ edges) {
-	g := d.g
-	in, out := g.lift(0, &g.in[d.X], q), g.lift(1, &g.out[d.Y], q)
-	for a := range d.Outer {
-		for b := range d.Inner {
-			for i := range d.Rows {
-				o := f * out[(a*d.Rows+i)*d.Inner+b]
-				for j := range d.Cols {
-					at := i*d.Cols + j
-					if d.InOut {
-						at = j*d.Rows + i
+// denseTotal adds f times the products over the positions of a fully connected layer.
+func denseTotal(op *program.Dense) func(dst, in, out []float64, f float64) {
+	return func(dst, in, out []float64, f float64) {
+		for a := range op.Outer {
+			for b := range op.Inner {
+				for i := range op.Rows {
+					o := f * out[(a*op.Rows+i)*op.Inner+b]
+					for j := range op.Cols {
+						at := i*op.Cols + j
+						if op.InOut {
+							at = j*op.Rows + i
+						}
+						dst[at] += o * in[(a*op.Cols+j)*op.Inner+b]
 					}
-					dst[at] += o * in[(a*d.Cols+j)*d.Inner+b]
 				}
 			}
 		}

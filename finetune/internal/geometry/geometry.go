@@ -17,12 +17,16 @@
 // two touch a number, so that power-of-two rescaling commutes with every
 // rounding. A sum that is smaller than the largest of its layer by more than
 // float64's range counts as zero, and an edge of such a unit as dead.
+//
+// The programmes are made once, as a list of steps that each make one vector: in
+// memory here, or on a device. What a step computes is a kernel of either.
 package geometry
 
 import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/blas"
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -39,325 +43,199 @@ type Options struct {
 	Pool *pool.Pool
 }
 
-// vec is the path sums of a value: v*2^e.
-type vec struct {
-	v   []float64
-	e   int
-	set bool
-}
-
-// pass is an operation as the path programmes see it.
-type pass interface {
-	// forward makes y, the sums of the result, from those of the operands.
-	forward(y *vec)
-	// backward hands y, the sums of the result, on to the operands.
-	backward(y *vec)
-}
-
-// stored is a pass whose weights are a stored tensor.
-type stored interface {
-	pass
-	// total adds f times the sum over edges of coef^q (h_in h_out)^q, for each element of
-	// the tensor.
-	total(dst []float64, f, q float64, which edges)
-}
-
-// Geometry holds the programmes of one program; Update refreshes them.
+// Geometry holds the programmes of one program; Update runs them.
 type Geometry[T program.Float] struct {
-	prog    *program.Program[T]
-	opt     Options
-	in, out []vec
-	// The stages of a layer are folded: its units have one edge from the constant
-	// unit, with what the stages add up to. bias is that number for each element
-	// of a value, nil where there is none, and pure the sums without it.
-	bias    [][]float64
-	pure    []*vec
-	needIn  []bool
-	needOut []bool
-	// back marks the operations that hand sums on to an operand.
-	back []bool
-	// folded says that a layer has stages after a bias.
+	prog *program.Program[T]
+	opt  Options
+	// needIn and needOut are the values whose sums kappa of the trained tensors needs, back the
+	// operations that hand sums on to an operand.
+	needIn, needOut, back []bool
+	// The stages of a layer are folded: its units have one edge from the constant unit, with
+	// what the stages add up to. biased are the values that have such an edge; folded says
+	// that a layer has stages after a bias.
+	biased []bool
 	folded bool
-	// ops are the operations as the programmes see them.
-	ops []pass
-	// begins is the value at which the edges of each operation with a stored tensor
-	// begin; -1 for the constant unit.
-	begins []int
-	// meet is the operation whose weights are read once for both directions.
-	meet   int
-	tmp    []float64
-	lifted [2][]float64
-	conv   convScratch
-	uses   [][]int
-	facts  []factors
-	// inverse is the memory of reciprocals.
-	inverse *reciprocals
+	uses   [][]int // operations that read each tensor
+	// Made at the first Update.
+	here           *host[T]
+	paths          *programmes[T]
+	inverse, slope []cached
+}
+
+// cached are the factors of one tensor, and the steps that make them.
+type cached struct {
+	Factors
+	made, fresh bool
+	steps       []func()
 }
 
 // New prepares the programmes; nothing is computed yet.
 func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
+	values, tensors := len(prog.Values), len(prog.Tensors)
 	g := &Geometry[T]{
-		prog: prog, opt: opt, in: make([]vec, len(prog.Values)), out: make([]vec, len(prog.Values)),
-		needIn: make([]bool, len(prog.Values)), needOut: make([]bool, len(prog.Values)), meet: -1,
-		bias: make([][]float64, len(prog.Values)), pure: make([]*vec, len(prog.Values)),
-		uses: make([][]int, len(prog.Tensors)), facts: make([]factors, len(prog.Tensors)),
+		prog: prog, opt: opt, uses: make([][]int, tensors), inverse: make([]cached, tensors), slope: make([]cached, tensors),
+		needIn: make([]bool, values), needOut: make([]bool, values), biased: make([]bool, values), back: make([]bool, len(prog.Ops)),
 	}
-	g.plan()
-	longest := 0
-	for v := range prog.Values {
-		n := prog.Values[v].Len
-		longest = max(longest, n)
-		g.in[v].v, g.out[v].v = make([]float64, n), make([]float64, n)
-	}
-	g.tmp = make([]float64, longest)
-	g.lifted = [2][]float64{make([]float64, longest), make([]float64, longest)}
-	most := 0
 	for i, op := range prog.Ops {
-		g.ops = append(g.ops, g.pass(op))
-		x := -1
+		y := op.Result()
+		_, bias := op.(*program.Shift)
+		if _, scale := op.(*program.Scale); bias || scale {
+			follows := g.follows(op)
+			g.folded, g.biased[y] = g.folded || follows, bias || follows
+		}
 		if t := op.Tensor(); t >= 0 {
 			g.uses[t] = append(g.uses[t], i)
-			if _, bias := op.(*program.Shift); !bias {
-				x = op.Operands()[0]
+			if !prog.Tensors[t].Frozen {
+				g.needOut[y] = true
+				if !bias {
+					g.needIn[op.Operands()[0]] = true
+				}
 			}
 		}
-		g.begins = append(g.begins, x)
-		if d, ok := g.ops[i].(*dense[T]); ok && d.Plain() && g.needIn[d.Y] && g.needOut[d.X] && d.Rows*d.Cols > most {
-			most, g.meet = d.Rows*d.Cols, i
+	}
+	for i, op := range prog.Ops {
+		for _, x := range op.Operands() {
+			g.back[i] = g.back[i] || g.needOut[x]
+		}
+		g.needOut[op.Result()] = g.needOut[op.Result()] || g.back[i]
+	}
+	for i := len(prog.Ops) - 1; i >= 0; i-- {
+		if g.needIn[prog.Ops[i].Result()] {
+			for _, x := range prog.Ops[i].Operands() {
+				g.needIn[x] = true
+			}
 		}
 	}
-	g.reserveFactors()
-	for _, t := range prog.Tensors {
-		longest = max(longest, len(t.Data))
-	}
-	g.inverse = newReciprocals(longest)
 	return g
 }
 
-// pass is an operation with what it needs of g.
-func (g *Geometry[T]) pass(op program.Op) pass {
-	switch op := op.(type) {
-	case *program.Dense:
-		rows, cols := op.Rows, op.Cols
-		if op.InOut {
-			rows, cols = cols, rows
-		}
-		return &dense[T]{g, op, newMatrixSums(g.prog.Tensors[op.W].Data, rows, cols, g.opt.P, g.opt.Pool)}
-	case *program.Conv:
-		return newConv(g, op)
-	case *program.Average:
-		return &window[T]{g, op.X, op.Taps, op.Weight}
-	case *program.Shift:
-		return g.shift(op)
-	case *program.Scale:
-		return g.scale(op)
-	case *program.Activate:
-		return &activate[T]{g, op}
-	case *program.Concat:
-		return &concat[T]{g, op.X}
-	case *program.Select:
-		return &pick[T]{g, op}
-	case *program.Pool:
-		if op.Start != nil {
-			return &window[T]{g, op.X[0], op.Taps, nil}
-		}
-	}
-	return &join[T]{g, op.Operands()} // a sum, a maximum, or a constant: no operands
+// follows tells whether a stage is made from a biased value of the same layer.
+func (g *Geometry[T]) follows(op program.Op) bool {
+	x := op.Operands()[0]
+	return g.biased[x] && g.prog.Values[x].Node == g.prog.Values[op.Result()].Node
 }
 
-// follows tells whether y is made from a biased value x of the same layer.
-func (g *Geometry[T]) follows(x, y int) bool {
-	follows := g.bias[x] != nil && g.prog.Values[x].Node == g.prog.Values[y].Node
-	g.folded = g.folded || follows
-	return follows
+// inPreamble tells whether an operation is in the preamble, whose values count as inputs,
+// whatever constants they are multiplied by.
+func (g *Geometry[T]) inPreamble(op program.Op) bool {
+	return g.prog.Net.Nodes[g.prog.Values[op.Result()].Node].Zone == dag.Preamble
 }
 
 // Folded tells whether a layer has stages after a bias, so that a stored number
 // is not the weight of one kind of edge. Slope does not serve such networks.
 func (g *Geometry[T]) Folded() bool { return g.folded }
 
-// plan finds which sums the trained tensors need.
-func (g *Geometry[T]) plan() {
-	ops := g.prog.Ops
-	for _, op := range ops {
-		t := op.Tensor()
-		if t < 0 || g.prog.Tensors[t].Frozen {
-			continue
-		}
-		g.needOut[op.Result()] = true
-		if _, bias := op.(*program.Shift); !bias {
-			g.needIn[op.Operands()[0]] = true
-		}
-	}
-	for _, op := range ops {
-		for _, x := range op.Operands() {
-			if g.needOut[x] {
-				g.needOut[op.Result()] = true
-			}
-		}
-	}
-	g.back = make([]bool, len(ops))
-	for i, op := range ops {
-		for _, x := range op.Operands() {
-			g.back[i] = g.back[i] || g.needOut[x]
-		}
-	}
-	for i := len(ops) - 1; i >= 0; i-- {
-		if g.needIn[ops[i].Result()] {
-			for _, x := range ops[i].Operands() {
-				g.needIn[x] = true
-			}
-		}
-	}
-}
-
 // Update runs the programmes on the tensors' present values. Cost for fully
 // connected layers: at most two reads of each weight, one of the largest.
 func (g *Geometry[T]) Update() {
-	p := g.prog
-	for v := range g.in {
-		g.in[v].set, g.out[v].set = false, false
+	if g.here == nil {
+		g.here = newHost(g)
+		g.paths = newProgrammes(g, g.here)
+		g.paths.both(g.largest())
 	}
-	for t := range g.facts {
-		g.facts[t].fresh = false
+	for t := range g.inverse {
+		g.inverse[t].fresh, g.slope[t].fresh = false, false
 	}
-	ones(&g.in[p.Input])
-	ones(&g.out[p.Logits])
-	last := len(p.Ops) - 1
-	if g.meet < 0 {
-		g.forwardRange(0, last)
-		g.backwardRange(last, 0)
-		return
-	}
-	g.forwardRange(0, g.meet-1)
-	g.backwardRange(last, g.meet+1)
-	g.ops[g.meet].(*dense[T]).both()
-	g.forwardRange(g.meet+1, last)
-	g.backwardRange(g.meet-1, 0)
+	g.here.run()
 }
 
-func ones(x *vec) {
-	for i := range x.v {
-		x.v[i] = 1
-	}
-	x.e, x.set = 0, true
-}
-
-func (g *Geometry[T]) forwardRange(lo, hi int) {
-	for i := lo; i <= hi; i++ {
-		if g.needIn[g.prog.Ops[i].Result()] {
-			g.forward(i)
+// largest is the fully connected layer with the most weights, which are read once for
+// both directions; -1 for none.
+func (g *Geometry[T]) largest() int {
+	most, at := 0, -1
+	for i, op := range g.prog.Ops {
+		if d, ok := op.(*program.Dense); ok && d.Plain() && g.needIn[d.Y] && g.needOut[d.X] && d.Rows*d.Cols > most {
+			most, at = d.Rows*d.Cols, i
 		}
 	}
+	return at
 }
 
-func (g *Geometry[T]) backwardRange(hi, lo int) {
-	for i := hi; i >= lo; i-- {
-		if g.back[i] {
-			g.backward(i)
-		}
-	}
+// Factors is one positive number for each element of a stored tensor: Out[i]*In[j] of unit i
+// and input j where it is an outer product, else All[e]. A zero stands for a dead path.
+type Factors struct {
+	Out, In, All *Path
+	// InOut says that the tensor is stored inputs x units.
+	InOut bool
 }
 
-// edge is what a weight multiplies a path sum by.
-func (g *Geometry[T]) edge(w float64) float64 {
-	if g.opt.P == 2 {
-		return w * w
-	}
-	return math.Abs(w)
-}
-
-// plus adds two path sums of one unit.
-func (g *Geometry[T]) plus(a, b float64) float64 {
+// At returns element e, without the exponent.
+func (f *Factors) At(e int) float64 {
 	switch {
-	case g.opt.P == 1 || g.opt.P == 2:
-		return a + b
-	case a == 0:
-		return b
-	case b == 0:
-		return a
+	case f.All != nil:
+		return f.All.Sums[e]
+	case f.InOut:
+		return f.In.Sums[e/f.Out.Len] * f.Out.Sums[e%f.Out.Len]
 	}
-	m := math.Max(a, b)
-	return m * math.Pow(power(a/m, g.opt.P)+power(b/m, g.opt.P), 1/g.opt.P)
+	return f.Out.Sums[e/f.In.Len] * f.In.Sums[e%f.In.Len]
 }
 
-// settle brings the largest sum near 1, by a power of two.
-func (x *vec) settle() {
-	m := 0.0
-	for _, v := range x.v {
-		m = max(m, v)
+// Exp is the exponent of all elements.
+func (f *Factors) Exp() int {
+	if f.All != nil {
+		return f.All.Exp
 	}
-	if m == 0 || m-m != 0 || (m > 0x1p-32 && m < 0x1p32) {
-		return
-	}
-	_, k := math.Frexp(m)
-	x.shift(x.e + k)
+	return f.Out.Exp + f.In.Exp
 }
 
-// shift changes the exponent to e.
-func (x *vec) shift(e int) {
-	if e == x.e {
-		return
+// Outer tells whether kappa of a tensor is an outer product.
+func (g *Geometry[T]) Outer(t int) bool { return g.outer(t) != nil }
+
+// outer returns the only use of a tensor whose kappa is an outer product.
+func (g *Geometry[T]) outer(t int) *program.Dense {
+	if len(g.uses[t]) != 1 {
+		return nil
 	}
-	k := x.e - e
-	if k > -1000 && k < 1000 {
-		f := math.Ldexp(1, k)
-		for i := range x.v {
-			x.v[i] *= f
+	op, ok := g.prog.Ops[g.uses[t][0]].(*program.Dense)
+	if !ok || !op.Plain() {
+		return nil
+	}
+	return op
+}
+
+// Inverse returns 1/kappa of a trained tensor, of the last Update; the caller
+// must not keep it beyond the next. The largest factor is near 1.
+func (g *Geometry[T]) Inverse(t int) *Factors { return g.factors(&g.inverse[t], t, 2, true) }
+
+// Slope returns sum g_in g_out |coef|^p over the uses of a trained tensor, as Inverse does:
+// times p |w|^(p-1) sign(w), the derivative of ||pi||_p^p. A slope, of which
+// paths see max(1, |slope|), has it where it exceeds 1. It does
+// not serve networks that are Folded.
+func (g *Geometry[T]) Slope(t int) *Factors { return g.factors(&g.slope[t], t, g.opt.P, false) }
+
+func (g *Geometry[T]) factors(f *cached, t int, q float64, invert bool) *Factors {
+	if !f.made {
+		update := g.here.steps
+		g.here.steps = nil
+		f.Factors, f.made = g.paths.factors(t, q, invert), true
+		f.steps, g.here.steps = g.here.steps, update
+	}
+	if !f.fresh {
+		for _, do := range f.steps {
+			do()
 		}
-	} else {
-		for i := range x.v {
-			x.v[i] = math.Ldexp(x.v[i], k)
-		}
+		f.fresh = true
 	}
-	x.e = e
+	return &f.Factors
 }
 
-// start makes x a zero vector with exponent e.
-func (x *vec) start(e int) {
-	clear(x.v)
-	x.e, x.set = e, true
-}
-
-// meetAt aligns two vectors for an addition and returns the factor of the
-// second, which stays as it is.
-func (x *vec) meetAt(y *vec) float64 {
-	if y.e > x.e {
-		x.shift(y.e)
+// Log10Norm returns log10 ||pi||_p of the program at the tensors' present
+// values: minus infinity for zero. It allocates.
+func (g *Geometry[T]) Log10Norm() float64 {
+	h := newHost(g)
+	m := newProgrammes(g, h)
+	for i, op := range g.prog.Ops {
+		m.in[op.Result()] = m.ops[i].forward()
 	}
-	return math.Ldexp(1, y.e-x.e)
-}
-
-func (g *Geometry[T]) forward(i int) {
-	y := &g.in[g.prog.Ops[i].Result()]
-	y.set = true
-	g.ops[i].forward(y)
-	y.settle()
-}
-
-// backward hands the sums of an operation's result on to its operands.
-func (g *Geometry[T]) backward(i int) {
-	y := &g.out[g.prog.Ops[i].Result()]
-	if !y.set {
-		// The result reaches no logit.
-		y.start(0)
+	h.run()
+	x := m.in[g.prog.Logits]
+	sum := 0.0
+	for _, v := range x.Sums {
+		sum = h.plus(sum, v)
 	}
-	g.ops[i].backward(y)
-}
-
-// give adds the sums src*2^e to those of value x, from element at on.
-func (g *Geometry[T]) give(x, at int, src []float64, e int) {
-	dst := &g.out[x]
-	if !g.needOut[x] {
-		return
+	l := math.Log10(sum) + float64(x.Exp)*math.Log10(2)
+	if g.opt.P == 2 {
+		l /= 2
 	}
-	if !dst.set {
-		dst.start(e)
-	}
-	y := vec{e: e}
-	f := dst.meetAt(&y)
-	for k, v := range src {
-		dst.v[at+k] = g.plus(dst.v[at+k], v*f)
-	}
-	dst.settle()
+	return l
 }

@@ -79,7 +79,7 @@ func TestKappa(t *testing.T) {
 			}
 			f := g.Inverse(k)
 			for e := range want {
-				got := f.At(e) * math.Exp2(float64(f.Exp))
+				got := f.At(e) * math.Exp2(float64(f.Exp()))
 				w := 0.0
 				if !want[e].IsZero() {
 					w = 1 / want[e].Float64()
@@ -129,7 +129,7 @@ func TestSlope(t *testing.T) {
 		const h = 1e-5
 		want := (at(h) - at(-h)) / (2 * h)
 		f := g.Slope(k)
-		got := q * math.Pow(math.Abs(w), q-1) * math.Copysign(1, w) * f.At(e) * math.Exp2(float64(f.Exp))
+		got := q * math.Pow(math.Abs(w), q-1) * math.Copysign(1, w) * f.At(e) * math.Exp2(float64(f.Exp()))
 		// Rounding of the norm over 2h, and the third derivative times h^2 of a
 		// polynomial of degree up to 8 a layer.
 		if !(math.Abs(got-want) <= 1e-5*(math.Abs(want)+at(0))) {
@@ -140,7 +140,7 @@ func TestSlope(t *testing.T) {
 		}
 		r := g.Inverse(k)
 		if kappa := want / (2 * w); kappa > 1e-4*at(0) {
-			if got := 1 / (r.At(e) * math.Exp2(float64(r.Exp))); !(math.Abs(got-kappa) <= 1e-3*kappa) {
+			if got := 1 / (r.At(e) * math.Exp2(float64(r.Exp()))); !(math.Abs(got-kappa) <= 1e-3*kappa) {
 				t.Fatalf("kappa of %q[%d] is %v, the difference gives %v\n%v", x.Param.Name, e, got, kappa, p.Net)
 			}
 		}
@@ -165,7 +165,7 @@ func TestSlopeOfTied(t *testing.T) {
 		}
 		f := run(p, 1, paths.Include).Slope(0)
 		// A sum of two numbers.
-		if got := f.At(0) * math.Exp2(float64(f.Exp)); !(math.Abs(got-want) <= 1e-15) {
+		if got := f.At(0) * math.Exp2(float64(f.Exp())); !(math.Abs(got-want) <= 1e-15) {
 			t.Errorf("w = %v: %v, want %v", w, got, want)
 		}
 	}

@@ -5,15 +5,15 @@ import (
 	"math"
 	"slices"
 
+	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// Remote runs the programmes on a device, for p = 1 and 2. What runs is known
-// when it is made: a list of kernels, of which each makes one vector of sums.
+// Remote runs the programmes on a device, for p = 1 and 2.
 type Remote[T program.Float] struct {
 	*cuda.Resident[T]
-	geo   *Geometry[T]
+	paths *programmes[T]
 	p     int
 	steps []func()
 	// Heads of vectors begin anew at each Update: those of factors at factors,
@@ -25,19 +25,6 @@ type Remote[T program.Float] struct {
 	// parts is memory for sums in parts, long numbers.
 	parts cuda.Ptr
 	long  int
-
-	in, out, pure []*Path        // as in Geometry
-	stages        [][]cuda.Stage // of the layer of a biased value, up to it
-	ops           []remotePass
-}
-
-// Path is a vector of sums on a device and its head, which holds two exponents:
-// the numbers are V[i] 2^-b 2^(a+b).
-type Path struct {
-	V, Head cuda.Ptr
-	// Index is the number of the head among those of factors.
-	Index int
-	Len   int
 }
 
 // HeadExp is the exponent of a vector whose largest number is brought near 1,
@@ -66,26 +53,9 @@ func (g *Geometry[T]) On(r *cuda.Resident[T], factors cuda.Ptr) (*Remote[T], err
 	if float64(p) != g.opt.P || p > 2 {
 		return nil, &cuda.Error{Reason: fmt.Sprintf("there are no kernels for path norms of order %v, those of 1 and 2 apart: use the CPU", g.opt.P)}
 	}
-	n := len(g.prog.Values)
-	m := &Remote[T]{
-		Resident: r, geo: g, p: p, factors: factors,
-		in: make([]*Path, n), out: make([]*Path, n), pure: make([]*Path, n), stages: make([][]cuda.Stage, n),
-	}
-	m.in[g.prog.Input] = m.constant(g.prog.Values[g.prog.Input].Len, 1)
-	m.out[g.prog.Logits] = m.constant(g.prog.Values[g.prog.Logits].Len, 1)
-	for _, op := range g.prog.Ops {
-		m.ops = append(m.ops, m.pass(op))
-	}
-	for i, op := range g.prog.Ops {
-		if g.needIn[op.Result()] {
-			m.in[op.Result()] = m.ops[i].forward()
-		}
-	}
-	for i := len(g.prog.Ops) - 1; i >= 0; i-- {
-		if g.back[i] {
-			m.backward(i)
-		}
-	}
+	m := &Remote[T]{Resident: r, p: p, factors: factors}
+	m.paths = newProgrammes(g, m)
+	m.paths.both(-1)
 	m.parts = r.Alloc(cuda.Bytes[float64](m.long))
 	return m, nil
 }
@@ -101,7 +71,13 @@ func (m *Remote[T]) Update() {
 	}
 }
 
-// constant is a vector of one number.
+// Inverse adds 1/kappa of a tensor, Slope what it has for Geometry; heads have the exponents. Call them
+// once for each tensor, before the first Update.
+func (m *Remote[T]) Inverse(t int) Factors { return m.paths.factors(t, 2, true) }
+
+// Slope is documented with Inverse.
+func (m *Remote[T]) Slope(t int) Factors { return m.paths.factors(t, float64(m.p), false) }
+
 func (m *Remote[T]) constant(n int, x float64) *Path {
 	v := slices.Repeat([]float64{x}, n)
 	return &Path{V: cuda.Upload(m, v), Head: cuda.Upload(m, []int32{0, none}), Len: n}
@@ -125,52 +101,53 @@ func (m *Remote[T]) makeAt(head cuda.Ptr, kernel string, n int, args ...any) *Pa
 	return p
 }
 
-// add is the sum of two vectors; nil is zero.
 func (m *Remote[T]) add(x, y *Path) *Path {
-	switch {
-	case x == nil:
-		return y
-	case y == nil:
-		return x
-	}
 	return m.make("path_add", x.Len, x.V, x.Head, y.V, y.Head)
 }
 
-// gather sums links in each of so many channels of m numbers.
-func (m *Remote[T]) gather(x *Path, t cuda.Links, channels, length int) *Path {
-	for k, w := range t.Weight {
-		t.Weight[k] = m.geo.edge(w)
+func (m *Remote[T]) concat(xs []*Path) *Path {
+	n, at := 0, 0
+	for _, x := range xs {
+		n += x.Len
 	}
+	var sum *Path
+	for _, x := range xs {
+		sum = m.paths.sum(sum, m.gather(x, shifted(x.Len, at, n), 1, x.Len))
+		at += x.Len
+	}
+	return sum
+}
+
+func (m *Remote[T]) gather(x *Path, t cuda.Links, channels, length int) *Path {
 	table, k := m.Table(t), len(t.Start)-1
 	return m.make("path_gather", channels*k, x.V, x.Head, table.Start, table.List, table.Weight, k, length)
 }
 
-// shifted are the links of a vector of so many that has n numbers from from on.
-func shifted(n, from, length int) cuda.Links {
-	index := make([]int32, length)
-	for e := range index {
-		index[e] = -1
-		if e >= from && e < from+n {
-			index[e] = int32(e - from)
-		}
-	}
-	return cuda.Picked(index)
-}
-
-// scale multiplies by a vector, or by what an activation passes on.
 func (m *Remote[T]) scale(x *Path, v *program.Vector, gain bool) *Path {
 	return m.make("path_scale", x.Len, x.V, x.Head, m.Stages(cuda.Stage{V: v}), v.Axis.N, v.Axis.Inner, m.p, gain)
 }
 
-// dense sums over a layer's inputs, or back over its units.
-func (m *Remote[T]) dense(op *program.Dense, x *Path, back bool) *Path {
-	outs, depth, so, sk := op.Rows, op.Cols, op.Cols, 1
+func (m *Remote[T]) bias(x *Path, stages []cuda.Stage, axis dag.Axis) *Path {
+	return m.make("path_bias", x.Len, x.V, x.Head, m.Stages(stages...), len(stages), axis.N, axis.Inner, m.p)
+}
+
+func (m *Remote[T]) dense(op *program.Dense, x, y *Path) (up, down *Path) {
+	so, sk := op.Cols, 1
 	if op.InOut {
 		so, sk = 1, op.Rows
 	}
-	if back {
-		outs, depth, so, sk = depth, outs, sk, so
+	if x != nil {
+		up = m.products(op, x, op.Rows, so, op.Cols, sk)
 	}
+	if y != nil {
+		down = m.products(op, y, op.Cols, sk, op.Rows, so)
+	}
+	return up, down
+}
+
+// products makes so many outs of a matrix product by the weights, each of depth numbers: weights of neighbouring
+// outs are so apart in memory, terms of one out sk.
+func (m *Remote[T]) products(op *program.Dense, x *Path, outs, so, depth, sk int) *Path {
 	total := outs * op.Outer * op.Inner
 	m.long = max(m.long, lanes*total)
 	m.steps = append(m.steps, func() {
@@ -182,59 +159,39 @@ func (m *Remote[T]) dense(op *program.Dense, x *Path, back bool) *Path {
 	return y
 }
 
-// RemoteFactors are Factors on a device, without exponents: the heads have them.
-type RemoteFactors struct {
-	Out, In, All *Path
-	InOut        bool
+func (m *Remote[T]) conv(op *program.Conv, x *Path, back bool) *Path {
+	if back {
+		t := m.Table(cuda.Reads(op))
+		return m.make("path_conv_back", op.Groups*op.In*op.InLen, x.V, x.Head, m.Tensors[op.W], t.Start, t.List, m.p, op.Out, op.In, op.Kernel, op.OutLen, op.InLen)
+	}
+	return m.make("path_conv", op.Groups*op.Out*op.OutLen, x.V, x.Head, m.Tensors[op.W], cuda.Upload(m, op.Table), m.p, op.Out, op.In, op.Kernel, op.OutLen, op.InLen)
 }
 
-// Inverse adds 1/kappa of a tensor, Slope what it has for Geometry. Call them
-// once for each tensor, before the first Update.
-func (m *Remote[T]) Inverse(t int) RemoteFactors { return m.of(t, m.p == 1, true, every) }
-
-// Slope is documented with Inverse.
-func (m *Remote[T]) Slope(t int) RemoteFactors { return m.of(t, false, false, counted) }
-
-func (m *Remote[T]) of(t int, square, reciprocal bool, which edges) RemoteFactors {
-	raise := func(x *Path, square bool) *Path {
-		if x == nil {
-			return nil
-		}
-		f := m.makeAt(m.factors+cuda.Ptr(m.count*headBytes), "path_raise", x.Len, x.V, x.Head, square, reciprocal)
-		f.Index = m.count
-		m.count++
-		return f
-	}
-	if op := m.geo.outer(t); op != nil {
-		return RemoteFactors{Out: raise(m.zeros(m.out[op.Y], op.Rows), square), In: raise(m.zeros(m.in[op.X], op.Cols), square), InOut: op.InOut}
-	}
-	return RemoteFactors{All: raise(m.total(t, square, which), false)}
+func (m *Remote[T]) raise(x *Path, q float64, invert bool) *Path {
+	f := m.makeAt(m.factors+cuda.Ptr(m.count*headBytes), "path_raise", x.Len, x.V, x.Head, m.square(q), invert)
+	f.Index = m.count
+	m.count++
+	return f
 }
 
-// zeros is a vector, or zeros where there is none.
-func (m *Remote[T]) zeros(x *Path, n int) *Path {
-	if x == nil {
-		return m.constant(n, 0)
-	}
-	return x
-}
+// square tells whether sums are squared for h^q; a vector holds g for p = 2.
+func (m *Remote[T]) square(q float64) bool { return m.p == 1 && q == 2 }
 
-// total is the sum over a tensor's uses.
-func (m *Remote[T]) total(t int, square bool, which edges) *Path {
-	u := remoteUse{n: len(m.Prog.Tensors[t].Data), q: 2, square: square, which: which}
-	if which == counted {
-		u.q = m.p
-	}
+func (m *Remote[T]) total(op program.Op, u use) *Path {
 	var sum *Path
-	for _, i := range m.geo.uses[t] {
-		if u.y = m.out[m.Prog.Ops[i].Result()]; u.y == nil {
-			continue
+	x, y := u.x, u.y
+	switch op := op.(type) {
+	case *program.Dense:
+		sum = m.make("path_dense_total", u.n, x.V, x.Head, y.V, y.Head, op.Rows, op.Cols, op.InOut, op.Outer, op.Inner, m.square(u.q))
+	case *program.Conv:
+		sum = m.make("path_conv_total", u.n, x.V, x.Head, y.V, y.Head, cuda.Upload(m, op.Table), op.Out, op.In, op.Kernel, op.OutLen, op.InLen, m.square(u.q))
+	default:
+		if x == nil {
+			x = new(Path)
 		}
-		u.x = nil
-		if from := m.geo.begins[i]; from >= 0 {
-			u.x = m.in[from]
-		}
-		sum = m.add(sum, m.ops[i].total(u))
+		v := vectorOf(op)
+		s := m.Table(cuda.Serves(v, u.n, y.Len))
+		sum = m.make("path_total", u.n, x.V, x.Head, y.V, y.Head, s.Start, s.List, m.Stages(cuda.Stage{V: v}), v.Axis.N, v.Axis.Inner, int(u.q), m.square(u.q), u.gain)
 	}
-	return m.zeros(sum, u.n)
+	return m.paths.sum(u.sum, sum)
 }

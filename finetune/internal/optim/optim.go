@@ -156,15 +156,14 @@ func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 	}
 	f := o.geo.Inverse(t)
 	if s.Out == nil {
-		s.Out, s.In = make([]T, len(f.Out)), make([]T, len(f.In))
+		s.Out, s.In = make([]T, f.Out.Len), make([]T, f.In.Len)
 	}
 	var rest float64
-	s.Alpha, rest = o.alpha(f.Exp)
-	for i, v := range f.Out {
+	s.Alpha, rest = o.alpha(f.Exp())
+	for i, v := range f.Out.Sums {
 		s.Out[i] = T(v * rest)
 	}
-	s.In = s.In[:len(f.In)]
-	for j, v := range f.In {
+	for j, v := range f.In.Sums {
 		s.In[j] = T(v)
 	}
 	return s
@@ -191,7 +190,7 @@ type update[T program.Float] struct {
 	cols       int
 	row, col   []float64 // factors of 1/kappa; nil is ones
 	all        []float64 // 1/kappa of each element; nil is ones
-	pen        geometry.Factors
+	pen        *geometry.Factors
 	penalty    float64
 	step, sum  float64
 	root       float64
@@ -208,20 +207,20 @@ func (o *Optimizer[T]) Apply(t int, g []T) {
 	exp := 0
 	if o.Kind.path() {
 		f := o.geo.Inverse(t)
-		exp = f.Exp
+		exp = f.Exp()
 		switch {
 		case f.All != nil:
-			u.all = f.All
+			u.all = f.All.Sums
 		case f.InOut:
-			u.row, u.col, u.cols = f.In, f.Out, len(f.Out)
+			u.row, u.col, u.cols = f.In.Sums, f.Out.Sums, f.Out.Len
 		default:
-			u.row, u.col, u.cols = f.Out, f.In, len(f.In)
+			u.row, u.col, u.cols = f.Out.Sums, f.In.Sums, f.In.Len
 		}
 		u.step = math.Ldexp(o.Eta, o.EtaExp+exp)
 	}
 	if o.PathPenalty != 0 {
 		u.pen = o.geo.Slope(t)
-		u.penalty = math.Ldexp(o.PathPenalty, u.pen.Exp)
+		u.penalty = math.Ldexp(o.PathPenalty, u.pen.Exp())
 	}
 	o.pass = u
 	if st.Sum != nil {

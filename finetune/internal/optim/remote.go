@@ -23,7 +23,7 @@ type Remote[T program.Float] struct {
 // there is what one tensor has on the device.
 type there struct {
 	velocity, sum    cuda.Ptr
-	inverse, penalty geometry.RemoteFactors
+	inverse, penalty geometry.Factors
 	// Records of the addresses of factors.
 	inverseAt, penaltyAt cuda.Ptr
 	cols                 int
@@ -59,7 +59,7 @@ func (o *Optimizer[T]) On(r *cuda.Resident[T], at cuda.Ptr, heads []uint64) (*Re
 }
 
 // record gives kernels the addresses of factors.
-func (m *Remote[T]) record(at *there, f *geometry.RemoteFactors) cuda.Ptr {
+func (m *Remote[T]) record(at *there, f *geometry.Factors) cuda.Ptr {
 	row, col := f.Out, f.In
 	switch {
 	case f.All != nil:
@@ -72,7 +72,7 @@ func (m *Remote[T]) record(at *there, f *geometry.RemoteFactors) cuda.Ptr {
 }
 
 // exp is the exponent of factors.
-func (m *Remote[T]) exp(f *geometry.RemoteFactors) (sum int) {
+func (m *Remote[T]) exp(f *geometry.Factors) (sum int) {
 	for _, p := range []*geometry.Path{f.Out, f.In, f.All} {
 		if p != nil {
 			sum += geometry.HeadExp(m.heads[p.Index])

@@ -1,0 +1,376 @@
+package geometry
+
+import (
+	"math"
+
+	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/finetune/internal/cuda"
+	"github.com/relupath/relupath/finetune/internal/program"
+)
+
+// Path is a vector of sums: Sums*2^Exp here. On a device the numbers are at V, and a head with two
+// exponents a, b at Head: the sums are V[i] 2^-b 2^(a+b).
+type Path struct {
+	Sums    []float64
+	Exp     int
+	V, Head cuda.Ptr
+	// Index is the number of the head among those of factors.
+	Index int
+	Len   int
+}
+
+// host is the kernels here, and the steps of programmes.
+type host[T program.Float] struct {
+	*Geometry[T]
+	steps        []func()
+	lifted       [2][]float64
+	raised, cols []float64 // of one group of a convolution
+	matrices     map[*program.Dense]*matrixSums[T]
+	convolutions map[*program.Conv]*conv[T]
+	inverse      *reciprocals
+}
+
+func newHost[T program.Float](g *Geometry[T]) *host[T] {
+	return &host[T]{
+		Geometry: g, matrices: map[*program.Dense]*matrixSums[T]{}, convolutions: map[*program.Conv]*conv[T]{}, inverse: newReciprocals(),
+	}
+}
+
+func (h *host[T]) run() {
+	for _, do := range h.steps {
+		do()
+	}
+}
+
+func (h *host[T]) step(do func()) { h.steps = append(h.steps, do) }
+
+func vector(n int) *Path { return &Path{Sums: make([]float64, n), Len: n} }
+
+// make adds a step that fills a vector of n sums.
+func (h *host[T]) make(n int, fill func(y *Path)) *Path {
+	y := vector(n)
+	h.step(func() {
+		fill(y)
+		y.settle()
+	})
+	return y
+}
+
+// settle brings the largest sum near 1, by a power of two.
+func (x *Path) settle() {
+	m := 0.0
+	for _, v := range x.Sums {
+		m = max(m, v)
+	}
+	if m == 0 || m-m != 0 || (m > 0x1p-32 && m < 0x1p32) {
+		return
+	}
+	_, k := math.Frexp(m)
+	x.shift(x.Exp + k)
+}
+
+// shift changes the exponent to e.
+func (x *Path) shift(e int) {
+	if e == x.Exp {
+		return
+	}
+	k := x.Exp - e
+	if k > -1000 && k < 1000 {
+		f := math.Ldexp(1, k)
+		for i := range x.Sums {
+			x.Sums[i] *= f
+		}
+	} else {
+		for i := range x.Sums {
+			x.Sums[i] = math.Ldexp(x.Sums[i], k)
+		}
+	}
+	x.Exp = e
+}
+
+// edge is what a weight multiplies a path sum by.
+func (g *Geometry[T]) edge(w float64) float64 {
+	if g.opt.P == 2 {
+		return w * w
+	}
+	return math.Abs(w)
+}
+
+// plus adds two path sums of one unit.
+func (g *Geometry[T]) plus(a, b float64) float64 {
+	switch {
+	case g.opt.P == 1 || g.opt.P == 2:
+		return a + b
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	}
+	m := math.Max(a, b)
+	return m * math.Pow(power(a/m, g.opt.P)+power(b/m, g.opt.P), 1/g.opt.P)
+}
+
+// at returns a vector's number for unit i.
+func (g *Geometry[T]) at(v *program.Vector, i int) float64 {
+	if v.Tensor < 0 {
+		return v.CoefAt(i)
+	}
+	d := g.prog.Tensors[v.Tensor].Data
+	return v.CoefAt(i) * float64(d[v.Element(i, len(d))])
+}
+
+func (h *host[T]) constant(n int, x float64) *Path {
+	y := vector(n)
+	for i := range y.Sums {
+		y.Sums[i] = x
+	}
+	return y
+}
+
+func (h *host[T]) add(x, y *Path) *Path {
+	return h.make(x.Len, func(z *Path) {
+		z.Exp = max(x.Exp, y.Exp)
+		f, g := math.Ldexp(1, x.Exp-z.Exp), math.Ldexp(1, y.Exp-z.Exp)
+		for i, v := range x.Sums {
+			z.Sums[i] = h.plus(v*f, y.Sums[i]*g)
+		}
+	})
+}
+
+func (h *host[T]) concat(x []*Path) *Path {
+	n := 0
+	for _, part := range x {
+		n += part.Len
+	}
+	return h.make(n, func(y *Path) {
+		y.Exp = x[0].Exp
+		for _, part := range x[1:] {
+			y.Exp = max(y.Exp, part.Exp)
+		}
+		to := y.Sums
+		for _, part := range x {
+			f := math.Ldexp(1, part.Exp-y.Exp)
+			for i, v := range part.Sums {
+				to[i] = v * f
+			}
+			to = to[part.Len:]
+		}
+	})
+}
+
+func (h *host[T]) gather(x *Path, t cuda.Links, channels, m int) *Path {
+	k := len(t.Start) - 1
+	return h.make(channels*k, func(y *Path) {
+		y.Exp = x.Exp
+		for c := range channels {
+			src, dst := x.Sums[c*m:][:m], y.Sums[c*k:][:k]
+			for o := range dst {
+				s := 0.0
+				for j := t.Start[o]; j < t.Start[o+1]; j++ {
+					v := src[t.List[j]]
+					if t.Weight != nil {
+						v *= t.Weight[j]
+					}
+					s = h.plus(s, v)
+				}
+				dst[o] = s
+			}
+		}
+	})
+}
+
+func (h *host[T]) scale(x *Path, v *program.Vector, gain bool) *Path {
+	return h.make(x.Len, func(y *Path) {
+		y.Exp = x.Exp
+		for e, s := range x.Sums {
+			w := h.at(v, v.Axis.At(e))
+			if gain {
+				w = math.Max(1, math.Abs(w))
+			}
+			y.Sums[e] = s * h.edge(w)
+		}
+	})
+}
+
+func (h *host[T]) bias(x *Path, stages []cuda.Stage, axis dag.Axis) *Path {
+	sums := make([]float64, axis.N) // of each unit
+	return h.make(x.Len, func(y *Path) {
+		for u := range sums {
+			b := 0.0
+			for _, s := range stages {
+				if v := h.at(s.V, u); s.Mul {
+					b *= v
+				} else {
+					b += v
+				}
+			}
+			sums[u] = h.edge(b)
+		}
+		copy(y.Sums, x.Sums)
+		y.Exp = x.Exp
+		if y.Exp < -400 {
+			y.shift(0) // the constant unit's 1 would leave the range
+		}
+		one := math.Ldexp(1, -y.Exp)
+		for e, s := range y.Sums {
+			y.Sums[e] = h.plus(s, sums[axis.At(e)]*one)
+		}
+	})
+}
+
+func (h *host[T]) total(op program.Op, u use) *Path {
+	add := h.units(vectorOf(op), u)
+	switch op := op.(type) {
+	case *program.Dense:
+		add = denseTotal(op)
+	case *program.Conv:
+		add = h.convolution(op).total
+	}
+	dst, first := u.sum, u.sum == nil
+	if first {
+		dst = vector(u.n)
+	}
+	h.step(func() {
+		in, a := h.lift(0, u.x, u.q)
+		out, b := h.lift(1, u.y, u.q)
+		if first {
+			clear(dst.Sums)
+			dst.Exp = a + b
+		}
+		dst.shift(max(dst.Exp, a+b))
+		add(dst.Sums, in, out, math.Ldexp(1, a+b-dst.Exp))
+	})
+	return dst
+}
+
+// units adds f times the products of each element of a unit-wise operation.
+func (h *host[T]) units(v *program.Vector, u use) func(dst, in, out []float64, f float64) {
+	return func(dst, in, out []float64, f float64) {
+		for e, s := range out {
+			i := v.Axis.At(e)
+			if u.gain && math.Abs(h.at(v, i)) <= 1 {
+				continue
+			}
+			s *= f
+			if in != nil {
+				s = f * in[e] * out[e]
+			}
+			c := v.CoefAt(i)
+			if u.q == 2 {
+				c *= c
+			} else {
+				c = math.Pow(math.Abs(c), u.q)
+			}
+			dst[v.Element(i, len(dst))] += c * s
+		}
+	}
+}
+
+// lift returns h^q of a vector and its exponent, in one of two scratch slices.
+func (h *host[T]) lift(slot int, x *Path, q float64) ([]float64, int) {
+	if x == nil {
+		return nil, 0
+	}
+	h.lifted[slot] = longer(h.lifted[slot], x.Len)
+	dst := h.lifted[slot][:x.Len]
+	return dst, h.power(dst, x, q)
+}
+
+// power writes h^q and returns the exponent. A vector holds g for p = 2.
+func (h *host[T]) power(dst []float64, x *Path, q float64) int {
+	switch {
+	case h.opt.P == 2 || q == 1:
+		copy(dst, x.Sums)
+		return x.Exp
+	case q == 2:
+		for i, v := range x.Sums {
+			dst[i] = v * v
+		}
+		return 2 * x.Exp
+	}
+	// The exponent need not be a whole number once multiplied by q: it is folded in.
+	whole := math.Floor(q * float64(x.Exp))
+	rest := math.Exp2(q*float64(x.Exp) - whole)
+	for i, v := range x.Sums {
+		dst[i] = math.Pow(v, q) * rest
+	}
+	return int(whole)
+}
+
+func (h *host[T]) raise(x *Path, q float64, invert bool) *Path {
+	y := x
+	if q != 1 {
+		y = vector(x.Len)
+		h.step(func() { y.Exp = h.power(y.Sums, x, q) })
+	}
+	if invert {
+		h.step(func() { y.Exp = h.reciprocal(y.Sums) - y.Exp })
+	}
+	return y
+}
+
+// stretch is how many numbers a goroutine takes at least, and the parts of reciprocals.
+const stretch = 1 << 14
+
+// reciprocals is the pass over numbers in progress.
+type reciprocals struct {
+	x, most []float64 // the numbers, and the largest reciprocal of each stretch
+	f       float64
+	// invert and scale are the two halves of it, of some stretches.
+	invert, scale func(lo, hi int)
+}
+
+func newReciprocals() *reciprocals {
+	r := &reciprocals{}
+	part := func(k int) []float64 { return r.x[k*stretch : min((k+1)*stretch, len(r.x))] }
+	r.invert = func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			most, x := 0.0, part(k)
+			for i, v := range x {
+				q := 1 / v
+				if v == 0 || q-q != 0 || v-v != 0 {
+					q = 0
+				}
+				x[i] = q
+				most = max(most, q)
+			}
+			r.most[k] = most
+		}
+	}
+	r.scale = func(lo, hi int) {
+		for k := lo; k < hi; k++ {
+			x := part(k)
+			for i := range x {
+				x[i] *= r.f
+			}
+		}
+	}
+	return r
+}
+
+// reciprocal replaces positive numbers by their reciprocals over 2^k, the
+// largest near 1, and returns k. Zero and what is not finite become zero.
+func (h *host[T]) reciprocal(x []float64) int {
+	r, n := h.inverse, (len(x)+stretch-1)/stretch
+	r.x, r.most = x, longer(r.most, n)
+	h.opt.Pool.Do(n, 1, r.invert)
+	most := 0.0
+	for _, v := range r.most[:n] {
+		most = max(most, v)
+	}
+	if most == 0 {
+		return 0
+	}
+	_, k := math.Frexp(most)
+	r.f = math.Ldexp(1, -k)
+	h.opt.Pool.Do(n, 1, r.scale)
+	return k
+}
+
+// longer is x with at least n elements.
+func longer(x []float64, n int) []float64 {
+	if len(x) < n {
+		return make([]float64, n)
+	}
+	return x
+}
