@@ -1,11 +1,12 @@
 """Export the networks that people have, with random weights, and judge relupath on them.
 
-    zoo.py export DIR [torchvision|timm|transformers|small] [--only NAME,...] [--exporter ts|dynamo] [--double]
+    zoo.py export DIR [torchvision|timm|transformers|small] [--only NAME,...] [--exporter ts|dynamo] [--double] [--calibrate]
     zoo.py check DIR --relupath PATH [--only NAME,...] [--markdown FILE]
 
 export writes one file for each network and exporter of PyTorch. Those of small, families at a few channels and
 transformers without what the exporter says of its own code, are onnxio/testdata/zoo, which CI checks. With --double all
-numbers are float64, and PyTorch's outputs are beside the file, for ONNX Runtime has no convolution of float64. check audits each,
+numbers are float64, and PyTorch's outputs are beside the file, for ONNX Runtime has no convolution of float64. With --calibrate the
+statistics of batch normalisations are those of 16 random pictures, as training leaves them; else they limit nothing. check audits each,
 compares the norms of its layers with NumPy's on the stored tensors, and the outputs
 of relupath run with ONNX Runtime's. It prints one line for each file and ends
 with 1 if one fails; a file that takes too long or too much memory costs that file only.
@@ -227,6 +228,21 @@ def record(path, model, inputs):
     np.savez(path[: -len(".onnx")], *[x.numpy() for x in inputs], y=y.numpy())
 
 
+def calibrate(model, inputs):
+    """Batch normalisations take the statistics of 16 random inputs."""
+    import torch
+
+    for m in model.modules():
+        if isinstance(m, torch.nn.modules.batchnorm._BatchNorm):
+            m.reset_running_stats()
+            m.momentum = None  # the mean of all batches
+    model.train()
+    with torch.no_grad():
+        for _ in range(2):
+            model(*(torch.randn(8, *x.shape[1:]) for x in inputs))
+    model.eval()
+
+
 def export(args):
     import torch
 
@@ -236,7 +252,7 @@ def export(args):
         if args.only and name not in args.only.split(","):
             continue
         for exporter in args.exporter.split(","):
-            path = os.path.join(args.dir, f"{name.replace('.', '_')}_{exporter}{'_double' * args.double}.onnx")
+            path = os.path.join(args.dir, f"{name.replace('.', '_')}_{exporter}{'_double' * args.double}{'_calibrated' * args.calibrate}.onnx")
             if os.path.exists(path):
                 continue
             torch.manual_seed(0)
@@ -250,6 +266,8 @@ def export(args):
                         for k, w in model.named_parameters():  # zeros would hide what is before them
                             if not w.any() and (w.dim() >= 2 or k.endswith(("weight", "gamma"))):
                                 torch.nn.init.normal_(w, mean=0 if w.dim() >= 2 else 0.5, std=0.02)
+                        if args.calibrate:
+                            calibrate(model, inputs)
                         if args.double:
                             model, inputs = model.double(), tuple(x.double() if x.is_floating_point() else x for x in inputs)
                             record(path, model, inputs)
@@ -297,6 +315,7 @@ def main():
     e.add_argument("kind", choices=["torchvision", "timm", "transformers", "small"])
     e.add_argument("--only", default="")
     e.add_argument("--exporter", default="ts,dynamo")
+    e.add_argument("--calibrate", action="store_true", help="statistics of batch normalisations are those of random inputs")
     e.add_argument("--pixels", type=int, default=0, help="side of timm's pictures, where it can be built for it or takes any (default: 96 where it takes any)")
     e.add_argument("--double", action="store_true", help="float64, with PyTorch's outputs")
     c = sub.add_parser("check")
