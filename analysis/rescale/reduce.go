@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/internal/lists"
 )
 
@@ -24,7 +25,7 @@ func (p *problem) reduced(b *links, parts []dag.Matrix, kind norm, threads int) 
 		parts = slices.Clone(parts)
 		for k := range parts {
 			if parts[k].Kernel > 1 {
-				parts[k], kinds[k] = overKernel(&parts[k], kind), sumAbs
+				parts[k], kinds[k] = overKernel(&parts[k], kind, threads), sumAbs
 			}
 		}
 		return b
@@ -88,20 +89,34 @@ func exps(ln []float64) (out []float64, top float64) {
 
 // overKernel returns the sums of |w|, or of w^2, over the positions of the kernel, as a matrix
 // of its own for sumAbs.
-func overKernel(s *dag.Matrix, kind norm) dag.Matrix {
+func overKernel(s *dag.Matrix, kind norm, threads int) dag.Matrix {
 	out := *s
 	out.F32, out.F64 = nil, make([]float64, s.Len()/s.Kernel)
 	out.Cols, out.Kernel = s.Cols/s.Kernel, 1
-	e := 0
-	for i := range out.F64 {
-		for range s.Kernel {
-			w := math.Abs(s.At(e))
-			if kind == sumSquares {
-				w *= w
-			}
-			out.F64[i] += w
-			e++
-		}
+	if s.F64 != nil {
+		sumGroups(out.F64, s.F64, kind, threads)
+	} else {
+		sumGroups(out.F64, s.F32, kind, threads)
 	}
 	return out
+}
+
+// sumGroups writes the sums of |w|, or of w^2, over as many groups of neighbours as dst has numbers.
+func sumGroups[T float32 | float64](dst []float64, w []T, kind norm, threads int) {
+	k := len(w) / max(1, len(dst))
+	kernel.Parallel(len(dst), threads, 1<<16/k+1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			sum := 0.0
+			if kind == sumSquares {
+				for _, x := range w[i*k:][:k] {
+					sum += float64(x) * float64(x)
+				}
+			} else {
+				for _, x := range w[i*k:][:k] {
+					sum += math.Abs(float64(x))
+				}
+			}
+			dst[i] = sum
+		}
+	})
 }
