@@ -47,10 +47,8 @@ type derivatives struct {
 	values, slope [][]float64
 }
 
-// Values implements analysis.Derivatives.
 func (d *derivatives) Values() [][]float64 { return d.values }
 
-// Scores implements analysis.Derivatives.
 func (d *derivatives) Scores(x []float64, examples int) ([]float64, error) {
 	if _, err := d.eng.Evaluate(&engine.Batch[float64]{N: examples, X: x, Labels: make([]int, examples)}); err != nil {
 		return nil, err
@@ -58,7 +56,6 @@ func (d *derivatives) Scores(x []float64, examples int) ([]float64, error) {
 	return d.eng.Logits(), nil
 }
 
-// Slope implements analysis.Derivatives.
 func (d *derivatives) Slope(x []float64, labels []int) ([][]float64, error) {
 	if _, err := d.eng.Gradient(&engine.Batch[float64]{N: len(labels), X: x, Labels: labels}, d.grads); err != nil {
 		return nil, err
@@ -69,7 +66,6 @@ func (d *derivatives) Slope(x []float64, labels []int) ([][]float64, error) {
 	return d.slope, nil
 }
 
-// Close implements analysis.Derivatives.
 func (d *derivatives) Close() error {
 	d.pool.Close()
 	return d.eng.Close()

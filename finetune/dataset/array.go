@@ -190,10 +190,7 @@ func byteCount(file string, k kind, shape []int) (int64, error) {
 
 // impossible is the error for a shape that no file can hold.
 func impossible(file string, shape []int) error {
-	return &DataError{
-		File: file, Problem: fmt.Sprintf("shape %v is not possible", shape),
-		Remedy: "the header is damaged: fetch or write the file again",
-	}
+	return wrong(file, "", fmt.Sprintf("shape %v is not possible", shape), "the header is damaged: fetch or write the file again")
 }
 
 // at returns a function that reads element i.
@@ -244,20 +241,14 @@ func (a *array) rows() (n, size int) {
 // examples makes a table of the array, one example a row, without labels.
 func (a *array) examples() (*table, error) {
 	if a.texts != nil {
-		return nil, &DataError{File: a.file, Problem: "the elements are texts", Remedy: "convert the array with astype('float32')"}
+		return nil, wrong(a.file, "", "the elements are texts", "convert the array with astype('float32')")
 	}
 	if len(a.shape) == 0 {
-		return nil, &DataError{
-			File: a.file, Problem: "the array is a single number",
-			Remedy: "the first dimension must count the examples",
-		}
+		return nil, wrong(a.file, "", "the array is a single number", "the first dimension must count the examples")
 	}
 	n, size := a.rows()
 	if size == 0 {
-		return nil, &DataError{
-			File: a.file, Problem: fmt.Sprintf("shape %v holds no values", a.shape),
-			Remedy: "the first dimension must count the examples, the others their values",
-		}
+		return nil, wrong(a.file, "", fmt.Sprintf("shape %v holds no values", a.shape), "the first dimension must count the examples, the others their values")
 	}
 	x, err := a.features(size)
 	if err != nil {
@@ -307,10 +298,7 @@ func usable(v float64) bool { return math.Abs(v) <= math.MaxFloat32 }
 
 // unusable is the error for a value that is not.
 func unusable(file, where string, v float64) error {
-	return &DataError{
-		File: file, Where: where, Problem: fmt.Sprintf("the value is %v, want a finite number within single precision", v),
-		Remedy: "replace it or leave the example out",
-	}
+	return wrong(file, where, fmt.Sprintf("the value is %v, want a finite number within single precision", v), "replace it or leave the example out")
 }
 
 // labelled reads y into the labels or targets of t. Class labels are whole
@@ -324,10 +312,7 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 		n, width = t.all, 1 // a row vector, as MATLAB users write them
 	}
 	if n != t.all {
-		return &DataError{
-			File: y.file, Problem: fmt.Sprintf("%s for the %d examples of %s", words.Count(n, "label"), t.all, t.file),
-			Remedy: "both must come from the same split of the same data",
-		}
+		return wrong(y.file, "", fmt.Sprintf("%s for the %d examples of %s", words.Count(n, "label"), t.all, t.file), "both must come from the same split of the same data")
 	}
 	if y.texts != nil {
 		if width != 1 {
@@ -347,10 +332,8 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 		return t.regress(y, width)
 	}
 	if width != 1 {
-		return &DataError{
-			File: y.file, Problem: fmt.Sprintf("shape %v holds %s an example, want one class label", y.shape, words.Count(width, "number")),
-			Remedy: "take the argmax of one-hot rows, or add task=regression",
-		}
+		return wrong(y.file, "", fmt.Sprintf("shape %v holds %s an example, want one class label", y.shape, words.Count(width, "number")),
+			"take the argmax of one-hot rows, or add task=regression")
 	}
 	err := t.classify(y, classes)
 	if err == nil || !open {
@@ -413,11 +396,7 @@ func (t *table) classify(y *array, classes int) error {
 
 // labelRange is the error for a label outside 0..classes-1.
 func labelRange(file, where, label string, classes int, remedy string) error {
-	return &DataError{
-		File: file, Where: where,
-		Problem: fmt.Sprintf("label %s is out of range, want a whole number in 0..%d", label, classes-1),
-		Remedy:  remedy,
-	}
+	return wrong(file, where, fmt.Sprintf("label %s is out of range, want a whole number in 0..%d", label, classes-1), remedy)
 }
 
 // fromFortran reorders elements of size bytes from column-major to row-major.

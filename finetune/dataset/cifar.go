@@ -91,10 +91,7 @@ func (c cifar) find(dir string, split Split) ([]string, error) {
 			}
 		}
 		if before > 0 && len(files) > before {
-			return nil, &DataError{
-				File: dir, Problem: "the folder holds both train*.bin and data_batch*.bin",
-				Remedy: "examples would count twice: keep one kind",
-			}
+			return nil, wrong(dir, "", "the folder holds both train*.bin and data_batch*.bin", "examples would count twice: keep one kind")
 		}
 	}
 	if len(files) == 0 {
@@ -127,10 +124,8 @@ func (c cifar) size(path string) (records, disk int64, err error) {
 			remedy = "its size is that of " + other.name
 		}
 	}
-	return 0, 0, &DataError{
-		File: path, Problem: fmt.Sprintf("%s are %s of %s and %s over", words.Count(size, "byte"), words.Count(n, "record"), words.Count(c.record(), "byte"), words.Count(over, "byte")),
-		Remedy: remedy,
-	}
+	return 0, 0, wrong(path, "", fmt.Sprintf("%s are %s of %s and %s over", words.Count(size, "byte"), words.Count(n, "record"), words.Count(c.record(), "byte"), words.Count(over, "byte")),
+		remedy)
 }
 
 // read appends the records of a file, until there are so many. The file's size has been checked, so an

@@ -18,16 +18,11 @@ import (
 func (s *Set) WithClasses(names []string) (*Set, error) {
 	place, err := places(names)
 	if err != nil {
-		return nil, &DataError{
-			File: s.file, Where: "the list of classes", Problem: err.Error(),
-			Remedy: "name each class once with classes=A;B;C in the data spec, in the order of the model's scores",
-		}
+		return nil, wrong(s.file, "the list of classes", err.Error(), "name each class once with classes=A;B;C in the data spec, in the order of the model's scores")
 	}
 	if s.width > 1 {
-		return nil, &DataError{
-			File: s.file, Problem: fmt.Sprintf("%s an example, want one class label", words.Count(s.width, "target")),
-			Remedy: "take the argmax of one-hot rows, or add task=regression",
-		}
+		return nil, wrong(s.file, "", fmt.Sprintf("%s an example, want one class label", words.Count(s.width, "target")),
+			"take the argmax of one-hot rows, or add task=regression")
 	}
 	out := *s
 	out.names, out.classes, out.given = slices.Clone(names), len(names), true
@@ -44,10 +39,8 @@ func (s *Set) WithClasses(names []string) (*Set, error) {
 			k, ok = y, 0 <= y && y < len(names)
 		}
 		if !ok {
-			return nil, &DataError{
-				File: s.file, Where: record(i), Problem: fmt.Sprintf("label %q is none of the classes %s", text, list(names)),
-				Remedy: "leave the example out, or name every class with classes=A;B;C in the data spec, in the order of the model's scores",
-			}
+			return nil, wrong(s.file, record(i), fmt.Sprintf("label %q is none of the classes %s", text, list(names)),
+				"leave the example out, or name every class with classes=A;B;C in the data spec, in the order of the model's scores")
 		}
 		out.labels[i] = k
 	}
@@ -62,11 +55,8 @@ func (s *Set) like(train *Set) (*Set, error) {
 	case train.names != nil:
 		return s.WithClasses(train.names)
 	case s.names != nil:
-		return nil, &DataError{
-			File:    s.file,
-			Problem: fmt.Sprintf("the labels are names (%s), those of %s whole numbers", list(s.names), train.name),
-			Remedy:  "give both in one form, or add classes=A;B;C to the spec of the training data",
-		}
+		return nil, wrong(s.file, "", fmt.Sprintf("the labels are names (%s), those of %s whole numbers", list(s.names), train.name),
+			"give both in one form, or add classes=A;B;C to the spec of the training data")
 	}
 	return s, nil
 }

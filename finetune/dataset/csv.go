@@ -47,13 +47,13 @@ type csvReader struct {
 func readCSV(s *source, spec Spec) (*table, error) {
 	switch bom, _ := s.r.Peek(5); {
 	case bytes.HasPrefix(bom, []byte("PAR1")) && len(bom) > 4 && bom[4] == 0x15: // a page's header; a column may be named so
-		return nil, &DataError{File: s.name, Problem: "is a Parquet file", Remedy: asTable}
+		return nil, wrong(s.name, "", "is a Parquet file", asTable)
 	case bytes.HasPrefix(bom, []byte("PK\x03\x04")):
-		return nil, &DataError{File: s.name, Problem: "is a zip archive, as spreadsheets are", Remedy: asTable}
+		return nil, wrong(s.name, "", "is a zip archive, as spreadsheets are", asTable)
 	case bytes.HasPrefix(bom, []byte("\xef\xbb\xbf")):
 		_, _ = s.r.Discard(3)
 	case bytes.HasPrefix(bom, []byte("\xff\xfe")), bytes.HasPrefix(bom, []byte("\xfe\xff")):
-		return nil, &DataError{File: s.name, Problem: "is text in UTF-16", Remedy: "save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does"}
+		return nil, wrong(s.name, "", "is text in UTF-16", "save it as UTF-8, as iconv -f UTF-16 -t UTF-8 FILE does")
 	}
 	lines := &lineReader{s: s, separator: []byte{','}}
 	c := &csvReader{s: s, lines: lines, r: csv.NewReader(lines), label: -1, by: -1, labels: newTexts(s.name, "line"), limit: spec.Limit}
@@ -70,7 +70,7 @@ func readCSV(s *source, spec Spec) (*table, error) {
 		return nil, err
 	}
 	if c.n == 0 {
-		return nil, &DataError{File: s.name, Problem: "the file holds no examples", Remedy: "give a file with one example a line"}
+		return nil, wrong(s.name, "", "the file holds no examples", "give a file with one example a line")
 	}
 	t := &table{file: s.name, x: c.column.features, n: min(c.n, c.limit), parts: c.parts, shape: []int{c.width - max(1, len(c.several)) - len(c.drop)}}
 	if c.several != nil {
@@ -276,11 +276,8 @@ func (c *csvReader) line(fields []string) error {
 		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %s", min(c.n, c.limit), words.Count(taken, "byte")), share,
 			"take the first N examples with limit=N, or split the file")
 	} else if sought := min(share*shareOfMemory, soughtBase+soughtPerByte*c.s.size); c.s.packed && c.n > c.limit && c.lines.passed > sought {
-		return &DataError{
-			File:    c.s.name,
-			Problem: fmt.Sprintf("the labels of all lines tell the classes, and the file unpacks to more than %d MiB", sought>>20),
-			Remedy:  "name the classes with classes=a;b;c, or unpack the file",
-		}
+		return wrong(c.s.name, "", fmt.Sprintf("the labels of all lines tell the classes, and the file unpacks to more than %d MiB", sought>>20),
+			"name the classes with classes=a;b;c, or unpack the file")
 	}
 	return nil
 }
@@ -345,7 +342,7 @@ func (l *lineReader) Read(b []byte) (int, error) {
 	default:
 		return n, err
 	}
-	return n, &DataError{File: l.s.name, Problem: problem, Remedy: remedy}
+	return n, wrong(l.s.name, "", problem, remedy)
 }
 
 // decimalComma matches a number as it is written in much of Europe.
@@ -391,7 +388,7 @@ func (c *csvReader) at(j int) string {
 }
 
 func (c *csvReader) wrong(where, problem, remedy string) error {
-	return &DataError{File: c.s.name, Where: where, Problem: problem, Remedy: remedy}
+	return wrong(c.s.name, where, problem, remedy)
 }
 
 // damaged wraps an error of the csv reader, which names line and column.

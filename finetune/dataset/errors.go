@@ -32,6 +32,11 @@ type DataError struct {
 	Err error
 }
 
+// wrong is the error for a place in a file, or for the file where that is empty.
+func wrong(file, where, problem, remedy string) *DataError {
+	return &DataError{File: file, Where: where, Problem: problem, Remedy: remedy}
+}
+
 // Error returns `dataset: FILE: where: problem: cause: remedy`.
 func (e *DataError) Error() string {
 	cause := ""

@@ -23,10 +23,7 @@ func readIDX(s *source) (*array, error) {
 	}
 	a := &array{file: s.name, kind: idxKinds[head[2]], order: binary.BigEndian}
 	if head[0] != 0 || head[1] != 0 || a.kind == 0 || head[3] == 0 {
-		return nil, &DataError{
-			File: s.name, Problem: fmt.Sprintf("the magic number is % x, want 00 00, a type code and a number of dimensions", head),
-			Remedy: "this is not an IDX file",
-		}
+		return nil, wrong(s.name, "", fmt.Sprintf("the magic number is % x, want 00 00, a type code and a number of dimensions", head), "this is not an IDX file")
 	}
 	dims, err := s.read(4*int64(head[3]), "the dimensions")
 	if err != nil {
@@ -47,20 +44,14 @@ func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*t
 		return nil, err
 	}
 	if len(x.shape) < 2 {
-		return nil, &DataError{
-			File: images, Problem: fmt.Sprintf("shape %v, want (examples, height, width)", x.shape),
-			Remedy: "give the file of images first, that of labels second",
-		}
+		return nil, wrong(images, "", fmt.Sprintf("shape %v, want (examples, height, width)", x.shape), "give the file of images first, that of labels second")
 	}
 	y, err := fromFile(ctx, labels, limit, true, readIDX)
 	if err != nil {
 		return nil, err
 	}
 	if len(y.shape) != 1 {
-		return nil, &DataError{
-			File: labels, Problem: fmt.Sprintf("shape %v, want (examples)", y.shape),
-			Remedy: "give the file of images first, that of labels second",
-		}
+		return nil, wrong(labels, "", fmt.Sprintf("shape %v, want (examples)", y.shape), "give the file of images first, that of labels second")
 	}
 	t, err := x.examples()
 	if err != nil {

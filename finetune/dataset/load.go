@@ -110,16 +110,14 @@ func (s *Set) part(spec Spec, parts []Split, split Split) (*Set, error) {
 			}
 		}
 		if rows == nil {
-			return nil, &DataError{File: s.file, Problem: fmt.Sprintf("split: no example is in the %s split", split), Remedy: "name another column, or take more examples"}
+			return nil, wrong(s.file, "", fmt.Sprintf("split: no example is in the %s split", split), "name another column, or take more examples")
 		}
 	} else {
 		order := s.Order(spec.ShareSeed, 0)
 		n := int(math.Round(spec.Share * float64(s.n)))
 		if n == 0 || n == s.n {
-			return nil, &DataError{
-				File: s.file, Problem: fmt.Sprintf("split: a share of %v of %s leaves %d to train on and %d to test on", spec.Share, words.Count(s.n, "example"), n, s.n-n),
-				Remedy: "give another share, or more examples",
-			}
+			return nil, wrong(s.file, "", fmt.Sprintf("split: a share of %v of %s leaves %d to train on and %d to test on", spec.Share, words.Count(s.n, "example"), n, s.n-n),
+				"give another share, or more examples")
 		}
 		if rows = order[:n]; split == Test {
 			rows = order[n:]

@@ -90,14 +90,14 @@ func readMATHeader(s *source) (binary.ByteOrder, error) {
 		return nil, err
 	}
 	if bytes.HasPrefix(head, []byte("\x89HDF")) || bytes.HasPrefix(head, []byte("MATLAB 7.3")) {
-		return nil, &DataError{File: s.name, Problem: "this is a version 7.3 file (HDF5), want version 5", Remedy: matRemedy}
+		return nil, wrong(s.name, "", "this is a version 7.3 file (HDF5), want version 5", matRemedy)
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if string(head[126:]) == "MI" {
 		order = binary.BigEndian
 	}
 	if version := order.Uint16(head[124:]); version != 0x0100 || order.Uint16(head[126:]) != 'M'<<8|'I' {
-		return nil, &DataError{File: s.name, Problem: "this is not a MATLAB version 5 file", Remedy: matRemedy}
+		return nil, wrong(s.name, "", "this is not a MATLAB version 5 file", matRemedy)
 	}
 	return order, nil
 }
@@ -129,7 +129,7 @@ func (m *matElements) inflate() error {
 		return err
 	}
 	if tag.kind != miMatrix {
-		return &DataError{File: m.s.name, Problem: fmt.Sprintf("a compressed element holds data of type %d, want a matrix", tag.kind), Remedy: matDamaged}
+		return wrong(m.s.name, "", fmt.Sprintf("a compressed element holds data of type %d, want a matrix", tag.kind), matDamaged)
 	}
 	return m.s.need(tag.size, "a compressed matrix")
 }
@@ -146,7 +146,7 @@ func (m *matElements) tag() (matTag, error) {
 	word := m.order.Uint32(b)
 	if n := word >> 16; n != 0 {
 		if n > 4 {
-			return matTag{}, &DataError{File: m.s.name, Problem: fmt.Sprintf("a small element declares %s, want at most 4", words.Count(n, "byte")), Remedy: matDamaged}
+			return matTag{}, wrong(m.s.name, "", fmt.Sprintf("a small element declares %s, want at most 4", words.Count(n, "byte")), matDamaged)
 		}
 		return matTag{kind: word & 0xffff, size: int64(n), small: b[4 : 4+n]}, nil
 	}
@@ -171,7 +171,7 @@ const maxMATName = 256
 // stops after the name if nobody asked for the variable.
 func (m *matElements) variable(names []string, found map[string]*array) error {
 	damaged := func(problem string, args ...any) error {
-		return &DataError{File: m.s.name, Problem: fmt.Sprintf(problem, args...), Remedy: matDamaged}
+		return wrong(m.s.name, "", fmt.Sprintf(problem, args...), matDamaged)
 	}
 	_, flags, err := m.element("the array flags")
 	if err != nil {
@@ -205,7 +205,7 @@ func (m *matElements) variable(names []string, found map[string]*array) error {
 	}
 	flag := m.order.Uint32(flags)
 	if class := flag & 0xff; class < mxFirstNumeric || class > mxLastNumeric || flag&mxComplex != 0 {
-		return &DataError{File: a.file, Problem: "the variable is not a real numeric array", Remedy: "save a full real array"}
+		return wrong(a.file, "", "the variable is not a real numeric array", "save a full real array")
 	}
 	for ; len(dims) > 0; dims = dims[4:] {
 		a.shape = append(a.shape, int(int32(m.order.Uint32(dims))))
@@ -231,17 +231,14 @@ func (m *matElements) values(a *array) error {
 		return err
 	}
 	if a.kind = matKinds[tag.kind]; a.kind == 0 {
-		return &DataError{File: a.file, Problem: fmt.Sprintf("the values have type %d, want numbers", tag.kind), Remedy: matDamaged}
+		return wrong(a.file, "", fmt.Sprintf("the values have type %d, want numbers", tag.kind), matDamaged)
 	}
 	want, err := byteCount(a.file, a.kind, a.shape)
 	if err != nil {
 		return err
 	}
 	if want != tag.size {
-		return &DataError{
-			File: a.file, Problem: fmt.Sprintf("the values take %s, but shape %v needs %d", words.Count(tag.size, "byte"), a.shape, want),
-			Remedy: matDamaged,
-		}
+		return wrong(a.file, "", fmt.Sprintf("the values take %s, but shape %v needs %d", words.Count(tag.size, "byte"), a.shape, want), matDamaged)
 	}
 	if tag.small != nil {
 		a.data = tag.small

@@ -25,20 +25,12 @@ func room(file, what string, n, onDisk int64, packed bool) error {
 	case packed && n > max(share, onDisk):
 		return tooMuch(file, fmt.Sprintf("%s unpacks to %s", what, words.Count(n, "byte")), share, remedy)
 	case n > shareOfMemory*share:
-		return &DataError{
-			File:    file,
-			Problem: fmt.Sprintf("%s takes %s, more than the memory (%d MiB)", what, words.Count(n, "byte"), shareOfMemory*share>>20),
-			Remedy:  remedy,
-		}
+		return wrong(file, "", fmt.Sprintf("%s takes %s, more than the memory (%d MiB)", what, words.Count(n, "byte"), shareOfMemory*share>>20), remedy)
 	}
 	return nil
 }
 
 // tooMuch is the error for data that memory has no room for.
 func tooMuch(file, what string, share int64, remedy string) error {
-	return &DataError{
-		File:    file,
-		Problem: fmt.Sprintf("%s, more than a quarter of the memory (%d MiB)", what, share>>20),
-		Remedy:  remedy,
-	}
+	return wrong(file, "", fmt.Sprintf("%s, more than a quarter of the memory (%d MiB)", what, share>>20), remedy)
 }

@@ -42,10 +42,8 @@ func readNPY(s *source) (*array, error) {
 		return a, a.loadTexts(s, size, runes, what)
 	}
 	if a.kind = npyKinds[name]; a.kind == 0 {
-		return nil, &DataError{
-			File: s.name, Problem: fmt.Sprintf("element type %q is not supported", head.Descr.Type),
-			Remedy: "convert the array with astype('float32'), or astype('int64') or astype('str') for labels",
-		}
+		return nil, wrong(s.name, "", fmt.Sprintf("element type %q is not supported", head.Descr.Type),
+			"convert the array with astype('float32'), or astype('int64') or astype('str') for labels")
 	}
 	return a, a.load(s, head.Descr.Fortran, what)
 }
@@ -161,10 +159,8 @@ func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, 
 		if spec.Split == "" && !named {
 			want = "x and y, or " + want
 		}
-		return nil, &DataError{
-			File: path, Problem: fmt.Sprintf("the archive holds %s, want %s", list(names), want),
-			Remedy: "name its arrays with x=NAME,y=NAME, or write it with numpy.savez(file, x=..., y=...)",
-		}
+		return nil, wrong(path, "", fmt.Sprintf("the archive holds %s, want %s", list(names), want),
+			"name its arrays with x=NAME,y=NAME, or write it with numpy.savez(file, x=..., y=...)")
 	}
 	xs, err := readMember(ctx, path, x, spec.Limit, false)
 	if err != nil {

@@ -13,23 +13,12 @@ import (
 // 0..Classes()-1, a regression task rows of targets. It is immutable and safe
 // for concurrent use. Load makes one.
 type Set struct {
-	name    string
-	file    string
-	split   Split
-	x       features
-	rows    []int // row of x of each example; nil: they are the same
-	n, size int
-	shape   []int
-	labels  []int
-	classes int
-	names   []string
-	given   bool // names were given, not found in the file
-	targets []float64
-	width   int
-	// unlisted says why the labels are none without a list of classes.
-	unlisted error
-	told     bool // the task was named, not found by the labels
-	norm     normaliser
+	table
+	rows  []int // row of x of each example; nil: they are the same
+	size  int
+	given bool // names were given, not found in the file
+	told  bool // the task was named, not found by the labels
+	norm  normaliser
 	// tables hold the normalised value of every byte, channel after channel;
 	// nil where values are not bytes or the channels are too many.
 	table32 []float32
@@ -42,11 +31,7 @@ const maxTables = 16
 
 // newSet takes over the table's memory.
 func newSet(t *table, norm normaliser) *Set {
-	s := &Set{
-		name: t.name, file: t.file, split: t.split, x: t.x, n: t.n, size: 1, shape: t.shape,
-		labels: t.labels, classes: t.classes, names: t.names,
-		targets: t.targets, width: t.width, unlisted: t.unlisted, norm: norm,
-	}
+	s := &Set{table: *t, size: 1, norm: norm}
 	for _, d := range t.shape {
 		s.size *= d
 	}

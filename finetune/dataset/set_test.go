@@ -12,7 +12,7 @@ import (
 // The expected orders were computed by a program in Python that has the
 // generator and the shuffle from their descriptions (testdata/make.py).
 func TestOrder(t *testing.T) {
-	s := &Set{n: 10}
+	s := &Set{table: table{n: 10}}
 	for _, test := range []struct {
 		seed  uint64
 		epoch int
@@ -25,13 +25,13 @@ func TestOrder(t *testing.T) {
 		diff(t, fmt.Sprint(test.seed, test.epoch), test.want, s.Order(test.seed, test.epoch))
 	}
 	for n := range 2 {
-		diff(t, "few", []int{0}[:n], (&Set{n: n}).Order(1, 0))
+		diff(t, "few", []int{0}[:n], (&Set{table: table{n: n}}).Order(1, 0))
 	}
 }
 
 func TestOrderIsPermutation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &Set{n: rapid.IntRange(0, 200).Draw(t, "n")}
+		s := &Set{table: table{n: rapid.IntRange(0, 200).Draw(t, "n")}}
 		order := s.Order(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(0, 1000).Draw(t, "epoch"))
 		slices.Sort(order)
 		for i, v := range order {

@@ -115,7 +115,7 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &DataError{File: path, Problem: "is not a regular file", Remedy: "give the file itself"}
+		err = wrong(path, "", "is not a regular file", "give the file itself")
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
@@ -230,11 +230,7 @@ func (s *source) end(after string) error {
 	case err != nil:
 		return s.damaged(err)
 	}
-	return &DataError{
-		File:    s.name,
-		Problem: "bytes follow after " + after,
-		Remedy:  "the header is damaged or the file has something appended: fetch it again",
-	}
+	return wrong(s.name, "", "bytes follow after "+after, "the header is damaged or the file has something appended: fetch it again")
 }
 
 // contextReader stops a long read when the context ends.

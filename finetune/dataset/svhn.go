@@ -17,19 +17,13 @@ func readSVHN(s *source) (*table, error) {
 	}
 	x, y := found["X"], found["y"]
 	if x == nil || y == nil {
-		return nil, &DataError{
-			File: s.name, Problem: "the file does not hold both variables X and y",
-			Remedy: "give a file of the cropped digits, such as train_32x32.mat",
-		}
+		return nil, wrong(s.name, "", "the file does not hold both variables X and y", "give a file of the cropped digits, such as train_32x32.mat")
 	}
 	if len(x.shape) == 3 {
 		x.shape, x.all = append(x.shape, 1), 1 // MATLAB drops a last dimension of 1
 	}
 	if len(x.shape) != 4 || !slices.Equal(x.shape[:3], []int{32, 32, 3}) || x.kind != kindU8 || x.shape[3] == 0 {
-		return nil, &DataError{
-			File: x.file, Problem: fmt.Sprintf("shape %v, want (32, 32, 3, N) of uint8", x.shape),
-			Remedy: "give a file of the cropped digits, such as train_32x32.mat",
-		}
+		return nil, wrong(x.file, "", fmt.Sprintf("shape %v, want (32, 32, 3, N) of uint8", x.shape), "give a file of the cropped digits, such as train_32x32.mat")
 	}
 	// Column-major (32, 32, 3, N) is row-major (N, channel, column, row).
 	t := &table{
@@ -38,10 +32,7 @@ func readSVHN(s *source) (*table, error) {
 	}
 	t.permute([3]int{0, 2, 1})
 	if len(y.shape) != 2 || y.len() != t.all || y.shape[0] != t.all && y.shape[1] != t.all {
-		return nil, &DataError{
-			File: y.file, Problem: fmt.Sprintf("shape %v for %s, want (%d, 1)", y.shape, words.Count(t.all, "image"), t.all),
-			Remedy: "the file is damaged: fetch it again",
-		}
+		return nil, wrong(y.file, "", fmt.Sprintf("shape %v for %s, want (%d, 1)", y.shape, words.Count(t.all, "image"), t.all), "the file is damaged: fetch it again")
 	}
 	t.classes = 10
 	get := y.at()
@@ -49,10 +40,8 @@ func readSVHN(s *source) (*table, error) {
 	for i := range t.labels {
 		v := get(i)
 		if v != float64(int(v)) || v < 1 || v > 10 {
-			return nil, &DataError{
-				File: y.file, Where: record(i), Problem: fmt.Sprintf("label %v is out of range, want 1..10, where 10 is the digit 0", v),
-				Remedy: "give a file of the cropped digits, such as train_32x32.mat",
-			}
+			return nil, wrong(y.file, record(i), fmt.Sprintf("label %v is out of range, want 1..10, where 10 is the digit 0", v),
+				"give a file of the cropped digits, such as train_32x32.mat")
 		}
 		t.labels[i] = int(v) % 10
 	}

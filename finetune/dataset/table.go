@@ -59,10 +59,7 @@ func (t *table) arrange(want Layout) error {
 		return nil
 	}
 	if len(t.shape) != 3 {
-		return &DataError{
-			File: t.file, Problem: fmt.Sprintf("transpose: an example has shape %v, want three axes", t.shape),
-			Remedy: "leave transpose out",
-		}
+		return wrong(t.file, "", fmt.Sprintf("transpose: an example has shape %v, want three axes", t.shape), "leave transpose out")
 	}
 	if t.layout == "" {
 		t.layout = guess(t.shape)
@@ -74,10 +71,8 @@ func (t *table) arrange(want Layout) error {
 		case LayoutHWC:
 			want = LayoutCHW
 		default:
-			return &DataError{
-				File: t.file, Problem: fmt.Sprintf("transpose: the shape %v does not tell which axis holds the channels", t.shape),
-				Remedy: "write transpose=chw or transpose=hwc, the layout wanted",
-			}
+			return wrong(t.file, "", fmt.Sprintf("transpose: the shape %v does not tell which axis holds the channels", t.shape),
+				"write transpose=chw or transpose=hwc, the layout wanted")
 		}
 	}
 	if t.layout == want {
@@ -153,10 +148,7 @@ func (t *table) normaliser(spec Spec) (normaliser, error) {
 	n.mean = spread(n.mean, channels, 0)
 	n.std = spread(n.std, channels, 1)
 	if n.mean == nil || n.std == nil {
-		return n, &DataError{
-			File: t.file, Problem: fmt.Sprintf("%s and %d standard deviations", words.Count(len(spec.Mean), "mean"), len(spec.Std)),
-			Remedy: "give one of each, or one a channel",
-		}
+		return n, wrong(t.file, "", fmt.Sprintf("%s and %d standard deviations", words.Count(len(spec.Mean), "mean"), len(spec.Std)), "give one of each, or one a channel")
 	}
 	layout := t.layout
 	if layout == "" && len(t.shape) == 3 {
@@ -170,10 +162,8 @@ func (t *table) normaliser(spec Spec) (normaliser, error) {
 		have, n.inner = t.shape[0], t.shape[1]*t.shape[2]
 	}
 	if channels > 1 && channels != have {
-		return n, &DataError{
-			File: t.file, Problem: fmt.Sprintf("mean or std holds %s, but an example of shape %v has %s", words.Count(channels, "number"), t.shape, words.Count(have, "channel")),
-			Remedy: "give one number, or one a channel",
-		}
+		return n, wrong(t.file, "", fmt.Sprintf("mean or std holds %s, but an example of shape %v has %s", words.Count(channels, "number"), t.shape, words.Count(have, "channel")),
+			"give one number, or one a channel")
 	}
 	return n, nil
 }

@@ -105,10 +105,7 @@ func (l *texts) noNumber(odd int, hint string) error {
 	if decimalComma().MatchString(l.list[odd]) {
 		remedy = withPoints
 	}
-	return &DataError{
-		File: l.file, Where: fmt.Sprintf("%s %d", l.unit, l.seen[odd]),
-		Problem: fmt.Sprintf("label %q is not a number", l.list[odd]), Remedy: remedy,
-	}
+	return wrong(l.file, fmt.Sprintf("%s %d", l.unit, l.seen[odd]), fmt.Sprintf("label %q is not a number", l.list[odd]), remedy)
 }
 
 // name numbers the texts in sorted order. Numbers are compared by value, so that
@@ -165,10 +162,7 @@ func textSize(name string) (size int64, runes bool) {
 
 // severalTexts is the error for an array of more than one label an example.
 func severalTexts(file string, shape []int, width int) error {
-	return &DataError{
-		File: file, Problem: fmt.Sprintf("shape %v holds %s an example, want one class label", shape, words.Count(width, "text")),
-		Remedy: "give one label an example",
-	}
+	return wrong(file, "", fmt.Sprintf("shape %v holds %s an example, want one class label", shape, words.Count(width, "text")), "give one label an example")
 }
 
 // loadTexts reads one label an example, as load reads numbers.
@@ -203,10 +197,7 @@ func (a *array) loadTexts(s *source, size int64, runes bool, what string) error 
 		for b := range slices.Chunk(data, int(size)) {
 			text, ok := a.text(b, runes)
 			if !ok {
-				return &DataError{
-					File: s.name, Where: record(int(done)), Problem: "the label is empty, or no text",
-					Remedy: "leave the example out, or write the array with numpy.save",
-				}
+				return wrong(s.name, record(int(done)), "the label is empty, or no text", "leave the example out, or write the array with numpy.save")
 			}
 			a.texts.add(text, int(done), done < kept)
 			done++

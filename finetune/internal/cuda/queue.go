@@ -62,13 +62,11 @@ func (d *device) load() error {
 	return err
 }
 
-// Enter implements Device.
 func (d *device) Enter() {
 	runtime.LockOSThread()
 	d.note(cu.SetCurrentContext(d.ctx))
 }
 
-// Leave implements Device.
 func (d *device) Leave() { runtime.UnlockOSThread() }
 
 // note keeps the first failure.
@@ -78,7 +76,6 @@ func (d *device) note(err error) {
 	}
 }
 
-// Alloc implements Device.
 func (d *device) Alloc(bytes int) Ptr {
 	if d.err != nil || bytes == 0 {
 		return 0
@@ -94,14 +91,12 @@ func (d *device) Alloc(bytes int) Ptr {
 	return Ptr(p)
 }
 
-// Write implements Device.
 func (d *device) Write(dst Ptr, src unsafe.Pointer, bytes int) {
 	if d.err == nil && bytes > 0 {
 		d.note(cu.MemcpyHtoD(cu.DevicePtr(dst), src, int64(bytes)))
 	}
 }
 
-// Read implements Device.
 func (d *device) Read(dst unsafe.Pointer, src Ptr, bytes int) {
 	if d.err == nil && bytes > 0 {
 		d.note(cu.MemcpyDtoH(dst, cu.DevicePtr(src), int64(bytes)))
@@ -111,7 +106,6 @@ func (d *device) Read(dst unsafe.Pointer, src Ptr, bytes int) {
 // block is the number of threads of a block.
 const block = 256
 
-// Launch implements Device.
 func (d *device) Launch(kernel string, threads int, args ...any) {
 	if d.err != nil || threads == 0 {
 		return
@@ -162,11 +156,8 @@ func (d *device) Gemm(transA, transB bool, m, n, k int, alpha float64, a Ptr, ld
 	d.note(d.blas.Err())
 }
 
-// Name implements Device.
 func (d *device) Name() string { return d.name }
-
-// Err implements Device.
-func (d *device) Err() error { return d.err }
+func (d *device) Err() error   { return d.err }
 
 // Close implements Device. It gives everything back.
 func (d *device) Close() error {

@@ -68,7 +68,6 @@ type instruction[T program.Float] struct {
 	far  remote // on a device
 }
 
-// RunAll implements gorgonia.VM.
 func (m *machine[T]) RunAll() error {
 	if m.dev != nil {
 		m.remote()
@@ -92,9 +91,7 @@ func (m *machine[T]) RunAll() error {
 }
 
 // Reset implements gorgonia.VM: there is nothing to forget.
-func (m *machine[T]) Reset() {}
-
-// Close implements gorgonia.VM.
+func (m *machine[T]) Reset()       {}
 func (m *machine[T]) Close() error { return nil }
 
 func (m *machine[T]) slice(p *place[T]) []T {

@@ -58,7 +58,6 @@ type op[T program.Float] struct {
 
 var _ G.SDOp = (*op[float32])(nil)
 
-// Arity implements gorgonia.Op.
 func (o *op[T]) Arity() int { return o.arity }
 
 // Type says that operands and result are matrices of one type.
@@ -66,14 +65,9 @@ func (o *op[T]) Type() hm.Type {
 	return hm.NewFnType(slices.Repeat([]hm.Type{hm.TypeVariable('a')}, o.arity+1)...)
 }
 
-// InferShape implements gorgonia.Op.
 func (o *op[T]) InferShape(...G.DimSizer) (tensor.Shape, error) { return o.shape.Clone(), nil }
-
-// ReturnsPtr implements gorgonia.Op.
-func (o *op[T]) ReturnsPtr() bool { return false }
-
-// CallsExtern implements gorgonia.Op.
-func (o *op[T]) CallsExtern() bool { return false }
+func (o *op[T]) ReturnsPtr() bool                               { return false }
+func (o *op[T]) CallsExtern() bool                              { return false }
 
 // OverwritesInput implements gorgonia.Op. It is a permission, which the machine
 // uses where nobody reads the operand any more; Gorgonia's machines do not look.
@@ -82,18 +76,13 @@ func (o *op[T]) OverwritesInput() int { return o.over }
 // WriteHash implements gorgonia.Op. Gorgonia takes operations of one hash for
 // the same, so that each has its own.
 func (o *op[T]) WriteHash(h hash.Hash) { _ = binary.Write(h, binary.LittleEndian, o.id) }
+func (o *op[T]) Hashcode() uint32      { return o.id }
+func (o *op[T]) String() string        { return o.name }
 
-// Hashcode implements gorgonia.Op.
-func (o *op[T]) Hashcode() uint32 { return o.id }
-
-func (o *op[T]) String() string { return o.name }
-
-// DiffWRT implements gorgonia.SDOp.
 func (o *op[T]) DiffWRT(int) []bool {
 	return slices.Repeat([]bool{o.diff != nil}, o.arity)
 }
 
-// SymDiff implements gorgonia.SDOp.
 func (o *op[T]) SymDiff(x G.Nodes, y, dy *G.Node) (G.Nodes, error) { return o.diff(x, y, dy), nil }
 
 // Do implements gorgonia.Op, for Gorgonia's own machines: a new matrix.

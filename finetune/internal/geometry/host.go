@@ -219,7 +219,7 @@ func (h *host[T]) bias(x *Path, stages []cuda.Stage, axis dag.Axis) *Path {
 }
 
 func (h *host[T]) total(op program.Op, u use) *Path {
-	add := h.units(vectorOf(op), u)
+	add := h.units(op.Vector(), u)
 	switch op := op.(type) {
 	case *program.Dense:
 		add = denseTotal(op)

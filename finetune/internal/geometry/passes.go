@@ -287,16 +287,3 @@ func (m *programmes[T]) factors(t int, q float64, invert bool) Factors {
 	}
 	return Factors{All: m.raise(zeros(u.sum, u.n), 1, invert)}
 }
-
-// vectorOf is the vector of a unit-wise operation.
-func vectorOf(op program.Op) *program.Vector {
-	switch op := op.(type) {
-	case *program.Shift:
-		return &op.V
-	case *program.Scale:
-		return &op.V
-	case *program.Activate:
-		return &op.V
-	}
-	return nil
-}

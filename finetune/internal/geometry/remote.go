@@ -189,7 +189,7 @@ func (m *Remote[T]) total(op program.Op, u use) *Path {
 		if x == nil {
 			x = new(Path)
 		}
-		v := vectorOf(op)
+		v := op.Vector()
 		s := m.Table(cuda.Serves(v, u.n, y.Len))
 		sum = m.make("path_total", u.n, x.V, x.Head, y.V, y.Head, s.Start, s.List, m.Stages(cuda.Stage{V: v}), v.Axis.N, v.Axis.Inner, int(u.q), m.square(u.q), u.gain)
 	}

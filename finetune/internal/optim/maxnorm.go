@@ -2,6 +2,8 @@ package optim
 
 import (
 	"math"
+
+	"github.com/relupath/relupath/finetune/internal/program"
 )
 
 // End sets the weights to zero that KeepZeros keeps there, then projects each unit whose
@@ -24,9 +26,14 @@ func (o *Optimizer[T]) End() {
 // and whether they are columns.
 func (o *Optimizer[T]) bounded(do func(t, units int, columns bool)) {
 	for _, op := range o.prog.Ops {
-		n, columns := op.Units()
-		if t := op.Tensor(); n > 0 && !o.prog.Tensors[t].Frozen {
-			do(t, n, columns)
+		if t := op.Tensor(); t < 0 || o.prog.Tensors[t].Frozen {
+			continue
+		}
+		switch op := op.(type) {
+		case *program.Dense:
+			do(op.W, op.Rows, op.InOut)
+		case *program.Conv:
+			do(op.W, op.Out*op.Groups, false)
 		}
 	}
 }

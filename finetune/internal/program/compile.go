@@ -93,7 +93,7 @@ func ancestors(net *dag.Network, of int) []bool {
 	return need
 }
 
-// compiler is the reading of a network in which a node's value is a value of the program.
+// compiler is the dag.Meaning of a network in which a node's value is a value of the program.
 type compiler[T Float] struct {
 	opt       Options
 	p         *Program[T]
@@ -151,23 +151,19 @@ func (c *compiler[T]) refuse(nd *dag.Node, format string, args ...any) {
 	c.obstacles = append(c.obstacles, nd.Label()+": "+fmt.Sprintf(format, args...))
 }
 
-// Input implements dag.Meaning.
 func (c *compiler[T]) Input(nd *dag.Node) int {
 	c.p.Input = c.newValue(nd)
 	return c.p.Input
 }
 
-// Select implements dag.Meaning.
 func (c *compiler[T]) Select(nd, _ *dag.Node, index []int32, x int) int {
 	return c.add(&Select{unary{x, c.newValue(nd)}, index})
 }
 
-// Concat implements dag.Meaning.
 func (c *compiler[T]) Concat(nd *dag.Node, xs []int) int {
 	return c.add(&Concat{nary{xs, c.newValue(nd)}})
 }
 
-// Join implements dag.Meaning.
 func (c *compiler[T]) Join(nd *dag.Node, xs []int) int {
 	o := nary{xs, c.newValue(nd)}
 	a, sum := nd.Op.(*dag.Add)
@@ -181,13 +177,11 @@ func (c *compiler[T]) Join(nd *dag.Node, xs []int) int {
 	return c.add(&Sum{o, sign})
 }
 
-// Pool implements dag.Meaning.
 func (c *compiler[T]) Pool(nd *dag.Node, p *dag.Pool, x int) int {
 	o := &Pool{nary: nary{[]int{x}, c.newValue(nd)}, Taps: tapsOf(p.Window, p.Channels)}
 	return c.add(o)
 }
 
-// Func implements dag.Meaning.
 func (c *compiler[T]) Func(nd *dag.Node, _ *dag.Func, _ []int) int {
 	if nd.Zone == dag.Preamble {
 		c.early = append(c.early, nd)
@@ -211,7 +205,6 @@ func tapsOf(w *dag.Window, channels int) Taps {
 	return Taps{channels, dag.Size(w.Out()), dag.Size(w.In), start, at}
 }
 
-// Unary implements dag.Meaning.
 func (c *compiler[T]) Unary(nd *dag.Node, u dag.Unary, in int) int {
 	op, ok := u.(*dag.Activation)
 	if !ok {
@@ -230,10 +223,9 @@ func (c *compiler[T]) Unary(nd *dag.Node, u dag.Unary, in int) int {
 		v.Coef, v.Index = []float64{1}, op.Index
 		c.p.Tensors[v.Tensor].Slope = true
 	}
-	return c.add(&Activate{unary: unary{in, c.newValue(nd)}, V: v, Drop: c.opt.Dropout && nd.ID != c.p.LogitNode})
+	return c.add(&Activate{unitwise: unitwise{unary{in, c.newValue(nd)}, v}, Drop: c.opt.Dropout && nd.ID != c.p.LogitNode})
 }
 
-// Linear implements dag.Meaning.
 func (c *compiler[T]) Linear(nd *dag.Node, l *dag.Linear, x int) int {
 	v := x
 	if l.Map == nil {
@@ -242,8 +234,8 @@ func (c *compiler[T]) Linear(nd *dag.Node, l *dag.Linear, x int) int {
 		v = c.mapped(nd, l.Map, x)
 	}
 	axis := l.Out()
-	shift := func(vec Vector) { v = c.add(&Shift{unary{v, c.newValue(nd)}, vec}) }
-	scale := func(vec Vector) { v = c.add(&Scale{unary{v, c.newValue(nd)}, vec}) }
+	shift := func(vec Vector) { v = c.add(&Shift{unitwise{unary{v, c.newValue(nd)}, vec}}) }
+	scale := func(vec Vector) { v = c.add(&Scale{unitwise{unary{v, c.newValue(nd)}, vec}}) }
 	for _, s := range l.Stages {
 		if b := s.Norm; b != nil {
 			mean, rate := make([]float64, axis.N), make([]float64, axis.N)

@@ -55,24 +55,17 @@ type Op interface {
 	Result() int
 	// Tensor is the stored tensor that it reads; -1 for none.
 	Tensor() int
-	// Units is how many units the weights of a layer have, and whether they are the
-	// columns of its tensor; 0 for operations of another kind.
-	Units() (n int, columns bool)
+	// Vector is that of a *Shift, *Scale or *Activate; nil for others.
+	Vector() *Vector
 }
 
 // unary is an operation on one value.
 type unary struct{ X, Y int }
 
 func (o *unary) Operands() []int { return []int{o.X} }
-
-// Result implements Op.
-func (o *unary) Result() int { return o.Y }
-
-// Tensor implements Op.
-func (*unary) Tensor() int { return -1 }
-
-// Units implements Op.
-func (*unary) Units() (n int, columns bool) { return 0, false }
+func (o *unary) Result() int     { return o.Y }
+func (*unary) Tensor() int       { return -1 }
+func (*unary) Vector() *Vector   { return nil }
 
 // nary is an operation on any number of values.
 type nary struct {
@@ -80,17 +73,10 @@ type nary struct {
 	Y int
 }
 
-// Operands implements Op.
 func (o *nary) Operands() []int { return o.X }
-
-// Result implements Op.
-func (o *nary) Result() int { return o.Y }
-
-// Tensor implements Op.
-func (*nary) Tensor() int { return -1 }
-
-// Units implements Op.
-func (*nary) Units() (n int, columns bool) { return 0, false }
+func (o *nary) Result() int     { return o.Y }
+func (*nary) Tensor() int       { return -1 }
+func (*nary) Vector() *Vector   { return nil }
 
 // Taps lists, for output position o of each channel, the operand's positions that it
 // reads: At[Start[o]:Start[o+1]].
@@ -115,9 +101,6 @@ func (o *Dense) Plain() bool { return o.Outer == 1 && o.Inner == 1 }
 // Tensor implements Op.
 func (o *Dense) Tensor() int { return o.W }
 
-// Units implements Op.
-func (o *Dense) Units() (n int, columns bool) { return o.Rows, o.InOut }
-
 // Conv is a convolution. The weights of group g are a matrix of Out x In*Kernel
 // (channels of one group), and Table[k*OutLen+o] is the input position that
 // kernel position k reads for output position o, -1 in the padding.
@@ -134,9 +117,6 @@ type Conv struct {
 
 // Tensor implements Op.
 func (o *Conv) Tensor() int { return o.W }
-
-// Units implements Op.
-func (o *Conv) Units() (n int, columns bool) { return o.Out * o.Groups, false }
 
 // Average sums windows with fixed weights: output position o of each channel is the sum
 // of its taps times Weight[o].
@@ -195,35 +175,28 @@ func Fill[T Float](dst []T, v *Vector, tensors []*Tensor[T]) {
 	}
 }
 
-// Shift adds one number a unit.
-type Shift struct {
+// unitwise is an operation on each unit alone.
+type unitwise struct {
 	unary
 	V Vector
 }
 
-// Tensor implements Op.
-func (o *Shift) Tensor() int { return o.V.Tensor }
+func (o *unitwise) Tensor() int     { return o.V.Tensor }
+func (o *unitwise) Vector() *Vector { return &o.V }
+
+// Shift adds one number a unit.
+type Shift struct{ unitwise }
 
 // Scale multiplies each unit by one number.
-type Scale struct {
-	unary
-	V Vector
-}
-
-// Tensor implements Op.
-func (o *Scale) Tensor() int { return o.V.Tensor }
+type Scale struct{ unitwise }
 
 // Activate is z for z > 0 and slope*z otherwise. V has one unit an element, or
 // one for all.
 type Activate struct {
-	unary
-	V Vector
+	unitwise
 	// Drop says that dropout follows.
 	Drop bool
 }
-
-// Tensor implements Op.
-func (o *Activate) Tensor() int { return o.V.Tensor }
 
 // Sum adds values, each times +1 or -1.
 type Sum struct {
