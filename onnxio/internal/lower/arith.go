@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/refusal"
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -261,11 +262,8 @@ func lowerMean(o *op) error {
 		if err != nil {
 			return err
 		}
-		f = slices.Clone(f)
-		for i := range f {
-			f[i] /= float64(len(o.in))
-		}
-		o.giveTensor(tensor.NewFloats(v.con.Typ, v.con.Dims, f))
+		n := float64(len(o.in))
+		o.giveTensor(tensor.NewFloats(v.con.Typ, v.con.Dims, lists.Map(f, func(x float64) float64 { return x / n })))
 		return nil
 	}
 	return o.gives(o.affine(v, affine{coef: 1 / float64(len(o.in))}))
@@ -286,18 +284,8 @@ func (o *op) sum() (*value, error) {
 			acts = append(acts, v)
 		}
 	}
-	if len(o.in) == 0 {
-		return nil, refusal.New("", "no operands")
-	}
 	if len(acts) == 0 {
-		t := o.in[0].con
-		for _, v := range o.in[1:] {
-			var err error
-			if t, err = o.foldPair("Add", t, v.con); err != nil {
-				return nil, err
-			}
-		}
-		return &value{con: t}, nil
+		return o.foldAll("Add")
 	}
 	out := acts[0]
 	if len(acts) > 1 {

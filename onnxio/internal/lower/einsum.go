@@ -194,20 +194,6 @@ func (o *op) ordered(t labelled, out []rune) (labelled, error) {
 	return labelled{v, out}, err
 }
 
-func (o *op) permuted(v *value, perm []int) (*value, error) {
-	if !v.constant() {
-		return o.transpose(v, perm), nil
-	}
-	if slices.IsSorted(perm) {
-		return v, nil
-	}
-	t, err := o.transposed(v.con, perm)
-	if err != nil {
-		return nil, err
-	}
-	return &value{con: t}, nil
-}
-
 func (o *op) reshapedValue(v *value, shape []int) *value {
 	if v.constant() {
 		if slices.Equal(shape, v.con.Dims) {

@@ -278,11 +278,7 @@ func (o *op) pair(reason string, a, b *value) (*value, error) {
 
 func (o *op) pairNamed(name, reason string, a, b *value) (*value, error) {
 	if a.constant() && b.constant() {
-		t, err := o.foldPair(name, a.con, b.con)
-		if err != nil {
-			return nil, err
-		}
-		return &value{con: t}, nil
+		return valueOf(o.foldPair(name, a.con, b.con))
 	}
 	p, typ := tensor.Pairs[name], a.dataType()
 	f := func(x []float64) float64 { return p.Float(x[0], x[1]) }

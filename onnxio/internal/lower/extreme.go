@@ -47,7 +47,7 @@ func (o *op) extreme(sign float64) error {
 	pick := tensor.Pairs[o.node.OpType]
 	switch {
 	case len(acts) == 0:
-		return o.givesTensor(o.foldAll())
+		return o.gives(o.foldAll(o.node.OpType))
 	case !float || !zero && (!around || len(acts) > 1 || len(cons) > 1):
 		return o.elementwise("it compares with a number beyond 0", func(x []float64) float64 {
 			y := x[0]

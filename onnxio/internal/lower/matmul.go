@@ -49,11 +49,7 @@ func (o *op) matMul(a, b *value) (*value, error) {
 	switch {
 	case a.constant() && b.constant():
 		o.spent += b.con.Size()
-		t, err := o.foldProduct(a.con, b.con)
-		if err != nil {
-			return nil, err
-		}
-		return &value{con: t}, nil
+		return valueOf(o.foldProduct(a.con, b.con))
 	case !a.constant() && !b.constant():
 		return o.product(a, b)
 	case b.constant():
@@ -210,14 +206,8 @@ func (o *op) stacked(v *value, t *tensor.Tensor, left bool) (*value, error) {
 	shape := slices.Clone(v.shape)
 	shape[last] = rows
 	y := o.emit(&dag.Linear{Map: c}, shape, v)
-	back := make([]int, r)
-	for i, k := range perm {
-		back[k] = i
-		if i >= first && i <= last {
-			o.unitAxes[y.node] = append(o.unitAxes[y.node], i)
-		}
-	}
-	return o.transpose(y, back), nil
+	o.unitAxes[y.node] = lists.Count(first, last-first+1)
+	return o.transpose(y, inverted(perm)), nil
 }
 
 func lowerGemm(o *op) error {
@@ -244,7 +234,7 @@ func (o *op) gemm() (*value, error) {
 	var out *value
 	switch {
 	case fold:
-		return o.foldGemm(a.con, b.con, alpha, beta)
+		out, err = valueOf(o.foldProduct(a.con, b.con))
 	case !a.constant() && !b.constant():
 		out, err = o.product(a, b)
 	case b.constant():
@@ -255,63 +245,44 @@ func (o *op) gemm() (*value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if alpha != 1 {
-		if out, err = o.affine(out, affine{coef: alpha}); err != nil {
-			return nil, err
-		}
+	if out, err = o.times(out, alpha); err != nil {
+		return nil, err
 	}
 	if c := o.arg(2); c != nil && beta != 0 {
 		if out, err = o.gemmBias(out, c, beta); err != nil {
 			return nil, err
 		}
 	}
-	o.nodes[out.node].Source = opLabel(o.node)
+	if !fold {
+		o.nodes[out.node].Source = opLabel(o.node)
+	}
 	return out, nil
 }
 
 // gemmBias adds beta*C, which broadcasts to the product and never widens it.
 func (o *op) gemmBias(v, c *value, beta float64) (*value, error) {
 	shape := v.shape
-	if c.constant() {
+	switch {
+	case v.constant() && c.constant():
+		scaled, err := o.times(c, beta)
+		if err != nil {
+			return nil, err
+		}
+		return valueOf(o.foldPair("Add", v.con, scaled.con))
+	case v.constant():
+		return o.affine(c, affine{add: v.con, addAt: -1, coef: beta, addCoef: 1})
+	case c.constant():
 		out, err := o.affine(v, affine{add: c.con, addAt: 2, coef: 1, addCoef: beta})
 		if err == nil && !slices.Equal(out.shape, shape) {
 			err = refusal.New("", "C of shape %v does not fit a product of shape %s", c.con.Dims, tensor.DimString(shape))
 		}
 		return out, err
 	}
-	if beta != 1 {
-		var err error
-		if c, err = o.affine(c, affine{coef: beta}); err != nil {
-			return nil, err
-		}
+	c, err := o.times(c, beta)
+	if err != nil {
+		return nil, err
 	}
 	return o.combine(nil, v, c)
-}
-
-func (o *op) foldGemm(a, b *tensor.Tensor, alpha, beta float64) (*value, error) {
-	t, err := o.foldProduct(a, b)
-	if err != nil {
-		return nil, err
-	}
-	typ := t.DataType()
-	if t, err = o.foldPair("Mul", t, tensor.NewTensor(typ, nil, []float64{alpha})); err != nil {
-		return nil, err
-	}
-	c := o.arg(2)
-	if c == nil || beta == 0 {
-		return &value{con: t}, nil
-	}
-	if !c.constant() {
-		return o.affine(c, affine{add: t, addAt: -1, coef: beta, addCoef: 1})
-	}
-	scaled, err := o.foldPair("Mul", c.con, tensor.NewTensor(typ, nil, []float64{beta}))
-	if err != nil {
-		return nil, err
-	}
-	if t, err = o.foldPair("Add", t, scaled); err != nil {
-		return nil, err
-	}
-	return &value{con: t}, nil
 }
 
 // gemmOperand returns a matrix operand, transposed where asked.
@@ -322,14 +293,7 @@ func (o *op) gemmOperand(v *value, transpose bool) (*value, error) {
 	if !transpose {
 		return v, nil
 	}
-	if v.constant() {
-		t, err := o.transposed(v.con, []int{1, 0})
-		if err != nil {
-			return nil, err
-		}
-		return &value{con: t}, nil
-	}
-	return o.transpose(v, []int{1, 0}), nil
+	return o.permuted(v, []int{1, 0})
 }
 
 // lowerFusedGemm is com.microsoft.FusedGemm: Gemm and an activation.
@@ -361,21 +325,7 @@ func lowerFusedMatMul(o *op) error {
 	if err != nil {
 		return err
 	}
-	switch alpha := o.float("alpha", 1); {
-	case alpha == 1:
-	case out.constant():
-		t, err := o.foldPair("Mul", out.con, tensor.NewTensor(out.dataType(), nil, []float64{alpha}))
-		if err != nil {
-			return err
-		}
-		out = &value{con: t}
-	default:
-		if out, err = o.affine(out, affine{coef: alpha}); err != nil {
-			return err
-		}
-	}
-	o.give(0, out)
-	return nil
+	return o.gives(o.times(out, o.float("alpha", 1)))
 }
 
 // lastTransposed swaps the last two axes where asked.
@@ -386,14 +336,7 @@ func (o *op) lastTransposed(v *value, swap bool) (*value, error) {
 	}
 	perm := lists.Count(0, r)
 	perm[r-2], perm[r-1] = r-1, r-2
-	if !v.constant() {
-		return o.transpose(v, perm), nil
-	}
-	t, err := o.transposed(v.con, perm)
-	if err != nil {
-		return nil, err
-	}
-	return &value{con: t}, nil
+	return o.permuted(v, perm)
 }
 
 // fusedActivations are the activations that may be part of FusedConv and FusedGemm, with

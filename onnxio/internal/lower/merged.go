@@ -208,9 +208,11 @@ func (o *op) mergedOperand() (m merge, ok bool) {
 	return merge{}, false
 }
 
-// lowerMerged lowers an operator whose operands have the batch in a merged axis.
+// lowerMerged lowers an operator whose operands have the batch in a merged axis: most of them on
+// full shapes, once their other operands and axes are those of full shapes too.
 func (o *op) lowerMerged(m merge, lower lowerer) error {
-	v := o.in[0]
+	v, to := o.in[0], m
+	var err error
 	if wire.Domain(o.node.Domain) != "" {
 		return o.unmergeable()
 	}
@@ -218,77 +220,56 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 	case name == "Shape":
 		seen := v.visible()
 		list := sliceList(int64(len(seen)), o.int("start", 0), o.int("end", int64(len(seen))), 1)
-		out := lists.Map(list, func(k int) int64 { return seen[k] })
-		o.giveTensor(tensor.NewInts([]int{len(out)}, out))
+		o.giveTensor(tensor.NewInts([]int{len(list)}, lists.Map(list, func(k int) int64 { return seen[k] })))
 		return nil
 	case name == "Reshape" && v.merged == m:
 		return lower(o)
 	case name == "Squeeze" || name == "Unsqueeze":
 		return o.mergedSqueeze(name == "Squeeze")
 	case name == "Slice" && o.opset >= 10 && len(o.in) > 2:
-		if err := o.mergedAxes(m); err != nil {
-			return err
-		}
-		return o.keepMerge(m, lower)
+		err = o.mergedAxes(m)
 	case name == "Transpose" && o.ints("perm") != nil:
 		return o.mergedTranspose(m)
 	case name == "MatMul":
 		return o.mergedProduct(m, lower)
 	case name == "Gemm" && o.int("transA", 0) == 0 && v.merged == m && len(o.in) > 1 && o.in[1].constant():
 		o.lines = true
-		return o.keepMerge(m, lower)
 	case elementwise[name]:
-		return o.keepMerge(m, lower)
 	case beside[name]:
-		if err := o.mergedOperands(m); err != nil {
-			return err
-		}
-		return o.keepMerge(m, lower)
+		err = o.mergedOperands(m)
 	case o.opset >= 13 && (name == "Softmax" || name == "LogSoftmax"), name == "LayerNormalization" && o.in[1].constant():
-		if err := o.mergedAxis(m, -1, len(v.visible())); err != nil {
-			return err
-		}
-		return o.keepMerge(m, lower)
+		err = o.mergedAxis(m, -1, len(v.visible()))
 	case name == "Gather" && o.in[1].constant():
 		r := len(v.visible())
 		a, err := tensor.AxisOf(o.int("axis", 0), r)
 		if err != nil {
 			return err
 		}
-		if err := o.mergedAxis(m, 0, r); err != nil {
-			return err
-		}
-		to := m
-		if a < m.first {
+		if err = o.mergedAxis(m, 0, r); a < m.first {
 			to.first += len(o.in[1].con.Dims) - 1
 		}
-		return o.moveMerge(m, to, lower)
 	case name == "BatchNormalization" && len(v.visible()) == 2 && m.first == 0:
 		return o.mergedNormalization(m, lower)
 	case reductions[name].since > 0:
 		return o.mergedReduce(m, lower)
 	case name == "Expand":
-		if err := o.mergedExpand(m); err != nil {
-			return err
-		}
-		return o.keepMerge(m, lower)
+		err = o.mergedExpand(m)
 	case name == "Split":
-		if err := o.mergedAxis(m, 0, len(v.visible())); err != nil {
-			return err
-		}
-		return o.keepMerge(m, lower)
+		err = o.mergedAxis(m, 0, len(v.visible()))
+	default:
+		return o.unmergeable()
 	}
-	return o.unmergeable()
+	if err != nil {
+		return err
+	}
+	return o.moveMerge(m, to, lower)
 }
 
 func (o *op) unmergeable() error {
 	return refusal.MixesBatch("an axis of its operand holds the batch and more")
 }
 
-// keepMerge lowers the operator on full shapes; its values have the axis merged.
-func (o *op) keepMerge(m merge, lower lowerer) error { return o.moveMerge(m, m, lower) }
-
-// moveMerge is keepMerge where the axis has another place in the values.
+// moveMerge lowers the operator on full shapes; its values have the axis merged, at the place to.
 func (o *op) moveMerge(m, to merge, lower lowerer) error {
 	for k, v := range o.in {
 		if v != nil && v.merged.count > 0 {
@@ -324,11 +305,15 @@ func (o *op) mergedAxis(m merge, def int64, rank int) error {
 	if !ok {
 		return o.unmergeable()
 	}
-	n := *o.node
-	n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axis" })
-	n.Attributes = append(n.Attributes, wire.Attribute{Name: "axis", Type: wire.AttrInt, I: int64(k)})
-	o.node = &n
+	o.set(wire.Attribute{Name: "axis", Type: wire.AttrInt, I: int64(k)})
 	return nil
+}
+
+// set gives the operator an attribute in the place of the file's.
+func (o *op) set(a wire.Attribute) {
+	n := *o.node
+	n.Attributes = append(slices.DeleteFunc(slices.Clone(n.Attributes), func(b wire.Attribute) bool { return b.Name == a.Name }), a)
+	o.node = &n
 }
 
 // mergedNormalization normalises the columns of a matrix whose lines are merged: they are
@@ -347,11 +332,7 @@ func (o *op) mergedNormalization(m merge, lower lowerer) error {
 	if err := lower(o); err != nil {
 		return err
 	}
-	back := make([]int, len(perm))
-	for i, k := range perm {
-		back[k] = i
-	}
-	out := o.transpose(o.result(), back)
+	out := o.transpose(o.result(), inverted(perm))
 	out.merged = m
 	o.give(0, out)
 	return nil
@@ -386,10 +367,7 @@ func (o *op) mergedReduce(m merge, lower lowerer) error {
 	if o.opset >= since {
 		o.in = []*value{o.in[0], {con: tensor.NewInts([]int{len(full)}, full)}}
 	} else {
-		n := *o.node
-		n.Attributes = slices.DeleteFunc(slices.Clone(n.Attributes), func(a wire.Attribute) bool { return a.Name == "axes" })
-		n.Attributes = append(n.Attributes, wire.Attribute{Name: "axes", Type: wire.AttrInts, Ints: full})
-		o.node = &n
+		o.set(wire.Attribute{Name: "axes", Type: wire.AttrInts, Ints: full})
 	}
 	return o.moveMerge(m, to, lower)
 }
@@ -532,7 +510,7 @@ func (o *op) mergedProduct(m merge, lower lowerer) error {
 	default:
 		return o.unmergeable()
 	}
-	return o.keepMerge(m, lower)
+	return o.moveMerge(m, m, lower)
 }
 
 // mergedOperands brings the other operands of an operator that broadcasts to the full

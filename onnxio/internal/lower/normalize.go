@@ -324,16 +324,12 @@ func lowerMeanVarianceNormalization(o *op, v *value) error {
 		}
 	}
 	order := slices.Concat(kept, last)
-	back := make([]int, len(order))
-	for i, k := range order {
-		back[k] = i
-	}
 	stats := meanVariance(0)
 	y := o.standardise(o.transpose(v, order), n, func(x []float64) (m, s float64) {
 		m, s = stats(x)
 		return m, s + 1e-9
 	})
-	o.give(0, o.transpose(y, back))
+	o.give(0, o.transpose(y, inverted(order)))
 	return nil
 }
 

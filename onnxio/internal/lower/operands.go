@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"slices"
+
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/wire"
@@ -9,24 +11,63 @@ import (
 	"github.com/relupath/relupath/onnxio/internal/tensor"
 )
 
+// valueOf makes a value of a constant, unless making it failed.
+func valueOf(t *tensor.Tensor, err error) (*value, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &value{con: t}, nil
+}
+
 // foldBinary computes the current operator on two constants.
 func (o *op) foldBinary(a, b *tensor.Tensor) error {
 	return o.givesTensor(o.foldPair(o.node.OpType, a, b))
 }
 
-// foldAll computes the current operator on all operands, one after the other.
-func (o *op) foldAll() (*tensor.Tensor, error) {
+// foldAll computes an operator of two numbers on all operands, one after the other.
+func (o *op) foldAll(name string) (*value, error) {
 	if len(o.in) == 0 {
 		return nil, refusal.New("", "no operands")
 	}
 	t := o.in[0].con
 	for _, v := range o.in[1:] {
 		var err error
-		if t, err = o.foldPair(o.node.OpType, t, v.con); err != nil {
+		if t, err = o.foldPair(name, t, v.con); err != nil {
 			return nil, err
 		}
 	}
-	return t, nil
+	return &value{con: t}, nil
+}
+
+// times multiplies a value by a number: a constant in its own type.
+func (o *op) times(v *value, x float64) (*value, error) {
+	switch {
+	case x == 1:
+		return v, nil
+	case v.constant():
+		return valueOf(o.foldPair("Mul", v.con, tensor.NewTensor(v.dataType(), nil, []float64{x})))
+	}
+	return o.affine(v, affine{coef: x})
+}
+
+// permuted permutes the axes of a value; an order that changes nothing leaves a constant as it is.
+func (o *op) permuted(v *value, perm []int) (*value, error) {
+	switch {
+	case !v.constant():
+		return o.transpose(v, perm), nil
+	case slices.IsSorted(perm):
+		return v, nil
+	}
+	return valueOf(o.transposed(v.con, perm))
+}
+
+// inverted is the permutation that brings back what perm moves.
+func inverted(perm []int) []int {
+	back := make([]int, len(perm))
+	for i, k := range perm {
+		back[k] = i
+	}
+	return back
 }
 
 // foldUnary computes a function of each number of the first input.
@@ -39,8 +80,7 @@ func (o *op) foldUnary(f func(x float64) float64) error {
 	if err != nil {
 		return err
 	}
-	out := lists.Map(v, f)
-	o.giveTensor(tensor.NewTensor(t.DataType(), t.Dims, out))
+	o.giveTensor(tensor.NewTensor(t.DataType(), t.Dims, lists.Map(v, f)))
 	return nil
 }
 

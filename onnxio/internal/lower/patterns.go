@@ -162,11 +162,7 @@ func (o *op) normalised(x, by *value, r role) *value {
 	if c, ok := o.known(x, centred); ok && c.n == f.n && slices.Equal(c.order, f.order) {
 		stats, v = meanVariance(f.epsilon), c.x
 	}
-	back := make([]int, len(f.order))
-	for i, k := range f.order {
-		back[k] = i
-	}
-	return o.transpose(o.standardise(o.transpose(v, f.order), f.n, stats), back)
+	return o.transpose(o.standardise(o.transpose(v, f.order), f.n, stats), inverted(f.order))
 }
 
 // knowSign records comparisons with 0.

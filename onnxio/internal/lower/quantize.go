@@ -110,11 +110,7 @@ func (o *op) blocked(v *value, dims []int, q quantum) (*value, error) {
 		}
 		index[e] = int32(at)
 	}
-	t, err := v.con.Indexed(dims, index)
-	if err != nil {
-		return nil, err
-	}
-	return &value{con: t}, nil
+	return valueOf(v.con.Indexed(dims, index))
 }
 
 // scaled applies f(x, scale, zero) to each number.

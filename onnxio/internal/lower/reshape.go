@@ -268,11 +268,7 @@ func lowerSqueeze(o *op, v *value) error {
 
 // giveShape outputs v under another shape.
 func (o *op) giveShape(v *value, shape []int) error {
-	if v.constant() {
-		o.giveTensor(v.con.Reshaped(shape))
-	} else {
-		o.give(0, o.relabel(v, shape))
-	}
+	o.give(0, o.reshapedValue(v, shape))
 	return nil
 }
 
@@ -312,8 +308,7 @@ func lowerUnsqueeze(o *op, v *value) error {
 func lowerShape(o *op, v *value) error {
 	from := v.dims()
 	list := sliceList(int64(len(from)), o.int("start", 0), o.int("end", int64(len(from))), 1)
-	out := lists.Map(list, func(k int) int64 { return int64(from[k]) })
-	o.giveTensor(tensor.NewInts([]int{len(out)}, out))
+	o.giveTensor(tensor.NewInts([]int{len(list)}, lists.Map(list, func(k int) int64 { return int64(from[k]) })))
 	return nil
 }
 

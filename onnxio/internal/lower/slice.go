@@ -49,11 +49,7 @@ func (o *op) take(v *value, a, size int, entry func(i int) int) (*value, error) 
 	if !v.constant() {
 		return o.pick(v, shape, index), nil
 	}
-	t, err := v.con.Indexed(shape, index)
-	if err != nil {
-		return nil, err
-	}
-	return &value{con: t}, nil
+	return valueOf(v.con.Indexed(shape, index))
 }
 
 func inOrder(size int, entry func(i int) int) bool {
