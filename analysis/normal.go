@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/fold"
 )
 
 // normal returns the network with every chain of constant maps folded into one,
@@ -57,14 +58,14 @@ type folder struct {
 // foldedLayer is a linear layer with the factor and the constant of each of its
 // units; a constant map's become its elements once others differ within a unit.
 type foldedLayer struct {
-	l        *dag.Linear
-	constant bool // a constant map
-	axis     dag.Axis
-	s, c     []float64
-	// learned says that s holds stored numbers, biased that c counts as a bias, and made
+	l           *dag.Linear
+	constant    bool // a constant map
+	axis        dag.Axis
+	fold.Affine // both lists are there
+	// learned says that Scale holds stored numbers, biased that Shift counts as a bias, and made
 	// that it is made of shapes alone.
 	learned, biased, made bool
-	// norm says that s holds factors of a BatchNormalization, which are weights behind
+	// norm says that Scale holds factors of a BatchNormalization, which are weights behind
 	// a curve too.
 	norm          bool
 	changed, gone bool
@@ -92,27 +93,13 @@ func newFolded(nd *dag.Node, l *dag.Linear) *foldedLayer {
 			y.fixed = u.Param
 		}
 	}
-	y.s, y.c = make([]float64, y.axis.N), make([]float64, y.axis.N)
-	for u := range y.s {
-		if y.s[u] = 1; l.Scale() != nil {
-			y.s[u] = l.Scale()[u]
-		}
-		if l.Bias() != nil {
-			y.c[u] = l.Bias()[u]
-		}
-	}
+	y.Affine = fold.Of(l).Then(fold.Affine{}, y.axis.N)
 	return y
 }
 
 // spread makes each element of a constant map a unit.
 func (y *foldedLayer) spread() {
-	n := y.axis.Len()
-	s, c := make([]float64, n), make([]float64, n)
-	for e := range s {
-		u := y.axis.At(e)
-		s[e], c[e] = y.s[u], y.c[u]
-	}
-	y.s, y.c, y.axis = s, c, dag.Axis{Outer: 1, N: n, Inner: 1}
+	y.Affine, y.axis = y.Over(y.axis), dag.Axis{Outer: 1, N: y.axis.Len(), Inner: 1}
 }
 
 // elementwise reports whether a layer maps each element to itself.
@@ -267,7 +254,7 @@ func (f *folder) chain(i int) chain {
 				f.layers[x.node].spread()
 			}
 			c.layers[x.node] = ok
-			c.whole = c.whole && ok && f.takes(x.node)
+			c.whole = c.whole && ok && fold.Takes(f.layers[x.node].l)
 			todo = append(todo, to...)
 		}
 	}
@@ -291,76 +278,58 @@ func (f *folder) fold(i int, done map[int]bool) (changed bool) {
 	if !alone && !c.whole {
 		return false // others read all that the maps read
 	}
-	// What the maps ask of each unit: nil for nothing yet.
-	scale, shift := map[int][]*float64{}, map[int][]*float64{}
-	sameScale, sameShift := c.whole, c.whole
-	for m, src := range c.maps {
-		if !sameScale {
-			break
-		}
-		y := f.layers[m]
-		at := 0
-		for _, x := range src {
-			if x.node >= 0 && scale[x.node] == nil {
-				n := f.layers[x.node].axis.N
-				scale[x.node], shift[x.node] = make([]*float64, n), make([]*float64, n)
-			}
-			for e := range x.n {
-				by := y.axis.At(at + e)
-				if x.node < 0 {
-					sameShift = sameShift && y.c[by] == 0
-					continue
-				}
-				u := f.layers[x.node].axis.At(x.at + e*x.step)
-				sameScale = agree(&scale[x.node][u], &y.s[by]) && sameScale
-				sameShift = agree(&shift[x.node][u], &y.c[by]) && sameShift
-				if !sameScale {
-					break
-				}
-			}
-			at += x.n
-		}
+	asked, sameScale, sameShift := f.asked(c)
+	if !sameScale {
+		return f.shift(c)
 	}
-	if sameScale {
-		for k := range scale {
-			y := f.layers[k]
-			for u, by := range filled(scale[k], 1) {
-				changed = changed || by != 1
-				y.s[u] *= by
-				y.c[u] *= by
-			}
-			y.changed = true
-			for m := range c.maps {
-				m := *f.layers[m]
-				m.biased = m.biased && sameShift
-				y.join(&m)
-			}
+	for k, units := range asked {
+		y, by := f.layers[k], units.Affine()
+		if changed = changed || slices.ContainsFunc(by.Scale, func(s float64) bool { return s != 1 }); !sameShift {
+			by.Shift = nil
 		}
-		if sameShift {
-			f.dissolve(c, shift)
-			return true
-		}
+		y.Affine, y.changed = y.Then(by, y.axis.N), true
 		for m := range c.maps {
-			f.layers[m].learned, f.layers[m].changed = false, changed || f.layers[m].changed
-			for e := range f.layers[m].s {
-				f.layers[m].s[e] = 1
-			}
-		}
-	}
-	return f.shift(c) || changed
-}
-
-// dissolve gives the constants of maps to the layers.
-func (f *folder) dissolve(c chain, shift map[int][]*float64) {
-	for k := range shift {
-		y := f.layers[k]
-		for u, by := range filled(shift[k], 0) {
-			y.c[u] += by
+			m := *f.layers[m]
+			m.biased = m.biased && sameShift
+			y.join(&m)
 		}
 	}
 	for m := range c.maps {
-		f.layers[m].gone = true
+		y := f.layers[m]
+		if y.gone = sameShift; !sameShift {
+			y.learned, y.changed, y.Scale = false, changed || y.changed, slices.Repeat([]float64{1}, y.axis.N)
+		}
 	}
+	return sameShift || f.shift(c) || changed
+}
+
+// asked is what the maps of a chain ask of the units of each layer, and whether the layers take
+// their factors, and their constants too.
+func (f *folder) asked(c chain) (of map[int]*fold.Units, scale, shift bool) {
+	of, scale, shift = map[int]*fold.Units{}, c.whole, c.whole
+	for m, src := range c.maps {
+		y, at := f.layers[m], 0
+		for _, x := range src {
+			if !scale {
+				return of, false, false
+			}
+			if x.node >= 0 && of[x.node] == nil {
+				of[x.node] = fold.NewUnits(f.layers[x.node].axis.N)
+			}
+			for e := range x.n {
+				by, plus := y.At(y.axis.At(at + e))
+				if x.node < 0 {
+					shift = shift && plus == 0
+					continue
+				}
+				of[x.node].Ask(f.layers[x.node].axis.At(x.at+e*x.step), by, plus)
+			}
+			if at += x.n; x.node >= 0 {
+				scale, shift = scale && of[x.node].Scale, shift && of[x.node].Shift
+			}
+		}
+	}
+	return of, scale, shift
 }
 
 // shift moves the biases of the layers behind the factors of the maps, which read
@@ -375,7 +344,7 @@ func (f *folder) shift(c chain) (changed bool) {
 					y.spread()
 				}
 				for e := range x.n {
-					y.c[at+e] += y.s[at+e] * from.c[from.axis.At(x.at+e*x.step)]
+					y.Shift[at+e] += y.Scale[at+e] * from.Shift[from.axis.At(x.at+e*x.step)]
 				}
 				y.biased, y.changed = true, true
 			}
@@ -392,47 +361,10 @@ func (f *folder) shift(c chain) (changed bool) {
 		}
 		changed = true
 		y.biased, y.changed = false, true
-		clear(y.c)
-		y.gone = y.constant && !y.learned && !slices.ContainsFunc(y.s, func(s float64) bool { return s != 1 })
+		clear(y.Shift)
+		y.gone = y.constant && !y.learned && !slices.ContainsFunc(y.Scale, func(s float64) bool { return s != 1 })
 	}
 	return changed
-}
-
-// takes reports whether a layer can take factors and constants of its units.
-func (f *folder) takes(i int) bool {
-	_, average := f.layers[i].l.Map.(*dag.Average)
-	return !average
-}
-
-// agree notes what is asked of a unit and reports whether all ask the same.
-func agree(unit **float64, x *float64) bool {
-	if *unit == nil {
-		*unit = x
-	}
-	return **unit == *x
-}
-
-// filled returns what is asked of each unit. One of which nothing is asked gets
-// what the others agree on, else none.
-func filled(asked []*float64, none float64) []float64 {
-	var common *float64
-	same := true
-	for _, x := range asked {
-		if x != nil {
-			same = agree(&common, x) && same
-		}
-	}
-	if same && common != nil {
-		none = *common
-	}
-	out := make([]float64, len(asked))
-	for u, x := range asked {
-		out[u] = none
-		if x != nil {
-			out[u] = *x
-		}
-	}
-	return out
 }
 
 // network returns the folded network.
@@ -483,7 +415,7 @@ func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
 		return &dag.Vector{Use: u, Coef: 1}
 	}
 	uniform := func(s []float64) bool { return slices.Equal(s[1:], s[:len(s)-1]) }
-	switch s := unit(y.s); {
+	switch s := unit(y.Scale); {
 	case l.Map == nil:
 	case y.learned && y.constant && y.norm:
 		zero, one := make([]float64, len(s)), slices.Repeat([]float64{1}, len(s))
@@ -496,7 +428,7 @@ func (y *foldedLayer) linear(nd *dag.Node) *dag.Linear {
 		st.Mul = &dag.Vector{Coef: s[0]}
 	}
 	if y.biased {
-		st.Add = vector(".bias", unit(y.c), y.made)
+		st.Add = vector(".bias", unit(y.Shift), y.made)
 	}
 	l.Stages = []dag.Stage{st}
 	return l
@@ -522,9 +454,9 @@ func (y *foldedLayer) coarsest(shape []int) dag.Axis {
 	inner := 1
 	for d := end - 1; d >= first; d-- {
 		block := inner * shape[d]
-		for at := 0; at < len(y.s); at += block {
+		for at := 0; at < len(y.Scale); at += block {
 			n := block - inner
-			if s, c := y.s[at:][:block], y.c[at:][:block]; !slices.Equal(s[:n], s[inner:]) || !slices.Equal(c[:n], c[inner:]) {
+			if s, c := y.Scale[at:][:block], y.Shift[at:][:block]; !slices.Equal(s[:n], s[inner:]) || !slices.Equal(c[:n], c[inner:]) {
 				lo, hi = min(lo, d), max(hi, d)
 				break
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/fold"
 	"github.com/relupath/relupath/internal/lists"
 )
 
@@ -15,7 +16,7 @@ type columns struct {
 	v            value
 	n, positions int
 	order        []int
-	scale, shift []float64 // of each channel, in order; nil as in value
+	fold.Affine  // of each channel, in order
 	// equal has the runs lo, hi of order whose channels are the same elements.
 	equal [][2]int
 }
@@ -26,41 +27,41 @@ type columns struct {
 func (z *normalizer) columns(v value, n int, sorted bool) columns {
 	v = z.tidy(v)
 	c := columns{n: n, positions: v.n / max(n, 1)}
-	if v.scale != nil && v.index != nil {
-		v.scale = slices.Clone(v.scale)
+	if v.Scale != nil && v.index != nil {
+		v.Scale = slices.Clone(v.Scale)
 		for lo := 0; lo < v.n; lo += c.positions {
 			// The scale of a zero is any: that of its channel.
-			s := v.scale[lo]
+			s := v.Scale[lo]
 			for e := lo; e < lo+c.positions; e++ {
 				if v.index[e] >= 0 {
-					s = v.scale[e]
+					s = v.Scale[e]
 					break
 				}
 			}
 			for e := lo; e < lo+c.positions; e++ {
 				if v.index[e] < 0 {
-					v.scale[e] = s
+					v.Scale[e] = s
 				}
 			}
 		}
 	}
-	if !runs(v.scale, c.positions) || !runs(v.shift, c.positions) {
+	if !runs(v.Scale, c.positions) || !runs(v.Shift, c.positions) {
 		v = z.plain(v)
 	}
-	if v.scale != nil {
-		c.scale = every(v.scale, c.positions)
+	if v.Scale != nil {
+		c.Scale = every(v.Scale, c.positions)
 	}
-	if v.shift != nil {
-		c.shift = every(v.shift, c.positions)
+	if v.Shift != nil {
+		c.Shift = every(v.Shift, c.positions)
 	}
-	v.scale, v.shift = nil, nil
+	v.Scale, v.Shift = nil, nil
 	c.v = v
 	c.order = lists.Count(0, n)
 	if !sorted || v.index == nil {
 		return c
 	}
 	z.sortLists(&c)
-	c.scale, c.shift = taken(c.scale, c.order), taken(c.shift, c.order)
+	c.Scale, c.Shift = taken(c.Scale, c.order), taken(c.Shift, c.order)
 	c.v = z.tidy(c.v.pick(c.lists(c.order)))
 	return c
 }
@@ -120,7 +121,8 @@ func (z *normalizer) weigh(c *columns, w *dag.Param, outer, inner int) {
 	for _, run := range c.equal {
 		lo, hi := run[0], run[1]
 		at := func(k, o, i int) float64 {
-			return w.At((o*c.n+c.order[k])*inner+i) * of(c.scale, k, 1)
+			s, _ := c.At(k)
+			return w.At((o*c.n+c.order[k])*inner+i) * s
 		}
 		mark := make([]float64, hi-lo)
 		for o := range outer {
@@ -144,11 +146,11 @@ func (z *normalizer) weigh(c *columns, w *dag.Param, outer, inner int) {
 			by[k] += lo
 		}
 		copy(c.order[lo:], taken(c.order, by))
-		if c.scale != nil {
-			copy(c.scale[lo:], taken(c.scale, by))
+		if c.Scale != nil {
+			copy(c.Scale[lo:], taken(c.Scale, by))
 		}
-		if c.shift != nil {
-			copy(c.shift[lo:], taken(c.shift, by))
+		if c.Shift != nil {
+			copy(c.Shift[lo:], taken(c.Shift, by))
 		}
 	}
 }
@@ -243,8 +245,9 @@ func (z *normalizer) channelwise(id int, c *columns, place []int, positions int)
 		}
 	}
 	v = v.pick(idx)
-	if c.scale != nil || c.shift != nil {
-		v = v.affine(func(e int) float64 { return of(c.scale, inv[e/positions], 1) }, func(e int) float64 { return of(c.shift, inv[e/positions], 0) })
+	if c.Scale != nil || c.Shift != nil {
+		of := fold.Affine{Scale: taken(c.Scale, inv), Shift: taken(c.Shift, inv)}
+		v = v.then(of.Over(dag.Axis{Outer: 1, N: c.n, Inner: positions}))
 	}
 	return z.tidy(v)
 }

@@ -6,21 +6,12 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/fold"
 )
 
-// affine multiplies v by s and adds t, of every element.
-func (v value) affine(s, t func(e int) float64) value {
-	scale, shift := make([]float64, v.n), make([]float64, v.n)
-	for e := range v.n {
-		scale[e], shift[e] = s(e), t(e)
-		if v.shift != nil {
-			shift[e] += v.shift[e] * scale[e]
-		}
-		if v.scale != nil {
-			scale[e] *= v.scale[e]
-		}
-	}
-	v.scale, v.shift = scale, shift
+// then multiplies and adds what m has for every element.
+func (v value) then(m fold.Affine) value {
+	v.Affine = v.Then(m, v.n)
 	return v
 }
 
@@ -47,12 +38,12 @@ func (u unit) compare(w unit) int {
 // element with each of the numbers that it has, in the order of what they refer to.
 func (z *normalizer) plain(v value) value {
 	v = z.tidy(v)
-	if v.scale == nil && v.shift == nil || len(v.parts) == 0 {
+	if v.Scale == nil && v.Shift == nil || len(v.parts) == 0 {
 		return v
 	}
 	at := func(e int) unit {
-		u := unit{v.elem(e), of(v.scale, e, 1), of(v.shift, e, 0)}
-		if u.elem < 0 {
+		u := unit{elem: v.elem(e)}
+		if u.scale, u.shift = v.At(e); u.elem < 0 {
 			u.scale = 0
 		}
 		return u
@@ -114,18 +105,6 @@ func normalization(scale, shift []float64, rows, run int) *dag.BatchNorm {
 
 func number(n int, x float64) dag.Use { return vector(slices.Repeat([]float64{x}, n)).Use }
 
-// stage multiplies and adds numbers that are the same over every run of n.
-func stage(scale, shift []float64, n int) dag.Stage {
-	st := dag.Stage{}
-	if scale != nil {
-		st.Mul = vector(every(scale, n))
-	}
-	if !all(shift, 0) {
-		st.Add = vector(every(shift, n))
-	}
-	return st
-}
-
 // inner is the number of elements of each unit of a node's value.
 func (z *normalizer) inner(id int) int {
 	nd := &z.nodes[id]
@@ -153,63 +132,44 @@ func vector(v []float64) *dag.Vector {
 	return &dag.Vector{Use: dag.Use{Param: dag.NewParam64("folded", []int{len(v)}, v)}, Coef: 1}
 }
 
-// pulled returns v's scale and shift as numbers of each run of n elements of the parts,
-// one everywhere in v; ok is false where there are several, and where something is added
-// to a zero.
-func (z *normalizer) pulled(v value, n int) (scale, shift []float64, ok bool) {
-	total := z.total(v.parts)
-	scale, shift = slices.Repeat([]float64{1}, total), make([]float64, total)
-	seen := make([]bool, total/n)
+// pulled returns what v asks of each run of n elements of the parts; ok is false where it asks
+// several of one, and where something is added to a zero.
+func (z *normalizer) pulled(v value, n int) (m fold.Affine, ok bool) {
+	units := fold.NewUnits(z.total(v.parts) / n)
 	for e := range v.n {
-		s, t := of(v.scale, e, 1), of(v.shift, e, 0)
-		j := v.elem(e)
-		if j < 0 {
-			if t != 0 {
-				return nil, nil, false
-			}
-			continue
-		}
-		lo := int(j) / n * n
-		switch {
-		case !seen[lo/n]:
-			seen[lo/n] = true
-			for k := lo; k < lo+n; k++ {
-				scale[k], shift[k] = s, t
-			}
-		case scale[lo] != s || shift[lo] != t:
-			return nil, nil, false
+		s, t := v.At(e)
+		if j := v.elem(e); j >= 0 {
+			units.Ask(int(j)/n, s, t)
+		} else if t != 0 {
+			return m, false
 		}
 	}
-	return scale, shift, true
+	return units.Affine(), units.Scale && units.Shift
 }
 
 // absorb puts v's scale and shift into the layer that made v, where nothing else reads
 // it and the numbers of each unit are the same. Else v keeps them.
 func (z *normalizer) absorb(v value) value {
 	v = z.tidy(v)
-	if len(v.parts) != 1 || v.shared || v.scale == nil && v.shift == nil {
+	if len(v.parts) != 1 || v.shared || v.Scale == nil && v.Shift == nil {
 		return v
 	}
 	nd := z.nodes[v.parts[0]]
 	l, ok := nd.Op.(*dag.Linear)
-	if !ok || l.Map == nil {
+	if !ok || l.Map == nil || !fold.Takes(l) || l.Out().Outer != 1 {
 		return v
 	}
-	if _, ok := l.Map.(*dag.Average); ok {
-		return v
-	}
-	inner := l.Out().Inner
-	if l.Out().Outer != 1 {
-		return v
-	}
-	scale, shift, ok := z.pulled(v, inner)
+	m, ok := z.pulled(v, l.Out().Inner)
 	if !ok {
 		return v
 	}
-	if v.scale == nil {
-		scale = nil
+	st := dag.Stage{}
+	if v.Scale != nil {
+		st.Mul = vector(m.Scale)
 	}
-	st := stage(scale, shift, inner)
+	if !all(m.Shift, 0) {
+		st.Add = vector(m.Shift)
+	}
 	id := z.add(nd.In, nd.Len(), &dag.Linear{Map: l.Map, Stages: append(slices.Clip(l.Stages), st)})
 	z.nodes[id].Name, z.nodes[id].Source = nd.Name, nd.Source
 	if own, ok := z.src.Nodes[z.at].Op.(*dag.Linear); !ok || !own.Renews() {
@@ -224,26 +184,11 @@ func (z *normalizer) absorb(v value) value {
 
 // rows applies a layer's scale and bias to a value whose units lie along a.
 func (z *normalizer) rows(l *dag.Linear, a dag.Axis, v value) value {
-	scale, bias := l.Scale(), l.Bias()
-	if scale == nil && bias == nil {
+	own := fold.Of(l)
+	if own.Scale == nil && own.Shift == nil {
 		return z.tidy(v)
 	}
-	get := func(x []float64, none float64) func(e int) float64 {
-		return func(e int) float64 {
-			if x == nil {
-				return none
-			}
-			return x[a.At(e)]
-		}
-	}
-	return z.absorb(v.affine(get(scale, 1), get(bias, 0)))
-}
-
-func of(x []float64, i int, none float64) float64 {
-	if x == nil {
-		return none
-	}
-	return x[i]
+	return z.absorb(v.then(own.Over(a)))
 }
 
 // freed returns a layer's stages with numbers that can change: in a normal form no

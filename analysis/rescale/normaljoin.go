@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/fold"
 )
 
 // activation moves an activation to the parts of its operand where it can.
@@ -13,16 +14,16 @@ func (z *normalizer) activation(op *dag.Activation, v value) value {
 		return v
 	}
 	if len(v.parts) == 0 {
-		out := slices.Clone(v.shift)
+		out := slices.Clone(v.Shift)
 		for e, x := range out {
 			if x < 0 {
 				out[e] *= op.At(e)
 			}
 		}
-		v.shift = out
+		v.Shift = out
 		return v
 	}
-	if v.shift != nil || slices.ContainsFunc(v.scale, func(s float64) bool { return !(s > 0) }) {
+	if v.Shift != nil || slices.ContainsFunc(v.Scale, func(s float64) bool { return !(s > 0) }) {
 		v = z.plain(v)
 	}
 	slopes := op.Slope
@@ -83,19 +84,19 @@ func (z *normalizer) sum(op *dag.Add, in []value, n int) value {
 	for k, v := range in {
 		s := op.Weight(k)
 		v = z.tidy(v)
-		if v.shift != nil {
-			for e, x := range v.shift {
+		if v.Shift != nil {
+			for e, x := range v.Shift {
 				shift[e] += s * x
 			}
-			v.shift = nil
+			v.Shift = nil
 		}
 		if len(v.parts) == 0 {
 			continue
 		}
-		if all(v.scale, -1) && v.scale != nil {
-			v.scale, s = nil, -s
+		if all(v.Scale, -1) && v.Scale != nil {
+			v.Scale, s = nil, -s
 		}
-		if v = z.tidy(v); v.scale != nil {
+		if v = z.tidy(v); v.Scale != nil {
 			v = z.plain(v)
 		}
 		if a, ok := z.nodes[v.parts[0]].Op.(*dag.Add); ok && len(v.parts) == 1 && len(terms)+len(z.nodes[v.parts[0]].In) <= maxTerms {
@@ -110,7 +111,7 @@ func (z *normalizer) sum(op *dag.Add, in []value, n int) value {
 		if all(shift, 0) {
 			return v
 		}
-		return z.absorb(v.affine(func(int) float64 { return 1 }, func(e int) float64 { return shift[e] }))
+		return z.absorb(v.then(fold.Affine{Shift: shift}))
 	}
 	switch {
 	case len(terms) == 0:
@@ -118,7 +119,7 @@ func (z *normalizer) sum(op *dag.Add, in []value, n int) value {
 	case len(terms) == 1:
 		v := terms[0].v
 		if terms[0].sign < 0 {
-			v = z.absorb(v.affine(func(int) float64 { return -1 }, func(int) float64 { return 0 }))
+			v = z.absorb(v.then(fold.Affine{Scale: slices.Repeat([]float64{-1}, n)}))
 		}
 		return add(v)
 	}
@@ -216,18 +217,18 @@ func (z *normalizer) maximum(in []value, n int) value {
 // multiple returns s with w = s v.
 func multiple(v, w value) (s float64, ok bool) {
 	if len(w.parts) == 0 {
-		return 0, all(w.shift, 0)
+		return 0, all(w.Shift, 0)
 	}
-	if !slices.Equal(v.parts, w.parts) || !slices.Equal(v.index, w.index) || v.shift != nil || w.shift != nil || w.n == 0 {
+	if !slices.Equal(v.parts, w.parts) || !slices.Equal(v.index, w.index) || v.Shift != nil || w.Shift != nil || w.n == 0 {
 		return 0, false
 	}
 	ratio := func(e int) float64 {
 		r := 1.0
-		if w.scale != nil {
-			r = w.scale[e]
+		if w.Scale != nil {
+			r = w.Scale[e]
 		}
-		if v.scale != nil {
-			r /= v.scale[e]
+		if v.Scale != nil {
+			r /= v.Scale[e]
 		}
 		return r
 	}

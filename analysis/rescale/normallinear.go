@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/eval"
+	"github.com/relupath/relupath/analysis/internal/fold"
 )
 
 func (z *normalizer) linear(l *dag.Linear, v value) value {
@@ -28,7 +29,7 @@ func (z *normalizer) linear(l *dag.Linear, v value) value {
 
 // folded is the value of a layer of constants.
 func folded(l *dag.Linear, v value) value {
-	x := v.shift
+	x := v.Shift
 	if x == nil {
 		x = make([]float64, v.n)
 	}
@@ -80,7 +81,7 @@ func (z *normalizer) pointwise(l *dag.Linear, d *dag.Dense, v value) value {
 	place := z.sortPositions(&c)
 	p := c.positions
 	bias := shifted(d.W.Param, outer, d.Cols, inner, &c)
-	m := &dag.Dense{W: dag.Use{Param: reorder(d.W.Param, outer, d.Cols, inner, c.order, c.scale)}, Rows: d.Rows, Cols: d.Cols, InOut: d.InOut, Inner: p}
+	m := &dag.Dense{W: dag.Use{Param: reorder(d.W.Param, outer, d.Cols, inner, c.order, c.Scale)}, Rows: d.Rows, Cols: d.Cols, InOut: d.InOut, Inner: p}
 	res := z.layer(l, m, bias, c.v)
 	if place != nil {
 		idx := make([]int32, 0, d.Rows*len(place))
@@ -110,14 +111,14 @@ func (z *normalizer) layer(l *dag.Linear, m dag.Map, bias []float64, v value) va
 // shifted is the bias that the shift of its columns gives a layer whose weight is
 // stored outer x columns x inner, one of outer and inner the rows, times taps.
 func shifted(w *dag.Param, outer, cols, inner int, c *columns) []float64 {
-	if c.shift == nil {
+	if c.Shift == nil {
 		return nil
 	}
 	bias := make([]float64, outer*inner)
 	for o := range outer {
 		for k, j := range c.order {
 			for i := range inner {
-				bias[o*inner+i] += w.At((o*cols+j)*inner+i) * c.shift[k]
+				bias[o*inner+i] += w.At((o*cols+j)*inner+i) * c.Shift[k]
 			}
 		}
 	}
@@ -175,7 +176,7 @@ func (z *normalizer) conv(l *dag.Linear, m *dag.Conv, v value) value {
 	case m.Groups == m.InChannels && m.Groups == m.OutChannels && taps == 1 && m.Groups > 1 && (!m.Transposed || positions == dag.Size(w.In) && inside):
 		// One number a channel.
 		v = v.pick(subsampled(&w, m.InChannels))
-		return z.rows(l, m.Out(), v.affine(func(e int) float64 { return m.W.Param.At(e / positions) }, func(int) float64 { return 0 }))
+		return z.rows(l, m.Out(), v.then(fold.Affine{Scale: m.W.Param.Values()}.Over(m.Out())))
 	case m.Groups > 1:
 	case m.Transposed && taps == 1 && positions == dag.Size(w.In) && inside:
 		d.InOut = true
@@ -186,7 +187,7 @@ func (z *normalizer) conv(l *dag.Linear, m *dag.Conv, v value) value {
 	case positions == 1:
 		return z.taps(l, d, &w, v)
 	}
-	if v = z.tidy(v); v.shift != nil && (m.Transposed || !inside) || m.Groups > 1 && (v.shift != nil || v.scale != nil) {
+	if v = z.tidy(v); v.Shift != nil && (m.Transposed || !inside) || m.Groups > 1 && (v.Shift != nil || v.Scale != nil) {
 		v = z.plain(v)
 	}
 	c := z.columns(v, m.InChannels, m.Groups == 1)
@@ -212,7 +213,7 @@ func (z *normalizer) conv(l *dag.Linear, m *dag.Conv, v value) value {
 	}
 	n := *m
 	n.Window = w
-	n.W.Param = reorder(m.W.Param, outer, cols, inner, order, c.scale)
+	n.W.Param = reorder(m.W.Param, outer, cols, inner, order, c.Scale)
 	return z.layer(l, &n, bias, c.v)
 }
 
@@ -224,7 +225,7 @@ func (z *normalizer) taps(l *dag.Linear, d *dag.Dense, w *dag.Window, v value) v
 	at := map[int]int{} // the place that a tap reads
 	w.Taps(func(_, in, k int) {
 		for e := in; e < v.n; e += n {
-			if v.elem(e) >= 0 || of(v.shift, e, 0) != 0 {
+			if _, t := v.At(e); t != 0 || v.elem(e) >= 0 {
 				at[k] = in
 			}
 		}

@@ -4,19 +4,19 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/fold"
 )
 
 // value is a value of the source in terms of new nodes: element e is
 //
-//	scale[e] * parts[index[e]] + shift[e],
+//	Scale[e] * parts[index[e]] + Shift[e],
 //
-// parts strung together, index -1 zero. A nil index is each element in order, a
-// nil scale 1 and a nil shift 0.
+// parts strung together, index -1 zero. A nil index is each element in order.
 type value struct {
-	parts        []int
-	n            int
-	index        []int32
-	scale, shift []float64
+	parts []int
+	n     int
+	index []int32
+	fold.Affine
 	// shared says that the source reads the parts in other places too: they must
 	// stay as they are.
 	shared bool
@@ -29,26 +29,26 @@ func one(id, n int) value { return value{parts: []int{id}, n: n} }
 // pick returns the elements idx of v; -1 is zero.
 func (v *value) pick(idx []int32) value {
 	out := value{parts: v.parts, n: len(idx), index: make([]int32, len(idx)), shared: v.shared}
-	if v.scale != nil {
-		out.scale = make([]float64, len(idx))
+	if v.Scale != nil {
+		out.Scale = make([]float64, len(idx))
 	}
-	if v.shift != nil {
-		out.shift = make([]float64, len(idx))
+	if v.Shift != nil {
+		out.Shift = make([]float64, len(idx))
 	}
 	for e, j := range idx {
 		if j < 0 {
 			out.index[e] = -1
-			if out.scale != nil {
-				out.scale[e] = 1
+			if out.Scale != nil {
+				out.Scale[e] = 1
 			}
 			continue
 		}
 		out.index[e] = v.elem(int(j))
-		if out.scale != nil {
-			out.scale[e] = v.scale[j]
+		if out.Scale != nil {
+			out.Scale[e] = v.Scale[j]
 		}
-		if out.shift != nil {
-			out.shift[e] = v.shift[j]
+		if out.Shift != nil {
+			out.Shift[e] = v.Shift[j]
 		}
 	}
 	return out
@@ -57,11 +57,11 @@ func (v *value) pick(idx []int32) value {
 // tidy puts the parts in their order, drops those without elements, and index,
 // scale and shift where they say nothing.
 func (z *normalizer) tidy(v value) value {
-	if all(v.scale, 1) {
-		v.scale = nil
+	if all(v.Scale, 1) {
+		v.Scale = nil
 	}
-	if all(v.shift, 0) {
-		v.shift = nil
+	if all(v.Shift, 0) {
+		v.Shift = nil
 	}
 	if len(v.parts) > 1 {
 		v = z.sortParts(v)
@@ -105,7 +105,7 @@ func (z *normalizer) sortParts(v value) value {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return z.compare(v.parts[a], v.parts[b]) })
-	out := value{n: v.n, scale: v.scale, shift: v.shift, index: make([]int32, v.n), shared: v.shared}
+	out := value{n: v.n, Affine: v.Affine, index: make([]int32, v.n), shared: v.shared}
 	start, next := make([]int, len(v.parts)), 0
 	known := map[int]int{}
 	for _, k := range order {
@@ -218,8 +218,8 @@ func (z *normalizer) gather(v value) int {
 func (z *normalizer) materialize(v value) int {
 	if len(v.parts) == 0 {
 		l := &dag.Linear{Units: v.n}
-		if v.shift != nil {
-			l.Stages = []dag.Stage{{Add: vector(v.shift)}}
+		if v.Shift != nil {
+			l.Stages = []dag.Stage{{Add: vector(v.Shift)}}
 		}
 		return z.add(nil, v.n, l)
 	}
@@ -228,34 +228,29 @@ func (z *normalizer) materialize(v value) int {
 
 // constant is a value without parts.
 func constant(n int, values []float64) value {
-	v := value{n: n, index: make([]int32, n), shift: values}
-	for e := range v.index {
-		v.index[e] = -1
-	}
 	if values == nil {
-		v.shift = make([]float64, n)
+		values = make([]float64, n)
 	}
-	return v
+	return value{n: n, index: slices.Repeat([]int32{-1}, n), Affine: fold.Affine{Shift: values}}
 }
 
 func (z *normalizer) concat(in []value, n int) value {
 	out := value{n: n, index: make([]int32, 0, n)}
 	for _, v := range in {
-		if v.scale != nil && out.scale == nil {
-			out.scale = slices.Repeat([]float64{1}, n)
+		if v.Scale != nil && out.Scale == nil {
+			out.Scale = slices.Repeat([]float64{1}, n)
 		}
-		if v.shift != nil && out.shift == nil {
-			out.shift = make([]float64, n)
+		if v.Shift != nil && out.Shift == nil {
+			out.Shift = make([]float64, n)
 		}
 		offset := int32(z.total(out.parts))
+		if v.Scale != nil {
+			copy(out.Scale[len(out.index):], v.Scale)
+		}
+		if v.Shift != nil {
+			copy(out.Shift[len(out.index):], v.Shift)
+		}
 		for e := range v.n {
-			k := len(out.index)
-			if v.scale != nil {
-				out.scale[k] = v.scale[e]
-			}
-			if v.shift != nil {
-				out.shift[k] = v.shift[e]
-			}
 			j := v.elem(e)
 			if j >= 0 {
 				j += offset

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/internal/fold"
 )
 
 // subsampled lists the elements of each channel that a window of one tap reads,
@@ -142,7 +143,7 @@ func (z *normalizer) average(m *dag.Average, v value) value {
 	if positions == 1 {
 		return z.mean(m, &w, v)
 	}
-	if v.shift != nil {
+	if v.Shift != nil {
 		v = z.plain(v)
 	}
 	c := z.columns(v, m.Channels, true)
@@ -157,7 +158,7 @@ func (z *normalizer) mean(m *dag.Average, w *dag.Window, v value) value {
 	n := len(idx) / max(m.Channels, 1)
 	total := m.Weights[0] * float64(n)
 	v = z.tidy(v.pick(idx))
-	if !runs(v.scale, n) || !runs(v.shift, n) {
+	if !runs(v.Scale, n) || !runs(v.Shift, n) {
 		v = z.plain(v)
 	}
 	v = z.tidy(unordered(v, n))
@@ -188,7 +189,7 @@ func (z *normalizer) mean(m *dag.Average, w *dag.Window, v value) value {
 	}
 	res := z.channelwise(id, &c, place, 1)
 	if math.Abs(total-1) > 1e-6 {
-		res = res.affine(func(int) float64 { return total }, func(int) float64 { return 0 })
+		res = res.then(fold.Affine{Scale: slices.Repeat([]float64{total}, res.n)})
 	}
 	return z.tidy(res)
 }
@@ -208,7 +209,7 @@ func unordered(v value, n int) value {
 
 // pool makes a maximum over windows.
 func (z *normalizer) pool(m *dag.Pool, v value) value {
-	if v.scale != nil && slices.ContainsFunc(v.scale, func(s float64) bool { return !(s > 0) }) {
+	if v.Scale != nil && slices.ContainsFunc(v.Scale, func(s float64) bool { return !(s > 0) }) {
 		v = z.plain(v)
 	}
 	if len(v.parts) == 0 {
