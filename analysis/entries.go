@@ -8,6 +8,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Registry lists every measure, in the order of reports.
@@ -41,11 +42,8 @@ func one(x scaled.Num) []Measure { return []Measure{{Value: x}} }
 
 // byOrder measures a number of the path programme of each order.
 func byOrder(of func(v *paths.Values, k int) scaled.Num) func(*run) []Measure {
-	return func(r *run) (out []Measure) {
-		for _, p := range r.opt.P {
-			out = append(out, Measure{P: order(p), Value: of(r.forward, r.path(p))})
-		}
-		return out
+	return func(r *run) []Measure {
+		return lists.Map(r.opt.P, func(p float64) Measure { return Measure{P: order(p), Value: of(r.forward, r.path(p))} })
 	}
 }
 

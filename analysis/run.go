@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -341,10 +342,7 @@ func (r *run) pass(chosen []*entry) {
 		return
 	}
 	for _, i := range r.net.Boundary() {
-		name := outputs[i]
-		if name == "" {
-			name = r.net.Nodes[i].Ref()
-		}
+		name := cmp.Or(outputs[i], r.net.Nodes[i].Ref())
 		for e := range r.net.Nodes[i].Len() {
 			r.ports = append(r.ports, fmt.Sprintf("%s[%d]", name, e))
 		}

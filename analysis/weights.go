@@ -2,9 +2,11 @@ package analysis
 
 import (
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // weightEntries are the measures of weights that the first pass gives.
@@ -50,14 +52,10 @@ func weightEntries() []*entry {
 			},
 			groups: true, overMargin: linear,
 			net: func(r *run) []Measure {
-				var out []Measure
-				for _, g := range r.opt.Groups {
-					out = append(out, Measure{
-						P: order(g.P), Q: order(g.Q),
-						Value: r.product(func(l *layer) scaled.Num { return r.norm(l.index, g) }),
-					})
-				}
-				return out
+				return lists.Map(r.opt.Groups, func(g PQ) Measure {
+					x := r.product(func(l *layer) scaled.Num { return r.norm(l.index, g) })
+					return Measure{P: order(g.P), Q: order(g.Q), Value: x}
+				})
 			},
 		},
 		{
@@ -160,23 +158,10 @@ func (r *run) maxAbs(l *layer) scaled.Num {
 
 // matrices returns the layers that have a weight matrix: all but constants.
 func (r *run) matrices() []*layer {
-	var out []*layer
-	for _, l := range r.layers {
-		if l.op.Map != nil {
-			out = append(out, l)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(r.layers), func(l *layer) bool { return l.op.Map == nil })
 }
 
-func (r *run) each(f func(*layer) scaled.Num) []scaled.Num {
-	layers := r.matrices()
-	out := make([]scaled.Num, 0, len(layers))
-	for _, l := range layers {
-		out = append(out, f(l))
-	}
-	return out
-}
+func (r *run) each(f func(*layer) scaled.Num) []scaled.Num { return lists.Map(r.matrices(), f) }
 
 // product multiplies over layers; 1 without layers.
 func (r *run) product(f func(*layer) scaled.Num) scaled.Num {

@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -58,10 +59,7 @@ func (m *Model) WriteFile(path string, net *dag.Network, opt WriteOptions) error
 	written := []string{}
 	err = m.Guard(func() error {
 		if m.file.HasExternal() {
-			location := opt.External
-			if location == "" {
-				location = filepath.Base(path) + ".data"
-			}
+			location := cmp.Or(opt.External, filepath.Base(path)+".data")
 			if err := p.RelocateExternal(location); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package rescale
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -70,18 +71,8 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.P == 0 {
-		o.P = 2
-	}
-	if o.Threads < 1 {
-		o.Threads = 1
-	}
-	if o.Tolerance == 0 {
-		o.Tolerance = 1e-12
-	}
-	if o.MaxSweeps == 0 {
-		o.MaxSweeps = 10000
-	}
+	o.P, o.Threads = cmp.Or(o.P, 2), max(o.Threads, 1)
+	o.Tolerance, o.MaxSweeps = cmp.Or(o.Tolerance, 1e-12), cmp.Or(o.MaxSweeps, 10000)
 	return o
 }
 

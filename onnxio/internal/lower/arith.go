@@ -248,9 +248,7 @@ func sumShapes(err error, in []*value) error {
 	return refusal.New("", "%v", err)
 }
 
-func lowerSum(o *op) error {
-	return o.gives(o.sum())
-}
+func lowerSum(o *op) error { return o.gives(o.sum()) }
 
 func lowerMean(o *op) error {
 	v, err := o.sum()

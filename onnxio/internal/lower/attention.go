@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -147,10 +148,7 @@ func (o *op) maskOf(a *attention, scores *value) (*mask, error) {
 	for _, b := range a.bias {
 		hides := func(x float64) float64 { return x }
 		if !tensor.IsFloat(b.dataType()) {
-			filled := a.filled
-			if filled == 0 {
-				filled = math.Inf(-1)
-			}
+			filled := cmp.Or(a.filled, math.Inf(-1))
 			hides = func(x float64) float64 {
 				if x != 0 {
 					return 0
@@ -308,6 +306,14 @@ func (o *op) cached(past, v *value) (*value, int, error) {
 	return o.concat([]*value{past, v}, 2, shape), past.shape[2], nil
 }
 
+// caches puts the caches of inputs k and k+1 before keys and values.
+func (o *op) caches(a *attention, k int) (err error) {
+	if a.k, a.past, err = o.cached(o.arg(k), a.k); err == nil {
+		a.v, _, err = o.cached(o.arg(k+1), a.v)
+	}
+	return err
+}
+
 // lowerAttention is Attention of opset 23 and later.
 func lowerAttention(o *op) error {
 	a := &attention{
@@ -335,10 +341,7 @@ func lowerAttention(o *op) error {
 		a.bias = append(a.bias, b)
 	}
 	var err error
-	if a.k, a.past, err = o.cached(o.arg(4), a.k); err != nil {
-		return err
-	}
-	if a.v, _, err = o.cached(o.arg(5), a.v); err != nil {
+	if err := o.caches(a, 4); err != nil {
 		return err
 	}
 	y, err := o.attend(a)
@@ -388,10 +391,7 @@ func lowerMultiHeadAttention(o *op) error {
 	if err := o.microsoftMask(a, 4, 5); err != nil {
 		return err
 	}
-	if a.k, a.past, err = o.cached(o.arg(6), a.k); err != nil {
-		return err
-	}
-	if a.v, _, err = o.cached(o.arg(7), a.v); err != nil {
+	if err := o.caches(a, 6); err != nil {
 		return err
 	}
 	return o.giveAttended(a)

@@ -55,10 +55,7 @@ func lowerGroupQueryAttention(o *op) error {
 			}
 		}
 	}
-	if a.k, a.past, err = o.cached(o.arg(3), a.k); err != nil {
-		return err
-	}
-	if a.v, _, err = o.cached(o.arg(4), a.v); err != nil {
+	if err := o.caches(a, 3); err != nil {
 		return err
 	}
 	if err := o.oneLength(a); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/onnxio/internal/wire"
 )
 
@@ -20,13 +21,7 @@ type unknownShape struct {
 var usualExtents = []int{28, 32, 224, 64, 128, 256, 299, 1}
 
 // smallExtents are those that none of the usual ones fits.
-func smallExtents() []int {
-	var out []int
-	for d := 2; d <= 48; d++ {
-		out = append(out, d)
-	}
-	return out
-}
+func smallExtents() []int { return lists.Count(2, 47) }
 
 // maxTries bounds how many shapes are tried for a hint, maxHintSpent what lowering
 // may compute for each of its two.
@@ -50,10 +45,8 @@ func (l *lowering) hint(order []int) {
 		// The second has another batch than the first too, where the model allows it.
 		for _, samples := range [][]int{{1}, {2, 1}}[len(l.examples)] {
 			opt := l.opt
-			opt.InputShape = maps.Clone(l.opt.InputShape)
-			if opt.InputShape == nil {
-				opt.InputShape = map[string][]int{}
-			}
+			opt.InputShape = map[string][]int{}
+			maps.Copy(opt.InputShape, l.opt.InputShape)
 			example := map[string][]int{}
 			for _, u := range l.unknown {
 				example[u.in.Name] = tried(u.in, opt.InputShape[u.in.Name], samples, extent)

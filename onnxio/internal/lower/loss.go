@@ -27,11 +27,7 @@ func lowerSoftmaxCrossEntropyLoss(o *op, scores *value) error {
 	return o.likelihood(log)
 }
 
-func lowerNegativeLogLikelihoodLoss(o *op, v *value) error {
-	return o.likelihood(v)
-}
-
-// likelihood is the loss -w[t] log[t] of the target t at each place, their weighted
+// likelihood is NegativeLogLikelihoodLoss: the loss -w[t] log[t] of the target t at each place, their weighted
 // mean or their sum.
 func (o *op) likelihood(log *value) error {
 	target, err := o.need(1)

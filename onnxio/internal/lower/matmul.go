@@ -210,9 +210,7 @@ func (o *op) stacked(v *value, t *tensor.Tensor, left bool) (*value, error) {
 	return o.transpose(y, inverted(perm)), nil
 }
 
-func lowerGemm(o *op) error {
-	return o.gives(o.gemm())
-}
+func lowerGemm(o *op) error { return o.gives(o.gemm()) }
 
 // gemm is alpha*op(A) op(B) + beta*C with one constant matrix, or all of them.
 func (o *op) gemm() (*value, error) {

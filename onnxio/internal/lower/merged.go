@@ -241,13 +241,10 @@ func (o *op) lowerMerged(m merge, lower lowerer) error {
 		err = o.mergedAxis(m, -1, len(v.visible()))
 	case name == "Gather" && o.in[1].constant():
 		r := len(v.visible())
-		a, err := tensor.AxisOf(o.int("axis", 0), r)
-		if err != nil {
-			return err
-		}
-		if err = o.mergedAxis(m, 0, r); a < m.first {
+		if a, known := tensor.AxisOf(o.int("axis", 0), r); known == nil && a < m.first {
 			to.first += len(o.in[1].con.Dims) - 1
 		}
+		err = o.mergedAxis(m, 0, r)
 	case name == "BatchNormalization" && len(v.visible()) == 2 && m.first == 0:
 		return o.mergedNormalization(m, lower)
 	case reductions[name].since > 0:
@@ -316,6 +313,23 @@ func (o *op) set(a wire.Attribute) {
 	o.node = &n
 }
 
+// fullAxes are the axes of the full shape of the first operand for those of the graph.
+func (o *op) fullAxes(m merge, axes []int64) ([]int64, error) {
+	full := make([]int64, len(axes))
+	for i, a := range axes {
+		k, err := tensor.AxisOf(a, len(o.in[0].visible()))
+		if err != nil {
+			return nil, err
+		}
+		at, ok := m.axis(k)
+		if !ok {
+			return nil, o.unmergeable()
+		}
+		full[i] = int64(at)
+	}
+	return full, nil
+}
+
 // mergedNormalization normalises the columns of a matrix whose lines are merged: they are
 // the channels of each sample.
 func (o *op) mergedNormalization(m merge, lower lowerer) error {
@@ -348,19 +362,16 @@ func (o *op) mergedReduce(m merge, lower lowerer) error {
 	if len(axes) == 0 {
 		return o.unmergeable()
 	}
+	full, err := o.fullAxes(m, axes)
+	if err != nil {
+		return err
+	}
 	to := m
-	full := make([]int64, len(axes))
-	for i, a := range axes {
-		k, err := tensor.AxisOf(a, len(o.in[0].visible()))
-		if err != nil {
-			return err
-		}
-		at, ok := m.axis(k)
-		if !ok || slices.Contains(full[:i], int64(at)) {
+	for i, at := range full {
+		if slices.Contains(full[:i], at) {
 			return o.unmergeable()
 		}
-		full[i] = int64(at)
-		if at < m.first && o.int("keepdims", 1) == 0 {
+		if at < int64(m.first) && o.int("keepdims", 1) == 0 {
 			to.first--
 		}
 	}
@@ -449,17 +460,9 @@ func (o *op) mergedAxes(m merge) error {
 			return err
 		}
 	}
-	to := make([]int64, len(axes))
-	for i, a := range axes {
-		k, err := tensor.AxisOf(a, len(o.in[0].visible()))
-		if err != nil {
-			return err
-		}
-		at, ok := m.axis(k)
-		if !ok {
-			return o.unmergeable()
-		}
-		to[i] = int64(at)
+	to, err := o.fullAxes(m, axes)
+	if err != nil {
+		return err
 	}
 	o.in = append(slices.Clone(o.in[:3]), append([]*value{{con: tensor.NewInts([]int{len(to)}, to)}}, o.in[min(4, len(o.in)):]...)...)
 	return nil

@@ -227,7 +227,7 @@ var signalOperators = map[string]lowerer{
 	"HannWindow":                cosineWindow(0.5, 0.5, 0),
 	"MaxRoiPool":                lowerMaxRoiPool,
 	"MaxUnpool":                 ofTwo(lowerMaxUnpool),
-	"NegativeLogLikelihoodLoss": ofFirst(lowerNegativeLogLikelihoodLoss),
+	"NegativeLogLikelihoodLoss": ofFirst((*op).likelihood),
 	"ReverseSequence":           ofTwo(lowerReverseSequence),
 	"RoiAlign":                  lowerRoiAlign,
 	"STFT":                      ofFirst(lowerSTFT),

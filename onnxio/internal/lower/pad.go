@@ -97,10 +97,10 @@ var padding = map[string]func(i, n int64) int64{
 		if n == 1 {
 			return 0
 		}
-		i = tensor.Modulo(i, 2*n-2, false)
+		i = tensor.Modulo(i, 2*n-2)
 		return min(i, 2*n-2-i)
 	},
-	"wrap": func(i, n int64) int64 { return tensor.Modulo(i, n, false) },
+	"wrap": func(i, n int64) int64 { return tensor.Modulo(i, n) },
 }
 
 func (o *op) pad(v *value, pads []int64, place func(i, n int64) int64) (*value, error) {

@@ -125,7 +125,7 @@ func lowerTensorScatter(o *op, v, update *value) error {
 				at += in[2][q/outer]
 			}
 			if mode == "circular" {
-				at = float64(tensor.Modulo(int64(at), int64(n), false))
+				at = float64(tensor.Modulo(int64(at), int64(n)))
 			}
 			j, ok := place(at, n)
 			if !ok {

@@ -1,6 +1,7 @@
 package lower
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -163,11 +164,7 @@ func (o *op) reduce(v *value, red reduced, r reduction) error {
 	// The reduced axes go last; the batch stays where it is in the order.
 	p := o.transpose(v, red.order)
 	if r.reason != "" || !tensor.IsFloat(typ) {
-		reason := r.reason
-		if reason == "" {
-			reason = wraps
-		}
-		out := o.function(reason, typ, red.shape, func(dst []float64, in ...[]float64) {
+		out := o.function(cmp.Or(r.reason, wraps), typ, red.shape, func(dst []float64, in ...[]float64) {
 			for i := range dst {
 				dst[i] = r.fold(in[0][i*red.count:][:red.count])
 				if !tensor.IsFloat(typ) {

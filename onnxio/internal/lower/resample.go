@@ -70,7 +70,7 @@ func (o *op) tileOverBatch(v *value, k int, repeats []int64) error {
 
 // lowerDepthToSpace moves blocks of channels into the two spatial axes.
 func lowerDepthToSpace(o *op) error {
-	v, b, err := o.blocks()
+	v, b, columns, err := o.blocks()
 	if err != nil {
 		return err
 	}
@@ -79,12 +79,8 @@ func lowerDepthToSpace(o *op) error {
 		return refusal.New("", "blocks of %d x %d in %s", b, b, words.Count(c, "channel"))
 	}
 	parts, perm := []int{n, b, b, c / (b * b), h, w}, []int{0, 3, 4, 1, 5, 2}
-	switch mode := o.str("mode", "DCR"); mode {
-	case "DCR":
-	case "CRD":
+	if columns {
 		parts, perm = []int{n, c / (b * b), b, b, h, w}, []int{0, 1, 4, 2, 5, 3}
-	default:
-		return refusal.New("", "mode %q", mode)
 	}
 	out := o.transpose(o.relabel(v, parts), perm)
 	o.give(0, o.relabel(out, []int{n, c / (b * b), h * b, w * b}))
@@ -93,7 +89,7 @@ func lowerDepthToSpace(o *op) error {
 
 // lowerSpaceToDepth moves blocks of the two spatial axes into channels.
 func lowerSpaceToDepth(o *op) error {
-	v, b, err := o.blocks()
+	v, b, columns, err := o.blocks()
 	if err != nil {
 		return err
 	}
@@ -102,34 +98,32 @@ func lowerSpaceToDepth(o *op) error {
 		return refusal.New("", "blocks of %d x %d in %d x %d", b, b, h, w)
 	}
 	perm := []int{0, 3, 5, 1, 2, 4}
-	switch mode := o.str("mode", "DCR"); mode {
-	case "DCR":
-	case "CRD":
+	if columns {
 		perm = []int{0, 1, 3, 5, 2, 4}
-	default:
-		return refusal.New("", "mode %q", mode)
 	}
 	out := o.transpose(o.relabel(v, []int{n, c, h / b, b, w / b, b}), perm)
 	o.give(0, o.relabel(out, []int{n, c * b * b, h / b, w / b}))
 	return nil
 }
 
-func (o *op) blocks() (*value, int, error) {
-	v, err := o.need(0)
-	if err != nil {
-		return nil, 0, err
+// blocks returns the operand and the extent of the blocks; columns says that the channels of one place
+// stand apart (CRD), not those of one channel.
+func (o *op) blocks() (v *value, size int, columns bool, err error) {
+	if v, err = o.need(0); err != nil {
+		return nil, 0, false, err
 	}
-	if v.constant() || len(v.shape) != 4 {
-		return nil, 0, refusal.New("", "an operand that is no activation of rank 4")
+	b, mode := o.int("blocksize", 0), o.str("mode", "DCR")
+	switch {
+	case v.constant() || len(v.shape) != 4:
+		err = refusal.New("", "an operand that is no activation of rank 4")
+	case v.batchAxis() > 0:
+		err = refusal.MixesBatch("it moves the batch axis")
+	case b < 1 || b > 1<<15:
+		err = refusal.New("", "blocksize %d", b)
+	case mode != "DCR" && mode != "CRD":
+		err = refusal.New("", "mode %q", mode)
 	}
-	if v.batchAxis() > 0 {
-		return nil, 0, refusal.MixesBatch("it moves the batch axis")
-	}
-	b := o.int("blocksize", 0)
-	if b < 1 || b > 1<<15 {
-		return nil, 0, refusal.New("", "blocksize %d", b)
-	}
-	return v, int(b), nil
+	return v, int(b), mode == "CRD", err
 }
 
 // lowerResize repeats or drops elements (mode nearest), or interpolates axis by axis,

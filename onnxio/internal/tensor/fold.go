@@ -44,11 +44,7 @@ func FoldPair(name string, a, b *Tensor) (*Tensor, error) {
 	if a.Kind == Floating || b.Kind == Floating {
 		return foldFloats(name, p, dims, a, b)
 	}
-	x, err := a.Int64s()
-	if err != nil {
-		return nil, err
-	}
-	y, err := b.Int64s()
+	x, y, err := both(a, b, (*Tensor).Int64s)
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +67,19 @@ func FoldPair(name string, a, b *Tensor) (*Tensor, error) {
 	return NewIntegers(typ, dims, out), nil
 }
 
+// both reads the numbers of two constants.
+func both[T any](a, b *Tensor, numbers func(*Tensor) ([]T, error)) (x, y []T, err error) {
+	if x, err = numbers(a); err == nil {
+		y, err = numbers(b)
+	}
+	return x, y, err
+}
+
 func foldFloats(name string, p Pair, dims []int, a, b *Tensor) (*Tensor, error) {
 	if p.Float == nil {
 		return nil, refusal.New("", "%s of floating-point numbers", name)
 	}
-	x, err := a.Float64s()
-	if err != nil {
-		return nil, err
-	}
-	y, err := b.Float64s()
+	x, y, err := both(a, b, (*Tensor).Float64s)
 	if err != nil {
 		return nil, err
 	}
@@ -104,15 +104,7 @@ func foldFloats(name string, p Pair, dims []int, a, b *Tensor) (*Tensor, error) 
 // AllZero reports whether every number is 0.
 func AllZero(t *Tensor) (bool, error) {
 	v, err := t.Float64s()
-	if err != nil {
-		return false, err
-	}
-	for _, x := range v {
-		if x != 0 {
-			return false, nil
-		}
-	}
-	return true, nil
+	return err == nil && !slices.ContainsFunc(v, func(x float64) bool { return x != 0 }), err
 }
 
 // FoldConcat joins constants along an axis.
@@ -229,11 +221,7 @@ func FoldProduct(a, b *Tensor) (*Tensor, error) {
 		return nil, err
 	}
 	m, n, k := p.m, p.n, p.k
-	x, err := a.Float64s()
-	if err != nil {
-		return nil, err
-	}
-	y, err := b.Float64s()
+	x, y, err := both(a, b, (*Tensor).Float64s)
 	if err != nil {
 		return nil, err
 	}

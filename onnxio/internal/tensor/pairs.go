@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/relupath/relupath/onnxio/internal/refusal"
@@ -37,12 +38,12 @@ var Pairs = map[string]Pair{
 		Float:   func(x, y float64) float64 { return x * y },
 		Integer: func(x, y int64, _ bool) int64 { return x * y }, neutral: 1,
 	},
-	"Div":            {Float: func(x, y float64) float64 { return x / y }, Integer: quotient, neutral: 1},
-	"Mod":            {Float: floorMod, Integer: Modulo, neutral: noNeutral},
-	"fmod":           {Float: math.Mod, Integer: remainder, neutral: noNeutral},
+	"Div":            {Float: func(x, y float64) float64 { return x / y }, Integer: either(quotient[int64], quotient[uint64]), neutral: 1},
+	"Mod":            {Float: floorMod, Integer: either(Modulo, remainder[uint64]), neutral: noNeutral},
+	"fmod":           {Float: math.Mod, Integer: either(remainder[int64], remainder[uint64]), neutral: noNeutral},
 	"Pow":            {Float: math.Pow, Integer: power, neutral: 1},
-	"Max":            {Float: Larger, Integer: largest, neutral: noNeutral},
-	"Min":            {Float: Smaller, Integer: smallest, neutral: noNeutral},
+	"Max":            {Float: Larger, Integer: either(larger[int64], larger[uint64]), neutral: noNeutral},
+	"Min":            {Float: Smaller, Integer: either(smaller[int64], smaller[uint64]), neutral: noNeutral},
 	"Less":           test(func(x, y float64) bool { return x < y }, func(c int) bool { return c < 0 }),
 	"LessOrEqual":    test(func(x, y float64) bool { return x <= y }, func(c int) bool { return c <= 0 }),
 	"Greater":        test(func(x, y float64) bool { return x > y }, func(c int) bool { return c > 0 }),
@@ -56,7 +57,7 @@ var Pairs = map[string]Pair{
 	"BitwiseXor":     {Integer: func(x, y int64, _ bool) int64 { return x ^ y }, neutral: noNeutral},
 	// Of unsigned numbers, which is what is shifted.
 	"LEFT":  {Integer: func(x, y int64, _ bool) int64 { return int64(uint64(x) << uint64(y)) }, neutral: noNeutral},
-	"RIGHT": {Integer: shiftedRight, neutral: noNeutral},
+	"RIGHT": {Integer: either(shifted[int64], shifted[uint64]), neutral: noNeutral},
 }
 
 // noNeutral is no operand of a shape computation.
@@ -80,52 +81,36 @@ func test(float func(x, y float64) bool, sign func(c int) bool) Pair {
 
 func compare(x, y int64, unsigned bool) int {
 	if unsigned {
-		x, y = x^math.MinInt64, y^math.MinInt64
+		return cmp.Compare(uint64(x), uint64(y))
 	}
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
+	return cmp.Compare(x, y)
 }
+
+// either computes with signed numbers, or with bit patterns of unsigned ones.
+func either(signed func(x, y int64) int64, bits func(x, y uint64) uint64) func(x, y int64, unsigned bool) int64 {
+	return func(x, y int64, unsigned bool) int64 {
+		if unsigned {
+			return int64(bits(uint64(x), uint64(y)))
+		}
+		return signed(x, y)
+	}
+}
+
+func quotient[T int64 | uint64](x, y T) T { return x / y } // towards zero; the caller has made sure that y is not 0
+
+func remainder[T int64 | uint64](x, y T) T { return x % y } // with the sign of the dividend
+
+func shifted[T int64 | uint64](x, y T) T { return x >> uint64(y) } // with the sign of signed numbers
+
+func larger[T int64 | uint64](x, y T) T { return max(x, y) }
+
+func smaller[T int64 | uint64](x, y T) T { return min(x, y) }
 
 // Larger is the larger number, NaN if one is, as in ONNX Runtime and NumPy.
 func Larger(x, y float64) float64 { return max(x, y) }
 
 // Smaller is the smaller number, NaN if one is.
 func Smaller(x, y float64) float64 { return min(x, y) }
-
-func largest(x, y int64, unsigned bool) int64 {
-	if compare(x, y, unsigned) < 0 {
-		return y
-	}
-	return x
-}
-
-func smallest(x, y int64, unsigned bool) int64 {
-	if compare(x, y, unsigned) > 0 {
-		return y
-	}
-	return x
-}
-
-// quotient truncates towards zero; the caller has made sure that y is not 0.
-func quotient(x, y int64, unsigned bool) int64 {
-	if unsigned {
-		return int64(uint64(x) / uint64(y))
-	}
-	return x / y
-}
-
-// shiftedRight keeps the sign of signed integers.
-func shiftedRight(x, y int64, unsigned bool) int64 {
-	if unsigned {
-		return int64(uint64(x) >> uint64(y))
-	}
-	return x >> uint64(y)
-}
 
 // floorMod has the sign of the divisor.
 func floorMod(x, y float64) float64 {
@@ -136,19 +121,8 @@ func floorMod(x, y float64) float64 {
 	return m
 }
 
-// remainder has the sign of the dividend, as Mod with fmod=1; y is not 0.
-func remainder(x, y int64, unsigned bool) int64 {
-	if unsigned {
-		return int64(uint64(x) % uint64(y))
-	}
-	return x % y
-}
-
 // Modulo has the sign of the divisor, as Mod with fmod=0; y is not 0.
-func Modulo(x, y int64, unsigned bool) int64 {
-	if unsigned {
-		return int64(uint64(x) % uint64(y))
-	}
+func Modulo(x, y int64) int64 {
 	m := x % y
 	if m != 0 && (m < 0) != (y < 0) {
 		m += y

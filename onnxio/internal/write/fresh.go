@@ -1,6 +1,7 @@
 package write
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -160,11 +161,7 @@ func (g *fresh) param(p *dag.Param, dims []int) string {
 	if name, ok := g.initializers[key]; ok {
 		return name
 	}
-	base := p.Name
-	if base == "" {
-		base = g.label() + "/constant"
-	}
-	name := g.name(base)
+	name := g.name(cmp.Or(p.Name, g.label()+"/constant"))
 	g.initializers[key] = name
 	q := p
 	switch {

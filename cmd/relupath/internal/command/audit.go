@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,10 +74,8 @@ func (o *auditOptions) run(ctx context.Context, a *app, args []string) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	if o.output != "" {
-		if err := a.vacant(o.output, a.existing()); err != nil {
-			return err
-		}
+	if err := a.vacantAll(a.existing(), o.output); err != nil {
+		return err
 	}
 	if o.list {
 		return a.report(listDocument(analysis.Registry()), o.output, a.existing())
@@ -448,11 +447,7 @@ func (w *auditWork) stream(ctx context.Context) error {
 		}
 		return err
 	}
-	path := w.options.output
-	if path == "" {
-		path = stdStream
-	}
-	if err := w.save(path, w.existing(), write); err != nil {
+	if err := w.save(cmp.Or(w.options.output, stdStream), w.existing(), write); err != nil {
 		return err
 	}
 	if interrupted != nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/big"
@@ -86,11 +87,7 @@ func newOrigin(path string, m *modelFile) origin {
 
 // String names what wrote the file.
 func (o origin) String() string {
-	who := o.Producer
-	if who == "" {
-		who = "unknown"
-	}
-	return fmt.Sprintf("%s (IR %d, opset %d)", who, o.IRVersion, o.Opset)
+	return fmt.Sprintf("%s (IR %d, opset %d)", cmp.Or(o.Producer, "unknown"), o.IRVersion, o.Opset)
 }
 
 // scope names the operators before and after what is measured.
@@ -294,19 +291,18 @@ type fact struct {
 	num       func(*auditedModel) scaled.Num
 }
 
+// count is a fact that an int holds.
+func count(name, key string, of func(*auditedModel) int) fact {
+	return fact{
+		name, key, func(m *auditedModel) render.Cell { return render.Int(of(m)) },
+		func(m *auditedModel) scaled.Num { return scaled.New(float64(of(m))) },
+	}
+}
+
 var facts = []fact{
-	{
-		"parameters", "parameters", func(m *auditedModel) render.Cell { return render.Int(m.Parameters) },
-		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Parameters)) },
-	},
-	{
-		"hidden units", "hidden_units", func(m *auditedModel) render.Cell { return render.Int(m.HiddenUnits) },
-		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.HiddenUnits)) },
-	},
-	{
-		"depth", "depth", func(m *auditedModel) render.Cell { return render.Int(m.Depth) },
-		func(m *auditedModel) scaled.Num { return scaled.New(float64(m.Depth)) },
-	},
+	count("parameters", "parameters", func(m *auditedModel) int { return m.Parameters }),
+	count("hidden units", "hidden_units", func(m *auditedModel) int { return m.HiddenUnits }),
+	count("depth", "depth", func(m *auditedModel) int { return m.Depth }),
 	{
 		"paths", "paths", func(m *auditedModel) render.Cell {
 			if m.paths == nil {

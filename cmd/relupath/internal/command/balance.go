@@ -112,15 +112,7 @@ func (o *balanceOptions) check(a *app) error {
 	if err := distinct(outputs...); err != nil {
 		return err
 	}
-	for _, path := range outputs {
-		if path == "" {
-			continue
-		}
-		if err := a.vacant(path, a.existing()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.vacantAll(a.existing(), outputs...)
 }
 
 func (o *balanceOptions) run(ctx context.Context, a *app, path string) error {

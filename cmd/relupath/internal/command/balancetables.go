@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -64,12 +65,8 @@ func balanceFacts(r *balanceJSON) render.Table {
 	if r.Exact {
 		f.Add(render.Text("optimum"), render.Number(r.optimum))
 	}
-	out := r.Output
-	if out == "" {
-		out = "nothing"
-	}
 	f.Add(render.Text("proof"), render.Text(r.Verification.how()))
-	f.Add(render.Text("written"), render.Code(out))
+	f.Add(render.Text("written"), render.Code(cmp.Or(r.Output, "nothing")))
 	return f
 }
 

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -184,11 +183,10 @@ func newScoring(ctx context.Context, m *modelFile, set *dataset.Set, name string
 		return nil, err
 	}
 	node, err := finetune.Scores(m.Net, set, layerOf(m, name))
-	var option *finetune.OptionError
-	switch {
-	case errors.As(err, &option) && name == "":
+	switch option := has[*finetune.OptionError](err); {
+	case option && name == "":
 		return nil, usagef("%w with --scores", err)
-	case errors.As(err, &option):
+	case option:
 		return nil, &usageError{err}
 	case err != nil:
 		return nil, &dataError{err}
@@ -270,12 +268,4 @@ func (s *scoring) labelled() (*analysis.Labelled, error) {
 		set.Batch64(x, order)
 		return [][]float64{x}
 	}}, nil
-}
-
-// isDataError reports whether an error is about a data spec (usage) or its
-// files (data).
-func isDataError(err error) (usage, data bool) {
-	var spec *dataset.SpecError
-	var file *dataset.DataError
-	return errors.As(err, &spec), errors.As(err, &file)
 }

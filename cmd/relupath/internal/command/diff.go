@@ -135,10 +135,8 @@ func (o *auditOptions) diff(ctx context.Context, a *app, from, to string) error 
 	if err != nil {
 		return &usageError{err}
 	}
-	if o.output != "" {
-		if err := a.vacant(o.output, a.existing()); err != nil {
-			return err
-		}
+	if err := a.vacantAll(a.existing(), o.output); err != nil {
+		return err
 	}
 	r := &diffJSON{Schema: "relupath.diff/1", Bias: a.bias, A: from, B: to, Pairs: []pairOfModels{}, Errors: []failure{}}
 	if err := r.match(from, to); err != nil {
@@ -316,11 +314,7 @@ func (w *auditWork) streamPairs(ctx context.Context, r *diffJSON) error {
 		}
 		return each(&out, func(p *pairOfModels) error { return put(&diffJSON{Pairs: []pairOfModels{*p}}) })
 	}
-	path := w.options.output
-	if path == "" {
-		path = stdStream
-	}
-	if err := w.save(path, w.existing(), write); err != nil {
+	if err := w.save(cmp.Or(w.options.output, stdStream), w.existing(), write); err != nil {
 		return err
 	}
 	return interrupted
@@ -380,11 +374,6 @@ func (m *metricJSON) sentence() string {
 	return fmt.Sprintf("The path vectors are at most %s apart in sum, biases included: so the values at which the networks end differ by at most that in sum, times the largest |x_i| or 1", m.num)
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // match finds the models that are in both. Errors: a folder beside a file; folders that share no name.
 func (r *diffJSON) match(from, to string) error {
 	names := map[string]bool{}
@@ -417,7 +406,7 @@ func (r *diffJSON) match(from, to string) error {
 		if folder {
 			file = to
 		}
-		if !exists(file) {
+		if _, err := os.Stat(file); err != nil {
 			return invalidf("%s: no such file or folder", file)
 		}
 		return usagef("diff: give two models or two folders: %s and %s are one of each", from, to)

@@ -48,7 +48,7 @@ answered, as of forms that cannot be compared though the functions agree.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := o.run(cmd.Context(), a, args[0], args[1])
-			if codeOf(err) == codeFailed && !isNotEquivalent(err) {
+			if codeOf(err) == codeFailed && !errors.Is(err, errNotEquivalent) {
 				return &exit{codeBroken, err}
 			}
 			return err
@@ -136,8 +136,6 @@ func newEquivalentJSON(o *equivalentOptions, a *dag.Network, e *rescale.Equivale
 
 // errNotEquivalent says no; the report gives the reason.
 var errNotEquivalent = &exit{code: codeFailed}
-
-func isNotEquivalent(err error) bool { return errors.Is(err, errNotEquivalent) }
 
 func (o *equivalentOptions) run(ctx context.Context, a *app, pathA, pathB string) error {
 	opt := rescale.EquivalentOptions{Tolerance: o.tolerance, Threads: a.threads}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/internal/lists"
 )
@@ -89,20 +90,17 @@ func recovered(f func() error) (err error) {
 
 // codeOf maps an error to the exit code.
 func codeOf(err error) int {
-	var own *exit
-	var usage *usageError
-	var internal *internalError
-	wrongSpec, _ := isDataError(err)
+	own, exits := errors.AsType[*exit](err)
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &internal):
+	case has[*internalError](err):
 		return codeInternal
 	case errors.Is(err, context.Canceled):
 		return codeInterrupted
-	case errors.As(err, &own):
+	case exits:
 		return own.code
-	case errors.As(err, &usage), wrongSpec:
+	case has[*usageError](err), has[*dataset.SpecError](err):
 		return codeUsage
 	case isInvalid(err):
 		return codeInvalid
@@ -112,17 +110,18 @@ func codeOf(err error) int {
 
 // isInvalid reports whether a model or data, not the machine, is to blame.
 func isInvalid(err error) bool {
-	var data *dataError
-	var unsupported *unsupportedError
-	var invalid *invalidError
-	_, file := isDataError(err)
-	return file || errors.As(err, &data) || errors.As(err, &unsupported) || errors.As(err, &invalid)
+	return has[*dataset.DataError](err) || has[*dataError](err) || has[*unsupportedError](err) || has[*invalidError](err)
+}
+
+// has reports whether an error is, or wraps, one of a type.
+func has[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // message returns what standard error shows; empty for nothing.
 func message(err error, command string) string {
-	var own *exit
-	if errors.As(err, &own) && own.err == nil {
+	if own, ok := errors.AsType[*exit](err); ok && own.err == nil {
 		return ""
 	}
 	code := codeOf(err)

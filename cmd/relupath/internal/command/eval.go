@@ -102,10 +102,8 @@ func (o *evalOptions) run(ctx context.Context, a *app, path string) error {
 	if err != nil {
 		return &usageError{fmt.Errorf("--percentile: %w", err)}
 	}
-	if o.output != "" {
-		if err := a.vacant(o.output, a.existing()); err != nil {
-			return err
-		}
+	if err := a.vacantAll(a.existing(), o.output); err != nil {
+		return err
 	}
 	var r *evalJSON
 	data := o.reader(ctx, a)
@@ -134,7 +132,7 @@ func (o *evalOptions) work(ctx context.Context, a *app, m *modelFile, path strin
 	if err != nil {
 		return nil, err
 	}
-	e := newEvaluation(at)
+	e := &evaluation{scoring: at, margins: make([]float64, 0, at.set.Len())}
 	a.stage(path, "evaluating")
 	err = scores(ctx, m.Net, at, a.threads, func(first int, y, p []float64) error {
 		e.add(first, y, p)
@@ -171,10 +169,6 @@ type evaluation struct {
 	loss, logLoss float64
 	correct       int
 	margins       []float64
-}
-
-func newEvaluation(at *scoring) *evaluation {
-	return &evaluation{scoring: at, margins: make([]float64, 0, at.set.Len())}
 }
 
 // add takes the scores of a batch that begins with an example, and its probabilities, if

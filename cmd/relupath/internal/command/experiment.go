@@ -330,12 +330,10 @@ func runExperiment[O interface{ Check() error }](ctx context.Context, a *app, e 
 	// Trainings that are interrupted keep their checkpoints.
 	a.keep()
 	report, err := run(ctx, lab, *options)
-	var wrong *finetune.OptionError
-	var unfit *experiment.FitError
 	switch {
-	case errors.As(err, &wrong):
+	case has[*finetune.OptionError](err):
 		return &usageError{err}
-	case errors.As(err, &unfit):
+	case has[*experiment.FitError](err):
 		return &dataError{err}
 	case err != nil:
 		return err

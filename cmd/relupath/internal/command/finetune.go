@@ -191,13 +191,8 @@ func (o *finetuneOptions) check(a *app) error {
 	if err := distinct(o.output, o.report, o.log); err != nil {
 		return err
 	}
-	for _, path := range []string{o.output, o.report, o.log} {
-		if path == "" {
-			continue
-		}
-		if err := a.vacant(path, o.old); err != nil {
-			return err
-		}
+	if err := a.vacantAll(o.old, o.output, o.report, o.log); err != nil {
+		return err
 	}
 	return o.vacantCheckpoint(a)
 }
@@ -282,12 +277,10 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *modelFile, path s
 		a.trained(path, p)
 	}
 	t, err := finetune.New(m.Net, o.train, o.opt)
-	var options *finetune.OptionError
-	var gpu *finetune.GPUError
 	switch {
-	case errors.As(err, &options):
+	case has[*finetune.OptionError](err):
 		return &usageError{err}
-	case errors.As(err, &gpu):
+	case has[*finetune.GPUError](err):
 		return err
 	case err != nil:
 		return &dataError{err}
@@ -316,8 +309,7 @@ func (o *finetuneOptions) work(ctx context.Context, a *app, m *modelFile, path s
 	if res.Best != nil {
 		net = res.Best
 	}
-	var lost *finetune.DivergedError
-	if !errors.As(err, &lost) || lost.Kept > 0 {
+	if lost, ok := errors.AsType[*finetune.DivergedError](err); !ok || lost.Kept > 0 {
 		if e := a.saveModel(m, net, o.output, o.old); e != nil {
 			return errors.Join(err, e)
 		}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -70,16 +71,13 @@ var wanted = map[string]string{
 // plainly turns the error of a flag whose value is no number into one that says
 // what is wanted.
 func plainly(err error) error {
-	var num *strconv.NumError
-	if !errors.As(err, &num) {
+	num, ok := errors.AsType[*strconv.NumError](err)
+	if !ok {
 		return err
 	}
 	want := fmt.Sprintf("%q is too large", num.Num)
 	if errors.Is(num, strconv.ErrSyntax) {
-		want = "want " + wanted[num.Func]
-		if wanted[num.Func] == "" {
-			want = "want a number"
-		}
+		want = "want " + cmp.Or(wanted[num.Func], "a number")
 	}
 	return errors.New(strings.TrimSuffix(err.Error(), num.Error()) + want)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // modelFlags are the flags of commands that read models.
@@ -55,10 +56,8 @@ func (a *app) openWith(ctx context.Context, path string, flags *modelFlags, opt 
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--input-shape: %w", err)}
 	}
-	all := maps.Clone(opt.InputShape)
-	if all == nil {
-		all = map[string][]int{}
-	}
+	all := map[string][]int{}
+	maps.Copy(all, opt.InputShape)
 	maps.Copy(all, shapes)
 	opt.InputShape = all
 	m, err := a.read(ctx, path, opt)
@@ -256,14 +255,9 @@ type obstacle struct {
 }
 
 func newFailure(path string, err error) failure {
-	f := failure{Path: path, err: err}
-	var unsupported *unsupportedError
-	if !errors.As(err, &unsupported) {
-		f.Obstacles = []obstacle{{Reason: reason(err)}}
-		return f
-	}
-	for _, o := range unsupported.Obstacles {
-		f.Obstacles = append(f.Obstacles, obstacle{o.Node, o.Op, o.Reason, o.Remedy})
+	f := failure{Path: path, err: err, Obstacles: []obstacle{{Reason: reason(err)}}}
+	if unsupported, ok := errors.AsType[*unsupportedError](err); ok {
+		f.Obstacles = lists.Map(unsupported.Obstacles, func(o fileObstacle) obstacle { return obstacle{o.Node, o.Op, o.Reason, o.Remedy} })
 	}
 	return f
 }

@@ -17,11 +17,10 @@ import (
 // assumable returns shapes with which a model can be read that could not be read only
 // because its inputs leave some open; nil where there are none.
 func assumable(err error) []map[string][]int {
-	var e *unsupportedError
-	if !errors.As(err, &e) {
-		return nil
+	if e, ok := errors.AsType[*unsupportedError](err); ok {
+		return e.Examples
 	}
-	return e.Examples
+	return nil
 }
 
 // openReason says what is missing, and the option that gives it.

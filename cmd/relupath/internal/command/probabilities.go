@@ -135,7 +135,7 @@ func (s *scoring) compare(ctx context.Context, m *modelFile) error {
 			text = "output %q has probabilities, and no layer what they are the softmax of: loss and margins are those of the scores, %s"
 		case probabilities(ys[0], s.width, y, o.width):
 			return nil // one output has the probabilities
-		case s.width == 1 && probabilities(negative(ys[0]), 1, y, o.width):
+		case s.width == 1 && probabilities(lists.Map(ys[0], func(x float64) float64 { return -x }), 1, y, o.width):
 			if s.set.ClassesGiven() {
 				return nil // which score is which class was said
 			}
@@ -249,10 +249,6 @@ func apart(ctx context.Context, m *modelFile, set *dataset.Set, o *probabilityOu
 		out = append(out, fit[0])
 	}
 	return out
-}
-
-func negative(f []float64) []float64 {
-	return lists.Map(f, func(x float64) float64 { return -x })
 }
 
 // probabilities says whether rows of y are the softmax of rows of scores f, or its

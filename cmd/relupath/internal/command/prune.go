@@ -151,10 +151,8 @@ func (o *pruneOptions) run(ctx context.Context, a *app, path string) error {
 	if err := distinct(o.output, o.report); err != nil {
 		return err
 	}
-	if o.report != "" {
-		if err := a.vacant(o.report, a.existing()); err != nil {
-			return err
-		}
+	if err := a.vacantAll(a.existing(), o.report); err != nil {
+		return err
 	}
 	var r *pruneJSON
 	data := o.data.reader(ctx, a)

@@ -37,6 +37,19 @@ func (a *app) existing() existing {
 // nowhere, the folder is missing.
 func (a *app) vacant(path string, old existing) error { return a.vacantBut(path, old, "") }
 
+// vacantAll is vacant for each of some outputs; an empty name is none.
+func (a *app) vacantAll(old existing, paths ...string) error {
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		if err := a.vacant(path, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // vacantBut is vacant for an output that may be one of the files that are read.
 func (a *app) vacantBut(path string, old existing, source string) error {
 	if path == stdStream {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // meant returns a hint at the word of a list that was probably meant, such as
@@ -176,7 +177,7 @@ func (a *app) followEndings(cmd *cobra.Command) error {
 				a.format = string(format)
 			case name == "report" && ext == onnxFile: // where the model is to be written, it is told so
 			case ext == onnxFile, slices.Contains(otherFiles, ext):
-				return usagef("%s: the result is a report, which is no %s file: want an ending of %s%s", f.Value, ext, strings.Join(reportEndings(), " "), plotsHint(cmd, ext))
+				return usagef("%s: the result is a report, which is no %s file: want an ending of %s%s", f.Value, ext, strings.Join(lists.Map(endings, func(e ending) string { return e.ext }), " "), plotsHint(cmd, ext))
 			}
 		case !slices.Contains(what, "model"):
 		case ok:
@@ -186,13 +187,6 @@ func (a *app) followEndings(cmd *cobra.Command) error {
 		}
 	}
 	return nil
-}
-
-func reportEndings() (out []string) {
-	for _, e := range endings {
-		out = append(out, e.ext)
-	}
-	return out
 }
 
 // plotsHint says how figures are written, where they may be what was wanted.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -164,10 +165,7 @@ var breaks = strings.NewReplacer("_", "_<wbr>", "/", "/<wbr>", "(", "<wbr>(")
 
 // figure adds a figure: to the section before it where that has its group.
 func (p *htmlPage) figure(f *Figure) error {
-	title := f.Group
-	if title == "" {
-		title = f.Title
-	}
+	title := cmp.Or(f.Group, f.Title)
 	var s *htmlSection
 	if k := len(p.Sections) - 1; k >= 0 && p.Sections[k].Title == headline(title) && f.Group != "" && p.Sections[k].Tables == nil {
 		s = p.Sections[k]

@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"io"
@@ -140,10 +141,7 @@ func eachField(v reflect.Value, yield func(string, reflect.Value) bool) bool {
 			}
 		case !f.IsExported() || name == "-" || options == "omitempty" && isEmpty(v.Field(i)):
 		default:
-			if name == "" {
-				name = f.Name
-			}
-			if !yield(name, v.Field(i)) {
+			if !yield(cmp.Or(name, f.Name), v.Field(i)) {
 				return false
 			}
 		}

@@ -357,10 +357,7 @@ func (t *texTable) narrowed(cols []int) int {
 // label names table i: the document's label, with a number when there are more
 // tables than one.
 func (d *Document) label(i int) string {
-	s := d.Label
-	if s == "" {
-		s = "relupath"
-	}
+	s := cmp.Or(d.Label, "relupath")
 	if len(d.Tables) > 1 && (i > 0 || !d.ownLabel) {
 		s += "-" + strconv.Itoa(i+1)
 	}
