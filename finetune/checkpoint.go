@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -19,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/program"
 	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/internal/words"
@@ -39,7 +39,7 @@ const checkpointMagic = "relupck\x02"
 // castagnoli is made on first use, since most commands need no checksum.
 var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
-type checkpointHeader struct {
+type checkpointHeader[T program.Float] struct {
 	// Network, Options, Data and Test tell what the run is of.
 	Network string       `json:"network"`
 	Options []setting    `json:"options"`
@@ -48,7 +48,7 @@ type checkpointHeader struct {
 	State   state        `json:"state"`
 	Arrays  []arrayShape `json:"arrays"`
 	// Sums holds the exponents of AdaGrad's sums by tensor.
-	Sums []sumExponent `json:"sums"`
+	Sums []optim.State[T] `json:"sums"`
 }
 
 // setting is an option that must not change between the parts of a run.
@@ -62,11 +62,6 @@ type arrayShape struct {
 	Len  int    `json:"len"`
 }
 
-type sumExponent struct {
-	Exp int  `json:"exp"`
-	Set bool `json:"set"`
-}
-
 // array is a slice with a name.
 type array[T program.Float] struct {
 	name string
@@ -74,7 +69,7 @@ type array[T program.Float] struct {
 }
 
 // arrays lists everything that a checkpoint holds besides its header.
-func (c *core[T]) arrays(best [][]T) []array[T] {
+func (c *loop[T]) arrays(best [][]T) []array[T] {
 	var out []array[T]
 	add := func(t int, what string, data []T) {
 		if data != nil {
@@ -96,23 +91,8 @@ func (c *core[T]) arrays(best [][]T) []array[T] {
 	return out
 }
 
-func (c *core[T]) exponents() []sumExponent {
-	var out []sumExponent
-	for _, s := range c.rule.States() {
-		out = append(out, sumExponent{s.SumExp, s.SumSet})
-	}
-	return out
-}
-
-func (c *core[T]) setExponents(e []sumExponent) {
-	for t := range c.rule.States() {
-		s := &c.rule.States()[t]
-		s.SumExp, s.SumSet = e[t].Exp, e[t].Set
-	}
-}
-
 // fingerprint identifies a network by its structure and its stored values.
-func (c *core[T]) fingerprint() string {
+func (c *loop[T]) fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintln(h, c.prog.Net)
 	buf := make([]byte, 0, 1<<16)
@@ -203,7 +183,7 @@ func (t *loop[T]) save() error {
 
 func (t *loop[T]) write(f io.Writer) error {
 	arrays := t.arrays(t.best)
-	h := checkpointHeader{Network: t.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.exponents()}
+	h := checkpointHeader[T]{Network: t.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.rule.States()}
 	for _, a := range arrays {
 		h.Arrays = append(h.Arrays, arrayShape{a.name, len(a.data)})
 	}
@@ -213,17 +193,12 @@ func (t *loop[T]) write(f io.Writer) error {
 	}
 	sum := crc32.New(castagnoli())
 	w := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
+	// The first error stays and is that of Flush.
 	prefix := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(head)))
-	for _, b := range [][]byte{prefix, head} {
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-	}
+	_, _ = w.Write(append(prefix, head...))
 	for _, a := range arrays {
 		for part := range slices.Chunk(a.data, piece) {
-			if err := binary.Write(w, binary.LittleEndian, part); err != nil {
-				return err
-			}
+			_ = binary.Write(w, binary.LittleEndian, part)
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -249,18 +224,6 @@ func (t *loop[T]) restore() error {
 	return nil
 }
 
-// summed reads and sums up.
-type summed struct {
-	r   io.Reader
-	sum hash.Hash32
-}
-
-func (s *summed) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	s.sum.Write(p[:n])
-	return n, err
-}
-
 var errDamaged = errors.New("it is damaged: remove it to start again")
 
 func (t *loop[T]) read(f *os.File) error {
@@ -269,7 +232,8 @@ func (t *loop[T]) read(f *os.File) error {
 		return err
 	}
 	buffered := bufio.NewReaderSize(f, 1<<16)
-	r := &summed{buffered, crc32.New(castagnoli())}
+	sum := crc32.New(castagnoli())
+	r := io.TeeReader(buffered, sum)
 	prefix := make([]byte, len(checkpointMagic)+8)
 	if _, err := io.ReadFull(r, prefix); err != nil || !bytes.HasPrefix(prefix, []byte(checkpointMagic[:7])) {
 		return errors.New("it is no checkpoint")
@@ -285,7 +249,7 @@ func (t *loop[T]) read(f *os.File) error {
 	if _, err := io.ReadFull(r, head); err != nil {
 		return errDamaged
 	}
-	var h checkpointHeader
+	var h checkpointHeader[T]
 	if err := json.Unmarshal(head, &h); err != nil {
 		return errDamaged
 	}
@@ -295,7 +259,7 @@ func (t *loop[T]) read(f *os.File) error {
 	if err := t.readArrays(r, &h); err != nil {
 		return err
 	}
-	want := r.sum.Sum32()
+	want := sum.Sum32()
 	var got uint32
 	if err := binary.Read(buffered, binary.LittleEndian, &got); err != nil || got != want {
 		return errDamaged
@@ -303,13 +267,16 @@ func (t *loop[T]) read(f *os.File) error {
 	if !h.State.valid(t.train.Len()) {
 		return errDamaged
 	}
-	t.setExponents(h.Sums)
+	for k, s := range h.Sums {
+		of := &t.rule.States()[k]
+		of.SumExp, of.SumSet = s.SumExp, s.SumSet
+	}
 	t.state = h.State
 	return nil
 }
 
 // same checks that a checkpoint is of this run.
-func (t *loop[T]) same(h *checkpointHeader) error {
+func (t *loop[T]) same(h *checkpointHeader[T]) error {
 	if h.Network != t.fingerprint() {
 		return errors.New("it belongs to another model: give the model that the run began with, or another folder")
 	}
@@ -332,12 +299,12 @@ func (t *loop[T]) same(h *checkpointHeader) error {
 
 // readArrays fills the tensors. If the checksum turns out wrong they hold bad
 // numbers, and the run ends with the error.
-func (t *loop[T]) readArrays(r io.Reader, h *checkpointHeader) error {
+func (t *loop[T]) readArrays(r io.Reader, h *checkpointHeader[T]) error {
 	if h.State.BestEpoch > 0 {
 		t.best = t.keep(t.best)
 	}
 	arrays := t.arrays(t.best)
-	if len(arrays) != len(h.Arrays) || len(h.Sums) != len(t.exponents()) {
+	if len(arrays) != len(h.Arrays) || len(h.Sums) != len(t.rule.States()) {
 		return errDamaged
 	}
 	for k, a := range arrays {

@@ -3,9 +3,9 @@ package finetune
 import (
 	"fmt"
 	"math"
+	"os"
 
 	"github.com/relupath/relupath/analysis/blas"
-	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/paths"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
@@ -15,10 +15,9 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// core is the part of a Trainer that depends on the type of the numbers.
-type core[T program.Float] struct {
-	opt   Options
-	what  program.Options
+// loop is the training of a network in one type of numbers.
+type loop[T program.Float] struct {
+	setup
 	prog  *program.Program[T]
 	geo   *geometry.Geometry[T]
 	rule  *optim.Optimizer[T]
@@ -27,19 +26,28 @@ type core[T program.Float] struct {
 	batch engine.Batch[T]
 	x, t  []T
 	label []int
+
+	state state
+	good  [][]T // the tensors after the last sound epoch; nil: as they were read
+	best  [][]T
+	// vacant says that there was no checkpoint when the trainer was made, names
+	// are those of the data in a checkpoint.
+	vacant bool
+	names  [2]string
 }
 
-func newCore[T program.Float](net *dag.Network, opt Options, what program.Options) (*core[T], error) {
+func newLoop[T program.Float](s setup) (*loop[T], error) {
+	opt := s.opt
 	if opt.Device == GPU {
 		if _, err := FindGPU(); err != nil {
 			return nil, fmt.Errorf("finetune: %w", err)
 		}
 	}
-	prog, err := program.Compile[T](net, what)
+	prog, err := program.Compile[T](s.net, s.what)
 	if err != nil {
 		return nil, fmt.Errorf("finetune: %w", err)
 	}
-	c := &core[T]{opt: opt, what: what, prog: prog, pool: pool.New(opt.Threads)}
+	c := &loop[T]{setup: s, prog: prog, pool: pool.New(opt.Threads), state: state{Factor: 1}}
 	blas.SetThreads(opt.Threads)
 	c.geo = geometry.New(prog, geometry.Options{P: opt.P, ExcludeBias: opt.Bias == paths.Exclude, BLAS: opt.BLAS, Pool: c.pool})
 	if opt.PathPenalty != 0 && c.geo.Folded() {
@@ -55,16 +63,18 @@ func newCore[T program.Float](net *dag.Network, opt Options, what program.Option
 		return nil, fmt.Errorf("finetune: %w", err)
 	}
 	c.x = make([]T, opt.Batch*prog.Values[prog.Input].Len)
+	_, err = os.Stat(c.checkpoint())
+	c.vacant = err != nil
 	return c, nil
 }
 
-func (c *core[T]) close() error {
+func (c *loop[T]) close() error {
 	c.pool.Close()
 	return c.eng.Close()
 }
 
 // load makes the examples named by order the batch.
-func (c *core[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
+func (c *loop[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
 	b := &c.batch
 	b.N, b.X = len(order), c.x
 	switch x := any(c.x).(type) {
@@ -92,14 +102,14 @@ func (c *core[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
 	return b
 }
 
-func (c *core[T]) step(set *dataset.Set, order []int, step uint64) (engine.Stats, error) {
+func (c *loop[T]) step(set *dataset.Set, order []int, step uint64) (engine.Stats, error) {
 	b := c.load(set, order)
 	b.Seed, b.Step = c.opt.Seed, step
 	return c.eng.Step(b)
 }
 
 // evaluate runs over a whole set; stop ends it early.
-func (c *core[T]) evaluate(set *dataset.Set, stop func() error) (engine.Stats, error) {
+func (c *loop[T]) evaluate(set *dataset.Set, stop func() error) (engine.Stats, error) {
 	var sum engine.Stats
 	order := make([]int, 0, c.opt.Batch)
 	for at := 0; at < set.Len(); at += c.opt.Batch {
@@ -120,12 +130,12 @@ func (c *core[T]) evaluate(set *dataset.Set, stop func() error) (engine.Stats, e
 }
 
 // schedule sets the step size rate*2^exp and the momentum.
-func (c *core[T]) schedule(rate float64, exp int, nominal, momentum float64) {
+func (c *loop[T]) schedule(rate float64, exp int, nominal, momentum float64) {
 	c.rule.Eta, c.rule.EtaExp, c.rule.Eta0, c.rule.Mu = rate, exp, nominal, momentum
 }
 
 // finite reports whether every trained number is.
-func (c *core[T]) finite() bool {
+func (c *loop[T]) finite() bool {
 	for _, t := range c.prog.Tensors {
 		// A sum is finite only if its terms are; one that overflows is looked
 		// into number by number.
@@ -146,7 +156,7 @@ func (c *core[T]) finite() bool {
 }
 
 // keep copies the trained tensors over old, a result of keep or nil.
-func (c *core[T]) keep(old [][]T) [][]T {
+func (c *loop[T]) keep(old [][]T) [][]T {
 	if old == nil {
 		old = make([][]T, len(c.prog.Tensors))
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
-	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -17,8 +16,8 @@ import (
 // normalize returns S / sum(g^2/kappa) as f*2^exp, f in [0.5, 1) with six bits.
 // g is the gradient of the batch's loss without dropout, S its squared norm at
 // the equivalent network of least sum of squares: see Normalize.
-func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.Set, order []int) (f float64, exp int, err error) {
-	b := c.load(set, order)
+func (c *loop[T]) normalize(ctx context.Context, order []int) (f float64, exp int, err error) {
+	b := c.load(c.train, order)
 	c.geo.Update()
 	grads, err := gradient(c.eng, c.prog, b)
 	if err != nil {
@@ -29,13 +28,13 @@ func (c *core[T]) normalize(ctx context.Context, net *dag.Network, set *dataset.
 		// Nothing moves whatever the step size is.
 		return 1, 0, nil
 	}
-	res, err := rescale.Run(ctx, rescale.EqualNorm, net, rescale.Options{P: 2, Bias: c.opt.Bias, Threads: c.opt.Threads, Tolerance: 1e-9})
+	res, err := rescale.Run(ctx, rescale.EqualNorm, c.net, rescale.Options{P: 2, Bias: c.opt.Bias, Threads: c.opt.Threads, Tolerance: 1e-9})
 	if err != nil {
 		return 0, 0, fmt.Errorf("finetune: normalising the step size: %w", err)
 	}
 	s, ok := rescaledSquares(c.prog, grads, res.Groups, res.Factors)
 	if !ok {
-		if s, err = c.balancedSquares(net, res, b); err != nil {
+		if s, err = c.balancedSquares(res, b); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -120,8 +119,8 @@ func multiplies(op program.Op) bool {
 
 // balancedSquares is rescaledSquares for any network: it differentiates the
 // rescaled one.
-func (c *core[T]) balancedSquares(net *dag.Network, res *rescale.Result, b *engine.Batch[T]) (float64, error) {
-	balanced, err := net.Rescale(res.Groups, res.Factors)
+func (c *loop[T]) balancedSquares(res *rescale.Result, b *engine.Batch[T]) (float64, error) {
+	balanced, err := c.net.Rescale(res.Groups, res.Factors)
 	if err != nil {
 		return 0, fmt.Errorf("finetune: normalising the step size: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune/internal/engine"
-	"github.com/relupath/relupath/finetune/internal/program"
 )
 
 // TestRescaledSquares: the shortcut for plain networks gives what the gradient
@@ -32,7 +31,7 @@ func TestRescaledSquares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCore[float64](net, Options{Batch: 6, Threads: 1, P: 2, BLAS: blas.Find(), Loss: Softmax, Optimizer: PathSGD}, program.Options{})
+	c, err := newLoop[float64](setup{net: net, opt: Options{Batch: 6, Threads: 1, P: 2, BLAS: blas.Find(), Loss: Softmax, Optimizer: PathSGD}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +41,7 @@ func TestRescaledSquares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := c.balancedSquares(net, res, batch)
+	want, err := c.balancedSquares(res, batch)
 	if err != nil {
 		t.Fatal(err)
 	}

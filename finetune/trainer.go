@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -96,31 +95,22 @@ func (e *DivergedError) Error() string {
 	return fmt.Sprintf("finetune: the loss is %v at step %d of epoch %d with step size %.3g: %s; try a tenth of the step size", e.Loss, e.Step, e.Epoch, e.Rate, kept)
 }
 
-// Trainer trains one network on one data set. It is used by one goroutine.
-type Trainer struct {
+// setup is what is trained, on what, and how.
+type setup struct {
 	net   *dag.Network
 	train *dataset.Set
 	opt   Options
 	what  program.Options
+}
+
+// Trainer trains one network on one data set. It is used by one goroutine.
+type Trainer struct {
+	setup
 	// loop is a *loop of the type of the numbers.
 	loop interface {
 		run(ctx context.Context) (*Result, error)
 		program() (warnings []string, scores int)
 	}
-}
-
-// loop is the training of a network in one type of numbers.
-type loop[T program.Float] struct {
-	*core[T]
-	net   *dag.Network
-	train *dataset.Set
-	state state
-	good  [][]T // the tensors after the last sound epoch; nil: as they were read
-	best  [][]T
-	// vacant says that there was no checkpoint when the trainer was made, names
-	// are those of the data in a checkpoint.
-	vacant bool
-	names  [2]string
 }
 
 // state is where a run is; it is part of a checkpoint.
@@ -160,33 +150,21 @@ func New(net *dag.Network, train *dataset.Set, opt Options) (*Trainer, error) {
 			return nil, fmt.Errorf("finetune: %q has NaN or infinite values: such a network cannot be trained", p.Name)
 		}
 	}
-	t := &Trainer{net: net, train: train, opt: opt}
+	t := &Trainer{setup: setup{net: net, train: train, opt: opt}}
 	if err := t.resolve(); err != nil {
 		return nil, err
 	}
 	// In float64 where a stored tensor is, else in float32.
-	for _, p := range net.Params() {
-		if p.Type == dag.Float64 {
-			return t, prepare[float64](t)
-		}
+	if slices.ContainsFunc(net.Params(), func(p *dag.Param) bool { return p.Type == dag.Float64 }) {
+		t.loop, err = newLoop[float64](t.setup)
+	} else {
+		t.loop, err = newLoop[float32](t.setup)
 	}
-	return t, prepare[float32](t)
-}
-
-func prepare[T program.Float](t *Trainer) error {
-	c, err := newCore[T](t.net, t.opt, t.what)
-	if err != nil {
-		return err
-	}
-	l := &loop[T]{core: c, net: t.net, train: t.train, state: state{Factor: 1}}
-	_, err = os.Stat(l.checkpoint())
-	l.vacant = err != nil
-	t.loop = l
-	return nil
+	return t, err
 }
 
 // resolve finds what the names in the options stand for, and checks the data.
-func (t *Trainer) resolve() error {
+func (t *setup) resolve() error {
 	node, err := Scores(t.net, t.train, t.opt.Output)
 	if err != nil {
 		return err
@@ -307,7 +285,7 @@ func (t *loop[T]) begin(ctx context.Context) error {
 	}
 	if t.opt.Normalize == NormalizeOn && !t.state.Normalized {
 		order := t.train.Order(t.opt.Seed, 0)
-		f, exp, err := t.normalize(ctx, t.net, t.train, order[:min(t.opt.Batch, len(order))])
+		f, exp, err := t.normalize(ctx, order[:min(t.opt.Batch, len(order))])
 		if err != nil {
 			return err
 		}

@@ -63,12 +63,8 @@ func (b *builder[T]) farChain(k *chain[T], act *program.Activate, i, width int) 
 	if f == nil {
 		return nil
 	}
-	var stages []cuda.Stage
-	for _, s := range k.stages {
-		stages = append(stages, cuda.Stage{V: s.v, Mul: s.mul})
-	}
 	u := &farUnits[T]{
-		far: f, stages: f.Stages(stages...), count: len(stages), n: k.axis.N, inner: k.axis.Inner,
+		far: f, stages: f.Stages(k.stages...), count: len(k.stages), n: k.axis.N, inner: k.axis.Inner,
 		act: k.act, slope: float64(k.slope), width: width, lanes: 1,
 	}
 	if act != nil {

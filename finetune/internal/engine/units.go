@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
+	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -16,22 +17,16 @@ import (
 //
 // with one a and one c a unit: what the stages of a layer come to.
 type chain[T program.Float] struct {
-	tensors []*program.Tensor[T]
-	stages  []stage
-	axis    dag.Axis
-	scales  bool // some stage multiplies
-	a, c    []T
+	prog   *program.Program[T]
+	stages []cuda.Stage
+	axis   dag.Axis
+	scales bool // some stage multiplies
+	a, c   []T
 	// act says that an activation follows, with one slope for all that is not
 	// negative, so that y has the sign of z.
 	act   bool
 	slope T
 	mask  []T
-}
-
-// stage adds a vector, or multiplies by it.
-type stage struct {
-	v   *program.Vector
-	mul bool
 }
 
 // simple tells whether an activation may end a chain.
@@ -41,19 +36,19 @@ func simple(a *program.Activate) bool {
 
 // units adds the chain that begins with operation i.
 func (b *builder[T]) units(i int) {
-	k := &chain[T]{tensors: b.prog.Tensors}
+	k := &chain[T]{prog: b.prog}
 	operands := []*G.Node{b.nodes[b.prog.Ops[i].Operands()[0]]}
 	draw, y := func(int) {}, 0
 	var act *program.Activate
 	var last int
 	for next := true; next && i >= 0; i = b.next(y) {
 		next = false
-		var s stage
+		var s cuda.Stage
 		switch o := b.prog.Ops[i].(type) {
 		case *program.Shift:
-			s.v = &o.V
+			s.V = &o.V
 		case *program.Scale:
-			s.v, s.mul = &o.V, true
+			s.V, s.Mul = &o.V, true
 		case *program.Activate:
 			if !simple(o) {
 				break
@@ -66,9 +61,9 @@ func (b *builder[T]) units(i int) {
 			}
 			b.done[i], y = true, o.Y
 		}
-		if s.v != nil && (k.stages == nil || s.v.Axis == k.axis) {
-			k.stages, k.axis, k.scales = append(k.stages, s), s.v.Axis, k.scales || s.mul
-			if t := s.v.Tensor; t >= 0 {
+		if s.V != nil && (k.stages == nil || s.V.Axis == k.axis) {
+			k.stages, k.axis, k.scales = append(k.stages, s), s.V.Axis, k.scales || s.Mul
+			if t := s.V.Tensor; t >= 0 {
 				operands = append(operands, b.tensor(t))
 			}
 			b.done[i], y, next = true, b.prog.Ops[i].Result(), true
@@ -124,12 +119,7 @@ func (k *chain[T]) fold() {
 func (k *chain[T]) upTo(stages, u int) (a, c float64) {
 	a = 1
 	for _, s := range k.stages[:stages] {
-		v := s.v.CoefAt(u)
-		if t := s.v.Tensor; t >= 0 {
-			d := k.tensors[t].Data
-			v *= float64(d[s.v.Element(u, len(d))])
-		}
-		if s.mul {
+		if v := k.prog.Number(s.V, u); s.Mul {
 			a, c = a*v, c*v
 		} else {
 			c += v
@@ -235,7 +225,7 @@ func (b *builder[T]) unitsBack(k *chain[T], there *farUnits[T], x G.Nodes, y, dy
 	}
 	sums := b.unitSums(k, there, dz, x[0], width)
 	for j, s := range k.stages {
-		if s.v.Tensor >= 0 {
+		if s.V.Tensor >= 0 {
 			out = append(out, b.stageGrad(k, there, j, sums, len(x) == 2))
 		}
 	}
@@ -316,25 +306,25 @@ func (b *builder[T]) unitSums(k *chain[T], there *farUnits[T], dz, x *G.Node, wi
 // m (a sum dz x + c sum dz) of a factor.
 func (b *builder[T]) stageGrad(k *chain[T], there *farUnits[T], j int, sums *G.Node, only bool) *G.Node {
 	s, n := k.stages[j], k.axis.N
-	length := len(k.tensors[s.v.Tensor].Data)
-	if only && !k.scales && s.v.Index == nil && length == n && len(s.v.Coef) == 1 && s.v.Coef[0] == 1 {
+	length := len(k.prog.Tensors[s.V.Tensor].Data)
+	if only && !k.scales && s.V.Index == nil && length == n && len(s.V.Coef) == 1 && s.V.Coef[0] == 1 {
 		return sums
 	}
-	after := chain[T]{tensors: k.tensors, stages: k.stages[j+1:]}
+	after := chain[T]{prog: k.prog, stages: k.stages[j+1:]}
 	return b.apply(op[T]{
-		name: "stage", shape: b.row(length), over: -1, adds: true, far: there.stage(s.v, j, length),
+		name: "stage", shape: b.row(length), over: -1, adds: true, far: there.stage(s.V, j, length),
 		run: func(c *call[T], _, _ int) {
 			if !c.add {
 				clear(c.dst)
 			}
 			for u, d := range c.in[0][:n] {
 				g := float64(d)
-				if s.mul {
+				if s.Mul {
 					a, shift := k.upTo(j, u)
 					g = a*float64(c.in[0][n+u]) + shift*g
 				}
 				m, _ := after.upTo(len(after.stages), u)
-				c.dst[s.v.Element(u, length)] += T(s.v.CoefAt(u) * m * g)
+				c.dst[s.V.Element(u, length)] += T(s.V.CoefAt(u) * m * g)
 			}
 		},
 	}, sums)

@@ -110,15 +110,6 @@ func (g *Geometry[T]) plus(a, b float64) float64 {
 	return m * math.Pow(power(a/m, g.opt.P)+power(b/m, g.opt.P), 1/g.opt.P)
 }
 
-// at returns a vector's number for unit i.
-func (g *Geometry[T]) at(v *program.Vector, i int) float64 {
-	if v.Tensor < 0 {
-		return v.CoefAt(i)
-	}
-	d := g.prog.Tensors[v.Tensor].Data
-	return v.CoefAt(i) * float64(d[v.Element(i, len(d))])
-}
-
 func (h *host[T]) constant(n int, x float64) *Path {
 	y := vector(n)
 	for i := range y.Sums {
@@ -183,7 +174,7 @@ func (h *host[T]) scale(x *Path, v *program.Vector, gain bool) *Path {
 	return h.make(x.Len, func(y *Path) {
 		y.Exp = x.Exp
 		for e, s := range x.Sums {
-			w := h.at(v, v.Axis.At(e))
+			w := h.prog.Number(v, v.Axis.At(e))
 			if gain {
 				w = math.Max(1, math.Abs(w))
 			}
@@ -198,7 +189,7 @@ func (h *host[T]) bias(x *Path, stages []cuda.Stage, axis dag.Axis) *Path {
 		for u := range sums {
 			b := 0.0
 			for _, s := range stages {
-				if v := h.at(s.V, u); s.Mul {
+				if v := h.prog.Number(s.V, u); s.Mul {
 					b *= v
 				} else {
 					b += v
@@ -248,7 +239,7 @@ func (h *host[T]) units(v *program.Vector, u use) func(dst, in, out []float64, f
 	return func(dst, in, out []float64, f float64) {
 		for e, s := range out {
 			i := v.Axis.At(e)
-			if u.gain && math.Abs(h.at(v, i)) <= 1 {
+			if u.gain && math.Abs(h.prog.Number(v, i)) <= 1 {
 				continue
 			}
 			s *= f

@@ -86,11 +86,11 @@ type Optimizer[T program.Float] struct {
 
 // State is what an optimizer remembers of one tensor; nil where it needs none.
 type State[T program.Float] struct {
-	Velocity []T
+	Velocity []T `json:"-"`
 	// Sum is AdaGrad's a over 4^SumExp; SumSet says that SumExp was chosen.
-	Sum    []T
-	SumExp int
-	SumSet bool
+	Sum    []T  `json:"-"`
+	SumExp int  `json:"exp"`
+	SumSet bool `json:"set"`
 }
 
 // New prepares an optimizer. geo may be nil where no rule needs kappa.

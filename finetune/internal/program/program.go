@@ -157,6 +157,15 @@ func (v *Vector) CoefAt(i int) float64 {
 	return v.Coef[i]
 }
 
+// Number is that of unit i of a vector, at the tensors' present values.
+func (p *Program[T]) Number(v *Vector, i int) float64 {
+	if v.Tensor < 0 {
+		return v.CoefAt(i)
+	}
+	d := p.Tensors[v.Tensor].Data
+	return v.CoefAt(i) * float64(d[v.Element(i, len(d))])
+}
+
 // Fill writes the vector's values, one a unit, into dst.
 func Fill[T Float](dst []T, v *Vector, tensors []*Tensor[T]) {
 	if v.Tensor < 0 {
