@@ -109,7 +109,7 @@ type Trainer struct {
 	// loop is a *loop of the type of the numbers.
 	loop interface {
 		run(ctx context.Context) (*Result, error)
-		program() (warnings []string, scores int)
+		warnings() []string
 	}
 }
 
@@ -204,17 +204,11 @@ func (t *setup) resolve() error {
 }
 
 // Scores is the node whose value feeds the loss: see the function Scores.
-func (t *Trainer) Scores() int {
-	_, node := t.loop.program()
-	return node
-}
+func (t *Trainer) Scores() int { return t.what.Logits }
 
 // Warnings are sentences about tensors that are not trained though they were
 // not frozen.
-func (t *Trainer) Warnings() []string {
-	w, _ := t.loop.program()
-	return w
-}
+func (t *Trainer) Warnings() []string { return t.loop.warnings() }
 
 // Run trains until the last epoch, until Patience is exhausted, until ctx ends
 // or until the loss is NaN or infinite. When ctx ends, Run finishes the step,
@@ -224,7 +218,7 @@ func (t *Trainer) Warnings() []string {
 // begin, there is no result. Run can be called once.
 func (t *Trainer) Run(ctx context.Context) (*Result, error) { return t.loop.run(ctx) }
 
-func (t *loop[T]) program() (warnings []string, scores int) { return t.prog.Warnings, t.prog.LogitNode }
+func (t *loop[T]) warnings() []string { return t.prog.Warnings }
 
 func (t *loop[T]) run(ctx context.Context) (*Result, error) {
 	defer t.close()

@@ -121,19 +121,19 @@ func (d *Draft) Place(f Files) error {
 			return err
 		}
 	}
-	for i, name := range f.Beside {
-		if err := move(d.Path(name), filepath.Join(parent, name)); err != nil {
-			for _, done := range f.Beside[:i] {
-				err = errors.Join(err, os.Remove(filepath.Join(parent, done)))
-			}
-			return err
-		}
-	}
-	if err := os.Rename(d.Path(f.Main), filepath.Join(parent, f.Main)); err != nil {
-		for _, done := range f.Beside {
+	undone := func(err error, beside []string) error {
+		for _, done := range beside {
 			err = errors.Join(err, os.Remove(filepath.Join(parent, done)))
 		}
 		return err
+	}
+	for i, name := range f.Beside {
+		if err := move(d.Path(name), filepath.Join(parent, name)); err != nil {
+			return undone(err, f.Beside[:i])
+		}
+	}
+	if err := os.Rename(d.Path(f.Main), filepath.Join(parent, f.Main)); err != nil {
+		return undone(err, f.Beside)
 	}
 	if len(f.Stale) > 0 {
 		syncFolder(parent)

@@ -135,8 +135,6 @@ func (b *builder[T]) op(i int) {
 		b.nodes[o.Y] = b.sum(o)
 	case *program.Concat:
 		b.nodes[o.Y] = b.concat(o)
-	case *program.Select:
-		b.nodes[o.Y] = b.pick(o)
 	case *program.Pool:
 		b.nodes[o.Y] = b.pool(o)
 	case *program.Constant:

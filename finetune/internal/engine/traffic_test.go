@@ -8,7 +8,6 @@ import (
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/finetune/internal/cuda"
-	"github.com/relupath/relupath/finetune/internal/cuda/cudatest"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/geometry"
 	"github.com/relupath/relupath/finetune/internal/optim"
@@ -17,7 +16,7 @@ import (
 // TestTraffic: a step moves the batch to the device and a few sums back, at every
 // width and for every rule.
 func TestTraffic(t *testing.T) {
-	cudatest.Read(t)
+	readCounts(t)
 	rules := map[string]optim.Rule{
 		"sgd": {}, "path-sgd": {Kind: optim.PathSGD}, "momentum": {Momentum: true, Kind: optim.PathSGD}, "adagrad": {Kind: optim.AdaGrad, Epsilon: 1e-10},
 	}
@@ -38,13 +37,13 @@ func TestTraffic(t *testing.T) {
 				for i := range batch.X {
 					batch.X[i] = float32(i%11) / 11
 				}
-				var c cudatest.Counts
+				var c counts
 				for range 2 { // AdaGrad looks at the range of its sums in the first
-					before := cudatest.Read(t)
+					before := readCounts(t)
 					if _, err := e.Step(batch); err != nil {
 						t.Fatal(err)
 					}
-					c = cudatest.Read(t).Sub(before)
+					c = readCounts(t).since(before)
 				}
 				t.Logf("%+v", c)
 				// The batch and its labels; three sums, and four pairs of exponents a tensor.
@@ -66,7 +65,7 @@ func TestTraffic(t *testing.T) {
 
 // TestClose: an engine gives back the memory of the device.
 func TestClose(t *testing.T) {
-	cudatest.Read(t)
+	readCounts(t)
 	before, err := cuda.Free()
 	if err != nil {
 		t.Fatal(err)

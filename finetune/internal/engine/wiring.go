@@ -132,36 +132,7 @@ func (b *builder[T]) scatter(name string, v int, dy *G.Node, far func(c *remote)
 	return b.apply(o, dy)
 }
 
-// pick adds a reindexing.
-func (b *builder[T]) pick(s *program.Select) *G.Node {
-	o, k := b.value("select", s.Y)
-	m := b.prog.Values[s.X].Len
-	taps := cuda.Picked(s.Index)
-	o.far = b.gathers(taps, 1, k, m)
-	o.run = func(c *call[T], lo, hi int) {
-		for i := lo; i < hi; i++ {
-			src, dst := c.in[0][i*m:][:m], c.dst[i*k:][:k]
-			for j, at := range s.Index {
-				dst[j] = 0
-				if at >= 0 {
-					dst[j] = src[at]
-				}
-			}
-		}
-	}
-	o.diff = func(_ G.Nodes, _, dy *G.Node) G.Nodes {
-		return G.Nodes{b.scatter("select dx", s.X, dy, b.gathers(taps.Transposed(m), 1, m, k), func(dst, dy []T, _ int) {
-			for j, at := range s.Index {
-				if at >= 0 {
-					dst[at] += dy[j]
-				}
-			}
-		})}
-	}
-	return b.apply(o, b.nodes[s.X])
-}
-
-// average adds sums of windows with fixed weights.
+// average adds sums of windows with fixed weights, or a reindexing.
 func (b *builder[T]) average(s *program.Average) *G.Node {
 	o, k := b.value("average", s.Y)
 	m := b.prog.Values[s.X].Len
@@ -172,10 +143,16 @@ func (b *builder[T]) average(s *program.Average) *G.Node {
 			src, dst := c.in[0][r*s.InLen:][:s.InLen], c.dst[r*s.OutLen:][:s.OutLen]
 			for i := range dst {
 				var sum T
-				for _, j := range s.At[s.Start[i]:s.Start[i+1]] {
-					sum += src[j]
+				if at := s.At[s.Start[i]:s.Start[i+1]]; len(at) > 0 {
+					sum = src[at[0]]
+					for _, j := range at[1:] {
+						sum += src[j]
+					}
 				}
-				dst[i] = T(s.Weight[i]) * sum
+				if s.Weight != nil {
+					sum *= T(s.Weight[i])
+				}
+				dst[i] = sum
 			}
 		}
 	}
@@ -185,7 +162,9 @@ func (b *builder[T]) average(s *program.Average) *G.Node {
 			for r := range s.Channels {
 				dst := dst[r*s.InLen:][:s.InLen]
 				for i, d := range dy[r*s.OutLen:][:s.OutLen] {
-					d *= T(s.Weight[i])
+					if s.Weight != nil {
+						d *= T(s.Weight[i])
+					}
 					for _, j := range s.At[s.Start[i]:s.Start[i+1]] {
 						dst[j] += d
 					}

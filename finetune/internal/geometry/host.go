@@ -27,12 +27,11 @@ type host[T program.Float] struct {
 	raised, cols []float64 // of one group of a convolution
 	matrices     map[*program.Dense]*matrixSums[T]
 	convolutions map[*program.Conv]*conv[T]
-	inverse      *reciprocals
 }
 
 func newHost[T program.Float](g *Geometry[T]) *host[T] {
 	return &host[T]{
-		Geometry: g, matrices: map[*program.Dense]*matrixSums[T]{}, convolutions: map[*program.Conv]*conv[T]{}, inverse: newReciprocals(),
+		Geometry: g, matrices: map[*program.Dense]*matrixSums[T]{}, convolutions: map[*program.Conv]*conv[T]{},
 	}
 }
 
@@ -295,7 +294,8 @@ func (h *host[T]) raise(x *Path, q float64, invert bool) *Path {
 		h.step(func() { y.Exp = h.power(y.Sums, x, q) })
 	}
 	if invert {
-		h.step(func() { y.Exp = h.reciprocal(y.Sums) - y.Exp })
+		reciprocal := h.reciprocal(y.Sums)
+		h.step(func() { y.Exp = reciprocal() - y.Exp })
 	}
 	return y
 }
@@ -303,59 +303,44 @@ func (h *host[T]) raise(x *Path, q float64, invert bool) *Path {
 // stretch is how many numbers a goroutine takes at least, and the parts of reciprocals.
 const stretch = 1 << 14
 
-// reciprocals is the pass over numbers in progress.
-type reciprocals struct {
-	x, most []float64 // the numbers, and the largest reciprocal of each stretch
-	f       float64
-	// invert and scale are the two halves of it, of some stretches.
-	invert, scale func(lo, hi int)
-}
-
-func newReciprocals() *reciprocals {
-	r := &reciprocals{}
-	part := func(k int) []float64 { return r.x[k*stretch : min((k+1)*stretch, len(r.x))] }
-	r.invert = func(lo, hi int) {
+// reciprocal returns what replaces positive numbers by their reciprocals over 2^k, the
+// largest near 1, and returns k. Zero and what is not finite become zero.
+func (h *host[T]) reciprocal(x []float64) func() int {
+	most, f := make([]float64, (len(x)+stretch-1)/stretch), 1.0 // most has the largest of each stretch
+	part := func(k int) []float64 { return x[k*stretch : min((k+1)*stretch, len(x))] }
+	invert := func(lo, hi int) {
 		for k := lo; k < hi; k++ {
-			most, x := 0.0, part(k)
+			top, x := 0.0, part(k)
 			for i, v := range x {
 				q := 1 / v
 				if v == 0 || q-q != 0 || v-v != 0 {
 					q = 0
 				}
 				x[i] = q
-				most = max(most, q)
+				top = max(top, q)
 			}
-			r.most[k] = most
+			most[k] = top
 		}
 	}
-	r.scale = func(lo, hi int) {
+	scale := func(lo, hi int) {
 		for k := lo; k < hi; k++ {
 			x := part(k)
 			for i := range x {
-				x[i] *= r.f
+				x[i] *= f
 			}
 		}
 	}
-	return r
-}
-
-// reciprocal replaces positive numbers by their reciprocals over 2^k, the
-// largest near 1, and returns k. Zero and what is not finite become zero.
-func (h *host[T]) reciprocal(x []float64) int {
-	r, n := h.inverse, (len(x)+stretch-1)/stretch
-	r.x, r.most = x, longer(r.most, n)
-	h.opt.Pool.Do(n, 1, r.invert)
-	most := 0.0
-	for _, v := range r.most[:n] {
-		most = max(most, v)
+	return func() int {
+		h.opt.Pool.Do(len(most), 1, invert)
+		top := 0.0
+		for _, v := range most {
+			top = max(top, v)
+		}
+		_, k := math.Frexp(top)
+		f = math.Ldexp(1, -k)
+		h.opt.Pool.Do(len(most), 1, scale)
+		return k
 	}
-	if most == 0 {
-		return 0
-	}
-	_, k := math.Frexp(most)
-	r.f = math.Ldexp(1, -k)
-	h.opt.Pool.Do(n, 1, r.scale)
-	return k
 }
 
 // longer is x with at least n elements.

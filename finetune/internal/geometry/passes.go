@@ -149,12 +149,6 @@ func (m *programmes[T]) pass(op program.Op) pass {
 			func() *Path { return m.scale(m.in[op.X], &op.V, true) },
 			func(_ int, y *Path) *Path { return m.scale(y, &op.V, true) },
 		}
-	case *program.Select:
-		from := m.prog.Values[op.X].Len
-		return pass{
-			func() *Path { return m.gather(m.in[op.X], cuda.Picked(op.Index), 1, from) },
-			func(_ int, y *Path) *Path { return m.gather(y, cuda.Picked(op.Index).Transposed(from), 1, n) },
-		}
 	case *program.Concat:
 		return m.joined(op, n)
 	case *program.Constant:

@@ -149,7 +149,7 @@ func (o *Optimizer[T]) Linear(t int) bool {
 // Scaling returns the update of a tensor that is Linear, after Begin.
 func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 	s := &o.fused[t]
-	s.Beta = o.keep()
+	s.Beta = T(o.keep(t))
 	if o.Kind == SGD {
 		s.Alpha = T(-math.Ldexp(o.Eta, o.EtaExp))
 		return s
@@ -169,8 +169,13 @@ func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 	return s
 }
 
-// keep is the share of a weight that decay leaves.
-func (o *Optimizer[T]) keep() T { return T(1 - o.Eta0*o.Decay) }
+// keep is the share of a tensor's numbers that decay leaves.
+func (o *Optimizer[T]) keep(t int) float64 {
+	if o.prog.Tensors[t].Slope {
+		return 1
+	}
+	return 1 - o.Eta0*o.Decay
+}
 
 // alpha is the step size times 2^exp; what does not fit its range is in rest.
 func (o *Optimizer[T]) alpha(exp int) (a T, rest float64) {
@@ -200,10 +205,7 @@ type update[T program.Float] struct {
 // Apply updates a tensor from its gradient, which it leaves as it is.
 func (o *Optimizer[T]) Apply(t int, g []T) {
 	x, st := o.prog.Tensors[t], &o.state[t]
-	u := update[T]{w: x.Data, g: g, v: st.Velocity, a: st.Sum, cols: len(x.Data), keep: 1, step: math.Ldexp(o.Eta, o.EtaExp)}
-	if !x.Slope {
-		u.keep = 1 - o.Eta0*o.Decay
-	}
+	u := update[T]{w: x.Data, g: g, v: st.Velocity, a: st.Sum, cols: len(x.Data), keep: o.keep(t), step: math.Ldexp(o.Eta, o.EtaExp)}
 	exp := 0
 	if o.Kind.path() {
 		f := o.geo.Inverse(t)

@@ -94,21 +94,18 @@ func (m *Remote[T]) Begin() {
 func (m *Remote[T]) Scale(t int, in []cuda.Ptr, scaled [2]cuda.Ptr, rows int) (out []cuda.Ptr, alpha, beta T) {
 	o, f := m.o, &m.of[t].inverse
 	if o.Kind == SGD {
-		return in, T(-math.Ldexp(o.Eta, o.EtaExp)), o.keep()
+		return in, T(-math.Ldexp(o.Eta, o.EtaExp)), T(o.keep(t))
 	}
 	alpha, rest := o.alpha(m.exp(f))
 	m.Launch("times", rows*f.Out.Len, scaled[0], in[0], f.Out.V, f.Out.Head, rest, f.Out.Len)
 	m.Launch("times", rows*f.In.Len, scaled[1], in[1], f.In.V, f.In.Head, 1.0, f.In.Len)
-	return scaled[:], alpha, o.keep()
+	return scaled[:], alpha, T(o.keep(t))
 }
 
 // Apply updates a tensor from its gradient, as Optimizer.Apply.
 func (m *Remote[T]) Apply(t int, g cuda.Ptr) {
 	o, x, st, f := m.o, m.Prog.Tensors[t], &m.o.state[t], &m.of[t]
-	exp, penalty, keep := m.exp(&f.inverse), math.Ldexp(o.PathPenalty, m.exp(&f.penalty)), 1.0
-	if !x.Slope {
-		keep = 1 - o.Eta0*o.Decay
-	}
+	exp, penalty := m.exp(&f.inverse), math.Ldexp(o.PathPenalty, m.exp(&f.penalty))
 	if st.Sum != nil && !st.SumSet {
 		top := []int32{math.MinInt32}
 		cuda.Write(m.Device, m.top, top)
@@ -120,7 +117,7 @@ func (m *Remote[T]) Apply(t int, g cuda.Ptr) {
 		}
 	}
 	m.Launch("apply", len(x.Data), m.Tensors[t], g, f.velocity, f.sum, f.cols, f.inverseAt, f.penaltyAt, penalty, o.P,
-		math.Ldexp(o.Eta, o.EtaExp+exp), math.Ldexp(1, exp-2*st.SumExp), math.Ldexp(1, st.SumExp), o.Epsilon, o.Mu, keep)
+		math.Ldexp(o.Eta, o.EtaExp+exp), math.Ldexp(1, exp-2*st.SumExp), math.Ldexp(1, st.SumExp), o.Epsilon, o.Mu, o.keep(t))
 }
 
 // End projects onto MaxNorm, as Optimizer.End.

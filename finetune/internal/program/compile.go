@@ -157,7 +157,14 @@ func (c *compiler[T]) Input(nd *dag.Node) int {
 }
 
 func (c *compiler[T]) Select(nd, _ *dag.Node, index []int32, x int) int {
-	return c.add(&Select{unary{x, c.newValue(nd)}, index})
+	t := Taps{Channels: 1, OutLen: len(index), InLen: c.p.Values[x].Len, Start: make([]int32, 1, len(index)+1)}
+	for _, at := range index {
+		if at >= 0 {
+			t.At = append(t.At, at)
+		}
+		t.Start = append(t.Start, int32(len(t.At)))
+	}
+	return c.add(&Average{unary: unary{x, c.newValue(nd)}, Taps: t})
 }
 
 func (c *compiler[T]) Concat(nd *dag.Node, xs []int) int {

@@ -48,7 +48,7 @@ type Program[T Float] struct {
 }
 
 // Op is one operation: *Dense, *Conv, *Average, *Shift, *Scale, *Activate,
-// *Sum, *Concat, *Select, *Pool or *Constant.
+// *Sum, *Concat, *Pool or *Constant.
 type Op interface {
 	// Operands are the values it reads, Result the one it makes.
 	Operands() []int
@@ -119,7 +119,7 @@ type Conv struct {
 func (o *Conv) Tensor() int { return o.W }
 
 // Average sums windows with fixed weights: output position o of each channel is the sum
-// of its taps times Weight[o].
+// of its taps times Weight[o]; nil weights are ones. So is a reindexing, of one tap or none each.
 type Average struct {
 	unary
 	Taps
@@ -215,12 +215,6 @@ type Sum struct {
 
 // Concat strings values together.
 type Concat struct{ nary }
-
-// Select takes element Index[i] as element i, zero for -1.
-type Select struct {
-	unary
-	Index []int32
-}
 
 // Pool takes the largest element of each window, or of all operands where Start
 // is nil.
