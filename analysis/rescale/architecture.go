@@ -211,12 +211,9 @@ func slopeError(a, b float64) float64 {
 // elements maps each element of a node's value in a to its element in b.
 func (c *comparison) elements(node int) []int {
 	n := c.a.Nodes[node].Len()
-	out := make([]int, n)
+	out := lists.Count(0, n)
 	m := &c.g.Units[node]
 	if m.IDs == nil {
-		for e := range out {
-			out[e] = e
-		}
 		return out
 	}
 	slot, next := map[int32][]int{}, map[int32]int{}
@@ -229,7 +226,6 @@ func (c *comparison) elements(node int) []int {
 		if id != dag.NoGroup {
 			to = c.sigma[id]
 		}
-		out[e] = e
 		if k := next[id]; k < len(slot[to]) {
 			out[e] = slot[to][k]
 		}

@@ -1,6 +1,7 @@
 package rescale
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -11,15 +12,7 @@ import (
 )
 
 // compare orders new nodes by what they compute.
-func (z *normalizer) compare(a, b int) int {
-	switch {
-	case z.hash[a] < z.hash[b]:
-		return -1
-	case z.hash[a] > z.hash[b]:
-		return 1
-	}
-	return 0
-}
+func (z *normalizer) compare(a, b int) int { return cmp.Compare(z.hash[a], z.hash[b]) }
 
 // add makes a node, or returns the equal one that was made before.
 func (z *normalizer) add(in []int, n int, op dag.Op) int {

@@ -165,18 +165,22 @@ func (o *op) quantise(v *value, q quantum, typ wire.DataType) (*value, error) {
 	})
 }
 
-// axisBlock reads the attributes axis and block_size of an operand.
-func (o *op) axisBlock(v *value) (axis, block int, err error) {
-	block = int(o.int("block_size", 0))
+// linear reads how QuantizeLinear and DequantizeLinear scale their operand: inputs 1 and 2 along the
+// attribute axis, in blocks of block_size.
+func (o *op) linear(v *value) (quantum, error) {
+	block := int(o.int("block_size", 0))
 	if block < 0 || block > tensor.MaxElements {
-		return 0, 0, refusal.New("", "block_size is %d", block)
+		return quantum{}, refusal.New("", "block_size is %d", block)
 	}
 	s := o.arg(1)
 	if s == nil || len(s.dims()) == 0 || block == 0 && len(s.dims()) == 1 && s.dims()[0] == 1 {
-		return -1, 0, nil
+		return o.quantum(1, -1, 0)
 	}
-	axis, err = tensor.AxisOf(o.int("axis", 1), rank(v))
-	return axis, block, err
+	axis, err := tensor.AxisOf(o.int("axis", 1), rank(v))
+	if err != nil {
+		return quantum{}, err
+	}
+	return o.quantum(1, axis, block)
 }
 
 // floatType is the floating type of a value, float32 where it has none.
@@ -191,11 +195,7 @@ func lowerDequantizeLinear(o *op, v *value) error {
 	if t := v.dataType(); !plainType(t) || tensor.IsFloat(t) {
 		return refusal.New("quantise to integers", "it scales numbers of type %v", t)
 	}
-	axis, block, err := o.axisBlock(v)
-	if err != nil {
-		return err
-	}
-	q, err := o.quantum(1, axis, block)
+	q, err := o.linear(v)
 	if err != nil {
 		return err
 	}
@@ -209,11 +209,7 @@ func lowerDequantizeLinear(o *op, v *value) error {
 }
 
 func lowerQuantizeLinear(o *op, v *value) error {
-	axis, block, err := o.axisBlock(v)
-	if err != nil {
-		return err
-	}
-	q, err := o.quantum(1, axis, block)
+	q, err := o.linear(v)
 	if err != nil {
 		return err
 	}

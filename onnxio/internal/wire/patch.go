@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Patch is a set of edits of a file. Each method adds one; WriteTo writes the
@@ -177,15 +179,14 @@ func (p *Patch) AddInitializer(name string, typ DataType, dims []int64, data Pay
 	if p.f.Model.IRVersion >= 4 {
 		return nil
 	}
-	in := ValueInfo{Name: name, Tensor: true, ElemType: typ, HasShape: true}
-	for _, d := range dims {
-		in.Dims = append(in.Dims, Dim{Known: true, Value: d})
-	}
+	in := ValueInfo{Name: name, Tensor: true, ElemType: typ, HasShape: true, Dims: lists.Map(dims, known)}
 	r = rope{}
 	r.message(11, in.encode)
 	p.insert(11, r)
 	return nil
 }
+
+func known(extent int64) Dim { return Dim{Known: true, Value: extent} }
 
 // insert puts a field of the graph behind the last of its number, or at the
 // end.
@@ -338,10 +339,7 @@ func (p *Patch) ResizeInitializer(k int, dims []int64, data Payload) error {
 		if in.Name != t.Name {
 			continue
 		}
-		in.HasShape, in.Dims = true, nil
-		for _, d := range dims {
-			in.Dims = append(in.Dims, Dim{Known: true, Value: d})
-		}
+		in.HasShape, in.Dims = true, lists.Map(dims, known)
 		r = rope{}
 		r.message(11, in.encode)
 		p.putField(11, i, r)

@@ -129,7 +129,7 @@ func (g *fresh) pool(nd *dag.Node, p *dag.Pool) error {
 		g.done(g.emit("Max", in), nd.Shape)
 		return nil
 	}
-	v, attr, err := g.window(nd, p.Channels, &p.Window.In, p.Window)
+	v, attr, err := g.window(nd, p.Channels, p.Window)
 	if err != nil {
 		return err
 	}
@@ -140,11 +140,11 @@ func (g *fresh) pool(nd *dag.Node, p *dag.Pool) error {
 
 // window returns the operand as batch, channels and space, and the attributes
 // of a sliding window; negative padding crops the operand first.
-func (g *fresh) window(nd *dag.Node, channels int, space *[]int, w *dag.Window) (string, []wire.Attribute, error) {
+func (g *fresh) window(nd *dag.Node, channels int, w *dag.Window) (string, []wire.Attribute, error) {
 	if len(w.In) == 0 {
 		return "", nil, fmt.Errorf("its window has no dimensions")
 	}
-	v := g.operand(nd, 0, append([]int{channels}, *space...)...)
+	v := g.operand(nd, 0, append([]int{channels}, w.In...)...)
 	d := len(w.In)
 	pads := make([]int, 2*d)
 	starts, ends, axes := make([]int64, d), make([]int64, d), make([]int64, d)
@@ -289,19 +289,14 @@ func (g *fresh) dense(nd *dag.Node, m *dag.Dense, bias func() []string) (v strin
 
 func (g *fresh) conv(nd *dag.Node, m *dag.Conv, bias func() []string) (string, error) {
 	w := &m.Window
-	space := w.In
-	if m.Transposed {
-		space = w.Out()
-	}
-	first := m.OutChannels
-	second := m.InChannels / m.Groups
+	first, second := m.OutChannels, m.InChannels/m.Groups
 	if m.Transposed {
 		first, second = m.InChannels, m.OutChannels/m.Groups
 	}
 	weight := g.param(m.W.Param, append([]int{first, second}, w.Kernel...))
 	common := []wire.Attribute{attrInt("group", m.Groups), attrInts("dilations", w.Dilation...)}
 	if !m.Transposed {
-		v, attr, err := g.window(nd, m.InChannels, &space, w)
+		v, attr, err := g.window(nd, m.InChannels, w)
 		if err != nil {
 			return "", err
 		}
@@ -331,17 +326,13 @@ func (g *fresh) average(nd *dag.Node, m *dag.Average) (string, []int, error) {
 	if len(w.In) == 0 {
 		w = dag.NewWindow([]int{1}, []int{1})
 	}
-	for _, d := range w.Dilation {
-		if d != 1 {
-			return "", nil, fmt.Errorf("average pooling with dilations, which opset %d does not have", freshOpset)
-		}
+	if slices.ContainsFunc(w.Dilation, func(d int) bool { return d != 1 }) {
+		return "", nil, fmt.Errorf("average pooling with dilations, which opset %d does not have", freshOpset)
 	}
 	taps := make([]float64, dag.Size(w.Out()))
 	w.Taps(func(out, _, _ int) { taps[out]++ })
-	for o, n := range taps {
-		if n == 0 {
-			return "", nil, fmt.Errorf("average pooling of a window inside the padding (position %d)", o)
-		}
+	if o := slices.Index(taps, 0); o >= 0 {
+		return "", nil, fmt.Errorf("average pooling of a window inside the padding (position %d)", o)
 	}
 	factor := func(count func(o int) float64) (c float64, ok bool) {
 		c = m.Weights[0] * count(0)
@@ -362,7 +353,7 @@ func (g *fresh) average(nd *dag.Node, m *dag.Average) (string, []int, error) {
 	if !ok {
 		return "", nil, fmt.Errorf("average pooling with weights of its own at each position")
 	}
-	v, attr, err := g.window(nd, m.Channels, &w.In, &w)
+	v, attr, err := g.window(nd, m.Channels, &w)
 	if err != nil {
 		return "", nil, err
 	}
