@@ -24,7 +24,7 @@ func convOf[T kernel.Float](l *dag.Linear, c *dag.Conv, w []T, q Request, s *Sum
 	m.outer, m.inner, m.taps = c.Matrix()
 	m.rows, m.cols = c.Groups*m.outer, m.inner*m.taps
 	s.Weights = len(w)
-	s.Columns = lists(len(q.Columns), c.In().N)
+	s.Columns = zeros(len(q.Columns), c.In().N)
 	m.norms(columnPaths(l, q), q, s)
 	if q.Zeros {
 		s.Zeros += zeroed(l, len(w)/max(l.Rows(), 1), func(i, j int) float64 { return float64(w[m.stored(i, j, c.Transposed)]) })

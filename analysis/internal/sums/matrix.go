@@ -337,7 +337,7 @@ func Matrix[T kernel.Float](w []T, rows, cols int, byColumn bool, paths []Path, 
 	if byColumn {
 		n = cols
 	}
-	out := lists(len(paths), n)
+	out := zeros(len(paths), n)
 	for k, p := range paths {
 		if s := newSeries(p.P, p.Nums(), out[k], index); byColumn {
 			m.down = append(m.down, s)

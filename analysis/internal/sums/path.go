@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/grid"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Path is one path programme at a layer: the p-norms h = g^(1/p) of the path
@@ -195,11 +196,7 @@ func (p Path) Gather(from []int32, mem *Memory) Path {
 
 // gather returns the paths over cells with the given origin.
 func gather(paths []Path, from []int32, mem *Memory) []Path {
-	out := make([]Path, len(paths))
-	for k, p := range paths {
-		out[k] = p.Gather(from, mem)
-	}
-	return out
+	return lists.Map(paths, func(p Path) Path { return p.Gather(from, mem) })
 }
 
 // Concat strings values together: see grid.Concat.
@@ -303,11 +300,7 @@ func magnitudes(p float64, x []float64) Path {
 	if x == nil {
 		return Path{P: p}
 	}
-	h := make([]scaled.Num, len(x))
-	for i, v := range x {
-		h[i] = scaled.New(math.Abs(v))
-	}
-	return Pack(p, h)
+	return Pack(p, lists.Map(x, func(v float64) scaled.Num { return scaled.New(math.Abs(v)) }))
 }
 
 // affine is Affine of one programme, with the cells of n units, inner to each.
@@ -396,11 +389,7 @@ func Elements(x []float64, shape []int) (*grid.Layout, []scaled.Num) {
 		ids[e] = id
 	}
 	l, of := grid.Compress(ids, shape)
-	h := make([]scaled.Num, len(of))
-	for c, id := range of {
-		h[c] = list[id]
-	}
-	return l, h
+	return l, lists.Map(of, func(id int32) scaled.Num { return list[id] })
 }
 
 // Times multiplies values by numbers of another layout, element by element. It takes over paths that no value
@@ -415,11 +404,9 @@ func Times(l *grid.Layout, ps []Path, by *grid.Layout, w []scaled.Num, mem *Memo
 	if from[1] != nil {
 		f = grid.Gather(w, from[1][:cells])
 	}
-	next := make([]Path, len(ps))
-	for k, p := range ps {
-		next[k] = affine(p.Gather(from[0], mem), len(f), 1, Pack(p.P, f), Path{P: p.P}, 1, mem)
-	}
-	return out, next
+	return out, lists.Map(ps, func(p Path) Path {
+		return affine(p.Gather(from[0], mem), len(f), 1, Pack(p.P, f), Path{P: p.P}, 1, mem)
+	})
 }
 
 // Windows returns the p-norm of each window of each channel, or backward what

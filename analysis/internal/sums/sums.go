@@ -140,8 +140,8 @@ func columnPaths(l *dag.Linear, q Request) []Path {
 	return out
 }
 
-// lists makes n lists of size numbers.
-func lists(n, size int) [][]scaled.Num {
+// zeros makes n lists of size zeros.
+func zeros(n, size int) [][]scaled.Num {
 	out := make([][]scaled.Num, n)
 	for k := range out {
 		out[k] = make([]scaled.Num, size)
@@ -184,7 +184,7 @@ func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *S
 		a := around(from, k)
 		b := bundle{a.outer, d.Rows, a.inner}
 		s.Value = from.Replace(k, d.Rows)
-		forward = lists(len(q.Forward), s.Value.Cells())
+		forward = zeros(len(q.Forward), s.Value.Cells())
 		byRow = append(byRow, allSeries(gather(q.Forward, origin, q.Memory), forward, a, b)...)
 	}
 	if len(q.Backward) > 0 {
@@ -192,10 +192,10 @@ func denseOf[T kernel.Float](l *dag.Linear, d *dag.Dense, w []T, q Request, s *S
 		to, k, origin := to.Units(out.Outer, out.N, out.Inner)
 		a := around(to, k)
 		s.Operand = to.Replace(k, d.Cols)
-		backward = lists(len(paths), s.Operand.Cells())
+		backward = zeros(len(paths), s.Operand.Cells())
 		byCol = append(byCol, allSeries(gather(paths, origin, q.Memory), backward, a, bundle{a.outer, d.Cols, a.inner})...)
 	}
-	s.Columns = lists(len(q.Columns), d.Cols)
+	s.Columns = zeros(len(q.Columns), d.Cols)
 	byCol = append(byCol, allSeries(columnPaths(l, q), s.Columns, bundle{1, d.Rows, 1}, bundle{1, d.Cols, 1})...)
 	m := &matrixSums[T]{w: w, rows: d.Rows, cols: d.Cols, across: byRow, down: byCol, zeros: q.Zeros}
 	if d.InOut {

@@ -550,7 +550,7 @@ func (o *op) projectedAttention(x, w *value, mask, bias int) error {
 	if len(x.shape) != 3 {
 		return refusal.New("", "an operand of shape %s", tensor.DimString(x.shape))
 	}
-	all, err := o.matMulRight(x, w.con)
+	all, err := o.matMulBy(x, w.con, false)
 	if err != nil {
 		return err
 	}

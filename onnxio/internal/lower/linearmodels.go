@@ -37,7 +37,7 @@ func (o *op) linearScores(rows int) (*value, error) {
 	}
 	t := tensor.NewFloats(dag.Float32, []int{v.shape[1], rows}, w)
 	t.Pinned = inAttribute
-	out, err := o.matMulRight(v, t)
+	out, err := o.matMulBy(v, t, false)
 	if err != nil {
 		return nil, err
 	}

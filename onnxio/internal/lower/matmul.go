@@ -53,9 +53,9 @@ func (o *op) matMul(a, b *value) (*value, error) {
 	case !a.constant() && !b.constant():
 		return o.product(a, b)
 	case b.constant():
-		return o.matMulRight(a, b.con)
+		return o.matMulBy(a, b.con, false)
 	}
-	return o.matMulLeft(a.con, b)
+	return o.matMulBy(b, a.con, true)
 }
 
 // isStack reports whether a constant holds several matrices.
@@ -71,25 +71,30 @@ func matrix(t *tensor.Tensor) *tensor.Tensor {
 	return t.Reshaped(t.Dims[len(t.Dims)-2:])
 }
 
-func (o *op) matMulRight(v *value, t *tensor.Tensor) (*value, error) {
+// matMulBy multiplies v by a constant, which stands on its left or on its right.
+func (o *op) matMulBy(v *value, t *tensor.Tensor, left bool) (*value, error) {
 	if len(v.shape) == 0 || len(t.Dims) == 0 {
 		return nil, refusal.New("", "a scalar operand")
 	}
 	if isStack(t) {
-		return o.stacked(v, t, false)
+		return o.stacked(v, t, left)
 	}
 	lead := len(t.Dims) - 2 // axes of extent 1 that the result has too
 	t = matrix(t)
+	axis, at, column := len(v.shape)-1, 1, []int{t.Dims[0], 1}
+	if left {
+		axis, at, column = max(len(v.shape)-2, 0), 0, []int{1, t.Dims[0]}
+	}
 	vector := len(t.Dims) == 1
 	if vector {
-		t = t.Reshaped([]int{t.Dims[0], 1})
+		t = t.Reshaped(column)
 	}
-	out, err := o.dense(v, len(v.shape)-1, t, 1, false)
+	out, err := o.dense(v, axis, t, at, left)
 	if err != nil {
 		return nil, err
 	}
 	if vector {
-		return o.relabel(out, out.shape[:len(out.shape)-1]), nil
+		return o.relabel(out, slices.Delete(slices.Clone(out.shape), axis, axis+1)), nil
 	}
 	return o.leading(out, max(lead, 0)+min(len(v.shape), 2)), nil
 }
@@ -100,30 +105,6 @@ func (o *op) leading(v *value, rank int) *value {
 		return v
 	}
 	return o.relabel(v, slices.Concat(slices.Repeat([]int{1}, rank-len(v.shape)), v.shape))
-}
-
-func (o *op) matMulLeft(t *tensor.Tensor, v *value) (*value, error) {
-	if len(v.shape) == 0 || len(t.Dims) == 0 {
-		return nil, refusal.New("", "a scalar operand")
-	}
-	if isStack(t) {
-		return o.stacked(v, t, true)
-	}
-	lead := len(t.Dims) - 2
-	t = matrix(t)
-	vector := len(t.Dims) == 1
-	if vector {
-		t = t.Reshaped([]int{1, t.Dims[0]})
-	}
-	axis := max(len(v.shape)-2, 0)
-	out, err := o.dense(v, axis, t, 0, true)
-	if err != nil {
-		return nil, err
-	}
-	if vector {
-		return o.relabel(out, slices.Delete(slices.Clone(out.shape), axis, axis+1)), nil
-	}
-	return o.leading(out, max(lead, 0)+min(len(v.shape), 2)), nil
 }
 
 // stacked multiplies by a stack of matrices, one for each entry of the leading

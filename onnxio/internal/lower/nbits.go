@@ -56,7 +56,7 @@ func lowerMatMulNBits(o *op, v *value) error {
 	}
 	t := tensor.NewTensor(floatType(o.in[2]), []int{cols, rows}, w)
 	t.Pinned = dequantised
-	out, err := o.matMulRight(v, t)
+	out, err := o.matMulBy(v, t, false)
 	if err != nil {
 		return err
 	}

@@ -19,15 +19,21 @@ var usualColumns = []string{"parameters", "path_norm(1)", "path_norm(2)", "frobe
 // that is asked for, else the usual columns, with the orders of --p and what --sort sorts
 // by. Pages, CSV and JSON have everything.
 func (o *auditOptions) shown(format string) []string {
-	switch {
-	case o.columns != nil:
-		return o.columns
-	case o.chosen || !o.several:
+	if o.columns == nil && !o.several {
 		return nil
+	}
+	return o.inTables(format, o.few())
+}
+
+// inTables returns what --columns says, else what is usual where a table is to be read and nothing is
+// asked for.
+func (o *auditOptions) inTables(format string, usual []string) []string {
+	if o.columns != nil || o.chosen {
+		return o.columns
 	}
 	switch render.Format(format) {
 	case render.TableFormat, render.Markdown, render.LaTeX:
-		return o.few()
+		return usual
 	}
 	return nil
 }
@@ -37,17 +43,7 @@ var usualLayerColumns = []string{"group_norm(1,inf)", "frobenius"}
 
 // shownOfLayers is shown for tables of layers.
 func (o *auditOptions) shownOfLayers(format string) []string {
-	switch {
-	case o.columns != nil:
-		return o.columns
-	case o.chosen:
-		return nil
-	}
-	switch render.Format(format) {
-	case render.TableFormat, render.Markdown, render.LaTeX:
-		return append(slices.Clone(usualLayerColumns), o.beside(analysis.NeedsReference)...)
-	}
-	return nil
+	return o.inTables(format, slices.Concat(usualLayerColumns, o.beside(analysis.NeedsReference)))
 }
 
 // few are the columns that are shown where nothing is asked for.

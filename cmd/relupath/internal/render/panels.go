@@ -2,6 +2,7 @@ package render
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot/text"
@@ -240,14 +241,9 @@ func (p *Panel) ticks() ticker {
 
 // whole reports whether all places on the x axis are whole numbers.
 func (p *Panel) whole() bool {
-	for _, c := range p.Curves {
-		for _, x := range c.X {
-			if x != math.Trunc(x) {
-				return false
-			}
-		}
-	}
-	return true
+	return !slices.ContainsFunc(p.Curves, func(c Curve) bool {
+		return slices.ContainsFunc(c.X, func(x float64) bool { return x != math.Trunc(x) })
+	})
 }
 
 // xy is a place on both axes.
@@ -281,10 +277,8 @@ func (p *Panel) band(c Curve, x, y func(float64) vg.Length) [][]vg.Point {
 	var top, bottom []vg.Point
 	shut := func() {
 		if len(top) > 1 {
-			for i := len(bottom) - 1; i >= 0; i-- {
-				top = append(top, bottom[i])
-			}
-			out = append(out, top)
+			slices.Reverse(bottom)
+			out = append(out, append(top, bottom...))
 		}
 		top, bottom = nil, nil
 	}
