@@ -100,6 +100,8 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 			return res, err
 		}
 		width = left
+	} else if res, ok, err := l.rough(ctx); ok || err != nil {
+		return res, err
 	} else {
 		width = l.orthonormalize(min(block, l.n), 0, nil)
 	}
@@ -121,7 +123,7 @@ func (l *lanczos) run(ctx context.Context) (Result, error) {
 		if l.reads == 1 && l.ata.inPlace() && l.scale > narrowLeast && l.scale < 1/narrowLeast {
 			l.narrow, l.goal, l.limit = true, max(narrowGoal, l.goal), narrowReads
 		}
-		l.project(old, width)
+		l.project(old, width, 2)
 		b := make([]float64, block*block)
 		next := min(l.orthonormalize(width, l.scale, b), l.n-l.size)
 		full := l.size+block > l.most
@@ -237,7 +239,7 @@ func (l *lanczos) refine(ctx context.Context, theta, vec []float64) (Result, int
 		return Result{}, 0, err
 	}
 	square, residual := l.quotients(width)
-	l.project(0, width)
+	l.project(0, width, 2)
 	l.narrow, l.goal = l.refined < mostRefined, 0.7*l.opt.Tolerance
 	width = min(l.orthonormalize(width, l.scale, nil), l.n-l.size)
 	return l.result(square, residual, width), width, nil
@@ -262,19 +264,24 @@ func (l *lanczos) multiply(ctx context.Context, at, width int) error {
 		return err
 	}
 	l.reads++
+	l.rescale(width)
+	return nil
+}
+
+// rescale takes the norms of products in next into scale.
+func (l *lanczos) rescale(width int) {
 	for i := range width {
 		if s := norm2(l.next[i*l.n:][:l.n]); !(s <= l.scale) {
 			l.scale = s
 		}
 	}
-	return nil
 }
 
 // project stores the products of the new block with the whole basis in h, and
-// takes the basis out of next, twice.
-func (l *lanczos) project(at, width int) {
+// takes the basis out of next, as often as there are passes.
+func (l *lanczos) project(at, width, passes int) {
 	c, basis := make([]float64, l.size*block), l.basis[:l.size*l.n]
-	for pass := range 2 {
+	for pass := range passes {
 		l.ata.project(l.next, basis, width, c, l.scratch)
 		if pass > 0 {
 			return

@@ -31,6 +31,9 @@ type part struct {
 // mostParts bounds the parts of a matrix: each has its own sums along the columns.
 const mostParts = 32
 
+// basisRows is the least number of vectors of the basis in a part.
+const basisRows = 16
+
 func newProduct(m Matrix, threads int, e *blas.Engine) *product {
 	p := &product{m: m, blas: e, threads: max(threads, 1)}
 	if !vectors() {
@@ -87,23 +90,23 @@ func (p *product) apply(ctx context.Context, z, v []float64, width int, narrow b
 			p.v[i] = float32(x)
 		}
 	}
-	p.sum(z, width, p.m.Rows, func(w *part, from, to int) { p.share(w, v, width, from, to, narrow) })
+	p.sum(p.parts, z, width, p.m.Rows, func(w *part, from, to int) { p.share(w, v, width, from, to, narrow) })
 	return nil
 }
 
 // sum splits rows into parts, calls f to add each one's share to its z, and sets
 // the first width rows of z to the sum of these, which depends on the parts alone.
-func (p *product) sum(z []float64, width, rows int, f func(w *part, from, to int)) {
+func (p *product) sum(parts []part, z []float64, width, rows int, f func(w *part, from, to int)) {
 	var next atomic.Int32
 	kernel.Parallel(p.threads, p.threads, 1, func(_, _ int) {
-		for i := int(next.Add(1)) - 1; i < len(p.parts); i = int(next.Add(1)) - 1 {
-			clear(p.parts[i].z)
-			f(&p.parts[i], i*rows/len(p.parts), (i+1)*rows/len(p.parts))
+		for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
+			clear(parts[i].z)
+			f(&parts[i], i*rows/len(parts), (i+1)*rows/len(parts))
 		}
 	})
 	n := width * p.m.Cols
-	copy(z[:n], p.parts[0].z)
-	for _, w := range p.parts[1:] {
+	copy(z[:n], parts[0].z)
+	for _, w := range parts[1:] {
 		floats.Add(z[:n], w.z[:n])
 	}
 }
@@ -147,7 +150,9 @@ func (p *product) gram(w *part, v, t []float64, width int) {
 func (p *product) project(z, basis []float64, width int, c, scratch []float64) {
 	n := p.m.Cols
 	step := min(kernel.GramRows(n), tileRows(p.m))
-	p.sum(scratch, width, len(basis)/n, func(w *part, from, to int) {
+	// A part takes some rows at least: to clear and to add its sums costs as much as a row.
+	parts := p.parts[:max(1, min(len(p.parts), len(basis)/n/basisRows))]
+	p.sum(parts, scratch, width, len(basis)/n, func(w *part, from, to int) {
 		for lo := from; lo < to; lo += step {
 			hi := min(lo+step, to)
 			p.gram(w, z, basis[lo*n:hi*n], width)

@@ -1,0 +1,269 @@
+//go:build amd64 && !purego
+
+#include "textflag.h"
+
+// Loops of Rough: products of bytes without and with a sign, four at a time, are added to
+// integers of 32 bits. A block of weights is 4 rows of 16 columns, a row after the other.
+
+// The columns of a block: of each its 4 rows.
+DATA columnsOf<>+0(SB)/8, $0x3121110130201000
+DATA columnsOf<>+8(SB)/8, $0x3323130332221202
+DATA columnsOf<>+16(SB)/8, $0x3525150534241404
+DATA columnsOf<>+24(SB)/8, $0x3727170736261606
+DATA columnsOf<>+32(SB)/8, $0x3929190938281808
+DATA columnsOf<>+40(SB)/8, $0x3b2b1b0b3a2a1a0a
+DATA columnsOf<>+48(SB)/8, $0x3d2d1d0d3c2c1c0c
+DATA columnsOf<>+56(SB)/8, $0x3f2f1f0f3e2e1e0e
+GLOBL columnsOf<>(SB), RODATA|NOPTR, $64
+
+DATA upTo<>+0(SB)/4, $0
+DATA upTo<>+4(SB)/4, $1
+DATA upTo<>+8(SB)/4, $2
+DATA upTo<>+12(SB)/4, $3
+DATA upTo<>+16(SB)/4, $4
+DATA upTo<>+20(SB)/4, $5
+DATA upTo<>+24(SB)/4, $6
+DATA upTo<>+28(SB)/4, $7
+DATA upTo<>+32(SB)/4, $8
+DATA upTo<>+36(SB)/4, $9
+DATA upTo<>+40(SB)/4, $10
+DATA upTo<>+44(SB)/4, $11
+DATA upTo<>+48(SB)/4, $12
+DATA upTo<>+52(SB)/4, $13
+DATA upTo<>+56(SB)/4, $14
+DATA upTo<>+60(SB)/4, $15
+GLOBL upTo<>(SB), RODATA|NOPTR, $64
+
+DATA roughOne<>+0(SB)/4, $0x3f800000
+GLOBL roughOne<>(SB), RODATA|NOPTR, $4
+
+DATA roughHalf<>+0(SB)/4, $0x3fc00000
+GLOBL roughHalf<>(SB), RODATA|NOPTR, $4
+
+DATA roughFirst<>+0(SB)/4, $0x7feb352d
+GLOBL roughFirst<>(SB), RODATA|NOPTR, $4
+
+DATA roughSecond<>+0(SB)/4, $0x846ca68b
+GLOBL roughSecond<>(SB), RODATA|NOPTR, $4
+
+DATA roughZero<>+0(SB)/4, $0x80
+GLOBL roughZero<>(SB), RODATA|NOPTR, $4
+
+// func roughQuantize(dst *byte, w *float32, blocks int, inv float32, counter uint32)
+TEXT ·roughQuantize(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ w+8(FP), SI
+	MOVQ blocks+16(FP), CX
+	VBROADCASTSS inv+24(FP), Z16
+	MOVL counter+28(FP), AX
+	VPBROADCASTD AX, Z17
+	VPADDD upTo<>(SB), Z17, Z17
+	VPBROADCASTD roughFirst<>(SB), Z18
+	VPBROADCASTD roughSecond<>(SB), Z19
+	VPBROADCASTD roughOne<>(SB), Z20
+	VBROADCASTSS roughHalf<>(SB), Z21
+	VPBROADCASTD roughZero<>(SB), Z22
+	MOVL $16, AX
+	VPBROADCASTD AX, Z23
+
+loop:
+	VPSRLD    $16, Z17, Z0
+	VPXORD    Z0, Z17, Z0
+	VPMULLD   Z18, Z0, Z0
+	VPSRLD    $15, Z0, Z1
+	VPXORD    Z1, Z0, Z0
+	VPMULLD   Z19, Z0, Z0
+	VPSRLD    $16, Z0, Z1
+	VPXORD    Z1, Z0, Z0
+	VPSRLD    $9, Z0, Z0
+	VPORD     Z20, Z0, Z0
+	VSUBPS    Z21, Z0, Z0
+	VMULPS    (SI), Z16, Z1
+	VADDPS    Z0, Z1, Z1
+	VCVTPS2DQ Z1, Z1
+	VPADDD    Z22, Z1, Z1
+	VPMOVDB   Z1, (DI)
+	VPADDD    Z23, Z17, Z17
+	ADDQ      $64, SI
+	ADDQ      $64, DI
+	DECQ      CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// A block of four rows at p times four vectors in Z16 to Z19.
+#define ROUGHDOT(p, a, b, c, d) \
+	VMOVDQU64 (p)(AX*1), Z20   \
+	VPDPBUSD  Z16, Z20, a      \
+	VPDPBUSD  Z17, Z20, b      \
+	VPDPBUSD  Z18, Z20, c      \
+	VPDPBUSD  Z19, Z20, d
+
+// ROUGHSUMS is the sums of the four numbers of each row: of a, b, c and d one after the other.
+#define ROUGHSUMS(a, b, c, d, off) \
+	VPUNPCKLDQ  b, a, Z16      \
+	VPUNPCKHDQ  b, a, Z17      \
+	VPADDD      Z17, Z16, Z16  \
+	VPUNPCKLDQ  d, c, Z18      \
+	VPUNPCKHDQ  d, c, Z19      \
+	VPADDD      Z19, Z18, Z18  \
+	VPUNPCKLQDQ Z18, Z16, Z17  \
+	VPUNPCKHQDQ Z18, Z16, Z19  \
+	VPADDD      Z19, Z17, Z17  \
+	VMOVDQU64   Z17, off(DI)
+
+// func roughDots(sums *int32, q *byte, stride, blocks int, v *int8)
+TEXT ·roughDots(SB), NOSPLIT, $0-40
+	MOVQ sums+0(FP), DI
+	MOVQ q+8(FP), SI
+	MOVQ stride+16(FP), BX
+	MOVQ blocks+24(FP), CX
+	MOVQ v+32(FP), DX
+	LEAQ (SI)(BX*1), R8
+	LEAQ (SI)(BX*2), R9
+	LEAQ (R8)(BX*2), R10
+	MOVQ CX, R11
+	SHLQ $4, R11
+	LEAQ (DX)(R11*2), R12
+	LEAQ (R12)(R11*1), R13
+	ADDQ DX, R11
+	XORQ AX, AX
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+
+loop:
+	VBROADCASTI32X4 (DX), Z16
+	VBROADCASTI32X4 (R11), Z17
+	VBROADCASTI32X4 (R12), Z18
+	VBROADCASTI32X4 (R13), Z19
+	ROUGHDOT(SI, Z0, Z1, Z2, Z3)
+	ROUGHDOT(R8, Z4, Z5, Z6, Z7)
+	ROUGHDOT(R9, Z8, Z9, Z10, Z11)
+	ROUGHDOT(R10, Z12, Z13, Z14, Z15)
+	ADDQ $16, DX
+	ADDQ $16, R11
+	ADDQ $16, R12
+	ADDQ $16, R13
+	ADDQ $64, AX
+	DECQ CX
+	JNZ  loop
+	ROUGHSUMS(Z0, Z1, Z2, Z3, 0)
+	ROUGHSUMS(Z4, Z5, Z6, Z7, 64)
+	ROUGHSUMS(Z8, Z9, Z10, Z11, 128)
+	ROUGHSUMS(Z12, Z13, Z14, Z15, 192)
+	VZEROUPPER
+	RET
+
+#define ROUGHEND(z, scale, off, p) \
+	VCVTDQ2PS z, z        \
+	VMULPS    scale, z, z \
+	VADDPS    off(p), z, z \
+	VMOVUPS   z, off(p)
+
+// func roughAdd(z *float32, q *byte, stride, groups, wide int, c *int8, init *int32, scale *float32)
+TEXT ·roughAdd(SB), NOSPLIT, $0-64
+	MOVQ z+0(FP), DI
+	MOVQ q+8(FP), R8
+	MOVQ stride+16(FP), BX
+	MOVQ groups+24(FP), R9
+	MOVQ wide+32(FP), CX
+	MOVQ c+40(FP), R10
+	MOVQ init+48(FP), R11
+	MOVQ scale+56(FP), R12
+	VMOVDQU64 columnsOf<>(SB), Z31
+	VBROADCASTSS 0(R12), Z27
+	VBROADCASTSS 4(R12), Z28
+	VBROADCASTSS 8(R12), Z29
+	VBROADCASTSS 12(R12), Z30
+	LEAQ (CX*4), R13
+
+columns:
+	VPBROADCASTD 0(R11), Z0
+	VMOVDQA64 Z0, Z1
+	VMOVDQA64 Z0, Z2
+	VMOVDQA64 Z0, Z3
+	VPBROADCASTD 4(R11), Z4
+	VMOVDQA64 Z4, Z5
+	VMOVDQA64 Z4, Z6
+	VMOVDQA64 Z4, Z7
+	VPBROADCASTD 8(R11), Z8
+	VMOVDQA64 Z8, Z9
+	VMOVDQA64 Z8, Z10
+	VMOVDQA64 Z8, Z11
+	VPBROADCASTD 12(R11), Z12
+	VMOVDQA64 Z12, Z13
+	VMOVDQA64 Z12, Z14
+	VMOVDQA64 Z12, Z15
+	MOVQ R8, SI
+	MOVQ R10, DX
+	MOVQ R9, AX
+
+groups:
+	VPERMB 0(SI), Z31, Z16
+	VPERMB 64(SI), Z31, Z17
+	VPERMB 128(SI), Z31, Z18
+	VPERMB 192(SI), Z31, Z19
+	VPBROADCASTD 0(DX), Z20
+	VPBROADCASTD 4(DX), Z21
+	VPBROADCASTD 8(DX), Z22
+	VPBROADCASTD 12(DX), Z23
+	VPDPBUSD Z20, Z16, Z0
+	VPDPBUSD Z20, Z17, Z1
+	VPDPBUSD Z20, Z18, Z2
+	VPDPBUSD Z20, Z19, Z3
+	VPDPBUSD Z21, Z16, Z4
+	VPDPBUSD Z21, Z17, Z5
+	VPDPBUSD Z21, Z18, Z6
+	VPDPBUSD Z21, Z19, Z7
+	VPDPBUSD Z22, Z16, Z8
+	VPDPBUSD Z22, Z17, Z9
+	VPDPBUSD Z22, Z18, Z10
+	VPDPBUSD Z22, Z19, Z11
+	VPDPBUSD Z23, Z16, Z12
+	VPDPBUSD Z23, Z17, Z13
+	VPDPBUSD Z23, Z18, Z14
+	VPDPBUSD Z23, Z19, Z15
+	ADDQ BX, SI
+	ADDQ $16, DX
+	DECQ AX
+	JNZ  groups
+	MOVQ DI, SI
+	ROUGHEND(Z0, Z27, 0, SI)
+	ROUGHEND(Z1, Z27, 64, SI)
+	ROUGHEND(Z2, Z27, 128, SI)
+	ROUGHEND(Z3, Z27, 192, SI)
+	ADDQ R13, SI
+	ROUGHEND(Z4, Z28, 0, SI)
+	ROUGHEND(Z5, Z28, 64, SI)
+	ROUGHEND(Z6, Z28, 128, SI)
+	ROUGHEND(Z7, Z28, 192, SI)
+	ADDQ R13, SI
+	ROUGHEND(Z8, Z29, 0, SI)
+	ROUGHEND(Z9, Z29, 64, SI)
+	ROUGHEND(Z10, Z29, 128, SI)
+	ROUGHEND(Z11, Z29, 192, SI)
+	ADDQ R13, SI
+	ROUGHEND(Z12, Z30, 0, SI)
+	ROUGHEND(Z13, Z30, 64, SI)
+	ROUGHEND(Z14, Z30, 128, SI)
+	ROUGHEND(Z15, Z30, 192, SI)
+	ADDQ $256, DI
+	ADDQ $256, R8
+	SUBQ $64, CX
+	JNZ  columns
+	VZEROUPPER
+	RET
