@@ -41,12 +41,12 @@ var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc
 
 type checkpointHeader[T program.Float] struct {
 	// Network, Options, Data and Test tell what the run is of.
-	Network string       `json:"network"`
-	Options []setting    `json:"options"`
-	Data    string       `json:"data"`
-	Test    string       `json:"test"`
-	State   state        `json:"state"`
-	Arrays  []arrayShape `json:"arrays"`
+	Network string     `json:"network"`
+	Options []setting  `json:"options"`
+	Data    string     `json:"data"`
+	Test    string     `json:"test"`
+	State   state      `json:"state"`
+	Arrays  []array[T] `json:"arrays"`
 	// Sums holds the exponents of AdaGrad's sums by tensor.
 	Sums []optim.State[T] `json:"sums"`
 }
@@ -57,14 +57,10 @@ type setting struct {
 	Value string `json:"value"`
 }
 
-type arrayShape struct {
-	Name string `json:"name"`
-	Len  int    `json:"len"`
-}
-
 // array is a slice with a name.
 type array[T program.Float] struct {
-	name string
+	Name string `json:"name"`
+	Len  int    `json:"len"`
 	data []T
 }
 
@@ -73,7 +69,7 @@ func (c *loop[T]) arrays(best [][]T) []array[T] {
 	var out []array[T]
 	add := func(t int, what string, data []T) {
 		if data != nil {
-			out = append(out, array[T]{fmt.Sprintf("%d %s", t, what), data})
+			out = append(out, array[T]{fmt.Sprintf("%d %s", t, what), len(data), data})
 		}
 	}
 	for t, x := range c.prog.Tensors {
@@ -182,11 +178,7 @@ func (t *loop[T]) save() error {
 }
 
 func (t *loop[T]) write(f io.Writer) error {
-	arrays := t.arrays(t.best)
-	h := checkpointHeader[T]{Network: t.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.rule.States()}
-	for _, a := range arrays {
-		h.Arrays = append(h.Arrays, arrayShape{a.name, len(a.data)})
-	}
+	h := checkpointHeader[T]{Arrays: t.arrays(t.best), Network: t.fingerprint(), Options: t.settings(), Data: t.names[0], Test: t.names[1], State: t.state, Sums: t.rule.States()}
 	head, err := json.Marshal(&h)
 	if err != nil {
 		return err
@@ -196,7 +188,7 @@ func (t *loop[T]) write(f io.Writer) error {
 	// The first error stays and is that of Flush.
 	prefix := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(head)))
 	_, _ = w.Write(append(prefix, head...))
-	for _, a := range arrays {
+	for _, a := range h.Arrays {
 		for part := range slices.Chunk(a.data, piece) {
 			_ = binary.Write(w, binary.LittleEndian, part)
 		}
@@ -308,7 +300,7 @@ func (t *loop[T]) readArrays(r io.Reader, h *checkpointHeader[T]) error {
 		return errDamaged
 	}
 	for k, a := range arrays {
-		if h.Arrays[k] != (arrayShape{a.name, len(a.data)}) {
+		if was := h.Arrays[k]; was.Name != a.Name || was.Len != a.Len {
 			return errDamaged
 		}
 		for part := range slices.Chunk(a.data, piece) {

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -102,18 +103,12 @@ func (c *loop[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
 	return b
 }
 
-func (c *loop[T]) step(set *dataset.Set, order []int, step uint64) (engine.Stats, error) {
-	b := c.load(set, order)
-	b.Seed, b.Step = c.opt.Seed, step
-	return c.eng.Step(b)
-}
-
-// evaluate runs over a whole set; stop ends it early.
-func (c *loop[T]) evaluate(set *dataset.Set, stop func() error) (engine.Stats, error) {
+// evaluate runs over a whole set.
+func (c *loop[T]) evaluate(ctx context.Context, set *dataset.Set) (engine.Stats, error) {
 	var sum engine.Stats
 	order := make([]int, 0, c.opt.Batch)
 	for at := 0; at < set.Len(); at += c.opt.Batch {
-		if err := stop(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return sum, err
 		}
 		order = order[:0]
@@ -127,11 +122,6 @@ func (c *loop[T]) evaluate(set *dataset.Set, stop func() error) (engine.Stats, e
 		sum.Add(s)
 	}
 	return sum, nil
-}
-
-// schedule sets the step size rate*2^exp and the momentum.
-func (c *loop[T]) schedule(rate float64, exp int, nominal, momentum float64) {
-	c.rule.Eta, c.rule.EtaExp, c.rule.Eta0, c.rule.Mu = rate, exp, nominal, momentum
 }
 
 // finite reports whether every trained number is.

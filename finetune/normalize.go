@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/rescale"
@@ -74,10 +73,10 @@ func rescaledSquares[T program.Float](prog *program.Program[T], grads [][]T, g *
 		}
 		return c[ids[i]]
 	}
-	if slices.ContainsFunc(prog.Ops, multiplies) {
-		return 0, false
-	}
 	for _, op := range prog.Ops {
+		if _, scale := op.(*program.Scale); scale {
+			return 0, false
+		}
 		t := op.Tensor()
 		if t < 0 || prog.Tensors[t].Frozen {
 			continue
@@ -109,12 +108,6 @@ func rescaledSquares[T program.Float](prog *program.Program[T], grads [][]T, g *
 		}
 	}
 	return sum, true
-}
-
-// multiplies reports whether an operation multiplies units by numbers.
-func multiplies(op program.Op) bool {
-	_, ok := op.(*program.Scale)
-	return ok
 }
 
 // balancedSquares is rescaledSquares for any network: it differentiates the

@@ -72,7 +72,9 @@ func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 		}
 	}
 	if len(fit) > 1 { // an output goes before what it is made of
-		if out := slices.DeleteFunc(slices.Clone(fit), func(i int) bool { return !isOutput(net, i) }); len(out) == 1 {
+		if out := slices.DeleteFunc(slices.Clone(fit), func(i int) bool {
+			return !slices.ContainsFunc(net.Outputs, func(p dag.Port) bool { return p.Node == i })
+		}); len(out) == 1 {
 			fit = out
 		}
 	}
@@ -86,10 +88,6 @@ func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 			words.Count(len(ends), "value"), words.Count(set.Classes(), "class"), set.Name(), labels(net, ends))
 	}
 	return 0, optionf("the network ends in %s, name the one that feeds the loss: %s", words.Count(len(ends), "value"), labels(net, ends))
-}
-
-func isOutput(net *dag.Network, node int) bool {
-	return slices.ContainsFunc(net.Outputs, func(p dag.Port) bool { return p.Node == node })
 }
 
 // named resolves a name: outputs come before layers.

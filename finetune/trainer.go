@@ -298,7 +298,7 @@ func number(x float64) *float64 {
 
 func (t *loop[T]) epochs(ctx context.Context) (stopped string, err error) {
 	for t.state.Epoch < t.opt.Epochs {
-		if t.exhausted() {
+		if t.opt.Patience > 0 && t.state.Epoch-t.state.BestEpoch >= t.opt.Patience {
 			return fmt.Sprintf("the test error has not fallen for %s", words.Count(t.opt.Patience, "epoch")), nil
 		}
 		if err := t.epoch(ctx); err != nil {
@@ -311,24 +311,21 @@ func (t *loop[T]) epochs(ctx context.Context) (stopped string, err error) {
 	return "", nil
 }
 
-// exhausted tells whether the test error has not fallen for long enough.
-func (t *loop[T]) exhausted() bool {
-	return t.opt.Patience > 0 && t.state.Epoch-t.state.BestEpoch >= t.opt.Patience
-}
-
 // epoch does the steps of one epoch, or what is left of them, and what follows.
 func (t *loop[T]) epoch(ctx context.Context) error {
 	s, n := &t.state, t.train.Len()
 	order := t.train.Order(t.opt.Seed, s.Epoch)
 	rate := t.opt.rateAt(s.Epoch)
-	t.schedule(rate*s.Factor, s.Exp, rate, t.opt.momentumAt(s.Epoch))
+	t.rule.Eta, t.rule.EtaExp, t.rule.Eta0, t.rule.Mu = rate*s.Factor, s.Exp, rate, t.opt.momentumAt(s.Epoch)
 	for s.At < n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		end := min(s.At+t.opt.Batch, n)
 		start := time.Now()
-		stats, err := t.step(t.train, order[s.At:end], s.Step)
+		b := t.load(t.train, order[s.At:end])
+		b.Seed, b.Step = t.opt.Seed, s.Step
+		stats, err := t.eng.Step(b)
 		if err != nil {
 			return err
 		}
@@ -384,7 +381,7 @@ func (t *loop[T]) finish(ctx context.Context) error {
 	sum := s.Sum
 	if t.opt.EvalTrain {
 		var err error
-		if sum, err = t.evaluate(t.train, ctx.Err); err != nil {
+		if sum, err = t.evaluate(ctx, t.train); err != nil {
 			return err
 		}
 	}
@@ -441,7 +438,7 @@ func (t *loop[T]) test(ctx context.Context, e *Epoch) error {
 	if t.opt.Test == nil {
 		return nil
 	}
-	sum, err := t.evaluate(t.opt.Test, ctx.Err)
+	sum, err := t.evaluate(ctx, t.opt.Test)
 	if err != nil {
 		return err
 	}

@@ -11,41 +11,53 @@ import (
 )
 
 // kind is the type of an array's elements.
-type kind uint8
-
-const (
-	kindBool kind = iota + 1
-	kindU8
-	kindI8
-	kindU16
-	kindI16
-	kindU32
-	kindI32
-	kindU64
-	kindI64
-	kindF32
-	kindF64
-)
-
-// size is the bytes of one element.
-func (k kind) size() int {
-	switch k {
-	case kindBool, kindU8, kindI8:
-		return 1
-	case kindU16, kindI16:
-		return 2
-	case kindU32, kindI32, kindF32:
-		return 4
-	}
-	return 8
+type kind struct {
+	size  int // bytes of one element
+	float bool
+	// at returns a function that reads element i of data.
+	at func(d []byte, o binary.ByteOrder) number
 }
 
-func (k kind) isFloat() bool { return k == kindF32 || k == kindF64 }
+type number = func(i int) float64
+
+func readByte(d []byte, _ binary.ByteOrder) number {
+	return func(i int) float64 { return float64(d[i]) }
+}
+
+var (
+	kindBool = &kind{1, false, readByte}
+	kindU8   = &kind{1, false, readByte}
+	kindI8   = &kind{1, false, func(d []byte, _ binary.ByteOrder) number { return func(i int) float64 { return float64(int8(d[i])) } }}
+	kindU16  = &kind{2, false, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(o.Uint16(d[2*i:])) }
+	}}
+	kindI16 = &kind{2, false, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(int16(o.Uint16(d[2*i:]))) }
+	}}
+	kindU32 = &kind{4, false, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(o.Uint32(d[4*i:])) }
+	}}
+	kindI32 = &kind{4, false, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(int32(o.Uint32(d[4*i:]))) }
+	}}
+	kindU64 = &kind{8, false, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(o.Uint64(d[8*i:])) }
+	}}
+	kindI64 = &kind{8, false, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(int64(o.Uint64(d[8*i:]))) }
+	}}
+	kindF32 = &kind{4, true, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return float64(math.Float32frombits(o.Uint32(d[4*i:]))) }
+	}}
+	kindF64 = &kind{8, true, func(d []byte, o binary.ByteOrder) number {
+		return func(i int) float64 { return math.Float64frombits(o.Uint64(d[8*i:])) }
+	}}
+)
 
 // array is what the array formats have in common: raw elements in C order.
 type array struct {
 	file  string // for errors, with the array's name where there are several
-	kind  kind
+	kind  *kind
 	order binary.ByteOrder
 	shape []int
 	data  []byte
@@ -76,7 +88,7 @@ func (a *array) pass(s *source, n int, what string) error {
 	for done := 0; done < n; {
 		part := array{kind: a.kind, order: a.order}
 		var err error
-		if part.data, err = s.read(int64(min(n-done, labelPiece)*a.kind.size()), what); err != nil {
+		if part.data, err = s.read(int64(min(n-done, labelPiece)*a.kind.size), what); err != nil {
 			return err
 		}
 		get := part.at()
@@ -113,7 +125,7 @@ func (a *array) load(s *source, fortran bool, what string) error {
 			return err
 		}
 		if fortran {
-			a.data = fromFortran(a.data, a.kind.size(), a.shape)
+			a.data = fromFortran(a.data, a.kind.size, a.shape)
 		}
 		return s.end(what)
 	}
@@ -136,10 +148,10 @@ func (a *array) load(s *source, fortran bool, what string) error {
 	if err := s.room(kept, what); err != nil {
 		return err
 	}
-	column := int64(s.limit * a.kind.size())
+	column := int64(s.limit * a.kind.size)
 	for n := int64(0); n < kept; n += column {
 		if n > 0 {
-			if err := s.skip(int64(a.all-s.limit)*int64(a.kind.size()), what); err != nil {
+			if err := s.skip(int64(a.all-s.limit)*int64(a.kind.size), what); err != nil {
 				return err
 			}
 		}
@@ -149,7 +161,7 @@ func (a *array) load(s *source, fortran bool, what string) error {
 		}
 		a.data = append(a.data, b...)
 	}
-	a.data = fromFortran(a.data, a.kind.size(), a.shape)
+	a.data = fromFortran(a.data, a.kind.size, a.shape)
 	return nil
 }
 
@@ -180,12 +192,12 @@ func product(shape []int) (int64, bool) {
 
 // byteCount is the number of bytes of an array, or an error for a shape that
 // no file can hold.
-func byteCount(file string, k kind, shape []int) (int64, error) {
+func byteCount(file string, k *kind, shape []int) (int64, error) {
 	n, ok := product(shape)
 	if !ok || n > math.MaxInt64/8 {
 		return 0, impossible(file, shape)
 	}
-	return n * int64(k.size()), nil
+	return n * int64(k.size), nil
 }
 
 // impossible is the error for a shape that no file can hold.
@@ -194,39 +206,14 @@ func impossible(file string, shape []int) error {
 }
 
 // at returns a function that reads element i.
-func (a *array) at() func(i int) float64 {
-	d, o := a.data, a.order
-	switch a.kind {
-	case kindBool, kindU8:
-		return func(i int) float64 { return float64(d[i]) }
-	case kindI8:
-		return func(i int) float64 { return float64(int8(d[i])) }
-	case kindU16:
-		return func(i int) float64 { return float64(o.Uint16(d[2*i:])) }
-	case kindI16:
-		return func(i int) float64 { return float64(int16(o.Uint16(d[2*i:]))) }
-	case kindU32:
-		return func(i int) float64 { return float64(o.Uint32(d[4*i:])) }
-	case kindI32:
-		return func(i int) float64 { return float64(int32(o.Uint32(d[4*i:]))) }
-	case kindU64:
-		return func(i int) float64 { return float64(o.Uint64(d[8*i:])) }
-	case kindI64:
-		return func(i int) float64 { return float64(int64(o.Uint64(d[8*i:]))) }
-	case kindF32:
-		return func(i int) float64 { return float64(math.Float32frombits(o.Uint32(d[4*i:]))) }
-	case kindF64:
-		return func(i int) float64 { return math.Float64frombits(o.Uint64(d[8*i:])) }
-	}
-	panic(fmt.Sprintf("dataset: kind %d has no reader", a.kind))
-}
+func (a *array) at() number { return a.kind.at(a.data, a.order) }
 
 // len is the number of elements.
 func (a *array) len() int {
 	if a.texts != nil {
 		return len(a.texts.ids)
 	}
-	return len(a.data) / a.kind.size()
+	return len(a.data) / a.kind.size
 }
 
 // rows is the number of examples and the number of values of each.
@@ -282,7 +269,7 @@ func (a *array) features(size int) (features, error) {
 			f.f64[i] = get(i)
 		}
 	}
-	if a.kind.isFloat() {
+	if a.kind.float {
 		for i := range n {
 			if v := get(i); !usable(v) {
 				where := fmt.Sprintf("record %d, column %d", i/size, i%size)
@@ -324,7 +311,7 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 	open := task == ""
 	if open {
 		task = Classification
-		if y.kind.isFloat() || width > 1 {
+		if y.kind.float || width > 1 {
 			task = Regression
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // idxKinds are the type codes of an IDX file, third byte of its magic number.
-var idxKinds = map[byte]kind{
+var idxKinds = map[byte]*kind{
 	0x08: kindU8, 0x09: kindI8, 0x0B: kindI16, 0x0C: kindI32, 0x0D: kindF32, 0x0E: kindF64,
 }
 
@@ -22,7 +22,7 @@ func readIDX(s *source) (*array, error) {
 		return nil, err
 	}
 	a := &array{file: s.name, kind: idxKinds[head[2]], order: binary.BigEndian}
-	if head[0] != 0 || head[1] != 0 || a.kind == 0 || head[3] == 0 {
+	if head[0] != 0 || head[1] != 0 || a.kind == nil || head[3] == 0 {
 		return nil, wrong(s.name, "", fmt.Sprintf("the magic number is % x, want 00 00, a type code and a number of dimensions", head), "this is not an IDX file")
 	}
 	dims, err := s.read(4*int64(head[3]), "the dimensions")
@@ -39,19 +39,20 @@ func readIDX(s *source) (*array, error) {
 // as they come where classes is 0. All labels are read: they say which classes there
 // are.
 func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*table, error) {
+	const order = "give the file of images first, that of labels second"
 	x, err := fromFile(ctx, images, limit, false, readIDX)
 	if err != nil {
 		return nil, err
 	}
 	if len(x.shape) < 2 {
-		return nil, wrong(images, "", fmt.Sprintf("shape %v, want (examples, height, width)", x.shape), "give the file of images first, that of labels second")
+		return nil, wrong(images, "", fmt.Sprintf("shape %v, want (examples, height, width)", x.shape), order)
 	}
 	y, err := fromFile(ctx, labels, limit, true, readIDX)
 	if err != nil {
 		return nil, err
 	}
 	if len(y.shape) != 1 {
-		return nil, wrong(labels, "", fmt.Sprintf("shape %v, want (examples)", y.shape), "give the file of images first, that of labels second")
+		return nil, wrong(labels, "", fmt.Sprintf("shape %v, want (examples)", y.shape), order)
 	}
 	t, err := x.examples()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/relupath/relupath/internal/words"
 )
@@ -22,7 +23,7 @@ const (
 	mxComplex      = 0x0800
 )
 
-var matKinds = map[uint32]kind{
+var matKinds = map[uint32]*kind{
 	1: kindI8, 2: kindU8, 3: kindI16, 4: kindU16, 5: kindI32, 6: kindU32, 7: kindF32, 9: kindF64, 12: kindI64, 13: kindU64,
 }
 
@@ -230,7 +231,7 @@ func (m *matElements) values(a *array) error {
 	if err != nil {
 		return err
 	}
-	if a.kind = matKinds[tag.kind]; a.kind == 0 {
+	if a.kind = matKinds[tag.kind]; a.kind == nil {
 		return wrong(a.file, "", fmt.Sprintf("the values have type %d, want numbers", tag.kind), matDamaged)
 	}
 	want, err := byteCount(a.file, a.kind, a.shape)
@@ -263,4 +264,45 @@ func (m *matElements) finish(file string) error {
 		return m.s.damaged(err)
 	}
 	return m.s.end("the values of " + file)
+}
+
+// readSVHN reads the cropped digits of Netzer et al., Reading digits in natural
+// images with unsupervised feature learning (2011): X of shape (32, 32, 3, N),
+// uint8, and y of shape (N, 1) with 1..10, where 10 stands for the digit 0.
+func readSVHN(s *source) (*table, error) {
+	found, err := readMAT(s, "X", "y")
+	if err != nil {
+		return nil, err
+	}
+	x, y := found["X"], found["y"]
+	if x == nil || y == nil {
+		return nil, wrong(s.name, "", "the file does not hold both variables X and y", "give a file of the cropped digits, such as train_32x32.mat")
+	}
+	if len(x.shape) == 3 {
+		x.shape, x.all = append(x.shape, 1), 1 // MATLAB drops a last dimension of 1
+	}
+	if len(x.shape) != 4 || !slices.Equal(x.shape[:3], []int{32, 32, 3}) || x.kind != kindU8 || x.shape[3] == 0 {
+		return nil, wrong(x.file, "", fmt.Sprintf("shape %v, want (32, 32, 3, N) of uint8", x.shape), "give a file of the cropped digits, such as train_32x32.mat")
+	}
+	// Column-major (32, 32, 3, N) is row-major (N, channel, column, row).
+	t := &table{
+		file: s.name, n: x.shape[3], all: x.all, shape: []int{3, 32, 32}, pixels: true,
+		x: features{u8: x.data}, layout: LayoutCHW,
+	}
+	t.permute([3]int{0, 2, 1})
+	if len(y.shape) != 2 || y.len() != t.all || y.shape[0] != t.all && y.shape[1] != t.all {
+		return nil, wrong(y.file, "", fmt.Sprintf("shape %v for %s, want (%d, 1)", y.shape, words.Count(t.all, "image"), t.all), "the file is damaged: fetch it again")
+	}
+	t.classes = 10
+	get := y.at()
+	t.labels = make([]int, t.n)
+	for i := range t.labels {
+		v := get(i)
+		if v != float64(int(v)) || v < 1 || v > 10 {
+			return nil, wrong(y.file, record(i), fmt.Sprintf("label %v is out of range, want 1..10, where 10 is the digit 0", v),
+				"give a file of the cropped digits, such as train_32x32.mat")
+		}
+		t.labels[i] = int(v) % 10
+	}
+	return t, nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // npyKinds are NumPy's type strings without the byte order.
-var npyKinds = map[string]kind{
+var npyKinds = map[string]*kind{
 	"b1": kindBool, "u1": kindU8, "i1": kindI8, "u2": kindU16, "i2": kindI16, "u4": kindU32, "i4": kindI32,
 	"u8": kindU64, "i8": kindI64, "f4": kindF32, "f8": kindF64,
 }
@@ -41,7 +41,7 @@ func readNPY(s *source) (*array, error) {
 	if size, runes := textSize(name); size > 0 {
 		return a, a.loadTexts(s, size, runes, what)
 	}
-	if a.kind = npyKinds[name]; a.kind == 0 {
+	if a.kind = npyKinds[name]; a.kind == nil {
 		return nil, wrong(s.name, "", fmt.Sprintf("element type %q is not supported", head.Descr.Type),
 			"convert the array with astype('float32'), or astype('int64') or astype('str') for labels")
 	}

@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"math/bits"
 	"os"
+	"sync"
 
+	"github.com/relupath/relupath/internal/memory"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -36,7 +38,6 @@ type source struct {
 	// labels says that they are class labels: those beyond are read too, and tell
 	// the classes.
 	labels bool
-	close  func() error
 }
 
 // plainSource reads the size bytes of r as they are.
@@ -79,30 +80,20 @@ func inflated(n int64) int64 {
 	return 1 << 62
 }
 
-// openSource opens a file.
-func openSource(ctx context.Context, path string) (*source, error) {
+// fromFile reads a file, of arrays the first limit examples unless that is 0: see source.
+func fromFile[T any](ctx context.Context, path string, limit int, labels bool, read func(*source) (*T, error)) (*T, error) {
 	f, info, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close() // reading finds every error that matters
 	s, err := newSource(ctx, path, f, info.Size())
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, err
 	}
 	if n := onDisk(info); n < s.size/2 {
 		s.packed, s.size = true, n // sparse: it takes as little to make as a packed one
 	}
-	s.close = f.Close
-	return s, nil
-}
-
-// fromFile reads a file, of arrays the first limit examples unless that is 0: see source.
-func fromFile[T any](ctx context.Context, path string, limit int, labels bool, read func(*source) (*T, error)) (*T, error) {
-	s, err := openSource(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
 	s.limit, s.labels = limit, labels
 	return read(s)
 }
@@ -129,13 +120,6 @@ func unwrapPath(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// Close closes the file; reading has already found every error that matters.
-func (s *source) Close() {
-	if s.close != nil {
-		_ = s.close()
-	}
 }
 
 // damaged wraps an error of reading.
@@ -244,4 +228,31 @@ func (c contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.r.Read(p)
+}
+
+// shareOfMemory is what the numbers of a packed or sparse file, or of a csv file, may
+// take: a quarter of the memory, since they may be there a second time while they are
+// converted.
+const shareOfMemory = 4
+
+// memoryShare is how many bytes one array, or the kept part of a csv file, may
+// take. Tests set it.
+var memoryShare = sync.OnceValue(func() int64 { return memory.Limit() / shareOfMemory })
+
+// room says whether memory has room for n bytes of a file of so many bytes on the disk.
+func room(file, what string, n, onDisk int64, packed bool) error {
+	const remedy = "take the first N examples with limit=N, or split the file"
+	share := memoryShare()
+	switch {
+	case packed && n > max(share, onDisk):
+		return tooMuch(file, fmt.Sprintf("%s unpacks to %s", what, words.Count(n, "byte")), share, remedy)
+	case n > shareOfMemory*share:
+		return wrong(file, "", fmt.Sprintf("%s takes %s, more than the memory (%d MiB)", what, words.Count(n, "byte"), shareOfMemory*share>>20), remedy)
+	}
+	return nil
+}
+
+// tooMuch is the error for data that memory has no room for.
+func tooMuch(file, what string, share int64, remedy string) error {
+	return wrong(file, "", fmt.Sprintf("%s, more than a quarter of the memory (%d MiB)", what, share>>20), remedy)
 }

@@ -241,11 +241,9 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 		s.Labels = splitOn(value, ';')
 		ok, want = !slices.Contains(s.Labels, ""), "label=COL with a column's name or its index from 0, or label=A;B with those of several targets"
 	case "x":
-		s.X = value
-		ok, want = value != "", "x=NAME with the name of the array of examples"
+		s.X, ok, want = value, value != "", "x=NAME with the name of the array of examples"
 	case "y":
-		s.Y = value
-		ok, want = value != "", "y=NAME with the name of the array of labels"
+		s.Y, ok, want = value, value != "", "y=NAME with the name of the array of labels"
 	case "sep":
 		s.Separator, ok = parseSeparator(value)
 		want = "sep=CHARACTER with one character, or sep=tab, space or comma"
@@ -253,8 +251,7 @@ func (s *Spec) set(key, value string, hasValue bool) (want string) {
 		s.Drop = splitOn(value, ';')
 		ok, want = !slices.Contains(s.Drop, ""), "drop=A;B with names of columns or their indices from 0"
 	case "header":
-		s.Header = true
-		ok, want = !hasValue, "header without a value"
+		s.Header, ok, want = true, !hasValue, "header without a value"
 	default:
 		panic("dataset: option " + key + " is allowed but not handled")
 	}
@@ -289,8 +286,8 @@ func (s *Spec) setSplit(value string) (ok bool, want string) {
 		return false, want
 	}
 	if by, column := strings.CutPrefix(value, "by:"); column && s.Format == "csv" {
-		if name, part, ok := lastCut(by); ok && named(part) {
-			by = name
+		if k := strings.LastIndexByte(by, ':'); k >= 0 && named(by[k+1:]) {
+			by = by[:k]
 		} else {
 			s.Split = ""
 		}
@@ -304,15 +301,6 @@ func (s *Spec) setSplit(value string) (ok bool, want string) {
 	}
 	ok = ok && s.Share > 0 && s.Share < 1 && seed == nil && len(parts) <= 3 && (len(parts) < 3 || named(parts[2]))
 	return ok, want
-}
-
-// lastCut cuts a text at its last colon.
-func lastCut(text string) (before, after string, ok bool) {
-	k := strings.LastIndexByte(text, ':')
-	if k < 0 {
-		return text, "", false
-	}
-	return text[:k], text[k+1:], true
 }
 
 // String writes the spec so that Parse returns it again.

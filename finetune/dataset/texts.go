@@ -120,7 +120,9 @@ func (l *texts) name(t *table, class []int, values []float64, numeric bool) {
 	t.names = slices.Clone(list)
 	slices.SortFunc(t.names, func(a, b string) int {
 		if numeric {
-			return cmp.Compare(mustParse(a), mustParse(b))
+			x, _ := parseNumber(a) // formatList wrote them
+			y, _ := parseNumber(b)
+			return cmp.Compare(x, y)
 		}
 		return strings.Compare(a, b)
 	})
@@ -133,15 +135,6 @@ func (l *texts) name(t *table, class []int, values []float64, numeric bool) {
 	for k, text := range list {
 		class[k] = place[text]
 	}
-}
-
-// mustParse reads back a number that formatList wrote.
-func mustParse(text string) float64 {
-	v, ok := parseNumber(text)
-	if !ok {
-		panic("dataset: " + text + " is not a number")
-	}
-	return v
 }
 
 // textSize returns the bytes of an element of a NumPy type of texts, U9 (code points of

@@ -149,44 +149,46 @@ func (d *drift) largest(steps int) float64 {
 	return top
 }
 
-// losses is the curve of the batch loss, averaged over windows of steps so that
-// the noise of single batches does not hide it.
-func losses(records []*Record, key, steps int) Curve {
-	window := max(1, steps/60)
+// windows is a curve of one point for each of about sixty windows of the steps.
+func windows(key, steps int, of func(from, to int) Summary) Curve {
+	n := max(1, steps/60)
 	c := Curve{Key: key}
-	for from := 0; from+window <= steps; from += window {
-		s := over(records, func(r *Record) float64 {
-			if len(r.Losses) < from+window {
-				return math.NaN()
-			}
-			sum := 0.0
-			for _, v := range r.Losses[from : from+window] {
-				sum += v
-			}
-			return sum / float64(window)
-		})
-		c.X = append(c.X, float64(from+1)+float64(window-1)/2)
-		c.add(s)
+	for from := 0; from+n <= steps; from += n {
+		c.X = append(c.X, float64(from+1)+float64(n-1)/2)
+		c.add(of(from, from+n))
 	}
 	return c
 }
 
+// losses is the curve of the batch loss, averaged over windows of steps so that
+// the noise of single batches does not hide it.
+func losses(records []*Record, key, steps int) Curve {
+	return windows(key, steps, func(from, to int) Summary {
+		return over(records, func(r *Record) float64 {
+			if len(r.Losses) < to {
+				return math.NaN()
+			}
+			sum := 0.0
+			for _, v := range r.Losses[from:to] {
+				sum += v
+			}
+			return sum / float64(to-from)
+		})
+	})
+}
+
 // curve is the curve of the differences, the largest of each window of steps.
 func (d *drift) curve(key, steps int) Curve {
-	window := max(1, steps/60)
-	c := Curve{Key: key}
-	for from := 0; from+window <= steps; from += window {
+	return windows(key, steps, func(from, to int) Summary {
 		x := make([]float64, len(d.records))
-		for seed := range d.records {
+		for seed := range x {
 			x[seed] = math.NaN()
-			if diff := d.differences(seed); from+window <= len(diff) {
-				x[seed] = slices.Max(diff[from : from+window])
+			if diff := d.differences(seed); to <= len(diff) {
+				x[seed] = slices.Max(diff[from:to])
 			}
 		}
-		c.X = append(c.X, float64(from+1)+float64(window-1)/2)
-		c.add(summarise(x))
-	}
-	return c
+		return summarise(x)
+	})
 }
 
 func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toyStep) *Report {

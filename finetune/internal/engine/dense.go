@@ -16,12 +16,25 @@ type products[T program.Float, M any] struct {
 
 // dense adds a product by a matrix.
 func (b *builder[T]) dense(d *program.Dense) *G.Node {
+	dx := op[T]{
+		name: "dense dx", shape: b.rows(d.Outer * d.Cols * d.Inner), over: -1, adds: true,
+		run: func(c *call[T], _, _ int) { byInput(&b.here, d, c) },
+		far: func(c *remote) { byInput(&b.there, d, c) },
+	}
+	dw := op[T]{
+		name: "dense dw", shape: b.row(d.Rows * d.Cols), over: -1, adds: true,
+		run: func(c *call[T], _, _ int) { byWeights(&b.here, d, c) },
+		far: func(c *remote) { byWeights(&b.there, d, c) },
+	}
+	if d.Inner == 1 {
+		dw.dense = d
+	}
 	o := op[T]{
 		name: "dense", shape: b.rows(d.Outer * d.Rows * d.Inner), over: -1,
 		run: func(c *call[T], _, _ int) { forward(&b.here, d, c) },
 		far: func(c *remote) { forward(&b.there, d, c) },
 		diff: func(x G.Nodes, _, dy *G.Node) G.Nodes {
-			return G.Nodes{b.denseInput(d, dy, x[1]), b.denseWeights(d, dy, x[0])}
+			return G.Nodes{b.apply(dx, dy, x[1]), b.apply(dw, dy, x[0])}
 		},
 	}
 	return b.apply(o, b.nodes[d.X], b.tensor(d.W))
@@ -48,15 +61,7 @@ func forward[T program.Float, M any](e *products[T, M], d *program.Dense, c *ope
 	e.gemm(false, !d.InOut, m, d.Rows, d.Cols, 1, x, d.Cols, w, ld(d), 0, c.dst, d.Rows)
 }
 
-// denseInput adds the derivative by the input.
-func (b *builder[T]) denseInput(d *program.Dense, dy, w *G.Node) *G.Node {
-	return b.apply(op[T]{
-		name: "dense dx", shape: b.rows(d.Outer * d.Cols * d.Inner), over: -1, adds: true,
-		run: func(c *call[T], _, _ int) { byInput(&b.here, d, c) },
-		far: func(c *remote) { byInput(&b.there, d, c) },
-	}, dy, w)
-}
-
+// byInput computes the derivative by the input.
 func byInput[T program.Float, M any](e *products[T, M], d *program.Dense, c *operands[M]) {
 	dy, w, m, beta := c.in[0], c.in[1], c.n*d.Outer, weight[T](c.add)
 	if p := d.Inner; p > 1 {
@@ -76,19 +81,7 @@ func weight[T program.Float](add bool) T {
 	return 0
 }
 
-// denseWeights adds the derivative by the weights.
-func (b *builder[T]) denseWeights(d *program.Dense, dy, x *G.Node) *G.Node {
-	o := op[T]{
-		name: "dense dw", shape: b.row(d.Rows * d.Cols), over: -1, adds: true,
-		run: func(c *call[T], _, _ int) { byWeights(&b.here, d, c) },
-		far: func(c *remote) { byWeights(&b.there, d, c) },
-	}
-	if d.Inner == 1 {
-		o.dense = d
-	}
-	return b.apply(o, dy, x)
-}
-
+// byWeights computes the derivative by the weights.
 func byWeights[T program.Float, M any](e *products[T, M], d *program.Dense, c *operands[M]) {
 	p := d.Inner
 	if p == 1 {

@@ -216,10 +216,6 @@ func (m *machine[T]) combine(dst, x, y cuda.Ptr, sx, sy float64, n int) {
 	m.dev.Launch("combine", n, dst, x, y, sx, sy)
 }
 
-func (b *builder[T]) combine(dst, x, y cuda.Ptr, sx, sy float64, n int) {
-	b.machine.combine(dst, x, y, sx, sy, n)
-}
-
 // strip copies m columns of rows from one matrix into another.
 func (b *builder[T]) strip(dst, src cuda.Ptr, dstWidth, dstAt, srcWidth, srcAt, m, rows int) {
 	b.Engine.far.Launch("strip", m*rows, dst, src, dstWidth, dstAt, srcWidth, srcAt, m)

@@ -29,10 +29,10 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 	o.far = func(c *remote) {
 		for k := range c.in {
 			if k == 0 {
-				b.combine(c.dst, c.in[0], 0, s.Sign[0], 0, c.n*width)
+				b.machine.combine(c.dst, c.in[0], 0, s.Sign[0], 0, c.n*width)
 				continue
 			}
-			b.combine(c.dst, c.dst, c.in[k], 1, s.Sign[k], c.n*width)
+			b.machine.combine(c.dst, c.dst, c.in[k], 1, s.Sign[k], c.n*width)
 		}
 	}
 	o.run = func(c *call[T], lo, hi int) {
@@ -57,7 +57,7 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 			d := dy
 			if s.Sign[k] < 0 {
 				minus, _ := b.value("minus", s.Y)
-				minus.far = func(c *remote) { b.combine(c.dst, c.in[0], 0, -1, 0, c.n*width) }
+				minus.far = func(c *remote) { b.machine.combine(c.dst, c.in[0], 0, -1, 0, c.n*width) }
 				minus.run = func(c *call[T], lo, hi int) {
 					dst := c.dst[lo*width : hi*width]
 					for j, v := range c.in[0][lo*width : hi*width] {

@@ -1,10 +1,6 @@
 package geometry
 
-import (
-	"math"
-
-	"github.com/relupath/relupath/finetune/internal/program"
-)
+import "github.com/relupath/relupath/finetune/internal/program"
 
 // conv is a convolution: one matrix product a group.
 type conv[T program.Float] struct {
@@ -80,7 +76,7 @@ func (c *conv[T]) sums(y, x []float64, group int) {
 	}
 	for i := range c.Out {
 		for o := range c.OutLen {
-			dst[i*c.OutLen+o] = c.norm(m, func(t int) float64 { return w[i*m+t] * cols[t*c.OutLen+o] })
+			dst[i*c.OutLen+o] = norm(c.opt.P, m, func(t int) float64 { return w[i*m+t] * cols[t*c.OutLen+o] })
 		}
 	}
 }
@@ -93,7 +89,7 @@ func (c *conv[T]) against(x, y []float64, group int) {
 	} else {
 		for t := range m {
 			for o := range c.OutLen {
-				cols[t*c.OutLen+o] = c.norm(c.Out, func(i int) float64 { return w[i*m+t] * src[i*c.OutLen+o] })
+				cols[t*c.OutLen+o] = norm(c.opt.P, c.Out, func(i int) float64 { return w[i*m+t] * src[i*c.OutLen+o] })
 			}
 		}
 	}
@@ -118,16 +114,4 @@ func (c *conv[T]) total(dst, in, out []float64, f float64) {
 		c.opt.BLAS.Dgemm(false, true, c.Out, c.depth, c.OutLen, f, c.outputs(out, group), c.OutLen,
 			c.cols, c.OutLen, 1, dst[group*c.Out*c.depth:], c.depth)
 	}
-}
-
-// norm returns (sum t_k^p)^(1/p) of n terms.
-func (g *Geometry[T]) norm(n int, t func(k int) float64) float64 {
-	largest, sum := 0.0, 0.0
-	for k := range n {
-		largest = math.Max(largest, t(k))
-	}
-	for k := range n {
-		sum += term(t(k), largest, g.opt.P)
-	}
-	return largest * math.Pow(sum, 1/g.opt.P)
 }

@@ -92,19 +92,9 @@ func (m *matrixSums[T]) slice(part []float64, lo, hi int) {
 // general is sums for any other p: (sum t^p)^(1/p), each term divided by the
 // largest of its sum first, so that no power leaves the range.
 func (m *matrixSums[T]) general() {
-	if m.rowOut != nil {
-		for i := range m.rows {
-			row := m.w[i*m.cols:][:m.cols]
-			largest := 0.0
-			for j, x := range row {
-				largest = math.Max(largest, math.Abs(float64(x))*m.rowH[j])
-			}
-			sum := 0.0
-			for j, x := range row {
-				sum += term(math.Abs(float64(x))*m.rowH[j], largest, m.p)
-			}
-			m.rowOut[i] = largest * math.Pow(sum, 1/m.p)
-		}
+	for i := range m.rowOut {
+		row := m.w[i*m.cols:][:m.cols]
+		m.rowOut[i] = norm(m.p, m.cols, func(j int) float64 { return math.Abs(float64(row[j])) * m.rowH[j] })
 	}
 	if m.colOut == nil {
 		return
@@ -125,6 +115,18 @@ func (m *matrixSums[T]) general() {
 	for j, sum := range m.colOut {
 		m.colOut[j] = largest[j] * math.Pow(sum, 1/m.p)
 	}
+}
+
+// norm returns (sum t_k^p)^(1/p) of n terms.
+func norm(p float64, n int, t func(k int) float64) float64 {
+	largest, sum := 0.0, 0.0
+	for k := range n {
+		largest = math.Max(largest, t(k))
+	}
+	for k := range n {
+		sum += term(t(k), largest, p)
+	}
+	return largest * math.Pow(sum, 1/p)
 }
 
 // term returns (t/largest)^p; 0 for t = 0.

@@ -166,24 +166,6 @@ func (p *Program[T]) Number(v *Vector, i int) float64 {
 	return v.CoefAt(i) * float64(d[v.Element(i, len(d))])
 }
 
-// Fill writes the vector's values, one a unit, into dst.
-func Fill[T Float](dst []T, v *Vector, tensors []*Tensor[T]) {
-	if v.Tensor < 0 {
-		for i := range dst {
-			dst[i] = T(v.CoefAt(i))
-		}
-		return
-	}
-	data := tensors[v.Tensor].Data
-	if v.Index == nil && len(data) == len(dst) && len(v.Coef) == 1 && v.Coef[0] == 1 {
-		copy(dst, data)
-		return
-	}
-	for i := range dst {
-		dst[i] = T(v.CoefAt(i)) * data[v.Element(i, len(data))]
-	}
-}
-
 // unitwise is an operation on each unit alone.
 type unitwise struct {
 	unary
