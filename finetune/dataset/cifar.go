@@ -32,9 +32,9 @@ const cifarPixels = 3 * 32 * 32
 // record is the number of bytes of an example.
 func (c cifar) record() int { return len(c.labels) + cifarPixels }
 
-// load reads every file of a split, in the order of their names, or the first limit
-// examples.
-func (c cifar) load(ctx context.Context, dir string, split Split, limit int) (*table, error) {
+// load reads every file of a split, in the order of their names, or the first examples.
+func (c cifar) load(ctx context.Context, s Spec, split Split) (*table, error) {
+	dir, limit := s.Paths[0], s.Limit
 	files, err := c.find(dir, split)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -40,6 +41,11 @@ type csvReader struct {
 	// limit is how many examples are kept, taken what keeping them takes, in bytes.
 	limit int
 	taken int64
+}
+
+// loadCSV reads a file.
+func loadCSV(ctx context.Context, spec Spec, _ Split) (*table, error) {
+	return fromFile(ctx, spec.Paths[0], 0, false, func(s *source) (*table, error) { return readCSV(s, spec) })
 }
 
 // readCSV reads one example a line: numbers separated by commas, one of them,

@@ -35,10 +35,15 @@ func readIDX(s *source) (*array, error) {
 	return a, a.load(s, false, fmt.Sprintf("the array of shape %v", a.shape))
 }
 
-// loadIDX reads the files of examples and labels. Labels are below classes, or
+// loadIDX reads the files of examples and labels.
+func loadIDX(ctx context.Context, s Spec, _ Split) (*table, error) {
+	return readPair(ctx, s.Paths[0], s.Paths[1], 0, s.Limit)
+}
+
+// readPair reads the files of examples and labels. Labels are below classes, or
 // as they come where classes is 0. All labels are read: they say which classes there
 // are.
-func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*table, error) {
+func readPair(ctx context.Context, images, labels string, classes, limit int) (*table, error) {
 	const order = "give the file of images first, that of labels second"
 	x, err := fromFile(ctx, images, limit, false, readIDX)
 	if err != nil {
@@ -67,12 +72,12 @@ func loadIDX(ctx context.Context, images, labels string, classes, limit int) (*t
 
 // loadMNIST finds the official files in a folder. The data sets that took over
 // the names (Fashion-MNIST, Kuzushiji-MNIST) have ten classes as well.
-func loadMNIST(ctx context.Context, dir string, split Split, limit int) (*table, error) {
-	files, err := findMNIST(dir, split)
+func loadMNIST(ctx context.Context, s Spec, split Split) (*table, error) {
+	files, err := findMNIST(s.Paths[0], split)
 	if err != nil {
 		return nil, err
 	}
-	return loadIDX(ctx, files[0], files[1], 10, limit)
+	return readPair(ctx, files[0], files[1], 10, s.Limit)
 }
 
 // findMNIST returns the files of images and of labels of a split.

@@ -60,7 +60,7 @@ func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
 	if spec.Share > 0 {
 		from = Train // of an archive that has splits of its own
 	}
-	t, err := read(ctx, spec, from)
+	t, err := f.read(ctx, spec, from)
 	if err != nil {
 		return nil, err
 	}
@@ -127,28 +127,4 @@ func (s *Set) part(spec Spec, parts []Split, split Split) (*Set, error) {
 	out := s.Subset(rows)
 	out.name, out.split = fmt.Sprintf("%s %s", s.name, split), split
 	return out, nil
-}
-
-// read calls the format's reader.
-func read(ctx context.Context, spec Spec, split Split) (*table, error) {
-	path := spec.Paths[0]
-	switch spec.Format {
-	case "mnist":
-		return loadMNIST(ctx, path, split, spec.Limit)
-	case "idx":
-		return loadIDX(ctx, path, spec.Paths[1], 0, spec.Limit)
-	case "cifar10":
-		return cifar10.load(ctx, path, split, spec.Limit)
-	case "cifar100":
-		return cifar100.load(ctx, path, split, spec.Limit)
-	case "svhn":
-		return fromFile(ctx, path, spec.Limit, false, readSVHN)
-	case "npz":
-		return loadNPZ(ctx, path, spec, split)
-	case "npy":
-		return loadNPY(ctx, path, spec.Paths[1], spec)
-	case "csv":
-		return fromFile(ctx, path, 0, false, func(s *source) (*table, error) { return readCSV(s, spec) })
-	}
-	panic(fmt.Sprintf("dataset: format %s has no reader", spec.Format))
 }

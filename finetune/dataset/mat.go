@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -264,6 +265,11 @@ func (m *matElements) finish(file string) error {
 		return m.s.damaged(err)
 	}
 	return m.s.end("the values of " + file)
+}
+
+// loadSVHN reads a file.
+func loadSVHN(ctx context.Context, s Spec, _ Split) (*table, error) {
+	return fromFile(ctx, s.Paths[0], s.Limit, false, readSVHN)
 }
 
 // readSVHN reads the cropped digits of Netzer et al., Reading digits in natural

@@ -95,12 +95,12 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 }
 
 // loadNPY reads a file of examples and one of labels.
-func loadNPY(ctx context.Context, x, y string, spec Spec) (*table, error) {
-	xs, err := fromFile(ctx, x, spec.Limit, false, readNPY)
+func loadNPY(ctx context.Context, spec Spec, _ Split) (*table, error) {
+	xs, err := fromFile(ctx, spec.Paths[0], spec.Limit, false, readNPY)
 	if err != nil {
 		return nil, err
 	}
-	ys, err := fromFile(ctx, y, spec.Limit, labelled(spec), readNPY)
+	ys, err := fromFile(ctx, spec.Paths[1], spec.Limit, labelled(spec), readNPY)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,8 @@ func pair(x, y *array, spec Spec) (*table, error) {
 }
 
 // loadNPZ reads the arrays x and y of an archive, those of a split, or those that the spec names.
-func loadNPZ(ctx context.Context, path string, spec Spec, split Split) (*table, error) {
+func loadNPZ(ctx context.Context, spec Spec, split Split) (*table, error) {
+	path := spec.Paths[0]
 	f, info, err := openFile(path)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -90,15 +91,8 @@ type Spec struct {
 
 // Files returns the files that the spec reads: of a folder those of both splits that are there.
 func (s Spec) Files() []string {
-	var find func(dir string, split Split) ([]string, error)
-	switch s.Format {
-	case "mnist":
-		find = findMNIST
-	case "cifar10":
-		find = cifar10.find
-	case "cifar100":
-		find = cifar100.find
-	default:
+	find := formats[s.Format].find
+	if find == nil {
 		return slices.Clone(s.Paths)
 	}
 	var out []string
@@ -110,21 +104,24 @@ func (s Spec) Files() []string {
 	return out
 }
 
-// format describes what a spec of one format may hold.
+// format describes what a spec of one format may hold, and reads it.
 type format struct {
 	paths   []string // what each path is, for messages
 	options string   // options beyond those of every format
+	read    func(ctx context.Context, s Spec, split Split) (*table, error)
+	// find lists the files of a split in a folder; nil where the paths are files.
+	find func(dir string, split Split) ([]string, error)
 }
 
 var formats = map[string]format{
-	"mnist":    {[]string{"DIR"}, "split"},
-	"idx":      {[]string{"IMAGES", "LABELS"}, ""},
-	"cifar10":  {[]string{"DIR"}, "split"},
-	"cifar100": {[]string{"DIR"}, "split"},
-	"svhn":     {[]string{"FILE.mat"}, ""},
-	"npz":      {[]string{"FILE"}, "split task x y"},
-	"npy":      {[]string{"X", "Y"}, "task split"},
-	"csv":      {[]string{"FILE"}, "label header task sep drop split"},
+	"mnist":    {[]string{"DIR"}, "split", loadMNIST, findMNIST},
+	"idx":      {[]string{"IMAGES", "LABELS"}, "", loadIDX, nil},
+	"cifar10":  {[]string{"DIR"}, "split", cifar10.load, cifar10.find},
+	"cifar100": {[]string{"DIR"}, "split", cifar100.load, cifar100.find},
+	"svhn":     {[]string{"FILE.mat"}, "", loadSVHN, nil},
+	"npz":      {[]string{"FILE"}, "split task x y", loadNPZ, nil},
+	"npy":      {[]string{"X", "Y"}, "task split", loadNPY, nil},
+	"csv":      {[]string{"FILE"}, "label header task sep drop split", loadCSV, nil},
 }
 
 // likely completes a path without a format by what its ending means, as "; such as csv:a.csv".

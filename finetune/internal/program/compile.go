@@ -65,7 +65,7 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	c.freeze()
 	c.unwritable()
 	c.p.Logits = values[logits]
-	if !c.trains() {
+	if !slices.ContainsFunc(c.p.Tensors, func(t *Tensor[T]) bool { return !t.Frozen }) {
 		return nil, fmt.Errorf("nothing is left to train: no tensor between the input and the logits may change")
 	}
 	return c.p, nil
@@ -362,10 +362,6 @@ func (c *compiler[T]) freeze() {
 			}
 		}
 	}
-}
-
-func (c *compiler[T]) trains() bool {
-	return slices.ContainsFunc(c.p.Tensors, func(t *Tensor[T]) bool { return !t.Frozen })
 }
 
 // Network returns the network with the values in data, one slice a tensor, or
