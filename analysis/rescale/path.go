@@ -59,7 +59,7 @@ func (r *search) path(ctx context.Context) error {
 			return err
 		}
 		lnC, z = t.mu, t.logs()
-		r.Sweeps += 1 + t.sweeps
+		r.Sweeps += 1 + t.sweeps()
 		r.Infimum, r.Delta = t.infimum, t.delta
 	}
 	if !r.Objective.Before.IsFinite() {

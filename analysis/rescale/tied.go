@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
 )
 
 // tied is path's problem where a group has several units: with x = ln b the
@@ -35,7 +34,7 @@ type tied struct {
 	pairs  map[int32]*[2][]int
 	// parts are the groups that read each other by whatever rows, each part after those that it reads;
 	// part and place say where a group is.
-	parts       [][]int32
+	parts       []tiedPart
 	part, place []int32
 	// x is counted from the view's start, powers has e^x to the power p; choice is the
 	// chosen row of a group.
@@ -45,13 +44,19 @@ type tied struct {
 	mu      float64
 	delta   float64
 	infimum bool
-	sweeps  int
+	// terms is how many entries the rows have, read how many were read.
+	terms, read int
+	mostDense   float64
+	anyLarge    bool
+	// held is an x for which all rows hold at holds.
+	held  []float64
+	holds float64
 }
 
 func newTied(v *view, p float64) *tied {
 	t := &tied{
 		v: v, p: p, free: make([][]int, len(v.active)), x: make([]float64, len(v.active)),
-		powers: make([]float64, len(v.active)), choice: make([]int, len(v.active)), pairs: map[int32]*[2][]int{},
+		powers: make([]float64, len(v.active)), choice: make([]int, len(v.active)), pairs: map[int32]*[2][]int{}, holds: math.Inf(1),
 	}
 	for g := range t.x {
 		t.set(g, 0)
@@ -60,8 +65,39 @@ func newTied(v *view, p float64) *tied {
 		t.addLayer(y)
 	}
 	t.findParts()
+	t.sizes(mostDense)
 	return t
 }
+
+// sizes puts the entries of rows that are of their own part first, and finds which parts are large: those whose
+// systems take more multiplications than most.
+func (t *tied) sizes(most float64) {
+	t.mostDense, t.anyLarge, t.terms = most, false, 0
+	for k := range t.rows {
+		t.terms += len(t.rows[k].cols)
+	}
+	back, inner := make([]float64, len(t.parts)), make([]float64, len(t.parts))
+	for g, rows := range t.free {
+		k, ahead := t.part[g], false
+		for _, row := range rows {
+			r := &t.rows[row]
+			r.split(func(j int32) bool { return t.part[j] == k })
+			inner[k] += float64(r.inner)
+			ahead = ahead || slices.ContainsFunc(r.cols[:r.inner], func(j int32) bool { return int(j) >= g })
+		}
+		if ahead {
+			back[k]++
+		}
+	}
+	for k := range t.parts {
+		t.parts[k].cycles = inner[k] > 0
+		t.parts[k].large = back[k]*inner[k] > most && !math.IsInf(t.p, 1) // whose rows have an entry each
+		t.anyLarge = t.anyLarge || t.parts[k].large
+	}
+}
+
+// sweeps is how often the rows were read, on the mean.
+func (t *tied) sweeps() int { return (t.read + t.terms - 1) / max(1, t.terms) }
 
 // findParts finds the strongly connected groups (Tarjan, SIAM Journal on Computing 1, 1972), by slices:
 // there are as many edges as weights, and gonum's topo.TarjanSCC looks each up in maps.
@@ -95,7 +131,7 @@ func (t *tied) findParts() {
 			t.part[j], t.place[j] = int32(len(t.parts)), int32(i)
 			low[j] = math.MaxInt32 // closed
 		}
-		t.parts = append(t.parts, part)
+		t.parts = append(t.parts, tiedPart{groups: part})
 	}
 	for g := range int32(n) {
 		if seen[g] == 0 {
@@ -151,265 +187,140 @@ func (t *tied) top(rows []int) (row int, value float64) {
 	return row, value
 }
 
-// choose takes the largest row of each group, the one before unless another is
-// larger beyond rounding, and returns its value less x and ln c.
-func (t *tied) choose(mu float64) []float64 {
-	t.sweeps++
-	res := make([]float64, len(t.x))
-	for g, rows := range t.free {
-		if len(rows) == 0 {
-			continue
-		}
-		best := t.value(rows[t.choice[g]])
-		for k, row := range rows {
-			if l := t.value(row); l > best+1e-13*math.Max(1, math.Abs(best)) {
-				best, t.choice[g] = l, k
-			}
-		}
-		res[g] = best - mu - t.x[g]
-	}
-	return res
-}
+const (
+	slack   = 1e-13 // the largest error of a bound that holds
+	tiny    = 1e-15 // the least difference of two mu that are told apart
+	strides = 30    // the longest step that is taken whole
+)
 
-// chosen is I - P of the chosen rows at x: what each part reads of those before it is taken from the rows,
-// and each has a system of its own.
-type chosen struct {
-	*tied
-	values  []float64 // of the rows
-	systems []*system // nil where no group reads one of the part
-}
-
-func (t *tied) chosen() *chosen {
-	c := &chosen{t, make([]float64, len(t.x)), make([]*system, len(t.parts))}
-	for k, part := range t.parts {
-		s := &system{cols: make([][]int32, len(part)), vals: make([][]float64, len(part))}
-		for i, g := range part {
-			if len(t.free[g]) > 0 {
-				c.values[g] = t.value(t.free[g][t.choice[g]])
-			}
-			c.row(g, func(j int32, d float64) {
-				if int(t.part[j]) == k {
-					s.cols[i], s.vals[i] = append(s.cols[i], t.place[j]), append(s.vals[i], d)
-				}
-			})
-			s.terms += len(s.cols[i])
-			if slices.ContainsFunc(s.cols[i], func(j int32) bool { return int(j) >= i }) {
-				s.back = append(s.back, i)
-			}
-		}
-		if s.terms > 0 {
-			c.systems[k] = s
-		}
-	}
-	return c
-}
-
-// row calls f with a row of P.
-func (c *chosen) row(g int32, f func(j int32, d float64)) {
-	if rows := c.free[g]; len(rows) > 0 {
-		c.slopes(rows[c.choice[g]], c.values[g], func(j int32, d float64) { f(j, d*(1-leak)) })
-	}
-}
-
-// solve returns (I - P)^-1 b.
-func (c *chosen) solve(b []float64) []float64 {
-	x := make([]float64, len(b))
-	for k, part := range c.parts {
-		for _, g := range part {
-			sum := b[g]
-			c.row(g, func(j int32, d float64) {
-				if int(c.part[j]) != k {
-					sum += d * x[j]
-				}
-			})
-			x[g] = sum
-		}
-		if s := c.systems[k]; s != nil {
-			rest := make([]float64, len(part))
-			for i, g := range part {
-				rest[i] = x[g]
-			}
-			for i, y := range s.solve(rest) {
-				x[part[i]] = y
-			}
-		}
-	}
-	return x
-}
-
-// system is the sparse matrix P of the rows of a part. back lists those that read groups
-// from their own on, as tied groups may: between these P is lower triangular.
-type system struct {
-	cols  [][]int32
-	vals  [][]float64
-	back  []int
-	terms int     // entries of P
-	lu    *mat.LU // of I - P with only the rows of back left
-}
-
-// leak keeps I - P regular where a choice of rows closes a cycle without inputs:
-// the ratio of two solutions is then what the cycle demands.
-const leak = 1e-13
-
-// mostDense is the number of multiplications up to which the rows of back are factorised; more of
-// them are solved for by iteration.
-const mostDense = 1e8
-
-// solve returns (I - P)^-1 b: in the order of the layers but for the rows of back, for
-// which a system of their own remains.
-func (s *system) solve(b []float64) []float64 {
-	x := make([]float64, len(b))
-	s.forward(x, b, 1)
-	if len(s.back) == 0 {
-		return x
-	}
-	rest := make([]float64, len(s.back))
-	for k, i := range s.back {
-		rest[k] = b[i] + s.row(i, x)
-	}
-	y := s.cycles(rest)
-	for k, i := range s.back {
-		x[i] = y[k]
-	}
-	s.forward(x, b, 1)
-	return x
-}
-
-// cycles solves what is left for the rows of back.
-func (s *system) cycles(b []float64) []float64 {
-	if float64(len(b))*float64(s.terms) > mostDense {
-		x := make([]float64, len(s.cols))
-		return gmres(b, func(dst, y []float64) {
-			for k, i := range s.back {
-				x[i] = y[k]
-			}
-			s.forward(x, nil, 1)
-			for k, i := range s.back {
-				dst[k] = y[k] - s.row(i, x)
-			}
-		})
-	}
-	if s.lu == nil {
-		s.factorize()
-	}
-	y := mat.NewVecDense(len(b), nil)
-	// A system this close to singular still gives the ratio that is wanted.
-	_ = s.lu.SolveVecTo(y, false, mat.NewVecDense(len(b), b))
-	return y.RawVector().Data
-}
-
-// forward solves for all rows but those of back, of n right-hand sides side by side; nil is
-// zeros.
-func (s *system) forward(x, b []float64, n int) {
-	back := s.back
-	for i := range s.cols {
-		if len(back) > 0 && back[0] == i {
-			back = back[1:]
-			continue
-		}
-		to := x[i*n:][:n]
-		if clear(to); b != nil {
-			copy(to, b[i*n:])
-		}
-		if n == 1 {
-			to[0] += s.row(i, x)
-			continue
-		}
-		for k, j := range s.cols[i] {
-			floats.AddScaled(to, s.vals[i][k], x[int(j)*n:][:n])
-		}
-	}
-}
-
-// row is a row of P times x.
-func (s *system) row(i int, x []float64) (sum float64) {
-	vals := s.vals[i]
-	for k, j := range s.cols[i] {
-		sum += vals[k] * x[j]
-	}
-	return sum
-}
-
-// factorize finds what the rows of back are to each other, some columns at a time.
-func (s *system) factorize() {
-	const some = 32
-	m := len(s.back)
-	a := mat.NewDense(m, m, nil)
-	x := make([]float64, len(s.cols)*some)
-	for c0 := 0; c0 < m; c0 += some {
-		n := min(some, m-c0)
-		for k, i := range s.back {
-			clear(x[i*n:][:n])
-			if k >= c0 && k < c0+n {
-				x[i*n+k-c0] = 1
-			}
-		}
-		s.forward(x, nil, n)
-		for k, i := range s.back {
-			to := a.RawRowView(k)[c0:][:n]
-			copy(to, x[i*n:][:n])
-			for e, j := range s.cols[i] {
-				floats.AddScaled(to, -s.vals[i][e], x[int(j)*n:][:n])
-			}
-		}
-	}
-	s.lu = &mat.LU{}
-	s.lu.Factorize(a)
-}
-
-// solve finds ln c* from below, then the least x for it.
+// solve finds ln c* from below, then the least x for it. Parts that are not large have the least x for mu at every
+// step, so that mu stays above the gains of their cycles; x of large ones is stepped together with mu.
 func (t *tied) solve(ctx context.Context) error {
 	if len(t.x) == 0 {
 		return nil
 	}
-	ones := make([]float64, len(t.x))
-	for i := range ones {
-		ones[i] = 1
+	// No c* is below lower; some part has no x at dead.
+	lower, dead, up := math.Inf(-1), math.Inf(-1), tiny
+	for k := range t.parts {
+		if part := &t.parts[k]; part.cycles {
+			gain := t.gain(part, 20)
+			if lower = math.Max(lower, gain); !part.large {
+				dead = math.Max(dead, gain)
+			}
+		}
 	}
-	lower, still := math.Inf(-1), 0
-	for steps := 0; steps < 200 && still < 3; steps++ {
+	t.mu = math.Max(0, lower)
+	if !t.anyLarge {
+		t.mu = math.Max(0, dead+1)
+	}
+	values := make([]float64, len(t.x))
+	var from []float64
+	for steps, still, clipped := 0, 0, 0; steps < 200 && still < 3; steps++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		res := t.choose(t.mu)
-		s := t.chosen()
-		u, w := s.solve(res), s.solve(ones)
-		next := math.Inf(-1)
+		if bound, ok := t.pass(t.mu, from, values); !ok {
+			if bound > t.mu+slack*size(t.mu) {
+				up = tiny
+			}
+			lower, dead, from = math.Max(lower, bound), math.Max(bound, t.mu), nil
+			t.mu = dead + up*size(dead)
+			up *= 10
+			continue
+		}
+		up = tiny
+		above, below := t.beyond(values)
+		u, w, ofU, ofW := t.tangents(t.mu, values)
+		next, top := math.Inf(-1), above
 		t.ends(func(l float64, slopes func(func(int32, float64))) {
 			pu, pw := 0.0, 1.0
 			slopes(func(j int32, d float64) { pu += d * u[j]; pw += d * w[j] })
-			next = math.Max(next, t.mu+(l-t.mu+pu)/pw)
+			next, top = math.Max(next, t.mu+(l-t.mu+pu)/pw), math.Max(top, l-t.mu)
 		})
-		far := math.Abs(next - t.mu)
-		for g := range u {
-			u[g] -= w[g] * (next - t.mu)
-			far = math.Max(far, math.Abs(u[g]))
+		if top <= slack*size(t.mu) && !(t.mu >= t.holds) {
+			t.holds, t.held = t.mu, slices.Clone(t.x)
 		}
-		if math.IsNaN(far) {
+		// Below dead nothing can be evaluated. From the right x grows like -ln(mu - dead) there.
+		to, rests, far := next, next, 0.0
+		if clipped++; !(to <= dead) {
+			clipped = 0
+		} else {
+			least, over := up, t.mu-dead
+			if math.Max(above, below) > 0.1 { // near dead all but singular, while x is far away
+				least = math.Min(1e-2, up*math.Pow(10, float64(clipped-1)))
+			}
+			if to = dead + math.Max(least*size(dead), over*math.Exp((next-t.mu)/over)); clipped > 1 {
+				rests = to
+			}
+		}
+		for g := range u {
+			if t.parts[t.part[g]].large {
+				u[g] -= w[g] * (rests - t.mu)
+				far = math.Max(far, math.Abs(u[g]))
+			} else {
+				u[g] -= w[g] * (to - t.mu)
+			}
+		}
+		if far = math.Max(far, math.Abs(to-t.mu)); math.IsNaN(far) {
 			break
 		}
 		// A cycle without inputs sends x far away, where its digits are lost: the
 		// step is cut, and its bound not trusted.
-		cut := math.Min(1, farthest/far)
-		for g, x := range t.x {
-			t.set(g, x+cut*u[g])
+		cut := math.Min(1, strides/far)
+		if !t.anyLarge {
+			from = make([]float64, len(u))
 		}
-		t.mu += cut * (next - t.mu)
+		for g, x := range t.x {
+			if t.parts[t.part[g]].large {
+				t.set(g, x+cut*u[g])
+			} else if from != nil {
+				from[g] = x + cut*u[g]
+			}
+		}
 		// At the end the bound rises no more. x itself may go on moving along what the cycle that
 		// decides leaves all but free, and the rows' values with it, by the square of that.
 		still++
-		if rise := next - lower; cut == 1 && !(rise <= 4e-16*math.Max(1, math.Abs(next))) || floats.Norm(res, math.Inf(1)) > 1e-7 {
+		if rise := next - lower; cut == 1 && !(rise <= 4e-16*size(next)) || math.Max(above, below) > 1e-7 || next <= dead && to > dead+2*tiny*size(dead) {
 			still = 0
 		}
 		if cut == 1 {
-			lower = math.Max(lower, next)
+			lower = math.Max(lower, next-ofU-ofW*math.Abs(next-t.mu))
 		}
+		t.mu += cut * (to - t.mu)
 	}
 	return t.settle(ctx, lower)
 }
 
-// farthest is the longest step that is taken whole.
-const farthest = 30
+// beyond is how far above its bound a chosen row of large parts is, and how far below.
+func (t *tied) beyond(values []float64) (above, below float64) {
+	for g, rows := range t.free {
+		if len(rows) > 0 && t.parts[t.part[g]].large {
+			over := values[g] - t.mu - t.x[g]
+			above, below = math.Max(above, over), math.Max(below, -over)
+		}
+	}
+	return above, below
+}
+
+// pass takes the least x for mu of all parts but the large ones, and the values of the chosen rows of all.
+func (t *tied) pass(mu float64, from, values []float64) (bound float64, ok bool) {
+	for k := range t.parts {
+		part := &t.parts[k]
+		if part.large {
+			t.gather(part)
+		} else if bound, ok := t.leastOf(part, mu, from); !ok {
+			return bound, false
+		}
+		for _, g := range part.groups {
+			if part.large {
+				values[g] = t.choose(g)
+			} else {
+				values[g] = mu + t.x[g]
+			}
+		}
+	}
+	return mu, true
+}
 
 // settle finds the smallest ln c from lower on for which there is a least x, and
 // takes that; where x is beyond the range of the stored types, that of a larger
@@ -428,7 +339,7 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 	least := func(mu float64) bool {
 		if mu != at {
 			at = math.NaN()
-			if t.least(mu) {
+			if t.least(mu) || t.recall(mu) {
 				at = mu
 			}
 		}
@@ -470,57 +381,15 @@ func (t *tied) settle(ctx context.Context, lower float64) error {
 	}
 }
 
-// least finds the least x with max L(x) - mu = x by Newton's method from below,
-// whose iterates never pass it; ok is false when there is none or a pinned unit
-// exceeds its bound.
-func (t *tied) least(mu float64) (ok bool) {
-	for g := range t.x {
-		if t.set(g, math.Inf(-1)); len(t.free[g]) == 0 {
-			t.set(g, 0)
-		}
-		t.choice[g] = 0
+// recall takes an x that was seen to hold at mu or below, though the least was not found.
+func (t *tied) recall(mu float64) bool {
+	if !(mu >= t.holds) {
+		return false
 	}
-	// Values that rise from nothing: as many sweeps as the longest chain.
-	for found := 0; found < len(t.x); {
-		n := 0
-		for g, rows := range t.free {
-			for k, row := range rows {
-				if l := t.value(row) - mu; l > t.x[g] {
-					t.set(g, l)
-					t.choice[g] = k
-				}
-			}
-			if !math.IsInf(t.x[g], -1) {
-				n++
-			}
-		}
-		t.sweeps++
-		if n == found {
-			break
-		}
-		found = n
+	for g, x := range t.held {
+		t.set(g, x)
 	}
-	for range 100 {
-		res := t.choose(mu)
-		over := false
-		t.ends(func(l float64, _ func(func(int32, float64))) {
-			over = over || l-mu > 1e-13*math.Max(1, math.Abs(mu))
-		})
-		if over {
-			return false
-		}
-		if worst := floats.Norm(res, math.Inf(1)); worst <= 1e-14*math.Max(1, math.Abs(mu)) {
-			return true
-		}
-		d := t.chosen().solve(res)
-		for g, x := range t.x {
-			t.set(g, x+d[g])
-			if !(math.Abs(t.x[g]) < 1e5) {
-				return false
-			}
-		}
-	}
-	return false
+	return true
 }
 
 // logs returns the logarithms of the factors.

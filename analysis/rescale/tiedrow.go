@@ -7,12 +7,25 @@ import (
 )
 
 // tiedRow is one row over the active groups, entries to the power p and scaled
-// by the view's start (p = Inf: entries as they are). fixed gathers inputs,
-// biases and other pinned units.
+// by the view's start (p = Inf: entries as they are), the first inner of them those of the row's own part.
+// fixed is the logarithm of the norm of inputs, biases and other pinned units, before that of all that is not inner.
 type tiedRow struct {
-	cols  []int32
-	a     []float64
-	fixed float64
+	cols          []int32
+	a             []float64
+	inner         int
+	fixed, before float64
+}
+
+// split puts the entries first that are of the row's part.
+func (r *tiedRow) split(own func(j int32) bool) {
+	r.inner = 0
+	for k, j := range r.cols {
+		if own(j) {
+			r.cols[k], r.cols[r.inner] = r.cols[r.inner], j
+			r.a[k], r.a[r.inner] = r.a[r.inner], r.a[k]
+			r.inner++
+		}
+	}
 }
 
 // join adds two entries of a row.
@@ -29,6 +42,14 @@ func (t *tied) power(l float64) float64 {
 		return math.Exp(l)
 	}
 	return math.Exp(t.p * l)
+}
+
+// ln is the logarithm of what has that power.
+func (t *tied) ln(power float64) float64 {
+	if math.IsInf(t.p, 1) {
+		return math.Log(power)
+	}
+	return math.Log(power) / t.p
 }
 
 // set puts a group's x.
@@ -85,6 +106,9 @@ func (t *tied) addLayer(y *layer) {
 			}
 		})
 	}
+	for k := base; k < len(t.rows); k++ {
+		t.rows[k].fixed = t.ln(t.rows[k].fixed)
+	}
 }
 
 // wide is beyond which a sum is not taken of powers, some of which may be out of range. What is
@@ -94,78 +118,83 @@ const wide = 1e150
 // value returns L of a row at x.
 func (t *tied) value(row int) float64 {
 	r := &t.rows[row]
-	s := r.fixed
+	return t.norm(r.fixed, r.cols, r.a)
+}
+
+// inside is value where before is known.
+func (t *tied) inside(row int) float64 {
+	r := &t.rows[row]
+	if r.inner == 0 {
+		return r.before
+	}
+	return t.norm(r.before, r.cols[:r.inner], r.a[:r.inner])
+}
+
+// norm returns ln ||(e^fixed, a e^x)||_p of entries of a row.
+func (t *tied) norm(fixed float64, cols []int32, a []float64) float64 {
+	t.read += len(cols)
+	s := t.power(fixed)
 	if math.IsInf(t.p, 1) {
-		for k, j := range r.cols {
-			s = math.Max(s, r.a[k]*t.powers[j])
+		for k, j := range cols {
+			s = math.Max(s, a[k]*t.powers[j])
 		}
 	} else {
-		for k, j := range r.cols {
-			s += r.a[k] * t.powers[j]
+		for k, j := range cols {
+			s += a[k] * t.powers[j]
 		}
 	}
 	if s > 1/wide && s < wide {
-		if math.IsInf(t.p, 1) {
-			return math.Log(s)
-		}
-		return math.Log(s) / t.p
+		return t.ln(s)
 	}
-	return t.distant(r)
-}
-
-// distant is value of a row with powers that may be out of range.
-func (t *tied) distant(r *tiedRow) float64 {
-	top := math.Inf(-1)
-	for k, j := range r.cols {
-		if r.a[k] > 0 {
+	// Powers may be out of range.
+	top := fixed
+	for k, j := range cols {
+		if a[k] > 0 {
 			top = math.Max(top, t.x[j])
 		}
-	}
-	if r.fixed > 0 {
-		top = math.Max(top, 0)
 	}
 	if math.IsInf(top, -1) {
 		return top
 	}
-	s := 0.0
-	if r.fixed > 0 {
-		s = r.fixed * t.power(-top)
+	s = t.power(fixed - top)
+	for k, j := range cols {
+		s = t.join(s, a[k]*t.power(t.x[j]-top))
 	}
-	for k, j := range r.cols {
-		s = t.join(s, r.a[k]*t.power(t.x[j]-top))
-	}
-	if math.IsInf(t.p, 1) {
-		return top + math.Log(s)
-	}
-	return top + math.Log(s)/t.p
+	return top + t.ln(s)
 }
 
-// slopes calls f with the derivative of L of a row by each x; for p = Inf one of
+// slopesOf calls f with the derivative by x of that norm, which is value; for p = Inf one of
 // the largest entries has it all.
-func (t *tied) slopes(row int, value float64, f func(j int32, d float64)) {
-	r := &t.rows[row]
+func (t *tied) slopesOf(fixed float64, cols []int32, a []float64, value float64, f func(j int32, d float64)) {
+	t.read += len(cols)
 	if !math.IsInf(t.p, 1) {
 		inverse := t.power(-value)
 		near := inverse > 1/wide && inverse < wide
-		for k, j := range r.cols {
+		for k, j := range cols {
 			switch {
-			case r.a[k] == 0:
+			case a[k] == 0:
 			case near:
-				f(j, r.a[k]*t.powers[j]*inverse)
+				f(j, a[k]*t.powers[j]*inverse)
 			default:
-				f(j, r.a[k]*t.power(t.x[j]-value))
+				f(j, a[k]*t.power(t.x[j]-value))
 			}
 		}
 		return
 	}
-	best, at := r.fixed, int32(-1)
-	for k, j := range r.cols {
+	best, at := math.Exp(fixed-value), int32(-1)
+	for k, j := range cols {
 		// Ties go to what is fixed.
-		if s := r.a[k] * math.Exp(t.x[j]); s > best*(1+1e-13) {
+		if s := a[k] * math.Exp(t.x[j]-value); s > best*(1+1e-13) {
 			best, at = s, j
 		}
 	}
 	if at >= 0 {
 		f(at, 1)
 	}
+}
+
+// slopes is slopesOf of a whole row.
+func (t *tied) slopes(row int, value float64, f func(j int32, d float64)) {
+	r := &t.rows[row]
+	t.slopesOf(r.fixed, r.cols, r.a, value, f)
 }
