@@ -171,6 +171,31 @@ func TestSlopeOfTied(t *testing.T) {
 	}
 }
 
+// TestSharedRange: of two uses of a weight, the first behind layers of 2^-300 each, the second counts alone:
+// kappa is 1 + 2^-1200, of which float64 keeps 1.
+func TestSharedRange(t *testing.T) {
+	var b dag.Builder
+	layer := func(in int, p *dag.Param) int {
+		return b.Node(dag.Node{In: []int{in}, Shape: []int{1}, Op: &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: p}, Rows: 1, Cols: 1}}})
+	}
+	small, w := dag.NewParam64("small", []int{1, 1}, []float64{0x1p-300}), dag.NewParam64("w", []int{1, 1}, []float64{0.5})
+	x := b.Input("x", 1)
+	first := layer(layer(layer(x, small), small), w)
+	b.Output("y", b.Sum("", first, layer(x, w)))
+	net, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := program.Compile[float64](net, program.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := run(p, 2, paths.Include).Inverse(1)
+	if got := f.At(0) * math.Exp2(float64(f.Exp())); got != 1 {
+		t.Errorf("1/kappa is %v, want 1", got)
+	}
+}
+
 func TestLog10Norm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		_, p := draw(t)
