@@ -22,7 +22,8 @@ import (
 // row of each group, and a linear solve with I - P. Every step gives a lower
 // bound of ln c* (by convexity), and near the end the bounds converge
 // quadratically (Newton's method). Iterating x <- max L(x) - ln c instead slows
-// without bound near c*.
+// without bound near c*. Groups that read each other are a part; small parts are solved for at every step,
+// since one iteration for independent cycles averages their gains, where the largest counts.
 type tied struct {
 	v    *view
 	p    float64
@@ -46,8 +47,9 @@ type tied struct {
 	infimum bool
 	// terms is how many entries the rows have, read how many were read.
 	terms, read int
-	mostDense   float64
-	anyLarge    bool
+	// mostDense is the multiplications up to which a part is not large, anyLarge whether one is.
+	mostDense float64
+	anyLarge  bool
 	// held is an x for which all rows hold at holds.
 	held  []float64
 	holds float64
