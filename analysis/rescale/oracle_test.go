@@ -77,10 +77,12 @@ func newOracle(n *dag.Network, bias bool) *oracle {
 			rowLive[r] = rowLive[r] || live(i, e)
 		}
 		if l.Map != nil && l.Free() {
+			// What has no group is zero: a product of a function with zero, say, which the
+			// programmes take for a source.
 			colLive := make([]bool, l.Map.In().N)
 			for e := range l.Map.In().Len() {
 				c := l.Map.In().At(e)
-				colLive[c] = colLive[c] || live(n.Nodes[i].In[0], e)
+				colLive[c] = colLive[c] || live(n.Nodes[i].In[0], e) && o.g.Cols[i][c] != dag.NoGroup
 			}
 			kappa := map[[3]int]float64{}
 			add := func(row, col, tap, e, f int, w float64) {
