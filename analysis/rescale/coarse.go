@@ -21,6 +21,7 @@ import (
 type coarse struct {
 	class []int32 // of a variable
 	diag  []float64
+	mean  []float64
 	sums  blas64.General // Z^T r, then E^-1 of it
 	e     blas64.Symmetric
 	lower blas64.Triangular
@@ -65,11 +66,15 @@ func newCoarse(p *problem) *coarse {
 	if n > mostClasses || 2*n > p.vars {
 		return nil
 	}
-	c.diag = make([]float64, n)
+	c.diag, c.mean = make([]float64, n), make([]float64, n)
 	c.sums = blas64.General{Rows: n, Cols: 1, Stride: 1, Data: make([]float64, n)}
 	c.e = blas64.Symmetric{Uplo: blas.Upper, N: n, Stride: n, Data: make([]float64, n*n)}
 	return c
 }
+
+// regular is how small a pivot of E may be beside its diagonal: of smaller ones, as where weights span far more than
+// float64 has digits, rounding leaves nothing.
+const regular = 1e-10
 
 // factorise takes the Hessian at the program's point, times 1/k.
 func (c *coarse) factorise(p *problem) (ok bool) {
@@ -112,6 +117,10 @@ func (c *coarse) factorise(p *problem) (ok bool) {
 		}
 	}
 	c.lower, ok = lapack64.Potrf(c.e)
+	for k, d := range c.diag {
+		x := c.e.Data[k*n+k]
+		ok = ok && x*x > regular*d
+	}
 	return ok
 }
 
@@ -147,12 +156,11 @@ func (c *coarse) solve(p *problem, y, r []float64) {
 	for v, k := range c.class {
 		s[k] += r[v]
 	}
-	mean := make([]float64, len(s))
 	for k, sum := range s {
-		mean[k] = sum / c.diag[k]
+		c.mean[k] = sum / c.diag[k]
 	}
 	lapack64.Potrs(c.lower, c.sums)
 	for v, k := range c.class {
-		y[v] = r[v]/(p.in[v]+p.out[v]) - mean[k] + s[k]
+		y[v] = r[v]/(p.in[v]+p.out[v]) - c.mean[k] + s[k]
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/dag/dagtest"
+	"github.com/relupath/relupath/analysis/paths"
 )
 
 // without turns classes off for f.
@@ -117,6 +118,60 @@ func TestCoarseKeepsTheMinimum(t *testing.T) {
 	}
 	if met < 30 {
 		t.Errorf("%d problems with classes", met)
+	}
+}
+
+// Weights that span far more than float64 has digits end where the diagonal alone leads, or lower.
+func TestCoarseOfWideRanges(t *testing.T) {
+	met := 0
+	for seed := range uint64(400) {
+		n := dagtest.FromSeed(seed, dagtest.Options{Features: dagtest.Bias | dagtest.Skip | dagtest.Concat, Width: 8, Steps: 8, Type: dag.Float64})
+		rng := rand.New(rand.NewPCG(6, seed))
+		for _, p := range n.Params() {
+			w := p.Float64s()
+			for e := range w {
+				w[e] *= math.Exp(60 * (2*rng.Float64() - 1))
+			}
+		}
+		g := n.Groups()
+		end := func(kappa bool) (*problem, *minimum) {
+			v, err := newView(n, g, 2, Options{Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p *problem
+			if kappa {
+				v.kappa = paths.NewKappa(n, 2, paths.Options{Carries: g.Carries})
+				p = v.kappaProblem()
+			} else {
+				p = v.powerProblem(2, 1)
+			}
+			m, err := p.minimise(t.Context(), Options{Tolerance: 1e-12, MaxSweeps: 100000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p, m
+		}
+		for _, kappa := range []bool{false, true} {
+			p, a := end(kappa)
+			var b *minimum
+			without(func() { _, b = end(kappa) })
+			if a.lost != b.lost {
+				t.Errorf("seed %d, kappa %v: lost %v, without classes %v", seed, kappa, a.lost, b.lost)
+			}
+			if a.lost || b.lost || len(a.z) < 4 {
+				continue
+			}
+			met++
+			// Both end where rounding leaves no step down: sums of terms of all sizes.
+			x, y := p.value(a.sum, a.z), p.value(b.sum, b.z)
+			if !(x <= y+1e-9*p.size(b.sum, b.z)) {
+				t.Errorf("seed %d, kappa %v: %v (residual %g), without classes %v (residual %g)", seed, kappa, x, a.residual, y, b.residual)
+			}
+		}
+	}
+	if met < 100 {
+		t.Errorf("%d problems met", met)
 	}
 }
 

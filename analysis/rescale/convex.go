@@ -251,23 +251,40 @@ type minimum struct {
 	lost bool
 }
 
-// minimise runs Newton's method with the linear systems solved by conjugate
-// gradients, preconditioned by the diagonal or, in deep and narrow networks, by the
+// minimise solves the linear systems of descend by both levels of the preconditioner, and where that ends
+// before the residual is small, or loses a group, all of it again by the diagonal alone, as weights that span more than
+// float64 has digits may want. It returns what has the lower objective unless the second is a minimum.
+func (p *problem) minimise(ctx context.Context, opt Options) (*minimum, error) {
+	if p.direct = newBand(p); p.direct == nil {
+		p.coarse = newCoarse(p)
+	}
+	small := math.Max(opt.Tolerance, 1e-9)
+	m, err := p.descend(ctx, opt)
+	if err != nil || p.coarse == nil || len(m.trace) == 0 || p.sweeps >= opt.MaxSweeps || !m.lost && m.residual <= small {
+		return m, err
+	}
+	p.coarse = nil
+	again, err := p.descend(ctx, opt)
+	if err == nil && !m.lost && !again.lost && !(again.residual <= small) && p.value(m.sum, m.z) < p.value(again.sum, again.z) {
+		return m, nil
+	}
+	return again, err
+}
+
+// descend runs Newton's method with the linear systems solved by conjugate
+// gradients, preconditioned by two levels or the diagonal or, in deep and narrow networks, by the
 // factorised matrix, to a relative residual that falls with the gradient's (Nocedal
 // and Wright, Numerical Optimization, algorithm 7.1). The first steps balance every
 // group by itself, half the way so that neighbours do not overshoot. A step is
 // halved until the objective does not rise. It ends when the residual is at most tol, or when rounding lets it fall
 // no further.
-func (p *problem) minimise(ctx context.Context, opt Options) (*minimum, error) {
+func (p *problem) descend(ctx context.Context, opt Options) (*minimum, error) {
 	m := &minimum{z: make([]float64, p.vars)}
 	p.in, p.out = make([]float64, p.vars), make([]float64, p.vars)
 	g, d := make([]float64, p.vars), make([]float64, p.vars)
 	m.sum = p.eval(m.z)
 	if m.lost = p.lost(); m.lost {
 		return m, nil
-	}
-	if p.direct = newBand(p); p.direct == nil {
-		p.coarse = newCoarse(p)
 	}
 	f := p.value(m.sum, m.z)
 	best, stalled := math.Inf(1), 0

@@ -47,9 +47,8 @@ type Options struct {
 type Geometry[T program.Float] struct {
 	prog *program.Program[T]
 	opt  Options
-	// needIn and needOut are the values whose sums kappa of the trained tensors needs, back the
-	// operations that hand sums on to an operand.
-	needIn, needOut, back []bool
+	// needIn and needOut are the values whose sums kappa of the trained tensors needs.
+	needIn, needOut []bool
 	// The stages of a layer are folded: its units have one edge from the constant unit, with
 	// what the stages add up to. biased are the values that have such an edge; folded says
 	// that a layer has stages after a bias.
@@ -74,12 +73,12 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 	values, tensors := len(prog.Values), len(prog.Tensors)
 	g := &Geometry[T]{
 		prog: prog, opt: opt, uses: make([][]int, tensors), inverse: make([]cached, tensors), slope: make([]cached, tensors),
-		needIn: make([]bool, values), needOut: make([]bool, values), biased: make([]bool, values), back: make([]bool, len(prog.Ops)),
+		needIn: make([]bool, values), needOut: make([]bool, values), biased: make([]bool, values),
 	}
 	for i, op := range prog.Ops {
 		y := op.Result()
-		_, bias := op.(*program.Shift)
-		if _, scale := op.(*program.Scale); bias || scale {
+		bias := op.Part() == program.Bias
+		if bias || op.Part() == program.Factor {
 			follows := g.follows(op)
 			g.folded, g.biased[y] = g.folded || follows, bias || follows
 		}
@@ -93,11 +92,10 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 			}
 		}
 	}
-	for i, op := range prog.Ops {
+	for _, op := range prog.Ops {
 		for _, x := range op.Operands() {
-			g.back[i] = g.back[i] || g.needOut[x]
+			g.needOut[op.Result()] = g.needOut[op.Result()] || g.needOut[x]
 		}
-		g.needOut[op.Result()] = g.needOut[op.Result()] || g.back[i]
 	}
 	for i := len(prog.Ops) - 1; i >= 0; i-- {
 		if g.needIn[prog.Ops[i].Result()] {

@@ -208,14 +208,14 @@ func (h *host[T]) bias(x *Path, stages []cuda.Stage, axis dag.Axis) *Path {
 	})
 }
 
-func (h *host[T]) total(op program.Op, u use) *Path {
-	add := h.units(op.Vector(), u)
-	switch op := op.(type) {
-	case *program.Dense:
-		add = denseTotal(op)
-	case *program.Conv:
-		add = h.convolution(op).total
-	}
+func (h *host[T]) totalDense(op *program.Dense, u use) *Path { return h.total(u, denseTotal(op)) }
+func (h *host[T]) totalConv(op *program.Conv, u use) *Path {
+	return h.total(u, h.convolution(op).total)
+}
+func (h *host[T]) totalUnits(v *program.Vector, u use) *Path { return h.total(u, h.units(v, u)) }
+
+// total adds a use, of which add adds f times the products.
+func (h *host[T]) total(u use, add func(dst, in, out []float64, f float64)) *Path {
 	dst, first := u.sum, u.sum == nil
 	if first {
 		dst = vector(u.n)

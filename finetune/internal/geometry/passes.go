@@ -25,8 +25,10 @@ type kernels interface {
 	dense(op *program.Dense, x, y *Path) (up, down *Path)
 	// conv sums over a convolution's inputs, or back over its outputs.
 	conv(op *program.Conv, x *Path, back bool) *Path
-	// total adds a use of a tensor.
-	total(op program.Op, u use) *Path
+	// totalDense, totalConv and totalUnits add a use of a tensor: a matrix, a convolution's, a number a unit.
+	totalDense(op *program.Dense, u use) *Path
+	totalConv(op *program.Conv, u use) *Path
+	totalUnits(v *program.Vector, u use) *Path
 	// raise makes h^q of sums, h = g^(1/p), or its reciprocal: for q = 2 the factor of kappa, for q = p that
 	// of the path norm. For q = 1 it may do so in place.
 	raise(x *Path, q float64, invert bool) *Path
@@ -43,10 +45,11 @@ type use struct {
 }
 
 // pass is what an operation does with path sums: forward makes g_in of the result, backward hands the
-// sums y of the result on to operand k.
+// sums y of the result on to operand k, total adds a use of its tensor.
 type pass struct {
 	forward  func() *Path
 	backward func(k int, y *Path) *Path
+	total    func(use) *Path
 }
 
 // programmes are the steps of one program.
@@ -129,18 +132,20 @@ func (m *programmes[T]) pass(op program.Op) pass {
 		return pass{
 			func() *Path { up, _ := m.dense(op, m.in[op.X], nil); return up },
 			func(_ int, y *Path) *Path { _, down := m.dense(op, nil, y); return down },
+			func(u use) *Path { return m.totalDense(op, u) },
 		}
 	case *program.Conv:
 		return pass{
 			func() *Path { return m.conv(op, m.in[op.X], false) },
 			func(_ int, y *Path) *Path { return m.conv(op, y, true) },
+			func(u use) *Path { return m.totalConv(op, u) },
 		}
 	case *program.Average:
 		return m.window(op.X, &op.Taps, op.Weight)
 	case *program.Shift:
-		return pass{func() *Path { return m.shift(op) }, same}
+		return pass{func() *Path { return m.shift(op) }, same, m.units(&op.V)}
 	case *program.Scale:
-		return pass{func() *Path { return m.scaled(op) }, func(_ int, y *Path) *Path { return m.scale(y, &op.V, false) }}
+		return pass{func() *Path { return m.scaled(op) }, func(_ int, y *Path) *Path { return m.scale(y, &op.V, false) }, m.units(&op.V)}
 	case *program.Activate:
 		if op.V.Tensor < 0 && !slices.ContainsFunc(op.V.Coef, func(c float64) bool { return c > 1 || c < -1 }) {
 			break
@@ -148,11 +153,12 @@ func (m *programmes[T]) pass(op program.Op) pass {
 		return pass{
 			func() *Path { return m.scale(m.in[op.X], &op.V, true) },
 			func(_ int, y *Path) *Path { return m.scale(y, &op.V, true) },
+			m.units(&op.V),
 		}
 	case *program.Concat:
 		return m.joined(op, n)
 	case *program.Constant:
-		return pass{func() *Path { return m.constant(n, 0) }, same}
+		return pass{forward: func() *Path { return m.constant(n, 0) }, backward: same}
 	case *program.Pool:
 		if op.Start != nil {
 			return m.window(op.X[0], &op.Taps, nil)
@@ -160,14 +166,20 @@ func (m *programmes[T]) pass(op program.Op) pass {
 	}
 	// A sum, a maximum, or an activation that is no edge.
 	return pass{
-		func() *Path {
+		forward: func() *Path {
 			var sum *Path
 			for _, x := range op.Operands() {
 				sum = m.sum(sum, m.in[x])
 			}
 			return sum
-		}, same,
+		},
+		backward: same,
 	}
+}
+
+// units is total of an operation on each unit alone.
+func (m *programmes[T]) units(v *program.Vector) func(use) *Path {
+	return func(u use) *Path { return m.totalUnits(v, u) }
 }
 
 // window sums the taps of each output position, with weights or alike.
@@ -180,8 +192,8 @@ func (m *programmes[T]) window(x int, t *program.Taps, weight []float64) pass {
 		return l
 	}
 	return pass{
-		func() *Path { return m.gather(m.in[x], links(), t.Channels, t.InLen) },
-		func(_ int, y *Path) *Path { return m.gather(y, links().Transposed(t.InLen), t.Channels, t.OutLen) },
+		forward:  func() *Path { return m.gather(m.in[x], links(), t.Channels, t.InLen) },
+		backward: func(_ int, y *Path) *Path { return m.gather(y, links().Transposed(t.InLen), t.Channels, t.OutLen) },
 	}
 }
 
@@ -192,14 +204,14 @@ func (m *programmes[T]) joined(op *program.Concat, n int) pass {
 		start[k] = start[k-1] + m.prog.Values[op.X[k-1]].Len
 	}
 	return pass{
-		func() *Path {
+		forward: func() *Path {
 			x := make([]*Path, len(op.X))
 			for k := range x {
 				x[k] = m.in[op.X[k]]
 			}
 			return m.concat(x)
 		},
-		func(k int, y *Path) *Path {
+		backward: func(k int, y *Path) *Path {
 			return m.gather(y, shifted(n, -start[k], m.prog.Values[op.X[k]].Len), 1, n)
 		},
 	}
@@ -268,16 +280,15 @@ func (m *programmes[T]) factors(t int, q float64, invert bool) Factors {
 	u := use{n: len(m.prog.Tensors[t].Data), q: q}
 	for _, i := range m.uses[t] {
 		op := m.prog.Ops[i]
-		_, bias := op.(*program.Shift)
-		_, slope := op.(*program.Activate)
+		bias := op.Part() == program.Bias
 		if u.y = m.out[op.Result()]; u.y == nil || bias && !invert && m.opt.ExcludeBias {
 			continue
 		}
 		if u.x = nil; !bias {
 			u.x = m.in[op.Operands()[0]]
 		}
-		u.gain = slope && !invert
-		u.sum = m.total(op, u)
+		u.gain = op.Part() == program.Slope && !invert
+		u.sum = m.ops[i].total(u)
 	}
 	return Factors{All: m.raise(zeros(u.sum, u.n), 1, invert)}
 }

@@ -177,21 +177,21 @@ func (m *Remote[T]) raise(x *Path, q float64, invert bool) *Path {
 // square tells whether sums are squared for h^q; a vector holds g for p = 2.
 func (m *Remote[T]) square(q float64) bool { return m.p == 1 && q == 2 }
 
-func (m *Remote[T]) total(op program.Op, u use) *Path {
-	var sum *Path
+func (m *Remote[T]) totalDense(op *program.Dense, u use) *Path {
 	x, y := u.x, u.y
-	switch op := op.(type) {
-	case *program.Dense:
-		sum = m.make("path_dense_total", u.n, x.V, x.Head, y.V, y.Head, op.Rows, op.Cols, op.InOut, op.Outer, op.Inner, m.square(u.q))
-	case *program.Conv:
-		sum = m.make("path_conv_total", u.n, x.V, x.Head, y.V, y.Head, cuda.Upload(m, op.Table), op.Out, op.In, op.Kernel, op.OutLen, op.InLen, m.square(u.q))
-	default:
-		if x == nil {
-			x = new(Path)
-		}
-		v := op.Vector()
-		s := m.Table(cuda.Serves(v, u.n, y.Len))
-		sum = m.make("path_total", u.n, x.V, x.Head, y.V, y.Head, s.Start, s.List, m.Stages(cuda.Stage{V: v}), v.Axis.N, v.Axis.Inner, int(u.q), m.square(u.q), u.gain)
+	return m.paths.sum(u.sum, m.make("path_dense_total", u.n, x.V, x.Head, y.V, y.Head, op.Rows, op.Cols, op.InOut, op.Outer, op.Inner, m.square(u.q)))
+}
+
+func (m *Remote[T]) totalConv(op *program.Conv, u use) *Path {
+	x, y := u.x, u.y
+	return m.paths.sum(u.sum, m.make("path_conv_total", u.n, x.V, x.Head, y.V, y.Head, cuda.Upload(m, op.Table), op.Out, op.In, op.Kernel, op.OutLen, op.InLen, m.square(u.q)))
+}
+
+func (m *Remote[T]) totalUnits(v *program.Vector, u use) *Path {
+	x, y := u.x, u.y
+	if x == nil {
+		x = new(Path)
 	}
-	return m.paths.sum(u.sum, sum)
+	s := m.Table(cuda.Serves(v, u.n, y.Len))
+	return m.paths.sum(u.sum, m.make("path_total", u.n, x.V, x.Head, y.V, y.Head, s.Start, s.List, m.Stages(cuda.Stage{V: v}), v.Axis.N, v.Axis.Inner, int(u.q), m.square(u.q), u.gain))
 }

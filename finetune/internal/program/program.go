@@ -55,9 +55,21 @@ type Op interface {
 	Result() int
 	// Tensor is the stored tensor that it reads; -1 for none.
 	Tensor() int
-	// Vector is that of a *Shift, *Scale or *Activate; nil for others.
-	Vector() *Vector
+	// Part is what the tensor is to its layer.
+	Part() Part
 }
+
+// Part is what a tensor is to its layer.
+type Part int
+
+// The parts of a layer. What works on each unit alone is a bias, a factor or a slope, with coefficients or without.
+const (
+	NoPart Part = iota
+	Weights
+	Bias
+	Factor
+	Slope
+)
 
 // unary is an operation on one value.
 type unary struct{ X, Y int }
@@ -65,7 +77,7 @@ type unary struct{ X, Y int }
 func (o *unary) Operands() []int { return []int{o.X} }
 func (o *unary) Result() int     { return o.Y }
 func (*unary) Tensor() int       { return -1 }
-func (*unary) Vector() *Vector   { return nil }
+func (*unary) Part() Part        { return NoPart }
 
 // nary is an operation on any number of values.
 type nary struct {
@@ -76,7 +88,7 @@ type nary struct {
 func (o *nary) Operands() []int { return o.X }
 func (o *nary) Result() int     { return o.Y }
 func (*nary) Tensor() int       { return -1 }
-func (*nary) Vector() *Vector   { return nil }
+func (*nary) Part() Part        { return NoPart }
 
 // Taps lists, for output position o of each channel, the operand's positions that it
 // reads: At[Start[o]:Start[o+1]].
@@ -98,8 +110,8 @@ type Dense struct {
 // Plain reports whether each weight is one edge: there is one position.
 func (o *Dense) Plain() bool { return o.Outer == 1 && o.Inner == 1 }
 
-// Tensor implements Op.
 func (o *Dense) Tensor() int { return o.W }
+func (*Dense) Part() Part    { return Weights }
 
 // Conv is a convolution. The weights of group g are a matrix of Out x In*Kernel
 // (channels of one group), and Table[k*OutLen+o] is the input position that
@@ -115,8 +127,8 @@ type Conv struct {
 	Window *dag.Window
 }
 
-// Tensor implements Op.
 func (o *Conv) Tensor() int { return o.W }
+func (*Conv) Part() Part    { return Weights }
 
 // Average sums windows with fixed weights: output position o of each channel is the sum
 // of its taps times Weight[o]; nil weights are ones. So is a reindexing, of one tap or none each.
@@ -172,14 +184,17 @@ type unitwise struct {
 	V Vector
 }
 
-func (o *unitwise) Tensor() int     { return o.V.Tensor }
-func (o *unitwise) Vector() *Vector { return &o.V }
+func (o *unitwise) Tensor() int { return o.V.Tensor }
 
 // Shift adds one number a unit.
 type Shift struct{ unitwise }
 
+func (*Shift) Part() Part { return Bias }
+
 // Scale multiplies each unit by one number.
 type Scale struct{ unitwise }
+
+func (*Scale) Part() Part { return Factor }
 
 // Activate is z for z > 0 and slope*z otherwise. V has one unit an element, or
 // one for all.
@@ -188,6 +203,8 @@ type Activate struct {
 	// Drop says that dropout follows.
 	Drop bool
 }
+
+func (*Activate) Part() Part { return Slope }
 
 // Sum adds values, each times +1 or -1.
 type Sum struct {
