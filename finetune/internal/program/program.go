@@ -110,8 +110,11 @@ type Dense struct {
 // Plain reports whether each weight is one edge: there is one position.
 func (o *Dense) Plain() bool { return o.Outer == 1 && o.Inner == 1 }
 
+// Tensor implements Op.
 func (o *Dense) Tensor() int { return o.W }
-func (*Dense) Part() Part    { return Weights }
+
+// Part implements Op.
+func (*Dense) Part() Part { return Weights }
 
 // Conv is a convolution. The weights of group g are a matrix of Out x In*Kernel
 // (channels of one group), and Table[k*OutLen+o] is the input position that
@@ -127,8 +130,11 @@ type Conv struct {
 	Window *dag.Window
 }
 
+// Tensor implements Op.
 func (o *Conv) Tensor() int { return o.W }
-func (*Conv) Part() Part    { return Weights }
+
+// Part implements Op.
+func (*Conv) Part() Part { return Weights }
 
 // Average sums windows with fixed weights: output position o of each channel is the sum
 // of its taps times Weight[o]; nil weights are ones. So is a reindexing, of one tap or none each.
@@ -189,11 +195,13 @@ func (o *unitwise) Tensor() int { return o.V.Tensor }
 // Shift adds one number a unit.
 type Shift struct{ unitwise }
 
+// Part implements Op.
 func (*Shift) Part() Part { return Bias }
 
 // Scale multiplies each unit by one number.
 type Scale struct{ unitwise }
 
+// Part implements Op.
 func (*Scale) Part() Part { return Factor }
 
 // Activate is z for z > 0 and slope*z otherwise. V has one unit an element, or
@@ -204,6 +212,7 @@ type Activate struct {
 	Drop bool
 }
 
+// Part implements Op.
 func (*Activate) Part() Part { return Slope }
 
 // Sum adds values, each times +1 or -1.
