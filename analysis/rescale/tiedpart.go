@@ -48,7 +48,8 @@ func (t *tied) least(mu float64) (ok bool) {
 }
 
 // leastOf is least of a part, with those before it solved; from is nil, or an x with max L(x) - mu >= x. Where there
-// is none it is not ok, and ln c* is bound or more, -Inf where nothing proves that there is none. In y = e^(px) rows are linear, and the problem is that of a
+// is none it is not ok, and ln c* is bound or more, -Inf where nothing proves that there is none. In y = e^(px) rows
+// are linear, and the problem is that of a
 // Markov decision process: policy iteration chooses the largest row of each group and solves the linear
 // equations of the choice. From below it never passes the solution, and all steps are upwards unless the rows of
 // the choice gain more than they may. For p = Inf a row is the largest of its entries, and the equations those of x;
