@@ -20,7 +20,7 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/program"
-	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/outfile"
 	"github.com/relupath/relupath/internal/words"
 )
 

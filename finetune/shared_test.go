@@ -11,7 +11,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // TestCheckpointIsOfOneRun: a checkpoint's folder has one process at a time, and

@@ -23,7 +23,7 @@ import (
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // Lab is where trainings run. One experiment at a time uses it.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
 	"github.com/relupath/relupath/finetune/dataset"
-	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/internal/lists"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // The exit codes of the command line's contract.

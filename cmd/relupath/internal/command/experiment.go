@@ -21,8 +21,8 @@ import (
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/experiment"
-	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/internal/lists"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 func (a *app) experiment() *cobra.Command {

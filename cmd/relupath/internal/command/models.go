@@ -17,8 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/internal/lists"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // modelFlags are the flags of commands that read models.

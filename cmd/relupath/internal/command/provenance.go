@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // now is the time, or that of SOURCE_DATE_EPOCH where the environment has it, for results that

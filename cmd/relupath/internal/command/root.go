@@ -18,8 +18,8 @@ import (
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/cmd/relupath/internal/interrupt"
 	"github.com/relupath/relupath/cmd/relupath/internal/render"
-	"github.com/relupath/relupath/finetune/outfile"
 	"github.com/relupath/relupath/internal/lists"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // root is the program's name.

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
-	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // modelDraft is a model in a draft: beside its output, or among the system's

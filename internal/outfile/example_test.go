@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/relupath/relupath/finetune/outfile"
+	"github.com/relupath/relupath/internal/outfile"
 )
 
 // A file is replaced only when all of the new one is written.
