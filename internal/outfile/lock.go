@@ -13,54 +13,34 @@ import (
 // errTaken says that another process has a lock.
 var errTaken = errors.New("outfile: the lock is taken")
 
-// lockNew makes a file and takes its lock. Errors: the operating system's;
-// errTaken where another process was faster.
-func lockNew(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+// acquire opens a file with flags beside os.O_RDWR and takes its lock. The name must still lead to
+// the file then: the one who had the lock before removes it. Where locks are not supported a file
+// that may be made counts as taken by this process; of an old one nobody knows. Errors: the
+// operating system's; errTaken where another process has it, or was faster;
+// errors.ErrUnsupported.
+func acquire(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|flags, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	return owned(f, tryLock(f), path)
-}
-
-// lockOld takes the lock of a file that is there. Where locks are not supported
-// it gives errTaken: nobody knows then.
-func lockOld(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	err = tryLock(f)
-	if errors.Is(err, errors.ErrUnsupported) {
-		err = errTaken
-	}
-	return owned(f, err, path)
-}
-
-// owned returns a locked file whose name still leads to it: the one who had the
-// lock before removes the file. A lock that is not supported counts as taken by
-// this process.
-func owned(f *os.File, locked error, path string) (*os.File, error) {
-	if locked == nil || errors.Is(locked, errors.ErrUnsupported) {
-		a, err := f.Stat()
-		b, errPath := os.Stat(path)
-		if err == nil && errPath == nil && os.SameFile(a, b) {
+	if err = tryLock(f); err == nil || errors.Is(err, errors.ErrUnsupported) && flags&os.O_CREATE != 0 {
+		mine, errMine := f.Stat()
+		named, errNamed := os.Stat(path)
+		if errMine == nil && errNamed == nil && os.SameFile(mine, named) {
 			return f, nil
 		}
-		locked = errTaken
+		err = errTaken
 	}
-	return nil, errors.Join(locked, f.Close())
+	return nil, errors.Join(err, f.Close())
 }
 
 // dropLock removes a locked file and gives the lock up.
 func dropLock(f *os.File) {
-	if removeOpen {
-		_ = os.Remove(f.Name())
-		_ = f.Close()
-		return
-	}
+	err := os.Remove(f.Name())
 	_ = f.Close()
-	_ = os.Remove(f.Name())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		_ = os.Remove(f.Name()) // Windows removes no open file
+	}
 }
 
 // folderLock is the file whose lock a process has that works in a folder.
@@ -72,18 +52,14 @@ const folderLock = "relupath.lock"
 func Lock(dir string) (unlock func(), err error) {
 	path := filepath.Join(dir, folderLock)
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-		if err != nil {
-			return nil, err
-		}
-		lock, err := owned(f, tryLock(f), path)
+		f, err := acquire(path, os.O_CREATE)
 		switch {
 		case err == nil:
 			host, _ := os.Hostname()
 			// Who has it is told to others; nothing depends on it.
-			_ = lock.Truncate(0)
-			_, _ = lock.WriteAt(fmt.Appendf(nil, "process %d on %s\n", os.Getpid(), host), 0)
-			return func() { dropLock(lock) }, nil
+			_ = f.Truncate(0)
+			_, _ = f.WriteAt(fmt.Appendf(nil, "process %d on %s\n", os.Getpid(), host), 0)
+			return func() { dropLock(f) }, nil
 		case !errors.Is(err, errTaken):
 			return nil, err
 		}

@@ -7,9 +7,4 @@ import (
 	"os"
 )
 
-// removeOpen says that open files can be removed.
-const removeOpen = true
-
 func tryLock(*os.File) error { return errors.ErrUnsupported }
-
-func syncFolder(string) {}

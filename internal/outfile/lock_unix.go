@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// removeOpen says that open files can be removed.
-const removeOpen = true
-
 // tryLock takes the lock of an open file, which ends with the process. Errors:
 // errTaken; errors.ErrUnsupported where the file system has no locks.
 func tryLock(f *os.File) error {
@@ -25,13 +22,5 @@ func tryLock(f *os.File) error {
 		default:
 			return errors.ErrUnsupported
 		}
-	}
-}
-
-// syncFolder waits until the names in a folder are on the disk.
-func syncFolder(dir string) {
-	if f, err := os.Open(dir); err == nil {
-		_ = f.Sync()
-		_ = f.Close()
 	}
 }

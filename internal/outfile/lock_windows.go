@@ -7,9 +7,6 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// removeOpen says that open files can be removed.
-const removeOpen = false
-
 // tryLock takes the lock of an open file, which ends with the process: that of
 // one byte far behind its end, since locked bytes cannot be read by others.
 // Errors: errTaken; errors.ErrUnsupported where the file system has no locks.
@@ -24,6 +21,3 @@ func tryLock(f *os.File) error {
 	}
 	return errors.ErrUnsupported
 }
-
-// syncFolder has nothing to do: names are on the disk with their files.
-func syncFolder(string) {}

@@ -1,13 +1,12 @@
 package outfile
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,15 +64,11 @@ func New(target string, opt Options) (*Draft, error) {
 	parent := filepath.Dir(target)
 	machine := machineName()
 	for {
-		var r [6]byte
-		if _, err := rand.Read(r[:]); err != nil {
-			return nil, err
-		}
-		dir := filepath.Join(parent, prefix+machine+"-"+hex.EncodeToString(r[:]))
+		dir := filepath.Join(parent, fmt.Sprintf("%s%s-%012x", prefix, machine, rand.Uint64N(1<<48)))
 		if err := os.Mkdir(dir, 0o777); err != nil {
 			return nil, err
 		}
-		lock, err := lockNew(filepath.Join(dir, lockName))
+		lock, err := acquire(filepath.Join(dir, lockName), os.O_CREATE|os.O_EXCL)
 		if errors.Is(err, errTaken) || errors.Is(err, fs.ErrNotExist) {
 			continue // another process took it for that of a dead one
 		}
@@ -144,6 +139,15 @@ func (d *Draft) Place(f Files) error {
 	}
 	d.remove()
 	return nil
+}
+
+// syncFolder waits until the names in a folder are on the disk. Windows, which has them there
+// with their files, refuses.
+func syncFolder(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync()
+		_ = f.Close()
+	}
 }
 
 // move renames a file to a name that nothing has.

@@ -31,7 +31,7 @@ func sweep(parent, machine string, opt Options) {
 		if !strings.HasPrefix(e.Name(), prefix+machine+"-") && time.Since(changed(dir)) < foreignAge {
 			continue
 		}
-		lock, err := lockOld(filepath.Join(dir, lockName))
+		lock, err := acquire(filepath.Join(dir, lockName), 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			// Killed before it had a lock, or being made: its maker then finds it
 			// gone and makes another. A draft with files is not removed by this.
