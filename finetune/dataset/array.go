@@ -12,46 +12,29 @@ import (
 
 // kind is the type of an array's elements.
 type kind struct {
-	size  int // bytes of one element
-	float bool
-	// at returns a function that reads element i of data.
-	at func(d []byte, o binary.ByteOrder) number
+	size int // bytes of one element
+	// value is the number that the bits of an element stand for.
+	value func(bits uint64) float64
 }
 
 type number = func(i int) float64
 
-func readByte(d []byte, _ binary.ByteOrder) number {
-	return func(i int) float64 { return float64(d[i]) }
+func integer[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](bits uint64) float64 {
+	return float64(T(bits))
 }
 
 var (
-	kindBool = &kind{1, false, readByte}
-	kindU8   = &kind{1, false, readByte}
-	kindI8   = &kind{1, false, func(d []byte, _ binary.ByteOrder) number { return func(i int) float64 { return float64(int8(d[i])) } }}
-	kindU16  = &kind{2, false, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(o.Uint16(d[2*i:])) }
-	}}
-	kindI16 = &kind{2, false, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(int16(o.Uint16(d[2*i:]))) }
-	}}
-	kindU32 = &kind{4, false, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(o.Uint32(d[4*i:])) }
-	}}
-	kindI32 = &kind{4, false, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(int32(o.Uint32(d[4*i:]))) }
-	}}
-	kindU64 = &kind{8, false, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(o.Uint64(d[8*i:])) }
-	}}
-	kindI64 = &kind{8, false, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(int64(o.Uint64(d[8*i:]))) }
-	}}
-	kindF32 = &kind{4, true, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return float64(math.Float32frombits(o.Uint32(d[4*i:]))) }
-	}}
-	kindF64 = &kind{8, true, func(d []byte, o binary.ByteOrder) number {
-		return func(i int) float64 { return math.Float64frombits(o.Uint64(d[8*i:])) }
-	}}
+	kindBool = &kind{1, integer[uint8]}
+	kindU8   = &kind{1, integer[uint8]}
+	kindI8   = &kind{1, integer[int8]}
+	kindU16  = &kind{2, integer[uint16]}
+	kindI16  = &kind{2, integer[int16]}
+	kindU32  = &kind{4, integer[uint32]}
+	kindI32  = &kind{4, integer[int32]}
+	kindU64  = &kind{8, integer[uint64]}
+	kindI64  = &kind{8, integer[int64]}
+	kindF32  = &kind{4, func(bits uint64) float64 { return float64(math.Float32frombits(uint32(bits))) }}
+	kindF64  = &kind{8, math.Float64frombits}
 )
 
 // array is what the array formats have in common: raw elements in C order.
@@ -115,45 +98,32 @@ func (a *array) load(s *source, fortran bool, what string) error {
 	if err := s.need(whole, what); err != nil {
 		return err
 	}
-	if len(a.shape) == 0 {
-		a.data, err = s.read(whole, what)
-		return errors.Join(err, s.end(what))
+	kept, column := whole, whole
+	if len(a.shape) > 0 {
+		a.all = a.shape[0]
 	}
-	a.all = a.shape[0]
-	if s.limit == 0 || a.all <= s.limit {
-		if a.data, err = s.read(whole, what); err != nil {
-			return err
+	beyond := a.all - s.limit
+	cut := s.limit > 0 && beyond > 0
+	if cut {
+		// The examples lie one behind the other, or a number of each behind those of all.
+		a.shape[0] = s.limit
+		kept = whole / int64(a.all) * int64(s.limit)
+		if column = kept; fortran {
+			column = int64(s.limit * a.kind.size)
 		}
-		if fortran {
-			a.data = fromFortran(a.data, a.kind.size, a.shape)
-		}
-		return s.end(what)
-	}
-	// The examples lie one behind the other, or a number of each behind those of all.
-	a.shape[0] = s.limit
-	kept, err := byteCount(s.name, a.kind, a.shape)
-	if err != nil {
-		return err
-	}
-	if width, _ := product(a.shape[1:]); s.labels && width == 1 {
-		if a.data, err = s.read(kept, what); err != nil {
-			return err
-		}
-		return errors.Join(a.pass(s, a.all-s.limit, what), s.end(what))
-	}
-	if !fortran {
-		a.data, err = s.read(kept, what)
-		return err
 	}
 	if err := s.room(kept, what); err != nil {
 		return err
 	}
-	column := int64(s.limit * a.kind.size)
 	for n := int64(0); n < kept; n += column {
-		if n > 0 {
-			if err := s.skip(int64(a.all-s.limit)*int64(a.kind.size), what); err != nil {
+		if n == 0 {
+			if a.data, err = s.read(column, what); err != nil {
 				return err
 			}
+			continue
+		}
+		if err := s.skip(int64(beyond*a.kind.size), what); err != nil {
+			return err
 		}
 		b, err := s.read(column, what)
 		if err != nil {
@@ -161,7 +131,15 @@ func (a *array) load(s *source, fortran bool, what string) error {
 		}
 		a.data = append(a.data, b...)
 	}
-	a.data = fromFortran(a.data, a.kind.size, a.shape)
+	if fortran && len(a.shape) > 1 {
+		a.data = fromFortran(a.data, a.kind.size, a.shape)
+	}
+	switch {
+	case !cut:
+		return s.end(what)
+	case s.labels && kept == int64(s.limit*a.kind.size):
+		return errors.Join(a.pass(s, beyond, what), s.end(what))
+	}
 	return nil
 }
 
@@ -206,7 +184,18 @@ func impossible(file string, shape []int) error {
 }
 
 // at returns a function that reads element i.
-func (a *array) at() number { return a.kind.at(a.data, a.order) }
+func (a *array) at() number {
+	d, o, size, value := a.data, a.order, a.kind.size, a.kind.value
+	switch size {
+	case 1:
+		return func(i int) float64 { return value(uint64(d[i])) }
+	case 2:
+		return func(i int) float64 { return value(uint64(o.Uint16(d[2*i:]))) }
+	case 4:
+		return func(i int) float64 { return value(uint64(o.Uint32(d[4*i:]))) }
+	}
+	return func(i int) float64 { return value(o.Uint64(d[8*i:])) }
+}
 
 // len is the number of elements.
 func (a *array) len() int {
@@ -260,21 +249,18 @@ func (a *array) features(size int) (features, error) {
 		return f, nil
 	case kindI8, kindU16, kindI16, kindF32:
 		f.f32 = make([]float32, n)
-		for i := range f.f32 {
-			f.f32[i] = float32(get(i))
-		}
 	default:
 		f.f64 = make([]float64, n)
-		for i := range f.f64 {
-			f.f64[i] = get(i)
-		}
 	}
-	if a.kind.float {
-		for i := range n {
-			if v := get(i); !usable(v) {
-				where := fmt.Sprintf("record %d, column %d", i/size, i%size)
-				return f, unusable(a.file, where, v)
-			}
+	for i := range n {
+		v := get(i)
+		if !usable(v) {
+			return f, unusable(a.file, fmt.Sprintf("record %d, column %d", i/size, i%size), v)
+		}
+		if f.f32 != nil {
+			f.f32[i] = float32(v)
+		} else {
+			f.f64[i] = v
 		}
 	}
 	return f, nil
@@ -311,7 +297,7 @@ func (t *table) labelled(y *array, task Task, classes int) error {
 	open := task == ""
 	if open {
 		task = Classification
-		if y.kind.float || width > 1 {
+		if y.kind == kindF32 || y.kind == kindF64 || width > 1 {
 			task = Regression
 		}
 	}
@@ -388,30 +374,34 @@ func labelRange(file, where, label string, classes int, remedy string) error {
 
 // fromFortran reorders elements of size bytes from column-major to row-major.
 func fromFortran(data []byte, size int, shape []int) []byte {
-	if len(shape) < 2 {
-		return data
-	}
-	// stride[k] is the distance, in elements of the source, of neighbours along
-	// axis k.
-	stride := make([]int, len(shape))
-	step := 1
-	for k, d := range shape {
+	n := shape[0]
+	stride := make([]int, len(shape)) // of neighbours along each axis, in elements
+	for k, step := 0, 1; k < len(shape); k++ {
 		stride[k] = step
-		step *= d
+		step *= shape[k]
 	}
+	row := offsets(shape[1:], stride[1:])
 	out := make([]byte, 0, len(data))
-	index := make([]int, len(shape))
-	for from := 0; len(out) < len(data); {
-		out = append(out, data[from*size:(from+1)*size]...)
-		for k := len(shape) - 1; k >= 0; k-- {
-			index[k]++
-			from += stride[k]
-			if index[k] < shape[k] {
-				break
-			}
-			from -= stride[k] * shape[k]
-			index[k] = 0
+	for i := range n {
+		for _, from := range row {
+			out = append(out, data[(i+from)*size:][:size]...)
 		}
 	}
 	return out
+}
+
+// offsets are the places of the elements of a shape in row-major order, where neighbours along
+// axis k are stride[k] apart.
+func offsets(shape, stride []int) []int {
+	at := []int{0}
+	for k, d := range shape {
+		next := make([]int, 0, len(at)*d)
+		for _, from := range at {
+			for i := range d {
+				next = append(next, from+i*stride[k])
+			}
+		}
+		at = next
+	}
+	return at
 }

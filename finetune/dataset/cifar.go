@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,13 +43,21 @@ func (c cifar) load(ctx context.Context, s Spec, split Split) (*table, error) {
 		classes: c.labels[len(c.labels)-1],
 	}
 	var total, disk int64
-	for _, path := range files {
-		n, there, err := c.size(path)
+	sources := make([]*source, len(files))
+	for i, path := range files {
+		f, info, err := openFile(path)
 		if err != nil {
 			return nil, err
 		}
+		defer f.Close()
+		n, err := c.records(path, info.Size())
+		if err != nil {
+			return nil, err
+		}
+		// A first record may begin like a gzip file, which newSource would unpack.
+		sources[i] = plainSource(ctx, path, f, info.Size())
 		total += n
-		disk += there
+		disk += onDisk(info)
 	}
 	if limit > 0 {
 		total = min(total, int64(limit))
@@ -58,11 +65,13 @@ func (c cifar) load(ctx context.Context, s Spec, split Split) (*table, error) {
 	if err := room(dir, "all images together", total*cifarPixels, disk, disk < total*cifarPixels/2); err != nil {
 		return nil, err
 	}
-	t.x.u8 = make([]uint8, 0, total*cifarPixels)
+	t.x.u8 = make([]uint8, total*cifarPixels)
 	t.labels = make([]int, 0, total)
-	for _, path := range files {
-		if err := c.read(ctx, path, t, int(total)); err != nil {
-			return nil, err
+	for _, s := range sources {
+		for i := 0; s.left > 0 && len(t.labels) < int(total); i++ {
+			if err := c.read(s, i, t); err != nil {
+				return nil, err
+			}
 		}
 	}
 	t.n = len(t.labels)
@@ -73,10 +82,7 @@ func (c cifar) load(ctx context.Context, s Spec, split Split) (*table, error) {
 func (c cifar) find(dir string, split Split) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, &DataError{
-			File: dir, Problem: "cannot be listed", Err: unwrapPath(err),
-			Remedy: "give the folder of the " + c.name + " .bin files",
-		}
+		return nil, wrong(dir, "", "cannot be listed", "give the folder of the "+c.name+" .bin files").because(unwrapPath(err))
 	}
 	prefixes := []string{"train", "data_batch"}
 	if split == Test {
@@ -95,28 +101,16 @@ func (c cifar) find(dir string, split Split) ([]string, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, &DataError{
-			File: dir, Problem: "the folder holds no " + strings.Join(prefixes, "*.bin or ") + "*.bin",
-			Remedy: "unpack the binary version of the data there", Err: os.ErrNotExist,
-		}
+		return nil, wrong(dir, "", "the folder holds no "+strings.Join(prefixes, "*.bin or ")+"*.bin", "unpack the binary version of the data there").because(os.ErrNotExist)
 	}
 	return files, nil
 }
 
-// size checks that a file is whole records and returns how many, and the bytes that it
-// takes on the disk.
-func (c cifar) size(path string) (records, disk int64, err error) {
-	f, info, err := openFile(path)
-	if err != nil {
-		return 0, 0, err
-	}
-	size := info.Size()
+// records is how many a file of so many bytes has. Error: it is not whole records.
+func (c cifar) records(path string, size int64) (int64, error) {
 	n, over := size/int64(c.record()), size%int64(c.record())
-	if err := f.Close(); err != nil {
-		return 0, 0, err
-	}
 	if over == 0 && n > 0 {
-		return n, onDisk(info), nil
+		return n, nil
 	}
 	remedy := "the file is truncated or has something appended: fetch it again"
 	for _, other := range []cifar{cifar10, cifar100} {
@@ -124,29 +118,14 @@ func (c cifar) size(path string) (records, disk int64, err error) {
 			remedy = "its size is that of " + other.name
 		}
 	}
-	return 0, 0, wrong(path, "", fmt.Sprintf("%s are %s of %s and %s over", words.Count(size, "byte"), words.Count(n, "record"), words.Count(c.record(), "byte"), words.Count(over, "byte")),
+	return 0, wrong(path, "", fmt.Sprintf("%s are %s of %s and %s over", words.Count(size, "byte"), words.Count(n, "record"), words.Count(c.record(), "byte"), words.Count(over, "byte")),
 		remedy)
 }
 
-// read appends the records of a file, until there are so many. The file's size has been checked, so an
-// early end means that it has changed meanwhile.
-func (c cifar) read(ctx context.Context, path string, t *table, total int) error {
-	f, info, err := openFile(path)
-	if err != nil {
-		return err
-	}
-	// A first record may begin like a gzip file, which newSource would unpack.
-	defer f.Close()
-	s := plainSource(ctx, path, f, info.Size())
-	for i := 0; s.left > 0 && len(t.labels) < total; i++ {
-		if err := c.readRecord(s, i, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c cifar) readRecord(s *source, i int, t *table) error {
+// read takes record i of a file. Its size has been checked, so an early end means that it has
+// changed meanwhile.
+func (c cifar) read(s *source, i int, t *table) error {
+	pixels := t.x.u8[len(t.labels)*cifarPixels:][:cifarPixels]
 	for k, classes := range c.labels {
 		label, err := s.r.ReadByte()
 		if err != nil {
@@ -159,12 +138,7 @@ func (c cifar) readRecord(s *source, i int, t *table) error {
 			t.labels = append(t.labels, int(label))
 		}
 	}
-	n := len(t.x.u8)
-	if n+cifarPixels > cap(t.x.u8) {
-		return s.damaged(errors.New("the file has grown while it was read"))
-	}
-	t.x.u8 = t.x.u8[:n+cifarPixels]
-	if _, err := io.ReadFull(s.r, t.x.u8[n:]); err != nil {
+	if _, err := io.ReadFull(s.r, pixels); err != nil {
 		return s.damaged(err)
 	}
 	s.left -= int64(c.record())

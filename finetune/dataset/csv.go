@@ -135,19 +135,17 @@ func (c *csvReader) begin(fields []string, spec Spec) error {
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(c.drop, k) {
-			c.drop = append(c.drop, k)
-		}
+		c.drop = append(c.drop, k)
 	}
 	if spec.SplitBy != "" {
-		k, err := c.columnOf("split", spec.SplitBy)
-		if err != nil {
+		var err error
+		if c.by, err = c.columnOf("split", spec.SplitBy); err != nil {
 			return err
 		}
-		if c.by = k; !slices.Contains(c.drop, k) {
-			c.drop = append(c.drop, k)
-		}
+		c.drop = append(c.drop, c.by)
 	}
+	slices.Sort(c.drop)
+	c.drop = slices.Compact(c.drop)
 	// The last column that is there, unless others are named.
 	for c.label = c.width - 1; slices.Contains(c.drop, c.label); c.label-- {
 	}
@@ -172,20 +170,6 @@ func (c *csvReader) begin(fields []string, spec Spec) error {
 	if c.width-len(c.drop) <= max(1, len(labels)) {
 		return c.wrong("", "no column is left for the features", "drop fewer columns, or name fewer labels")
 	}
-	return nil
-}
-
-// target takes one of several targets of the current line, column j.
-func (c *csvReader) target(j int, field string) error {
-	v, ok := parseNumber(field)
-	if !ok {
-		remedy := "correct it, or leave the example out"
-		if decimalComma().MatchString(field) {
-			remedy = withPoints
-		}
-		return c.wrong(c.at(j), fmt.Sprintf("target %q is not a number", field), remedy)
-	}
-	c.values[c.n*len(c.several)+slices.Index(c.several, j)] = v
 	return nil
 }
 
@@ -240,50 +224,53 @@ func (c *csvReader) line(fields []string) error {
 	}
 	c.values = append(c.values, make([]float64, len(c.several))...)
 	for j, field := range fields {
-		field = strings.TrimSpace(field)
-		if slices.Contains(c.several, j) {
-			if err := c.target(j, field); err != nil {
-				return err
-			}
-			continue
+		if err := c.field(j, strings.TrimSpace(field)); err != nil {
+			return err
 		}
-		if j == c.by && c.n < c.limit {
-			part := Split(strings.ToLower(field))
-			if part != Train && part != Test {
-				return c.wrong(c.at(j), fmt.Sprintf("split: %q is neither train nor test", field), "name a column of these two words")
-			}
-			c.parts = append(c.parts, part)
-			continue
-		}
-		if j != c.label {
-			if c.n >= c.limit || slices.Contains(c.drop, j) {
-				continue // a column left out; or only labels are of use: they say which classes there are
-			}
-			v, err := parseFloat(field)
-			if err != nil && !errors.Is(err, strconv.ErrRange) {
-				return c.notNumber(j, field)
-			}
-			if !usable(v) {
-				return unusable(c.s.name, c.at(j), v)
-			}
-			c.column.add(v)
-			continue
-		}
-		if field == "" {
-			return c.wrong(c.at(j), "the label is empty", "complete the line or leave it out")
-		}
-		line, _ := c.r.FieldPos(j)
-		c.labels.add(field, line, c.n < c.limit)
 	}
 	if c.n++; c.n <= c.limit {
 		c.taken += 8*int64(max(1, len(c.several))) + int64(c.width)*c.column.width()
 	}
 	if share, taken := memoryShare(), c.taken+c.labels.taken; taken > share {
-		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %s", min(c.n, c.limit), words.Count(taken, "byte")), share,
-			"take the first N examples with limit=N, or split the file")
+		return tooMuch(c.s.name, fmt.Sprintf("the first %d examples take %s", min(c.n, c.limit), words.Count(taken, "byte")), share)
 	} else if sought := min(share*shareOfMemory, soughtBase+soughtPerByte*c.s.size); c.s.packed && c.n > c.limit && c.lines.passed > sought {
 		return wrong(c.s.name, "", fmt.Sprintf("the labels of all lines tell the classes, and the file unpacks to more than %d MiB", sought>>20),
 			"name the classes with classes=a;b;c, or unpack the file")
+	}
+	return nil
+}
+
+// field takes field j of a line.
+func (c *csvReader) field(j int, field string) error {
+	switch {
+	case slices.Contains(c.several, j):
+		v, ok := parseNumber(field)
+		if !ok {
+			return c.wrong(c.at(j), fmt.Sprintf("target %q is not a number", field), pointsOr("correct it, or leave the example out", field))
+		}
+		c.values[c.n*len(c.several)+slices.Index(c.several, j)] = v
+	case j == c.label:
+		if field == "" {
+			return c.wrong(c.at(j), "the label is empty", "complete the line or leave it out")
+		}
+		line, _ := c.r.FieldPos(j)
+		c.labels.add(field, line, c.n < c.limit)
+	case c.n >= c.limit: // only labels are of use: they say which classes there are
+	case j == c.by:
+		part := Split(strings.ToLower(field))
+		if part != Train && part != Test {
+			return c.wrong(c.at(j), fmt.Sprintf("split: %q is neither train nor test", field), "name a column of these two words")
+		}
+		c.parts = append(c.parts, part)
+	case !slices.Contains(c.drop, j):
+		v, err := parseFloat(field)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return c.notNumber(j, field)
+		}
+		if !usable(v) {
+			return unusable(c.s.name, c.at(j), v)
+		}
+		c.column.add(v)
 	}
 	return nil
 }
@@ -359,16 +346,21 @@ const asTable = `write a table with df.to_csv("data.csv", index=False)`
 
 const withPoints = `write decimals with points, as pandas.read_csv(FILE, sep=";", decimal=",").to_csv("points.csv", index=False) does`
 
+// pointsOr is the remedy for a text that is no number.
+func pointsOr(remedy, text string) string {
+	if decimalComma().MatchString(text) {
+		return withPoints
+	}
+	return remedy
+}
+
 // notNumber is the error for a feature that is no number.
 func (c *csvReader) notNumber(j int, field string) error {
 	column := strconv.Itoa(j)
 	if c.header != nil {
 		column = c.header[j]
 	}
-	remedy := "replace texts by numbers and fill in missing values, or leave the column out with drop=" + column
-	if decimalComma().MatchString(field) {
-		remedy = withPoints
-	}
+	remedy := pointsOr("replace texts by numbers and fill in missing values, or leave the column out with drop="+column, field)
 	if c.n == 0 && !c.headed && remedy != withPoints {
 		remedy = "if this line is a header, add ,header; " + remedy
 	}
@@ -403,9 +395,7 @@ func (c *csvReader) damaged(err error) error {
 		return d
 	}
 	if p, ok := errors.AsType[*csv.ParseError](err); ok {
-		where := fmt.Sprintf("line %d", p.Line)
-		remedy := cmp.Or(c.otherSeparator(), "check the quotes of this line")
-		return &DataError{File: c.s.name, Where: where, Problem: "not well-formed", Err: p.Err, Remedy: remedy}
+		return wrong(c.s.name, fmt.Sprintf("line %d", p.Line), "not well-formed", cmp.Or(c.otherSeparator(), "check the quotes of this line")).because(p.Err)
 	}
 	return c.s.damaged(err)
 }
@@ -423,16 +413,11 @@ func (c *column) width() int64 {
 }
 
 func (c *column) add(v float64) {
-	b := uint8(0)
-	if v >= 0 && v <= math.MaxUint8 {
-		b = uint8(v)
-	}
-	fits := float64(b) == v
-	if c.f64 == nil && fits {
-		c.u8 = append(c.u8, b)
-		return
-	}
 	if c.f64 == nil {
+		if v == math.Trunc(v) && v >= 0 && v <= math.MaxUint8 {
+			c.u8 = append(c.u8, uint8(v))
+			return
+		}
 		c.f64 = make([]float64, len(c.u8), 2*len(c.u8)+1)
 		for i, b := range c.u8 {
 			c.f64[i] = float64(b)

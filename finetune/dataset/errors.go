@@ -37,6 +37,12 @@ func wrong(file, where, problem, remedy string) *DataError {
 	return &DataError{File: file, Where: where, Problem: problem, Remedy: remedy}
 }
 
+// because adds the cause.
+func (e *DataError) because(err error) *DataError {
+	e.Err = err
+	return e
+}
+
 // Error returns `dataset: FILE: where: problem: cause: remedy`.
 func (e *DataError) Error() string {
 	cause := ""

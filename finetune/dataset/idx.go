@@ -106,8 +106,6 @@ func findIDX(dir, stem, suffix string) (string, error) {
 			tried = append(tried, name)
 		}
 	}
-	return "", &DataError{
-		File: dir, Problem: "the folder holds none of " + strings.Join(tried, ", "),
-		Remedy: "give the folder of the MNIST files, or name the files in idx:IMAGES,LABELS", Err: os.ErrNotExist,
-	}
+	return "", wrong(dir, "", "the folder holds none of "+strings.Join(tried, ", "),
+		"give the folder of the MNIST files, or name the files in idx:IMAGES,LABELS").because(os.ErrNotExist)
 }

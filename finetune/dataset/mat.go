@@ -196,15 +196,10 @@ func (m *matElements) variable(names []string, found map[string]*array) error {
 	if len(name) > maxMATName {
 		return damaged("a name takes %s", words.Count(len(name), "byte"))
 	}
-	a := &array{order: m.order}
-	for _, want := range names {
-		if string(name) == want {
-			a.file = m.s.name + " (" + want + ")"
-		}
-	}
-	if a.file == "" {
+	if !slices.Contains(names, string(name)) {
 		return nil
 	}
+	a := &array{order: m.order, file: fmt.Sprintf("%s (%s)", m.s.name, name)}
 	flag := m.order.Uint32(flags)
 	if class := flag & 0xff; class < mxFirstNumeric || class > mxLastNumeric || flag&mxComplex != 0 {
 		return wrong(a.file, "", "the variable is not a real numeric array", "save a full real array")

@@ -51,9 +51,7 @@ func readNPY(s *source) (*array, error) {
 // readNPYHeader reads magic number, version and dictionary.
 func readNPYHeader(s *source) (h npy.Header, err error) {
 	const fixed = 8 // magic number and version
-	wrong := func(err error) error {
-		return &DataError{File: s.name, Problem: "the NumPy header cannot be read", Err: err, Remedy: "write the file with numpy.save"}
-	}
+	unread := wrong(s.name, "", "the NumPy header cannot be read", "write the file with numpy.save")
 	head, err := s.read(fixed, "the NumPy header")
 	if err != nil {
 		return h, err
@@ -66,12 +64,9 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 	if err != nil {
 		return h, err
 	}
-	n := int64(binary.LittleEndian.Uint16(count))
-	if width == 4 {
-		n = int64(binary.LittleEndian.Uint32(count))
-	}
+	n := int64(binary.LittleEndian.Uint32(append(count, 0, 0)))
 	if !bytes.Equal(head[:6], npy.Magic[:]) || n > maxNPYHeader {
-		return h, wrong(npy.ErrInvalidNumPyFormat)
+		return h, unread.because(npy.ErrInvalidNumPyFormat)
 	}
 	dict, err := s.read(n, "the NumPy header")
 	if err != nil {
@@ -81,7 +76,7 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 	// panics where a damaged header has them elsewhere.
 	defer func() {
 		if r := recover(); r != nil {
-			err = wrong(fmt.Errorf("%v", r))
+			err = unread.because(fmt.Errorf("%v", r))
 		}
 	}()
 	// It also wants the dictionary to end as NumPy's own do.
@@ -89,7 +84,7 @@ func readNPYHeader(s *source) (h npy.Header, err error) {
 	count = binary.LittleEndian.AppendUint32(nil, uint32(len(dict)))
 	r, err := npy.NewReader(bytes.NewReader(bytes.Join([][]byte{head, count[:width], dict}, nil)))
 	if err != nil {
-		return h, wrong(err)
+		return h, unread.because(err)
 	}
 	return r.Header, nil
 }
@@ -134,7 +129,7 @@ func loadNPZ(ctx context.Context, spec Spec, split Split) (*table, error) {
 	defer f.Close()
 	z, err := zip.NewReader(f, info.Size())
 	if err != nil {
-		return nil, &DataError{File: path, Problem: "is not a NumPy archive", Err: err, Remedy: "write it with numpy.savez"}
+		return nil, wrong(path, "", "is not a NumPy archive", "write it with numpy.savez").because(err)
 	}
 	members, exact := map[string]*zip.File{}, map[string]*zip.File{}
 	var names []string
@@ -192,7 +187,7 @@ func readMember(ctx context.Context, path string, m *zip.File, limit int, labels
 	name := path + " (" + m.Name + ")"
 	r, err := m.Open()
 	if err != nil {
-		return nil, &DataError{File: name, Problem: "cannot be unpacked", Err: err, Remedy: "write the archive with numpy.savez"}
+		return nil, wrong(name, "", "cannot be unpacked", "write the archive with numpy.savez").because(err)
 	}
 	defer r.Close()
 	// The sizes in the directory may be wrong: reading checks the packed one, and

@@ -5,12 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash"
-	"math"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
 
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -248,6 +247,11 @@ func (s *Set) Order(seed uint64, epoch int) []int {
 func (s *Set) Digest() string {
 	h := sha256.New()
 	fmt.Fprintln(h, s.n, s.shape, s.classes, s.width, s.norm)
+	var b []byte
+	add := func(numbers any) {
+		b, _ = binary.Append(b[:0], binary.LittleEndian, numbers) // no error: they have a size
+		h.Write(b)
+	}
 	for i := range s.n {
 		if s.rows != nil {
 			i = s.rows[i]
@@ -257,28 +261,12 @@ func (s *Set) Digest() string {
 		case s.x.u8 != nil:
 			h.Write(s.x.u8[from:to])
 		case s.x.f32 != nil:
-			sum(h, s.x.f32[from:to], func(b []byte, v float32) []byte { return binary.LittleEndian.AppendUint32(b, math.Float32bits(v)) })
+			add(s.x.f32[from:to])
 		default:
-			sum(h, s.x.f64[from:to], appendFloat)
+			add(s.x.f64[from:to])
 		}
 	}
-	sum(h, s.labels, func(b []byte, y int) []byte { return binary.LittleEndian.AppendUint64(b, uint64(y)) })
-	sum(h, s.targets, appendFloat)
+	add(lists.Convert[int64](s.labels))
+	add(s.targets)
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func appendFloat(b []byte, v float64) []byte {
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-}
-
-// sum hashes numbers, piece by piece.
-func sum[T any](h hash.Hash, values []T, appendTo func([]byte, T) []byte) {
-	b := make([]byte, 0, 1<<12)
-	for _, v := range values {
-		if b = appendTo(b, v); len(b) > 1<<12-8 {
-			h.Write(b)
-			b = b[:0]
-		}
-	}
-	h.Write(b)
 }

@@ -102,7 +102,7 @@ func fromFile[T any](ctx context.Context, path string, limit int, labels bool, r
 func openFile(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, &DataError{File: path, Problem: "cannot be opened", Err: unwrapPath(err)}
+		return nil, nil, wrong(path, "", "cannot be opened", "").because(unwrapPath(err))
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -126,11 +126,11 @@ func unwrapPath(err error) error {
 func (s *source) damaged(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return &DataError{File: s.name, Problem: "reading was interrupted", Err: err}
+		return wrong(s.name, "", "reading was interrupted", "").because(err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return &DataError{File: s.name, Problem: "the file ends too early", Remedy: "it is truncated: fetch it again", Err: io.ErrUnexpectedEOF}
+		return wrong(s.name, "", "the file ends too early", "it is truncated: fetch it again").because(io.ErrUnexpectedEOF)
 	}
-	return &DataError{File: s.name, Problem: "cannot be read", Remedy: "the file may be damaged: fetch it again", Err: err}
+	return wrong(s.name, "", "cannot be read", "the file may be damaged: fetch it again").because(err)
 }
 
 // firstPiece is how much is allocated at first of a length that a packed stream
@@ -142,12 +142,8 @@ func (s *source) need(n int64, what string) error {
 	if n >= 0 && n <= s.left {
 		return nil
 	}
-	return &DataError{
-		File:    s.name,
-		Problem: fmt.Sprintf("%s should take %s, but at most %d are left", what, words.Count(n, "byte"), s.left),
-		Remedy:  "the file is truncated or its header is damaged: fetch it again",
-		Err:     io.ErrUnexpectedEOF,
-	}
+	return wrong(s.name, "", fmt.Sprintf("%s should take %s, but at most %d are left", what, words.Count(n, "byte"), s.left),
+		"the file is truncated or its header is damaged: fetch it again").because(io.ErrUnexpectedEOF)
 }
 
 // read returns the next n bytes; what names them in the error.
@@ -169,12 +165,8 @@ func (s *source) read(n int64, what string) ([]byte, error) {
 		s.left -= int64(k)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil, &DataError{
-				File:    s.name,
-				Problem: fmt.Sprintf("%s should take %s, but the file ends after %d of them", what, words.Count(n, "byte"), done),
-				Remedy:  "the file is truncated: fetch it again",
-				Err:     io.ErrUnexpectedEOF,
-			}
+			return nil, wrong(s.name, "", fmt.Sprintf("%s should take %s, but the file ends after %d of them", what, words.Count(n, "byte"), done),
+				"the file is truncated: fetch it again").because(io.ErrUnexpectedEOF)
 		case err != nil:
 			return nil, s.damaged(err)
 		case done == n:
@@ -241,18 +233,19 @@ var memoryShare = sync.OnceValue(func() int64 { return memory.Limit() / shareOfM
 
 // room says whether memory has room for n bytes of a file of so many bytes on the disk.
 func room(file, what string, n, onDisk int64, packed bool) error {
-	const remedy = "take the first N examples with limit=N, or split the file"
 	share := memoryShare()
 	switch {
 	case packed && n > max(share, onDisk):
-		return tooMuch(file, fmt.Sprintf("%s unpacks to %s", what, words.Count(n, "byte")), share, remedy)
+		return tooMuch(file, fmt.Sprintf("%s unpacks to %s", what, words.Count(n, "byte")), share)
 	case n > shareOfMemory*share:
-		return wrong(file, "", fmt.Sprintf("%s takes %s, more than the memory (%d MiB)", what, words.Count(n, "byte"), shareOfMemory*share>>20), remedy)
+		return wrong(file, "", fmt.Sprintf("%s takes %s, more than the memory (%d MiB)", what, words.Count(n, "byte"), shareOfMemory*share>>20), takeLess)
 	}
 	return nil
 }
 
+const takeLess = "take the first N examples with limit=N, or split the file"
+
 // tooMuch is the error for data that memory has no room for.
-func tooMuch(file, what string, share int64, remedy string) error {
-	return wrong(file, "", fmt.Sprintf("%s, more than a quarter of the memory (%d MiB)", what, share>>20), remedy)
+func tooMuch(file, what string, share int64) error {
+	return wrong(file, "", fmt.Sprintf("%s, more than a quarter of the memory (%d MiB)", what, share>>20), takeLess)
 }

@@ -90,27 +90,21 @@ func (t *table) arrange(want Layout) error {
 // permute reorders the three axes of every example: axis i of the result is
 // axis perm[i] of the source.
 func (t *table) permute(perm [3]int) {
-	s := [3]int(t.shape)
-	permute3(t.x.u8, s, perm)
-	permute3(t.x.f32, s, perm)
-	permute3(t.x.f64, s, perm)
-	t.shape = []int{s[perm[0]], s[perm[1]], s[perm[2]]}
+	stride := []int{t.shape[1] * t.shape[2], t.shape[2], 1}
+	pick := func(of []int) []int { return []int{of[perm[0]], of[perm[1]], of[perm[2]]} }
+	t.shape = pick(t.shape)
+	from := offsets(t.shape, pick(stride))
+	gather(t.x.u8, from)
+	gather(t.x.f32, from)
+	gather(t.x.f64, from)
 }
 
-func permute3[T any](data []T, shape, perm [3]int) {
-	size := shape[0] * shape[1] * shape[2]
-	stride := [3]int{shape[1] * shape[2], shape[2], 1}
-	d0, d1, d2 := shape[perm[0]], shape[perm[1]], shape[perm[2]]
-	s0, s1, s2 := stride[perm[0]], stride[perm[1]], stride[perm[2]]
-	scratch := make([]T, 0, size)
-	for row := range slices.Chunk(data, max(size, 1)) {
-		scratch = scratch[:0]
-		for i := range d0 {
-			for j := range d1 {
-				for k := range d2 {
-					scratch = append(scratch, row[i*s0+j*s1+k*s2])
-				}
-			}
+// gather makes value i of each example that at from[i].
+func gather[T any](data []T, from []int) {
+	scratch := make([]T, len(from))
+	for row := range slices.Chunk(data, len(from)) {
+		for i, k := range from {
+			scratch[i] = row[k]
 		}
 		copy(row, scratch)
 	}

@@ -101,11 +101,8 @@ func (l *texts) number(t *table, task Task, hint string) error {
 
 // noNumber is the error for the text of a place in the list among numbers.
 func (l *texts) noNumber(odd int, hint string) error {
-	remedy := "correct it; add " + hint + "task=class if the labels are names"
-	if decimalComma().MatchString(l.list[odd]) {
-		remedy = withPoints
-	}
-	return wrong(l.file, fmt.Sprintf("%s %d", l.unit, l.seen[odd]), fmt.Sprintf("label %q is not a number", l.list[odd]), remedy)
+	return wrong(l.file, fmt.Sprintf("%s %d", l.unit, l.seen[odd]), fmt.Sprintf("label %q is not a number", l.list[odd]),
+		pointsOr("correct it; add "+hint+"task=class if the labels are names", l.list[odd]))
 }
 
 // name numbers the texts in sorted order. Numbers are compared by value, so that
@@ -196,7 +193,7 @@ func (a *array) loadTexts(s *source, size int64, runes bool, what string) error 
 			done++
 		}
 		if taken, share := a.texts.taken+8*min(done, kept), memoryShare(); taken > share {
-			return tooMuch(s.name, fmt.Sprintf("the first %d labels take %s", done, words.Count(taken, "byte")), share, "take the first N examples with limit=N, or split the file")
+			return tooMuch(s.name, fmt.Sprintf("the first %d labels take %s", done, words.Count(taken, "byte")), share)
 		}
 	}
 	if n < int64(a.all) {
