@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/analysis/internal/tail"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/analysis/scaled"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -209,7 +210,7 @@ func (r *run) describe(k reading) []spectrum {
 			continue
 		}
 		var own []piece
-		if _, conv := l.op.Map.(*dag.Conv); conv && k == positions {
+		if _, conv := l.op.Map.(*dag.Conv); conv && k == positions && (len(ms) > 1 || ms[0].Kernel > 1) {
 			own = kernelPositions(ms)
 		} else {
 			for _, m := range ms {
@@ -243,12 +244,25 @@ func (r *run) describe(k reading) []spectrum {
 			}
 		})
 	}
-	each(len(pieces), func(i int) {
-		p := &pieces[i]
-		s := &out[p.layer]
-		copy(s.values[p.at:], spectral.Squares(p.m, tail.Least/s.half(k, r.layers[p.layer]), blas.Find()))
-		if p.done != nil {
-			p.done()
+	// Two of a size are iterated together.
+	var groups [][]piece
+	for len(pieces) > 0 {
+		n := 1
+		if len(pieces) > 1 && out[pieces[0].layer].cols == out[pieces[1].layer].cols {
+			n = 2
+		}
+		groups, pieces = append(groups, pieces[:n]), pieces[n:]
+	}
+	each(len(groups), func(i int) {
+		group := groups[i]
+		floors := lists.Map(group, func(p piece) float64 { return tail.Least / out[p.layer].half(k, r.layers[p.layer]) })
+		ms := lists.Map(group, func(p piece) spectral.Matrix { return p.m })
+		for at, values := range spectral.Squares(blas.Find(), floors, ms...) {
+			p := &group[at]
+			copy(out[p.layer].values[p.at:], values)
+			if p.done != nil {
+				p.done()
+			}
 		}
 	})
 	each(len(out), func(i int) {
@@ -302,12 +316,17 @@ func kernelPositions(ms []dag.Matrix) []piece {
 		for g := range ms {
 			for i := range m.Rows {
 				ms[g].ReadRows(buf, i, i+1)
-				for j, w := range buf {
-					row, col := i, j/m.Kernel
-					if m.Turned {
-						row, col = col, row
+				// Input i of a turned matrix is a column.
+				first, step := (g*rows+i)*cols, 1
+				if m.Turned {
+					first, step = g*rows*cols+i, cols
+				}
+				for t := range m.Kernel {
+					at := t*size + first
+					for j := t; j < len(buf); j += m.Kernel {
+						data[at] = buf[j]
+						at += step
 					}
-					data[j%m.Kernel*size+(g*rows+row)*cols+col] = w
 				}
 			}
 		}

@@ -38,10 +38,12 @@ type Engine struct {
 	// svd gives singular values of a column-major matrix; nil where the library
 	// has no LAPACK.
 	svd func(m, n int, a []float64) ([]float64, error)
-	// eigen gives eigenvalues, in increasing order, and with the job 'V' in place of a
-	// symmetric matrix the eigenvectors as rows, with 'N' nothing of use; nil where the
-	// library has no LAPACK.
-	eigen func(job byte, n int, a []float64) ([]float64, error)
+	// eigen gives eigenvalues, in increasing order, and in place of a symmetric matrix the
+	// eigenvectors as rows; nil where the library has no LAPACK.
+	eigen func(n int, a []float64) ([]float64, error)
+	// reduce gives a tridiagonal matrix with the eigenvalues of a symmetric one, of which it reads what is on
+	// and below the diagonal: its diagonal, and what is beside it with one element more; nil where the library has no LAPACK.
+	reduce func(n int, a []float64) (d, e []float64, err error)
 }
 
 // gemm is a matrix product in the precision T.
@@ -140,7 +142,8 @@ func Gonum() *Engine {
 		return &Engine{name: "Go", dgemm: packed[float64], sgemm: packed[float32]}
 	}
 	return &Engine{
-		name: "gonum (Go)",
+		name:   "gonum (Go)",
+		reduce: reduceGo,
 		dgemm: func(ta, tb bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
 			gonum.Implementation{}.Dgemm(trans(ta), trans(tb), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 		},

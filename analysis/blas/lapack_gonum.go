@@ -5,6 +5,8 @@ package blas
 import (
 	"slices"
 
+	gonumblas "gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/lapack/gonum"
 	"gonum.org/v1/gonum/mat"
 )
 
@@ -30,4 +32,12 @@ func eigenGo(n int, a []float64, vectors bool) ([]float64, bool) {
 		mat.NewDense(n, n, a).Copy(q.T())
 	}
 	return eig.Values(nil), true
+}
+
+// reduceGo is Engine.reduce by gonum, whose own iteration panics where blocks are far from 1.
+func reduceGo(n int, a []float64) (d, e []float64, err error) {
+	const block = 32
+	d, e = make([]float64, n), make([]float64, n)
+	gonum.Implementation{}.Dsytrd(gonumblas.Lower, n, a, n, d, e[:n-1], make([]float64, n-1), make([]float64, block*n), block*n)
+	return d, e, nil
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -100,5 +101,105 @@ func TestEigen(t *testing.T) {
 		if _, err := e.Eigen(1, []float64{math.Inf(1)}); err == nil {
 			t.Errorf("%s: no error for Inf", e.Name())
 		}
+	}
+}
+
+// Eigenvalues of tridiagonal matrices whose elements span more than float64 has digits, of one with pairs that agree
+// (Wilkinson's), and of one with a zero diagonal are those found with the vectors, and those of two matrices that are iterated together
+// are the same bits as those of each.
+func TestEigenvaluesOf(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	kinds := []struct {
+		name string
+		at   func(i, j, n int) float64
+	}{
+		{"normal", func(_, _, _ int) float64 { return rng.NormFloat64() }},
+		{"falling", func(i, _, n int) float64 { return math.Pow(1e-20, float64(i)/float64(n)) * rng.NormFloat64() }},
+		{"rising far", func(i, _, n int) float64 { return math.Pow(1e-200, 1-float64(i)/float64(n)) * rng.NormFloat64() }},
+		{"far and near", func(_, _, _ int) float64 { return math.Pow(1e-200, rng.Float64()) * rng.NormFloat64() }},
+		{"zero diagonal", func(i, j, _ int) float64 { return math.Abs(float64(i - j)) }},
+		{"Wilkinson", func(i, j, n int) float64 {
+			if i != j {
+				return 1
+			}
+			return math.Abs(float64(n-1)/2 - float64(i))
+		}},
+		{"large", func(_, _, _ int) float64 { return 1e150 * rng.NormFloat64() }},
+	}
+	find := blas.Find()
+	for _, kind := range kinds {
+		if !find.Library() && strings.Contains(kind.name, "far") {
+			continue // gonum's vectors panic
+		}
+		var before []float64
+		for _, n := range []int{1, 2, 3, 8, 65, 200} {
+			a := make([]float64, n*n)
+			for i := range n {
+				a[i*n+i] = kind.at(i, i, n)
+				if i > 0 {
+					a[i*n+i-1] = kind.at(i, i-1, n)
+					a[(i-1)*n+i] = math.NaN() // is not read
+				}
+			}
+			of := func(a []float64) *blas.Tridiagonal {
+				m := int(math.Sqrt(float64(len(a))))
+				w, err := find.Tridiagonal(m, slices.Clone(a))
+				if err != nil {
+					t.Fatalf("%s, %d: %v", kind.name, n, err)
+				}
+				return w
+			}
+			got := blas.EigenvaluesOf(of(a))[0]
+			want, err := find.Eigen(n, slices.Clone(a))
+			if err != nil || len(got) != n {
+				t.Fatalf("%s, %d: %d values, %v", kind.name, n, len(got), err)
+			}
+			top := math.Max(math.Abs(want[0]), math.Abs(want[n-1]))
+			for i, x := range got {
+				// Both are off by a small multiple of the rounding unit times the largest.
+				if !(math.Abs(x-want[i]) <= 64*0x1p-53*top) {
+					t.Errorf("%s, %d: value %d is %v, want %v", kind.name, n, i, x, want[i])
+				}
+			}
+			if before != nil {
+				for i, x := range blas.EigenvaluesOf(of(before), of(a))[1] {
+					if x != got[i] {
+						t.Errorf("%s, %d: value %d is %v beside another matrix, %v alone", kind.name, n, i, x, got[i])
+					}
+				}
+			}
+			before = a
+		}
+	}
+	if _, err := find.Tridiagonal(1, []float64{math.Inf(1)}); err == nil {
+		t.Error("no error for Inf")
+	}
+}
+
+func BenchmarkEigenvaluesOf(b *testing.B) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	const n = 512
+	w, g := make([]float64, n*n), make([]float64, n*n)
+	for i := range w {
+		w[i] = rng.NormFloat64()
+	}
+	e := blas.Find()
+	e.Dgemm(false, true, n, n, n, 1, w, n, w, n, 0, g, n)
+	for count, name := range []string{"reduced", "one", "two"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ts := make([]*blas.Tridiagonal, max(count, 1))
+				for i := range ts {
+					var err error
+					if ts[i], err = e.Tridiagonal(n, slices.Clone(g)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if count > 0 {
+					blas.EigenvaluesOf(ts...)
+				}
+			}
+		})
 	}
 }

@@ -80,7 +80,8 @@ func open(name string) (*Engine, error) {
 		dgemm: gemmOf[float64](sym["dgemm_"]),
 		sgemm: gemmOf[float32](sym["sgemm_"]),
 		split: true, library: true,
-		svd:   svdOf(lib),
-		eigen: eigenOf(lib),
+		svd:    svdOf(lib),
+		eigen:  eigenOf(lib),
+		reduce: reduceOf(lib),
 	}, nil
 }

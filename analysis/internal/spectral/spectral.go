@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/blas"
 )
@@ -153,8 +154,12 @@ func Norm(ctx context.Context, m Matrix, opt Options) (Result, error) {
 // gram takes the largest eigenvalue of the smaller of A A^T and A^T A: squaring
 // costs the small singular values their digits, but not the largest.
 func gram(m Matrix, e *blas.Engine) Result {
-	values, err := e.Eigenvalues(min(m.Rows, m.Cols), squared(m, e))
-	if err != nil { // NaN or Inf
+	t, err := reduced(m, e)
+	var values []float64
+	if err == nil {
+		values = blas.EigenvaluesOf(t)[0]
+	}
+	if values == nil { // NaN or Inf
 		return Result{Sigma: math.NaN(), Bound: math.NaN(), Reads: 1}
 	}
 	// The eigenvalue is off by a small multiple of the rounding unit times the
@@ -179,24 +184,42 @@ func Values(m Matrix, e *blas.Engine) []float64 {
 	return s
 }
 
-// Squares returns the squares of all singular values, in increasing order. Where all
+// Squares returns the squares of all singular values of each matrix, in increasing order. Where all
 // that lie above floor are right to 1e-8 so, they are eigenvalues of the smaller of A A^T
 // and A^T A, in less than half the time that singular values take; those below floor are
 // some numbers below it then. NaN or Inf in the matrix, and an iteration that does not
-// converge, give NaN in every place.
-func Squares(m Matrix, floor float64, e *blas.Engine) []float64 {
-	k := min(m.Rows, m.Cols)
-	if k == 0 {
-		return nil
+// converge, give NaN in every place. Two matrices of a size take less time together; the values are those of each by itself.
+func Squares(e *blas.Engine, floors []float64, ms ...Matrix) [][]float64 {
+	out := make([][]float64, len(ms))
+	var at []int
+	var ts []*blas.Tridiagonal
+	for i, m := range ms {
+		if min(m.Rows, m.Cols) == 0 {
+			continue
+		}
+		t, err := reduced(m, e)
+		if err != nil {
+			out[i] = nans(min(m.Rows, m.Cols))
+			continue
+		}
+		at, ts = append(at, i), append(ts, t)
 	}
-	s, err := e.Eigenvalues(k, squared(m, e))
-	if err != nil {
+	for i, s := range blas.EigenvaluesOf(ts...) {
+		out[at[i]] = squares(ms[at[i]], floors[at[i]], s, e)
+	}
+	return out
+}
+
+// squares is what Squares makes of eigenvalues in decreasing order, nil for none.
+func squares(m Matrix, floor float64, s []float64, e *blas.Engine) []float64 {
+	k := min(m.Rows, m.Cols)
+	if s == nil {
 		return nans(k)
 	}
 	slices.Reverse(s)
 	i, _ := slices.BinarySearch(s, floor)
-	// LAPACK's error is some units of the last place of the largest value; the bound in
-	// its documentation, n times that, is never seen.
+	// The error is some units of the last place of the largest value; the bound in
+	// LAPACK's documentation, n times that, is never seen.
 	const units = 16
 	if off := units * epsilon * s[k-1]; i < k && off > 1e-8*s[i] || i > 0 && s[i-1]+off > floor {
 		s = Values(m, e)
@@ -212,30 +235,47 @@ func Squares(m Matrix, floor float64, e *blas.Engine) []float64 {
 	return s
 }
 
-// squared is the smaller of A A^T and A^T A, row-major.
-func squared(m Matrix, e *blas.Engine) []float64 {
+// room is memory for products: fresh pages cost as much as what is written to them.
+type room struct{ g, a, b []float64 }
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// sized is a slice of n elements, in the memory of v where that is enough. What is in it is left over.
+func sized(v *[]float64, n int) []float64 {
+	if cap(*v) < n {
+		*v = make([]float64, n)
+	}
+	return (*v)[:n]
+}
+
+// reduced is the smaller of A A^T and A^T A as a tridiagonal matrix.
+func reduced(m Matrix, e *blas.Engine) (*blas.Tridiagonal, error) {
+	r := rooms.Get().(*room)
+	defer rooms.Put(r)
 	k := min(m.Rows, m.Cols)
-	g := make([]float64, k*k)
+	g := sized(&r.g, k*k)
 	// Only blocks on and below the diagonal are computed, from tiles of some MB.
 	const side, most = 128, 1 << 22
 	if m.Cols == k {
 		step := min(m.Rows, max(side, most/k))
-		tile := make([]float64, step*k)
+		tile := sized(&r.a, step*k)
 		for lo := 0; lo < m.Rows; lo += step {
 			hi := min(lo+step, m.Rows)
 			m.Read(tile[:(hi-lo)*k], lo, hi)
+			before := float64(min(lo, 1)) // the first is added to nothing
 			for i := 0; i < k; i += side {
 				h := min(side, k-i)
-				e.Dgemm(true, false, h, i+h, hi-lo, 1, tile[i:], k, tile, k, 1, g[i*k:], k)
+				e.Dgemm(true, false, h, i+h, hi-lo, 1, tile[i:], k, tile, k, before, g[i*k:], k)
 			}
 		}
 	} else {
 		step := min(m.Rows, max(side, most/m.Cols))
-		a, b := make([]float64, step*m.Cols), make([]float64, step*m.Cols)
+		a := sized(&r.a, step*m.Cols)
 		for i := 0; i < k; i += step {
 			h := min(step, k-i)
 			m.Read(a[:h*m.Cols], i, i+h)
 			for j := 0; j < i; j += step {
+				b := sized(&r.b, step*m.Cols)
 				m.Read(b, j, j+step)
 				e.Dgemm(false, true, h, step, m.Cols, 1, a, m.Cols, b, m.Cols, 0, g[i*k+j:], k)
 			}
@@ -245,12 +285,7 @@ func squared(m Matrix, e *blas.Engine) []float64 {
 			}
 		}
 	}
-	for i := range k {
-		for j := range i {
-			g[j*k+i] = g[i*k+j]
-		}
-	}
-	return g
+	return e.Tridiagonal(k, g)
 }
 
 func nans(n int) []float64 {

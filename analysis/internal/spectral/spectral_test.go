@@ -308,7 +308,7 @@ func TestSquares(t *testing.T) {
 			}
 			floats.Scale(scale, a)
 			m := dense(d[0], d[1], a)
-			got, want := Squares(m, floor, blas.Find()), Values(m, blas.Find())
+			got, want := Squares(blas.Find(), []float64{floor}, m)[0], Values(m, blas.Find())
 			slices.Reverse(want)
 			for i, s := range want {
 				if w := s * s; !(math.Abs(got[i]-w) <= 1e-8*w) && (w > floor || got[i] > floor) {
@@ -317,7 +317,7 @@ func TestSquares(t *testing.T) {
 			}
 		}
 	}
-	if got := Squares(dense(1, 2, []float64{1, math.NaN()}), floor, blas.Find()); !math.IsNaN(got[0]) {
+	if got := Squares(blas.Find(), []float64{floor}, dense(1, 2, []float64{1, math.NaN()}))[0]; !math.IsNaN(got[0]) {
 		t.Errorf("of NaN %v", got)
 	}
 }
