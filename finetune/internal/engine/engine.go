@@ -166,6 +166,7 @@ func (e *Engine[T]) Step(b *Batch[T]) (Stats, error) {
 	}
 	e.rule.Begin()
 	s, err := e.run(e.train, b)
+	e.rule.Wait()
 	if err == nil && s.Finite() {
 		e.rule.End()
 	}

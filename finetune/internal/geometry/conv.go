@@ -7,21 +7,12 @@ type conv[T program.Float] struct {
 	*host[T]
 	*program.Conv
 	depth int // inputs of an output
-	// raise writes what some of a group's stored weights multiply path sums by.
-	raise  func(lo, hi int)
-	stored []T
 }
 
 func (h *host[T]) convolution(op *program.Conv) *conv[T] {
 	c := h.convolutions[op]
 	if c == nil {
 		c = &conv[T]{host: h, Conv: op, depth: op.In * op.Kernel}
-		c.raise = func(lo, hi int) {
-			dst := h.raised[lo:hi]
-			for i, w := range c.stored[lo:hi] {
-				dst[i] = h.edge(float64(w))
-			}
-		}
 		h.raised, h.cols = longer(h.raised, c.Out*c.depth), longer(h.cols, c.depth*c.OutLen)
 		h.convolutions[op] = c
 	}
@@ -37,8 +28,9 @@ func (h *host[T]) conv(op *program.Conv, x *Path, back bool) *Path {
 	return h.make(n, func(y *Path) {
 		y.Exp = x.Exp
 		for group := range c.Groups {
-			c.stored = h.prog.Tensors[c.W].Data[group*c.Out*c.depth:][:c.Out*c.depth]
-			h.opt.Pool.Do(len(c.stored), stretch, c.raise)
+			for i, w := range h.prog.Tensors[c.W].Data[group*c.Out*c.depth:][:c.Out*c.depth] {
+				h.raised[i] = h.edge(float64(w))
+			}
 			sums(c, y.Sums, x.Sums, group)
 		}
 	})
@@ -71,7 +63,7 @@ func (c *conv[T]) sums(y, x []float64, group int) {
 	c.unfold(x, group)
 	dst, w, cols, m := c.outputs(y, group), c.raised, c.cols, c.depth
 	if c.opt.P == 1 || c.opt.P == 2 {
-		c.opt.BLAS.Dgemm(false, false, c.Out, c.OutLen, m, 1, w, m, cols, c.OutLen, 0, dst, c.OutLen)
+		c.blas.Dgemm(false, false, c.Out, c.OutLen, m, 1, w, m, cols, c.OutLen, 0, dst, c.OutLen)
 		return
 	}
 	for i := range c.Out {
@@ -84,8 +76,9 @@ func (c *conv[T]) sums(y, x []float64, group int) {
 // against makes the sums over the outputs of one group's inputs.
 func (c *conv[T]) against(x, y []float64, group int) {
 	src, w, cols, m := c.outputs(y, group), c.raised, c.cols, c.depth
-	if c.opt.P == 1 || c.opt.P == 2 {
-		c.opt.BLAS.Dgemm(true, false, m, c.OutLen, c.Out, 1, w, m, src, c.OutLen, 0, cols, c.OutLen)
+	simple := c.opt.P == 1 || c.opt.P == 2
+	if simple {
+		c.blas.Dgemm(true, false, m, c.OutLen, c.Out, 1, w, m, src, c.OutLen, 0, cols, c.OutLen)
 	} else {
 		for t := range m {
 			for o := range c.OutLen {
@@ -99,7 +92,11 @@ func (c *conv[T]) against(x, y []float64, group int) {
 		for k := range c.Kernel {
 			row := cols[(j*c.Kernel+k)*c.OutLen:][:c.OutLen]
 			for o, at := range c.Table[k*c.OutLen:][:c.OutLen] {
-				if at >= 0 {
+				switch {
+				case at < 0:
+				case simple:
+					dst[at] += row[o]
+				default:
 					dst[at] = c.plus(dst[at], row[o])
 				}
 			}
@@ -111,7 +108,7 @@ func (c *conv[T]) against(x, y []float64, group int) {
 func (c *conv[T]) total(dst, in, out []float64, f float64) {
 	for group := range c.Groups {
 		c.unfold(in, group)
-		c.opt.BLAS.Dgemm(false, true, c.Out, c.depth, c.OutLen, f, c.outputs(out, group), c.OutLen,
+		c.blas.Dgemm(false, true, c.Out, c.depth, c.OutLen, f, c.outputs(out, group), c.OutLen,
 			c.cols, c.OutLen, 1, dst[group*c.Out*c.depth:], c.depth)
 	}
 }

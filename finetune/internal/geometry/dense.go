@@ -10,7 +10,7 @@ func (h *host[T]) matrix(op *program.Dense) *matrixSums[T] {
 		if op.InOut {
 			rows, cols = cols, rows
 		}
-		m = newMatrixSums(h.prog.Tensors[op.W].Data, rows, cols, h.opt.P, h.opt.Pool)
+		m = &matrixSums[T]{w: h.prog.Tensors[op.W].Data, rows: rows, cols: cols, p: h.opt.P}
 		h.matrices[op] = m
 	}
 	return m

@@ -39,7 +39,7 @@ type Options struct {
 	ExcludeBias bool
 	// BLAS does the products of convolutions.
 	BLAS *blas.Engine
-	// Pool runs the passes over weights.
+	// Pool runs the programmes, beside its caller.
 	Pool *pool.Pool
 }
 
@@ -58,21 +58,15 @@ type Geometry[T program.Float] struct {
 	// Made at the first Update.
 	here           *host[T]
 	paths          *programmes[T]
-	inverse, slope []cached
-}
-
-// cached are the factors of one tensor, and the steps that make them.
-type cached struct {
-	Factors
-	made, fresh bool
-	steps       []func()
+	inverse, slope []*Factors // of each tensor; nil where nobody asked for them
+	run            func()
 }
 
 // New prepares the programmes; nothing is computed yet.
 func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 	values, tensors := len(prog.Values), len(prog.Tensors)
 	g := &Geometry[T]{
-		prog: prog, opt: opt, uses: make([][]int, tensors), inverse: make([]cached, tensors), slope: make([]cached, tensors),
+		prog: prog, opt: opt, uses: make([][]int, tensors), inverse: make([]*Factors, tensors), slope: make([]*Factors, tensors),
 		needIn: make([]bool, values), needOut: make([]bool, values), biased: make([]bool, values),
 	}
 	for i, op := range prog.Ops {
@@ -126,16 +120,23 @@ func (g *Geometry[T]) Folded() bool { return g.folded }
 // Update runs the programmes on the tensors' present values. Cost for fully
 // connected layers: at most two reads of each weight, one of the largest.
 func (g *Geometry[T]) Update() {
+	g.Start()
+	g.Wait()
+}
+
+// Start is Update beside the caller, on one goroutine of the pool, until Wait: the tensors must not change before.
+func (g *Geometry[T]) Start() {
 	if g.here == nil {
 		g.here = newHost(g)
 		g.paths = newProgrammes(g, g.here)
 		g.paths.both(g.largest())
+		g.run = g.here.run
 	}
-	for t := range g.inverse {
-		g.inverse[t].fresh, g.slope[t].fresh = false, false
-	}
-	g.here.run()
+	g.opt.Pool.Start(g.run)
 }
+
+// Wait returns when what Start began is done.
+func (g *Geometry[T]) Wait() { g.opt.Pool.Wait() }
 
 // largest is the fully connected layer with the most weights, which are read once for
 // both directions; -1 for none.
@@ -192,29 +193,27 @@ func (g *Geometry[T]) outer(t int) *program.Dense {
 }
 
 // Inverse returns 1/kappa of a trained tensor, of the last Update; the caller
-// must not keep it beyond the next. The largest factor is near 1.
-func (g *Geometry[T]) Inverse(t int) *Factors { return g.factors(&g.inverse[t], t, 2, true) }
+// must not keep it beyond the next. The largest factor is near 1. What was asked for once is
+// a part of every Update.
+func (g *Geometry[T]) Inverse(t int) *Factors { return g.factors(g.inverse, t, 2, true) }
 
 // Slope returns sum g_in g_out |coef|^p over the uses of a trained tensor, as Inverse does:
 // times p |w|^(p-1) sign(w), the derivative of ||pi||_p^p. A slope, of which
 // paths see max(1, |slope|), has it where it exceeds 1. It does
 // not serve networks that are Folded.
-func (g *Geometry[T]) Slope(t int) *Factors { return g.factors(&g.slope[t], t, g.opt.P, false) }
+func (g *Geometry[T]) Slope(t int) *Factors { return g.factors(g.slope, t, g.opt.P, false) }
 
-func (g *Geometry[T]) factors(f *cached, t int, q float64, invert bool) *Factors {
-	if !f.made {
-		update := g.here.steps
-		g.here.steps = nil
-		f.Factors, f.made = g.paths.factors(t, q, invert), true
-		f.steps, g.here.steps = g.here.steps, update
-	}
-	if !f.fresh {
-		for _, do := range f.steps {
+func (g *Geometry[T]) factors(of []*Factors, t int, q float64, invert bool) *Factors {
+	g.Wait()
+	if of[t] == nil {
+		done := len(g.here.steps)
+		f := g.paths.factors(t, q, invert)
+		of[t] = &f
+		for _, do := range g.here.steps[done:] {
 			do()
 		}
-		f.fresh = true
 	}
-	return &f.Factors
+	return of[t]
 }
 
 // Log10Norm returns log10 ||pi||_p of the program at the tensors' present

@@ -2,8 +2,11 @@ package geometry
 
 import (
 	"math"
+	"slices"
 
+	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
@@ -17,11 +20,14 @@ type Path struct {
 	// Index is the number of the head among those of factors.
 	Index int
 	Len   int
+	// Ones says that all sums are 1, at each Update.
+	Ones bool
 }
 
 // host is the kernels here, and the steps of programmes.
 type host[T program.Float] struct {
 	*Geometry[T]
+	blas         *blas.Engine
 	steps        []func()
 	lifted       [2][]float64
 	raised, cols []float64 // of one group of a convolution
@@ -31,7 +37,7 @@ type host[T program.Float] struct {
 
 func newHost[T program.Float](g *Geometry[T]) *host[T] {
 	return &host[T]{
-		Geometry: g, matrices: map[*program.Dense]*matrixSums[T]{}, convolutions: map[*program.Conv]*conv[T]{},
+		Geometry: g, blas: g.opt.BLAS.Serial(), matrices: map[*program.Dense]*matrixSums[T]{}, convolutions: map[*program.Conv]*conv[T]{},
 	}
 }
 
@@ -57,10 +63,7 @@ func (h *host[T]) make(n int, fill func(y *Path)) *Path {
 
 // settle brings the largest sum near 1, by a power of two.
 func (x *Path) settle() {
-	m := 0.0
-	for _, v := range x.Sums {
-		m = max(m, v)
-	}
+	m := kernel.MaxAbs(x.Sums)
 	if m == 0 || m-m != 0 || (m > 0x1p-32 && m < 0x1p32) {
 		return
 	}
@@ -110,11 +113,7 @@ func (g *Geometry[T]) plus(a, b float64) float64 {
 }
 
 func (h *host[T]) constant(n int, x float64) *Path {
-	y := vector(n)
-	for i := range y.Sums {
-		y.Sums[i] = x
-	}
-	return y
+	return &Path{Sums: slices.Repeat([]float64{x}, n), Len: n, Ones: x == 1}
 }
 
 func (h *host[T]) add(x, y *Path) *Path {
@@ -288,59 +287,35 @@ func (h *host[T]) power(dst []float64, x *Path, q float64) int {
 }
 
 func (h *host[T]) raise(x *Path, q float64, invert bool) *Path {
+	if x.Ones {
+		return x
+	}
 	y := x
 	if q != 1 {
 		y = vector(x.Len)
 		h.step(func() { y.Exp = h.power(y.Sums, x, q) })
 	}
 	if invert {
-		reciprocal := h.reciprocal(y.Sums)
-		h.step(func() { y.Exp = reciprocal() - y.Exp })
+		h.step(func() { y.Exp = reciprocal(y.Sums) - y.Exp })
 	}
 	return y
 }
 
-// stretch is how many numbers a goroutine takes at least, and the parts of reciprocals.
-const stretch = 1 << 14
-
-// reciprocal returns what replaces positive numbers by their reciprocals over 2^k, the
+// reciprocal replaces positive numbers by their reciprocals over 2^k, the
 // largest near 1, and returns k. Zero and what is not finite become zero.
-func (h *host[T]) reciprocal(x []float64) func() int {
-	most, f := make([]float64, (len(x)+stretch-1)/stretch), 1.0 // most has the largest of each stretch
-	part := func(k int) []float64 { return x[k*stretch : min((k+1)*stretch, len(x))] }
-	invert := func(lo, hi int) {
-		for k := lo; k < hi; k++ {
-			top, x := 0.0, part(k)
-			for i, v := range x {
-				q := 1 / v
-				if v == 0 || q-q != 0 || v-v != 0 {
-					q = 0
-				}
-				x[i] = q
-				top = max(top, q)
-			}
-			most[k] = top
+func reciprocal(x []float64) int {
+	top := 0.0
+	for i, v := range x {
+		q := 1 / v
+		if v == 0 || q-q != 0 || v-v != 0 {
+			q = 0
 		}
+		x[i] = q
+		top = max(top, q)
 	}
-	scale := func(lo, hi int) {
-		for k := lo; k < hi; k++ {
-			x := part(k)
-			for i := range x {
-				x[i] *= f
-			}
-		}
-	}
-	return func() int {
-		h.opt.Pool.Do(len(most), 1, invert)
-		top := 0.0
-		for _, v := range most {
-			top = max(top, v)
-		}
-		_, k := math.Frexp(top)
-		f = math.Ldexp(1, -k)
-		h.opt.Pool.Do(len(most), 1, scale)
-		return k
-	}
+	_, k := math.Frexp(top)
+	kernel.Affine(x, x, math.Ldexp(1, -k), 0, 0, math.Inf(1))
+	return k
 }
 
 // longer is x with at least n elements.

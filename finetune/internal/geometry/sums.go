@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/kernel"
-	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
@@ -13,34 +12,7 @@ type matrixSums[T program.Float] struct {
 	w          []T
 	rows, cols int
 	p          float64
-	pool       *pool.Pool
-
-	// The arguments of the pass in progress.
-	rowH, colH     []float64
-	rowOut, colOut []float64
-	part           [][]float64 // column sums of each chunk of rows
-	chunk          int
-	pass           func(lo, hi int)
-}
-
-// grain is the number of weights that make a goroutine worth while, mostParts the
-// number of chunks of rows. The matrix alone says which chunks these are, so that any
-// number of threads gives the same sums.
-const grain, mostParts = 1 << 15, 16
-
-func newMatrixSums[T program.Float](w []T, rows, cols int, p float64, pl *pool.Pool) *matrixSums[T] {
-	m := &matrixSums[T]{w: w, rows: rows, cols: cols, p: p, pool: pl}
-	parts := max(1, min(mostParts, rows/max(1, grain/max(cols, 1))))
-	m.chunk = max(1, (rows+parts-1)/parts)
-	for range max(1, (rows+m.chunk-1)/m.chunk) {
-		m.part = append(m.part, make([]float64, cols))
-	}
-	m.pass = func(lo, hi int) {
-		for k := lo; k < hi; k++ {
-			m.slice(m.part[k], k*m.chunk, min(m.rows, (k+1)*m.chunk))
-		}
-	}
-	return m
+	largest    []float64 // of the terms of each column, for p other than 1 and 2
 }
 
 // sums computes, of terms t = w^2 h for p = 2 and |w| h otherwise, what plus
@@ -48,72 +20,52 @@ func newMatrixSums[T program.Float](w []T, rows, cols int, p float64, pl *pool.P
 // column (weighted by colH, one a row). Either output may be nil. One read of
 // the weights serves both.
 func (m *matrixSums[T]) sums(rowOut, rowH, colOut, colH []float64) {
-	m.rowOut, m.rowH, m.colOut, m.colH = rowOut, rowH, colOut, colH
 	if m.p != 1 && m.p != 2 {
-		m.general()
+		m.general(rowOut, rowH, colOut, colH)
 		return
 	}
-	m.pool.Do(len(m.part), 1, m.pass)
-	if colOut == nil {
-		return
-	}
-	copy(colOut, m.part[0])
-	for _, part := range m.part[1:] {
-		for j, v := range part {
-			colOut[j] += v
-		}
-	}
-}
-
-// tile is the number of rows that serve the columns while they are still in the
-// cache for the rows.
-const tile = 16
-
-// slice works on rows lo to hi, whose column sums are part.
-func (m *matrixSums[T]) slice(part []float64, lo, hi int) {
-	clear(part)
-	dot, columns := kernel.DotAbs[T], kernel.ColumnsAbs[T]
+	clear(rowOut)
+	clear(colOut)
+	rows, columns, both := kernel.DotsAbs[T], kernel.ColumnsAbs[T], kernel.ProductsAbs[T]
 	if m.p == 2 {
-		dot, columns = kernel.DotSquares[T], kernel.ColumnsSquares[T]
+		rows, columns, both = kernel.DotsSquares[T], kernel.ColumnsSquares[T], kernel.ProductsSquares[T]
 	}
-	for i := lo; i < hi; i += tile {
-		end := min(i+tile, hi)
-		if m.rowOut != nil {
-			for k := i; k < end; k++ {
-				m.rowOut[k] = dot(m.w[k*m.cols:][:m.cols], m.rowH)
-			}
-		}
-		if m.colOut != nil {
-			columns(part, m.w[i*m.cols:end*m.cols], m.cols, m.colH[i:end])
-		}
+	switch {
+	case rowOut == nil:
+		columns(colOut, m.w, m.cols, colH)
+	case colOut == nil:
+		rows(rowOut, m.w, m.cols, rowH)
+	default:
+		both(rowOut, colOut, m.w, rowH, colH)
 	}
 }
 
 // general is sums for any other p: (sum t^p)^(1/p), each term divided by the
 // largest of its sum first, so that no power leaves the range.
-func (m *matrixSums[T]) general() {
-	for i := range m.rowOut {
+func (m *matrixSums[T]) general(rowOut, rowH, colOut, colH []float64) {
+	for i := range rowOut {
 		row := m.w[i*m.cols:][:m.cols]
-		m.rowOut[i] = norm(m.p, m.cols, func(j int) float64 { return math.Abs(float64(row[j])) * m.rowH[j] })
+		rowOut[i] = norm(m.p, m.cols, func(j int) float64 { return math.Abs(float64(row[j])) * rowH[j] })
 	}
-	if m.colOut == nil {
+	if colOut == nil {
 		return
 	}
-	largest := m.part[0]
+	m.largest = longer(m.largest, m.cols)
+	largest := m.largest
 	clear(largest)
-	clear(m.colOut)
-	for i, h := range m.colH {
+	clear(colOut)
+	for i, h := range colH {
 		for j, x := range m.w[i*m.cols:][:m.cols] {
 			largest[j] = math.Max(largest[j], math.Abs(float64(x))*h)
 		}
 	}
-	for i, h := range m.colH {
+	for i, h := range colH {
 		for j, x := range m.w[i*m.cols:][:m.cols] {
-			m.colOut[j] += term(math.Abs(float64(x))*h, largest[j], m.p)
+			colOut[j] += term(math.Abs(float64(x))*h, largest[j], m.p)
 		}
 	}
-	for j, sum := range m.colOut {
-		m.colOut[j] = largest[j] * math.Pow(sum, 1/m.p)
+	for j, sum := range colOut {
+		colOut[j] = largest[j] * math.Pow(sum, 1/m.p)
 	}
 }
 

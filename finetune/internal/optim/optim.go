@@ -123,11 +123,18 @@ func (r *Rule) NeedsGeometry() bool { return r.Kind.path() || r.PathPenalty != 0
 // States returns the optimizer's memory, one entry a tensor.
 func (o *Optimizer[T]) States() []State[T] { return o.state }
 
-// Begin computes kappa at the present weights. Call it once a step, before any
-// tensor changes.
+// Begin computes kappa at the present weights, beside the caller. Call it once a step, before any
+// tensor changes, and Wait before it ends.
 func (o *Optimizer[T]) Begin() {
 	if o.NeedsGeometry() {
-		o.geo.Update()
+		o.geo.Start()
+	}
+}
+
+// Wait returns when what Begin began is done.
+func (o *Optimizer[T]) Wait() {
+	if o.NeedsGeometry() {
+		o.geo.Wait()
 	}
 }
 
@@ -155,18 +162,24 @@ func (o *Optimizer[T]) Scaling(t int) *Scaling[T] {
 		return s
 	}
 	f := o.geo.Inverse(t)
-	if s.Out == nil {
-		s.Out, s.In = make([]T, f.Out.Len), make([]T, f.In.Len)
-	}
 	var rest float64
 	s.Alpha, rest = o.alpha(f.Exp())
-	for i, v := range f.Out.Sums {
-		s.Out[i] = T(v * rest)
-	}
-	for j, v := range f.In.Sums {
-		s.In[j] = T(v)
-	}
+	s.Out, s.In = inType(s.Out, f.Out, rest), inType(s.In, f.In, 1)
 	return s
+}
+
+// inType writes factors times f in the weights' type; nil stands for ones.
+func inType[T program.Float](dst []T, x *geometry.Path, f float64) []T {
+	if x.Ones && f == 1 {
+		return nil
+	}
+	if len(dst) == 0 {
+		dst = make([]T, x.Len)
+	}
+	for i, v := range x.Sums {
+		dst[i] = T(v * f)
+	}
+	return dst
 }
 
 // keep is the share of a tensor's numbers that decay leaves.

@@ -16,10 +16,14 @@ type Pool struct {
 	threads int
 	work    chan piece
 	wg      sync.WaitGroup
-	// panicked is the first panic of a goroutine, which Do passes on.
+	// beside is the function of Start.
+	beside func()
+	going  sync.WaitGroup
+	// panicked is the first panic of a goroutine, which Do and Wait pass on.
 	panicked atomic.Value
 }
 
+// piece is a range of a loop; one without a loop is the function of Start.
 type piece struct {
 	f      func(lo, hi int)
 	lo, hi int
@@ -44,13 +48,44 @@ func New(threads int) *Pool {
 }
 
 func (p *Pool) do(w piece) {
-	defer p.wg.Done()
+	done := &p.wg
+	if w.f == nil {
+		done = &p.going
+	}
+	defer done.Done()
 	defer func() {
 		if r := recover(); r != nil {
 			p.panicked.CompareAndSwap(nil, fmt.Sprint(kernel.Traced(r)))
 		}
 	}()
+	if w.f == nil {
+		p.beside()
+		return
+	}
 	w.f(w.lo, w.hi)
+}
+
+// Start runs f, which must not call Do, beside the caller; where there is one thread, at once. Call Wait before
+// the next Start.
+func (p *Pool) Start(f func()) {
+	if p.Threads() == 1 {
+		f()
+		return
+	}
+	p.beside = f
+	p.going.Add(1)
+	p.work <- piece{}
+}
+
+// Wait returns when what Start started is done. A panic of it is one of the caller's.
+func (p *Pool) Wait() {
+	if p.Threads() == 1 {
+		return
+	}
+	p.going.Wait()
+	if r := p.panicked.Load(); r != nil {
+		panic(r)
+	}
 }
 
 // Threads returns the number of goroutines, the caller's included.
@@ -79,6 +114,14 @@ func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 		p.work <- piece{f, lo, min(lo+chunk, n)}
 	}
 	f(0, chunk)
+	for waiting := true; waiting; { // for a goroutine that does something else
+		select {
+		case w := <-p.work:
+			p.do(w)
+		default:
+			waiting = false
+		}
+	}
 	p.wg.Wait()
 	if r := p.panicked.Load(); r != nil {
 		panic(r)
