@@ -24,9 +24,6 @@ type unfold struct {
 	inLen, outLen   int // positions of one channel
 	*dag.Phases
 	length int // of positions, from the first output to the last
-	// group is the number of examples side by side in padded memory, more than one
-	// where one has few positions: else the weights would be read for a handful of columns.
-	group int
 	// taps are the rows of the padded operand.
 	taps   []int
 	places kernel.Places
@@ -34,10 +31,6 @@ type unfold struct {
 	rows []int
 	// step is how many positions are worked on at a time.
 	step int
-	// dense is the geometry of products at outputs alone, which are gathered where so many positions are none
-	// that the copy costs less; nil elsewhere. at is where an example's outputs lie in padded memory.
-	dense *unfold
-	at    []int
 }
 
 const (
@@ -47,11 +40,8 @@ const (
 	// terms is the most taps that are summed at a time: as many rows of the operand,
 	// of some columns, stay in that cache while all outputs are computed.
 	terms = 1 << 9
-	// fewPositions are so few that several examples are worked on together, about
-	// manyPositions.
-	fewPositions, manyPositions = 48, 64
-	// gatherCost is about how many multiplications take as long as the copy of an element.
-	gatherCost = 48
+	// leastStep is the least number of positions worked on at a time, where there are so many.
+	leastStep = 64
 )
 
 func newUnfold(groups, out, in int, w *dag.Window) *unfold {
@@ -60,59 +50,18 @@ func newUnfold(groups, out, in int, w *dag.Window) *unfold {
 	for o := range out {
 		f.rows = append(f.rows, o*in*len(f.Taps))
 	}
-	return f.gather(1)
-}
-
-// gather puts the examples of a batch side by side, in four groups at least, where they are small.
-func (f *unfold) gather(batch int) *unfold {
-	f.group = 1
-	if f.length <= fewPositions && !f.depthwise() {
-		f.group = max(1, min((manyPositions+f.Len-1)/f.Len, batch/4))
-	}
-	f.taps = f.taps[:0]
 	for c := range f.in {
 		for _, off := range f.Taps {
-			f.taps = append(f.taps, c*f.group*f.Len+off)
+			f.taps = append(f.taps, c*f.Len+off)
 		}
 	}
 	f.places = kernel.NewPlaces(f.taps)
-	f.step = min(f.positions(f.group), max(manyPositions, tileSize/max(f.out, f.in)))
-	f.dense = nil
-	outputs := f.group * f.outLen
-	if kernel.Multiplies() && !f.depthwise() && (f.positions(f.group)-outputs)*f.out > gatherCost*outputs {
-		f.condense(outputs)
-	}
-	return f
-}
-
-// condense makes the geometry of so many outputs alone.
-func (f *unfold) condense(outputs int) {
-	f.at = f.at[:0]
-	for o := range f.outLen {
-		f.at = append(f.at, f.Rows[o/f.Width]+o%f.Width)
-	}
-	d := *f
-	d.Phases, d.length, d.taps = &dag.Phases{Len: f.outLen, Rows: []int{0}, Width: f.outLen}, f.outLen, nil
-	for t := range f.taps {
-		d.taps = append(d.taps, t*outputs)
-	}
-	d.places, d.step = kernel.NewPlaces(d.taps), min(f.step, outputs)
-	f.dense = &d
-}
-
-// products is the geometry of the products.
-func (f *unfold) products() *unfold {
-	if f.dense != nil {
-		return f.dense
-	}
+	f.step = min(f.length, max(leastStep, tileSize/max(f.out, f.in)))
 	return f
 }
 
 // depthwise tells whether a group has one channel on either side. Its products are sums of shifted copies.
 func (f *unfold) depthwise() bool { return f.in == 1 && f.out == 1 }
-
-// positions is how many positions some examples have.
-func (f *unfold) positions(examples int) int { return (examples-1)*f.Len + f.length }
 
 // back is the geometry of the derivative by the operand, itself a convolution of
 // the derivatives by the outputs with the kernel turned round; nil where strides
@@ -133,12 +82,14 @@ type convMemory[T program.Float] struct {
 	free chan *workspace[T] // one for each goroutine
 	// sums is for the derivatives by the weights of parts of a batch.
 	sums []T
+	// cols and tile are for joined products.
+	cols, tile []T
 }
 
 // workspace is the memory of one goroutine.
 type workspace[T program.Float] struct {
-	pad, cols, tile, dense []T
-	padded                 []T // the operand in work
+	pad, cols, tile []T
+	padded          []T // the operand in work
 	// owner is the geometry whose padding pad holds zeros in.
 	owner *unfold
 }
@@ -159,13 +110,10 @@ func (e *Engine[T]) reserve(f *unfold) {
 	for range cap(m.free) {
 		w := <-m.free
 		// The last row of padded memory is read so far that all columns are computed at once: a vector more.
-		w.pad = longer(w.pad, f.in*f.group*f.Len+kernel.Columns[T](1))
+		w.pad = longer(w.pad, f.in*f.Len+kernel.Columns[T](1))
 		w.cols, w.tile = longer(w.cols, len(f.taps)*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
 		if f.depthwise() {
 			w.tile = longer(w.tile, f.outLen)
-		}
-		if f.dense != nil {
-			w.dense = longer(w.dense, len(f.taps)*f.group*f.outLen+kernel.Columns[T](1))
 		}
 		w.owner = nil
 		m.free <- w
@@ -180,12 +128,12 @@ func longer[T program.Float](x []T, n int) []T {
 	return x
 }
 
-// prepare pads one group's operand, of some examples the first of which is x.
-func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
+// prepare pads one group's operand, of the example x.
+func (m *workspace[T]) prepare(f *unfold, x []T, g int) {
 	x = x[g*f.in*f.inLen:]
 	// Tiles are read beyond their last column.
-	tiled := !f.depthwise() && !f.products().inPlace(kernel.Columns[T])
-	if f.Plain && f.group == 1 && f.dense == nil && !tiled && kernel.Columns[T](f.inLen) == f.inLen {
+	tiled := !f.depthwise() && !f.inPlace(kernel.Columns[T])
+	if f.Plain && !tiled && kernel.Columns[T](f.inLen) == f.inLen {
 		m.padded = x[:f.in*f.inLen]
 		return
 	}
@@ -195,37 +143,19 @@ func (m *workspace[T]) prepare(f *unfold, x []T, g, examples int) {
 		m.owner = f
 	}
 	for c := range f.in {
-		for e := range examples {
-			src, dst := x[(e*f.groups*f.in+c)*f.inLen:][:f.inLen], m.pad[(c*f.group+e)*f.Len:][:f.Len]
-			for _, l := range f.Lines {
-				if f.Step == 1 {
-					copy(dst[l.To:][:l.N], src[l.From:])
-					continue
-				}
-				to, at := dst[l.To:][:l.N], l.From
-				for i := range to {
-					to[i] = src[at]
-					at += f.Step
-				}
+		src, dst := x[c*f.inLen:][:f.inLen], m.pad[c*f.Len:][:f.Len]
+		for _, l := range f.Lines {
+			if f.Step == 1 {
+				copy(dst[l.To:][:l.N], src[l.From:])
+				continue
+			}
+			to, at := dst[l.To:][:l.N], l.From
+			for i := range to {
+				to[i] = src[at]
+				at += f.Step
 			}
 		}
 	}
-	if f.dense != nil {
-		m.pick(f, examples)
-	}
-}
-
-// pick copies what outputs read.
-func (m *workspace[T]) pick(f *unfold, examples int) {
-	for t, row := range f.dense.taps {
-		for e := range examples {
-			to, from := m.dense[row+e*f.outLen:][:len(f.at)], m.pad[f.taps[t]+e*f.Len:]
-			for o, at := range f.at {
-				to[o] = from[at]
-			}
-		}
-	}
-	m.padded = m.dense
 }
 
 // columns writes what n positions from p on read: a matrix of a row for each tap.
@@ -256,53 +186,46 @@ func (e *Engine[T]) multiply(f *unfold, m *workspace[T], y []T, ld int, w []T, p
 }
 
 // outputs calls do for each run of outputs of one channel among n positions from
-// p on: so many outputs of example e from o on lie at positions at, counted from p, and on.
-func (f *unfold) outputs(p, n int, do func(e, o, at, many int)) {
-	for e := p / f.Len; ; e++ {
-		first := e * f.Len
-		if first >= p+n {
+// p on: so many outputs from o on lie at positions at, counted from p, and on.
+func (f *unfold) outputs(p, n int, do func(o, at, many int)) {
+	run, _ := slices.BinarySearch(f.Rows, p-f.Width+1)
+	for ; run < len(f.Rows); run++ {
+		at := f.Rows[run]
+		lo, hi := max(at, p), min(at+f.Width, p+n)
+		if lo >= hi {
 			return
 		}
-		run, _ := slices.BinarySearch(f.Rows, p-first-f.Width+1)
-		for ; run < len(f.Rows); run++ {
-			at := first + f.Rows[run]
-			lo, hi := max(at, p), min(at+f.Width, p+n)
-			if lo >= hi {
-				break
-			}
-			do(e, run*f.Width+lo-at, lo-p, hi-lo)
-		}
+		do(run*f.Width+lo-at, lo-p, hi-lo)
 	}
 }
 
-// each calls do for each group g of so many of the examples lo to hi, from i on.
-func (f *unfold) each(lo, hi int, do func(i, examples, g int)) {
-	for i := lo; i < hi; i += f.group {
+// each calls do for each group g of the examples lo to hi.
+func (f *unfold) each(lo, hi int, do func(i, g int)) {
+	for i := lo; i < hi; i++ {
 		for g := range f.groups {
-			do(i, min(f.group, hi-i), g)
+			do(i, g)
 		}
 	}
 }
 
-// tiles calls do for the positions of some examples, n of them at a time from p on.
-func (f *unfold) tiles(examples int, do func(p, n int)) {
-	for p, end := 0, f.positions(examples); p < end; p += f.step {
-		do(p, min(f.step, end-p))
+// tiles calls do for the positions of an example, n of them at a time from p on.
+func (f *unfold) tiles(do func(p, n int)) {
+	for p := 0; p < f.length; p += f.step {
+		do(p, min(f.step, f.length-p))
 	}
 }
 
 // inPlace tells whether runs of outputs are computed where they belong: in whole vectors.
 func (f *unfold) inPlace(columns func(n int) int) bool {
-	return f.group == 1 && (len(f.Rows) == 1 || columns(f.Width) == f.Width)
+	return len(f.Rows) == 1 || columns(f.Width) == f.Width
 }
 
 // correlate computes the examples lo to hi.
 func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi int, add bool) {
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
-	padded, f := f, f.products()
 	inPlace := f.inPlace(kernel.Columns[T])
-	f.each(lo, hi, func(i, examples, g int) {
-		m.prepare(padded, x[i*nx:], g, examples)
+	f.each(lo, hi, func(i, g int) {
+		m.prepare(f, x[i*nx:], g)
 		w, y := w[g*f.out*depth:], y[i*ny+g*f.out*f.outLen:]
 		if f.depthwise() {
 			dst := y[:f.outLen]
@@ -327,14 +250,14 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 			}
 			return
 		}
-		f.tiles(examples, func(p, n int) {
+		f.tiles(func(p, n int) {
 			ld := kernel.Columns[T](n)
 			// What is computed behind the n-th column is not read.
 			e.multiply(f, m, m.tile, ld, w, p, ld, false)
 			for c := range f.out {
 				src := m.tile[c*ld:][:n]
-				f.outputs(p, n, func(e, o, at, many int) {
-					dst := y[e*ny+c*f.outLen+o:][:many]
+				f.outputs(p, n, func(o, at, many int) {
+					dst := y[c*f.outLen+o:][:many]
 					if !add {
 						copy(dst, src[at:])
 						return
@@ -346,13 +269,13 @@ func (e *Engine[T]) correlate(f *unfold, y, x, w []T, m *workspace[T], lo, hi in
 	})
 }
 
-// spread returns one group's derivatives by the outputs at n positions from p on, ny from one example to the
-// next: a row of each output, zero where positions are no outputs.
-func (m *workspace[T]) spread(f *unfold, dy []T, ny, p, n int) []T {
+// spread returns one group's derivatives by the outputs at n positions from p on: a row of
+// each output, zero where positions are no outputs.
+func (m *workspace[T]) spread(f *unfold, dy []T, p, n int) []T {
 	tile := m.tile[:f.out*n]
 	clear(tile)
 	for c := range f.out {
-		f.outputs(p, n, func(e, o, at, many int) { copy(tile[c*n+at:][:many], dy[e*ny+c*f.outLen+o:]) })
+		f.outputs(p, n, func(o, at, many int) { copy(tile[c*n+at:][:many], dy[c*f.outLen+o:]) })
 	}
 	return tile
 }
@@ -362,13 +285,12 @@ func (m *workspace[T]) spread(f *unfold, dy []T, ny, p, n int) []T {
 func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi int) {
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
 	columns := kernel.Columns[T](f.out)
-	padded, f := f, f.products()
-	f.each(lo, hi, func(i, examples, g int) {
-		m.prepare(padded, x[i*nx:], g, examples)
+	f.each(lo, hi, func(i, g int) {
+		m.prepare(f, x[i*nx:], g)
 		dy, dw := dy[i*ny+g*f.out*f.outLen:], dw[g*depth*columns:]
-		f.tiles(examples, func(p, n int) {
+		f.tiles(func(p, n int) {
 			if f.depthwise() {
-				tile := m.spread(f, dy, ny, p, n)
+				tile := m.spread(f, dy, p, n)
 				for t, at := range f.taps {
 					dw[t*columns] += kernel.Dot(tile, m.padded[at+p:])
 				}
@@ -376,8 +298,8 @@ func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi in
 			}
 			tile := m.tile[:n*columns]
 			clear(tile)
-			f.outputs(p, n, func(e, o, at, many int) {
-				kernel.Transpose(tile[at*columns:], columns, dy[e*ny+o:], f.outLen, f.out, many)
+			f.outputs(p, n, func(o, at, many int) {
+				kernel.Transpose(tile[at*columns:], columns, dy[o:], f.outLen, f.out, many)
 			})
 			if !kernel.Multiplies() {
 				e.serial(false, false, depth, columns, n, 1, m.columns(f, p, n), n, tile, columns, 1, dw, columns)
@@ -395,12 +317,11 @@ func (e *Engine[T]) weights(f *unfold, dw, dy, x []T, m *workspace[T], lo, hi in
 func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int, add bool) {
 	depth, nx, ny := len(f.taps), f.groups*f.in*f.inLen, f.groups*f.out*f.outLen
 	m.owner = nil
-	v := f.products()
-	f.each(lo, hi, func(i, examples, g int) {
-		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.group*f.Len]
+	f.each(lo, hi, func(i, g int) {
+		dy, pad := dy[i*ny+g*f.out*f.outLen:], m.pad[:f.in*f.Len]
 		clear(pad)
-		v.tiles(examples, func(p, n int) {
-			tile, w := m.spread(v, dy, ny, p, n), w[g*f.out*depth:]
+		f.tiles(func(p, n int) {
+			tile, w := m.spread(f, dy, p, n), w[g*f.out*depth:]
 			if f.depthwise() {
 				for t, at := range f.taps {
 					dst := pad[at+p:][:n]
@@ -409,26 +330,13 @@ func (e *Engine[T]) input(f *unfold, dx, dy, w []T, m *workspace[T], lo, hi int,
 				return
 			}
 			e.serial(true, false, depth, n, f.out, 1, w, depth, tile, n, 0, m.cols, n)
-			if f.dense != nil {
-				v.outputs(p, n, func(e, o, from, many int) {
-					for t, row := range f.taps {
-						dst, src := pad[row+e*f.Len:], m.cols[t*n+from:][:many]
-						for j, at := range f.at[o:][:many] {
-							dst[at] += src[j]
-						}
-					}
-				})
-				return
-			}
 			for t, at := range f.taps {
 				dst := pad[at+p:][:n]
 				kernel.Sum(dst, 1, dst, 1, m.cols[t*n:])
 			}
 		})
 		for c := range f.in {
-			for e := range examples {
-				unpad(f, dx[(i+e)*nx+(g*f.in+c)*f.inLen:], pad[(c*f.group+e)*f.Len:], add)
-			}
+			unpad(f, dx[i*nx+(g*f.in+c)*f.inLen:], pad[c*f.Len:], add)
 		}
 	})
 }
@@ -448,15 +356,13 @@ func unpad[T program.Float](f *unfold, dx, pad []T, add bool) {
 	}
 }
 
-// examples is an operation on the examples of a batch, unit of them at a time, with
-// a workspace for each range. What is one product does not depend on the number of
-// threads, as the bits of the result must not.
-func (b *builder[T]) examples(name string, shape tensor.Shape, unit int, do func(c *call[T], m *workspace[T], lo, hi int)) op[T] {
+// examples is an operation on the examples of a batch, with a workspace for each range.
+func (b *builder[T]) examples(name string, shape tensor.Shape, do func(c *call[T], m *workspace[T], lo, hi int)) op[T] {
 	return op[T]{
-		name: name, shape: shape, over: -1, grain: 1, span: (b.opt.Batch + unit - 1) / unit,
+		name: name, shape: shape, over: -1, grain: 1,
 		run: func(c *call[T], lo, hi int) {
 			m := <-b.Engine.conv.free
-			do(c, m, lo*unit, min(hi*unit, c.n))
+			do(c, m, lo, hi)
 			b.Engine.conv.free <- m
 		},
 	}
@@ -464,10 +370,13 @@ func (b *builder[T]) examples(name string, shape tensor.Shape, unit int, do func
 
 // convolution adds a convolution.
 func (b *builder[T]) convolution(o *program.Conv) *G.Node {
-	f := newUnfold(o.Groups, o.Out, o.In, o.Window).gather(b.opt.Batch)
-	b.reserve(f)
+	f := newUnfold(o.Groups, o.Out, o.In, o.Window)
 	e, there := b.Engine, b.farConv(o)
-	y := b.examples("conv", b.rows(f.groups*f.out*f.outLen), f.group, func(c *call[T], m *workspace[T], lo, hi int) {
+	if e.far == nil && f.few() {
+		return b.joined(o, e.join(f, o.Window))
+	}
+	b.reserve(f)
+	y := b.examples("conv", b.rows(f.groups*f.out*f.outLen), func(c *call[T], m *workspace[T], lo, hi int) {
 		e.correlate(f, c.dst, c.in[0], c.in[1], m, lo, hi, false)
 	})
 	y.far = there.forward
@@ -482,15 +391,15 @@ func (b *builder[T]) convInput(o *program.Conv, f *unfold, there *farConv[T], dy
 	e, nx := b.Engine, f.groups*f.in*f.inLen
 	back := f.back(o.Window)
 	if back == nil {
-		dx := b.examples("conv dx", b.rows(nx), f.group, func(c *call[T], m *workspace[T], lo, hi int) {
+		dx := b.examples("conv dx", b.rows(nx), func(c *call[T], m *workspace[T], lo, hi int) {
 			e.input(f, c.dst, c.in[0], c.in[1], m, lo, hi, c.add)
 		})
 		dx.adds, dx.far = true, there.byInput
 		return b.apply(dx, dy, w)
 	}
-	b.reserve(back.gather(b.opt.Batch))
+	b.reserve(back)
 	turned := make([]T, w.Shape()[1])
-	dx := b.examples("conv dx", b.rows(nx), back.group, func(c *call[T], m *workspace[T], lo, hi int) {
+	dx := b.examples("conv dx", b.rows(nx), func(c *call[T], m *workspace[T], lo, hi int) {
 		e.correlate(back, c.dst, c.in[0], turned, m, lo, hi, c.add)
 	})
 	dx.adds, dx.far = true, there.byInput

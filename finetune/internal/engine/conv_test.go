@@ -63,7 +63,8 @@ func eachRead(w *dag.Window, do func(k, o, at int)) {
 }
 
 // TestUnfold compares the three products of convolutions with their definition: many and few positions,
-// examples side by side, all strides, paddings that crop, tiles that cut rows of outputs.
+// all strides, paddings that crop, tiles that cut rows of outputs; and the joined ones, at so few
+// positions that batches take several turns.
 func TestUnfold(t *testing.T) {
 	t.Run("float32", func(t *testing.T) { testUnfold[float32](t, 0x1p-23) })
 	t.Run("float64", func(t *testing.T) { testUnfold[float64](t, 0x1p-52) })
@@ -71,7 +72,7 @@ func TestUnfold(t *testing.T) {
 
 func testUnfold[T program.Float](t *testing.T, eps float64) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	threads := pool.New(1)
+	threads := pool.New(3)
 	defer threads.Close()
 	draw := func(n int) []T {
 		x := make([]T, n)
@@ -80,7 +81,6 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 		}
 		return x
 	}
-	dense := 0
 	for k := range 200 {
 		w := drawWindow(rng, []int{4, 9, 24}[k%3])
 		if k%8 == 5 { // of whole vectors, and without padding: worked on where it is
@@ -94,26 +94,17 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 			out, in = 1, 1
 		}
 		if k%5 == 1 {
-			out = 40 + rng.IntN(40) // so many that outputs are gathered
-		}
-		if k%16 == 5 { // so few positions and so many outputs that even then they are gathered
-			w.In, w.Kernel, out, in, batch = []int{4, 4}, []int{3, 3}, 200, 2, 1+rng.IntN(7)
+			out = 40 + rng.IntN(40) // more rows of a group than are worked on at a time
 		}
 		if k%50 == 0 {
 			in = 2*terms/dag.Size(w.Kernel) + 1 // more taps than are summed at a time
 		}
 		batch = max(1, min(batch, 1_000_000/(dag.Size(w.Out())*dag.Size(w.Kernel)*in*out*groups)))
-		f := newUnfold(groups, out, in, w).gather(batch)
+		f := newUnfold(groups, out, in, w)
 		if rng.IntN(2) == 0 {
 			f.step = 1 + rng.IntN(f.step)
-			if f.dense != nil {
-				f.dense.step = 1 + rng.IntN(min(f.step, f.dense.step))
-			}
 		}
-		if f.dense != nil {
-			dense++
-		}
-		e := prepare[T](&program.Program[T]{}, nil, Options{Pool: threads, BLAS: blas.Find()})
+		e := prepare[T](&program.Program[T]{}, nil, Options{Batch: batch, Pool: threads, BLAS: blas.Find()})
 		e.reserve(f)
 		m := <-e.conv.free
 		inLen, outLen, positions := f.inLen, f.outLen, len(f.Taps)
@@ -142,7 +133,7 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 				}
 			}
 		})
-		name := fmt.Sprintf("%+v, %d x (%d to %d), batch %d, groups of %d, step %d", *w, groups, in, out, batch, f.group, f.step)
+		name := fmt.Sprintf("%+v, %d x (%d to %d), batch %d, step %d", *w, groups, in, out, batch, f.step)
 		compare := func(what string, got []T, want, size []float64, n int) {
 			t.Helper()
 			for i, v := range got {
@@ -180,8 +171,21 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 			e.input(f, got, dy, weights, m, 0, batch, more)
 			compare("dx", got, plus(dx, base), sx, out*positions)
 
+			joint := e.join(f, w)
+			joint.examples = min(joint.examples, 1+rng.IntN(batch))
+			run := func(what string, do func(c *call[T], lo, hi int), want, size []float64, n int, in ...[]T) {
+				t.Helper()
+				got, base := before(len(want))
+				do(&call[T]{dst: got, in: in, n: batch, add: more}, 0, 0)
+				compare("joined: "+what, got, plus(want, base), size, n)
+			}
+			if !more {
+				run("the result", joint.forward, y, sy, depth, x, weights)
+			}
+			run("dx", joint.byInput, dx, sx, out*positions, dy, weights)
+			run("dw", joint.byWeights, dw, sw, batch*outLen, dy, x)
+
 			if back := f.back(w); back != nil {
-				back.gather(batch)
 				e.conv.free <- m
 				e.reserve(back)
 				m = <-e.conv.free
@@ -201,8 +205,5 @@ func testUnfold[T program.Float](t *testing.T, eps float64) {
 			got[i] = sums[(r/out*depth+tap)*columns+r%out]
 		}
 		compare("dw", got, dw, sw, batch*outLen)
-	}
-	if kernel.Multiplies() && dense < 10 {
-		t.Errorf("%d convolutions gather their outputs", dense)
 	}
 }
