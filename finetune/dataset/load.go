@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -33,25 +34,16 @@ type Options struct {
 // a file that cannot be used a *DataError; when ctx ends, the error wraps
 // ctx.Err().
 func Load(ctx context.Context, spec Spec, opt Options) (*Set, error) {
-	if spec.Task == "" {
-		spec.Task = opt.Task
-		if opt.Like != nil {
-			spec.Task = opt.Like.Task()
+	if opt.Like != nil {
+		opt.Task = opt.Like.Task()
+		if spec.Classes == nil {
+			spec.Classes = opt.Like.names
 		}
 	}
-	if spec.Classes == nil && opt.Like != nil {
-		spec.Classes = opt.Like.names
-	}
-	if spec.Task == "" && spec.Classes != nil {
+	if spec.Task = cmp.Or(spec.Task, opt.Task); spec.Task == "" && spec.Classes != nil {
 		spec.Task = Classification
 	}
-	split := spec.Split
-	if split == "" {
-		split = opt.DefaultSplit
-	}
-	if split == "" {
-		split = Train
-	}
+	split := cmp.Or(spec.Split, opt.DefaultSplit, Train)
 	f, known := formats[spec.Format]
 	if !known || len(spec.Paths) != len(f.paths) || spec.Limit < 0 {
 		return nil, &SpecError{Spec: spec.String(), Problem: "the spec is not complete", Remedy: "make it with Parse"}

@@ -23,14 +23,13 @@ type Set struct {
 	given bool // names were given, not found in the file
 	told  bool // the task was named, not found by the labels
 	norm  normaliser
-	// tables hold the normalised value of every byte, channel after channel;
+	// bytes holds the normalised value of every byte, channel after channel;
 	// nil where values are not bytes or the channels are too many.
-	table32 []float32
-	table64 []float64
+	bytes []float64
 }
 
 // maxTables is how many channels get a table of byte values: the tables, 2 kB a
-// channel in double precision, have to stay in the cache.
+// channel, have to stay in the cache.
 const maxTables = 16
 
 // newSet takes over the table's memory.
@@ -44,9 +43,7 @@ func newSet(t *table, norm normaliser) *Set {
 	}
 	for c := range norm.mean {
 		for v := range 256 {
-			y := norm.value(float64(v), c)
-			s.table32 = append(s.table32, float32(y))
-			s.table64 = append(s.table64, y)
+			s.bytes = append(s.bytes, norm.value(float64(v), c))
 		}
 	}
 	return s
@@ -123,12 +120,12 @@ func (s *Set) Target(i int) []float64 {
 // (scale*value - mean) / std into dst, rounded once to single precision. It
 // allocates nothing and panics if dst is shorter than len(order)*Size() or an
 // index is not in 0..Len()-1.
-func (s *Set) Batch32(dst []float32, order []int) { batch(s, dst, order, s.table32) }
+func (s *Set) Batch32(dst []float32, order []int) { batch(s, dst, order) }
 
 // Batch64 is Batch32 in double precision.
-func (s *Set) Batch64(dst []float64, order []int) { batch(s, dst, order, s.table64) }
+func (s *Set) Batch64(dst []float64, order []int) { batch(s, dst, order) }
 
-func batch[T float32 | float64](s *Set, dst []T, order []int, table []T) {
+func batch[T float32 | float64](s *Set, dst []T, order []int) {
 	if len(dst) < len(order)*s.size {
 		panic(fmt.Sprintf("dataset: a batch of %s of %s does not fit into %d", words.Count(len(order), "example"), words.Count(s.size, "value"), len(dst)))
 	}
@@ -142,8 +139,8 @@ func batch[T float32 | float64](s *Set, dst []T, order []int, table []T) {
 		row := dst[k*s.size : (k+1)*s.size]
 		from, to := i*s.size, (i+1)*s.size
 		switch {
-		case table != nil:
-			lookUp(row, s.x.u8[from:to], table, s.norm.inner)
+		case s.bytes != nil:
+			lookUp(row, s.x.u8[from:to], s.bytes, s.norm.inner)
 		case s.x.u8 != nil:
 			normalise(row, s.x.u8[from:to], &s.norm)
 		case s.x.f32 != nil:
@@ -156,14 +153,14 @@ func batch[T float32 | float64](s *Set, dst []T, order []int, table []T) {
 
 // lookUp replaces bytes by table entries. The channel changes every inner
 // values: from value to value, or from plane to plane, each of them once.
-func lookUp[T float32 | float64](dst []T, src []uint8, table []T, inner int) {
+func lookUp[T float32 | float64](dst []T, src []uint8, table []float64, inner int) {
 	if len(table) == 256 {
 		inner = len(src)
 	}
 	c := 0
 	if inner == 1 {
 		for j, v := range src {
-			dst[j] = table[c+int(v)]
+			dst[j] = T(table[c+int(v)])
 			if c += 256; c == len(table) {
 				c = 0
 			}
@@ -171,10 +168,10 @@ func lookUp[T float32 | float64](dst []T, src []uint8, table []T, inner int) {
 		return
 	}
 	for ; len(src) > 0; c += 256 {
-		one := (*[256]T)(table[c:])
+		one := (*[256]float64)(table[c:])
 		out := dst[:inner]
 		for j, v := range src[:inner] {
-			out[j] = one[v]
+			out[j] = T(one[v])
 		}
 		src, dst = src[inner:], dst[inner:]
 	}

@@ -65,12 +65,7 @@ func (t *table) arrange(want Layout) error {
 		t.layout = guess(t.shape)
 	}
 	if want == LayoutSwap {
-		switch t.layout {
-		case LayoutCHW:
-			want = LayoutHWC
-		case LayoutHWC:
-			want = LayoutCHW
-		default:
+		if want = map[Layout]Layout{LayoutCHW: LayoutHWC, LayoutHWC: LayoutCHW}[t.layout]; want == "" {
 			return wrong(t.file, "", fmt.Sprintf("transpose: the shape %v does not tell which axis holds the channels", t.shape),
 				"write transpose=chw or transpose=hwc, the layout wanted")
 		}

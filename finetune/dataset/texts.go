@@ -58,13 +58,13 @@ func (l *texts) number(t *table, task Task, hint string) error {
 		v, ok := parseNumber(text)
 		values[k] = v
 		switch {
-		case !ok && odd < 0:
-			odd = k
 		case ok:
 			numeric++
-		}
-		if ok && v == math.Trunc(v) && v >= 0 && v < maxClasses {
-			whole++
+			if isClass(v) && v < maxClasses {
+				whole++
+			}
+		case odd < 0:
+			odd = k
 		}
 	}
 	all := len(l.list)
