@@ -238,11 +238,8 @@ func (t *loop[T]) read(f *os.File) error {
 		return errDamaged
 	}
 	head := make([]byte, length)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return errDamaged
-	}
 	var h checkpointHeader[T]
-	if err := json.Unmarshal(head, &h); err != nil {
+	if _, err := io.ReadFull(r, head); err != nil || json.Unmarshal(head, &h) != nil {
 		return errDamaged
 	}
 	if err := t.same(&h); err != nil {
@@ -253,10 +250,7 @@ func (t *loop[T]) read(f *os.File) error {
 	}
 	want := sum.Sum32()
 	var got uint32
-	if err := binary.Read(buffered, binary.LittleEndian, &got); err != nil || got != want {
-		return errDamaged
-	}
-	if !h.State.valid(t.train.Len()) {
+	if err := binary.Read(buffered, binary.LittleEndian, &got); err != nil || got != want || !h.State.valid(t.train.Len()) {
 		return errDamaged
 	}
 	for k, s := range h.Sums {

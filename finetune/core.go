@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/relupath/relupath/analysis/blas"
 	"github.com/relupath/relupath/analysis/paths"
@@ -14,6 +15,7 @@ import (
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // loop is the training of a network in one type of numbers.
@@ -106,14 +108,9 @@ func (c *loop[T]) load(set *dataset.Set, order []int) *engine.Batch[T] {
 // evaluate runs over a whole set.
 func (c *loop[T]) evaluate(ctx context.Context, set *dataset.Set) (engine.Stats, error) {
 	var sum engine.Stats
-	order := make([]int, 0, c.opt.Batch)
-	for at := 0; at < set.Len(); at += c.opt.Batch {
+	for order := range slices.Chunk(lists.Count(0, set.Len()), c.opt.Batch) {
 		if err := ctx.Err(); err != nil {
 			return sum, err
-		}
-		order = order[:0]
-		for i := at; i < min(at+c.opt.Batch, set.Len()); i++ {
-			order = append(order, i)
 		}
 		s, err := c.eng.Evaluate(c.load(set, order))
 		if err != nil {
@@ -133,13 +130,8 @@ func (c *loop[T]) finite() bool {
 		for _, v := range t.Data {
 			s += v
 		}
-		if s-s == 0 {
-			continue
-		}
-		for _, v := range t.Data {
-			if v-v != 0 {
-				return false
-			}
+		if s-s != 0 && slices.ContainsFunc(t.Data, func(v T) bool { return v-v != 0 }) {
+			return false
 		}
 	}
 	return true

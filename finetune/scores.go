@@ -7,6 +7,7 @@ import (
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -71,15 +72,14 @@ func scores(net *dag.Network, set *dataset.Set, name string) (int, error) {
 			fit = append(fit, i)
 		}
 	}
-	if len(fit) > 1 { // an output goes before what it is made of
-		if out := slices.DeleteFunc(slices.Clone(fit), func(i int) bool {
-			return !slices.ContainsFunc(net.Outputs, func(p dag.Port) bool { return p.Node == i })
-		}); len(out) == 1 {
-			fit = out
+	// An output goes before what it is made of.
+	out := slices.DeleteFunc(slices.Clone(fit), func(i int) bool {
+		return !slices.ContainsFunc(net.Outputs, func(p dag.Port) bool { return p.Node == i })
+	})
+	for _, list := range [][]int{fit, out} {
+		if len(list) == 1 {
+			return list[0], nil
 		}
-	}
-	if len(fit) == 1 {
-		return fit[0], nil
 	}
 	if room := func(i int) bool {
 		return net.Nodes[i].Len() >= set.Classes() || net.Nodes[i].Len() == 1 && set.Classes() <= 2
@@ -136,19 +136,11 @@ func unevaluated(net *dag.Network, values []int) error {
 }
 
 func outputs(net *dag.Network) string {
-	var out []string
-	for _, p := range net.Outputs {
-		out = append(out, fmt.Sprintf("%q", p.Name))
-	}
-	return strings.Join(out, ", ")
+	return strings.Join(lists.Map(net.Outputs, func(p dag.Port) string { return fmt.Sprintf("%q", p.Name) }), ", ")
 }
 
 func labels(net *dag.Network, nodes []int) string {
-	var out []string
-	for _, i := range nodes {
-		out = append(out, net.Nodes[i].Label())
-	}
-	return strings.Join(out, ", ")
+	return strings.Join(lists.Map(nodes, func(i int) string { return net.Nodes[i].Label() }), ", ")
 }
 
 // fitsInput checks that the examples have the size of the input and, where the
@@ -206,9 +198,8 @@ func fitsScores(net *dag.Network, set *dataset.Set, node int) error {
 
 // shortened lists up to ten names.
 func shortened(names []string) string {
-	const most = 10
-	if len(names) > most {
-		return strings.Join(names[:most], ", ") + ", ..."
+	if len(names) > 10 {
+		names = append(slices.Clip(names[:10]), "...")
 	}
 	return strings.Join(names, ", ")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/relupath/relupath/finetune/dataset"
 	"github.com/relupath/relupath/finetune/internal/engine"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -183,11 +184,8 @@ func (t *setup) resolve() error {
 			return true
 		})
 		if len(nodes) == 0 {
-			var all []string
-			for _, i := range t.net.Layers() {
-				all = append(all, t.net.Nodes[i].Ref())
-			}
-			return optionf("there is no layer %q with weights to freeze: the layers are %s", name, strings.Join(all, ", "))
+			return optionf("there is no layer %q with weights to freeze: the layers are %s", name,
+				strings.Join(lists.Map(t.net.Layers(), func(i int) string { return t.net.Nodes[i].Ref() }), ", "))
 		}
 		t.what.Freeze = append(t.what.Freeze, nodes...)
 	}
