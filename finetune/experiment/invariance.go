@@ -191,7 +191,7 @@ func (d *drift) curve(key, steps int) Curve {
 	})
 }
 
-func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps []toyStep) *Report {
+func invarianceReport(l *Lab, opt InvarianceOptions, drifts []drift, steps map[toyStart]toyStep) *Report {
 	r := &Report{Name: "invariance", Title: "Trajectories of rescaling equivalent starts on " + l.Train.Name()}
 	loss := Figure{
 		Name: "trajectories", Title: "Loss of each step from equivalent starts (float32)",

@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/relupath/relupath/analysis"
 	"github.com/relupath/relupath/analysis/dag"
@@ -116,49 +115,31 @@ func (l *Lab) tell(done, total int, rec *Record) {
 // work runs trainings from several goroutines and adds their records. The
 // first error ends the others, as does a panic, which is then the caller's.
 func (l *Lab) work(ctx context.Context, missing []*Training, records map[string]*Record) error {
-	threads := l.Threads
-	if threads == 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	next, done := 0, len(records)-len(missing)
-	var panicked atomic.Value
-	for range min(threads, len(missing)) {
-		wg.Go(func() {
-			defer func() {
-				if r := recover(); r != nil {
-					panicked.CompareAndSwap(nil, fmt.Sprint(kernel.Traced(r)))
-					stop(context.Canceled)
-				}
-			}()
-			for {
-				mu.Lock()
-				k := next
-				next++
-				mu.Unlock()
-				if k >= len(missing) || ctx.Err() != nil {
-					return
-				}
-				rec, err := l.train(ctx, missing[k])
-				if err != nil {
-					stop(err)
-					return
-				}
-				mu.Lock()
-				records[missing[k].key()] = rec
-				done++
-				l.tell(done, len(records), rec)
-				mu.Unlock()
+	done := len(records) - len(missing)
+	kernel.InTurn(len(missing), cmp.Or(l.Threads, runtime.GOMAXPROCS(0)), 1, func(take func() (lo, hi int)) {
+		sound := false
+		defer func() {
+			if !sound {
+				stop(context.Canceled)
 			}
-		})
-	}
-	wg.Wait()
-	if r := panicked.Load(); r != nil {
-		panic(r)
-	}
+		}()
+		for k, end := take(); k < end && ctx.Err() == nil; k, end = take() {
+			rec, err := l.train(ctx, missing[k])
+			if err != nil {
+				stop(err)
+				break
+			}
+			mu.Lock()
+			records[missing[k].key()] = rec
+			done++
+			l.tell(done, len(records), rec)
+			mu.Unlock()
+		}
+		sound = true
+	})
 	return context.Cause(ctx)
 }
 
@@ -182,13 +163,10 @@ func (l *Lab) read(key string) (*Record, error) {
 
 // write puts a record in place at once.
 func (l *Lab) write(key string, rec *Record) error {
-	text, err := json.MarshalIndent(rec, "", " ")
-	if err != nil {
-		return fmt.Errorf("experiment: %w", err)
-	}
 	if err := outfile.Write(l.path(key), func(w io.Writer) error {
-		_, err := w.Write(append(text, '\n'))
-		return err
+		text := json.NewEncoder(w)
+		text.SetIndent("", " ")
+		return text.Encode(rec)
 	}); err != nil {
 		return fmt.Errorf("experiment: %w", err)
 	}

@@ -6,29 +6,30 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
 )
 
-// toyStep is one step from the network y = w2 max(0, w1 x) with w1 = c and
-// w2 = 1/c: input 1, step size 1, derivative of the loss by the output -1.
-type toyStep struct {
+// toyStart is the network y = w2 max(0, w1 x) with w1 = c, the factor, and w2 = 1/c, and what makes a
+// step from there: input 1, step size 1, derivative of the loss by the output -1.
+type toyStart struct {
 	method finetune.Optimizer
-	// factor is c, w1 and w2 the weights after the step, y the output w1 w2.
-	factor, w1, w2 float64
+	factor float64
 }
 
-func (s *toyStep) output() float64 { return s.w1 * s.w2 }
+// toyStep has the weights after a step, y is the output w1 w2.
+type toyStep struct{ w1, w2 float64 }
+
+func (s toyStep) output() float64 { return s.w1 * s.w2 }
 
 // toyFactors are the factors c. The output is 1 before the step whatever c is.
 var toyFactors = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
 
 // toy takes the steps. The squared loss with target 2 has the derivative
 // y - 2 = -1. Source: N. Srebro's lectures on the geometry of optimization.
-func toy(ctx context.Context, l *Lab) ([]toyStep, error) {
+func toy(ctx context.Context, l *Lab) (map[toyStart]toyStep, error) {
 	// A file, since data sets are read from files.
 	path := filepath.Join(l.Dir, "toy.csv")
 	if err := os.WriteFile(path, []byte("1,2\n"), 0o666); err != nil {
@@ -38,7 +39,7 @@ func toy(ctx context.Context, l *Lab) ([]toyStep, error) {
 	if err != nil {
 		return nil, fmt.Errorf("experiment: %w", err)
 	}
-	var out []toyStep
+	out := map[toyStart]toyStep{}
 	for _, m := range finetune.Optimizers() {
 		for _, c := range toyFactors {
 			net, err := toyNetwork(c)
@@ -57,7 +58,7 @@ func toy(ctx context.Context, l *Lab) ([]toyStep, error) {
 				return nil, err
 			}
 			p := res.Net.Params()
-			out = append(out, toyStep{method: m, factor: c, w1: p[0].At(0), w2: p[1].At(0)})
+			out[toyStart{m, c}] = toyStep{p[0].At(0), p[1].At(0)}
 		}
 	}
 	return out, nil
@@ -78,7 +79,7 @@ func toyNetwork(c float64) (*dag.Network, error) {
 	return b.Build()
 }
 
-func toyFigure(steps []toyStep) Figure {
+func toyFigure(steps map[toyStart]toyStep) Figure {
 	f := Figure{
 		Name: "toy", Title: "One step from w1 = c, w2 = 1/c",
 		Caption: "The network y = w2 max(0, w1 x) at x = 1 with output 1, step size 1, derivative of the loss by the output -1.",
@@ -88,11 +89,10 @@ func toyFigure(steps []toyStep) Figure {
 	for k, m := range finetune.Optimizers() {
 		f.Legend = append(f.Legend, Key{methodNames[m], k, k})
 		a, b := Curve{Key: k}, Curve{Key: k}
-		for i := range steps {
-			if s := &steps[i]; s.method == m {
-				a.X, b.X = append(a.X, s.factor), append(b.X, s.factor)
-				a.Y, b.Y = append(a.Y, s.output()), append(b.Y, s.w2*s.factor)
-			}
+		for _, c := range toyFactors {
+			s := steps[toyStart{m, c}]
+			a.X, b.X = append(a.X, c), append(b.X, c)
+			a.Y, b.Y = append(a.Y, s.output()), append(b.Y, s.w2*c)
 		}
 		out.Curves, small.Curves = append(out.Curves, a), append(small.Curves, b)
 	}
@@ -100,36 +100,29 @@ func toyFigure(steps []toyStep) Figure {
 	return f
 }
 
-func toyTable(steps []toyStep) Table {
+func toyTable(steps map[toyStart]toyStep) Table {
 	t := Table{
 		Title: "One step of size 1 from w1 = c, w2 = 1/c (output 1)", Keys: 2,
 		Columns: []string{"optimizer", "c", "w1 after", "w2 after", "output after"},
 	}
-	for i := range steps {
-		if s := &steps[i]; slices.Contains([]float64{1, 10, 100, 1000}, s.factor) {
-			t.Add(methodNames[s.method], int(s.factor), s.w1, s.w2, s.output())
+	for _, m := range finetune.Optimizers() {
+		for _, c := range []float64{1, 10, 100, 1000} {
+			s := steps[toyStart{m, c}]
+			t.Add(methodNames[m], int(c), s.w1, s.w2, s.output())
 		}
 	}
 	return t
 }
 
 // toyClaims compare the step at c = 100 with that at c = 1.
-func toyClaims(steps []toyStep) []Claim {
-	at := func(m finetune.Optimizer, c float64) *toyStep {
-		for i := range steps {
-			if steps[i].method == m && steps[i].factor == c {
-				return &steps[i]
-			}
-		}
-		panic("experiment: the toy has no such step")
-	}
-	gd, path := at(finetune.SGD, 100), at(finetune.PathSGD, 100)
-	even := at(finetune.PathSGD, 1)
+func toyClaims(steps map[toyStart]toyStep) []Claim {
+	gd, path := steps[toyStart{finetune.SGD, 100}], steps[toyStart{finetune.PathSGD, 100}]
+	even := steps[toyStart{finetune.PathSGD, 1}]
 	return []Claim{
 		{
 			Text: "Gradient descent blows up the small weight of an unbalanced network.", Source: "Srebro's lecture",
 			Criterion: "from w1 = 100, w2 = 0.01 one step makes w2 more than 100 times as large",
-			Measured:  fmt.Sprintf("w2 = %.5g after the step, output %.5g, from the balanced start %.5g", gd.w2, gd.output(), at(finetune.SGD, 1).output()),
+			Measured:  fmt.Sprintf("w2 = %.5g after the step, output %.5g, from the balanced start %.5g", gd.w2, gd.output(), steps[toyStart{finetune.SGD, 1}].output()),
 			Verdict:   verdict(gd.w2 > 100*0.01),
 		},
 		{
