@@ -35,12 +35,8 @@ type BalanceOptions struct {
 }
 
 func (o BalanceOptions) complete() BalanceOptions {
-	if o.Methods == nil {
-		o.Methods = []rescale.Method{rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned}
-	}
-	if o.Rates == nil {
-		o.Rates = []float64{1, 0.1, 0.01, 0.001, 0.0001, 0.00001}
-	}
+	o.Methods = listOr(o.Methods, rescale.Path, rescale.EqualNorm, rescale.CrossLayer, rescale.PathConditioned)
+	o.Rates = listOr(o.Rates, 1, 0.1, 0.01, 0.001, 0.0001, 0.00001)
 	o.Momentum = cmp.Or(o.Momentum, 0.9)
 	o.Epochs = cmp.Or(o.Epochs, 5)
 	o.GridEpochs = cmp.Or(o.GridEpochs, o.Epochs)

@@ -9,6 +9,14 @@ import (
 	"github.com/relupath/relupath/finetune"
 )
 
+// listOr is a list, or the default where there is none.
+func listOr[T any](list []T, otherwise ...T) []T {
+	if list == nil {
+		return otherwise
+	}
+	return list
+}
+
 // checks gathers what is wrong with options.
 type checks struct{ wrong []error }
 

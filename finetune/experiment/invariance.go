@@ -35,9 +35,7 @@ type InvarianceOptions struct {
 
 func (o InvarianceOptions) complete() InvarianceOptions {
 	o.Width = cmp.Or(o.Width, 64)
-	if o.Methods == nil {
-		o.Methods = finetune.Optimizers()
-	}
+	o.Methods = listOr(o.Methods, finetune.Optimizers()...)
 	rates := map[finetune.Optimizer]float64{finetune.PathSGD: 0.03, finetune.SGD: 0.1, finetune.AdaGrad: 0.01, finetune.PathAdaGrad: 0.01}
 	maps.Copy(rates, o.Rates)
 	o.Rates = rates

@@ -47,18 +47,10 @@ const (
 
 func (o OptimizersOptions) complete() OptimizersOptions {
 	o.Width = cmp.Or(o.Width, 4000)
-	if o.Methods == nil {
-		o.Methods = finetune.Optimizers()
-	}
-	if o.Starts == nil {
-		o.Starts = []string{Balanced, Unbalanced}
-	}
-	if o.Dropouts == nil {
-		o.Dropouts = []float64{0, 0.5}
-	}
-	if o.Rates == nil {
-		o.Rates = []float64{1, 0.1, 0.01, 0.001, 0.0001}
-	}
+	o.Methods = listOr(o.Methods, finetune.Optimizers()...)
+	o.Starts = listOr(o.Starts, Balanced, Unbalanced)
+	o.Dropouts = listOr(o.Dropouts, 0, 0.5)
+	o.Rates = listOr(o.Rates, 1, 0.1, 0.01, 0.001, 0.0001)
 	o.Epochs = cmp.Or(o.Epochs, 20)
 	o.GridEpochs = cmp.Or(o.GridEpochs, o.Epochs)
 	o.Seeds = cmp.Or(o.Seeds, 3)
@@ -197,12 +189,11 @@ func optimizersClaims(opt OptimizersOptions, part []compared[setting], dropout f
 	const source = "Neyshabur, Salakhutdinov, Srebro 2015, section 5"
 	with := fmt.Sprintf("dropout %g", dropout)
 	find := func(m finetune.Optimizer, start string) *compared[setting] {
-		for i := range part {
-			if part[i].setting.method == m && part[i].setting.start == start {
-				return &part[i]
-			}
+		i := slices.IndexFunc(part, func(c compared[setting]) bool { return c.setting.method == m && c.setting.start == start })
+		if i < 0 {
+			return nil
 		}
-		return nil
+		return &part[i]
 	}
 	var out []Claim
 	for _, m := range opt.Methods {

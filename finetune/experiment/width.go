@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/finetune"
 )
@@ -171,13 +172,7 @@ const fitted = 0.05
 
 func widthClaims(done []compared[int]) []Claim {
 	const source = "Neyshabur, Tomioka, Srebro 2015, section 2"
-	first := -1
-	for i := range done {
-		if final(done[i].records, trainError).Mean <= fitted {
-			first = i
-			break
-		}
-	}
+	first := slices.IndexFunc(done, func(c compared[int]) bool { return final(c.records, trainError).Mean <= fitted })
 	zero := Claim{
 		Text: "A width suffices for training error zero.", Source: source,
 		Criterion: fmt.Sprintf("mean training error of at most %g %%", fitted), Verdict: verdict(first >= 0),
