@@ -205,23 +205,17 @@ func (a *array) loadTexts(s *source, size int64, runes bool, what string) error 
 // text decodes an element without the zeros that fill it up and the spaces around it. ok is
 // false where nothing is left and for what is no code point.
 func (a *array) text(b []byte, runes bool) (text string, ok bool) {
-	if !runes {
-		text = string(bytes.TrimRight(b, "\x00"))
-	} else {
+	if runes {
 		out := make([]byte, 0, len(b))
-		end := 0
 		for ; len(b) > 0; b = b[4:] {
 			r := a.order.Uint32(b)
 			if r > utf8.MaxRune || !utf8.ValidRune(rune(r)) {
 				return "", false
 			}
 			out = utf8.AppendRune(out, rune(r))
-			if r != 0 {
-				end = len(out)
-			}
 		}
-		text = string(out[:end])
+		b = out
 	}
-	text = strings.TrimSpace(text)
+	text = strings.TrimSpace(string(bytes.TrimRight(b, "\x00")))
 	return text, text != ""
 }

@@ -56,17 +56,12 @@ var equivalents = []struct {
 	{rescale.Unbalance, "unbalanced"},
 }
 
-// followed is one optimizer in one type of numbers.
-type followed struct {
+// drift compares trajectories of one optimizer, in one type of numbers, from one rescaling with
+// those of the fresh networks, seed by seed.
+type drift struct {
 	method finetune.Optimizer
 	typ    dag.DType
-}
-
-// drift compares trajectories of one rescaling with those of the fresh
-// networks, seed by seed.
-type drift struct {
-	followed
-	start string
+	start  string
 	// records and fresh have one trajectory a seed.
 	records, fresh []*Record
 }
@@ -86,7 +81,7 @@ func Invariance(ctx context.Context, l *Lab, opt InvarianceOptions) (*Report, er
 	for _, m := range opt.Methods {
 		for _, typ := range []dag.DType{dag.Float32, dag.Float64} {
 			for _, e := range equivalents {
-				drifts = append(drifts, drift{followed: followed{m, typ}, start: e.name})
+				drifts = append(drifts, drift{method: m, typ: typ, start: e.name})
 				for _, by := range [][]rescale.Method{nil, {e.method}} {
 					for k := range opt.Seeds {
 						seed := opt.Seed + uint64(k)

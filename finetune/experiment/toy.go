@@ -67,15 +67,8 @@ func toy(ctx context.Context, l *Lab) (map[toyStart]toyStep, error) {
 // toyNetwork has one unit of incoming weight c and outgoing weight 1/c.
 func toyNetwork(c float64) (*dag.Network, error) {
 	var b dag.Builder
-	linear := func(name string, from int, w float64) int {
-		p := dag.NewParam64(name, []int{1, 1}, []float64{w})
-		return b.Node(dag.Node{
-			Name: name, Source: "Gemm", In: []int{from}, Shape: []int{1},
-			Op: &dag.Linear{Map: &dag.Dense{W: dag.Use{Param: p}, Rows: 1, Cols: 1}},
-		})
-	}
-	hidden := linear("w1", b.Input("x", 1), c)
-	b.Output("y", linear("w2", b.Activation("relu", hidden, 0), 1/c))
+	hidden := b.Activation("relu", b.Affine("w1", b.Input("x", 1), 1, []float64{c}, nil), 0)
+	b.Output("y", b.Affine("w2", hidden, 1, []float64{1 / c}, nil))
 	return b.Build()
 }
 
