@@ -132,6 +132,9 @@ func either(x, y *set) *set {
 
 // Concat implements dag.Meaning.
 func (l fromStarts) Concat(nd *dag.Node, xs []*set) *set {
+	if !slices.ContainsFunc(xs, func(x *set) bool { return x == nil || x.has != nil }) {
+		return whole(nd.Len())
+	}
 	out, at := none(nd.Len()), 0
 	for k, x := range xs {
 		size := l.net.Nodes[nd.In[k]].Len()
@@ -304,14 +307,14 @@ func windowed(w *dag.Window, channels int, x *set, back bool) *set {
 	if back {
 		nTo, nFrom = nFrom, nTo
 	}
-	to := none(channels * nTo)
 	if x == nil {
-		return to
+		return none(channels * nTo)
 	}
 	many := channels
 	if x.has == nil {
 		many = 1 // all channels alike
 	}
+	to := none(many * nTo)
 	w.Taps(func(o, p, _ int) {
 		if back {
 			o, p = p, o
@@ -322,16 +325,22 @@ func windowed(w *dag.Window, channels int, x *set, back bool) *set {
 			}
 		}
 	})
-	for c := many; c < channels; c++ {
-		copy(to.has[c*nTo:], to.has[:nTo])
+	if to.packed(); many < channels {
+		if to.n *= channels; to.has != nil {
+			to.has = slices.Repeat(to.has, channels)
+		}
 	}
-	return to.packed()
+	return to
 }
 
 // reach passes a set through a layer, from its operand (axis from) to its value (axis to), or
 // back.
 func reach(op *dag.Linear, x *set, from, to dag.Axis, back bool) *set {
-	dead := func(row int) bool { return op.Scale() != nil && op.Scale()[row] == 0 }
+	scale := op.Scale()
+	dead := func(row int) bool { return scale != nil && scale[row] == 0 }
+	if !slices.Contains(scale, 0) {
+		dead = nil
+	}
 	rows := to
 	if back {
 		rows = from
@@ -348,14 +357,28 @@ func reach(op *dag.Linear, x *set, from, to dag.Axis, back bool) *set {
 		}
 		return x
 	}
-	out := none(to.Len())
-	r := &reading{op: op, back: back, dead: dead, x: x, from: from, to: to, out: out}
+	if dead == nil {
+		dead = func(int) bool { return false }
+	}
+	r := &reading{op: op, back: back, dead: dead, x: x, from: from, to: to, out: &set{n: to.Len()}}
 	r.geometry()
 	for _, m := range op.Matrices() {
 		r.block(&m)
 	}
+	if !slices.Contains(r.reached, false) {
+		r.full = append(r.full, r.every...)
+		r.every = nil
+	}
 	if len(r.full) == to.N {
-		return whole(out.n)
+		return whole(to.Len())
+	}
+	out := r.elements()
+	for _, unit := range r.every {
+		for p, reached := range r.reached {
+			if reached {
+				out.has[element(to, p, unit)] = true
+			}
+		}
 	}
 	for _, unit := range r.full {
 		for p := range to.Outer * to.Inner {
@@ -365,8 +388,11 @@ func reach(op *dag.Linear, x *set, from, to dag.Axis, back bool) *set {
 	return out
 }
 
-// without is a set less the elements of some rows.
+// without is a set less the elements of some rows; dead is nil for none.
 func without(x *set, rows dag.Axis, dead func(row int) bool) *set {
+	if dead == nil {
+		return x
+	}
 	out := none(rows.Len())
 	for e := range out.has {
 		out.has[e] = x.at(e) && !dead(rows.At(e))
@@ -386,6 +412,19 @@ type reading struct {
 	whole []int
 	// full lists the units all of whose elements are reached.
 	full []int
+	// Where all of the operand is there, taps lists those that join any positions, reached tells the positions of the
+	// result that any of them joins, and every lists the units that have a weight at each of the taps.
+	taps    []int
+	reached []bool
+	every   []int
+}
+
+// elements are those of the result, made when they are first asked for.
+func (r *reading) elements() *set {
+	if r.out.has == nil {
+		r.out.has = make([]bool, r.out.n)
+	}
+	return r.out
 }
 
 // geometry says which positions the taps join: of a fully connected layer each with itself.
@@ -412,13 +451,52 @@ func (r *reading) geometry() {
 	if r.x.has != nil {
 		return
 	}
-	joined := make([]int, dag.Size(conv.Window.Kernel))
-	r.positions(func(_, _, tap int) { joined[tap]++ })
-	for tap, k := range joined {
+	// Counts and reach are products of those of the axes.
+	w := &conv.Window
+	counts := []int{1}
+	r.reached = []bool{true}
+	for d, out := range w.Out() {
+		size := out
+		if r.back != conv.Transposed {
+			size = w.In[d]
+		}
+		line, pairs := make([]bool, size), make([]int, w.Kernel[d])
+		for t := range pairs {
+			for o := range out {
+				p := w.At(d, o, t)
+				if p < 0 || p >= w.In[d] {
+					continue
+				}
+				pairs[t]++
+				if r.back != conv.Transposed {
+					line[p] = true
+				} else {
+					line[o] = true
+				}
+			}
+		}
+		counts = products(counts, pairs, func(a, b int) int { return a * b })
+		r.reached = products(r.reached, line, func(a, b bool) bool { return a && b })
+	}
+	for tap, k := range counts {
 		if k == n {
 			r.whole = append(r.whole, tap)
 		}
+		if k > 0 {
+			r.taps = append(r.taps, tap)
+		}
 	}
+}
+
+// products has f of each of a with each of b, those of one of a together.
+func products[T any](a, b []T, f func(x, y T) T) []T {
+	out := make([]T, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, f(x, y))
+		}
+	}
+	return out
 }
 
 // block reads one matrix: see dag.Matrix.
@@ -459,10 +537,18 @@ func (r *reading) block(m *dag.Matrix) {
 			}
 		}
 	}
+	if r.reached != nil {
+		for i, d := range done {
+			if !d && !slices.ContainsFunc(r.taps, func(tap int) bool { return !joined(i, tap, everyone) }) {
+				done[i], r.every = true, append(r.every, toFirst+i)
+			}
+		}
+	}
 	if !slices.Contains(done, false) {
 		return
 	}
 	js := make([]int, 0, fromCount)
+	out := r.elements()
 	r.positions(func(to, from, tap int) {
 		live := everyone
 		if r.x.has != nil {
@@ -480,8 +566,8 @@ func (r *reading) block(m *dag.Matrix) {
 			if d {
 				continue
 			}
-			if e := element(r.to, to, toFirst+i); !r.out.has[e] {
-				r.out.has[e] = joined(i, tap, live)
+			if e := element(r.to, to, toFirst+i); !out.has[e] {
+				out.has[e] = joined(i, tap, live)
 			}
 		}
 	})

@@ -12,6 +12,16 @@ type arc struct {
 	ln       float64
 }
 
+// due is the lambda at which an arc makes a path longer.
+type due struct {
+	lambda float64
+	e      int32
+}
+
+// root is the first place of a heap, and ways how many are below each: the first of them is a multiple of ways, so that they
+// share a line of cache.
+const root, ways = 3, 4
+
 // balanced is a graph with balanced weights.
 type balanced struct {
 	// y are the logarithms of the factors: weights are ln + y[to] - y[from].
@@ -44,7 +54,7 @@ type balanced struct {
 // small part. Errors: the context's.
 func maxBalance(ctx context.Context, y []float64, arcs []arc, last *balanced, above float64) (*balanced, error) {
 	c := newCycles(y, arcs, last, above)
-	for steps := 0; len(c.heap) > 0; steps++ {
+	for steps := 0; len(c.heap) > root; steps++ {
 		if steps&1023 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -71,11 +81,10 @@ type cycles struct {
 	steps  []int32
 	// child is a child of a vertex; after and before its siblings.
 	child, after, before []int32
-	// heap has the arcs that make a path longer further down, by the lambda from which on;
-	// place is that of each arc.
-	heap   []int32
-	place  []int32
-	lambda []float64
+	// heap has the arcs that make a path longer further down, by the lambda from which on, at places
+	// from root on; place is that of each arc.
+	heap  []due
+	place []int32
 	// first, final and follow list the vertices that are joined to each; level is that between
 	// one and the next.
 	first, final, follow []int32
@@ -94,7 +103,7 @@ func newCycles(y []float64, arcs []arc, last *balanced, above float64) *cycles {
 		out: of(none), in: of(none), nextOut: make([]int32, len(arcs)), nextIn: make([]int32, len(arcs)),
 		parent: of(none), length: make([]float64, n), steps: make([]int32, n),
 		child: of(none), after: of(none), before: of(none),
-		place: make([]int32, len(arcs)), lambda: make([]float64, len(arcs)),
+		heap: make([]due, root, root+len(arcs)), place: make([]int32, len(arcs)),
 		first: of(0), final: of(0), follow: of(none), level: make([]float64, n), mark: of(0),
 	}
 	for v := range int32(n) {
@@ -209,11 +218,11 @@ func (c *cycles) above(v int32) int32 {
 
 // step takes the arc of the largest lambda, or finds that it has another by now.
 func (c *cycles) step() {
-	e := c.heap[0]
-	if c.key(e); len(c.heap) == 0 || c.heap[0] != e {
+	e := c.heap[root].e
+	if c.key(e); len(c.heap) == root || c.heap[root].e != e {
 		return
 	}
-	lambda := c.lambda[e]
+	lambda := c.heap[root].lambda
 	u, v, ln := c.ends(e)
 	path := []int32{u}
 	for w := u; w != v && c.steps[w] > c.steps[v]; {
@@ -342,7 +351,7 @@ func (c *cycles) circle(of, next []int32, x int32) {
 }
 
 // keys gives the touched arcs their places. Arcs that come later by what was moved keep the
-// lambda that they had until it is their turn.
+// lambda that they had until it is their due.
 func (c *cycles) keys() {
 	for _, x := range c.moved {
 		c.mark[x] = 0
@@ -362,12 +371,13 @@ func (c *cycles) key(e int32) {
 		c.drop(e)
 		return
 	}
-	c.lambda[e] = (c.length[u] + ln - c.length[v]) / float64(steps)
-	if c.place[e] == none {
-		c.place[e] = int32(len(c.heap))
-		c.heap = append(c.heap, e)
+	t := due{(c.length[u] + ln - c.length[v]) / float64(steps), e}
+	k := c.place[e]
+	if k == none {
+		k = int32(len(c.heap))
+		c.heap = append(c.heap, t)
 	}
-	c.sift(c.place[e])
+	c.sift(k, t)
 }
 
 // drop takes an arc from the heap.
@@ -377,46 +387,44 @@ func (c *cycles) drop(e int32) {
 		return
 	}
 	last := len(c.heap) - 1
-	f := c.heap[last]
+	t := c.heap[last]
 	c.heap, c.place[e] = c.heap[:last], none
-	if e != f {
-		c.heap[k], c.place[f] = f, k
-		c.sift(k)
+	if e != t.e {
+		c.sift(k, t)
 	}
 }
 
-// less reports whether arc e comes after arc f.
-func (c *cycles) less(e, f int32) bool {
-	return c.lambda[e] < c.lambda[f] || c.lambda[e] == c.lambda[f] && e > f
-}
+// after reports whether the due of t comes after that of x.
+func (t due) after(x due) bool { return t.lambda < x.lambda || t.lambda == x.lambda && t.e > x.e }
 
-// sift moves the arc at a place of the heap to where it belongs.
-func (c *cycles) sift(k int32) {
-	const ways = 4
-	e := c.heap[k]
-	for k > 0 {
-		up := (k - 1) / ways
-		if !c.less(c.heap[up], e) {
+// sift puts an arc where it belongs, from a place of the heap on that is free for it.
+func (c *cycles) sift(k int32, t due) {
+	for k > root {
+		up := k/ways + root - 1
+		if !c.heap[up].after(t) {
 			break
 		}
-		c.heap[k], c.place[c.heap[up]] = c.heap[up], k
+		c.put(k, c.heap[up])
 		k = up
 	}
 	for {
-		best, at := e, k
-		for i := ways*k + 1; i <= ways*k+ways && int(i) < len(c.heap); i++ {
-			if c.less(best, c.heap[i]) {
+		best, at := t, k
+		first := ways * (k - root + 1)
+		for i := first; i < min(first+ways, int32(len(c.heap))); i++ {
+			if best.after(c.heap[i]) {
 				best, at = c.heap[i], i
 			}
 		}
 		if at == k {
 			break
 		}
-		c.heap[k], c.place[best] = best, k
+		c.put(k, best)
 		k = at
 	}
-	c.heap[k], c.place[e] = e, k
+	c.put(k, t)
 }
+
+func (c *cycles) put(k int32, t due) { c.heap[k], c.place[t.e] = t, k }
 
 // result has the factors for which, of vertices that are joined, that of the lowest number keeps its own.
 func (c *cycles) result(y []float64) *balanced {

@@ -112,7 +112,7 @@ func TestMaxBalanceAgain(t *testing.T) {
 				joins--
 			}
 		}
-		for len(c.heap) > 0 {
+		for len(c.heap) > root {
 			before := slices.Clone(c.steps)
 			c.step()
 			for v := range y {
