@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/relupath/relupath/analysis/blas"
@@ -13,6 +14,7 @@ import (
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/onnxio"
 )
 
 // BenchmarkStep times one step on a batch of 100 in single precision, two
@@ -167,11 +169,13 @@ func BenchmarkConv(b *testing.B) {
 	b.Run("inverted", func(b *testing.B) { benchmarkConv(b, inverted()) })
 }
 
-func benchmarkConv(b *testing.B, net *dag.Network) {
+func benchmarkConv(b *testing.B, net *dag.Network) { benchmarkSteps(b, net, 100) }
+
+func benchmarkSteps(b *testing.B, net *dag.Network, batch int) {
 	blas.SetThreads(2)
 	for _, kind := range []optim.Kind{optim.SGD, optim.PathSGD} {
 		b.Run(map[optim.Kind]string{optim.SGD: "sgd", optim.PathSGD: "path-sgd"}[kind], func(b *testing.B) {
-			p, err := program.Compile[float32](net, program.Options{})
+			p, err := program.Compile[float32](net, program.Options{Logits: len(net.Nodes) - 1})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -179,8 +183,8 @@ func benchmarkConv(b *testing.B, net *dag.Network) {
 			defer pl.Close()
 			o := optim.New(p, optim.Rule{Kind: kind, P: 2}, geometry.New(p, geometry.Options{P: 2, BLAS: lib, Pool: pl}), pl)
 			o.Eta, o.Eta0 = 1e-9, 1e-9
-			e := engine.New(p, o, engine.Options{Batch: 100, BLAS: lib, Pool: pl})
-			x := benchBatch(100, 3*32*32)
+			e := engine.New(p, o, engine.Options{Batch: batch, BLAS: lib, Pool: pl})
+			x := benchBatch(batch, p.Values[p.Input].Len)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := e.Step(x); err != nil {
@@ -189,6 +193,20 @@ func benchmarkConv(b *testing.B, net *dag.Network) {
 			}
 		})
 	}
+}
+
+// BenchmarkModel times a step of the network in the file that MODEL names, on a batch of 20: the counterpart of
+// testdata/torch_model.py, which writes such files.
+func BenchmarkModel(b *testing.B) {
+	if os.Getenv("MODEL") == "" {
+		b.Skip("MODEL names no file")
+	}
+	m, err := onnxio.Read(os.Getenv("MODEL"), onnxio.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	benchmarkSteps(b, m.Net, 20)
 }
 
 // BenchmarkNew times the making of the graph and its plans for a small network.

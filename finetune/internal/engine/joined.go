@@ -60,7 +60,7 @@ func (e *Engine[T]) join(f *unfold, w *dag.Window) *joined[T] {
 	j.reads, j.taken = slices.Repeat([]int{-1}, j.taps*j.outLen), slices.Repeat([]int{-1}, j.taps*j.outLen)
 	w.Taps(func(out, in, k int) { j.reads[k*j.outLen+out], j.taken[out*j.taps+k] = in, in })
 	all := j.groups * j.in * j.taps
-	most := max(1, min(joinedPositions, joinedNumbers/all)/j.outLen)
+	most := max(1, min(joinedPositions, joinedNumbers/max(j.groups*j.out, all))/j.outLen)
 	turns := (e.opt.Batch + most - 1) / most
 	j.examples = (e.opt.Batch + turns - 1) / turns
 	width := kernel.Columns[T](j.examples * j.outLen)
