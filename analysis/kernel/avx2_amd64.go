@@ -27,9 +27,9 @@ func init() {
 		productsAbs: productsAbs64, productsSquares: productsSquares64, productsMax: productsMax64,
 		maxAbs: maxAbs64, above: above64, dotsAbs: dotsAbs64, dotsSquares: dotsSquares64,
 	}
-	widen32, rows32, extremes64 = widen, panelRows, leastMost
-	elements32 = elementOps[float32]{affineSingle, addSingle, timesSingle, gateSingle, totalSingle, dotSingle, tapsSingle, 8}
-	elements64 = elementOps[float64]{affine: affine, add: add, times: times, taps: tapsDouble, lanes: 4}
+	widen32, rows32, extremes64, reciprocals64 = widen, panelRows, leastMost, reciprocals
+	elements32 = elementOps[float32]{affineSingle, addSingle, timesSingle, gateSingle, totalSingle, dotSingle, descend32, tapsSingle, 8}
+	elements64 = elementOps[float64]{affine: affine, add: add, times: times, descend: descend64, taps: tapsDouble, lanes: 4}
 	pairs, moves64, every64, exp64, logistic64 = pairsMax, moves, every, expFour, logisticFour
 	if cpu.X86.HasAVX512F {
 		tilesFast = append(tilesFast, tileOps{8, 24, tiles512, tilesMax512, []narrow{{8, tile512x8}, {16, tile512x16}}})
@@ -223,6 +223,15 @@ func totalSingle(x *float32, n int) float32
 
 //go:noescape
 func dotSingle(x, y *float32, n int) float32
+
+//go:noescape
+func reciprocals(x *float64, n int) float64
+
+//go:noescape
+func descend32(w, d *float32, q *float64, n int, keep, step float64)
+
+//go:noescape
+func descend64(w, d, q *float64, n int, keep, step float64)
 
 //go:noescape
 func leastMost(x *float64, n int, out *[12]uint64)

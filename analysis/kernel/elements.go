@@ -191,17 +191,18 @@ func Taps[T Float](dst []T, width int, x []T, rows, at []int, w []T, s, b, lo, h
 
 // elementOps are loops over elements in assembly: affine, add and times for n a multiple of four
 // times lanes, which are those of a vector, gate of the constant of that name, total and dot of
-// sumLanes, and taps for lines of at least lanes elements and one tap. They are nil where there
+// sumLanes, descend of lanes, and taps for lines of at least lanes elements and one tap. They are nil where there
 // are none.
 type elementOps[T Float] struct {
-	affine func(dst, x *T, n int, s, b, lo, hi T)
-	add    func(dst *T, a T, x *T, b T, y *T, n int)
-	times  func(dst, x, y *T, n int)
-	gate   func(dst, d, y *T, n int)
-	total  func(x *T, n int) T
-	dot    func(x, y *T, n int) T
-	taps   func(dst *T, width int, x *T, rows *int, lines int, at *int, w *T, taps int, s, b, lo, hi T)
-	lanes  int
+	affine  func(dst, x *T, n int, s, b, lo, hi T)
+	add     func(dst *T, a T, x *T, b T, y *T, n int)
+	times   func(dst, x, y *T, n int)
+	gate    func(dst, d, y *T, n int)
+	total   func(x *T, n int) T
+	dot     func(x, y *T, n int) T
+	descend func(w, g *T, q *float64, n int, keep, step float64)
+	taps    func(dst *T, width int, x *T, rows *int, lines int, at *int, w *T, taps int, s, b, lo, hi T)
+	lanes   int
 }
 
 var (

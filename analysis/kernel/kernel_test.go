@@ -22,10 +22,10 @@ func engines(t *testing.T, f func(t *testing.T)) {
 	if tilesFast != nil {
 		tile = tilesFast[0]
 	}
-	v32, v64, w, r, p, xt, e32, e64, tl, mv, ev, ex, lo := vector32, vector64, widen32, rows32, pairs, extremes64, elements32, elements64, tile, moves64, every64, exp64, logistic64
-	vector32, vector64, widen32, rows32, pairs, extremes64, elements32, elements64, tile, moves64, every64, exp64, logistic64 = vectorOps{}, vectorOps{}, nil, nil, nil, nil, elementOps[float32]{}, elementOps[float64]{}, tilesGo, nil, nil, nil, nil
+	v32, v64, w, r, p, xt, rc, e32, e64, tl, mv, ev, ex, lo := vector32, vector64, widen32, rows32, pairs, extremes64, reciprocals64, elements32, elements64, tile, moves64, every64, exp64, logistic64
+	vector32, vector64, widen32, rows32, pairs, extremes64, reciprocals64, elements32, elements64, tile, moves64, every64, exp64, logistic64 = vectorOps{}, vectorOps{}, nil, nil, nil, nil, nil, elementOps[float32]{}, elementOps[float64]{}, tilesGo, nil, nil, nil, nil
 	defer func() {
-		vector32, vector64, widen32, rows32, pairs, extremes64, elements32, elements64, tile, moves64, every64, exp64, logistic64 = v32, v64, w, r, p, xt, e32, e64, tl, mv, ev, ex, lo
+		vector32, vector64, widen32, rows32, pairs, extremes64, reciprocals64, elements32, elements64, tile, moves64, every64, exp64, logistic64 = v32, v64, w, r, p, xt, rc, e32, e64, tl, mv, ev, ex, lo
 	}()
 	run("Go")
 }

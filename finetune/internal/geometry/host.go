@@ -302,16 +302,11 @@ func (h *host[T]) raise(x *Path, q float64, invert bool) *Path {
 }
 
 // reciprocal replaces positive numbers by their reciprocals over 2^k, the
-// largest near 1, and returns k. Zero and what is not finite become zero.
+// largest far from the ends of the range, and returns k. Zero and what is not finite become zero.
 func reciprocal(x []float64) int {
-	top := 0.0
-	for i, v := range x {
-		q := 1 / v
-		if v == 0 || q-q != 0 || v-v != 0 {
-			q = 0
-		}
-		x[i] = q
-		top = max(top, q)
+	top := kernel.Reciprocals(x)
+	if top > 0x1p-200 && top < 0x1p200 {
+		return 0
 	}
 	_, k := math.Frexp(top)
 	kernel.Affine(x, x, math.Ldexp(1, -k), 0, 0, math.Inf(1))

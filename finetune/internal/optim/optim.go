@@ -308,6 +308,11 @@ func (o *Optimizer[T]) slice(lo, hi int) {
 		kernel.Sum(w, T(u.keep), w, T(-u.step), g)
 		return
 	}
+	if u.all != nil && u.a == nil && u.v == nil && u.penalty == 0 {
+		lo, hi = lo*u.cols, min(hi*u.cols, len(u.w))
+		kernel.Descend(u.w[lo:hi], u.g[lo:hi], u.all[lo:hi], u.keep, u.step)
+		return
+	}
 	mu := T(o.Mu)
 	for r := lo; r < hi; r++ {
 		row := 1.0
