@@ -2,6 +2,7 @@ package rescale
 
 import (
 	"math"
+	"sync"
 
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
@@ -103,6 +104,9 @@ func products(s *dag.Matrix, k norm, x, y, ax, aty []float64, threads int) {
 	}
 }
 
+// rooms are memory for the sums of parts: fresh pages took a quarter of the time.
+var rooms sync.Pool
+
 func productsOf[T kernel.Float](s *dag.Matrix, w []T, k norm, x, y, ax, aty []float64, threads int) {
 	if len(w) == 0 {
 		return
@@ -116,11 +120,19 @@ func productsOf[T kernel.Float](s *dag.Matrix, w []T, k norm, x, y, ax, aty []fl
 	const most, least = 16, 32 // parts, rows
 	parts := max(1, min(most, m*n/(1<<16), m/least))
 	chunk := (m + 4*parts - 1) / (4 * parts) * 4
-	down, across := make([][]float64, parts), make([]float64, m)
+	room, _ := rooms.Get().(*[]float64)
+	if room == nil || len(*room) < m+parts*n {
+		fresh := make([]float64, m+parts*n)
+		room = &fresh
+	}
+	defer rooms.Put(room)
+	down, across := make([][]float64, parts), (*room)[:m]
 	kernel.Parallel(parts, threads, 1, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
-			down[t] = make([]float64, n)
+			down[t] = (*room)[m+t*n:][:n]
 			i0, i1 := min(t*chunk, m), min((t+1)*chunk, m)
+			clear(down[t])
+			clear(across[i0:i1])
 			part := w[i0*n : i1*n]
 			switch k {
 			case sumAbs:

@@ -241,7 +241,7 @@ func (c *cycles) step() {
 	c.move(v, none, 1, c.length[u]+ln-c.length[v], c.steps[u]+1-c.steps[v])
 	// The paths have more steps now: arcs out of them may come sooner, those into them come later.
 	for _, x := range c.moved {
-		c.circle(c.out, c.nextOut, x)
+		c.circle(c.out, c.nextOut, x, true)
 	}
 	c.keys()
 }
@@ -284,7 +284,7 @@ func (c *cycles) join(path []int32, lambda float64) {
 	}
 	// The paths have fewer steps now: arcs into them may come sooner, those out of them come later.
 	for _, x := range c.moved {
-		c.circle(c.in, c.nextIn, x)
+		c.circle(c.in, c.nextIn, x, false)
 	}
 	for k, w := range path[:n] {
 		u := top
@@ -316,20 +316,25 @@ func splice(of, next []int32, v, w int32) {
 	}
 }
 
-// circle goes round the arcs of a vertex, lists those whose lambda what is moved changes, and
-// drops those within a vertex.
-func (c *cycles) circle(of, next []int32, x int32) {
+// circle goes round the arcs that leave a vertex, or enter it, lists those whose lambda what is moved changes, and
+// drops those within it.
+func (c *cycles) circle(of, next []int32, x int32, leave bool) {
 	last := of[x]
 	if last == none {
 		return
 	}
 	for before, e := last, next[last]; ; e = next[before] {
-		u, _ := c.find(c.arcs[e].from)
-		v, _ := c.find(c.arcs[e].to)
+		v := c.arcs[e].from
+		if leave {
+			v = c.arcs[e].to
+		}
+		if c.up[v] != v {
+			v, _ = c.find(v)
+		}
 		done := e == last
 		switch {
-		case u != v:
-			if c.mark[u] != c.mark[v] {
+		case v != x:
+			if c.mark[v] != c.mark[x] {
 				c.touched = append(c.touched, e)
 			}
 			before = e
