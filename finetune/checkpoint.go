@@ -290,13 +290,11 @@ func (t *loop[T]) readArrays(r io.Reader, h *checkpointHeader[T]) error {
 		t.best = t.keep(t.best)
 	}
 	arrays := t.arrays(t.best)
-	if len(arrays) != len(h.Arrays) || len(h.Sums) != len(t.rule.States()) {
+	like := func(a, b array[T]) bool { return a.Name == b.Name && a.Len == b.Len }
+	if !slices.EqualFunc(arrays, h.Arrays, like) || len(h.Sums) != len(t.rule.States()) {
 		return errDamaged
 	}
-	for k, a := range arrays {
-		if was := h.Arrays[k]; was.Name != a.Name || was.Len != a.Len {
-			return errDamaged
-		}
+	for _, a := range arrays {
 		for part := range slices.Chunk(a.data, piece) {
 			if err := binary.Read(r, binary.LittleEndian, part); err != nil {
 				return errDamaged

@@ -157,17 +157,13 @@ func squares[T program.Float](prog *program.Program[T], geo *geometry.Geometry[T
 		if x.Frozen {
 			continue
 		}
-		s, e := 0.0, 0
-		if geo == nil {
-			for _, g := range grads[t] {
-				s += float64(g) * float64(g)
-			}
-		} else {
+		s, e, inverse := 0.0, 0, func(int) float64 { return 1 }
+		if geo != nil {
 			q := geo.Inverse(t)
-			e = q.Exp()
-			for i, g := range grads[t] {
-				s += float64(g) * float64(g) * q.At(i)
-			}
+			e, inverse = q.Exp(), q.At
+		}
+		for i, g := range grads[t] {
+			s += float64(g) * float64(g) * inverse(i)
 		}
 		switch {
 		case f == 0:

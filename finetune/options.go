@@ -41,13 +41,7 @@ var kinds = map[Optimizer]optim.Kind{PathSGD: optim.PathSGD, SGD: optim.SGD, Ada
 // DefaultRate is the step size that an optimizer gets when none is given: 0.2
 // for path-sgd (to be normalised), 0.1 for sgd, 0.01 for the others.
 func DefaultRate(o Optimizer) float64 {
-	switch o {
-	case PathSGD:
-		return 0.2
-	case SGD:
-		return 0.1
-	}
-	return 0.01
+	return cmp.Or(map[Optimizer]float64{PathSGD: 0.2, SGD: 0.1}[o], 0.01)
 }
 
 // Loss is what is minimised, a mean over examples, of logits f and label y:

@@ -272,7 +272,6 @@ func (t *loop[T]) begin(ctx context.Context) error {
 		if err := t.test(ctx, &e); err != nil {
 			return err
 		}
-		e.PathNorm = number(t.geo.Log10Norm())
 		t.state.Initial = &e
 	}
 	if t.opt.Normalize == NormalizeOn && !t.state.Normalized {
@@ -390,7 +389,6 @@ func (t *loop[T]) finish(ctx context.Context) error {
 	if err := t.test(ctx, &e); err != nil {
 		return err
 	}
-	e.PathNorm = number(t.geo.Log10Norm())
 	if t.opt.Conservation {
 		e.Drift = drift(t.net, t.prog.Network(nil))
 	}
@@ -417,22 +415,17 @@ func (t *loop[T]) log(e Epoch) error {
 // better tells whether an epoch beats the best one so far, or what was before.
 func (t *loop[T]) better(e *Epoch) bool {
 	of := func(e *Epoch) float64 {
-		switch {
-		case e.TestError != nil:
-			return *e.TestError
-		case e.TestLoss != nil:
-			return *e.TestLoss
+		if x := cmp.Or(e.TestError, e.TestLoss); x != nil {
+			return *x
 		}
 		return math.Inf(1)
 	}
-	if t.state.BestEpoch == 0 {
-		return true
-	}
-	return of(e) < of(&t.state.History[t.state.BestEpoch-1])
+	return t.state.BestEpoch == 0 || of(e) < of(&t.state.History[t.state.BestEpoch-1])
 }
 
-// test evaluates on the test data.
+// test takes the path norm and evaluates on the test data.
 func (t *loop[T]) test(ctx context.Context, e *Epoch) error {
+	e.PathNorm = number(t.geo.Log10Norm())
 	if t.opt.Test == nil {
 		return nil
 	}

@@ -1,9 +1,12 @@
 package experiment
 
 import (
+	"cmp"
 	"math"
+	"slices"
 
 	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // quantity reads one number from a line of the log; NaN where there is none.
@@ -18,25 +21,18 @@ func orNaN(x *float64) float64 {
 
 func percent(x *float64) float64 { return 100 * orNaN(x) }
 
-func trainLoss(e *finetune.Epoch) float64 {
-	if e.TrainFullLoss != nil {
-		return *e.TrainFullLoss
-	}
-	return orNaN(e.TrainLoss)
-}
+func trainLoss(e *finetune.Epoch) float64  { return orNaN(cmp.Or(e.TrainFullLoss, e.TrainLoss)) }
 func trainError(e *finetune.Epoch) float64 { return percent(e.TrainError) }
 func testError(e *finetune.Epoch) float64  { return percent(e.TestError) }
 
 // objective is what a training minimises, at its end; +Inf where it diverged or
 // there is no number. A setting is chosen by the smallest.
 func objective(r *Record) float64 {
-	if r.Stopped != "" || len(r.Epochs) == 0 {
+	v := last(r, func(e *finetune.Epoch) float64 { return orNaN(e.TrainLoss) })
+	if r.Stopped != "" || math.IsNaN(v) {
 		return math.Inf(1)
 	}
-	if v := orNaN(r.Epochs[len(r.Epochs)-1].TrainLoss); !math.IsNaN(v) {
-		return v
-	}
-	return math.Inf(1)
+	return v
 }
 
 // last is a quantity after the last epoch, lowest the smallest of any epoch.
@@ -74,11 +70,7 @@ func summarise(x []float64) Summary {
 
 // over summarises f over records.
 func over(records []*Record, f func(r *Record) float64) Summary {
-	x := make([]float64, len(records))
-	for i, r := range records {
-		x[i] = f(r)
-	}
-	return summarise(x)
+	return summarise(lists.Map(records, f))
 }
 
 // final is over in the last epoch.
@@ -114,12 +106,8 @@ func byTime(records []*Record, key int, q quantity) Curve {
 
 // shortest is the number of epochs that every record has.
 func shortest(records []*Record) int {
-	n := math.MaxInt
-	for _, r := range records {
-		n = min(n, len(r.Epochs))
-	}
 	if len(records) == 0 {
 		return 0
 	}
-	return n
+	return slices.Min(lists.Map(records, func(r *Record) int { return len(r.Epochs) }))
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/relupath/relupath/finetune"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // WidthOptions says what Width trains. The zero value is the protocol of the
@@ -105,10 +106,7 @@ var shownMeasures = []struct{ name, axis string }{
 
 func widthReport(l *Lab, opt WidthOptions, done []compared[int]) *Report {
 	r := &Report{Name: "width", Title: "One hidden layer of growing width on " + l.Train.Name()}
-	x := make([]float64, len(done))
-	for i, c := range done {
-		x[i] = float64(c.setting)
-	}
+	x := lists.Convert[float64](opt.Widths)
 	against := func(key int, f func(r *Record) float64) Curve {
 		c := Curve{Key: key, X: x}
 		for i := range done {
