@@ -35,10 +35,8 @@ func laws(n *dag.Network) (differ, sum []float64) {
 		}
 	}
 	used := map[*dag.Param]int{}
-	for i := range n.Nodes {
-		for _, u := range n.Nodes[i].Uses() {
-			used[u.Param]++
-		}
+	for u := range n.Uses() {
+		used[u.Param]++
 	}
 	for nd := range dag.Each[*dag.Cap](n) {
 		void(g.Units[nd.ID].IDs)
@@ -91,13 +89,13 @@ func laws(n *dag.Network) (differ, sum []float64) {
 func drift(from, to *dag.Network) *float64 {
 	before, size := laws(from)
 	after, _ := laws(to)
-	most, any := 0.0, false
+	most := math.NaN()
 	for id, x := range before {
-		if d := math.Abs(after[id]-x) / size[id]; d >= 0 {
-			most, any = max(most, d), true
+		if d := math.Abs(after[id]-x) / size[id]; !(d <= most) && d >= 0 {
+			most = d
 		}
 	}
-	if !any {
+	if math.IsNaN(most) {
 		return nil
 	}
 	return &most

@@ -82,29 +82,23 @@ func rescaledSquares[T program.Float](prog *program.Program[T], grads [][]T, g *
 			continue
 		}
 		node := prog.Values[op.Result()].Node
-		switch op := op.(type) {
-		case *program.Dense:
-			if prog.Tensors[t].Uses != 1 {
-				return 0, false
-			}
-			for e, v := range grads[t] {
-				i, j := e/op.Cols, e%op.Cols
-				if op.InOut {
-					i, j = e%op.Rows, e/op.Rows
-				}
-				d := float64(v) * factor(g.Cols[node], j) / factor(g.Rows[node], i)
-				sum += d * d
-			}
-		case *program.Shift:
-			if prog.Tensors[t].Uses != 1 || op.V.Index != nil || len(grads[t]) != len(g.Rows[node]) {
-				return 0, false
-			}
-			for i, v := range grads[t] {
-				d := float64(v) / factor(g.Rows[node], i)
-				sum += d * d
-			}
-		default:
+		shift, isShift := op.(*program.Shift)
+		dense, isDense := op.(*program.Dense)
+		if prog.Tensors[t].Uses != 1 || !isDense && (!isShift || shift.V.Index != nil || len(grads[t]) != len(g.Rows[node])) {
 			return 0, false
+		}
+		for i, v := range grads[t] {
+			d := float64(v)
+			switch {
+			case isDense && dense.InOut:
+				d *= factor(g.Cols[node], i/dense.Rows)
+				i %= dense.Rows
+			case isDense:
+				d *= factor(g.Cols[node], i%dense.Cols)
+				i /= dense.Cols
+			}
+			d /= factor(g.Rows[node], i)
+			sum += d * d
 		}
 	}
 	return sum, true

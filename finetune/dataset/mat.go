@@ -48,10 +48,8 @@ func readMAT(s *source, names ...string) (map[string]*array, error) {
 			return found, nil
 		}
 		tag, err := m.tag()
-		if err != nil {
-			return nil, err
-		}
 		switch {
+		case err != nil:
 		case tag.kind == miMatrix, tag.kind == miCompressed:
 			err = m.matrix(tag, names, found)
 		case tag.small == nil:

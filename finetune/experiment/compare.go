@@ -115,20 +115,12 @@ func curvesTable[S any](keys []string, done []compared[S], cells func(s S) []any
 			seconds := 0.0
 			for _, e := range r.Epochs {
 				seconds += e.Seconds
-				t.Add(append(cells(c.setting), c.rate, int(r.Training.Seed), e.Epoch, value(e.TrainLoss), value(e.TrainFullLoss),
-					value(e.TrainError), value(e.TestLoss), value(e.TestError), value(e.PathNorm), seconds)...)
+				t.Add(append(cells(c.setting), c.rate, int(r.Training.Seed), e.Epoch, orNaN(e.TrainLoss), orNaN(e.TrainFullLoss),
+					orNaN(e.TrainError), orNaN(e.TestLoss), orNaN(e.TestError), orNaN(e.PathNorm), seconds)...)
 			}
 		}
 	}
 	return t
-}
-
-// value is a cell of a number that may be missing.
-func value(x *float64) any {
-	if x == nil {
-		return nil
-	}
-	return *x
 }
 
 // meansOver says what a table's numbers are.
