@@ -77,7 +77,7 @@ func rescaledSquares[T program.Float](prog *program.Program[T], grads [][]T, g *
 		if _, scale := op.(*program.Scale); scale {
 			return 0, false
 		}
-		t := op.Tensor()
+		t, _ := op.Tensor()
 		if t < 0 || prog.Tensors[t].Frozen {
 			continue
 		}

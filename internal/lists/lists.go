@@ -1,4 +1,4 @@
-// Package lists makes slices of others and of numbers in order.
+// Package lists makes slices: of others, of numbers in order, and long enough ones.
 package lists
 
 // Map returns f of each element of x, in order; of none an empty slice, which is not nil.
@@ -31,4 +31,12 @@ func Count[T Number](first T, n int) []T {
 		out[i] = first + T(i)
 	}
 	return out
+}
+
+// Longer is x where that has n elements or more, else n zeros.
+func Longer[T any](x []T, n int) []T {
+	if len(x) < n {
+		return make([]T, n)
+	}
+	return x
 }

@@ -19,6 +19,8 @@ func TestLists(t *testing.T) {
 		{"convert", lists.Convert[int32]([]float64{1.9, -1.9}), []int32{1, -1}}, // towards zero, as Go has it
 		{"count", lists.Count(int64(2), 3), []int64{2, 3, 4}},
 		{"count none", lists.Count(5, 0), []int{}},
+		{"longer", lists.Longer([]int{1}, 2), []int{0, 0}},
+		{"long enough", lists.Longer([]int{1, 2}, 1), []int{1, 2}},
 	} {
 		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
 			t.Errorf("%s: %s", tt.name, diff)

@@ -132,7 +132,7 @@ func (b *builder[T]) op(i int) {
 		}
 		b.nodes[o.Y] = b.activate(i, o)
 	case *program.Sum:
-		b.nodes[o.Y] = b.sum(o)
+		b.nodes[o.Y] = b.sum("sum", o.Y, o.Sign, b.list(o.X)...)
 	case *program.Concat:
 		b.nodes[o.Y] = b.concat(o)
 	case *program.Pool:

@@ -10,6 +10,7 @@ import (
 	"github.com/relupath/relupath/analysis/dag"
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // unfold is the geometry of a convolution: how the products of its weights by
@@ -110,22 +111,14 @@ func (e *Engine[T]) reserve(f *unfold) {
 	for range cap(m.free) {
 		w := <-m.free
 		// The last row of padded memory is read so far that all columns are computed at once: a vector more.
-		w.pad = longer(w.pad, f.in*f.Len+kernel.Columns[T](1))
-		w.cols, w.tile = longer(w.cols, len(f.taps)*wide), longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
+		w.pad = lists.Longer(w.pad, f.in*f.Len+kernel.Columns[T](1))
+		w.cols, w.tile = lists.Longer(w.cols, len(f.taps)*wide), lists.Longer(w.tile, max(f.out*wide, f.step*kernel.Columns[T](f.out)))
 		if f.depthwise() {
-			w.tile = longer(w.tile, f.outLen)
+			w.tile = lists.Longer(w.tile, f.outLen)
 		}
 		w.owner = nil
 		m.free <- w
 	}
-}
-
-// longer is x with at least n elements.
-func longer[T program.Float](x []T, n int) []T {
-	if len(x) < n {
-		return make([]T, n)
-	}
-	return x
 }
 
 // prepare pads one group's operand, of the example x.
@@ -388,22 +381,19 @@ func (b *builder[T]) convolution(o *program.Conv) *G.Node {
 
 // convInput adds the derivative by the input of a convolution.
 func (b *builder[T]) convInput(o *program.Conv, f *unfold, there *farConv[T], dy, w *G.Node) *G.Node {
-	e, nx := b.Engine, f.groups*f.in*f.inLen
-	back := f.back(o.Window)
-	if back == nil {
-		dx := b.examples("conv dx", b.rows(nx), func(c *call[T], m *workspace[T], lo, hi int) {
-			e.input(f, c.dst, c.in[0], c.in[1], m, lo, hi, c.add)
-		})
-		dx.adds, dx.far = true, there.byInput
-		return b.apply(dx, dy, w)
+	e := b.Engine
+	do := func(c *call[T], m *workspace[T], lo, hi int) { e.input(f, c.dst, c.in[0], c.in[1], m, lo, hi, c.add) }
+	var before func(c *call[T])
+	if back := f.back(o.Window); back != nil {
+		b.reserve(back)
+		turned := make([]T, w.Shape()[1])
+		before = func(c *call[T]) { turn(f, turned, c.in[1]) }
+		do = func(c *call[T], m *workspace[T], lo, hi int) {
+			e.correlate(back, c.dst, c.in[0], turned, m, lo, hi, c.add)
+		}
 	}
-	b.reserve(back)
-	turned := make([]T, w.Shape()[1])
-	dx := b.examples("conv dx", b.rows(nx), func(c *call[T], m *workspace[T], lo, hi int) {
-		e.correlate(back, c.dst, c.in[0], turned, m, lo, hi, c.add)
-	})
-	dx.adds, dx.far = true, there.byInput
-	dx.before = func(c *call[T]) { turn(f, turned, c.in[1]) }
+	dx := b.examples("conv dx", b.rows(f.groups*f.in*f.inLen), do)
+	dx.adds, dx.far, dx.before = true, there.byInput, before
 	return b.apply(dx, dy, w)
 }
 
@@ -432,7 +422,7 @@ func (b *builder[T]) convWeights(f *unfold, there *farConv[T], dy, x *G.Node) *G
 	size := f.groups * depth * columns
 	parts := max(2, min(8, b.opt.Batch, 1<<22/size))
 	if e.far == nil {
-		e.conv.sums = longer(e.conv.sums, parts*size)
+		e.conv.sums = lists.Longer(e.conv.sums, parts*size)
 	}
 	dw := op[T]{name: "conv dw", shape: b.row(f.groups * f.out * depth), over: -1, grain: 1, span: parts, adds: true, far: there.byWeights}
 	dw.run = func(c *call[T], lo, hi int) {

@@ -161,14 +161,21 @@ func (e *Engine[T]) Gradient(b *Batch[T], grads [][]T) (Stats, error) {
 // the weights are left as they were, and Stats says so.
 func (e *Engine[T]) Step(b *Batch[T]) (Stats, error) {
 	e.drop, e.slope = true, true
+	var rule interface {
+		Begin()
+		End()
+	} = e.rule
 	if e.far != nil {
-		return e.farStep(b)
+		e.far.Enter()
+		defer e.far.Leave()
+		rule, e.far.fresh = e.far.rule, false
 	}
-	e.rule.Begin()
+	rule.Begin()
 	s, err := e.run(e.train, b)
 	e.rule.Wait()
 	if err == nil && s.Finite() {
-		e.rule.End()
+		rule.End()
+		err = e.machine.failure()
 	}
 	return s, err
 }

@@ -66,8 +66,8 @@ func (e *Engine[T]) join(f *unfold, w *dag.Window) *joined[T] {
 	width := kernel.Columns[T](j.examples * j.outLen)
 	m := &e.conv
 	// Rows are read in whole vectors, the last one too.
-	m.cols = longer(m.cols, max(j.groups*j.out, all)*width+width)
-	m.tile = longer(m.tile, max(j.groups*j.out, all)*width)
+	m.cols = lists.Longer(m.cols, max(j.groups*j.out, all)*width+width)
+	m.tile = lists.Longer(m.tile, max(j.groups*j.out, all)*width)
 	j.across, j.slopes = lists.Count(0, panel*j.taps), make([]int, joinedRows)
 	j.byChannels, j.byExamples, j.bySlopes = j.copyColumns, j.copyRows, j.copySlopes
 	j.outputs, j.inputs, j.gradient = j.multiply, j.multiplyBack, j.multiplySlopes

@@ -41,9 +41,12 @@ func Of[T program.Float](l Loss, b *Batch[T], logits, grad []T) Stats {
 	inv := 1 / float64(b.N)
 	for i := range b.N {
 		f := logits[i*m:][:m]
-		var d []T
+		var d, t []T
 		if grad != nil {
 			d = grad[i*m:][:m]
+		}
+		if b.Targets != nil {
+			t = b.Targets[i*m:][:m]
 		}
 		y := -1
 		if b.Labels != nil {
@@ -52,27 +55,23 @@ func Of[T program.Float](l Loss, b *Batch[T], logits, grad []T) Stats {
 				s.Wrong++
 			}
 		}
-		var loss, full float64
+		var full, margin float64
 		switch {
 		case l.Kind == Squared:
-			loss = squared(f, d, row(b.Targets, i, m), y, inv)
-			full = loss
+			full = squared(f, d, t, y, inv)
 		case m == 1:
-			loss, full = logistic(l, f, d, y, inv)
+			full, margin = logistic(f, d, y, inv)
 		default:
-			loss, full = softmax(l, f, d, y, inv)
+			full, margin = softmax(f, d, y, inv)
 		}
-		s.Loss += loss
 		s.Full += full
+		if l.Kind == Truncated && margin > l.Margin {
+			clear(d)
+		} else {
+			s.Loss += full
+		}
 	}
 	return s
-}
-
-func row[T program.Float](t []T, i, m int) []T {
-	if t == nil {
-		return nil
-	}
-	return t[i*m:][:m]
 }
 
 // predicted returns the first class with the largest logit; -1 when a NaN is
@@ -93,9 +92,9 @@ func predicted[T program.Float](f []T) int {
 	return best
 }
 
-// softmax returns the loss of one example, truncated and not, and writes its
+// softmax returns the loss of one example and its margin, and writes the loss's
 // derivative times inv.
-func softmax[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full float64) {
+func softmax[T program.Float](f, d []T, y int, inv float64) (loss, margin float64) {
 	most := math.Inf(-1)
 	rival := math.Inf(-1)
 	for c, v := range f {
@@ -108,12 +107,6 @@ func softmax[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full 
 	for _, v := range f {
 		sum += math.Exp(float64(v) - most)
 	}
-	full = most + math.Log(sum) - float64(f[y])
-	loss = full
-	if l.Kind == Truncated && float64(f[y])-rival > l.Margin {
-		clear(d)
-		return 0, full
-	}
 	for c := range d {
 		p := math.Exp(float64(f[c])-most) / sum
 		if c == y {
@@ -121,25 +114,20 @@ func softmax[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full 
 		}
 		d[c] = T(p * inv)
 	}
-	return loss, full
+	return most + math.Log(sum) - float64(f[y]), float64(f[y]) - rival
 }
 
 // logistic is softmax for the logits (0, f).
-func logistic[T program.Float](l Loss, f, d []T, y int, inv float64) (loss, full float64) {
+func logistic[T program.Float](f, d []T, y int, inv float64) (loss, margin float64) {
 	z := float64(f[0])
-	margin := z
+	margin = z
 	if y == 0 {
 		margin = -z
-	}
-	full = math.Max(-margin, 0) + math.Log1p(math.Exp(-math.Abs(margin)))
-	if l.Kind == Truncated && margin > l.Margin {
-		clear(d)
-		return 0, full
 	}
 	if d != nil {
 		d[0] = T((1/(1+math.Exp(-z)) - float64(y)) * inv)
 	}
-	return full, full
+	return math.Max(-margin, 0) + math.Log1p(math.Exp(-math.Abs(margin))), margin
 }
 
 // squared is the squared loss of one example; t nil is the unit vector of y, or

@@ -11,6 +11,7 @@ import (
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/pool"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // machine runs plans over one graph, in memory that it keeps. It implements
@@ -69,25 +70,29 @@ type instruction[T program.Float] struct {
 }
 
 func (m *machine[T]) RunAll() error {
-	if m.dev != nil {
-		m.remote()
-		return m.dev.Err()
-	}
 	for _, i := range m.plan.list {
-		i.n, i.dst = m.n, m.slice(&i.to)
-		for k := range i.src {
-			i.in[k] = m.slice(&i.src[k])
-		}
-		if i.op.grain == 0 {
-			i.op.do(&i.call)
+		if m.dev != nil {
+			m.remote(i)
 		} else {
-			i.op.split(&i.call, m.pool, i.part)
+			i.n, i.dst = m.n, m.slice(&i.to)
+			for k := range i.src {
+				i.in[k] = m.slice(&i.src[k])
+			}
+			i.op.do(&i.call, m.pool, i.part)
 		}
-		if i.op == m.last && m.stop() {
-			return nil
+		if err := m.failure(); err != nil || i.op == m.last && m.stop() {
+			return err
 		}
 	}
 	return nil
+}
+
+// failure is what went wrong on the device.
+func (m *machine[T]) failure() error {
+	if m.dev == nil {
+		return nil
+	}
+	return m.dev.Err()
 }
 
 // Reset implements gorgonia.VM: there is nothing to forget.
@@ -172,7 +177,7 @@ func (m *machine[T]) compile(batch int, roots, keep []*G.Node, given map[*G.Node
 	}
 	m.size = max(m.size, a.size)
 	if m.dev == nil {
-		m.arena = longer(m.arena, a.size)
+		m.arena = lists.Longer(m.arena, a.size)
 	}
 	return p
 }
@@ -213,7 +218,7 @@ func (m *machine[T]) order(roots []*G.Node) (list []*instruction[T]) {
 			if !strings.HasPrefix(n.Op().String(), "+") {
 				panic("engine: a node of Gorgonia's: " + n.Op().String())
 			}
-			i.op = m.plus(n)
+			i.op = m.plus(n, 2)
 		}
 		list = append(list, i)
 		stack = append(stack, i.from...)
@@ -222,35 +227,33 @@ func (m *machine[T]) order(roots []*G.Node) (list []*instruction[T]) {
 	return list
 }
 
-// plus is the sum of two values.
-func (m *machine[T]) plus(n *G.Node) *op[T] {
-	o, width := even[T]("plus", n)
-	o.arity = 2
-	o.run = func(c *call[T], lo, hi int) {
-		x, y, dst := c.in[0][lo*width:hi*width], c.in[1][lo*width:hi*width], c.dst[lo*width:hi*width]
-		kernel.Sum(dst, 1, x, 1, y)
-	}
-	o.far = func(c *remote) { m.combine(c.dst, c.in[0], c.in[1], 1, 1, m.numbers(n, c.n)) }
-	return o
-}
-
-// same is a copy, which needs no work in place.
-func (m *machine[T]) same(n *G.Node) *op[T] {
-	o, width := even[T]("same", n)
-	o.run = func(c *call[T], lo, hi int) { copy(c.dst[lo*width:hi*width], c.in[0][lo*width:hi*width]) }
-	o.far = func(c *remote) { m.combine(c.dst, c.in[0], 0, 1, 0, m.numbers(n, c.n)) }
-	return o
-}
-
-// even is an operation that acts on each number alone, of width numbers a thing.
-func even[T program.Float](name string, n *G.Node) (o *op[T], width int) {
+// plus is the sum of two values, or of one: a copy, which needs no work in place.
+func (m *machine[T]) plus(n *G.Node, arity int) *op[T] {
 	s := n.Shape()
-	o = &op[T]{name: name, arity: 1, shape: s, grain: grain(s[1])}
+	o, width := &op[T]{name: "plus", arity: arity, shape: s, grain: grain(s[1])}, s[1]
 	if s[0] == 1 {
-		o.span, o.grain = s[1], 1<<14
-		return o, 1
+		o.span, o.grain, width = s[1], 1<<14, 1
 	}
-	return o, s[1]
+	o.run = func(c *call[T], lo, hi int) {
+		lo, hi = lo*width, hi*width
+		if arity > 1 {
+			kernel.Sum(c.dst[lo:hi], 1, c.in[0][lo:hi], 1, c.in[1][lo:hi])
+		} else {
+			copy(c.dst[lo:hi], c.in[0][lo:hi])
+		}
+	}
+	o.far = func(c *remote) {
+		n := s[1]
+		if s[0] > 1 {
+			n *= c.n
+		}
+		if arity > 1 {
+			m.combine(c.dst, c.in[0], c.in[1], 1, 1, n)
+		} else {
+			m.combine(c.dst, c.in[0], 0, 1, 0, n)
+		}
+	}
+	return o
 }
 
 // fuse lets operations that can add to their result do the sums: where b alone
@@ -278,7 +281,7 @@ func (m *machine[T]) fuse(list []*instruction[T]) []*instruction[T] {
 			}
 			gone[b] = true
 			a := i.from[1-k]
-			i.from, i.op = []*G.Node{a}, m.same(i.node)
+			i.from, i.op = []*G.Node{a}, m.plus(i.node, 1)
 			out = append(out, &instruction[T]{node: i.node, op: b.op, from: b.from, call: call[T]{add: true}, far: remote{add: true}})
 			break
 		}

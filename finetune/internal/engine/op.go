@@ -92,35 +92,24 @@ func (o *op[T]) Do(in ...G.Value) (G.Value, error) {
 		c.in = append(c.in, v.Data().([]T))
 		c.n = max(c.n, v.Shape()[0])
 	}
-	o.do(&c)
+	o.do(&c, nil, func(lo, hi int) { o.run(&c, lo, hi) })
 	return tensor.New(tensor.WithShape(o.shape...), tensor.WithBacking(c.dst)), nil
 }
 
-// things is the number of things that a call may be split into.
-func (o *op[T]) things(c *call[T]) int {
-	if o.span > 0 {
-		return o.span
+// do runs a call, in ranges side by side where it may be split; part runs one.
+func (o *op[T]) do(c *call[T], p *pool.Pool, part func(lo, hi int)) {
+	n := o.span
+	if n == 0 {
+		n = c.n
 	}
-	return c.n
-}
-
-// do runs a call in one range.
-func (o *op[T]) do(c *call[T]) {
 	if o.before != nil {
 		o.before(c)
 	}
-	o.run(c, 0, o.things(c))
-	if o.after != nil {
-		o.after(c)
+	if o.grain == 0 {
+		part(0, n)
+	} else {
+		p.Do(n, o.grain, part)
 	}
-}
-
-// split is do with ranges side by side; part runs one.
-func (o *op[T]) split(c *call[T], p *pool.Pool, part func(lo, hi int)) {
-	if o.before != nil {
-		o.before(c)
-	}
-	p.Do(o.things(c), o.grain, part)
 	if o.after != nil {
 		o.after(c)
 	}

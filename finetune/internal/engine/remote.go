@@ -8,6 +8,7 @@ import (
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/optim"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // far is what an engine has on a device, besides its machine's memory.
@@ -77,11 +78,7 @@ func (e *Engine[T]) upload(b *Batch[T]) {
 	f := e.far
 	cuda.Write(f.Device, f.x, b.X[:b.N*e.prog.Values[e.prog.Input].Len])
 	if b.Labels != nil {
-		labels := make([]int32, b.N)
-		for i, y := range b.Labels[:b.N] {
-			labels[i] = int32(y)
-		}
-		cuda.Write(f.Device, f.labels, labels)
+		cuda.Write(f.Device, f.labels, lists.Convert[int32](b.Labels[:b.N]))
 		return
 	}
 	cuda.Write(f.Device, f.targets, b.Targets[:b.N*e.prog.Values[e.prog.Logits].Len])
@@ -110,6 +107,19 @@ func (b *builder[T]) farLoss(c *remote) {
 // Load gives the device the tensors and the optimizer's memory as the host has
 // them.
 func (e *Engine[T]) Load() error {
+	return e.move(func(here []T, there cuda.Ptr) { cuda.Write(e.far.Device, there, here) })
+}
+
+// Sync makes the tensors and the optimizer's memory current on the host.
+func (e *Engine[T]) Sync() error {
+	if e.far == nil || e.far.fresh {
+		return nil
+	}
+	return e.move(func(here []T, there cuda.Ptr) { cuda.Read(e.far.Device, here, there) })
+}
+
+// move copies all that steps change.
+func (e *Engine[T]) move(do func(here []T, there cuda.Ptr)) error {
 	f := e.far
 	if f == nil {
 		return nil
@@ -117,44 +127,13 @@ func (e *Engine[T]) Load() error {
 	f.Enter()
 	defer f.Leave()
 	for t, x := range e.prog.Tensors {
-		cuda.Write(f.Device, f.Tensors[t], x.Data)
-	}
-	f.rule.Load()
-	f.fresh = true
-	return f.Err()
-}
-
-// Sync makes the tensors and the optimizer's memory current on the host.
-func (e *Engine[T]) Sync() error {
-	f := e.far
-	if f == nil || f.fresh {
-		return nil
-	}
-	f.Enter()
-	defer f.Leave()
-	for t, x := range e.prog.Tensors {
 		if !x.Frozen {
-			cuda.Read(f.Device, x.Data, f.Tensors[t])
+			do(x.Data, f.Tensors[t])
 		}
 	}
-	f.rule.Sync()
+	f.rule.Memory(do)
 	f.fresh = f.Err() == nil
 	return f.Err()
-}
-
-// farStep is Step on the device.
-func (e *Engine[T]) farStep(b *Batch[T]) (Stats, error) {
-	f := e.far
-	f.Enter()
-	defer f.Leave()
-	f.fresh = false
-	f.rule.Begin()
-	s, err := e.run(e.train, b)
-	if err == nil && s.Finite() {
-		f.rule.End()
-		err = f.Err()
-	}
-	return s, err
 }
 
 // fetchGradients copies the derivatives of the last run to where they are wanted.
@@ -175,18 +154,13 @@ func (e *Engine[T]) fetch(dst []T, n *G.Node) {
 	cuda.Read(e.far.Device, dst, e.machine.address(&p))
 }
 
-// remote runs the plan on the device.
-func (m *machine[T]) remote() {
-	for _, i := range m.plan.list {
-		i.far.n, i.far.dst = m.n, m.address(&i.to)
-		for k := range i.src {
-			i.far.in[k] = m.address(&i.src[k])
-		}
-		i.op.far(&i.far)
-		if m.dev.Err() != nil || i.op == m.last && m.stop() {
-			return
-		}
+// remote runs an instruction on the device.
+func (m *machine[T]) remote(i *instruction[T]) {
+	i.far.n, i.far.dst = m.n, m.address(&i.to)
+	for k := range i.src {
+		i.far.in[k] = m.address(&i.src[k])
 	}
+	i.op.far(&i.far)
 }
 
 func (m *machine[T]) address(p *place[T]) cuda.Ptr {
@@ -201,14 +175,6 @@ func (m *machine[T]) reside(x *[]T) {
 	if m.dev != nil {
 		m.resident[x] = cuda.Upload(m.dev, *x)
 	}
-}
-
-// numbers is the number of elements of a value of n examples.
-func (m *machine[T]) numbers(x *G.Node, n int) int {
-	if s := x.Shape(); s[0] == 1 {
-		return s[1]
-	}
-	return n * x.Shape()[1]
 }
 
 // combine makes sx x + sy y.

@@ -5,71 +5,25 @@ import (
 	"github.com/relupath/relupath/finetune/internal/program"
 )
 
-// farMask is dropout on a device; nil is none.
-type farMask[T program.Float] struct {
-	b     *builder[T]
-	place cuda.Ptr
-	op    int
-	width int
-	limit int
-	keep  float64
-}
-
-func (b *builder[T]) farMask(i int, o *program.Activate) *farMask[T] {
-	if !o.Drop || b.opt.Dropout == 0 {
-		return nil
-	}
-	width := b.prog.Values[o.Y].Len
-	limit, keep := threshold(b.opt.Dropout)
-	return &farMask[T]{b, b.Engine.far.Alloc(cuda.Bytes[T](b.opt.Batch * width)), i, width, int(limit), keep}
-}
-
-// draw makes the mask of n examples and returns it; 0 where nothing is dropped.
-func (m *farMask[T]) draw(n int) cuda.Ptr {
-	if m == nil || !m.b.drop {
-		return 0
-	}
-	e, batch := m.b.Engine, m.b.Engine.batch
-	n *= m.width
-	e.far.Launch("drop", (n+3)/4, m.place, batch.Seed, batch.Step<<16|uint64(m.op), m.limit, m.keep, n)
-	return m.place
-}
-
-// last is the mask as it was drawn.
-func (m *farMask[T]) last() cuda.Ptr {
-	if m == nil || !m.b.drop {
-		return 0
-	}
-	return m.place
-}
-
 // farUnits is operations on units on a device: a chain, or an activation that is
-// not simple.
+// not simple, as a chain of one stage.
 type farUnits[T program.Float] struct {
 	*far[T]
-	mask            *farMask[T]
-	stages          cuda.Ptr
-	count, n, inner int
-	act             bool
-	slope           float64
-	width           int
-	parts           cuda.Ptr
-	lanes           int
+	k        *chain[T]
+	stages   cuda.Ptr
+	n, inner int
+	width    int
+	parts    cuda.Ptr
+	lanes    int
 }
 
-// farChain is a chain, whose activation is operation act, on a device.
-func (b *builder[T]) farChain(k *chain[T], act *program.Activate, i, width int) *farUnits[T] {
+// farChain is a chain on a device.
+func (b *builder[T]) farChain(k *chain[T], width int) *farUnits[T] {
 	f := b.Engine.far
 	if f == nil {
 		return nil
 	}
-	u := &farUnits[T]{
-		far: f, stages: f.Stages(k.stages...), count: len(k.stages), n: k.axis.N, inner: k.axis.Inner,
-		act: k.act, slope: float64(k.slope), width: width, lanes: 1,
-	}
-	if act != nil {
-		u.mask = b.farMask(i, act)
-	}
+	u := &farUnits[T]{far: f, k: k, stages: f.Stages(k.stages...), n: k.axis.N, inner: k.axis.Inner, width: width, lanes: 1}
 	if k.axis.Inner > 1 {
 		u.lanes = 64
 	}
@@ -77,15 +31,16 @@ func (b *builder[T]) farChain(k *chain[T], act *program.Activate, i, width int) 
 }
 
 func (u *farUnits[T]) forward(c *remote) {
-	u.Launch("units", c.n*u.width, c.dst, c.in[0], u.mask.draw(c.n), u.stages, u.count, u.n, u.inner, u.act, u.slope)
+	u.k.mask.draw(c.n)
+	u.Launch("units", c.n*u.width, c.dst, c.in[0], u.k.mask.place(), u.stages, len(u.k.stages), u.n, u.inner, u.k.act, float64(u.k.slope))
 }
 
 func (u *farUnits[T]) gate(c *remote) {
-	u.Launch("gate", c.n*u.width, c.dst, c.in[0], c.in[1], u.mask.last(), u.slope)
+	u.Launch("gate", c.n*u.width, c.dst, c.in[0], c.in[1], u.k.mask.place(), float64(u.k.slope))
 }
 
 func (u *farUnits[T]) times(c *remote) {
-	u.Launch("units_dx", c.n*u.width, c.dst, c.in[0], u.stages, u.count, u.n, u.inner)
+	u.Launch("units_dx", c.n*u.width, c.dst, c.in[0], u.stages, len(u.k.stages), u.n, u.inner)
 }
 
 // sums computes the two sums of each unit that derivatives need, first in parts.
@@ -110,28 +65,17 @@ func (u *farUnits[T]) stage(v *program.Vector, j, length int) func(c *remote) {
 	units.Axis.Outer, units.Axis.Inner = 1, 1
 	t := u.Table(cuda.Serves(&units, length, u.n))
 	return func(c *remote) {
-		u.Launch("stage_grad", length, c.dst, c.in[0], u.stages, j, u.count, u.n, t.Start, t.List, c.add)
-	}
-}
-
-// farActivation is an activation that is not simple, on a device.
-func (b *builder[T]) farActivation(i int, o *program.Activate) *farUnits[T] {
-	f := b.Engine.far
-	if f == nil {
-		return nil
-	}
-	return &farUnits[T]{
-		far: f, mask: b.farMask(i, o), stages: f.Stages(cuda.Stage{V: &o.V, Mul: true}), n: o.V.Axis.N, inner: o.V.Axis.Inner,
-		width: b.prog.Values[o.Y].Len,
+		u.Launch("stage_grad", length, c.dst, c.in[0], u.stages, j, len(u.k.stages), u.n, t.Start, t.List, c.add)
 	}
 }
 
 func (u *farUnits[T]) activate(c *remote) {
-	u.Launch("activate", c.n*u.width, c.dst, c.in[0], c.in[0], u.mask.draw(c.n), u.stages, u.n, u.inner)
+	u.k.mask.draw(c.n)
+	u.Launch("activate", c.n*u.width, c.dst, c.in[0], c.in[0], u.k.mask.place(), u.stages, u.n, u.inner)
 }
 
 func (u *farUnits[T]) activateBack(c *remote) {
-	u.Launch("activate", c.n*u.width, c.dst, c.in[0], c.in[1], u.mask.last(), u.stages, u.n, u.inner)
+	u.Launch("activate", c.n*u.width, c.dst, c.in[0], c.in[1], u.k.mask.place(), u.stages, u.n, u.inner)
 }
 
 // slopes computes the derivative by the slopes.
@@ -141,7 +85,7 @@ func (u *farUnits[T]) slopes(v *program.Vector, length int) func(c *remote) {
 	}
 	t := u.Table(cuda.Serves(v, length, u.width))
 	return func(c *remote) {
-		u.Launch("slopes", length, c.dst, c.in[0], c.in[1], u.mask.last(), t.Start, t.List, u.width, c.n, c.add)
+		u.Launch("slopes", length, c.dst, c.in[0], c.in[1], u.k.mask.place(), t.Start, t.List, u.width, c.n, c.add)
 	}
 }
 

@@ -27,7 +27,7 @@ type chain[T program.Float] struct {
 	// negative, so that y has the sign of z.
 	act   bool
 	slope T
-	mask  []T
+	mask  *mask[T]
 }
 
 // simple tells whether an activation may end a chain.
@@ -39,9 +39,7 @@ func simple(a *program.Activate) bool {
 func (b *builder[T]) units(i int) {
 	k := &chain[T]{prog: b.prog}
 	operands := []*G.Node{b.nodes[b.prog.Ops[i].Operands()[0]]}
-	draw, y := func(int) {}, 0
-	var act *program.Activate
-	var last int
+	y := 0
 	for next := true; next && i >= 0; i = b.next(y) {
 		next = false
 		var s cuda.Stage
@@ -55,8 +53,7 @@ func (b *builder[T]) units(i int) {
 				break
 			}
 			k.act, k.slope = true, T(o.V.Coef[0])
-			k.mask, draw = b.dropout(i, o)
-			act, last = o, i
+			k.mask = b.dropout(i, o)
 			if k.stages == nil {
 				k.axis = dag.Axis{Outer: 1, N: 1, Inner: b.prog.Values[o.Y].Len}
 			}
@@ -72,40 +69,74 @@ func (b *builder[T]) units(i int) {
 	}
 	k.a, k.c = make([]T, k.axis.N), make([]T, k.axis.N)
 	width := b.prog.Values[y].Len
-	there := b.farChain(k, act, last, width)
+	there := b.farChain(k, width)
 	b.nodes[y] = b.apply(op[T]{
 		name: "units", shape: b.rows(width), grain: grain(width), far: there.forward,
 		before: func(c *call[T]) {
 			k.fold()
-			draw(c.n)
+			k.mask.draw(c.n)
 		},
 		run: func(c *call[T], lo, hi int) {
 			lo, hi = lo*width, hi*width
 			dst := c.dst[lo:hi]
 			k.forward(dst, c.in[0][lo:hi])
-			if k.mask != nil && b.drop {
-				for j, m := range k.mask[lo:hi] {
-					dst[j] *= m
-				}
+			for j, m := range k.mask.part(lo, hi) {
+				dst[j] *= m
 			}
 		},
 		diff: func(x G.Nodes, y, dy *G.Node) G.Nodes { return b.unitsBack(k, there, x, y, dy, width) },
 	}, operands...)
 }
 
-// dropout returns the mask of an activation, nil where there is none, and what
-// draws it for so many examples.
-func (b *builder[T]) dropout(i int, o *program.Activate) (mask []T, draw func(n int)) {
+// mask is the dropout behind operation op, here or on a device; nil is none.
+type mask[T program.Float] struct {
+	*Engine[T]
+	op, width int
+	here      []T
+	there     cuda.Ptr
+}
+
+func (b *builder[T]) dropout(i int, o *program.Activate) *mask[T] {
 	if !o.Drop || b.opt.Dropout == 0 {
-		return nil, func(int) {}
+		return nil
 	}
-	width, e := b.prog.Values[o.Y].Len, b.Engine
-	mask = make([]T, b.opt.Batch*width)
-	return mask, func(n int) {
-		if e.drop {
-			Drop(mask[:n*width], e.opt.Dropout, e.batch.Seed, e.batch.Step, i)
-		}
+	m := &mask[T]{Engine: b.Engine, op: i, width: b.prog.Values[o.Y].Len}
+	if n := b.opt.Batch * m.width; m.far != nil {
+		m.there = m.far.Alloc(cuda.Bytes[T](n))
+	} else {
+		m.here = make([]T, n)
 	}
+	return m
+}
+
+// draw makes the mask of n examples.
+func (m *mask[T]) draw(n int) {
+	if m == nil || !m.drop {
+		return
+	}
+	n *= m.width
+	if m.far == nil {
+		Drop(m.here[:n], m.opt.Dropout, m.batch.Seed, m.batch.Step, m.op)
+		return
+	}
+	limit, keep := threshold(m.opt.Dropout)
+	m.far.Launch("drop", (n+3)/4, m.there, m.batch.Seed, m.batch.Step<<16|uint64(m.op), int(limit), keep, n)
+}
+
+// part is what was drawn for elements lo to hi; nil where nothing is dropped.
+func (m *mask[T]) part(lo, hi int) []T {
+	if m == nil || !m.drop {
+		return nil
+	}
+	return m.here[lo:hi]
+}
+
+// place is where what was drawn lies on the device; 0 where nothing is dropped.
+func (m *mask[T]) place() cuda.Ptr {
+	if m == nil || !m.drop {
+		return 0
+	}
+	return m.there
 }
 
 // fold makes the stages one a and one c a unit.
@@ -170,19 +201,20 @@ func (k *chain[T]) row(dst, src []T) {
 
 // unit computes numbers of one unit.
 func (k *chain[T]) unit(dst, src []T, a, c T) {
-	switch {
-	case k.act && k.slope == 0:
-		kernel.Affine(dst, src, a, c, 0, infinity[T]())
-	case !k.act:
-		kernel.Affine(dst, src, a, c, -infinity[T](), infinity[T]())
-	default:
-		for j, x := range src {
-			z := x*a + c
-			if z <= 0 {
-				z *= k.slope
-			}
-			dst[j] = z
+	least := -infinity[T]()
+	if k.act {
+		least = 0
+	}
+	if !k.act || k.slope == 0 {
+		kernel.Affine(dst, src, a, c, least, infinity[T]())
+		return
+	}
+	for j, x := range src {
+		z := x*a + c
+		if z <= 0 {
+			z *= k.slope
 		}
+		dst[j] = z
 	}
 }
 
@@ -200,7 +232,7 @@ func (b *builder[T]) unitsBack(k *chain[T], there *farUnits[T], x G.Nodes, y, dy
 		gate.far = there.gate
 		gate.run = func(c *call[T], lo, hi int) {
 			lo, hi = lo*width, hi*width
-			k.gate(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], lo, b.drop)
+			k.gate(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], k.mask.part(lo, hi))
 		}
 		dz = b.apply(gate, dy, y)
 	}
@@ -235,9 +267,9 @@ func (b *builder[T]) unitsBack(k *chain[T], there *farUnits[T], x G.Nodes, y, dy
 
 // gate multiplies by the derivative of activation and dropout: the mask times 1
 // for z > 0, else the slope. Where dropout made y zero, the mask is zero too.
-func (k *chain[T]) gate(dst, dy, y []T, at int, drop bool) {
-	if drop && k.mask != nil {
-		for j, m := range k.mask[at:][:len(y)] {
+func (k *chain[T]) gate(dst, dy, y, mask []T) {
+	if mask != nil {
+		for j, m := range mask {
 			dst[j] = dy[j] * m
 		}
 		dy = dst
@@ -336,20 +368,22 @@ func (b *builder[T]) stageGrad(k *chain[T], there *farUnits[T], j int, sums *G.N
 func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 	width := b.prog.Values[o.Y].Len
 	slopes := make([]T, o.V.Axis.N)
-	mask, draw := b.dropout(i, o)
-	there := b.farActivation(i, o)
+	mask := b.dropout(i, o)
+	there := b.farChain(&chain[T]{stages: []cuda.Stage{{V: &o.V, Mul: true}}, axis: o.V.Axis, mask: mask}, width)
 	all := op[T]{name: "activate", shape: b.rows(width), grain: grain(width)}
 	// apply writes src where z > 0, and src times the slope elsewhere.
-	apply := func(dst, src, z []T, at int) {
-		for j, v := range z {
+	apply := func(c *call[T], z []T, lo, hi int) {
+		lo, hi = lo*width, hi*width
+		dst, src := c.dst[lo:hi], c.in[0][lo:hi]
+		for j, v := range z[lo:hi] {
 			d := src[j]
 			if v <= 0 {
 				d *= slopes[j%len(slopes)]
 			}
-			if mask != nil && b.drop {
-				d *= mask[at+j]
-			}
 			dst[j] = d
+		}
+		for j, m := range mask.part(lo, hi) {
+			dst[j] *= m
 		}
 	}
 	y, dx := all, all
@@ -359,18 +393,12 @@ func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 		for u := range slopes {
 			slopes[u] = T(b.prog.Number(&o.V, u))
 		}
-		draw(c.n)
+		mask.draw(c.n)
 	}
-	y.run = func(c *call[T], lo, hi int) {
-		lo, hi = lo*width, hi*width
-		apply(c.dst[lo:hi], c.in[0][lo:hi], c.in[0][lo:hi], lo)
-	}
+	y.run = func(c *call[T], lo, hi int) { apply(c, c.in[0], lo, hi) }
 	dx.name = "activate dx"
 	dx.far = there.activateBack
-	dx.run = func(c *call[T], lo, hi int) {
-		lo, hi = lo*width, hi*width
-		apply(c.dst[lo:hi], c.in[0][lo:hi], c.in[1][lo:hi], lo)
-	}
+	dx.run = func(c *call[T], lo, hi int) { apply(c, c.in[1], lo, hi) }
 	y.diff = func(x G.Nodes, _, dy *G.Node) G.Nodes {
 		out := G.Nodes{b.apply(dx, dy, x[0])}
 		if len(x) == 1 {
@@ -383,12 +411,13 @@ func (b *builder[T]) activate(i int, o *program.Activate) *G.Node {
 				if !c.add {
 					clear(c.dst)
 				}
+				mask := mask.part(0, len(c.in[1]))
 				for j, z := range c.in[1] {
 					if z > 0 {
 						continue
 					}
 					d := c.in[0][j] * z
-					if mask != nil && b.drop {
+					if mask != nil {
 						d *= mask[j]
 					}
 					c.dst[o.V.Element(o.V.Axis.At(j%width), n)] += d

@@ -22,17 +22,14 @@ func (b *builder[T]) list(values []int) (out G.Nodes) {
 	return out
 }
 
-// sum adds a sum, each operand times its sign.
-func (b *builder[T]) sum(s *program.Sum) *G.Node {
-	o, width := b.value("sum", s.Y)
+// sum adds a sum of nodes, each times its sign; the result is the value v, or as large.
+func (b *builder[T]) sum(name string, v int, sign []float64, x ...*G.Node) *G.Node {
+	o, width := b.value(name, v)
 	o.over = 0
 	o.far = func(c *remote) {
-		for k := range c.in {
-			if k == 0 {
-				b.machine.combine(c.dst, c.in[0], 0, s.Sign[0], 0, c.n*width)
-				continue
-			}
-			b.machine.combine(c.dst, c.dst, c.in[k], 1, s.Sign[k], c.n*width)
+		b.machine.combine(c.dst, c.in[0], 0, sign[0], 0, c.n*width)
+		for k := 1; k < len(x); k++ {
+			b.machine.combine(c.dst, c.dst, c.in[k], 1, sign[k], c.n*width)
 		}
 	}
 	o.run = func(c *call[T], lo, hi int) {
@@ -42,8 +39,8 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 			x = x[lo:hi]
 			switch {
 			case k > 0:
-				kernel.Sum(dst, 1, dst, T(s.Sign[k]), x)
-			case s.Sign[k] < 0:
+				kernel.Sum(dst, 1, dst, T(sign[k]), x)
+			case sign[k] < 0:
 				for j, v := range x {
 					dst[j] = -v
 				}
@@ -55,22 +52,14 @@ func (b *builder[T]) sum(s *program.Sum) *G.Node {
 	o.diff = func(x G.Nodes, _, dy *G.Node) (out G.Nodes) {
 		for k := range x {
 			d := dy
-			if s.Sign[k] < 0 {
-				minus, _ := b.value("minus", s.Y)
-				minus.far = func(c *remote) { b.machine.combine(c.dst, c.in[0], 0, -1, 0, c.n*width) }
-				minus.run = func(c *call[T], lo, hi int) {
-					dst := c.dst[lo*width : hi*width]
-					for j, v := range c.in[0][lo*width : hi*width] {
-						dst[j] = -v
-					}
-				}
-				d = b.apply(minus, dy)
+			if sign[k] < 0 {
+				d = b.sum("minus", v, []float64{-1}, dy)
 			}
 			out = append(out, d)
 		}
 		return out
 	}
-	return b.apply(o, b.list(s.X)...)
+	return b.apply(o, x...)
 }
 
 // concat adds values strung together.

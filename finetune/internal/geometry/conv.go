@@ -1,6 +1,9 @@
 package geometry
 
-import "github.com/relupath/relupath/finetune/internal/program"
+import (
+	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
+)
 
 // conv is a convolution: one matrix product a group.
 type conv[T program.Float] struct {
@@ -10,12 +13,8 @@ type conv[T program.Float] struct {
 }
 
 func (h *host[T]) convolution(op *program.Conv) *conv[T] {
-	c := h.convolutions[op]
-	if c == nil {
-		c = &conv[T]{host: h, Conv: op, depth: op.In * op.Kernel}
-		h.raised, h.cols = longer(h.raised, c.Out*c.depth), longer(h.cols, c.depth*c.OutLen)
-		h.convolutions[op] = c
-	}
+	c := &conv[T]{host: h, Conv: op, depth: op.In * op.Kernel}
+	h.raised, h.cols = lists.Longer(h.raised, c.Out*c.depth), lists.Longer(h.cols, c.depth*c.OutLen)
 	return c
 }
 
@@ -58,43 +57,42 @@ func (c *conv[T]) outputs(x []float64, group int) []float64 {
 	return x[group*c.Out*c.OutLen:][:c.Out*c.OutLen]
 }
 
-// sums makes the sums over the inputs of one group's outputs.
-func (c *conv[T]) sums(y, x []float64, group int) {
-	c.unfold(x, group)
-	dst, w, cols, m := c.outputs(y, group), c.raised, c.cols, c.depth
-	if c.opt.P == 1 || c.opt.P == 2 {
-		c.blas.Dgemm(false, false, c.Out, c.OutLen, m, 1, w, m, cols, c.OutLen, 0, dst, c.OutLen)
+// product multiplies m rows, or columns, of k of a group's raised weights by a matrix b of k rows.
+func (c *conv[T]) product(columns bool, m, k int, b, dst []float64) {
+	n, w, step, next := c.OutLen, c.raised, c.depth, 1
+	if c.linear() {
+		c.blas.Dgemm(columns, false, m, n, k, 1, w, c.depth, b, n, 0, dst, n)
 		return
 	}
-	for i := range c.Out {
-		for o := range c.OutLen {
-			dst[i*c.OutLen+o] = norm(c.opt.P, m, func(t int) float64 { return w[i*m+t] * cols[t*c.OutLen+o] })
+	if columns {
+		step, next = 1, c.depth
+	}
+	for i := range m {
+		for o := range n {
+			dst[i*n+o] = norm(c.opt.P, k, func(t int) float64 { return w[i*step+t*next] * b[t*n+o] })
 		}
 	}
 }
 
+// sums makes the sums over the inputs of one group's outputs.
+func (c *conv[T]) sums(y, x []float64, group int) {
+	c.unfold(x, group)
+	c.product(false, c.Out, c.depth, c.cols, c.outputs(y, group))
+}
+
 // against makes the sums over the outputs of one group's inputs.
 func (c *conv[T]) against(x, y []float64, group int) {
-	src, w, cols, m := c.outputs(y, group), c.raised, c.cols, c.depth
-	simple := c.opt.P == 1 || c.opt.P == 2
-	if simple {
-		c.blas.Dgemm(true, false, m, c.OutLen, c.Out, 1, w, m, src, c.OutLen, 0, cols, c.OutLen)
-	} else {
-		for t := range m {
-			for o := range c.OutLen {
-				cols[t*c.OutLen+o] = norm(c.opt.P, c.Out, func(i int) float64 { return w[i*m+t] * src[i*c.OutLen+o] })
-			}
-		}
-	}
+	c.product(true, c.depth, c.Out, c.outputs(y, group), c.cols)
+	linear := c.linear()
 	for j := range c.In {
 		dst := x[(group*c.In+j)*c.InLen:][:c.InLen]
 		clear(dst)
 		for k := range c.Kernel {
-			row := cols[(j*c.Kernel+k)*c.OutLen:][:c.OutLen]
+			row := c.cols[(j*c.Kernel+k)*c.OutLen:][:c.OutLen]
 			for o, at := range c.Table[k*c.OutLen:][:c.OutLen] {
 				switch {
 				case at < 0:
-				case simple:
+				case linear:
 					dst[at] += row[o]
 				default:
 					dst[at] = c.plus(dst[at], row[o])

@@ -2,28 +2,14 @@ package geometry
 
 import "github.com/relupath/relupath/finetune/internal/program"
 
-// matrix is the weights of a fully connected layer.
-func (h *host[T]) matrix(op *program.Dense) *matrixSums[T] {
-	m := h.matrices[op]
-	if m == nil {
-		rows, cols := op.Rows, op.Cols
-		if op.InOut {
-			rows, cols = cols, rows
-		}
-		m = &matrixSums[T]{w: h.prog.Tensors[op.W].Data, rows: rows, cols: cols, p: h.opt.P}
-		h.matrices[op] = m
-	}
-	return m
-}
-
 func (h *host[T]) dense(op *program.Dense, x, y *Path) (up, down *Path) {
-	m, positions := h.matrix(op), op.Outer*op.Inner
+	w, positions := h.prog.Tensors[op.W].Data, op.Outer*op.Inner
 	// Of one position.
 	sums := func(up, x, down, y []float64) {
 		if op.InOut {
-			m.sums(down, y, up, x)
+			h.sums(w, op.Rows, down, y, up, x)
 		} else {
-			m.sums(up, x, down, y)
+			h.sums(w, op.Cols, up, x, down, y)
 		}
 	}
 	if op.Plain() && x != nil && y != nil {

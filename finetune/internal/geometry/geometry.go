@@ -59,7 +59,7 @@ type Geometry[T program.Float] struct {
 	here           *host[T]
 	paths          *programmes[T]
 	inverse, slope []*Factors // of each tensor; nil where nobody asked for them
-	run            func()
+	run            func(int, int)
 }
 
 // New prepares the programmes; nothing is computed yet.
@@ -71,12 +71,13 @@ func New[T program.Float](prog *program.Program[T], opt Options) *Geometry[T] {
 	}
 	for i, op := range prog.Ops {
 		y := op.Result()
-		bias := op.Part() == program.Bias
-		if bias || op.Part() == program.Factor {
+		t, part := op.Tensor()
+		bias := part == program.Bias
+		if bias || part == program.Factor {
 			follows := g.follows(op)
 			g.folded, g.biased[y] = g.folded || follows, bias || follows
 		}
-		if t := op.Tensor(); t >= 0 {
+		if t >= 0 {
 			g.uses[t] = append(g.uses[t], i)
 			if !prog.Tensors[t].Frozen {
 				g.needOut[y] = true
@@ -224,7 +225,7 @@ func (g *Geometry[T]) Log10Norm() float64 {
 	for i, op := range g.prog.Ops {
 		m.in[op.Result()] = m.ops[i].forward()
 	}
-	h.run()
+	h.run(0, 1)
 	x := m.in[g.prog.Logits]
 	sum := 0.0
 	for _, v := range x.Sums {

@@ -9,6 +9,7 @@ import (
 	"github.com/relupath/relupath/analysis/kernel"
 	"github.com/relupath/relupath/finetune/internal/cuda"
 	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // Path is a vector of sums: Sums*2^Exp here. On a device the numbers are at V, and a head with two
@@ -31,17 +32,14 @@ type host[T program.Float] struct {
 	steps        []func()
 	lifted       [2][]float64
 	raised, cols []float64 // of one group of a convolution
-	matrices     map[*program.Dense]*matrixSums[T]
-	convolutions map[*program.Conv]*conv[T]
+	most         []float64 // the largest terms of columns
 }
 
 func newHost[T program.Float](g *Geometry[T]) *host[T] {
-	return &host[T]{
-		Geometry: g, blas: g.opt.BLAS.Serial(), matrices: map[*program.Dense]*matrixSums[T]{}, convolutions: map[*program.Conv]*conv[T]{},
-	}
+	return &host[T]{Geometry: g, blas: g.opt.BLAS.Serial()}
 }
 
-func (h *host[T]) run() {
+func (h *host[T]) run(int, int) {
 	for _, do := range h.steps {
 		do()
 	}
@@ -76,16 +74,8 @@ func (x *Path) shift(e int) {
 	if e == x.Exp {
 		return
 	}
-	k := x.Exp - e
-	if k > -1000 && k < 1000 {
-		f := math.Ldexp(1, k)
-		for i := range x.Sums {
-			x.Sums[i] *= f
-		}
-	} else {
-		for i := range x.Sums {
-			x.Sums[i] = math.Ldexp(x.Sums[i], k)
-		}
+	for i, v := range x.Sums {
+		x.Sums[i] = math.Ldexp(v, x.Exp-e)
 	}
 	x.Exp = e
 }
@@ -98,10 +88,13 @@ func (g *Geometry[T]) edge(w float64) float64 {
 	return math.Abs(w)
 }
 
+// linear tells whether path sums add up as they are.
+func (g *Geometry[T]) linear() bool { return g.opt.P == 1 || g.opt.P == 2 }
+
 // plus adds two path sums of one unit.
 func (g *Geometry[T]) plus(a, b float64) float64 {
 	switch {
-	case g.opt.P == 1 || g.opt.P == 2:
+	case g.linear():
 		return a + b
 	case a == 0:
 		return b
@@ -122,27 +115,6 @@ func (h *host[T]) add(x, y *Path) *Path {
 		f, g := math.Ldexp(1, x.Exp-z.Exp), math.Ldexp(1, y.Exp-z.Exp)
 		for i, v := range x.Sums {
 			z.Sums[i] = h.plus(v*f, y.Sums[i]*g)
-		}
-	})
-}
-
-func (h *host[T]) concat(x []*Path) *Path {
-	n := 0
-	for _, part := range x {
-		n += part.Len
-	}
-	return h.make(n, func(y *Path) {
-		y.Exp = x[0].Exp
-		for _, part := range x[1:] {
-			y.Exp = max(y.Exp, part.Exp)
-		}
-		to := y.Sums
-		for _, part := range x {
-			f := math.Ldexp(1, part.Exp-y.Exp)
-			for i, v := range part.Sums {
-				to[i] = v * f
-			}
-			to = to[part.Len:]
 		}
 	})
 }
@@ -244,13 +216,7 @@ func (h *host[T]) units(v *program.Vector, u use) func(dst, in, out []float64, f
 			if in != nil {
 				s = f * in[e] * out[e]
 			}
-			c := v.CoefAt(i)
-			if u.q == 2 {
-				c *= c
-			} else {
-				c = math.Pow(math.Abs(c), u.q)
-			}
-			dst[v.Element(i, len(dst))] += c * s
+			dst[v.Element(i, len(dst))] += power(math.Abs(v.CoefAt(i)), u.q) * s
 		}
 	}
 }
@@ -260,7 +226,7 @@ func (h *host[T]) lift(slot int, x *Path, q float64) ([]float64, int) {
 	if x == nil {
 		return nil, 0
 	}
-	h.lifted[slot] = longer(h.lifted[slot], x.Len)
+	h.lifted[slot] = lists.Longer(h.lifted[slot], x.Len)
 	dst := h.lifted[slot][:x.Len]
 	return dst, h.power(dst, x, q)
 }
@@ -311,12 +277,4 @@ func reciprocal(x []float64) int {
 	_, k := math.Frexp(top)
 	kernel.Affine(x, x, math.Ldexp(1, -k), 0, 0, math.Inf(1))
 	return k
-}
-
-// longer is x with at least n elements.
-func longer(x []float64, n int) []float64 {
-	if len(x) < n {
-		return make([]float64, n)
-	}
-	return x
 }

@@ -14,7 +14,6 @@ type kernels interface {
 	// constant is n times one number.
 	constant(n int, x float64) *Path
 	add(x, y *Path) *Path
-	concat(x []*Path) *Path
 	// gather sums links of x, whose weights are those of edges, in each of so many channels of m numbers.
 	gather(x *Path, t cuda.Links, channels, m int) *Path
 	// scale multiplies by a vector's numbers, or by what an activation with these slopes passes on.
@@ -205,11 +204,12 @@ func (m *programmes[T]) joined(op *program.Concat, n int) pass {
 	}
 	return pass{
 		forward: func() *Path {
-			x := make([]*Path, len(op.X))
-			for k := range x {
-				x[k] = m.in[op.X[k]]
+			var sum *Path
+			for k, v := range op.X {
+				x := m.in[v]
+				sum = m.sum(sum, m.gather(x, shifted(x.Len, start[k], n), 1, x.Len))
 			}
-			return m.concat(x)
+			return sum
 		},
 		backward: func(k int, y *Path) *Path {
 			return m.gather(y, shifted(n, -start[k], m.prog.Values[op.X[k]].Len), 1, n)
@@ -280,14 +280,15 @@ func (m *programmes[T]) factors(t int, q float64, invert bool) Factors {
 	u := use{n: len(m.prog.Tensors[t].Data), q: q}
 	for _, i := range m.uses[t] {
 		op := m.prog.Ops[i]
-		bias := op.Part() == program.Bias
+		_, part := op.Tensor()
+		bias := part == program.Bias
 		if u.y = m.out[op.Result()]; u.y == nil || bias && !invert && m.opt.ExcludeBias {
 			continue
 		}
 		if u.x = nil; !bias {
 			u.x = m.in[op.Operands()[0]]
 		}
-		u.gain = op.Part() == program.Slope && !invert
+		u.gain = part == program.Slope && !invert
 		u.sum = m.ops[i].total(u)
 	}
 	return Factors{All: m.raise(zeros(u.sum, u.n), 1, invert)}

@@ -105,19 +105,6 @@ func (m *Remote[T]) add(x, y *Path) *Path {
 	return m.make("path_add", x.Len, x.V, x.Head, y.V, y.Head)
 }
 
-func (m *Remote[T]) concat(xs []*Path) *Path {
-	n, at := 0, 0
-	for _, x := range xs {
-		n += x.Len
-	}
-	var sum *Path
-	for _, x := range xs {
-		sum = m.paths.sum(sum, m.gather(x, shifted(x.Len, at, n), 1, x.Len))
-		at += x.Len
-	}
-	return sum
-}
-
 func (m *Remote[T]) gather(x *Path, t cuda.Links, channels, length int) *Path {
 	table, k := m.Table(t), len(t.Start)-1
 	return m.make("path_gather", channels*k, x.V, x.Head, table.Start, table.List, table.Weight, k, length)

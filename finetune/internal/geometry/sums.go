@@ -4,68 +4,58 @@ import (
 	"math"
 
 	"github.com/relupath/relupath/analysis/kernel"
-	"github.com/relupath/relupath/finetune/internal/program"
+	"github.com/relupath/relupath/internal/lists"
 )
 
-// matrixSums sums the powers of a stored matrix along its rows and columns.
-type matrixSums[T program.Float] struct {
-	w          []T
-	rows, cols int
-	p          float64
-	largest    []float64 // of the terms of each column, for p other than 1 and 2
-}
-
 // sums computes, of terms t = w^2 h for p = 2 and |w| h otherwise, what plus
-// makes of the terms of each row (weighted by rowH, one a column) and of each
+// makes of the terms of each row of a matrix (weighted by rowH, one a column) and of each
 // column (weighted by colH, one a row). Either output may be nil. One read of
 // the weights serves both.
-func (m *matrixSums[T]) sums(rowOut, rowH, colOut, colH []float64) {
-	if m.p != 1 && m.p != 2 {
-		m.general(rowOut, rowH, colOut, colH)
+func (h *host[T]) sums(w []T, cols int, rowOut, rowH, colOut, colH []float64) {
+	rows, columns, both := kernel.DotsAbs[T], kernel.ColumnsAbs[T], kernel.ProductsAbs[T]
+	switch h.opt.P {
+	case 1:
+	case 2:
+		rows, columns, both = kernel.DotsSquares[T], kernel.ColumnsSquares[T], kernel.ProductsSquares[T]
+	default:
+		h.general(w, cols, rowOut, rowH, colOut, colH)
 		return
 	}
 	clear(rowOut)
 	clear(colOut)
-	rows, columns, both := kernel.DotsAbs[T], kernel.ColumnsAbs[T], kernel.ProductsAbs[T]
-	if m.p == 2 {
-		rows, columns, both = kernel.DotsSquares[T], kernel.ColumnsSquares[T], kernel.ProductsSquares[T]
-	}
 	switch {
 	case rowOut == nil:
-		columns(colOut, m.w, m.cols, colH)
+		columns(colOut, w, cols, colH)
 	case colOut == nil:
-		rows(rowOut, m.w, m.cols, rowH)
+		rows(rowOut, w, cols, rowH)
 	default:
-		both(rowOut, colOut, m.w, rowH, colH)
+		both(rowOut, colOut, w, rowH, colH)
 	}
 }
 
 // general is sums for any other p: (sum t^p)^(1/p), each term divided by the
 // largest of its sum first, so that no power leaves the range.
-func (m *matrixSums[T]) general(rowOut, rowH, colOut, colH []float64) {
+func (h *host[T]) general(w []T, cols int, rowOut, rowH, colOut, colH []float64) {
+	p := h.opt.P
 	for i := range rowOut {
-		row := m.w[i*m.cols:][:m.cols]
-		rowOut[i] = norm(m.p, m.cols, func(j int) float64 { return math.Abs(float64(row[j])) * rowH[j] })
+		row := w[i*cols:][:cols]
+		rowOut[i] = norm(p, cols, func(j int) float64 { return math.Abs(float64(row[j])) * rowH[j] })
 	}
-	if colOut == nil {
-		return
-	}
-	m.largest = longer(m.largest, m.cols)
-	largest := m.largest
+	h.most = lists.Longer(h.most, len(colOut))
+	largest := h.most[:len(colOut)]
 	clear(largest)
 	clear(colOut)
-	for i, h := range colH {
-		for j, x := range m.w[i*m.cols:][:m.cols] {
-			largest[j] = math.Max(largest[j], math.Abs(float64(x))*h)
+	terms := func(do func(j int, t float64)) {
+		for i := 0; colOut != nil && i < len(colH); i++ {
+			for j, x := range w[i*cols:][:cols] {
+				do(j, math.Abs(float64(x))*colH[i])
+			}
 		}
 	}
-	for i, h := range colH {
-		for j, x := range m.w[i*m.cols:][:m.cols] {
-			colOut[j] += term(math.Abs(float64(x))*h, largest[j], m.p)
-		}
-	}
+	terms(func(j int, t float64) { largest[j] = math.Max(largest[j], t) })
+	terms(func(j int, t float64) { colOut[j] += term(t, largest[j], p) })
 	for j, sum := range colOut {
-		colOut[j] = largest[j] * math.Pow(sum, 1/m.p)
+		colOut[j] = largest[j] * math.Pow(sum, 1/p)
 	}
 }
 

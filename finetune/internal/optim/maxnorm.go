@@ -26,7 +26,7 @@ func (o *Optimizer[T]) End() {
 // and whether they are columns.
 func (o *Optimizer[T]) bounded(do func(t, units int, columns bool)) {
 	for _, op := range o.prog.Ops {
-		if t := op.Tensor(); t < 0 || o.prog.Tensors[t].Frozen {
+		if t, _ := op.Tensor(); t < 0 || o.prog.Tensors[t].Frozen {
 			continue
 		}
 		switch op := op.(type) {

@@ -261,8 +261,11 @@ func (o *Optimizer[T]) range4(exp int) (k int, ok bool) {
 	u := &o.pass
 	most := 0.0
 	for e := range u.w {
-		g, q := u.at(o, e)
-		most = math.Max(most, g*g*q)
+		g := float64(u.g[e])
+		if u.penalty != 0 {
+			g = u.gradient(o.P, e)
+		}
+		most = math.Max(most, g*g*u.factor(e/u.cols, e%u.cols, e))
 	}
 	if most == 0 || most-most != 0 {
 		return 0, false
@@ -274,23 +277,25 @@ func (o *Optimizer[T]) range4(exp int) (k int, ok bool) {
 // halved is half of the next even number below.
 func halved(k int) int { return (k - k&1) / 2 }
 
-// at returns the gradient, penalty included, and 1/kappa of element e.
-func (u *update[T]) at(o *Optimizer[T], e int) (g, q float64) {
-	g, q = float64(u.g[e]), 1
+// factor is 1/kappa of element e, in row r and column c.
+func (u *update[T]) factor(r, c, e int) float64 {
+	q := 1.0
 	if u.row != nil {
-		q = u.row[e/u.cols]
+		q = u.row[r]
 	}
 	if u.col != nil {
-		q *= u.col[e%u.cols]
+		q *= u.col[c]
 	}
 	if u.all != nil {
 		q = u.all[e]
 	}
-	if u.penalty != 0 {
-		w := float64(u.w[e])
-		g += u.penalty * u.pen.At(e) * math.Copysign(math.Pow(math.Abs(w), o.P-1), w)
-	}
-	return g, q
+	return q
+}
+
+// gradient is that of element e, penalty included.
+func (u *update[T]) gradient(p float64, e int) float64 {
+	w := float64(u.w[e])
+	return float64(u.g[e]) + u.penalty*u.pen.At(e)*math.Copysign(math.Pow(math.Abs(w), p-1), w)
 }
 
 // plain tells whether the update is keep*w - step*g, with a step in the range of the weights' type: then it is
@@ -315,24 +320,14 @@ func (o *Optimizer[T]) slice(lo, hi int) {
 	}
 	mu := T(o.Mu)
 	for r := lo; r < hi; r++ {
-		row := 1.0
-		if u.row != nil {
-			row = u.row[r]
-		}
 		at := r * u.cols
 		for c, w := range u.w[at:min(at+u.cols, len(u.w))] {
 			e := at + c
-			g, q := float64(u.g[e]), row
-			if u.col != nil {
-				q *= u.col[c]
-			}
-			if u.all != nil {
-				q = u.all[e]
-			}
+			g := float64(u.g[e])
 			if u.penalty != 0 {
-				g, q = u.at(o, e)
+				g = u.gradient(o.P, e)
 			}
-			d := g * q
+			d := g * u.factor(r, c, e)
 			if u.a != nil {
 				a := T(float64(u.a[e]) + g*d*u.sum)
 				u.a[e] = a

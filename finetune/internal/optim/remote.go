@@ -130,24 +130,13 @@ func (m *Remote[T]) End() {
 	})
 }
 
-// Sync copies the memory to the host's States, Load back.
-func (m *Remote[T]) Sync() {
+// Memory calls do for each part of the optimizer's memory, here and on the device.
+func (m *Remote[T]) Memory(do func(here []T, there cuda.Ptr)) {
 	if m == nil {
 		return
 	}
 	for t, s := range m.o.state {
-		cuda.Read(m.Device, s.Velocity, m.of[t].velocity)
-		cuda.Read(m.Device, s.Sum, m.of[t].sum)
-	}
-}
-
-// Load is documented with Sync.
-func (m *Remote[T]) Load() {
-	if m == nil {
-		return
-	}
-	for t, s := range m.o.state {
-		cuda.Write(m.Device, m.of[t].velocity, s.Velocity)
-		cuda.Write(m.Device, m.of[t].sum, s.Sum)
+		do(s.Velocity, m.of[t].velocity)
+		do(s.Sum, m.of[t].sum)
 	}
 }

@@ -16,17 +16,15 @@ type Pool struct {
 	threads int
 	work    chan piece
 	wg      sync.WaitGroup
-	// beside is the function of Start.
-	beside func()
-	going  sync.WaitGroup
+	beside  sync.WaitGroup // of what Start started
 	// panicked is the first panic of a goroutine, which Do and Wait pass on.
 	panicked atomic.Value
 }
 
-// piece is a range of a loop; one without a loop is the function of Start.
 type piece struct {
 	f      func(lo, hi int)
 	lo, hi int
+	of     *sync.WaitGroup
 }
 
 // New starts threads-1 goroutines; Close ends them.
@@ -48,41 +46,35 @@ func New(threads int) *Pool {
 }
 
 func (p *Pool) do(w piece) {
-	done := &p.wg
-	if w.f == nil {
-		done = &p.going
-	}
-	defer done.Done()
+	defer w.of.Done()
 	defer func() {
 		if r := recover(); r != nil {
 			p.panicked.CompareAndSwap(nil, fmt.Sprint(kernel.Traced(r)))
 		}
 	}()
-	if w.f == nil {
-		p.beside()
-		return
-	}
 	w.f(w.lo, w.hi)
 }
 
-// Start runs f, which must not call Do, beside the caller; where there is one thread, at once. Call Wait before
-// the next Start.
-func (p *Pool) Start(f func()) {
+// Start calls f(0, 1), which must not call Do, beside the caller; where there is one thread, at once. Call Wait
+// before the next Start.
+func (p *Pool) Start(f func(lo, hi int)) {
 	if p.Threads() == 1 {
-		f()
+		f(0, 1)
 		return
 	}
-	p.beside = f
-	p.going.Add(1)
-	p.work <- piece{}
+	p.beside.Add(1)
+	p.work <- piece{f, 0, 1, &p.beside}
 }
 
 // Wait returns when what Start started is done. A panic of it is one of the caller's.
 func (p *Pool) Wait() {
-	if p.Threads() == 1 {
-		return
+	if p.Threads() > 1 {
+		p.wait(&p.beside)
 	}
-	p.going.Wait()
+}
+
+func (p *Pool) wait(of *sync.WaitGroup) {
+	of.Wait()
 	if r := p.panicked.Load(); r != nil {
 		panic(r)
 	}
@@ -111,7 +103,7 @@ func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 	chunk := (n + parts - 1) / parts
 	for lo := chunk; lo < n; lo += chunk {
 		p.wg.Add(1)
-		p.work <- piece{f, lo, min(lo+chunk, n)}
+		p.work <- piece{f, lo, min(lo+chunk, n), &p.wg}
 	}
 	f(0, chunk)
 	for waiting := true; waiting; { // for a goroutine that does something else
@@ -122,10 +114,7 @@ func (p *Pool) Do(n, grain int, f func(lo, hi int)) {
 			waiting = false
 		}
 	}
-	p.wg.Wait()
-	if r := p.panicked.Load(); r != nil {
-		panic(r)
-	}
+	p.wait(&p.wg)
 }
 
 // Close ends the goroutines.

@@ -30,7 +30,7 @@ func TestStart(t *testing.T) {
 	p := New(2)
 	defer p.Close()
 	begun, end := make(chan bool), make(chan bool)
-	p.Start(func() {
+	p.Start(func(int, int) {
 		close(begun)
 		<-end
 		panic("broken")

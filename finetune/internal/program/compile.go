@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/relupath/relupath/analysis/dag"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -120,25 +121,16 @@ func (c *compiler[T]) tensor(p *dag.Param) int {
 	if !ok {
 		t = len(c.p.Tensors)
 		c.index[p] = t
-		x := &Tensor[T]{Param: p, Data: make([]T, p.Len())}
-		load(x.Data, p)
-		x.Frozen = p.Storage == dag.Unwritable || p.Made
+		x := &Tensor[T]{Param: p, Frozen: p.Storage == dag.Unwritable || p.Made}
+		if f := p.Float64s(); f != nil {
+			x.Data = lists.Convert[T](f)
+		} else {
+			x.Data = lists.Convert[T](p.Float32s())
+		}
 		c.p.Tensors = append(c.p.Tensors, x)
 	}
 	c.p.Tensors[t].Uses++
 	return t
-}
-
-func load[T Float](dst []T, p *dag.Param) {
-	if f := p.Float64s(); f != nil {
-		for i, v := range f {
-			dst[i] = T(v)
-		}
-		return
-	}
-	for i, v := range p.Float32s() {
-		dst[i] = T(v)
-	}
 }
 
 func (c *compiler[T]) warn(format string, args ...any) {
@@ -381,11 +373,7 @@ func (p *Program[T]) Network(data [][]T) *dag.Network {
 			made[t.Param] = t.Param.WithFloat32s(f)
 			continue
 		}
-		v := make([]float64, len(d))
-		for i, x := range d {
-			v[i] = float64(x)
-		}
-		made[t.Param] = t.Param.WithValues(nil, v)
+		made[t.Param] = t.Param.WithValues(nil, lists.Convert[float64](d))
 	}
 	return p.Net.Replace(func(u *dag.Use) *dag.Param {
 		if q := made[u.Param]; q != nil {

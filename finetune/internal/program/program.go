@@ -53,10 +53,8 @@ type Op interface {
 	// Operands are the values it reads, Result the one it makes.
 	Operands() []int
 	Result() int
-	// Tensor is the stored tensor that it reads; -1 for none.
-	Tensor() int
-	// Part is what the tensor is to its layer.
-	Part() Part
+	// Tensor is the stored tensor that it reads, -1 for none, and what that is to its layer.
+	Tensor() (t int, part Part)
 }
 
 // Part is what a tensor is to its layer.
@@ -74,10 +72,9 @@ const (
 // unary is an operation on one value.
 type unary struct{ X, Y int }
 
-func (o *unary) Operands() []int { return []int{o.X} }
-func (o *unary) Result() int     { return o.Y }
-func (*unary) Tensor() int       { return -1 }
-func (*unary) Part() Part        { return NoPart }
+func (o *unary) Operands() []int   { return []int{o.X} }
+func (o *unary) Result() int       { return o.Y }
+func (*unary) Tensor() (int, Part) { return -1, NoPart }
 
 // nary is an operation on any number of values.
 type nary struct {
@@ -85,10 +82,9 @@ type nary struct {
 	Y int
 }
 
-func (o *nary) Operands() []int { return o.X }
-func (o *nary) Result() int     { return o.Y }
-func (*nary) Tensor() int       { return -1 }
-func (*nary) Part() Part        { return NoPart }
+func (o *nary) Operands() []int   { return o.X }
+func (o *nary) Result() int       { return o.Y }
+func (*nary) Tensor() (int, Part) { return -1, NoPart }
 
 // Taps lists, for output position o of each channel, the operand's positions that it
 // reads: At[Start[o]:Start[o+1]].
@@ -111,10 +107,7 @@ type Dense struct {
 func (o *Dense) Plain() bool { return o.Outer == 1 && o.Inner == 1 }
 
 // Tensor implements Op.
-func (o *Dense) Tensor() int { return o.W }
-
-// Part implements Op.
-func (*Dense) Part() Part { return Weights }
+func (o *Dense) Tensor() (int, Part) { return o.W, Weights }
 
 // Conv is a convolution. The weights of group g are a matrix of Out x In*Kernel
 // (channels of one group), and Table[k*OutLen+o] is the input position that
@@ -131,10 +124,7 @@ type Conv struct {
 }
 
 // Tensor implements Op.
-func (o *Conv) Tensor() int { return o.W }
-
-// Part implements Op.
-func (*Conv) Part() Part { return Weights }
+func (o *Conv) Tensor() (int, Part) { return o.W, Weights }
 
 // Average sums windows with fixed weights: output position o of each channel is the sum
 // of its taps times Weight[o]; nil weights are ones. So is a reindexing, of one tap or none each.
@@ -190,19 +180,17 @@ type unitwise struct {
 	V Vector
 }
 
-func (o *unitwise) Tensor() int { return o.V.Tensor }
-
 // Shift adds one number a unit.
 type Shift struct{ unitwise }
 
-// Part implements Op.
-func (*Shift) Part() Part { return Bias }
+// Tensor implements Op.
+func (o *Shift) Tensor() (int, Part) { return o.V.Tensor, Bias }
 
 // Scale multiplies each unit by one number.
 type Scale struct{ unitwise }
 
-// Part implements Op.
-func (*Scale) Part() Part { return Factor }
+// Tensor implements Op.
+func (o *Scale) Tensor() (int, Part) { return o.V.Tensor, Factor }
 
 // Activate is z for z > 0 and slope*z otherwise. V has one unit an element, or
 // one for all.
@@ -212,8 +200,8 @@ type Activate struct {
 	Drop bool
 }
 
-// Part implements Op.
-func (*Activate) Part() Part { return Slope }
+// Tensor implements Op.
+func (o *Activate) Tensor() (int, Part) { return o.V.Tensor, Slope }
 
 // Sum adds values, each times +1 or -1.
 type Sum struct {
