@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -77,10 +78,7 @@ func (l *texts) number(t *table, task Task, hint string) error {
 		t.unlisted = l.noNumber(odd, hint)
 	case task == Regression, task == "" && whole < all && numeric == all:
 		t.width = 1
-		t.targets = make([]float64, t.n)
-		for i, id := range l.ids {
-			t.targets[i] = values[id]
-		}
+		t.targets = lists.Map(l.ids, func(id int) float64 { return values[id] })
 		return nil
 	}
 	class := make([]int, all)
@@ -92,10 +90,7 @@ func (l *texts) number(t *table, task Task, hint string) error {
 	} else {
 		l.name(t, class, values, numeric == all)
 	}
-	t.labels = l.ids
-	for i, id := range t.labels {
-		t.labels[i] = class[id]
-	}
+	t.labels = lists.Map(l.ids, func(id int) int { return class[id] })
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/words"
 )
 
@@ -47,17 +48,12 @@ func compare[S any](ctx context.Context, l *Lab, settings []S, g grid,
 	out := make([]compared[S], len(settings))
 	list = nil
 	for i, s := range settings {
-		at := 0
-		row := tried[i*len(g.rates) : (i+1)*len(g.rates)]
-		for k := range row {
-			if objective(row[k]) < objective(row[at]) {
-				at = k
-			}
-		}
-		out[i] = compared[S]{setting: s, rate: g.rates[at]}
-		out[i].edge = len(g.rates) > 1 && (g.rates[at] == slices.Min(g.rates) || g.rates[at] == slices.Max(g.rates))
+		losses := lists.Map(tried[i*len(g.rates):(i+1)*len(g.rates)], objective)
+		rate := g.rates[slices.Index(losses, slices.Min(losses))]
+		out[i] = compared[S]{setting: s, rate: rate}
+		out[i].edge = len(g.rates) > 1 && (rate == slices.Min(g.rates) || rate == slices.Max(g.rates))
 		for k := range g.seeds {
-			list = append(list, training(s, g.rates[at], g.epochs, g.seed+uint64(k)))
+			list = append(list, training(s, rate, g.epochs, g.seed+uint64(k)))
 		}
 	}
 	records, err := l.run(ctx, list)

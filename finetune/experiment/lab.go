@@ -22,6 +22,7 @@ import (
 	"github.com/relupath/relupath/analysis/rescale"
 	"github.com/relupath/relupath/finetune"
 	"github.com/relupath/relupath/finetune/dataset"
+	"github.com/relupath/relupath/internal/lists"
 	"github.com/relupath/relupath/internal/outfile"
 )
 
@@ -99,11 +100,7 @@ func (l *Lab) run(ctx context.Context, list []*Training) ([]*Record, error) {
 	if err := l.work(ctx, missing, records); err != nil {
 		return nil, err
 	}
-	out := make([]*Record, len(list))
-	for i, t := range list {
-		out[i] = records[t.key()]
-	}
-	return out, nil
+	return lists.Map(list, func(t *Training) *Record { return records[t.key()] }), nil
 }
 
 func (l *Lab) tell(done, total int, rec *Record) {

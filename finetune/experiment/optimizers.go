@@ -112,12 +112,7 @@ func (s setting) name() string { return methodNames[s.method] + ", " + s.start }
 func optimizersReport(l *Lab, opt OptimizersOptions, done []compared[setting]) *Report {
 	r := &Report{Name: "optimizers", Title: fmt.Sprintf("Optimizers on %s, two hidden layers of %s", l.Train.Name(), words.Count(opt.Width, "unit"))}
 	for _, d := range opt.Dropouts {
-		var part []compared[setting]
-		for _, c := range done {
-			if c.setting.dropout == d {
-				part = append(part, c)
-			}
-		}
+		part := slices.DeleteFunc(slices.Clone(done), func(c compared[setting]) bool { return c.setting.dropout != d })
 		r.Figures = append(r.Figures, optimizersFigure(opt, part, d, "epoch", byEpoch), optimizersFigure(opt, part, d, "seconds", byTime))
 		r.Tables = append(r.Tables, optimizersTable(opt, part, d))
 		r.Claims = append(r.Claims, optimizersClaims(opt, part, d)...)
