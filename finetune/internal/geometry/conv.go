@@ -27,9 +27,7 @@ func (h *host[T]) conv(op *program.Conv, x *Path, back bool) *Path {
 	return h.make(n, func(y *Path) {
 		y.Exp = x.Exp
 		for group := range c.Groups {
-			for i, w := range h.prog.Tensors[c.W].Data[group*c.Out*c.depth:][:c.Out*c.depth] {
-				h.raised[i] = h.edge(float64(w))
-			}
+			h.edges(h.raised, h.prog.Tensors[c.W].Data[group*c.Out*c.depth:][:c.Out*c.depth])
 			sums(c, y.Sums, x.Sums, group)
 		}
 	})
@@ -102,11 +100,11 @@ func (c *conv[T]) against(x, y []float64, group int) {
 	}
 }
 
-// total adds f times the products over the positions of a convolution: a matrix product.
-func (c *conv[T]) total(dst, in, out []float64, f float64) {
+// total makes beta dst and f times the products over the positions of a convolution: a matrix product.
+func (c *conv[T]) total(dst, in, out []float64, f, beta float64) {
 	for group := range c.Groups {
 		c.unfold(in, group)
 		c.blas.Dgemm(false, true, c.Out, c.depth, c.OutLen, f, c.outputs(out, group), c.OutLen,
-			c.cols, c.OutLen, 1, dst[group*c.Out*c.depth:], c.depth)
+			c.cols, c.OutLen, beta, dst[group*c.Out*c.depth:], c.depth)
 	}
 }

@@ -91,6 +91,24 @@ func (g *Geometry[T]) edge(w float64) float64 {
 // linear tells whether path sums add up as they are.
 func (g *Geometry[T]) linear() bool { return g.opt.P == 1 || g.opt.P == 2 }
 
+// edges writes the edges of weights.
+func (g *Geometry[T]) edges(dst []float64, w []T) {
+	dst = dst[:len(w)]
+	switch w := any(w).(type) {
+	case []float32:
+		kernel.Widen(dst, w)
+	case []float64:
+		copy(dst, w)
+	}
+	if g.opt.P == 2 {
+		kernel.Times(dst, dst, dst)
+		return
+	}
+	for i, x := range dst {
+		dst[i] = math.Abs(x)
+	}
+}
+
 // plus adds two path sums of one unit.
 func (g *Geometry[T]) plus(a, b float64) float64 {
 	switch {
@@ -179,14 +197,20 @@ func (h *host[T]) bias(x *Path, stages []cuda.Stage, axis dag.Axis) *Path {
 	})
 }
 
-func (h *host[T]) totalDense(op *program.Dense, u use) *Path { return h.total(u, denseTotal(op)) }
-func (h *host[T]) totalConv(op *program.Conv, u use) *Path {
-	return h.total(u, h.convolution(op).total)
-}
-func (h *host[T]) totalUnits(v *program.Vector, u use) *Path { return h.total(u, h.units(v, u)) }
+func (h *host[T]) totalDense(op *program.Dense, u use) *Path { return h.total(u, true, denseTotal(op)) }
 
-// total adds a use, of which add adds f times the products.
-func (h *host[T]) total(u use, add func(dst, in, out []float64, f float64)) *Path {
+func (h *host[T]) totalConv(op *program.Conv, u use) *Path {
+	c, beta := h.convolution(op), 1.0
+	if u.sum == nil {
+		beta = 0
+	}
+	return h.total(u, false, func(dst, in, out []float64, f float64) { c.total(dst, in, out, f, beta) })
+}
+
+func (h *host[T]) totalUnits(v *program.Vector, u use) *Path { return h.total(u, true, h.units(v, u)) }
+
+// total adds a use, of which add adds f times the products; to zeros, if it asks for them, where the use is the first.
+func (h *host[T]) total(u use, zeros bool, add func(dst, in, out []float64, f float64)) *Path {
 	dst, first := u.sum, u.sum == nil
 	if first {
 		dst = vector(u.n)
@@ -194,8 +218,10 @@ func (h *host[T]) total(u use, add func(dst, in, out []float64, f float64)) *Pat
 	h.step(func() {
 		in, a := h.lift(0, u.x, u.q)
 		out, b := h.lift(1, u.y, u.q)
-		if first {
+		if first && zeros {
 			clear(dst.Sums)
+		}
+		if first {
 			dst.Exp = a + b
 		}
 		dst.shift(max(dst.Exp, a+b))
