@@ -3,6 +3,7 @@ package experiment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -249,4 +250,19 @@ func TestDigests(t *testing.T) {
 	if len(seen) != 4 {
 		t.Errorf("4 networks have %d digests", len(seen))
 	}
+}
+
+// TestPanicIsTheCallers: a panic of one training ends the others and is the caller's.
+func TestPanicIsTheCallers(t *testing.T) {
+	l := &Lab{Dir: t.TempDir(), Train: clouds(t), Threads: 2}
+	list := trainings(l, 5)
+	bad := *list[0]
+	bad.Start.Widths = []int{4} // no network
+	defer func() {
+		if r := fmt.Sprint(recover()); !strings.Contains(r, "inputs and outputs") {
+			t.Errorf("got %s, want the panic of the training", r)
+		}
+	}()
+	_, err := l.run(context.Background(), append(list, &bad))
+	t.Errorf("no panic, error %v", err)
 }
