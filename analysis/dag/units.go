@@ -3,6 +3,8 @@ package dag
 import (
 	"fmt"
 	"slices"
+
+	"github.com/relupath/relupath/internal/lists"
 )
 
 // UnitMap says which group each element of a node's value belongs to. IDs is made of
@@ -27,6 +29,44 @@ func (m *UnitMap) At(e int) int32 {
 		return m.IDs[k%len(m.IDs)]
 	}
 	return m.IDs[k/(m.Line*m.Times)*m.Line+k%m.Line]
+}
+
+// each calls do with the groups of the elements 0 to n-1 of a value, in order and some at a time, from element e on:
+// without the divisions of At. do must not keep them.
+func (m *UnitMap) each(n int, do func(e int, ids []int32)) {
+	line, times := m.Line, m.Times
+	if times == 0 {
+		line, times = len(m.IDs), n
+	}
+	var room [256]int32
+	e, held := 0, room[:0] // groups of the elements before e that do does not have
+	for at := 0; e < n; at += line {
+		for t := 0; t < times && e < n; t++ {
+			ids := m.IDs[at:][:line]
+			if m.Inner == 1 {
+				ids = ids[:min(line, n-e)]
+				do(e, ids)
+				e += len(ids)
+				continue
+			}
+			for _, id := range ids {
+				for left := min(m.Inner, n-e); left > 0; {
+					some := min(left, len(room)-len(held))
+					for range some {
+						held = append(held, id)
+					}
+					e, left = e+some, left-some
+					if len(held) == len(room) {
+						do(e-len(held), held)
+						held = held[:0]
+					}
+				}
+			}
+		}
+	}
+	if len(held) > 0 {
+		do(e-len(held), held)
+	}
 }
 
 // lies reports whether the groups are those of an axis, one an index.
@@ -106,6 +146,8 @@ type grouper struct {
 	cols  [][]int32
 	// carries is Groups.Carries, of operands that have factors.
 	carries [][]int
+	// groups is room for those of the elements of a value.
+	groups []int32
 }
 
 // Groups derives the groups of tied units. Cost: near linear in the number of
@@ -259,13 +301,23 @@ func (s *grouper) Unary(nd *Node, op Unary, x UnitMap) UnitMap {
 }
 
 // Select implements Meaning.
-func (s *grouper) Select(nd, _ *Node, index []int32, x UnitMap) UnitMap {
+func (s *grouper) Select(nd, from *Node, index []int32, x UnitMap) UnitMap {
 	if nd.Zone == Preamble {
 		return s.Input(nd) // padding too: it may be shifted before it enters a layer
 	}
-	ids := make([]int32, len(index))
+	ids := slices.Repeat([]int32{NoGroup}, len(index))
+	if n := from.Len(); n <= len(index) || n <= min(4*len(index), 1<<22) {
+		s.groups = lists.Longer(s.groups, n)
+		groups := s.groups[:n]
+		x.each(n, func(e int, ids []int32) { copy(groups[e:], ids) })
+		for e, j := range index {
+			if j >= 0 {
+				ids[e] = groups[j]
+			}
+		}
+		return compress(ids)
+	}
 	for e, j := range index {
-		ids[e] = NoGroup
 		if j >= 0 {
 			ids[e] = x.At(int(j))
 		}
@@ -289,11 +341,11 @@ func (s *grouper) constants(nd *Node, l *Linear, d *Diagonal, m UnitMap) UnitMap
 				ids[i] = m.At(i * d.Axis.Inner)
 			}
 		}
-		for e := range d.Axis.Len() {
-			if i := d.Axis.At(e); ids[i] != m.At(e) {
+		d.Axis.walk(&m, func(i int, id int32) {
+			if ids[i] != id {
 				ids[i] = NoGroup
 			}
-		}
+		})
 	}
 	s.rows[nd.ID], s.cols[nd.ID] = ids, ids
 	for _, st := range l.Stages {
@@ -371,11 +423,33 @@ func (s *grouper) along(m *UnitMap, a Axis) []int32 {
 		return m.IDs
 	}
 	ids := slices.Repeat([]int32{NoGroup}, a.N)
-	for e := range a.Len() {
-		i := a.At(e)
-		ids[i] = s.union(ids[i], m.At(e))
-	}
+	last := slices.Repeat([]int32{NoGroup}, a.N) // of each index, as in m: what came before is united already
+	a.walk(m, func(i int, id int32) {
+		if last[i] != id {
+			ids[i], last[i] = s.union(ids[i], id), id
+		}
+	})
 	return ids
+}
+
+// walk calls do with the index and the group of each element of an axis, in order; of neighbours that are alike in both
+// with the first alone.
+func (a Axis) walk(m *UnitMap, do func(i int, id int32)) {
+	i, left, old := 0, a.Inner, NoGroup-1
+	m.each(a.Len(), func(_ int, ids []int32) {
+		for _, id := range ids {
+			if id != old {
+				do(i, id)
+			}
+			old = id
+			if left--; left == 0 {
+				left, old = a.Inner, NoGroup-1
+				if i++; i == a.N {
+					i = 0
+				}
+			}
+		}
+	})
 }
 
 // Join implements Meaning: it unites the operands element by element.
@@ -391,9 +465,12 @@ func (s *grouper) Join(nd *Node, xs []UnitMap) UnitMap {
 			continue
 		}
 		ids := make([]int32, nd.Len())
-		for e := range ids {
-			ids[e] = s.union(out.At(e), m.At(e))
-		}
+		out.each(len(ids), func(e int, some []int32) { copy(ids[e:], some) })
+		m.each(len(ids), func(e int, some []int32) {
+			for i, id := range some {
+				ids[e+i] = s.union(ids[e+i], id)
+			}
+		})
 		out = compress(ids)
 	}
 	return out
@@ -411,9 +488,7 @@ func (s *grouper) Concat(nd *Node, xs []UnitMap) UnitMap {
 			ids = append(ids, xs[k].IDs...)
 			continue
 		}
-		for e := range s.net.Nodes[nd.In[k]].Len() {
-			ids = append(ids, xs[k].At(e))
-		}
+		xs[k].each(s.net.Nodes[nd.In[k]].Len(), func(_ int, some []int32) { ids = append(ids, some...) })
 	}
 	if plain {
 		return UnitMap{IDs: ids, Inner: max(inner, 1)}
