@@ -24,8 +24,8 @@ type Options struct {
 
 // Compile makes the program of a network. Tensors of the preamble are frozen, and
 // so are those that cannot be stored, that are made of shapes or that a layer divides by. Errors: no input or
-// several, several values that could be the logits, logits that do not depend on the input, layers that cannot be trained, of
-// which all are listed.
+// several, several values that could be the logits, logits that do not depend on the input, layers that cannot be trained, for
+// each reason the first of them and how many there are.
 func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 	if len(net.Inputs) != 1 {
 		return nil, fmt.Errorf("the network has %s, training wants 1", words.Count(len(net.Inputs), "input"))
@@ -48,8 +48,12 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 			net.Nodes[logits].Label(), net.Inputs[0].Name)
 	}
 	values := dag.Forward(net, c, func(nd *dag.Node) bool { return !needed[nd.ID] }, nil)
+	var obstacles []string
+	for _, r := range c.refused {
+		obstacles = append(obstacles, listed(r.nodes)+": "+r.why)
+	}
 	if len(c.early) > 0 {
-		c.obstacles = append(c.obstacles, "functions of the inputs are not computed in training: "+listed(c.early)+
+		obstacles = append(obstacles, "functions of the inputs are not computed in training: "+listed(c.early)+
 			": export the network without them, and give data that went through them")
 	}
 	if between := net.Functions(); len(between) > 0 {
@@ -57,11 +61,11 @@ func Compile[T Float](net *dag.Network, opt Options) (*Program[T], error) {
 		for _, i := range between {
 			nodes = append(nodes, &net.Nodes[i])
 		}
-		c.obstacles = append(c.obstacles, "functions stand between its layers: "+listed(nodes)+
+		obstacles = append(obstacles, "functions stand between its layers: "+listed(nodes)+
 			": a network that is trained is positively homogeneous from its input to its scores; cut the model before the first of them")
 	}
-	if len(c.obstacles) > 0 {
-		return nil, fmt.Errorf("the network cannot be trained: %s", strings.Join(c.obstacles, "; "))
+	if len(obstacles) > 0 {
+		return nil, fmt.Errorf("the network cannot be trained: %s", strings.Join(obstacles, "; "))
 	}
 	c.freeze()
 	c.unwritable()
@@ -96,11 +100,17 @@ func ancestors(net *dag.Network, of int) []bool {
 
 // compiler is the dag.Meaning of a network in which a node's value is a value of the program.
 type compiler[T Float] struct {
-	opt       Options
-	p         *Program[T]
-	index     map[*dag.Param]int
-	obstacles []string
-	early     []*dag.Node // functions of the inputs
+	opt     Options
+	p       *Program[T]
+	index   map[*dag.Param]int
+	refused []refusal
+	early   []*dag.Node // functions of the inputs
+}
+
+// refusal is a reason why nodes cannot be trained.
+type refusal struct {
+	why   string
+	nodes []*dag.Node
 }
 
 // newValue adds a value of a node.
@@ -140,7 +150,13 @@ func (c *compiler[T]) warn(format string, args ...any) {
 }
 
 func (c *compiler[T]) refuse(nd *dag.Node, format string, args ...any) {
-	c.obstacles = append(c.obstacles, nd.Label()+": "+fmt.Sprintf(format, args...))
+	why := fmt.Sprintf(format, args...)
+	i := slices.IndexFunc(c.refused, func(r refusal) bool { return r.why == why })
+	if i < 0 {
+		i = len(c.refused)
+		c.refused = append(c.refused, refusal{why: why})
+	}
+	c.refused[i].nodes = append(c.refused[i].nodes, nd)
 }
 
 func (c *compiler[T]) Input(nd *dag.Node) int {

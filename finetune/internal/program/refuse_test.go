@@ -67,6 +67,13 @@ func TestRefusalOfFunctions(t *testing.T) {
 			x = fc(b, "a", x)
 			return fc(b, "b", b.Node(dag.Node{Name: "six", Source: "Clip", In: []int{x}, Shape: []int{1}, Op: &dag.Cap{Lo: []float64{0}, Hi: []float64{6}}}))
 		}, `"six" (Clip): training through a bounded activation is not supported`},
+		{"caps", func(b *dag.Builder, x int) int {
+			for _, name := range []string{"c1", "c2", "c3", "c4", "c5"} {
+				x = fc(b, "a", x)
+				x = b.Node(dag.Node{Name: name, Source: "Clip", In: []int{x}, Shape: []int{1}, Op: &dag.Cap{Lo: []float64{0}, Hi: []float64{6}}})
+			}
+			return fc(b, "b", x)
+		}, `cannot be trained: "c1" (Clip), "c2" (Clip), "c3" (Clip) and 2 more: training through a bounded activation is not supported: a ReLU in its place can be trained`},
 	} {
 		var b dag.Builder
 		b.Output("y", c.build(&b, b.Input("x", 1)))
