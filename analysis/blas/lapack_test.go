@@ -105,7 +105,7 @@ func TestEigen(t *testing.T) {
 }
 
 // Eigenvalues of tridiagonal matrices whose elements span more than float64 has digits, of one with pairs that agree
-// (Wilkinson's), and of one with a zero diagonal are those found with the vectors, and those of two matrices that are iterated together
+// (Wilkinson's), and of some with a zero diagonal are those found with the vectors, and those of two matrices that are iterated together
 // are the same bits as those of each.
 func TestEigenvaluesOf(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
@@ -125,6 +125,9 @@ func TestEigenvaluesOf(t *testing.T) {
 			return math.Abs(float64(n-1)/2 - float64(i))
 		}},
 		{"large", func(_, _, _ int) float64 { return 1e150 * rng.NormFloat64() }},
+		// Products of three of these, squared, are below float64; so are squares of some.
+		{"zero diagonal, far", func(i, j, _ int) float64 { return math.Abs(float64(i-j)) * math.Pow(7e-61, min(1, float64((j+4)%5))) }},
+		{"zero diagonal, very far", func(i, j, _ int) float64 { return math.Abs(float64(i-j)) * math.Pow(1e-160, float64((j+1)%2)) }},
 	}
 	find := blas.Find()
 	for _, kind := range kinds {

@@ -31,6 +31,10 @@ func newQL(d, e []float64) *ql { return &ql{d: d, e: e, left: 30 * len(d)} }
 // unit is the rounding unit, 2^-53.
 const unit = 0x1p-53
 
+// least is the largest square beside the diagonal of a block that counts as zero: it moves values by unit^2 of the block's norm
+// at most, and what is above it is far from where float64 ends.
+const least = unit * unit * unit * unit
+
 // next returns the diagonal elements, and as many beside it, that the next sweep is of; none where there are no more.
 func (q *ql) next() (d, e []float64) {
 	for !q.failed {
@@ -39,7 +43,7 @@ func (q *ql) next() (d, e []float64) {
 		}
 		d, e = q.d[q.first+q.l:q.first+q.n], q.e[q.first+q.l:q.first+q.n]
 		m := 0
-		for m < len(d)-1 && e[m] > unit*unit*math.Abs(d[m]*d[m+1]) {
+		for m < len(d)-1 && e[m] > max(unit*unit*math.Abs(d[m]*d[m+1]), least) {
 			m++
 		}
 		e[m] = 0
@@ -137,8 +141,9 @@ func shifted(d, e []float64) sweep {
 	return sweep{sigma: sigma, c: 1, gamma: gamma, p: gamma * gamma}
 }
 
-// tiny is what p (p+b) must be above, so that neither it nor n^2 leaves float64.
-const tiny = 0x1p-900
+// tiny is what p (p+b) and n^2 must be above, so that neither they nor the quotients leave float64: where n^2 is zero and n is
+// not, the rotations are not orthogonal. In dsterf's way p below none is zero, beside b above least.
+const tiny, none = 0x1p-900, 0x1p-600
 
 // down takes the rotations hi-1 to lo; the last one ends the sweep.
 func (w *sweep) down(d, e []float64, hi, lo int) {
@@ -148,12 +153,15 @@ func (w *sweep) down(d, e []float64, hi, lo int) {
 		r := p + b
 		e[i+1] = s * r
 		var next float64
-		if q := p * r; q > tiny {
-			n, q := p*(a-sigma)-b*gamma, 1/q
+		if q, n := p*r, p*(a-sigma)-b*gamma; q > tiny && n*n > tiny {
+			q = 1 / q
 			inverse := p * q
 			c, s, next, p = p*inverse, b*inverse, n*inverse, n*n*q
 		} else {
 			old := c
+			if p < none {
+				p, r = 0, b
+			}
 			c, s = p/r, b/r
 			next = c*(a-sigma) - s*gamma
 			if p = next * next / c; c == 0 {
@@ -181,28 +189,28 @@ func together(x, y *sweep, dx, ex, dy, ey []float64, hi int) int {
 		b, b2 := ex[i], ey[i]
 		r, r2 := p+b, p2+b2
 		q, q2 := p*r, p2*r2
-		if !(q > tiny && q2 > tiny) {
+		a, a2 := dx[i], dy[i]
+		n, n2 := p*(a-sigma)-b*gamma, p2*(a2-sigma2)-b2*gamma2
+		if !(q > tiny && q2 > tiny && n*n > tiny && n2*n2 > tiny) {
 			break
 		}
 		ex[i+1], ey[i+1] = s*r, s2*r2
 
-		a := dx[i]
 		q = 1 / q
-		n, inverse := p*(a-sigma)-b*gamma, p*q
+		inverse := p * q
 		c, s = p*inverse, b*inverse
 		p = n * n * q
 		n *= inverse
 		dx[i+1] = gamma + (a - n)
 		gamma = n
 
-		a = dy[i]
 		q2 = 1 / q2
-		n, inverse = p2*(a-sigma2)-b2*gamma2, p2*q2
+		inverse = p2 * q2
 		c2, s2 = p2*inverse, b2*inverse
-		p2 = n * n * q2
-		n *= inverse
-		dy[i+1] = gamma2 + (a - n)
-		gamma2 = n
+		p2 = n2 * n2 * q2
+		n2 *= inverse
+		dy[i+1] = gamma2 + (a2 - n2)
+		gamma2 = n2
 	}
 	*x, *y = sweep{sigma, c, s, gamma, p}, sweep{sigma2, c2, s2, gamma2, p2}
 	return i + 1
