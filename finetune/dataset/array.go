@@ -131,7 +131,7 @@ func (a *array) load(s *source, fortran bool, what string) error {
 		}
 		a.data = append(a.data, b...)
 	}
-	if fortran && len(a.shape) > 1 {
+	if fortran && len(a.shape) > 1 && kept > 0 { // of no elements there may be any number of columns
 		a.data = fromFortran(a.data, a.kind.size, a.shape)
 	}
 	switch {

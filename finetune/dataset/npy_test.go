@@ -142,6 +142,8 @@ func TestNPYErrors(t *testing.T) {
 		{"overflow", npyFile("<f8", "False", "(1000000000, 1000000000, 1000000000)"), labels, []string{"is not possible"}},
 		{"negative", npyFile("<f8", "False", "(-1, 3)"), labels, []string{"[-1 3] is not possible"}},
 		{"no examples", npyFile("|u1", "False", "(0, 3)"), labels, []string{"[0 3] holds no values"}},
+		{"no examples by columns", npyFile("|u1", "True", "(0, 1000000000000000)"), labels, []string{"[0 1000000000000000] holds no values"}},
+		{"no values by columns", npyFile("|u1", "True", "(2, 1000000000000000, 0)"), labels, []string{"[2 1000000000000000 0] holds no values"}},
 		{"infinite", inf, labels, []string{"x.npy", "record 1, column 1", "+Inf"}},
 		{"beyond float32", npyFile("<f8", "False", "(1, 1)", 0, 0, 0, 0, 0, 0, 0, 0x7f), labels, []string{"single precision"}},
 		{"count", x, npyFile("|u1", "False", "(3,)", 1, 2, 3), []string{"y.npy", "3 labels for the 2 examples of", "x.npy"}},
