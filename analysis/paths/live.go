@@ -97,6 +97,7 @@ func (l fromStarts) Linear(nd *dag.Node, op *dag.Linear, x *set) *set {
 		to = reach(op, x, op.Map.In(), op.Out(), false)
 	}
 	if b != nil && l.bias == Include && to.has != nil {
+		to = &set{to.n, slices.Clone(to.has)} // it may be the operand's
 		for e := range to.has {
 			to.has[e] = to.has[e] || b[op.Out().At(e)] != 0
 		}

@@ -12,7 +12,7 @@ import (
 // Live elements are those that edges of non-zero weight join to a start of their
 // segment and to an end, found edge by edge.
 func TestLive(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(3000) {
 		opt := dagtest.Options{Features: dagtest.Partly &^ dagtest.Jump, Zeros: 0.4}
 		n := dagtest.FromSeed(seed, opt)
 		bias := Bias(seed % 2)
@@ -52,6 +52,31 @@ func TestLive(t *testing.T) {
 					t.Fatalf("seed %d, node %d element %d: %v %v, want %v %v\n%s", seed, i, e, has(got.in[i], e), has(got.out[i], e), in[v], out[v], n)
 				}
 			}
+		}
+	}
+}
+
+// The bias of a layer that multiplies element by element makes its own elements live, not the operand's.
+func TestLiveBeforeBias(t *testing.T) {
+	var b dag.Builder
+	x := b.Input("x", 1)
+	h := b.Activation("relu", b.Affine("fc1", x, 2, []float64{1, 0}, nil), 0)
+	shift := b.Node(dag.Node{Name: "shift", Source: "Add", In: []int{h}, Shape: []int{2}, Op: &dag.Linear{
+		Map:    &dag.Diagonal{Axis: dag.Axis{Outer: 1, N: 2, Inner: 1}},
+		Stages: []dag.Stage{{Add: &dag.Vector{Use: dag.Use{Param: dag.NewParam64("c", []int{2}, []float64{1, 1})}, Coef: 1}}},
+	}})
+	b.Output("y", b.Affine("fc2", b.Activation("relu2", shift, 0), 1, []float64{1, 1}, nil))
+	n, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := FindLive(n, Options{Bias: Include})
+	for e, want := range []bool{true, false} {
+		if reached, _ := live.Element(h, e); reached != want {
+			t.Errorf("element %d before the bias is reached: %v, want %v", e, reached, want)
+		}
+		if reached, _ := live.Element(shift, e); !reached {
+			t.Errorf("element %d is not reached from its bias", e)
 		}
 	}
 }
