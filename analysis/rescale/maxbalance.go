@@ -356,7 +356,7 @@ func (c *cycles) circle(of, next []int32, x int32, leave bool) {
 }
 
 // keys gives the touched arcs their places. Arcs that come later by what was moved keep the
-// lambda that they had until it is their due.
+// lambda that they had until it is their turn.
 func (c *cycles) keys() {
 	for _, x := range c.moved {
 		c.mark[x] = 0
