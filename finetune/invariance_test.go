@@ -99,6 +99,29 @@ func TestPowersOfTwo(t *testing.T) {
 	}
 }
 
+// TestFarUnits: a unit whose kappa is 2^132 times that of its neighbours, more than float32's range above 1,
+// changes the losses by rounding alone, where products leave the range of whole precision.
+func TestFarUnits(t *testing.T) {
+	const steps = 5
+	set := mnist(t, dataset.Train, 500)
+	net := start(dag.Float32)
+	for _, e := range []float64{66, -66} {
+		first := true
+		other := rescaled(net, 5, func(*rand.Rand) float64 {
+			if !first {
+				return 1
+			}
+			first = false
+			return math.Exp2(e)
+		})
+		opt := finetune.Options{Rate: 0.03, Normalize: finetune.NormalizeOff, Threads: 2, Seed: 9}
+		a, b := trajectory(t, net, set, steps, opt), trajectory(t, other, set, steps, opt)
+		if d := worst(a, b, steps); !(d <= 1e-6) { // ten roundings of float32
+			t.Errorf("2^%v: losses differ by %.3g", e, d)
+		}
+	}
+}
+
 // TestPowersOfTwoWithOptions: momentum, decay, dropout, the path penalty and
 // the normalised step keep the bits too.
 func TestPowersOfTwoWithOptions(t *testing.T) {

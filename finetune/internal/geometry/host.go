@@ -294,10 +294,10 @@ func (h *host[T]) raise(x *Path, q float64, invert bool) *Path {
 }
 
 // reciprocal replaces positive numbers by their reciprocals over 2^k, the
-// largest far from the ends of the range, and returns k. Zero and what is not finite become zero.
+// largest near 1, far from the ends of float32's range too, and returns k. Zero and what is not finite become zero.
 func reciprocal(x []float64) int {
 	top := kernel.Reciprocals(x)
-	if top > 0x1p-200 && top < 0x1p200 {
+	if top > 0x1p-16 && top < 0x1p16 {
 		return 0
 	}
 	_, k := math.Frexp(top)
