@@ -22,8 +22,8 @@ type joined[T program.Float] struct {
 	// taken has the same for each output and each kernel position.
 	reads, taken []int
 	examples     int // at a time
-	// rows are where rows of the weights begin, taken across where its columns do, and slopes where those of the
-	// outputs' derivatives do, spaced apart.
+	// rows are where the rows of the weights begin, across where their columns do, of a panel of channels, and slopes where
+	// the rows of the outputs' derivatives do, spaced numbers apart.
 	rows, across, slopes []int
 	spaced               int
 
